@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The console as the cores see it: bytes in order, nothing else.
+
+use core::fmt;
+
+/// A place to print. Lines end with `\n` alone.
+pub trait Console {
+    /// Writes all bytes, in order.
+    fn write(&mut self, bytes: &[u8]);
+}
+
+/// Lets `core::fmt` write to a [`Console`].
+pub struct LineWriter<'a, C: Console>(pub &'a mut C);
+
+impl<C: Console> fmt::Write for LineWriter<'_, C> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Every compile-time limit, with its reason and the relations between them.
+
+/// Message registers that a request or a reply may use: what the kernel's IPC fastpath carries
+/// (design D5).
+pub const MESSAGE_REGISTERS_MAX: usize = 4;
+
+/// Frames that one call of pmserver touches at most, 1 MiB: the bound on the time that any caller
+/// can keep the server busy (design D6).
+pub const CALL_FRAMES_MAX: u64 = 256;
+
+/// Shares of one container at a time: every operation on a container may walk them all.
+pub const CONTAINER_SHARES_MAX: u16 = 16;
+
+/// Leases on one container at a time, for the same reason.
+pub const CONTAINER_LEASES_MAX: u16 = 16;
+
+/// Leases that one domain holds at a time: what ends with it when it is sent to its recovery entry.
+pub const PEER_LEASES_MAX: u16 = 64;
+
+/// Mappings of one virtual frame at a time: what unsharing or locking must take away per frame.
+pub const FRAME_MAPPINGS_MAX: u16 = 8;
+
+/// The longest lease that a share may allow, in microseconds (one second): how long an owner can
+/// be kept from its own memory.
+pub const LEASE_MICROS_MAX: u64 = 1_000_000;
+
+/// The longest time that a caller may ask to be guarded for, in microseconds (ten seconds).
+pub const WATCH_MICROS_MAX: u64 = 10_000_000;
+
+/// Protection domains that pmserver serves: a Microkit PD has 62 channels and pmserver keeps one.
+pub const PEERS_MAX: usize = 61;
+
+/// Frame states that one `status` reply carries: one byte each in the three registers that remain
+/// beside the count.
+pub const STATUS_FRAMES_MAX: u64 = 24;
+
+/// Frames that teardown frees in one step (design D6).
+pub const RECLAIM_STEP_FRAMES: u64 = 64;
+
+/// Bytes of the longest path that fsserver accepts: ext4's own names go to 255 bytes each, Linux'
+/// paths to 4096 including the terminator.
+pub const PATH_BYTES_MAX: usize = 4095;
+
+/// Files that one client may hold open at fsserver: times [`FS_CLIENTS_MAX`] this bounds fsserver's
+/// heap, which an open file takes up to 32 KiB of.
+pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
+
+/// Clients that fsserver promises [`OPEN_FILES_PER_CLIENT_MAX`] open files.
+pub const FS_CLIENTS_MAX: usize = 4;
+
+/// Longest lease that fsserver asks for while it fills a container, in microseconds.
+pub const FS_LEASE_MICROS: u64 = 500_000;
+
+const _: () = {
+    assert!(FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
+    assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
+    assert!(STATUS_FRAMES_MAX == 8 * 3 && MESSAGE_REGISTERS_MAX == 4);
+    assert!(PATH_BYTES_MAX < 4096);
+};

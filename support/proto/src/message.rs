@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The form of every request and reply: a label and at most four registers.
+//!
+//! Four is what the kernel's IPC fastpath carries (design D5), so that no call of the system leaves
+//! it. In a request the label is the operation's number; in a reply it is the status, 0 for success.
+
+use core::fmt;
+
+use crate::limits::MESSAGE_REGISTERS_MAX;
+
+/// A request or a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Message {
+    label: u64,
+    registers: [u64; MESSAGE_REGISTERS_MAX],
+    count: usize,
+}
+
+impl Message {
+    /// Returns a message with `N` registers; more than fit is a compile error.
+    #[must_use]
+    pub const fn new<const N: usize>(label: u64, values: [u64; N]) -> Self {
+        const { assert!(N <= MESSAGE_REGISTERS_MAX) };
+        let mut registers = [0; MESSAGE_REGISTERS_MAX];
+        let (head, _) = registers.split_at_mut(N);
+        head.copy_from_slice(&values);
+        Self { label, registers, count: N }
+    }
+
+    /// Returns the message that arrived with this label and these registers.
+    ///
+    /// # Errors
+    /// [`ProtocolError::WrongLength`] where there are more than four registers.
+    pub fn from_wire(label: u64, values: &[u64]) -> Result<Self, ProtocolError> {
+        let mut registers = [0; MESSAGE_REGISTERS_MAX];
+        registers
+            .get_mut(..values.len())
+            .ok_or(ProtocolError::WrongLength)?
+            .copy_from_slice(values);
+        Ok(Self { label, registers, count: values.len() })
+    }
+
+    /// Returns the operation of a request or the status of a reply.
+    #[must_use]
+    pub const fn label(&self) -> u64 {
+        self.label
+    }
+
+    /// Returns the registers that the message carries.
+    #[must_use]
+    pub fn registers(&self) -> &[u64] {
+        self.registers.get(..self.count).unwrap_or(&[])
+    }
+
+    /// Returns the registers as an array of exactly `N`.
+    ///
+    /// # Errors
+    /// [`ProtocolError::WrongLength`] where the message carries more or fewer: an unused register is
+    /// refused, never ignored.
+    pub fn exactly<const N: usize>(&self) -> Result<[u64; N], ProtocolError> {
+        self.registers()
+            .try_into()
+            .map_err(|_: core::array::TryFromSliceError| ProtocolError::WrongLength)
+    }
+}
+
+/// The other end of a channel, called by protected procedure.
+pub trait Transport {
+    /// Calls the server and waits for its reply (Microkit manual, "Protected procedures").
+    fn call(&mut self, request: Message) -> Message;
+}
+
+impl<T: Transport + ?Sized> Transport for &mut T {
+    fn call(&mut self, request: Message) -> Message {
+        (**self).call(request)
+    }
+}
+
+/// Misuse of the message form itself, in a status range of its own (0xFF00 and up) so that it is
+/// never mixed up with a service's errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ProtocolError {
+    /// The server has no operation of this number.
+    UnknownOperation = 0xFF00,
+    /// The operation takes more or fewer registers.
+    WrongLength = 0xFF01,
+    /// The reply is none that this version of the protocol knows.
+    BadReply = 0xFF02,
+}
+
+impl ProtocolError {
+    /// Returns the number on the wire.
+    #[must_use]
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    pub const fn status(self) -> u64 {
+        self as u64
+    }
+
+    /// Returns the error with this number.
+    #[must_use]
+    pub const fn from_status(status: u64) -> Option<Self> {
+        match status {
+            0xFF00 => Some(Self::UnknownOperation),
+            0xFF01 => Some(Self::WrongLength),
+            0xFF02 => Some(Self::BadReply),
+            _ => None,
+        }
+    }
+
+    /// Returns the reply that reports this error.
+    #[must_use]
+    pub const fn reply(self) -> Message {
+        Message::new(self.status(), [])
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownOperation => "unknown operation",
+            Self::WrongLength => "wrong number of registers",
+            Self::BadReply => "unintelligible reply",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surplus_and_missing_registers_are_refused() {
+        let message = Message::from_wire(7, &[1, 2]).unwrap();
+        assert_eq!(message.exactly::<2>(), Ok([1, 2]));
+        assert_eq!(message.exactly::<1>(), Err(ProtocolError::WrongLength));
+        assert_eq!(message.exactly::<3>(), Err(ProtocolError::WrongLength));
+        assert_eq!(Message::from_wire(7, &[0; 5]), Err(ProtocolError::WrongLength));
+    }
+
+    #[test]
+    fn every_protocol_error_has_its_own_status() {
+        for error in
+            [ProtocolError::UnknownOperation, ProtocolError::WrongLength, ProtocolError::BadReply]
+        {
+            assert_eq!(ProtocolError::from_status(error.status()), Some(error));
+        }
+    }
+}

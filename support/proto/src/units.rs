@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Newtypes for every number that crosses a boundary.
+//!
+//! None has arithmetic operators or a `Deref`: sums are checked where they are made.
+
+use core::fmt;
+
+use crate::limits::PEERS_MAX;
+
+/// Bytes in a base page, and so in a frame, on both architectures.
+pub const PAGE_BYTES: u64 = 4096;
+
+const PAGE_OFFSET_MASK: u64 = 4095;
+/// One past the highest user address of either architecture that a mapping may have: 2^47 on
+/// x86_64; aarch64 with a hypervisor kernel has less, and its kernel refuses the rest itself.
+const USER_ADDRESS_END: u64 = 1 << 47;
+
+/// A page-aligned or unaligned user virtual address. Holding one proves that it lies below the end
+/// of user space, so that the address of its page's last byte cannot wrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtAddr(u64);
+
+impl VirtAddr {
+    /// Returns the address, or `None` above user space.
+    #[must_use]
+    pub const fn new(address: u64) -> Option<Self> {
+        if address < USER_ADDRESS_END { Some(Self(address)) } else { None }
+    }
+
+    /// Returns the address, or `None` above user space or off a page boundary.
+    #[must_use]
+    pub const fn new_page(address: u64) -> Option<Self> {
+        if address & PAGE_OFFSET_MASK == 0 { Self::new(address) } else { None }
+    }
+
+    /// Returns the address as a number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the address `bytes` further on, or `None` above user space.
+    #[must_use]
+    pub const fn checked_add(self, bytes: u64) -> Option<Self> {
+        match self.0.checked_add(bytes) {
+            Some(sum) => Self::new(sum),
+            None => None,
+        }
+    }
+
+    /// Returns the start of the page that holds this address.
+    #[must_use]
+    pub const fn page(self) -> Self {
+        Self(self.0 & !PAGE_OFFSET_MASK)
+    }
+}
+
+impl fmt::Display for VirtAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// The number of a virtual frame in its container (protocol R1): any value, chosen by the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameNumber(u64);
+
+impl FrameNumber {
+    /// Returns the frame number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns it as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the frame `frames` further on, or `None` where the numbers end.
+    #[must_use]
+    pub const fn checked_add(self, frames: u64) -> Option<Self> {
+        match self.0.checked_add(frames) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for FrameNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A number of frames that one call may ask for. Holding one proves that it is at least 1 and at
+/// most [`CALL_FRAMES_MAX`](crate::limits::CALL_FRAMES_MAX).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrameCount(u64);
+
+impl FrameCount {
+    /// One frame.
+    pub const ONE: Self = Self(1);
+
+    /// Returns the count, or `None` at 0 or above the bound on a call.
+    #[must_use]
+    pub const fn new(count: u64) -> Option<Self> {
+        if 1 <= count && count <= crate::limits::CALL_FRAMES_MAX { Some(Self(count)) } else { None }
+    }
+
+    /// Returns the count as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A number of bytes, for accounts and sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ByteCount(u64);
+
+impl ByteCount {
+    /// Returns the count of bytes.
+    #[must_use]
+    pub const fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes in `pages` base pages; saturates, which no real memory reaches.
+    #[must_use]
+    pub const fn from_pages(pages: u64) -> Self {
+        Self(pages.saturating_mul(PAGE_BYTES))
+    }
+
+    /// Returns it as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ByteCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A time or a span on pmserver's monotonic clock, in microseconds since it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Micros(u64);
+
+impl Micros {
+    /// Returns the time or span.
+    #[must_use]
+    pub const fn new(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Returns it as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the time `span` later; the end of time is not reached in half a million years.
+    #[must_use]
+    pub const fn saturating_add(self, span: Self) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+/// The number by which pmserver knows a protection domain: its channel's identifier at pmserver and
+/// its child number there, which microkit-system.xml keeps equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(u8);
+
+impl PeerId {
+    /// Returns the peer, or `None` beyond the channels that a protection domain can have.
+    #[must_use]
+    pub fn new(number: u64) -> Option<Self> {
+        let id = u8::try_from(number).ok()?;
+        (usize::from(id) < PEERS_MAX).then_some(Self(id))
+    }
+
+    /// Returns it as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_end_where_user_space_ends() {
+        assert!(VirtAddr::new((1 << 47) - 1).is_some());
+        assert!(VirtAddr::new(1 << 47).is_none());
+        assert!(VirtAddr::new(u64::MAX).is_none());
+        assert!(VirtAddr::new_page(0x1001).is_none());
+        assert!(VirtAddr::new(0x1000).unwrap().checked_add(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn a_call_has_at_least_one_frame_and_a_bound() {
+        assert!(FrameCount::new(0).is_none());
+        assert!(FrameCount::new(1).is_some());
+        assert!(FrameCount::new(crate::limits::CALL_FRAMES_MAX).is_some());
+        assert!(FrameCount::new(crate::limits::CALL_FRAMES_MAX + 1).is_none());
+    }
+
+    #[test]
+    fn peers_end_where_channels_end() {
+        assert!(PeerId::new(60).is_some());
+        assert!(PeerId::new(61).is_none());
+        assert!(PeerId::new(u64::MAX).is_none());
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Errors of pmserver. Numbers are stable; 0 on the wire is success.
+
+use core::fmt;
+
+use proto::{Message, ProtocolError};
+
+/// Why an operation was refused. Where a call fails, it changed nothing but what [`Failure::done`]
+/// says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum PmError {
+    /// The handle names nothing that the caller holds.
+    InvalidCap = 1,
+    /// The handle does not allow this operation.
+    NoRight = 2,
+    /// An argument is outside what the operation takes.
+    Invalid = 3,
+    /// A frame of this number is there already; `at` is the number.
+    Exists = 4,
+    /// There is no frame of this number; `at` is the number.
+    NotFound = 5,
+    /// The charge would exceed the limit of the account that pays, or of one above it.
+    QuotaExceeded = 6,
+    /// The pool has no memory left.
+    NoMemory = 7,
+    /// A lease is in the way; `at` is its deadline in microseconds.
+    Locked = 8,
+    /// The account that pays for page tables, slots and mapping records is at its limit.
+    NoTableQuota = 9,
+    /// Something is mapped there already; `at` is the virtual address.
+    Occupied = 10,
+    /// The account may not have extra frames.
+    NotEligible = 11,
+    /// The frame is really shared into another container.
+    Shared = 12,
+    /// Done as far as can be now; the rest is done at the deadline `at`, in microseconds.
+    Pending = 13,
+    /// The bound on this kind of object per container or frame is reached.
+    TooMany = 14,
+    /// The kernel refused; the state is as it was.
+    Kernel = 15,
+    /// The share is being revoked: no new lease.
+    Revoking = 16,
+}
+
+impl PmError {
+    /// Every error, in the order of the numbers.
+    pub const ALL: [Self; 16] = [
+        Self::InvalidCap,
+        Self::NoRight,
+        Self::Invalid,
+        Self::Exists,
+        Self::NotFound,
+        Self::QuotaExceeded,
+        Self::NoMemory,
+        Self::Locked,
+        Self::NoTableQuota,
+        Self::Occupied,
+        Self::NotEligible,
+        Self::Shared,
+        Self::Pending,
+        Self::TooMany,
+        Self::Kernel,
+        Self::Revoking,
+    ];
+
+    /// Returns the number on the wire.
+    #[must_use]
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    pub const fn status(self) -> u64 {
+        self as u64
+    }
+
+    /// Returns the error with this number.
+    #[must_use]
+    pub fn from_status(status: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|error| error.status() == status)
+    }
+}
+
+impl fmt::Display for PmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidCap => "the handle names nothing that the caller holds",
+            Self::NoRight => "the handle does not allow this",
+            Self::Invalid => "an argument is outside what the operation takes",
+            Self::Exists => "a frame of this number is there already",
+            Self::NotFound => "there is no frame of this number",
+            Self::QuotaExceeded => "the account is at its limit",
+            Self::NoMemory => "the pool has no memory left",
+            Self::Locked => "a lease is in the way",
+            Self::NoTableQuota => "the account that pays for page tables is at its limit",
+            Self::Occupied => "something is mapped there already",
+            Self::NotEligible => "the account may not have extra frames",
+            Self::Shared => "the frame is shared into another container",
+            Self::Pending => "the rest is done at the deadline",
+            Self::TooMany => "too many of this kind",
+            Self::Kernel => "the kernel refused",
+            Self::Revoking => "the share is being revoked",
+        })
+    }
+}
+
+/// A refusal as it stands in the reply: the error, how far the call came, and where it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: PmError,
+    /// Frames that were done and stay done.
+    pub done: u64,
+    /// The frame number, address or deadline that the error speaks of; 0 where it speaks of none.
+    pub at: u64,
+}
+
+impl Failure {
+    /// Returns the reply that reports this failure.
+    #[must_use]
+    pub const fn reply(self) -> Message {
+        Message::new(self.error.status(), [self.done, self.at])
+    }
+}
+
+impl From<PmError> for Failure {
+    fn from(error: PmError) -> Self {
+        Self { error, done: 0, at: 0 }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (done {}, at {:#x})", self.error, self.done, self.at)
+    }
+}
+
+/// What a client's call can come back with instead of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// pmserver refused the operation.
+    Refused(Failure),
+    /// The message itself was refused, or the reply was not understood.
+    Protocol(ProtocolError),
+}
+
+impl CallError {
+    /// Returns pmserver's error, if that is what it is.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<PmError> {
+        match self {
+            Self::Refused(failure) => Some(failure.error),
+            Self::Protocol(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(failure) => failure.fmt(f),
+            Self::Protocol(error) => error.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_stable_and_come_back() {
+        for (error, number) in PmError::ALL.into_iter().zip(1..) {
+            assert_eq!(error.status(), number);
+            assert_eq!(PmError::from_status(number), Some(error));
+        }
+        assert_eq!(PmError::from_status(0), None);
+        assert_eq!(PmError::from_status(17), None);
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The container protocol: operations, errors and a client over any transport.
+//!
+//! A *container* is a sparse set of numbered virtual frames that its owner's account pays for. The
+//! owner lends it to a server as a *share*; the server holds a weak handle, with which it can map,
+//! lock and fill the frames but never allocate, free or pass them on. `ops.rs` is the contract,
+//! `support/docs/pm-protocol.md` the same in prose, with the sentences that tests cite.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod flags;
+mod handles;
+mod ops;
+mod wire;
+
+pub use client::Client;
+pub use error::{CallError, Failure, PmError};
+pub use flags::{
+    AllocateFlags, DeallocateFlags, FrameState, LockMode, MapFlags, Rights, UnshareFlags,
+};
+pub use handles::{AccountHandle, ContainerHandle, LeaseHandle, ShareHandle};
+pub use ops::{
+    AccountInfo, Identity, Lease, Mapped, PROTOCOL_VERSION, Reply, Request, RescueReport, Shared,
+    Status,
+};

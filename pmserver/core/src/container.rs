@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Containers and the virtual frames in them: create, destroy, allocate, deallocate, status.
+
+use pmserver_api::{
+    AccountHandle, AllocateFlags, ContainerHandle, DeallocateFlags, Failure, FrameState, PmError,
+    Status,
+};
+use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
+use proto::{FrameCount, FrameNumber, PeerId};
+
+use crate::account::{Account, Charge, Shortage};
+use crate::broken;
+use crate::kernel::{Kernel, KernelError};
+use crate::lease::Need;
+use crate::objects::{Access, Container, Frame, Range};
+use crate::records::Ref;
+use crate::server::Server;
+
+/// How far an allocation came.
+struct Progress {
+    done: u64,
+    /// Frames that were there before and are to be replaced.
+    replaced: u64,
+}
+
+impl<K: Kernel> Server<K> {
+    /// Makes an empty container (protocol O1).
+    pub(crate) fn container_create(
+        &mut self,
+        caller: PeerId,
+        account: AccountHandle,
+    ) -> Result<ContainerHandle, Failure> {
+        let peer = self.peer(caller);
+        let is_own = account == AccountHandle::OWN || account.peer() == Some(caller);
+        if !is_own {
+            return Err(PmError::InvalidCap.into());
+        }
+        let account = peer.account;
+        let next = self.pool.get(account).containers;
+        let container = Container::new(account.link(), next);
+        let container = self.pool.alloc(account, container).map_err(Shortage::as_quota)?;
+        self.link_container(account, container, next);
+        Ok(ContainerHandle::from_raw(self.pool.handle(container)))
+    }
+
+    fn link_container(&mut self, account: Ref<Account>, container: Ref<Container>, next: u32) {
+        if let Some(after) = Ref::<Container>::from_link(next) {
+            self.pool.get_mut(after).previous = container.link();
+        }
+        self.pool.get_mut(account).containers = container.link();
+    }
+
+    /// Puts virtual frames into a container (protocol O4): all or nothing unless PARTIAL.
+    pub(crate) fn allocate(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: FrameCount,
+        flags: AllocateFlags,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        if flags.contains(AllocateFlags::DMA) {
+            return Err(PmError::NoRight.into());
+        }
+        if flags.contains(AllocateFlags::EXTRA) {
+            return Err(PmError::NotEligible.into());
+        }
+        self.check_leases(&access, range, Need::Change)?;
+        let squash = flags.contains(AllocateFlags::SQUASH);
+        let mut progress = Progress { done: 0, replaced: 0 };
+        let result = self.insert_frames(access.container, range, squash, &mut progress);
+        match result {
+            Err(failure) if !flags.contains(AllocateFlags::PARTIAL) => {
+                self.settle_frames(access.container, range, false);
+                Err(Failure { done: 0, ..failure })
+            }
+            result => {
+                self.settle_frames(access.container, range, true);
+                if progress.replaced > 0 {
+                    self.replace_frames(access.container, range, progress.done)?;
+                }
+                result
+                    .map(|()| progress.done)
+                    .map_err(|failure| Failure { done: progress.done, ..failure })
+            }
+        }
+    }
+
+    /// Inserts tentative frames up to the first problem.
+    fn insert_frames(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        squash: bool,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        for number in range.first..=range.last {
+            let at = |error| Failure { error, done: 0, at: number };
+            match self.find_frame(container, number) {
+                Some(_) if squash => progress.replaced = progress.replaced.saturating_add(1),
+                Some(_) => return Err(at(PmError::Exists)),
+                None => {
+                    self.insert_frame(container, number)
+                        .map_err(|shortage| at(shortage.as_quota()))?;
+                }
+            }
+            progress.done = progress.done.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn insert_frame(&mut self, container: Ref<Container>, number: u64) -> Result<(), Shortage> {
+        let account = self.payer(container);
+        self.pool.charge(account, Charge::Frames)?;
+        let frame = match self.pool.alloc(account, Frame::new(container.link(), number)) {
+            Ok(frame) => frame,
+            Err(shortage) => {
+                self.pool.refund(account, Charge::Frames);
+                return Err(shortage);
+            }
+        };
+        let tree = self.pool.get(container).frames;
+        match self.pool.tree_insert(account, tree, frame) {
+            Ok(tree) => {
+                let record = self.pool.get_mut(container);
+                record.frames = tree;
+                record.frame_count = record.frame_count.saturating_add(1);
+                Ok(())
+            }
+            Err(shortage) => {
+                self.pool.free(frame);
+                self.pool.refund(account, Charge::Frames);
+                Err(shortage)
+            }
+        }
+    }
+
+    /// Keeps or takes out the tentative frames of a range.
+    fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
+        let mut next = range.first;
+        while let Some((frame, number)) = self.next_frame(container, Range { first: next, ..range })
+        {
+            if self.pool.get(frame).tentative != 0 {
+                if keep {
+                    self.pool.get_mut(frame).tentative = 0;
+                } else {
+                    // It has no mapping yet, so there is nothing that the kernel could refuse.
+                    let _ = self.remove_frame(container, frame, number);
+                }
+            }
+            let Some(after) = number.checked_add(1) else { break };
+            next = after;
+        }
+    }
+
+    /// Gives frames that were there before new, empty contents: all of the first `done` of the range
+    /// that still have old ones. The ones just inserted have none, so that nothing is lost by them.
+    fn replace_frames(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        done: u64,
+    ) -> Result<(), Failure> {
+        let last = range.first.saturating_add(done.saturating_sub(1)).min(range.last);
+        let mut next = range.first;
+        while let Some((frame, number)) = self.next_frame(container, Range { first: next, last }) {
+            self.drop_contents(frame).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: number.saturating_sub(range.first),
+                at: number,
+            })?;
+            let Some(after) = number.checked_add(1) else { break };
+            next = after;
+        }
+        Ok(())
+    }
+
+    /// Takes virtual frames out of a container (protocol O5); holes are passed over unless STRICT.
+    pub(crate) fn deallocate(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: FrameCount,
+        flags: DeallocateFlags,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_leases(&access, range, Need::Change)?;
+        if flags.contains(DeallocateFlags::STRICT) {
+            for number in range.first..=range.last {
+                if self.find_frame(access.container, number).is_none() {
+                    return Err(Failure { error: PmError::NotFound, done: 0, at: number });
+                }
+            }
+        }
+        let mut freed: u64 = 0;
+        while let Some((frame, number)) = self.next_frame(access.container, range) {
+            self.remove_frame(access.container, frame, number).map_err(|_: KernelError| {
+                Failure { error: PmError::Kernel, done: freed, at: number }
+            })?;
+            freed = freed.saturating_add(1);
+        }
+        Ok(freed)
+    }
+
+    /// Tells the state of frames (protocol O24).
+    pub(crate) fn status(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: FrameCount,
+    ) -> Result<Status, Failure> {
+        let access = self.owned(caller, container)?;
+        let count = count.get().min(STATUS_FRAMES_MAX);
+        let range = Range::new(start, count).ok_or(PmError::Invalid)?;
+        let mut frames = [FrameState::empty(); 24];
+        for (state, number) in frames.iter_mut().zip(range.first..=range.last) {
+            *state = self.frame_state(&access, number);
+        }
+        Ok(Status { count, frames })
+    }
+
+    fn frame_state(&self, access: &Access, number: u64) -> FrameState {
+        let Some(frame) = self.find_frame(access.container, number) else {
+            return FrameState::empty();
+        };
+        let mut state = self.pool.get(frame).state();
+        state.set(FrameState::SHARED, self.is_shared(access.container, number));
+        state.set(FrameState::LOCKED, self.is_leased(access.container, number));
+        state
+    }
+
+    /// Destroys a container (protocol O12), at most [`CALL_FRAMES_MAX`] frames a call.
+    pub(crate) fn container_destroy(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<(), Failure> {
+        // A dying container is still the owner's to destroy: that is how it asks how far it is.
+        let Some(container) = self.owned_container(caller, handle.raw()) else {
+            let is_weak = self.access(caller, handle).is_ok();
+            return Err(if is_weak { PmError::NoRight } else { PmError::InvalidCap }.into());
+        };
+        self.doom(container);
+        self.destroy_step(container, CALL_FRAMES_MAX)
+    }
+
+    /// Marks a container as dying: weak handles end here, and the owner's can do nothing else.
+    pub(crate) fn doom(&mut self, container: Ref<Container>) {
+        let record = self.pool.get_mut(container);
+        if record.is_dying() {
+            return;
+        }
+        record.dying = 1;
+        let (next, previous, account) = (record.next, record.previous, record.account);
+        if let Some(after) = Ref::<Container>::from_link(next) {
+            self.pool.get_mut(after).previous = previous;
+        }
+        match Ref::<Container>::from_link(previous) {
+            Some(before) => self.pool.get_mut(before).next = next,
+            None => match Ref::<Account>::from_link(account) {
+                Some(account) => self.pool.get_mut(account).containers = next,
+                None => broken("container without an account"),
+            },
+        }
+        let head = self.dying;
+        if let Some(after) = Ref::<Container>::from_link(head) {
+            self.pool.get_mut(after).previous = container.link();
+        }
+        let record = self.pool.get_mut(container);
+        record.next = head;
+        record.previous = 0;
+        self.dying = container.link();
+    }
+
+    /// Frees up to `most` frames of a dying container and, when none is left, the container.
+    ///
+    /// # Errors
+    /// `Pending` with the deadline of a lease that is in the way, or without one where there is more
+    /// to free.
+    pub(crate) fn destroy_step(
+        &mut self,
+        container: Ref<Container>,
+        most: u64,
+    ) -> Result<(), Failure> {
+        self.expire_leases(container);
+        let mut freed = 0;
+        while let Some((frame, number)) = self.next_unleased_frame(container) {
+            if freed == most {
+                return Err(Failure { error: PmError::Pending, done: freed, at: 0 });
+            }
+            self.remove_frame(container, frame, number).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: freed,
+                at: number,
+            })?;
+            freed = freed.saturating_add(1);
+        }
+        if let Some(deadline) = self.last_deadline(container) {
+            return Err(Failure { error: PmError::Pending, done: 0, at: deadline.get() });
+        }
+        self.remove_shares(container);
+        let record = self.pool.get(container);
+        let (next, previous) = (record.next, record.previous);
+        if let Some(after) = Ref::<Container>::from_link(next) {
+            self.pool.get_mut(after).previous = previous;
+        }
+        match Ref::<Container>::from_link(previous) {
+            Some(before) => self.pool.get_mut(before).next = next,
+            None => self.dying = next,
+        }
+        self.pool.free(container);
+        Ok(())
+    }
+
+    // --- frames ---
+
+    /// Returns the account that pays for a container.
+    pub(crate) fn payer(&self, container: Ref<Container>) -> Ref<Account> {
+        match Ref::from_link(self.pool.get(container).account) {
+            Some(account) => account,
+            None => broken("container without an account"),
+        }
+    }
+
+    pub(crate) fn find_frame(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
+        self.pool.tree_get(self.pool.get(container).frames, number)
+    }
+
+    /// Returns the first frame of a range, with its number.
+    pub(crate) fn next_frame(
+        &self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Option<(Ref<Frame>, u64)> {
+        let tree = self.pool.get(container).frames;
+        let frame = self.pool.tree_next::<Frame>(tree, range.first)?;
+        let number = crate::radix::Leaf::key(self.pool.get(frame));
+        range.contains(number).then_some((frame, number))
+    }
+
+    /// Takes a frame out of its container, with its mappings and its charge.
+    ///
+    /// # Errors
+    /// What the kernel says where it refuses to unmap; then the frame stays.
+    fn remove_frame(
+        &mut self,
+        container: Ref<Container>,
+        frame: Ref<Frame>,
+        number: u64,
+    ) -> Result<(), KernelError> {
+        self.drop_contents(frame)?;
+        let account = self.payer(container);
+        let tree = self.pool.tree_remove(self.pool.get(container).frames, number);
+        let record = self.pool.get_mut(container);
+        record.frames = tree;
+        record.frame_count = record.frame_count.saturating_sub(1);
+        self.pool.free(frame);
+        self.pool.refund(account, Charge::Frames);
+        Ok(())
+    }
+
+    /// Unbinds a frame from its page: it has no mappings any more and reads as zero.
+    fn drop_contents(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        self.unmap_frame_everywhere(frame, |_| true)?;
+        if let Some(page) = self.pool.get(frame).page() {
+            self.pool.get_mut(frame).page = 0;
+            self.pool.release_frame(page);
+        }
+        Ok(())
+    }
+}

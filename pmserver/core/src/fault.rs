@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Faults of peers, recovery of servers, teardown of what a stopped peer had (design D4, D11).
+//!
+//! ```text
+//!             fault, recovery registered                 register_recovery
+//!   running ------------------------------> recovering ---------------------> running
+//!      |                                        |
+//!      | fault, none registered                 | fault
+//!      v                                        v
+//!   stopped: leases end at once; mappings and containers go in bounded steps (reclaim)
+//! ```
+
+use core::fmt::Write;
+
+use pmserver_api::{Failure, PmError, RescueReport};
+use proto::limits::{RECLAIM_STEP_FRAMES, WATCH_MICROS_MAX};
+use proto::{Console, LineWriter, Micros, PeerId};
+
+use crate::kernel::Kernel;
+use crate::objects::{Container, Mapping};
+use crate::records::Ref;
+use crate::server::{Peer, Server};
+
+/// Dying containers that one step looks at.
+const DYING_LOOK_MAX: u32 = 16;
+
+/// What happened to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It touched memory that is not mapped, or not for that.
+    Access {
+        /// The address.
+        address: u64,
+    },
+    /// Anything else that stops a program.
+    Other,
+}
+
+/// What becomes of a peer that faulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultOutcome {
+    /// It goes on where it was: reply to the fault.
+    Resume,
+    /// It goes on at its recovery entry: reply to the fault.
+    Redirected,
+    /// It does not run again: do not reply.
+    Stopped,
+}
+
+impl<K: Kernel> Server<K> {
+    /// Decides what becomes of a peer that faulted, and says so on the console in one line.
+    pub fn fault(
+        &mut self,
+        peer: PeerId,
+        fault: Fault,
+        console: &mut impl Console,
+    ) -> FaultOutcome {
+        let Some(name) = self.find_peer(peer).map(|peer| peer.name) else {
+            return FaultOutcome::Stopped;
+        };
+        let outcome =
+            if self.redirect(peer) { FaultOutcome::Redirected } else { FaultOutcome::Stopped };
+        let consequence = match outcome {
+            FaultOutcome::Stopped => "stopped",
+            _ => "sent to its recovery entry",
+        };
+        let mut line = LineWriter(console);
+        // A console has no way to fail.
+        let _ = match fault {
+            Fault::Access { address } => {
+                writeln!(line, "pmserver: {name} {consequence}: no memory at {address:#x}")
+            }
+            Fault::Other => writeln!(line, "pmserver: {name} {consequence}: exception"),
+        };
+        if outcome == FaultOutcome::Stopped {
+            self.end_leases_of(peer);
+            let record = self.peer_mut(peer);
+            record.is_stopped = true;
+            record.watch = None;
+            self.reclaim();
+        }
+        outcome
+    }
+
+    /// Sends a peer to its recovery entry, if it has one. It registers again when it has recovered: a
+    /// recovery that faults does not go round in circles.
+    fn redirect(&mut self, peer: PeerId) -> bool {
+        let Some((entry, stack_top)) = self.peer(peer).recovery else { return false };
+        if self.pool.kernel.redirect(peer, entry, stack_top).is_err() {
+            return false;
+        }
+        self.peer_mut(peer).recovery = None;
+        // What it was in the middle of is over; whoever lent it memory need not wait.
+        self.end_leases_of(peer);
+        true
+    }
+
+    /// Notes how long the caller is willing to wait for a server.
+    pub(crate) fn watch(
+        &mut self,
+        caller: PeerId,
+        server: PeerId,
+        ttl: Micros,
+    ) -> Result<Micros, Failure> {
+        if ttl == Micros::new(0) {
+            self.peer_mut(caller).watch = None;
+            return Ok(self.pool.kernel.now());
+        }
+        if server == caller || self.find_peer(server).is_none() {
+            return Err(PmError::Invalid.into());
+        }
+        let deadline =
+            self.pool.kernel.now().saturating_add(ttl.min(Micros::new(WATCH_MICROS_MAX)));
+        self.peer_mut(caller).watch = Some((server, deadline));
+        Ok(deadline)
+    }
+
+    /// Sends every server to its recovery entry whose caller has waited long enough.
+    pub(crate) fn rescue(&mut self, caller: PeerId) -> Result<RescueReport, Failure> {
+        if !self.peer(caller).supervises {
+            return Err(PmError::NoRight.into());
+        }
+        let now = self.pool.kernel.now();
+        let mut rescued: u64 = 0;
+        while let Some((waiter, server)) = self.overdue(now) {
+            self.peer_mut(waiter).watch = None;
+            if self.redirect(server) {
+                rescued = rescued.saturating_add(1);
+            }
+        }
+        let watches = self.peers.iter().flatten().filter_map(|peer| peer.watch);
+        Ok(RescueReport { rescued, next_deadline: watches.map(|(_, deadline)| deadline).min() })
+    }
+
+    fn overdue(&self, now: Micros) -> Option<(PeerId, PeerId)> {
+        self.peers.iter().flatten().find_map(|peer| {
+            peer.watch.filter(|(_, deadline)| *deadline <= now).map(|(server, _)| (peer.id, server))
+        })
+    }
+
+    /// Does one bounded step of what is left to do, and returns how many objects are left to free:
+    /// stopped peers and dying containers. With nothing to free it scrubs a free page.
+    pub(crate) fn reclaim(&mut self) -> u64 {
+        match self.peers.iter().flatten().find(|peer| peer.is_stopped && self.has_objects(peer)) {
+            Some(peer) => self.teardown_step(peer.id),
+            None => self.destroy_dying(),
+        }
+        self.left_to_reclaim()
+    }
+
+    /// Goes on with the first dying container that a lease does not keep; scrubs a page if there is none.
+    fn destroy_dying(&mut self) {
+        let mut link = self.dying;
+        for _ in 0..DYING_LOOK_MAX {
+            let Some(container) = Ref::<Container>::from_link(link) else { break };
+            link = self.pool.get(container).next;
+            match self.destroy_step(container, RECLAIM_STEP_FRAMES) {
+                // Only a lease is in the way: it ends by itself, the next container need not wait.
+                Err(failure) if failure.done == 0 => {}
+                _ => return,
+            }
+        }
+        self.pool.scrub_one();
+    }
+
+    fn has_objects(&self, peer: &Peer) -> bool {
+        peer.vspace.mappings != 0 || self.pool.get(peer.account).containers != 0
+    }
+
+    fn teardown_step(&mut self, peer: PeerId) {
+        for _ in 0..RECLAIM_STEP_FRAMES {
+            let tree = self.peer(peer).vspace.mappings;
+            if let Some(mapping) = self.pool.tree_next::<Mapping>(tree, 0) {
+                if self.remove_mapping(mapping).is_err() {
+                    return;
+                }
+                continue;
+            }
+            let account = self.peer(peer).account;
+            let Some(container) = Ref::<Container>::from_link(self.pool.get(account).containers)
+            else {
+                return;
+            };
+            self.doom(container);
+        }
+    }
+
+    fn left_to_reclaim(&self) -> u64 {
+        let stopped = self.peers.iter().flatten().filter(|p| p.is_stopped && self.has_objects(p));
+        let mut left = u64::try_from(stopped.count()).unwrap_or(u64::MAX);
+        if self.dying != 0 {
+            left = left.saturating_add(1);
+        }
+        left
+    }
+}

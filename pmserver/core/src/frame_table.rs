@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The frame table: one entry for every page of the pool.
+//!
+//! Its size follows from the pool. It fills the first pages of the pool itself and is reached, like
+//! all records, through the pool window. An entry says what its page is used as, who has it, and
+//! links it into the one list that pages of that use are kept in.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The number of a page of the pool, in the order of physical addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageIndex(u32);
+
+impl PageIndex {
+    /// Returns the page with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Returns it as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the page that a link names. Page 0 belongs to the frame table, so 0 names none.
+    pub(crate) const fn from_link(link: u32) -> Option<Self> {
+        if link == 0 { None } else { Some(Self(link)) }
+    }
+}
+
+/// What a page is used as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum PageUse {
+    /// Untyped and free.
+    Untyped = 0,
+    /// A free frame that is all zero.
+    Clean = 1,
+    /// A free frame that holds somebody's former contents.
+    Dirty = 2,
+    /// Bound to a virtual frame.
+    Frame = 3,
+    /// A page table in a peer's VSpace.
+    Table = 4,
+    /// A CNode with slots for derived capabilities.
+    Slots = 5,
+    /// Records.
+    Records = 6,
+    /// The frame table and the page tables of the pool window; never changes.
+    Reserved = 7,
+}
+
+impl PageUse {
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Bytes of one entry.
+pub(crate) const ENTRY_BYTES: usize = 32;
+/// Entries in a page.
+pub(crate) const ENTRIES_PER_PAGE: u32 = 128;
+
+/// One page of the pool.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct PageEntry {
+    /// A `PageUse`.
+    used_as: u8,
+    /// `Records`: the first free cell. `Frame`: 1 while the original capability is mapped.
+    pub(crate) head: u8,
+    /// `Records`, `Slots`: how many cells or slots are taken.
+    pub(crate) taken: u16,
+    /// The next page in the list.
+    pub(crate) next: u32,
+    /// The previous page in the list.
+    pub(crate) previous: u32,
+    /// `Records`, `Slots`: the account. `Frame`: the virtual frame.
+    pub(crate) owner: u32,
+    /// `Slots`: a set bit for every slot that is taken.
+    pub(crate) bitmap: [u64; 2],
+}
+
+const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
+
+impl PageEntry {
+    /// Returns the entry of a page that nothing is known of but its use.
+    pub(crate) const fn new(used_as: PageUse) -> Self {
+        let used_as = used_as.number();
+        Self { used_as, head: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }
+    }
+
+    /// Returns whether the page is used as this.
+    pub(crate) const fn is(&self, used_as: PageUse) -> bool {
+        self.used_as == used_as.number()
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the core needs of a capability kernel: the seam between policy and platform.
+//!
+//! The platform divides the untyped memory that it was given into *pages* of 4 KiB, numbered from 0
+//! in the order of their physical addresses, each of them an untyped object of its own. Everything
+//! that pmserver makes (frames, page tables, CNodes) is exactly one page large, so that a page can
+//! change its use without leaving a gap, and every charge is a whole number of pages. A page has
+//! two slots at home, one for its untyped and one for the object made from it; derived capabilities
+//! live in CNodes that are made from pages as well.
+//!
+//! ```text
+//!   page p:  untyped(p) --make--> object(p) --derive--> slots of CNode pages
+//!                |                    |                         |
+//!                +--- unmake(p) deletes the object and all that was derived from it
+//! ```
+//!
+//! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator over
+//! its model of the kernel's objects (`support/sim`).
+
+use proto::{Micros, PeerId, VirtAddr};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::frame_table::PageIndex;
+
+/// What a page can be made into. All are 4 KiB large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A frame of memory; all zero when made.
+    Frame,
+    /// A page table whose entries together span `2^span_bits` bytes of virtual memory.
+    Table {
+        /// 21, 30 or 39.
+        span_bits: u8,
+    },
+    /// A CNode of [`CNODE_SLOTS`] slots.
+    CNode,
+}
+
+/// The contents of a page that holds pmserver's records: aligned, so that records can be read in
+/// place.
+#[repr(C, align(64))]
+#[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct RecordPage(pub [u8; 4096]);
+
+/// Slots of a CNode that is one page large.
+pub const CNODE_SLOTS: usize = 128;
+
+/// A capability to a frame: the original, or one derived from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameCap {
+    /// The capability that was made with the frame.
+    Original(PageIndex),
+    /// The one in a slot of a page that is a CNode.
+    Derived(SlotAddress),
+}
+
+/// A slot of a CNode page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotAddress {
+    /// The page that is the CNode.
+    pub node: PageIndex,
+    /// The slot in it, below [`CNODE_SLOTS`].
+    pub index: u8,
+}
+
+/// An address space that pmserver maps into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VSpace {
+    /// pmserver's own, for its records.
+    Own,
+    /// The one of a peer.
+    Peer(PeerId),
+}
+
+/// Rights of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRights {
+    /// Stores are allowed; loads always are.
+    pub write: bool,
+    /// Instruction fetches are allowed.
+    pub execute: bool,
+}
+
+/// Why the kernel refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelError {
+    /// A page table that spans `2^span_bits` bytes is missing at the address.
+    TableMissing {
+        /// Which one: 21, 30 or 39.
+        span_bits: u8,
+    },
+    /// Something is mapped, or a table is installed, at the address already.
+    AlreadyMapped,
+    /// The untyped object has no room left.
+    NotEnoughMemory,
+    /// Anything else: a bug of the caller's or an object that is gone.
+    Refused,
+}
+
+/// The kernel's objects as the core uses them. No method waits; each is a bounded number of kernel
+/// invocations; one that fails has changed nothing.
+pub trait Kernel {
+    /// Returns how many pages the pool has.
+    fn page_count(&self) -> u32;
+
+    /// Returns how many pages of the untyped memory the platform itself took for the home slots.
+    fn overhead_pages(&self) -> u32;
+
+    /// Makes an object from a page that is untyped (seL4 manual, "Untyped Retype"). Its memory is
+    /// zero whatever the page held before.
+    ///
+    /// # Errors
+    /// [`KernelError::NotEnoughMemory`] where the page is an object already.
+    fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError>;
+
+    /// Deletes the object made from a page with every capability derived from it, so that the page
+    /// is untyped again (seL4 manual, "CNode Revoke").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError>;
+
+    /// Copies the original capability of a frame into an empty slot ("CNode Copy").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the slot is taken or the frame gone.
+    fn derive(&mut self, frame: PageIndex, to: SlotAddress) -> Result<(), KernelError>;
+
+    /// Deletes the capability in a slot, unmapping what was mapped through it ("CNode Delete").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError>;
+
+    /// Maps a frame ("Page Map").
+    ///
+    /// # Errors
+    /// [`KernelError::TableMissing`] names the table to install first; [`KernelError::AlreadyMapped`]
+    /// where the page is occupied; [`KernelError::Refused`] where the capability is mapped elsewhere
+    /// or the address is not for users.
+    fn map_frame(
+        &mut self,
+        frame: FrameCap,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+        rights: PageRights,
+    ) -> Result<(), KernelError>;
+
+    /// Unmaps the frame capability from where it is mapped ("Page Unmap").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError>;
+
+    /// Installs a page that is a table ("Page Table Map" and its kin).
+    ///
+    /// # Errors
+    /// As for [`Kernel::map_frame`].
+    fn map_table(
+        &mut self,
+        table: PageIndex,
+        span_bits: u8,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+    ) -> Result<(), KernelError>;
+
+    /// Returns the page's contents, which pmserver has mapped at its place in the pool window.
+    ///
+    /// # Panics
+    /// Where the page is not mapped there: the core calls it for its own records alone.
+    fn record_page(&self, page: PageIndex) -> &RecordPage;
+
+    /// Returns the page's contents for writing; see [`Kernel::record_page`].
+    ///
+    /// # Panics
+    /// As [`Kernel::record_page`].
+    fn record_page_mut(&mut self, page: PageIndex) -> &mut RecordPage;
+
+    /// Returns the address of a page in the pool window, a range of pmserver's own address space as
+    /// large as the pool.
+    fn window_address(&self, page: PageIndex) -> VirtAddr;
+
+    /// Makes a peer go on at `entry` with the stack `stack_top` when it next runs ("TCB Write
+    /// Registers", without resuming it).
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn redirect(
+        &mut self,
+        peer: PeerId,
+        entry: VirtAddr,
+        stack_top: VirtAddr,
+    ) -> Result<(), KernelError>;
+
+    /// Returns the time on a monotonic clock.
+    fn now(&self) -> Micros;
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Leases: locks with a deadline (protocol O13, R10).
+//!
+//! A lease keeps others from a range of frame numbers until its holder gives it back or its deadline
+//! passes, whichever is first. Expiry needs nobody's cooperation: every operation on a container
+//! first frees the leases whose time is over. Both lists that a lease is in are short by limit.
+
+use pmserver_api::{
+    ContainerHandle, Failure, Lease as LeaseReply, LeaseHandle, LockMode, PmError, Rights,
+};
+use proto::limits::{CONTAINER_LEASES_MAX, LEASE_MICROS_MAX, PEER_LEASES_MAX};
+use proto::{FrameCount, FrameNumber, Micros, PeerId};
+
+use crate::account::Shortage;
+use crate::broken;
+use crate::kernel::{Kernel, KernelError};
+use crate::objects::{Access, Container, Frame, Lease, Range, Share};
+use crate::records::{Ref, link_of};
+use crate::server::Server;
+
+/// What an operation wants to do with frames that somebody may hold a lease on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Map for reading, or lock for reading.
+    Read,
+    /// Map for writing, lock exclusively, allocate, free: anything that changes them.
+    Change,
+}
+
+impl<K: Kernel> Server<K> {
+    /// Locks a range for a limited time.
+    pub(crate) fn lock(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: FrameCount,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<LeaseReply, Failure> {
+        let access = self.access(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        let most = self.lease_limit(&access, range)?;
+        if ttl == Micros::new(0) {
+            return Err(PmError::Invalid.into());
+        }
+        let need = if mode == LockMode::Exclusive { Need::Change } else { Need::Read };
+        self.check_leases(&access, range, need)?;
+        let has_room = self.pool.get(access.container).lease_count < CONTAINER_LEASES_MAX
+            && self.peer(caller).lease_count < PEER_LEASES_MAX;
+        if !has_room {
+            return Err(PmError::TooMany.into());
+        }
+        let deadline = self.pool.kernel.now().saturating_add(ttl.min(most));
+        let share = link_of(access.share);
+        let lease = Lease::new(access.container.link(), share, range, caller, mode, deadline);
+        let account = self.peer(caller).account;
+        let lease = self.pool.alloc(account, lease).map_err(Shortage::as_quota)?;
+        self.link_lease(lease, caller);
+        if self.exclude_others(&access, range, mode).is_err() {
+            self.end_lease(lease);
+            return Err(PmError::Kernel.into());
+        }
+        Ok(LeaseReply { lease: LeaseHandle::from_raw(self.pool.handle(lease)), deadline })
+    }
+
+    /// Returns the longest lease that the handle allows.
+    fn lease_limit(&self, access: &Access, range: Range) -> Result<Micros, Failure> {
+        let system = Micros::new(LEASE_MICROS_MAX);
+        let Some(share) = access.share.map(|share| self.pool.get(share)) else { return Ok(system) };
+        if !share.rights().contains(Rights::LOCK) || !share.range.covers(range) {
+            return Err(PmError::NoRight.into());
+        }
+        if share.is_revoking() {
+            return Err(PmError::Revoking.into());
+        }
+        Ok(system.min(share.lease_max()))
+    }
+
+    fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
+        let (container, share) = self.lease_links(lease);
+        let next = self.pool.get(container).leases;
+        let next_of_holder = self.peer(holder).leases;
+        let record = self.pool.get_mut(lease);
+        record.next = next;
+        record.next_of_holder = next_of_holder;
+        let record = self.pool.get_mut(container);
+        record.leases = lease.link();
+        record.lease_count = record.lease_count.saturating_add(1);
+        let peer = self.peer_mut(holder);
+        peer.leases = lease.link();
+        peer.lease_count = peer.lease_count.saturating_add(1);
+        if let Some(share) = share {
+            let count = &mut self.pool.get_mut(share).lease_count;
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn lease_links(&self, lease: Ref<Lease>) -> (Ref<Container>, Option<Ref<Share>>) {
+        let record = self.pool.get(lease);
+        match Ref::from_link(record.container) {
+            Some(container) => (container, Ref::from_link(record.share)),
+            None => broken("lease without a container"),
+        }
+    }
+
+    /// Takes away what a lease excludes: the mappings of all but its holder, or their right to write.
+    fn exclude_others(
+        &mut self,
+        access: &Access,
+        range: Range,
+        mode: LockMode,
+    ) -> Result<(), KernelError> {
+        let own = link_of(access.share);
+        let mut next = range.first;
+        let container = access.container;
+        while let Some((frame, number)) = self.next_frame(container, Range { first: next, ..range })
+        {
+            match mode {
+                LockMode::Exclusive => self.unmap_frame_everywhere(frame, |share| share != own)?,
+                LockMode::Read => self.downgrade_frame(frame, |share| share != own)?,
+            }
+            let Some(after) = number.checked_add(1) else { break };
+            next = after;
+        }
+        Ok(())
+    }
+
+    /// Gives a lease back.
+    pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
+        let lease = self.pool.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
+        if self.pool.get(lease).holder() != Some(caller) {
+            return Err(PmError::InvalidCap.into());
+        }
+        self.end_lease(lease);
+        Ok(())
+    }
+
+    /// Frees a lease.
+    fn end_lease(&mut self, lease: Ref<Lease>) {
+        let (container, share) = self.lease_links(lease);
+        let record = self.pool.get(lease);
+        let (next, next_of_holder) = (record.next, record.next_of_holder);
+        let Some(holder) = record.holder() else { broken("lease without a holder") };
+
+        let mut place = self.pool.get(container).leases;
+        if place == lease.link() {
+            self.pool.get_mut(container).leases = next;
+        }
+        while let Some(other) = Ref::<Lease>::from_link(place) {
+            place = self.pool.get(other).next;
+            if place == lease.link() {
+                self.pool.get_mut(other).next = next;
+            }
+        }
+        let mut place = self.peer(holder).leases;
+        if place == lease.link() {
+            self.peer_mut(holder).leases = next_of_holder;
+        }
+        while let Some(other) = Ref::<Lease>::from_link(place) {
+            place = self.pool.get(other).next_of_holder;
+            if place == lease.link() {
+                self.pool.get_mut(other).next_of_holder = next_of_holder;
+            }
+        }
+        let record = self.pool.get_mut(container);
+        record.lease_count = record.lease_count.saturating_sub(1);
+        let peer = self.peer_mut(holder);
+        peer.lease_count = peer.lease_count.saturating_sub(1);
+        if let Some(share) = share {
+            let count = &mut self.pool.get_mut(share).lease_count;
+            *count = count.saturating_sub(1);
+        }
+        self.pool.free(lease);
+    }
+
+    /// Frees the leases of a container whose deadline has passed.
+    pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
+        let mut link = self.pool.get(container).leases;
+        if link == 0 {
+            return;
+        }
+        let now = self.pool.kernel.now();
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.pool.get(lease);
+            link = record.next;
+            if record.deadline() <= now {
+                self.end_lease(lease);
+            }
+        }
+    }
+
+    /// Frees every lease that a peer holds.
+    pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
+        while let Some(lease) = Ref::<Lease>::from_link(self.peer(holder).leases) {
+            self.end_lease(lease);
+        }
+    }
+
+    // --- what leases forbid ---
+
+    fn leases(&self, container: Ref<Container>) -> impl Iterator<Item = &Lease> {
+        let mut link = self.pool.get(container).leases;
+        core::iter::from_fn(move || {
+            let lease = self.pool.get(Ref::<Lease>::from_link(link)?);
+            link = lease.next;
+            Some(lease)
+        })
+    }
+
+    /// Refuses what a lease of somebody else's forbids.
+    ///
+    /// # Errors
+    /// `Locked` with the latest deadline that is in the way.
+    pub(crate) fn check_leases(
+        &self,
+        access: &Access,
+        range: Range,
+        need: Need,
+    ) -> Result<(), Failure> {
+        let own = link_of(access.share);
+        let deadline = self
+            .leases(access.container)
+            .filter(|lease| lease.share != own && lease.range.overlaps(range))
+            .filter(|lease| need == Need::Change || lease.is_exclusive())
+            .map(Lease::deadline)
+            .max();
+        match deadline {
+            None => Ok(()),
+            Some(at) => Err(Failure { error: PmError::Locked, done: 0, at: at.get() }),
+        }
+    }
+
+    /// Returns when the last lease through a share ends.
+    pub(crate) fn share_deadline(
+        &self,
+        container: Ref<Container>,
+        share: Ref<Share>,
+    ) -> Option<Micros> {
+        let through = |lease: &&Lease| lease.share == share.link();
+        self.leases(container).filter(through).map(Lease::deadline).max()
+    }
+
+    /// Returns when the last lease on a container ends.
+    pub(crate) fn last_deadline(&self, container: Ref<Container>) -> Option<Micros> {
+        self.leases(container).map(Lease::deadline).max()
+    }
+
+    pub(crate) fn is_leased(&self, container: Ref<Container>, number: u64) -> bool {
+        self.leases(container).any(|lease| lease.range.contains(number))
+    }
+
+    /// Returns the first frame of a container that no lease covers.
+    pub(crate) fn next_unleased_frame(
+        &self,
+        container: Ref<Container>,
+    ) -> Option<(Ref<Frame>, u64)> {
+        let mut first = 0;
+        loop {
+            let (frame, number) = self.next_frame(container, Range { first, last: u64::MAX })?;
+            let covering = self.leases(container).find(|lease| lease.range.contains(number));
+            let Some(lease) = covering else { return Some((frame, number)) };
+            first = lease.range.last.checked_add(1)?;
+        }
+    }
+}

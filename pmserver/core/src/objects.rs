@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The records of the container protocol, and how they hang together.
+//!
+//! ```text
+//!   Account --< Container --< Share   (to one peer; a weak handle is a Share seen by that peer)
+//!                   |   \---< Lease   (held by the owner or through a share)
+//!                   v
+//!                 Frame ----< Mapping >---- VSpace of a peer
+//!                   |            |  \-----< Share, when mapped through one
+//!                   v            v
+//!                 page         slot of a CNode, or the page's original capability
+//! ```
+//!
+//! Every link is the number of a cell, 0 for none.
+
+use pmserver_api::{FrameState, LockMode, Rights};
+use proto::{FrameNumber, Micros, PeerId, VirtAddr};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::frame_table::PageIndex;
+use crate::kernel::{FrameCap, PageRights, SlotAddress};
+use crate::radix::Leaf;
+use crate::records::{Ref, Stamp, record};
+
+/// A container (protocol R1).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Container {
+    stamp: Stamp,
+    /// The account that pays.
+    pub(crate) account: u32,
+    /// The tree of its frames.
+    pub(crate) frames: u32,
+    /// How many frames it has.
+    pub(crate) frame_count: u64,
+    pub(crate) shares: u32,
+    pub(crate) leases: u32,
+    pub(crate) share_count: u16,
+    pub(crate) lease_count: u16,
+    /// The other containers of the account.
+    pub(crate) next: u32,
+    pub(crate) previous: u32,
+    /// 1 once it is being destroyed: nothing but that can be done with it any more.
+    pub(crate) dying: u32,
+    padding: [u32; 3],
+    last: u32,
+}
+
+record!(Container, Container);
+
+impl Container {
+    pub(crate) const fn new(account: u32, next: u32) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            account,
+            frames: 0,
+            frame_count: 0,
+            shares: 0,
+            leases: 0,
+            share_count: 0,
+            lease_count: 0,
+            next,
+            previous: 0,
+            dying: 0,
+            padding: [0; 3],
+            last: 0,
+        }
+    }
+
+    pub(crate) const fn is_dying(&self) -> bool {
+        self.dying != 0
+    }
+}
+
+/// A virtual frame.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Frame {
+    stamp: Stamp,
+    number: u64,
+    pub(crate) container: u32,
+    /// The page that it is bound to; 0 while it has none.
+    pub(crate) page: u32,
+    pub(crate) mappings: u32,
+    pub(crate) mapping_count: u16,
+    /// 1 while the call that allocates it can still fail.
+    pub(crate) tentative: u16,
+    padding: [u64; 4],
+}
+
+record!(Frame, Frame);
+
+impl Frame {
+    pub(crate) const fn new(container: u32, number: u64) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            number,
+            container,
+            page: 0,
+            mappings: 0,
+            mapping_count: 0,
+            tentative: 1,
+            padding: [0; 4],
+        }
+    }
+
+    pub(crate) fn page(&self) -> Option<PageIndex> {
+        PageIndex::from_link(self.page)
+    }
+
+    /// Returns what can be told from the frame alone.
+    pub(crate) fn state(&self) -> FrameState {
+        let mut state = FrameState::PRESENT;
+        state.set(FrameState::BOUND, self.page != 0);
+        state.set(FrameState::MAPPED, self.mappings != 0);
+        state
+    }
+}
+
+impl Leaf for Frame {
+    fn key(&self) -> u64 {
+        self.number
+    }
+}
+
+/// A range of frame numbers, both ends included: it can reach the last number there is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Range {
+    /// Every frame number.
+    pub(crate) const ALL: Self = Self { first: 0, last: u64::MAX };
+
+    /// Returns the `count` numbers from `start`, or `None` where there are not so many or it is 0.
+    pub(crate) fn new(start: FrameNumber, count: u64) -> Option<Self> {
+        let last = start.get().checked_add(count.checked_sub(1)?)?;
+        Some(Self { first: start.get(), last })
+    }
+
+    pub(crate) const fn contains(&self, number: u64) -> bool {
+        self.first <= number && number <= self.last
+    }
+
+    pub(crate) const fn covers(&self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    pub(crate) const fn overlaps(&self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// A range of a container that is lent to a peer (protocol O2).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Share {
+    stamp: Stamp,
+    pub(crate) range: Range,
+    lease_max: u64,
+    pub(crate) container: u32,
+    /// The container's other shares.
+    pub(crate) next: u32,
+    /// The mappings that were made through it.
+    pub(crate) mappings: u32,
+    pub(crate) lease_count: u16,
+    rights: u16,
+    peer: u8,
+    /// 1 once the owner wants it back: no new lease (protocol O3).
+    pub(crate) revoking: u8,
+    padding: [u8; 14],
+}
+
+record!(Share, Share);
+
+impl Share {
+    pub(crate) const fn new(
+        container: u32,
+        next: u32,
+        range: Range,
+        peer: PeerId,
+        rights: Rights,
+        lease_max: Micros,
+    ) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            range,
+            lease_max: lease_max.get(),
+            container,
+            next,
+            mappings: 0,
+            lease_count: 0,
+            rights: rights.bits(),
+            peer: peer.get(),
+            revoking: 0,
+            padding: [0; 14],
+        }
+    }
+
+    pub(crate) const fn rights(&self) -> Rights {
+        Rights::from_bits_truncate(self.rights)
+    }
+
+    pub(crate) const fn is_for(&self, peer: PeerId) -> bool {
+        self.peer == peer.get()
+    }
+
+    pub(crate) const fn lease_max(&self) -> Micros {
+        Micros::new(self.lease_max)
+    }
+
+    pub(crate) const fn is_revoking(&self) -> bool {
+        self.revoking != 0
+    }
+}
+
+/// A lock with a deadline (protocol O13).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Lease {
+    stamp: Stamp,
+    pub(crate) range: Range,
+    deadline: u64,
+    pub(crate) container: u32,
+    /// The share through which it is held; 0 for the owner.
+    pub(crate) share: u32,
+    /// The container's other leases.
+    pub(crate) next: u32,
+    /// The holder's other leases.
+    pub(crate) next_of_holder: u32,
+    pub(crate) holder: u8,
+    exclusive: u8,
+    padding: [u8; 14],
+}
+
+record!(Lease, Lease);
+
+impl Lease {
+    pub(crate) fn new(
+        container: u32,
+        share: u32,
+        range: Range,
+        holder: PeerId,
+        mode: LockMode,
+        deadline: Micros,
+    ) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            range,
+            deadline: deadline.get(),
+            container,
+            share,
+            next: 0,
+            next_of_holder: 0,
+            holder: holder.get(),
+            exclusive: u8::from(mode == LockMode::Exclusive),
+            padding: [0; 14],
+        }
+    }
+
+    pub(crate) const fn deadline(&self) -> Micros {
+        Micros::new(self.deadline)
+    }
+
+    pub(crate) const fn is_exclusive(&self) -> bool {
+        self.exclusive != 0
+    }
+
+    pub(crate) fn holder(&self) -> Option<PeerId> {
+        PeerId::new(self.holder.into())
+    }
+}
+
+/// A frame mapped at a page of a VSpace.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Mapping {
+    stamp: Stamp,
+    vaddr: u64,
+    pub(crate) frame: u32,
+    /// The CNode whose slot holds the derived capability; 0 where it is the page's original.
+    slot_page: u32,
+    /// The frame's other mappings.
+    pub(crate) next_of_frame: u32,
+    /// The share through which it was made; 0 for the owner.
+    pub(crate) share: u32,
+    /// The share's other mappings.
+    pub(crate) next_of_share: u32,
+    pub(crate) previous_of_share: u32,
+    slot_index: u8,
+    peer: u8,
+    pub(crate) write: u8,
+    execute: u8,
+    padding: [u8; 20],
+}
+
+record!(Mapping, Mapping);
+
+impl Mapping {
+    pub(crate) fn new(
+        frame: u32,
+        share: u32,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        rights: PageRights,
+    ) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            vaddr: vaddr.get(),
+            frame,
+            slot_page: 0,
+            next_of_frame: 0,
+            share,
+            next_of_share: 0,
+            previous_of_share: 0,
+            slot_index: 0,
+            peer: peer.get(),
+            write: u8::from(rights.write),
+            execute: u8::from(rights.execute),
+            padding: [0; 20],
+        }
+    }
+
+    pub(crate) const fn peer(&self) -> u8 {
+        self.peer
+    }
+
+    pub(crate) fn set_slot(&mut self, slot: SlotAddress) {
+        self.slot_page = slot.node.get();
+        self.slot_index = slot.index;
+    }
+
+    /// Returns the slot of the derived capability, if it is not the original.
+    pub(crate) fn slot(&self) -> Option<SlotAddress> {
+        PageIndex::from_link(self.slot_page)
+            .map(|node| SlotAddress { node, index: self.slot_index })
+    }
+
+    /// Returns the capability that is mapped, given the page.
+    pub(crate) fn cap(&self, page: PageIndex) -> FrameCap {
+        self.slot().map_or(FrameCap::Original(page), FrameCap::Derived)
+    }
+
+    pub(crate) const fn rights(&self) -> PageRights {
+        PageRights { write: self.write != 0, execute: self.execute != 0 }
+    }
+
+    pub(crate) const fn vaddr(&self) -> u64 {
+        self.vaddr
+    }
+}
+
+impl Leaf for Mapping {
+    fn key(&self) -> u64 {
+        self.vaddr
+    }
+}
+
+/// A page table that pmserver installed in a VSpace.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Table {
+    stamp: Stamp,
+    /// The first address that it translates.
+    base: u64,
+    pub(crate) page: u32,
+    /// Mappings and tables of pmserver's that hang below it.
+    pub(crate) children: u32,
+    padding: [u64; 5],
+}
+
+record!(Table, Table);
+
+impl Table {
+    pub(crate) const fn new(base: u64, page: PageIndex) -> Self {
+        Self { stamp: Stamp::UNSET, base, page: page.get(), children: 0, padding: [0; 5] }
+    }
+}
+
+impl Leaf for Table {
+    fn key(&self) -> u64 {
+        self.base
+    }
+}
+
+/// What a handle gives its holder in a container.
+#[derive(Clone, Copy)]
+pub(crate) struct Access {
+    pub(crate) container: Ref<Container>,
+    /// The share, for a weak handle.
+    pub(crate) share: Option<Ref<Share>>,
+    pub(crate) rights: Rights,
+    pub(crate) range: Range,
+}
+
+impl Access {
+    pub(crate) const fn is_strong(&self) -> bool {
+        self.share.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_reach_the_last_number_and_no_further() {
+        assert!(Range::new(FrameNumber::new(u64::MAX), 1).is_some());
+        assert!(Range::new(FrameNumber::new(u64::MAX), 2).is_none());
+        assert!(Range::new(FrameNumber::new(0), 0).is_none());
+        let range = Range::new(FrameNumber::new(4), 4).unwrap();
+        assert!(range.contains(4) && range.contains(7) && !range.contains(8));
+        assert!(range.overlaps(Range { first: 7, last: 9 }));
+        assert!(!range.overlaps(Range { first: 8, last: 9 }));
+        assert!(!range.covers(Range { first: 4, last: 8 }));
+    }
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The pool: pages, the lists of free ones, and the records that live in them.
+//!
+//! Owns the kernel, the frame table and every page. Knows nothing of containers: it takes pages
+//! from the free lists, makes them into what is asked for, and gives them back.
+//!
+//! ```text
+//!            make(Table, CNode, Frame)                     bind
+//!   untyped ------------------------> in use      clean ---------> frame
+//!      ^  |                              |          ^               |
+//!      |  +---- make(Frame) ------------------------+               | release
+//!      |                                 |          | scrub         v
+//!      +------------- unmake ------------+          +----------- dirty
+//! ```
+
+use proto::VirtAddr;
+use zerocopy::FromBytes;
+
+use crate::broken;
+use crate::frame_table::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageIndex, PageUse};
+use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
+use crate::records::{
+    Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, Record, Ref, Stamp,
+};
+
+const WINDOW_TABLE_SPAN_BITS: u8 = 21;
+const WINDOW_TABLE_PAGES: u32 = 512;
+const DATA: PageRights = PageRights { write: true, execute: false };
+
+/// A list of free pages, last in, first out.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FreeList {
+    pub(crate) head: u32,
+    pub(crate) count: u32,
+}
+
+/// Everything that pmserver has: see the module.
+pub(crate) struct Pool<K> {
+    pub(crate) kernel: K,
+    page_count: u32,
+    reserved: u32,
+    pub(crate) untyped: FreeList,
+    pub(crate) clean: FreeList,
+    pub(crate) dirty: FreeList,
+    generation: u64,
+}
+
+impl<K: Kernel> Pool<K> {
+    /// Takes over the pool: puts the frame table into its first pages and maps the pool window.
+    ///
+    /// # Errors
+    /// What the kernel answers where the pool is too small for its own table.
+    pub(crate) fn new(kernel: K) -> Result<Self, KernelError> {
+        let page_count = kernel.page_count();
+        let mut pool = Self {
+            kernel,
+            page_count,
+            reserved: 0,
+            untyped: FreeList::default(),
+            clean: FreeList::default(),
+            dirty: FreeList::default(),
+            generation: 0,
+        };
+        let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
+        let window_tables = page_count.div_ceil(WINDOW_TABLE_PAGES);
+        pool.reserved = table_pages.saturating_add(window_tables);
+        for table in 0..window_tables {
+            let page = PageIndex::new(table_pages.saturating_add(table));
+            let covered = PageIndex::new(table.saturating_mul(WINDOW_TABLE_PAGES));
+            pool.install_window_table(page, pool.kernel.window_address(covered))?;
+        }
+        for page in (0..table_pages).map(PageIndex::new) {
+            pool.kernel.make(page, ObjectKind::Frame)?;
+            pool.window_map(page)?;
+        }
+        for page in (0..pool.reserved).map(PageIndex::new) {
+            *pool.entry_mut(page) = PageEntry::new(PageUse::Reserved);
+        }
+        // Last page first, so that pages are handed out in ascending order.
+        for page in (pool.reserved..page_count).rev().map(PageIndex::new) {
+            pool.push_free(page, PageUse::Untyped);
+        }
+        Ok(pool)
+    }
+
+    fn install_window_table(
+        &mut self,
+        page: PageIndex,
+        vaddr: VirtAddr,
+    ) -> Result<(), KernelError> {
+        let span_bits = WINDOW_TABLE_SPAN_BITS;
+        self.kernel.make(page, ObjectKind::Table { span_bits })?;
+        match self.kernel.map_table(page, span_bits, VSpace::Own, vaddr) {
+            // The window may begin where the program image has brought the table.
+            Err(KernelError::AlreadyMapped) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Returns how many pages the pool has.
+    pub(crate) const fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    /// Returns how many pages the frame table and the window's page tables take.
+    pub(crate) const fn reserved(&self) -> u32 {
+        self.reserved
+    }
+
+    // --- the frame table ---
+
+    pub(crate) fn entry(&self, page: PageIndex) -> &PageEntry {
+        let table = self.kernel.record_page(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
+        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
+        match table.0.get(range).map(PageEntry::ref_from_bytes) {
+            Some(Ok(entry)) => entry,
+            _ => broken("frame table entry"),
+        }
+    }
+
+    pub(crate) fn entry_mut(&mut self, page: PageIndex) -> &mut PageEntry {
+        let table = self.kernel.record_page_mut(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
+        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
+        match table.0.get_mut(range).map(PageEntry::mut_from_bytes) {
+            Some(Ok(entry)) => entry,
+            _ => broken("frame table entry"),
+        }
+    }
+
+    // --- free pages ---
+
+    fn list(&mut self, used_as: PageUse) -> &mut FreeList {
+        match used_as {
+            PageUse::Untyped => &mut self.untyped,
+            PageUse::Clean => &mut self.clean,
+            PageUse::Dirty => &mut self.dirty,
+            _ => broken("not a free use"),
+        }
+    }
+
+    fn push_free(&mut self, page: PageIndex, used_as: PageUse) {
+        let list = *self.list(used_as);
+        let entry = self.entry_mut(page);
+        *entry = PageEntry::new(used_as);
+        entry.next = list.head;
+        *self.list(used_as) = FreeList { head: page.get(), count: list.count.saturating_add(1) };
+    }
+
+    fn pop_free(&mut self, used_as: PageUse) -> Option<PageIndex> {
+        let list = *self.list(used_as);
+        let page = PageIndex::from_link(list.head)?;
+        let next = self.entry(page).next;
+        *self.list(used_as) = FreeList { head: next, count: list.count.saturating_sub(1) };
+        Some(page)
+    }
+
+    /// Takes a free page and makes it into `kind`; a frame comes all zero. The page's entry says
+    /// `used_as` and nothing else.
+    ///
+    /// # Errors
+    /// `None` where nothing is free, which a charge beforehand rules out; else what the kernel says.
+    pub(crate) fn take(
+        &mut self,
+        kind: ObjectKind,
+        used_as: PageUse,
+    ) -> Result<PageIndex, KernelError> {
+        if kind == ObjectKind::Frame
+            && let Some(page) = self.pop_free(PageUse::Clean)
+        {
+            *self.entry_mut(page) = PageEntry::new(used_as);
+            return Ok(page);
+        }
+        if let Some(page) = self.pop_free(PageUse::Untyped) {
+            return self.make_taken(page, kind, used_as);
+        }
+        let from = if self.dirty.head == 0 { PageUse::Clean } else { PageUse::Dirty };
+        let page = self.pop_free(from).ok_or(KernelError::NotEnoughMemory)?;
+        if let Err(error) = self.kernel.unmake(page) {
+            self.push_free(page, from);
+            return Err(error);
+        }
+        self.make_taken(page, kind, used_as)
+    }
+
+    fn make_taken(
+        &mut self,
+        page: PageIndex,
+        kind: ObjectKind,
+        used_as: PageUse,
+    ) -> Result<PageIndex, KernelError> {
+        if let Err(error) = self.kernel.make(page, kind) {
+            self.push_free(page, PageUse::Untyped);
+            return Err(error);
+        }
+        *self.entry_mut(page) = PageEntry::new(used_as);
+        Ok(page)
+    }
+
+    /// Gives back a frame that nothing maps any more. Its contents stay until it is taken again,
+    /// which makes it anew and so zero.
+    pub(crate) fn release_frame(&mut self, page: PageIndex) {
+        self.push_free(page, PageUse::Dirty);
+    }
+
+    /// Gives back a page that is a table or a CNode.
+    pub(crate) fn release_object(&mut self, page: PageIndex) {
+        match self.kernel.unmake(page) {
+            Ok(()) => self.push_free(page, PageUse::Untyped),
+            // The object is still there: taking the page again unmakes it first.
+            Err(_) => self.push_free(page, PageUse::Dirty),
+        }
+    }
+
+    /// Makes one dirty page clean; returns whether there was one.
+    pub(crate) fn scrub_one(&mut self) -> bool {
+        let Some(page) = self.pop_free(PageUse::Dirty) else { return false };
+        let done = self.kernel.unmake(page).is_ok();
+        if done && self.kernel.make(page, ObjectKind::Frame).is_ok() {
+            self.push_free(page, PageUse::Clean);
+        } else {
+            self.push_free(page, if done { PageUse::Untyped } else { PageUse::Dirty });
+        }
+        done
+    }
+
+    // --- pages of records ---
+
+    fn window_map(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let vaddr = self.kernel.window_address(page);
+        self.kernel.map_frame(FrameCap::Original(page), VSpace::Own, vaddr, DATA)
+    }
+
+    /// Takes a page for records: all its cells are free.
+    pub(crate) fn take_record_page(&mut self, owner: u32) -> Result<PageIndex, KernelError> {
+        let page = self.take(ObjectKind::Frame, PageUse::Records)?;
+        if let Err(error) = self.window_map(page) {
+            self.release_frame(page);
+            return Err(error);
+        }
+        self.entry_mut(page).owner = owner;
+        Ok(page)
+    }
+
+    /// Gives back a page whose cells are all free.
+    pub(crate) fn release_record_page(&mut self, page: PageIndex) {
+        // Where the kernel refuses, taking the page again deletes the capability and so the mapping.
+        let _ = self.kernel.unmap_frame(FrameCap::Original(page));
+        self.release_frame(page);
+    }
+
+    /// Fills a free cell of a page that has one.
+    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, mut record: T) -> Option<Ref<T>> {
+        if self.generation >= GENERATION_MAX {
+            return None;
+        }
+        let bitmap = self.entry(page).bitmap[0];
+        let position = bitmap.trailing_ones();
+        let cell = Ref::at(page, position).filter(|_| position < CELLS_PER_PAGE)?;
+        self.generation = self.generation.saturating_add(1);
+        record.set_stamp(Stamp::new(T::KIND, self.generation));
+        let entry = self.entry_mut(page);
+        entry.bitmap[0] |= 1 << position;
+        entry.taken = entry.taken.saturating_add(1);
+        match self.cell_mut(page, position).map(T::mut_from_bytes) {
+            Some(Ok(place)) => *place = record,
+            _ => broken("record cell"),
+        }
+        Some(cell)
+    }
+
+    /// Empties a cell and returns how many of its page are left.
+    pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
+        assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
+        let (page, position) = record.place();
+        if let Some(cell) = self.cell_mut(page, position) {
+            cell.fill(0);
+        }
+        let entry = self.entry_mut(page);
+        entry.bitmap[0] &= !(1 << position);
+        entry.taken = entry.taken.saturating_sub(1);
+        entry.taken
+    }
+
+    fn cell(&self, page: PageIndex, position: u32) -> Option<&[u8]> {
+        self.kernel.record_page(page).0.get(slot_range(position, CELL_BYTES))
+    }
+
+    fn cell_mut(&mut self, page: PageIndex, position: u32) -> Option<&mut [u8]> {
+        self.kernel.record_page_mut(page).0.get_mut(slot_range(position, CELL_BYTES))
+    }
+
+    /// Returns a record.
+    pub(crate) fn get<T: Record>(&self, record: Ref<T>) -> &T {
+        let (page, position) = record.place();
+        match self.cell(page, position).map(T::ref_from_bytes) {
+            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+            _ => broken("record"),
+        }
+    }
+
+    /// Returns a record for writing.
+    pub(crate) fn get_mut<T: Record>(&mut self, record: Ref<T>) -> &mut T {
+        let (page, position) = record.place();
+        match self.cell_mut(page, position).map(T::mut_from_bytes) {
+            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+            _ => broken("record"),
+        }
+    }
+
+    /// Returns what a cell holds.
+    pub(crate) fn kind_of(&self, link: u32) -> Kind {
+        let place = Ref::<()>::from_link(link).map(Ref::place);
+        let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
+        [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Node]
+            .into_iter()
+            .find(|kind| stamp.is_some_and(|stamp| stamp.is(*kind)))
+            .unwrap_or(Kind::Free)
+    }
+
+    fn stamp_at(&self, page: PageIndex, position: u32) -> Option<Stamp> {
+        let bytes = self.cell(page, position)?.get(..size_of::<Stamp>())?;
+        Stamp::read_from_bytes(bytes).ok()
+    }
+
+    /// Returns the record that a handle names, if it names one of this kind and generation: the one
+    /// place where a client's number becomes a reference.
+    pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
+        let Alleged { cell, generation } = Alleged::from_handle(handle)?;
+        let record = Ref::<T>::from_link(cell)?;
+        let (page, position) = record.place();
+        if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
+            return None;
+        }
+        let stamp = self.stamp_at(page, position)?;
+        (stamp == Stamp::new(T::KIND, generation)).then_some(record)
+    }
+
+    /// Returns the handle for a record.
+    pub(crate) fn handle<T: Record>(&self, record: Ref<T>) -> u64 {
+        record.handle(self.get(record).stamp())
+    }
+}
+
+/// Returns where the `index`th of things that are `bytes` large lies in a page.
+fn slot_range(index: u32, bytes: usize) -> core::ops::Range<usize> {
+    let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(bytes);
+    start..start.saturating_add(bytes)
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The server: its state, and the way from a message to an operation and back.
+
+use pmserver_api::{
+    AccountHandle, AccountInfo, CallError, ContainerHandle, Failure, Identity, PROTOCOL_VERSION,
+    PmError, Reply, Request, Rights,
+};
+use proto::limits::PEERS_MAX;
+use proto::{Message, Micros, PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::account::{Account, Shortage};
+use crate::broken;
+use crate::config::PeerConfig;
+use crate::kernel::{Kernel, KernelError};
+use crate::objects::{Access, Container, Range, Share};
+use crate::pool::Pool;
+use crate::records::Ref;
+use crate::vspace::VSpaceState;
+
+/// What pmserver knows of a protection domain.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) name: &'static str,
+    pub(crate) account: Ref<Account>,
+    reads_accounts: bool,
+    pub(crate) supervises: bool,
+    pub(crate) vspace: VSpaceState,
+    /// Where it goes on after a fault: entry and stack.
+    pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
+    /// Whom it waits for, and until when.
+    pub(crate) watch: Option<(PeerId, Micros)>,
+    pub(crate) leases: u32,
+    pub(crate) lease_count: u16,
+    /// It faulted and does not run again; what it had is being taken down.
+    pub(crate) is_stopped: bool,
+}
+
+/// The physical memory server.
+pub struct Server<K> {
+    pub(crate) pool: Pool<K>,
+    pub(crate) pool_account: Ref<Account>,
+    pub(crate) peers: [Option<Peer>; PEERS_MAX],
+    /// Containers that wait for a lease to end, or for the next step, to be destroyed.
+    pub(crate) dying: u32,
+}
+
+impl<K: Kernel> Server<K> {
+    /// Takes over the pool and opens an account for every peer.
+    ///
+    /// # Errors
+    /// What the kernel answers where the pool is too small for that.
+    pub fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
+        let mut pool = Pool::new(kernel)?;
+        let pool_account = pool.new_pool_account().map_err(at_boot)?;
+        let mut server = Self { pool, pool_account, peers: [const { None }; PEERS_MAX], dying: 0 };
+        for config in peers {
+            server.add_peer(config).map_err(at_boot)?;
+        }
+        Ok(server)
+    }
+
+    fn add_peer(&mut self, config: &PeerConfig) -> Result<(), Shortage> {
+        let Some(id) = config.id() else { return Ok(()) };
+        let limit = u32::try_from(config.limit.get() / PAGE_BYTES).unwrap_or(u32::MAX);
+        let account = Account::new(self.pool_account.link(), limit);
+        let account = self.pool.alloc(self.pool_account, account)?;
+        if let Some(place) = self.peers.get_mut(usize::from(id.get())) {
+            *place = Some(Peer {
+                id,
+                name: config.name,
+                account,
+                reads_accounts: config.reads_accounts,
+                supervises: config.supervises,
+                vspace: VSpaceState::default(),
+                recovery: None,
+                watch: None,
+                leases: 0,
+                lease_count: 0,
+                is_stopped: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Answers one call. Total: every message gets a reply, and none can make the server panic.
+    pub fn call(&mut self, caller: PeerId, message: &Message) -> Message {
+        let reply = Request::decode(message).and_then(|request| {
+            self.serve(caller, request).map_err(|failure: Failure| CallError::Refused(failure))
+        });
+        match reply {
+            Ok(reply) => reply.encode(),
+            Err(error) => error.reply(),
+        }
+    }
+
+    fn serve(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
+        if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
+            return Err(PmError::InvalidCap.into());
+        }
+        match request {
+            Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),
+            Request::WhoAmI => {
+                Ok(Reply::Identity(Identity { peer: caller, account: AccountHandle::OWN }))
+            }
+            Request::Clock => Ok(Reply::Time(self.pool.kernel.now())),
+            Request::AccountInfo { account } => {
+                self.account_info(caller, account).map(Reply::AccountInfo)
+            }
+            Request::ContainerCreate { account } => {
+                self.container_create(caller, account).map(Reply::Container)
+            }
+            Request::ContainerDestroy { container } => {
+                self.container_destroy(caller, container).map(|()| Reply::Done)
+            }
+            Request::Allocate { container, start, count, flags } => {
+                self.allocate(caller, container, start, count, flags).map(Reply::Number)
+            }
+            Request::Deallocate { container, start, count, flags } => {
+                self.deallocate(caller, container, start, count, flags).map(Reply::Number)
+            }
+            Request::Status { container, start, count } => {
+                self.status(caller, container, start, count).map(Reply::Status)
+            }
+            Request::Share { container, start, count, peer, rights, lease_max } => self
+                .share(caller, container, start, count, peer, rights, lease_max)
+                .map(Reply::Shared),
+            Request::Unshare { share, flags: _ } => {
+                self.unshare(caller, share).map(|()| Reply::Done)
+            }
+            Request::Lock { container, start, count, mode, ttl } => {
+                self.lock(caller, container, start, count, mode, ttl).map(Reply::Lease)
+            }
+            Request::Unlock { lease } => self.unlock(caller, lease).map(|()| Reply::Done),
+            Request::Map { container, start, vaddr, count, flags, vspace } => {
+                self.map(caller, container, start, count, (vspace, vaddr), flags).map(Reply::Mapped)
+            }
+            Request::Unmap { vspace, vaddr, count } => {
+                self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
+            }
+            Request::RegisterRecovery { entry, stack_top } => {
+                self.peer_mut(caller).recovery = Some((entry, stack_top));
+                Ok(Reply::Done)
+            }
+            Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
+            Request::Rescue => self.rescue(caller).map(Reply::Rescued),
+            Request::Reclaim => Ok(Reply::Number(self.reclaim())),
+        }
+    }
+
+    /// Returns the kernel.
+    pub const fn kernel(&self) -> &K {
+        &self.pool.kernel
+    }
+
+    /// Returns the kernel for the platform's own use; the core's objects are not to be touched.
+    pub const fn kernel_mut(&mut self) -> &mut K {
+        &mut self.pool.kernel
+    }
+
+    // --- peers and accounts ---
+
+    pub(crate) fn find_peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(usize::from(id.get()))?.as_ref()
+    }
+
+    /// Returns a peer that is known to be there.
+    pub(crate) fn peer(&self, id: PeerId) -> &Peer {
+        match self.find_peer(id) {
+            Some(peer) => peer,
+            None => broken("no such peer"),
+        }
+    }
+
+    /// Returns a peer that is known to be there, for writing.
+    pub(crate) fn peer_mut(&mut self, id: PeerId) -> &mut Peer {
+        match self.peers.get_mut(usize::from(id.get())) {
+            Some(Some(peer)) => peer,
+            _ => broken("no such peer"),
+        }
+    }
+
+    fn account_info(&self, caller: PeerId, handle: AccountHandle) -> Result<AccountInfo, Failure> {
+        let peer = self.peer(caller);
+        if handle == AccountHandle::OWN {
+            return Ok(self.pool.get(peer.account).info(false));
+        }
+        let is_pool = handle == AccountHandle::POOL;
+        let account = match handle.peer() {
+            _ if is_pool => self.pool_account,
+            Some(other) => self.find_peer(other).ok_or(PmError::InvalidCap)?.account,
+            None => return Err(PmError::InvalidCap.into()),
+        };
+        // Limit and use are a covert channel between siblings: only with the right.
+        if !peer.reads_accounts && account != peer.account {
+            return Err(PmError::NoRight.into());
+        }
+        Ok(self.pool.get(account).info(is_pool))
+    }
+
+    // --- handles ---
+
+    /// Returns what a container handle gives the caller, after leases that have run out are gone.
+    pub(crate) fn access(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<Access, Failure> {
+        let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
+        let access = access.ok_or(PmError::InvalidCap)?;
+        self.expire_leases(access.container);
+        Ok(access)
+    }
+
+    /// Returns the container where the caller owns it and it is not being destroyed.
+    pub(crate) fn owned(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<Access, Failure> {
+        let access = self.access(caller, handle)?;
+        if access.is_strong() { Ok(access) } else { Err(PmError::NoRight.into()) }
+    }
+
+    /// Returns the container that a handle names, where the caller's account owns it.
+    pub(crate) fn owned_container(&self, caller: PeerId, handle: u64) -> Option<Ref<Container>> {
+        let container = self.pool.look_up::<Container>(handle)?;
+        (self.pool.get(container).account == self.peer(caller).account.link()).then_some(container)
+    }
+
+    fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
+        let container = self.owned_container(caller, handle.raw())?;
+        let access = Access { container, share: None, rights: Rights::all(), range: Range::ALL };
+        (!self.pool.get(container).is_dying()).then_some(access)
+    }
+
+    fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
+        let reference = self.pool.look_up::<Share>(handle.raw())?;
+        let share = self.pool.get(reference);
+        let container = Ref::<Container>::from_link(share.container)?;
+        let is_valid = share.is_for(caller) && !self.pool.get(container).is_dying();
+        is_valid.then_some(Access {
+            container,
+            share: Some(reference),
+            rights: share.rights(),
+            range: share.range,
+        })
+    }
+}
+
+fn at_boot(shortage: Shortage) -> KernelError {
+    match shortage {
+        Shortage::Account | Shortage::Pool => KernelError::NotEnoughMemory,
+        Shortage::Kernel => KernelError::Refused,
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Faults, recovery, rescue and teardown (design D4, D6, D11; S10, S39).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod world;
+
+use pmserver_api::{AccountHandle, CallError, LockMode, MapFlags, PmError, Rights};
+use pmserver_core::{Fault, FaultOutcome};
+use proto::{Console, Micros, VirtAddr};
+use world::{World, at, filled, frames, page, peer};
+
+#[derive(Default)]
+struct Screen(String);
+
+impl Console for Screen {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.push_str(core::str::from_utf8(bytes).unwrap());
+    }
+}
+
+fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
+    result.err().and_then(|error| error.refusal())
+}
+
+fn fault(world: &World, number: u64) -> (FaultOutcome, String) {
+    let mut screen = Screen::default();
+    let mut server = world.0.borrow_mut();
+    let outcome = server.fault(peer(number), Fault::Access { address: 0xdead_b000 }, &mut screen);
+    server.check_invariants().unwrap();
+    (outcome, screen.0)
+}
+
+fn recovery() -> (VirtAddr, VirtAddr) {
+    (VirtAddr::new(0x20_1234).unwrap(), VirtAddr::new(0x30_0000).unwrap())
+}
+
+#[test]
+fn a_client_that_faults_is_stopped_and_taken_down_in_steps() {
+    let world = World::new();
+    let (mut pm, mut doomed) = (world.client(), world.fs());
+    let before = world.accounts();
+    let foreign = filled(&mut pm, 4);
+    let shared = pm.share(foreign, at(0), 4, peer(1), Rights::all(), Micros::new(900_000)).unwrap();
+    doomed.map(shared.weak, at(0), frames(4), page(0), MapFlags::WRITE).unwrap();
+    doomed.lock(shared.weak, at(0), frames(4), LockMode::Exclusive, Micros::new(900_000)).unwrap();
+    for _ in 0..4 {
+        let container = filled(&mut doomed, 200);
+        doomed.map(container, at(0), frames(50), page(1000), MapFlags::WRITE).unwrap();
+        doomed.unmap(page(1000), frames(20)).unwrap();
+        let away = doomed.map(container, at(60), frames(20), page(1000), MapFlags::READ);
+        assert_eq!(away.unwrap().count, 20);
+        doomed.unmap(page(1000), frames(256)).unwrap();
+        doomed.map(container, at(0), frames(20), page(2000), MapFlags::WRITE).unwrap();
+        doomed.unmap(page(2000), frames(10)).unwrap();
+        doomed.unmap(page(2010), frames(10)).unwrap();
+    }
+    let (outcome, line) = fault(&world, 1);
+    assert_eq!(outcome, FaultOutcome::Stopped);
+    assert_eq!(line, "pmserver: fsserver stopped: no memory at 0xdeadb000\n");
+    assert_eq!(refusal(doomed.whoami()), Some(PmError::InvalidCap), "a stopped domain has nothing");
+    // The others go on: its lease is over, its mappings are going.
+    let mut steps = 0;
+    while pm.reclaim().unwrap() > 0 {
+        steps += 1;
+        assert!(steps < 100);
+    }
+    assert!(steps > 5, "800 frames are more than a few steps");
+    pm.unshare(shared.share).unwrap();
+    pm.container_destroy(foreign).unwrap();
+    assert_eq!(world.accounts(), before);
+}
+
+#[test]
+fn a_server_with_a_recovery_entry_goes_on_there_once() {
+    // D11, S10
+    let world = World::new();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    let container = filled(&mut pm, 4);
+    let shared =
+        pm.share(container, at(0), 4, peer(1), Rights::all(), Micros::new(900_000)).unwrap();
+    let (entry, stack) = recovery();
+    fs.register_recovery(entry, stack).unwrap();
+    fs.lock(shared.weak, at(0), frames(4), LockMode::Exclusive, Micros::new(900_000)).unwrap();
+    fs.map(shared.weak, at(0), frames(4), page(0), MapFlags::WRITE).unwrap();
+    world.store(1, 7, page(2)).unwrap();
+    let (outcome, line) = fault(&world, 1);
+    assert_eq!(outcome, FaultOutcome::Redirected);
+    assert_eq!(line, "pmserver: fsserver sent to its recovery entry: no memory at 0xdeadb000\n");
+    pm.unshare(shared.share).unwrap();
+    pm.map(container, at(0), frames(4), page(0), MapFlags::READ).unwrap();
+    assert_eq!((world.load(2, page(2)), world.load(2, page(3))), (Ok(7), Ok(0)));
+    assert_eq!(fault(&world, 1).0, FaultOutcome::Stopped, "recovery that faults is not repeated");
+}
+
+#[test]
+fn only_a_supervisor_rescues_and_only_what_is_overdue() {
+    let world = World::new();
+    let (mut pm, mut fs, mut supervisor) = (world.client(), world.fs(), world.supervisor());
+    let (entry, stack) = recovery();
+    fs.register_recovery(entry, stack).unwrap();
+    let deadline = pm.watch(peer(1), Micros::new(5000)).unwrap();
+    assert_eq!(refusal(pm.rescue()), Some(PmError::NoRight));
+    let report = supervisor.rescue().unwrap();
+    assert_eq!((report.rescued, report.next_deadline), (0, Some(deadline)));
+    world.advance(5000);
+    let report = supervisor.rescue().unwrap();
+    assert_eq!((report.rescued, report.next_deadline), (1, None));
+    pm.watch(peer(1), Micros::new(1)).unwrap();
+    pm.watch(peer(1), Micros::new(0)).unwrap();
+    world.advance(10);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 0, "a watch that was ended rescues nobody");
+    assert_eq!(refusal(pm.watch(peer(2), Micros::new(1))), Some(PmError::Invalid));
+    assert_eq!(refusal(pm.watch(peer(9), Micros::new(1))), Some(PmError::Invalid));
+}
+
+#[test]
+fn accounts_of_others_take_the_right_to_be_read() {
+    let world = World::new();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    assert!(pm.account_info(AccountHandle::of_peer(peer(1))).is_ok());
+    for foreign in [AccountHandle::POOL, AccountHandle::of_peer(peer(2))] {
+        assert_eq!(refusal(fs.account_info(foreign)), Some(PmError::NoRight));
+    }
+    let own = fs.account_info(AccountHandle::OWN);
+    assert_eq!(own, fs.account_info(AccountHandle::of_peer(peer(1))));
+    let nobody = pm.account_info(AccountHandle::from_raw(u64::MAX));
+    assert_eq!(refusal(nobody), Some(PmError::InvalidCap));
+}
+
+#[test]
+fn accounts_and_free_memory_add_up_to_the_pool() {
+    // I1, to the byte
+    let world = World::new();
+    let pool = world.client().account_info(AccountHandle::POOL).unwrap();
+    assert_eq!(pool.limit.get(), world::POOL_BYTES);
+    assert_eq!(pool.free.get() + pool.used.get(), world::POOL_BYTES);
+    let kinds = [pool.frames, pool.tables, pool.slots, pool.records];
+    assert_eq!(kinds.map(|kind| kind.get()).iter().sum::<u64>(), pool.used.get());
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Mapping, page tables and who pays for them (protocol O6, O7, R14, R25; S35, S50).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod world;
+
+use pmserver_api::{AccountHandle, CallError, Failure, MapFlags, PmError};
+use proto::limits::FRAME_MAPPINGS_MAX;
+use proto::{Message, VirtAddr};
+use world::{World, at, filled, frames, page};
+
+fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
+    result.err().and_then(|error| error.refusal())
+}
+
+#[test]
+fn what_one_mapping_writes_another_reads() {
+    // I6
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 2);
+    pm.map(container, at(0), frames(2), page(0), MapFlags::WRITE).unwrap();
+    pm.map(container, at(0), frames(2), page(600), MapFlags::READ).unwrap();
+    world.store(2, 42, page(1)).unwrap();
+    assert_eq!(world.load(2, page(601)), Ok(42));
+    assert!(world.store(2, 1, page(601)).is_err());
+    assert_eq!(pm.unmap(page(0), frames(256)), Ok(2));
+    assert_eq!(world.load(2, page(601)), Ok(42));
+    assert!(world.load(2, page(1)).is_err());
+}
+
+#[test]
+fn granted_rights_come_back_and_bad_ones_are_refused() {
+    // R14, A3
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 4);
+    let granted = |flags, number: u64, pm: &mut world::Pm| {
+        pm.map(container, at(number), frames(1), page(number), flags).map(|mapped| mapped.rights)
+    };
+    assert_eq!(granted(MapFlags::WRITE, 0, &mut pm), Ok(MapFlags::READ | MapFlags::WRITE));
+    assert_eq!(granted(MapFlags::FORCE_WRITE, 1, &mut pm), Ok(MapFlags::READ), "FORCE alone reads");
+    assert_eq!(granted(MapFlags::EXECUTE, 2, &mut pm), Ok(MapFlags::READ | MapFlags::EXECUTE));
+    let both = granted(MapFlags::WRITE | MapFlags::EXECUTE, 3, &mut pm);
+    assert_eq!(refusal(both), Some(PmError::Invalid));
+    assert_eq!(refusal(granted(MapFlags::empty(), 3, &mut pm)), Some(PmError::Invalid));
+}
+
+#[test]
+fn mapping_stops_at_the_first_problem_and_zero_is_an_error() {
+    // O6
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 3);
+    assert_eq!(pm.map(container, at(0), frames(5), page(0), MapFlags::READ).unwrap().count, 3);
+    let hole = pm.map(container, at(3), frames(5), page(3), MapFlags::READ);
+    let failure = Failure { error: PmError::NotFound, done: 0, at: 3 };
+    assert_eq!(hole.unwrap_err(), CallError::Refused(failure));
+    let occupied = pm.map(container, at(0), frames(1), page(2), MapFlags::READ);
+    let failure = Failure { error: PmError::Occupied, done: 0, at: page(2).get() };
+    assert_eq!(occupied.unwrap_err(), CallError::Refused(failure));
+}
+
+#[test]
+fn tables_are_charged_to_the_mapper_and_given_back() {
+    // S35: one page in each of many 2 MiB areas, across a 1 GiB and a 512 GiB border
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 64);
+    let before = world.accounts();
+    let tables =
+        |pm: &mut world::Pm| pm.account_info(AccountHandle::OWN).unwrap().tables.get() / 4096;
+    let area = |number: u64| VirtAddr::new_page((255 << 30) + (number << 21)).unwrap();
+    for number in 0..64 {
+        pm.map(container, at(number), frames(1), area(480 + number), MapFlags::WRITE).unwrap();
+    }
+    // 64 lowest tables, two directories (the area crosses 256 GiB at its 32nd), nothing above.
+    assert_eq!(tables(&mut pm), 64 + 2);
+    let far = VirtAddr::new_page(3 << 39).unwrap();
+    pm.map(container, at(0), frames(1), far, MapFlags::WRITE).unwrap();
+    assert_eq!(tables(&mut pm), 64 + 2 + 3, "one of each level");
+    pm.unmap(far, frames(1)).unwrap();
+    for number in 0..64 {
+        assert_eq!(pm.unmap(area(480 + number), frames(1)), Ok(1));
+    }
+    let after = world.accounts();
+    assert_eq!(after[2].tables, before[2].tables);
+    assert_eq!(after, before);
+}
+
+#[test]
+fn the_table_quota_stops_a_mapping_cleanly() {
+    // S35
+    let world = World::new();
+    let mut pm = world.supervisor();
+    let container = filled(&mut pm, 1);
+    let mut filler = 1;
+    while pm
+        .allocate(container, at(filler), frames(1), pmserver_api::AllocateFlags::empty())
+        .is_ok()
+    {
+        filler += 1;
+    }
+    let before = world.accounts();
+    let failed = pm.map(container, at(0), frames(1), page(0), MapFlags::READ);
+    assert_eq!(refusal(failed), Some(PmError::NoTableQuota));
+    assert_eq!(world.accounts(), before);
+    let status = pm.status(container, at(0), frames(1)).unwrap();
+    assert_eq!(status.frames[0], pmserver_api::FrameState::PRESENT, "not even bound");
+}
+
+#[test]
+fn a_frame_has_a_bounded_number_of_mappings() {
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 1);
+    for number in 0..FRAME_MAPPINGS_MAX.into() {
+        pm.map(container, at(0), frames(1), page(number), MapFlags::READ).unwrap();
+    }
+    let one_more = pm.map(container, at(0), frames(1), page(100), MapFlags::READ);
+    assert_eq!(refusal(one_more), Some(PmError::TooMany));
+}
+
+#[test]
+fn addresses_that_no_user_has_are_refused() {
+    // S50
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 2);
+    let before = world.accounts();
+    let top = VirtAddr::new_page((1 << 47) - 4096).unwrap();
+    let beyond = pm.map(container, at(0), frames(2), top, MapFlags::READ);
+    assert_eq!(refusal(beyond), Some(PmError::Invalid));
+    for vaddr in [1, 0x1000_0001, 1 << 47, u64::MAX, 0xFFFF_8000_0000_0000] {
+        let reply = world.raw(2, Message::new(12, [container.raw(), 0, vaddr, 1 | 1 << 16]));
+        assert_eq!(reply.label(), PmError::Invalid.status());
+        let reply = world.raw(2, Message::new(13, [0, vaddr, 1]));
+        assert_eq!(reply.label(), PmError::Invalid.status());
+    }
+    assert_eq!(world.accounts(), before);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A server over the simulated kernel, and clients that call it as its peers.
+//!
+//! Every call goes through the wire form, and every invariant is checked after it.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use pmserver_api::{AccountHandle, AccountInfo, Client, ContainerHandle};
+use pmserver_core::Server;
+use pmserver_core::config::PEERS;
+use pmserver_core::kernel::VSpace;
+use proto::{FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
+use sim::SimKernel;
+
+pub(crate) const POOL_BYTES: u64 = 64 << 20;
+pub(crate) const PAGE: u64 = 4096;
+/// Where tests map: no table of the program's is there.
+pub(crate) const WINDOW: u64 = 0x1000_0000;
+
+pub(crate) type Pm = Client<Door>;
+
+#[derive(Clone)]
+pub(crate) struct World(pub(crate) Rc<RefCell<Server<SimKernel>>>, CheckEach);
+
+/// Whether the invariants are checked after each call, which takes time for every object there is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckEach {
+    Yes,
+    No,
+}
+
+/// A channel to the server.
+pub(crate) struct Door {
+    world: World,
+    caller: PeerId,
+}
+
+impl Transport for Door {
+    fn call(&mut self, request: Message) -> Message {
+        let mut server = self.world.0.borrow_mut();
+        let reply = server.call(self.caller, &request);
+        if self.world.1 == CheckEach::Yes {
+            server
+                .check_invariants()
+                .unwrap_or_else(|broken| panic!("after {request:?}: {broken}"));
+        }
+        reply
+    }
+}
+
+pub(crate) fn peer(number: u64) -> PeerId {
+    PeerId::new(number).unwrap()
+}
+
+pub(crate) fn frames(count: u64) -> FrameCount {
+    FrameCount::new(count).unwrap()
+}
+
+pub(crate) fn at(number: u64) -> FrameNumber {
+    FrameNumber::new(number)
+}
+
+pub(crate) fn page(number: u64) -> VirtAddr {
+    VirtAddr::new_page(WINDOW + number * PAGE).unwrap()
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with_pool(POOL_BYTES)
+    }
+
+    /// A world with little memory, which is quick to make and to check.
+    pub(crate) fn small() -> Self {
+        Self::with_pool(4 << 20)
+    }
+
+    /// The same world, with the invariants checked only where the test asks for it.
+    pub(crate) fn unchecked(self) -> Self {
+        Self(self.0, CheckEach::No)
+    }
+
+    pub(crate) fn check(&self) {
+        self.0.borrow().check_invariants().unwrap();
+    }
+
+    pub(crate) fn with_pool(bytes: u64) -> Self {
+        let server = Server::new(SimKernel::new(bytes), &PEERS).unwrap();
+        server.check_invariants().unwrap();
+        Self(Rc::new(RefCell::new(server)), CheckEach::Yes)
+    }
+
+    /// The client of the system: owns containers, may read accounts.
+    pub(crate) fn client(&self) -> Pm {
+        self.as_peer(2)
+    }
+
+    /// The server of the system: is lent containers.
+    pub(crate) fn fs(&self) -> Pm {
+        self.as_peer(1)
+    }
+
+    pub(crate) fn supervisor(&self) -> Pm {
+        self.as_peer(3)
+    }
+
+    pub(crate) fn as_peer(&self, number: u64) -> Pm {
+        Client::new(Door { world: self.clone(), caller: peer(number) })
+    }
+
+    /// Calls with registers of the test's own choice.
+    pub(crate) fn raw(&self, caller: u64, request: Message) -> Message {
+        Door { world: self.clone(), caller: peer(caller) }.call(request)
+    }
+
+    /// Loads a byte as a peer would; the address where it faults.
+    pub(crate) fn load(&self, number: u64, address: VirtAddr) -> Result<u8, u64> {
+        let mut byte = [0];
+        let server = self.0.borrow();
+        server.kernel().load(VSpace::Peer(peer(number)), address.get(), &mut byte).map(|()| byte[0])
+    }
+
+    /// Stores a byte as a peer would.
+    pub(crate) fn store(&self, number: u64, byte: u8, address: VirtAddr) -> Result<(), u64> {
+        let mut server = self.0.borrow_mut();
+        server.kernel_mut().store(VSpace::Peer(peer(number)), &[byte], address.get())
+    }
+
+    pub(crate) fn advance(&self, micros: u64) {
+        self.0.borrow().kernel().clock().advance(micros);
+    }
+
+    pub(crate) fn fail_nth(&self, n: Option<u64>) {
+        self.0.borrow_mut().kernel_mut().fail_nth(n);
+    }
+
+    /// All accounts, to be compared before and after.
+    pub(crate) fn accounts(&self) -> [AccountInfo; 4] {
+        let mut pm = self.client();
+        [
+            AccountHandle::POOL,
+            AccountHandle::of_peer(peer(1)),
+            AccountHandle::of_peer(peer(2)),
+            AccountHandle::of_peer(peer(3)),
+        ]
+        .map(|account| pm.account_info(account).unwrap())
+    }
+}
+
+/// A new container with frames `0..count`.
+pub(crate) fn filled(pm: &mut Pm, count: u64) -> ContainerHandle {
+    let container = pm.container_create(AccountHandle::OWN).unwrap();
+    let flags = pmserver_api::AllocateFlags::empty();
+    assert_eq!(pm.allocate(container, at(0), frames(count), flags), Ok(count));
+    container
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The client side: one method an operation.
+
+use pmserver_api::ContainerHandle;
+use proto::{FrameCount, FrameNumber, Transport};
+
+use crate::error::{CallError, FsError};
+use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
+
+/// Calls fsserver over a transport. Every method but [`Client::read`] is one protected procedure
+/// call; what each operation does, costs and refuses stands with [`Request`].
+pub struct Client<T: Transport> {
+    transport: T,
+}
+
+impl<T: Transport> Client<T> {
+    /// Returns a client that calls over `transport`.
+    pub const fn new(transport: T) -> Self {
+        Self { transport }
+    }
+
+    fn call<const N: usize>(&mut self, request: Request) -> Result<[u64; N], CallError> {
+        CallError::check(&self.transport.call(request.encode()))
+    }
+
+    /// Returns the protocol version and the peer to share containers to.
+    ///
+    /// # Errors
+    /// [`CallError`], as every method here.
+    pub fn version(&mut self) -> Result<Identity, CallError> {
+        Ok(Identity::decode(self.call(Request::Version)?)?)
+    }
+
+    /// Opens what the path names that lies at the start of the container.
+    ///
+    /// # Errors
+    /// [`FsError::BadPath`] and [`FsError::PathTooLong`] for a length that no path has; see
+    /// [`Request::Lookup`].
+    pub fn lookup(
+        &mut self,
+        container: ContainerHandle,
+        path_bytes: usize,
+    ) -> Result<FileHandle, CallError> {
+        let path_bytes = u16::try_from(path_bytes)
+            .map_err(|_: core::num::TryFromIntError| FsError::PathTooLong)?;
+        let [file] = self.call(Request::Lookup { container, path_bytes })?;
+        Ok(FileHandle::from_raw(file))
+    }
+
+    /// Returns kind and size of an open file.
+    ///
+    /// # Errors
+    /// See [`Request::Stat`].
+    pub fn stat(&mut self, file: FileHandle) -> Result<FileStatus, CallError> {
+        Ok(FileStatus::decode(self.call(Request::Stat { file })?)?)
+    }
+
+    /// Has the next entries of a directory written into `frames` frames of the container.
+    ///
+    /// # Errors
+    /// See [`Request::ReadDir`].
+    pub fn read_dir(
+        &mut self,
+        file: FileHandle,
+        container: ContainerHandle,
+        frames: FrameCount,
+        cookie: DirectoryCookie,
+    ) -> Result<Listed, CallError> {
+        self.call(Request::ReadDir { file, container, frames, cookie }).map(Listed::decode)
+    }
+
+    /// Has a range of a file read into the container from frame `start` on; returns the bytes,
+    /// fewer than asked at the end of the file. Calls again for as long as the server is on its way
+    /// to the offset.
+    ///
+    /// # Errors
+    /// See [`Request::Read`].
+    pub fn read(
+        &mut self,
+        file: FileHandle,
+        container: ContainerHandle,
+        offset: u64,
+        start: FrameNumber,
+        length: ReadLength,
+    ) -> Result<u64, CallError> {
+        let mut reached = 0;
+        loop {
+            match self.call(Request::Read { file, container, offset, start, length }) {
+                // A server that comes no further is not waited for.
+                Err(CallError::Refused(failure))
+                    if failure.error == FsError::Again && failure.detail > reached =>
+                {
+                    reached = failure.detail;
+                }
+                result => return result.map(|[bytes]| bytes),
+            }
+        }
+    }
+
+    /// Closes a file.
+    ///
+    /// # Errors
+    /// See [`Request::Close`].
+    pub fn close(&mut self, file: FileHandle) -> Result<(), CallError> {
+        self.call(Request::Close { file }).map(|[]| ())
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The file server's interface: operations, errors, directory entries and a client over any
+//! transport.
+//!
+//! A client lends fsserver a container at pmserver (a weak handle) and names it in its request;
+//! what fsserver reads lands there. fsserver allocates nothing for a client, and a reply carries
+//! numbers only. `ops.rs` is the contract.
+//!
+//! ```text
+//!   client                      fsserver                 pmserver
+//!     | share -------------------------------------------->|
+//!     | read(file, weak handle) -->| lock, map ----------->|
+//!     |                            | copies the data in    |
+//!     |<----------------- bytes ---| unmap, unlock ------->|
+//!     | unshare ------------------------------------------>|
+//!     | map, and only now trust the bytes ---------------->|
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod client;
+mod entry;
+mod error;
+mod ops;
+
+pub use client::Client;
+pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
+pub use error::{CallError, Failure, FsError};
+pub use ops::{
+    DirectoryCookie, FileHandle, FileStatus, Identity, Listed, PROTOCOL_VERSION, ReadLength, Reply,
+    Request,
+};

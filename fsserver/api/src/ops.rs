@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The contract: every operation with its number, its registers, and what it may cost.
+//!
+//! | no | operation | r0 | r1 | r2 | r3 | reply |
+//! |---|---|---|---|---|---|---|
+//! | 1 | version | | | | | version, fsserver's peer id at pmserver |
+//! | 2 | lookup | container | path bytes | | | file |
+//! | 3 | stat | file | | | | kind, size |
+//! | 4 | read_dir | file | container | frames | cookie | bytes, next cookie |
+//! | 5 | read | file | container | offset | start frame:32 length:32 | bytes |
+//! | 6 | close | file | | | | |
+//!
+//! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
+//! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
+//! 0xF000 and up are left to test variants of the server.
+
+use pmserver_api::ContainerHandle;
+use proto::limits::{CALL_FRAMES_MAX, PATH_BYTES_MAX};
+use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, PeerId, ProtocolError};
+
+use crate::entry::FileKind;
+use crate::error::{CallError, FsError};
+
+/// The version of this protocol; a wire change raises it.
+pub const PROTOCOL_VERSION: u64 = 1;
+
+const OP_VERSION: u64 = 1;
+const OP_LOOKUP: u64 = 2;
+const OP_STAT: u64 = 3;
+const OP_READ_DIR: u64 = 4;
+const OP_READ: u64 = 5;
+const OP_CLOSE: u64 = 6;
+
+const OK: u64 = 0;
+
+/// A file that the caller has open: an index with a generation into the table of the caller, which
+/// only the channel that a call comes in on selects. Holding one proves nothing: fsserver looks it
+/// up at every call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileHandle(u64);
+
+impl FileHandle {
+    /// Returns the handle with this number.
+    #[must_use]
+    pub const fn from_raw(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number, to send it.
+    #[must_use]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// A place in the listing of a directory, as the server told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryCookie(u64);
+
+impl DirectoryCookie {
+    /// The start of every listing.
+    pub const START: Self = Self(0);
+
+    /// Returns the cookie with this number.
+    #[must_use]
+    pub const fn from_raw(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number, to send it.
+    #[must_use]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// The length of a range that one call reads. Holding one proves that it is at least 1 and at most
+/// 1 MiB, the bytes of [`CALL_FRAMES_MAX`] frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadLength(u32);
+
+impl ReadLength {
+    /// Returns the length, or `None` at 0 or above the bound on a call.
+    #[must_use]
+    pub fn new(bytes: u64) -> Option<Self> {
+        let max = CALL_FRAMES_MAX.saturating_mul(PAGE_BYTES);
+        let length = u32::try_from(bytes).ok()?;
+        (1 <= bytes && bytes <= max).then_some(Self(length))
+    }
+
+    /// Returns the length in bytes.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A request, decoded: every argument is in the range that its type promises.
+///
+/// Anyone may call anything. All but `read_dir` and `close` are idempotent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Asks for the protocol version, and to which peer containers have to be shared. Constant
+    /// time.
+    Version,
+    /// Opens a file or directory by its absolute path. The path's bytes lie at the start of frame 0
+    /// of the container, which has to be shared with the READ right. Walks one directory a
+    /// component. A symlink as the last component is opened itself, not followed; as another
+    /// component it is followed, inside the image.
+    Lookup {
+        /// Where the path is.
+        container: ContainerHandle,
+        /// Its length, 1 to [`PATH_BYTES_MAX`].
+        path_bytes: u16,
+    },
+    /// Tells kind and size. Constant time.
+    Stat {
+        /// The file.
+        file: FileHandle,
+    },
+    /// Writes the next entries of a directory into frames `0..frames` of the container, which has
+    /// to be shared with READ and WRITE. A listing only goes forward: the cookie must be where the
+    /// last call on this handle ended.
+    ReadDir {
+        /// The directory.
+        file: FileHandle,
+        /// Where the entries go.
+        container: ContainerHandle,
+        /// Frames that may be filled.
+        frames: FrameCount,
+        /// Where the listing goes on.
+        cookie: DirectoryCookie,
+    },
+    /// Reads bytes `offset..offset+length` of a file, or as many as there are, to the start of
+    /// frame `start` of the container, which has to be shared with READ and WRITE. Where the share
+    /// has the LOCK right, the range is locked meanwhile. Reads at most 256 frames' worth, and
+    /// passes over as many before: [`FsError::Again`] asks to call again. A read that goes on where
+    /// the last one on this handle ended passes over nothing.
+    Read {
+        /// The file.
+        file: FileHandle,
+        /// Where the bytes go.
+        container: ContainerHandle,
+        /// The first byte of the file.
+        offset: u64,
+        /// The first frame of the container.
+        start: FrameNumber,
+        /// How many bytes.
+        length: ReadLength,
+    },
+    /// Closes a file. Constant time.
+    Close {
+        /// The file.
+        file: FileHandle,
+    },
+}
+
+impl Request {
+    /// Returns the request that a message carries. Total: every pattern gives a value or an error.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] for an unknown operation or a wrong number of registers, [`FsError`] for
+    /// an argument out of range.
+    pub fn decode(message: &Message) -> Result<Self, CallError> {
+        match message.label() {
+            OP_VERSION => Ok(message.exactly().map(|[]| Self::Version)?),
+            OP_LOOKUP => Self::decode_lookup(message.exactly()?),
+            OP_STAT => Ok(message.exactly().map(|[file]| Self::Stat { file: FileHandle(file) })?),
+            OP_READ_DIR => Self::decode_read_dir(message.exactly()?),
+            OP_READ => Self::decode_read(message.exactly()?),
+            OP_CLOSE => {
+                Ok(message.exactly().map(|[file]| Self::Close { file: FileHandle(file) })?)
+            }
+            _ => Err(ProtocolError::UnknownOperation.into()),
+        }
+    }
+
+    fn decode_lookup([container, path_bytes]: [u64; 2]) -> Result<Self, CallError> {
+        let container = ContainerHandle::from_raw(container);
+        match u16::try_from(path_bytes) {
+            Ok(0) => Err(FsError::BadPath.into()),
+            Ok(path_bytes) if usize::from(path_bytes) <= PATH_BYTES_MAX => {
+                Ok(Self::Lookup { container, path_bytes })
+            }
+            _ => Err(FsError::PathTooLong.into()),
+        }
+    }
+
+    fn decode_read_dir([file, container, frames, cookie]: [u64; 4]) -> Result<Self, CallError> {
+        Ok(Self::ReadDir {
+            file: FileHandle(file),
+            container: ContainerHandle::from_raw(container),
+            frames: FrameCount::new(frames).ok_or(FsError::BadRange)?,
+            cookie: DirectoryCookie(cookie),
+        })
+    }
+
+    fn decode_read([file, container, offset, range]: [u64; 4]) -> Result<Self, CallError> {
+        let (start, length) = unpack_pair(range);
+        Ok(Self::Read {
+            file: FileHandle(file),
+            container: ContainerHandle::from_raw(container),
+            offset,
+            start: FrameNumber::new(start.into()),
+            length: ReadLength::new(length.into()).ok_or(FsError::BadRange)?,
+        })
+    }
+
+    /// Returns the message that carries this request.
+    #[must_use]
+    pub fn encode(&self) -> Message {
+        match *self {
+            Self::Version => Message::new(OP_VERSION, []),
+            Self::Lookup { container, path_bytes } => {
+                Message::new(OP_LOOKUP, [container.raw(), path_bytes.into()])
+            }
+            Self::Stat { file } => Message::new(OP_STAT, [file.raw()]),
+            Self::ReadDir { file, container, frames, cookie } => {
+                Message::new(OP_READ_DIR, [file.raw(), container.raw(), frames.get(), cookie.raw()])
+            }
+            Self::Read { file, container, offset, start, length } => {
+                // A frame beyond the field lies beyond every container that a client can pay for.
+                let start = u32::try_from(start.get()).unwrap_or(u32::MAX);
+                let range = pack_pair(start, length.get());
+                Message::new(OP_READ, [file.raw(), container.raw(), offset, range])
+            }
+            Self::Close { file } => Message::new(OP_CLOSE, [file.raw()]),
+        }
+    }
+}
+
+/// Who the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The protocol version.
+    pub version: u64,
+    /// The peer at pmserver to share containers to.
+    pub peer: PeerId,
+}
+
+/// What `stat` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// What kind of file it is.
+    pub kind: FileKind,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+/// What `read_dir` wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Bytes of whole entries, from the start of the container.
+    pub bytes: u64,
+    /// Where to go on, or `None` at the end of the directory.
+    pub next: Option<DirectoryCookie>,
+}
+
+/// A successful reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To `close`.
+    Done,
+    /// To `version`.
+    Identity(Identity),
+    /// To `lookup`.
+    File(FileHandle),
+    /// To `stat`.
+    Status(FileStatus),
+    /// To `read_dir`.
+    Listed(Listed),
+    /// To `read`: bytes that are in the container now; 0 at the end of the file.
+    Bytes(u64),
+}
+
+impl Reply {
+    /// Returns the message that carries this reply.
+    #[must_use]
+    pub fn encode(&self) -> Message {
+        match *self {
+            Self::Done => Message::new(OK, []),
+            Self::Identity(Identity { version, peer }) => {
+                Message::new(OK, [version, peer.get().into()])
+            }
+            Self::File(file) => Message::new(OK, [file.raw()]),
+            Self::Status(FileStatus { kind, size_bytes }) => {
+                Message::new(OK, [kind.number().into(), size_bytes])
+            }
+            Self::Listed(Listed { bytes, next }) => {
+                Message::new(OK, [bytes, next.unwrap_or(DirectoryCookie::START).raw()])
+            }
+            Self::Bytes(bytes) => Message::new(OK, [bytes]),
+        }
+    }
+}
+
+impl Identity {
+    pub(crate) fn decode([version, peer]: [u64; 2]) -> Result<Self, ProtocolError> {
+        let peer = PeerId::new(peer).ok_or(ProtocolError::BadReply)?;
+        Ok(Self { version, peer })
+    }
+}
+
+impl FileStatus {
+    pub(crate) fn decode([kind, size_bytes]: [u64; 2]) -> Result<Self, ProtocolError> {
+        let kind = u8::try_from(kind).ok().and_then(FileKind::from_number);
+        Ok(Self { kind: kind.ok_or(ProtocolError::BadReply)?, size_bytes })
+    }
+}
+
+impl Listed {
+    pub(crate) fn decode([bytes, next]: [u64; 2]) -> Self {
+        let next = DirectoryCookie(next);
+        Self { bytes, next: (next != DirectoryCookie::START).then_some(next) }
+    }
+}
+
+fn pack_pair(low: u32, high: u32) -> u64 {
+    let [a, b, c, d] = low.to_le_bytes();
+    let [e, f, g, h] = high.to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn unpack_pair(register: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = register.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORNERS: [u64; 8] =
+        [0, 1, 4095, 4096, 1 << 20, (1 << 20) + 1, 0x0010_0000_FFFF_FFFF, u64::MAX];
+
+    #[test]
+    fn requests_come_back() {
+        let container = ContainerHandle::from_raw(u64::MAX);
+        let file = FileHandle(0x0123_4567_89AB_CDEF);
+        for request in [
+            Request::Version,
+            Request::Lookup { container, path_bytes: 4095 },
+            Request::Stat { file },
+            Request::ReadDir {
+                file,
+                container,
+                frames: FrameCount::ONE,
+                cookie: DirectoryCookie(u64::MAX),
+            },
+            Request::Read {
+                file,
+                container,
+                offset: u64::MAX,
+                start: FrameNumber::new(u64::from(u32::MAX)),
+                length: ReadLength::new(1 << 20).unwrap(),
+            },
+            Request::Close { file },
+        ] {
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+    }
+
+    #[test]
+    fn every_pattern_gives_a_value_or_an_error() {
+        for label in CORNERS.into_iter().chain(0..10) {
+            for count in 0..=4 {
+                for corner in CORNERS {
+                    let message = Message::from_wire(label, &[corner; 4][..count]).unwrap();
+                    if let Ok(request) = Request::decode(&message) {
+                        assert_eq!(request.encode(), message);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_out_of_range_have_their_own_errors() {
+        let refusal = |label, registers: &[u64]| {
+            let message = Message::from_wire(label, registers).unwrap();
+            Request::decode(&message).unwrap_err().refusal()
+        };
+        assert_eq!(refusal(OP_LOOKUP, &[1, 0]), Some(FsError::BadPath));
+        assert_eq!(refusal(OP_LOOKUP, &[1, 4096]), Some(FsError::PathTooLong));
+        assert_eq!(refusal(OP_LOOKUP, &[1, u64::MAX]), Some(FsError::PathTooLong));
+        assert_eq!(refusal(OP_READ_DIR, &[1, 1, 0, 0]), Some(FsError::BadRange));
+        assert_eq!(refusal(OP_READ_DIR, &[1, 1, 257, 0]), Some(FsError::BadRange));
+        assert_eq!(refusal(OP_READ, &[1, 1, 0, 0]), Some(FsError::BadRange));
+        assert_eq!(refusal(OP_READ, &[1, 1, 0, 0x0010_0001 << 32]), Some(FsError::BadRange));
+        let wrong = Message::new(OP_CLOSE, [1, 2]);
+        assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
+        let unknown = Message::new(7, []);
+        assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Copies bytes out of the image region.
+
+use alloc::boxed::Box;
+use core::error::Error;
+use core::fmt;
+
+use ext4_view::Ext4Read;
+use proto::{AddressSpace, VirtAddr};
+
+/// The image as it lies in fsserver's address space, read-only.
+#[derive(Clone)]
+pub(crate) struct Image<A> {
+    space: A,
+    vaddr: VirtAddr,
+    bytes: u64,
+}
+
+impl<A: AddressSpace> Image<A> {
+    /// Returns the image of `bytes` bytes at `vaddr`.
+    pub(crate) fn new(space: A, vaddr: VirtAddr, bytes: u64) -> Self {
+        Self { space, vaddr, bytes }
+    }
+
+    /// Returns how large the image is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Fills `to` from `start` on, or leaves it alone where the image ends before.
+    pub(crate) fn copy(&self, start: u64, to: &mut [u8]) -> Result<(), OutsideImage> {
+        let length =
+            u64::try_from(to.len()).map_err(|_: core::num::TryFromIntError| OutsideImage)?;
+        let end = start.checked_add(length).ok_or(OutsideImage)?;
+        if end > self.bytes {
+            return Err(OutsideImage);
+        }
+        self.space.copy_in(self.vaddr.checked_add(start).ok_or(OutsideImage)?, to);
+        Ok(())
+    }
+}
+
+impl<A: AddressSpace> Ext4Read for Image<A> {
+    fn read(
+        &mut self,
+        start: u64,
+        to: &mut [u8],
+    ) -> Result<(), Box<dyn Error + Send + Sync + 'static>> {
+        Ok(self.copy(start, to)?)
+    }
+}
+
+/// The file system points outside of its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutsideImage;
+
+impl fmt::Display for OutsideImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("outside of the image")
+    }
+}
+
+impl Error for OutsideImage {}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The table of open files: fixed, with a share of it for every client.
+//!
+//! A handle is the index of an entry and its generation. Generations never repeat, not in the life
+//! of one server nor, as they start from pmserver's clock, in that of the next one after a
+//! recovery: a handle of before names nothing then.
+
+use fsserver_api::{FileHandle, FileStatus, FsError};
+use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
+
+use crate::listing::Listing;
+use crate::read::Cursor;
+
+const ENTRIES: usize = FS_CLIENTS_MAX * OPEN_FILES_PER_CLIENT_MAX;
+const INDEX_BITS: u32 = 8;
+
+const _: () = assert!(ENTRIES <= 1 << INDEX_BITS);
+
+/// A client: the channel that its calls come in on, and so nothing that a client can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientId(u8);
+
+impl ClientId {
+    /// Returns the client at the other end of a channel.
+    #[must_use]
+    pub const fn of_channel(channel: u8) -> Self {
+        Self(channel)
+    }
+}
+
+/// A file that a client has open.
+pub(crate) struct OpenFile {
+    /// Its kind and size.
+    pub(crate) status: FileStatus,
+    /// How it is read.
+    pub(crate) content: Content,
+}
+
+/// How an open file is read.
+pub(crate) enum Content {
+    /// A regular file: at a position.
+    File(Cursor),
+    /// A directory: at an entry.
+    Directory(Listing),
+    /// A symlink or a special file: not at all.
+    Other,
+}
+
+struct Entry {
+    client: ClientId,
+    generation: u64,
+    file: OpenFile,
+}
+
+/// All files that are open.
+pub(crate) struct OpenFiles {
+    entries: [Option<Entry>; ENTRIES],
+    next_generation: u64,
+}
+
+impl OpenFiles {
+    /// Returns an empty table that numbers its files from `first_generation` on.
+    pub(crate) fn new(first_generation: u64) -> Self {
+        Self { entries: [const { None }; ENTRIES], next_generation: first_generation }
+    }
+
+    /// Says whether a client may open another file; asked before the work of finding it.
+    pub(crate) fn check_room(&self, client: ClientId) -> Result<(), FsError> {
+        let of_client =
+            self.entries.iter().flatten().filter(|entry| entry.client == client).count();
+        let has_room =
+            of_client < OPEN_FILES_PER_CLIENT_MAX && self.entries.iter().any(Option::is_none);
+        if has_room { Ok(()) } else { Err(FsError::TooManyOpenFiles) }
+    }
+
+    /// Enters a file and returns its handle.
+    pub(crate) fn insert(
+        &mut self,
+        client: ClientId,
+        file: OpenFile,
+    ) -> Result<FileHandle, FsError> {
+        self.check_room(client)?;
+        let generation = self.next_generation;
+        let (index, entry) = (0..)
+            .zip(&mut self.entries)
+            .find(|(_, entry)| entry.is_none())
+            .ok_or(FsError::TooManyOpenFiles)?;
+        *entry = Some(Entry { client, generation, file });
+        self.next_generation = generation.wrapping_add(1);
+        Ok(handle_of(index, generation))
+    }
+
+    /// Returns a file that the client has open.
+    pub(crate) fn get(
+        &mut self,
+        client: ClientId,
+        handle: FileHandle,
+    ) -> Result<&mut OpenFile, FsError> {
+        self.entry(client, handle)?.as_mut().map(|entry| &mut entry.file).ok_or(FsError::BadHandle)
+    }
+
+    /// Takes a file out.
+    pub(crate) fn close(&mut self, client: ClientId, handle: FileHandle) -> Result<(), FsError> {
+        *self.entry(client, handle)? = None;
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        client: ClientId,
+        handle: FileHandle,
+    ) -> Result<&mut Option<Entry>, FsError> {
+        (0..)
+            .zip(&mut self.entries)
+            .find(|(index, entry)| {
+                entry.as_ref().is_some_and(|entry| {
+                    entry.client == client && handle_of(*index, entry.generation) == handle
+                })
+            })
+            .map(|(_, entry)| entry)
+            .ok_or(FsError::BadHandle)
+    }
+}
+
+fn handle_of(index: u64, generation: u64) -> FileHandle {
+    FileHandle::from_raw(generation << INDEX_BITS | index)
+}
+
+#[cfg(test)]
+mod tests {
+    use fsserver_api::FileKind;
+
+    use super::*;
+
+    const CLIENT: ClientId = ClientId::of_channel(2);
+    const OTHER: ClientId = ClientId::of_channel(3);
+
+    fn file(size_bytes: u64) -> OpenFile {
+        OpenFile {
+            status: FileStatus { kind: FileKind::Special, size_bytes },
+            content: Content::Other,
+        }
+    }
+
+    #[test]
+    fn stale_and_foreign_handles_name_nothing() {
+        let mut files = OpenFiles::new(7);
+        let first = files.insert(CLIENT, file(1)).unwrap();
+        assert_eq!(files.get(CLIENT, first).unwrap().status.size_bytes, 1);
+        assert_eq!(files.get(OTHER, first).err(), Some(FsError::BadHandle));
+        assert_eq!(files.close(OTHER, first).err(), Some(FsError::BadHandle));
+        files.close(CLIENT, first).unwrap();
+        assert_eq!(files.close(CLIENT, first).err(), Some(FsError::BadHandle));
+        let second = files.insert(CLIENT, file(2)).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(files.get(CLIENT, first).err(), Some(FsError::BadHandle));
+        for raw in [0, 1, 255, u64::MAX, second.raw() ^ 1, second.raw() ^ (1 << 60)] {
+            let handle = FileHandle::from_raw(raw);
+            assert_eq!(files.get(CLIENT, handle).err(), Some(FsError::BadHandle));
+        }
+    }
+
+    #[test]
+    fn every_client_has_its_share_of_the_table() {
+        let mut files = OpenFiles::new(0);
+        for _ in 0..OPEN_FILES_PER_CLIENT_MAX {
+            files.insert(CLIENT, file(0)).unwrap();
+        }
+        assert_eq!(files.insert(CLIENT, file(0)).err(), Some(FsError::TooManyOpenFiles));
+        let mut handle = None;
+        for channel in 10..10 + u8::try_from(FS_CLIENTS_MAX - 1).unwrap() {
+            for _ in 0..OPEN_FILES_PER_CLIENT_MAX {
+                handle = Some(files.insert(ClientId::of_channel(channel), file(0)).unwrap());
+            }
+        }
+        assert_eq!(files.insert(OTHER, file(0)).err(), Some(FsError::TooManyOpenFiles));
+        let last = ClientId::of_channel(10 + u8::try_from(FS_CLIENTS_MAX - 2).unwrap());
+        files.close(last, handle.unwrap()).unwrap();
+        assert!(files.insert(OTHER, file(0)).is_ok());
+    }
+
+    impl core::fmt::Debug for OpenFile {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            self.status.fmt(f)
+        }
+    }
+}

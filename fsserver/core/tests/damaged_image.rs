@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A damaged image makes errors, never a panic, and leaves nothing behind.
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // A test may fail by panicking.
+
+mod fake;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use fake::image::{Folder, noise};
+use fake::{Fs, Machine};
+use fsserver_api::{
+    CallError, Client, DirectoryCookie, DirectoryEntry, FileKind, FsError, ReadLength,
+};
+use pmserver_api::{ContainerHandle, Rights};
+use proto::{FrameCount, FrameNumber};
+
+const RIGHTS: Rights = Rights::READ.union(Rights::WRITE).union(Rights::LOCK);
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    for n in 0..60 {
+        folder.write(format!("many/file with a longer name {n}"), &noise(n * 100, 1));
+    }
+    folder.write("large", &noise(300_000, 2));
+    folder.write("a/b/c/d", b"deep");
+    std::os::unix::fs::symlink("a/b", folder.files().join("link")).unwrap();
+    std::os::unix::fs::symlink("x".repeat(200), folder.files().join("long link")).unwrap();
+    folder
+}
+
+/// Reads all there is to read and returns how often that failed.
+fn walk(machine: &Machine) -> u32 {
+    let mut fs = machine.fs();
+    let weak = machine.lend(80, RIGHTS);
+    let mut failures = 0;
+    let mut directories = vec![b"/".to_vec(), b"/link/c/".to_vec()];
+    while let Some(path) = directories.pop().filter(|path| path.len() < 200) {
+        if visit(machine, &mut fs, weak, &path, &mut directories).is_err() {
+            failures += 1;
+        }
+        machine.assert_at_rest();
+    }
+    failures
+}
+
+fn visit(
+    machine: &Machine,
+    fs: &mut Client<Fs>,
+    weak: ContainerHandle,
+    path: &[u8],
+    more: &mut Vec<Vec<u8>>,
+) -> Result<(), CallError> {
+    machine.write(weak, 0, path);
+    let file = fs.lookup(weak, path.len())?;
+    let status = fs.stat(file)?;
+    let result = match status.kind {
+        FileKind::Directory => fs
+            .read_dir(file, weak, FrameCount::new(80).unwrap(), DirectoryCookie::START)
+            .map(|listed| {
+                let bytes = machine.read(weak, listed.bytes as usize);
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    let (entry, after) = DirectoryEntry::decode(rest).unwrap();
+                    more.push([path, b"/", entry.name()].concat());
+                    rest = after;
+                }
+            }),
+        _ => {
+            let mut offset = 0;
+            let length = ReadLength::new(80 * 4096).unwrap();
+            let mut result = Ok(());
+            for _ in 0..4 {
+                match fs.read(file, weak, offset, FrameNumber::new(0), length) {
+                    Ok(bytes) => offset += bytes,
+                    // What failed once is tried again: it must fail again, not panic.
+                    Err(error) => result = Err(error),
+                }
+            }
+            result
+        }
+    };
+    fs.close(file)?;
+    if result.is_err() && status.kind == FileKind::Directory {
+        machine.write(weak, 0, path);
+        let file = fs.lookup(weak, path.len())?;
+        let start = DirectoryCookie::START;
+        assert!(fs.read_dir(file, weak, FrameCount::ONE, start).is_err());
+        fs.close(file)?;
+    }
+    result
+}
+
+#[test]
+fn an_image_that_is_whole_is_read_whole() {
+    let machine = Machine::new(folder().image());
+    // The two symlinks cannot be read, nothing else fails.
+    assert_eq!(walk(&machine), 2);
+}
+
+#[test]
+fn damage_anywhere_is_an_error() {
+    for options in [["-b", "4096"], ["-b", "1024"]] {
+        let image = folder().image_with(&options);
+        let used: Vec<usize> =
+            image.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+        let mut damaged_runs = 0;
+        for round in 0..100 {
+            let mut damaged = image.clone();
+            for pick in noise(8 * 40, round).chunks_exact(8) {
+                let pick = usize::from_le_bytes(pick.try_into().unwrap());
+                let near = used[pick % used.len()].saturating_add(pick >> 40 & 63);
+                damaged[near.min(image.len() - 1)] ^= (pick >> 48) as u8 | 1;
+            }
+            damaged_runs += u32::from(walk(&Machine::new(damaged)) > 2);
+        }
+        assert!(damaged_runs > 10, "only {damaged_runs} runs met the damage");
+    }
+}
+
+#[test]
+fn damaged_metadata_is_an_error() {
+    // Inodes, extents and directories lie in the first blocks: that is where damage hurts.
+    let image = folder().image();
+    let used: Vec<usize> = (1024..image.len() / 2)
+        .filter(|at| {
+            image[*at] != 0
+                && image[at & !4095..][..4096].iter().filter(|byte| **byte != 0).count() < 3000
+        })
+        .collect();
+    for round in 0..200 {
+        let mut damaged = image.clone();
+        for pick in noise(8 * 3, round + 1000).chunks_exact(8) {
+            let pick = usize::from_le_bytes(pick.try_into().unwrap());
+            damaged[used[pick % used.len()]] ^= (pick >> 48) as u8 | 1;
+        }
+        walk(&Machine::new(damaged));
+    }
+}
+
+#[test]
+fn a_read_that_failed_can_be_tried_again() {
+    // The ext4 reader panics where it is asked to go on after an error; fsserver must not ask.
+    let folder = Folder::new();
+    folder.write("pieces", &[]);
+    let file = File::options().write(true).open(folder.files().join("pieces")).unwrap();
+    for index in 0..1000 {
+        file.write_all_at(&[7; 4096], index * 8192).unwrap();
+    }
+    let image = folder.image();
+    let is_leaf = |block: &&[u8]| block.starts_with(&[0x0A, 0xF3]) && block[6] == 0;
+    let leaf = image.chunks(4096).filter(is_leaf).nth(1).unwrap();
+    let at = leaf.as_ptr() as usize - image.as_ptr() as usize;
+    let mut damaged = image.clone();
+    damaged[at + 100] ^= 1;
+
+    let machine = Machine::new(damaged);
+    let mut fs = machine.fs();
+    let weak = machine.lend(64, RIGHTS);
+    machine.write(weak, 0, b"/pieces");
+    let file = fs.lookup(weak, 7).unwrap();
+    let length = ReadLength::new(64 * 4096).unwrap();
+    let mut read = |offset| fs.read(file, weak, offset, FrameNumber::new(0), length);
+    assert_eq!(read(0), Ok(64 * 4096));
+    for _ in 0..3 {
+        assert_eq!(read(4_000_000).unwrap_err().refusal(), Some(FsError::ImageDamaged));
+        machine.assert_at_rest();
+    }
+    assert_eq!(read(4096), Ok(64 * 4096));
+    let page = machine.read(weak, 8192);
+    assert!(
+        page[..4096].iter().all(|byte| *byte == 0) && page[4096..].iter().all(|byte| *byte == 7)
+    );
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A pmserver and memory for tests of what talks to them: containers, shares, leases, mappings, and
+//! nothing of what they cost. The real pmserver is tried with the real cores in the simulator.
+#![allow(dead_code)] // Every test uses a part of it.
+
+pub(crate) mod image;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fsserver_api::FsError;
+use fsserver_core::{ClientId, FileServer};
+use pmserver_api::{
+    AccountInfo, CallError, ContainerHandle, Failure, Identity, Lease, LeaseHandle, LockMode,
+    MapFlags, Mapped, PmError, Reply, Request, Rights, ShareHandle, Shared,
+};
+use proto::{
+    AddressSpace, ByteCount, FrameNumber, Message, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
+};
+
+pub(crate) const IMAGE_VADDR: u64 = 0x2000_0000;
+pub(crate) const FSSERVER: u64 = 1;
+pub(crate) const CLIENT: u64 = 2;
+
+/// The most frames that one map call does, so that callers have to go on.
+const RUN_FRAMES: u64 = 100;
+
+type Page = Box<[u8; 4096]>;
+
+struct Share {
+    container: u64,
+    frames: std::ops::Range<u64>,
+    peer: u64,
+    rights: Rights,
+}
+
+struct Mapping {
+    container: u64,
+    frame: u64,
+    share: Option<u64>,
+    is_writable: bool,
+}
+
+#[derive(Default)]
+struct State {
+    image: Vec<u8>,
+    containers: BTreeMap<u64, BTreeMap<u64, Page>>,
+    shares: BTreeMap<u64, Share>,
+    leases: BTreeMap<u64, u64>,
+    mappings: BTreeMap<(u64, u64), Mapping>,
+    next_handle: u64,
+    now: u64,
+}
+
+/// The whole machine.
+#[derive(Clone, Default)]
+pub(crate) struct Machine(Rc<RefCell<State>>);
+
+/// pmserver, as one peer reaches it.
+pub(crate) struct Pm {
+    machine: Machine,
+    peer: u64,
+}
+
+/// The memory of one peer.
+#[derive(Clone)]
+pub(crate) struct Space {
+    machine: Machine,
+    peer: u64,
+}
+
+/// fsserver, as its client reaches it.
+pub(crate) struct Fs {
+    pub(crate) server: FileServer<Pm, Space>,
+    pub(crate) client: ClientId,
+}
+
+impl Transport for Fs {
+    fn call(&mut self, request: Message) -> Message {
+        self.server.call(self.client, &request)
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(image: Vec<u8>) -> Self {
+        let state = State { image, next_handle: 100, ..State::default() };
+        Self(Rc::new(RefCell::new(state)))
+    }
+
+    pub(crate) fn pm(&self, peer: u64) -> Pm {
+        Pm { machine: self.clone(), peer }
+    }
+
+    pub(crate) fn space(&self, peer: u64) -> Space {
+        Space { machine: self.clone(), peer }
+    }
+
+    pub(crate) fn server(&self) -> Result<FileServer<Pm, Space>, FsError> {
+        let bytes = self.0.borrow().image.len() as u64;
+        let vaddr = VirtAddr::new(IMAGE_VADDR).unwrap();
+        FileServer::new(self.pm(FSSERVER), self.space(FSSERVER), vaddr, bytes)
+    }
+
+    pub(crate) fn fs(&self) -> fsserver_api::Client<Fs> {
+        let client = ClientId::of_channel(2);
+        fsserver_api::Client::new(Fs { server: self.server().unwrap(), client })
+    }
+
+    /// Makes a container of zero pages and shares all of it to fsserver.
+    pub(crate) fn lend(&self, frames: u64, rights: Rights) -> ContainerHandle {
+        let mut state = self.0.borrow_mut();
+        let container = state.handle();
+        let pages = (0..frames).map(|frame| (frame, Box::new([0; 4096]))).collect();
+        state.containers.insert(container, pages);
+        let weak = state.handle();
+        let share = Share { container, frames: 0..frames, peer: FSSERVER, rights };
+        state.shares.insert(weak, share);
+        ContainerHandle::from_raw(weak)
+    }
+
+    /// Takes a frame out of a lent container, whatever the rules say.
+    pub(crate) fn remove_frame(&self, weak: ContainerHandle, frame: u64) {
+        let mut state = self.0.borrow_mut();
+        let container = state.shares[&weak.raw()].container;
+        state.containers.get_mut(&container).unwrap().remove(&frame);
+    }
+
+    /// Ends a share, with what was mapped through it.
+    pub(crate) fn unshare(&self, weak: ContainerHandle) {
+        self.0.borrow_mut().unshare(weak.raw());
+    }
+
+    /// Leaves a container mapped as a server does that dies in the middle of a call.
+    pub(crate) fn die_with(&self, weak: ContainerHandle) {
+        let mut state = self.0.borrow_mut();
+        let container = state.shares[&weak.raw()].container;
+        for page in 0..2 {
+            let share = Some(weak.raw());
+            let mapping = Mapping { container, frame: page, share, is_writable: true };
+            let vaddr = fsserver_core::WINDOW_VADDR + page * PAGE_BYTES;
+            state.mappings.insert((FSSERVER, vaddr), mapping);
+        }
+    }
+
+    pub(crate) fn write(&self, weak: ContainerHandle, offset: usize, bytes: &[u8]) {
+        let mut state = self.0.borrow_mut();
+        let container = state.shares[&weak.raw()].container;
+        let pages = state.containers.get_mut(&container).unwrap();
+        for (index, byte) in (offset..).zip(bytes) {
+            pages.get_mut(&(index as u64 / PAGE_BYTES)).unwrap()[index % 4096] = *byte;
+        }
+    }
+
+    pub(crate) fn read(&self, weak: ContainerHandle, bytes: usize) -> Vec<u8> {
+        let state = self.0.borrow();
+        let pages = &state.containers[&state.shares[&weak.raw()].container];
+        let needed = pages.values().take(bytes.div_ceil(4096));
+        let mut data = needed.map(|page| page.as_slice()).collect::<Vec<_>>().concat();
+        data.truncate(bytes);
+        data
+    }
+
+    /// Says that nothing is mapped into fsserver and nothing locked.
+    pub(crate) fn assert_at_rest(&self) {
+        let state = self.0.borrow();
+        assert!(state.mappings.keys().all(|(peer, _)| *peer != FSSERVER), "a mapping is left");
+        assert!(state.leases.is_empty(), "a lease is left");
+    }
+
+    pub(crate) fn leases(&self) -> usize {
+        self.0.borrow().leases.len()
+    }
+}
+
+impl AddressSpace for Space {
+    fn copy_in(&self, from: VirtAddr, to: &mut [u8]) {
+        let state = self.machine.0.borrow();
+        if self.peer == FSSERVER && from.get() >= IMAGE_VADDR {
+            let start = (from.get() - IMAGE_VADDR) as usize;
+            to.copy_from_slice(&state.image[start..start + to.len()]);
+            return;
+        }
+        for (page, offset, range) in pieces(from, to.len()) {
+            let mapping = &state.mappings[&(self.peer, page)];
+            let page = &state.containers[&mapping.container][&mapping.frame];
+            let length = range.len();
+            to[range].copy_from_slice(&page[offset..offset + length]);
+        }
+    }
+
+    fn copy_out(&mut self, from: &[u8], to: VirtAddr) {
+        let mut state = self.machine.0.borrow_mut();
+        let State { mappings, containers, .. } = &mut *state;
+        for (page, offset, range) in pieces(to, from.len()) {
+            let mapping = &mappings[&(self.peer, page)];
+            assert!(mapping.is_writable, "a store to a read-only page");
+            let pages = containers.get_mut(&mapping.container).unwrap();
+            let page = pages.get_mut(&mapping.frame).unwrap();
+            page[offset..offset + range.len()].copy_from_slice(&from[range]);
+        }
+    }
+
+    fn relax(&mut self) {}
+}
+
+/// Cuts a range of memory at the page boundaries: page, offset in it, range of the private bytes.
+fn pieces(start: VirtAddr, length: usize) -> Vec<(u64, usize, std::ops::Range<usize>)> {
+    let mut pieces = Vec::new();
+    let mut done = 0;
+    while done < length {
+        let vaddr = start.get() + done as u64;
+        let offset = (vaddr & 4095) as usize;
+        let end = length.min(done + 4096 - offset);
+        pieces.push((vaddr & !4095, offset, done..end));
+        done = end;
+    }
+    pieces
+}
+
+impl Transport for Pm {
+    fn call(&mut self, request: Message) -> Message {
+        let mut state = self.machine.0.borrow_mut();
+        state.now += 1;
+        match Request::decode(&request).and_then(|request| state.serve(self.peer, request)) {
+            Ok(reply) => reply.encode(),
+            Err(error) => error.reply(),
+        }
+    }
+}
+
+impl State {
+    fn handle(&mut self) -> u64 {
+        self.next_handle += 1;
+        self.next_handle
+    }
+
+    fn serve(&mut self, peer: u64, request: Request) -> Result<Reply, CallError> {
+        Ok(match request {
+            Request::WhoAmI => Reply::Identity(Identity {
+                peer: PeerId::new(peer).unwrap(),
+                account: pmserver_api::AccountHandle::OWN,
+            }),
+            Request::Clock => Reply::Time(Micros::new(self.now)),
+            Request::ContainerCreate { .. } => {
+                let container = self.handle();
+                self.containers.insert(container, BTreeMap::new());
+                Reply::Container(ContainerHandle::from_raw(container))
+            }
+            Request::ContainerDestroy { container } => {
+                self.containers.remove(&container.raw()).ok_or(PmError::InvalidCap)?;
+                self.mappings.retain(|_, mapping| mapping.container != container.raw());
+                Reply::Done
+            }
+            Request::Allocate { container, start, count, .. } => {
+                let pages = self.containers.get_mut(&container.raw()).ok_or(PmError::InvalidCap)?;
+                for frame in start.get()..start.get() + count.get() {
+                    pages.insert(frame, Box::new([0; 4096]));
+                }
+                Reply::Number(count.get())
+            }
+            Request::Share { container, start, count, peer, rights, .. } => {
+                let frames = start.get()..start.get() + count;
+                let (container, peer) = (container.raw(), peer.get().into());
+                let weak = self.handle();
+                self.shares.insert(weak, Share { container, frames, peer, rights });
+                let (share, weak) = (ShareHandle::from_raw(weak), ContainerHandle::from_raw(weak));
+                Reply::Shared(Shared { share, weak })
+            }
+            Request::Unshare { share, .. } => {
+                assert!(self.leases.values().all(|lease| *lease != share.raw()), "still leased");
+                self.unshare(share.raw());
+                Reply::Done
+            }
+            Request::Lock { container, start, count, mode, ttl } => {
+                assert_eq!((mode, ttl.get() > 0), (LockMode::Exclusive, true));
+                let frames = start.get()..start.get() + count.get();
+                self.access(peer, container, frames, Rights::LOCK)?;
+                let lease = self.handle();
+                self.leases.insert(lease, container.raw());
+                Reply::Lease(Lease { lease: LeaseHandle::from_raw(lease), deadline: ttl })
+            }
+            Request::Unlock { lease } => {
+                self.leases.remove(&lease.raw()).ok_or(PmError::InvalidCap)?;
+                Reply::Done
+            }
+            Request::Map { container, start, vaddr, count, flags, .. } => {
+                self.map(peer, container, (start, count.get()), vaddr, flags)?
+            }
+            Request::Unmap { vaddr, count, .. } => {
+                let mut unmapped = 0;
+                for page in 0..count.get() {
+                    let page = (peer, vaddr.get() + page * PAGE_BYTES);
+                    unmapped += u64::from(self.mappings.remove(&page).is_some());
+                }
+                Reply::Number(unmapped)
+            }
+            Request::AccountInfo { .. } => Reply::AccountInfo(self.account()),
+            _ => return Err(PmError::Invalid.into()),
+        })
+    }
+
+    fn account(&self) -> AccountInfo {
+        let frames = self.containers.values().map(|pages| pages.len() as u64).sum();
+        let records = (self.shares.len() + self.leases.len() + self.mappings.len()) as u64;
+        AccountInfo {
+            frames: ByteCount::from_pages(frames),
+            records: ByteCount::from_pages(records),
+            ..AccountInfo::default()
+        }
+    }
+
+    fn unshare(&mut self, weak: u64) {
+        self.shares.remove(&weak);
+        self.mappings.retain(|_, mapping| mapping.share != Some(weak));
+    }
+
+    fn access(
+        &self,
+        peer: u64,
+        handle: ContainerHandle,
+        frames: std::ops::Range<u64>,
+        needed: Rights,
+    ) -> Result<(u64, Option<u64>), PmError> {
+        if peer != FSSERVER && self.containers.contains_key(&handle.raw()) {
+            return Ok((handle.raw(), None));
+        }
+        let share = self.shares.get(&handle.raw()).ok_or(PmError::InvalidCap)?;
+        let covers = share.frames.start <= frames.start && frames.end <= share.frames.end;
+        if share.peer != peer {
+            return Err(PmError::InvalidCap);
+        }
+        if !covers || !share.rights.contains(needed) {
+            return Err(PmError::NoRight);
+        }
+        Ok((share.container, Some(handle.raw())))
+    }
+
+    fn map(
+        &mut self,
+        peer: u64,
+        handle: ContainerHandle,
+        (start, count): (FrameNumber, u64),
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Reply, CallError> {
+        let is_writable = flags.contains(MapFlags::WRITE);
+        let needed = if is_writable { Rights::READ | Rights::WRITE } else { Rights::READ };
+        let frames = start.get()..start.get() + count;
+        let (container, share) = self.access(peer, handle, frames.clone(), needed)?;
+        let mut done = 0;
+        for (frame, page) in frames.zip(0..RUN_FRAMES) {
+            let address = vaddr.get() + page * PAGE_BYTES;
+            if !self.containers[&container].contains_key(&frame) {
+                if done > 0 {
+                    break;
+                }
+                return Err(Failure { error: PmError::NotFound, done: 0, at: frame }.into());
+            }
+            if self.mappings.contains_key(&(peer, address)) {
+                return Err(Failure { error: PmError::Occupied, done: 0, at: address }.into());
+            }
+            let mapping = Mapping { container, frame, share, is_writable };
+            self.mappings.insert((peer, address), mapping);
+            done += 1;
+        }
+        let mut rights = MapFlags::READ;
+        rights.set(MapFlags::WRITE, is_writable);
+        Ok(Reply::Mapped(Mapped { count: done, rights }))
+    }
+}

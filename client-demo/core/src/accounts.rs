@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The accounts of all who take part, before and after.
+
+use pmserver_api::{AccountHandle, AccountInfo};
+use proto::{Console, PeerId, Transport};
+
+use crate::error::DemoError;
+use crate::line::print;
+
+const CLIENT: &str = "client-demo";
+const FSSERVER: &str = "fsserver";
+const PMSERVER: &str = "pmserver";
+
+/// The accounts at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accounts {
+    client: AccountInfo,
+    fsserver: AccountInfo,
+    pool: AccountInfo,
+}
+
+impl Accounts {
+    /// Reads all three.
+    pub(crate) fn read<T: Transport>(
+        pm: &mut pmserver_api::Client<T>,
+        fsserver: PeerId,
+    ) -> Result<Self, DemoError> {
+        let mut info = |account| {
+            pm.account_info(account).map_err(|error| DemoError::Pm("reading an account", error))
+        };
+        Ok(Self {
+            client: info(AccountHandle::OWN)?,
+            fsserver: info(AccountHandle::of_peer(fsserver))?,
+            pool: info(AccountHandle::POOL)?,
+        })
+    }
+
+    /// Prints all three.
+    pub(crate) fn print(&self, console: &mut impl Console) -> Result<(), DemoError> {
+        print_account(console, CLIENT, &self.client)?;
+        print_account(console, FSSERVER, &self.fsserver)?;
+        print_account(console, PMSERVER, &self.pool)?;
+        print(console, format_args!("free: {}", self.pool.free))
+    }
+
+    /// Compares all three to the byte.
+    pub(crate) fn check_unchanged(&self, after: &Self) -> Result<(), DemoError> {
+        for (name, before, after) in [
+            (CLIENT, &self.client, &after.client),
+            (FSSERVER, &self.fsserver, &after.fsserver),
+            (PMSERVER, &self.pool, &after.pool),
+        ] {
+            if before != after {
+                return Err(DemoError::Account(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_account(
+    console: &mut impl Console,
+    name: &str,
+    info: &AccountInfo,
+) -> Result<(), DemoError> {
+    let AccountInfo { limit, used, frames, tables, slots, records, free: _ } = info;
+    print(
+        console,
+        format_args!(
+            "account {name}: limit {limit}, used {used}: frames {frames}, tables {tables}, \
+             slots {slots}, records {records}"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::ByteCount;
+
+    use super::*;
+
+    #[test]
+    fn one_byte_more_or_less_is_told() {
+        let info = AccountInfo { used: ByteCount::new(4096), ..AccountInfo::default() };
+        let before = Accounts { client: info, fsserver: info, pool: info };
+        assert_eq!(before.check_unchanged(&before), Ok(()));
+        let other = AccountInfo { tables: ByteCount::new(1), ..info };
+        let after = Accounts { fsserver: other, ..before };
+        assert_eq!(before.check_unchanged(&after), Err(DemoError::Account(FSSERVER)));
+        let less = AccountInfo { free: ByteCount::new(1), ..info };
+        let after = Accounts { pool: less, ..before };
+        assert_eq!(before.check_unchanged(&after), Err(DemoError::Account(PMSERVER)));
+    }
+}

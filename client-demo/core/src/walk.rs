@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Finds the regular files of the image and sorts their paths.
+
+use alloc::vec::Vec;
+
+use fsserver_api::{DirectoryCookie, DirectoryEntry, FileHandle, FileKind};
+use proto::{AddressSpace, FrameCount, Transport};
+
+use crate::error::DemoError;
+use crate::transfer::Transfer;
+
+/// Frames that a listing may fill in one round.
+const LISTING_FRAMES: u64 = 4;
+
+/// The directory that mke2fs puts into every image; it is in no folder that an image is made from.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// A path relative to the root; the root itself is empty.
+type RelativePath = Vec<u8>;
+
+/// Returns the paths of all regular files, sorted by their bytes. Symlinks and special files are
+/// left out, as `find -type f` does.
+pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, A>,
+) -> Result<Vec<RelativePath>, DemoError> {
+    let mut files = Vec::new();
+    let mut directories = Vec::new();
+    push(&mut directories, RelativePath::new())?;
+    while let Some(directory) = directories.pop() {
+        let handle = transfer.open(&directory)?;
+        let listed = list(transfer, handle, |entry| {
+            let is_lost_and_found = directory.is_empty() && entry.name() == LOST_AND_FOUND;
+            match entry.kind() {
+                FileKind::Regular => push(&mut files, join(&directory, entry.name())?),
+                FileKind::Directory if !is_lost_and_found => {
+                    push(&mut directories, join(&directory, entry.name())?)
+                }
+                FileKind::Directory | FileKind::Symlink | FileKind::Special => Ok(()),
+            }
+        });
+        transfer.close(handle)?;
+        listed?;
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Hands every entry of a directory to `take`, round by round.
+fn list<P: Transport, F: Transport, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, A>,
+    directory: FileHandle,
+    mut take: impl FnMut(DirectoryEntry<'_>) -> Result<(), DemoError>,
+) -> Result<(), DemoError> {
+    let frames = FrameCount::new(LISTING_FRAMES).ok_or(DemoError::Layout)?;
+    let mut bytes = Vec::new();
+    let mut cookie = Some(DirectoryCookie::START);
+    while let Some(from) = cookie {
+        let listed = transfer.lend(|fs, weak| fs.read_dir(directory, weak, frames, from))?;
+        bytes.clear();
+        transfer.copy_in(listed.bytes, |piece| {
+            bytes.try_reserve(piece.len())?;
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (entry, after) = DirectoryEntry::decode(rest)?;
+            take(entry)?;
+            rest = after;
+        }
+        // A server that hands out nothing and still promises more is not waited for.
+        if listed.next == cookie {
+            return Err(DemoError::ReadLength);
+        }
+        cookie = listed.next;
+    }
+    Ok(())
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Result<RelativePath, DemoError> {
+    let mut path = RelativePath::new();
+    path.try_reserve_exact(directory.len().saturating_add(name.len()).saturating_add(1))?;
+    path.extend_from_slice(directory);
+    if !directory.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    Ok(path)
+}
+
+fn push(list: &mut Vec<RelativePath>, path: RelativePath) -> Result<(), DemoError> {
+    list.try_reserve(1)?;
+    list.push(path);
+    Ok(())
+}

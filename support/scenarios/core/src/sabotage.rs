@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A file server that misbehaves when it is told to.
+//!
+//! [`Sabotaged`] stands between fsserver's core and its memory, [`SabotagedServer`] between
+//! fsserver's core and its clients; the core itself is the one that runs everywhere else. Told
+//! once, misbehaves once. A restart forgets everything.
+//!
+//! | no | operation | r0 | r1 | reply |
+//! |---|---|---|---|---|
+//! | 0xF001 | arm | what: 1 fault, 2 hang, 3 skip | pages | |
+//! | 0xF002 | late | | | what the request gets that was skipped |
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+
+use fsserver_api::{FsError, Reply, Request};
+use fsserver_core::{ClientId, FileServer};
+use proto::{AddressSpace, Message, ProtocolError, Transport, VirtAddr};
+
+const OP_ARM: u64 = 0xF001;
+const OP_LATE: u64 = 0xF002;
+
+const ARM_FAULT: u64 = 1;
+const ARM_HANG: u64 = 2;
+const ARM_SKIP: u64 = 3;
+
+/// An address that is mapped in no protection domain.
+const UNMAPPED_VADDR: u64 = 0x3000_0000;
+
+/// How the server shall misbehave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Copy so many pages to a client, then access memory that is not mapped.
+    FaultAfter(u64),
+    /// Copy so many pages to a client, then never go on.
+    HangAfter(u64),
+    /// Answer the next read with success and do nothing of it.
+    Skip,
+}
+
+impl Sabotage {
+    /// Returns the request that arms it.
+    #[must_use]
+    pub const fn request(self) -> Message {
+        let registers = match self {
+            Self::FaultAfter(pages) => [ARM_FAULT, pages],
+            Self::HangAfter(pages) => [ARM_HANG, pages],
+            Self::Skip => [ARM_SKIP, 0],
+        };
+        Message::new(OP_ARM, registers)
+    }
+
+    /// Returns the request for the late call: what was skipped is tried now.
+    #[must_use]
+    pub const fn late_request() -> Message {
+        Message::new(OP_LATE, [])
+    }
+
+    fn decode(message: &Message) -> Result<Self, ProtocolError> {
+        match message.exactly()? {
+            [ARM_FAULT, pages] => Ok(Self::FaultAfter(pages)),
+            [ARM_HANG, pages] => Ok(Self::HangAfter(pages)),
+            [ARM_SKIP, _] => Ok(Self::Skip),
+            _ => Err(ProtocolError::UnknownOperation),
+        }
+    }
+}
+
+/// fsserver's memory, with a fault or a hang in it.
+#[derive(Clone)]
+pub struct Sabotaged<A> {
+    space: A,
+    armed: Rc<Cell<Option<Sabotage>>>,
+}
+
+impl<A: AddressSpace> Sabotaged<A> {
+    /// Returns the memory, not armed.
+    #[must_use]
+    pub fn new(space: A) -> Self {
+        Self { space, armed: Rc::new(Cell::new(None)) }
+    }
+
+    fn fault(&mut self) {
+        self.armed.set(None);
+        if let Some(vaddr) = VirtAddr::new(UNMAPPED_VADDR) {
+            self.space.copy_out(&[0], vaddr);
+        }
+    }
+
+    fn hang(&mut self) {
+        self.armed.set(None);
+        loop {
+            self.space.relax();
+        }
+    }
+}
+
+impl<A: AddressSpace> AddressSpace for Sabotaged<A> {
+    fn copy_in(&self, from: VirtAddr, to: &mut [u8]) {
+        self.space.copy_in(from, to);
+    }
+
+    fn copy_out(&mut self, from: &[u8], to: VirtAddr) {
+        // fsserver copies a page at a time.
+        match self.armed.get() {
+            Some(Sabotage::FaultAfter(0)) => self.fault(),
+            Some(Sabotage::HangAfter(0)) => self.hang(),
+            Some(Sabotage::FaultAfter(pages)) => {
+                self.armed.set(Some(Sabotage::FaultAfter(pages.saturating_sub(1))));
+            }
+            Some(Sabotage::HangAfter(pages)) => {
+                self.armed.set(Some(Sabotage::HangAfter(pages.saturating_sub(1))));
+            }
+            Some(Sabotage::Skip) | None => {}
+        }
+        self.space.copy_out(from, to);
+    }
+
+    fn relax(&mut self) {
+        self.space.relax();
+    }
+}
+
+/// The file server over its sabotaged memory. Made and called like [`FileServer`].
+pub struct SabotagedServer<T: Transport, A: AddressSpace> {
+    server: FileServer<T, Sabotaged<A>>,
+    armed: Rc<Cell<Option<Sabotage>>>,
+    skipped: Option<Message>,
+}
+
+impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
+    /// Returns a server that behaves, so far. See [`FileServer::new`].
+    ///
+    /// # Errors
+    /// As [`FileServer::new`].
+    pub fn new(
+        pmserver: T,
+        space: A,
+        image_vaddr: VirtAddr,
+        image_bytes: u64,
+    ) -> Result<Self, FsError> {
+        let space = Sabotaged::new(space);
+        let armed = Rc::clone(&space.armed);
+        let server = FileServer::new(pmserver, space, image_vaddr, image_bytes)?;
+        Ok(Self { server, armed, skipped: None })
+    }
+
+    /// Answers a request, or does not.
+    pub fn call(&mut self, client: ClientId, request: &Message) -> Message {
+        match request.label() {
+            OP_ARM => match Sabotage::decode(request) {
+                Ok(sabotage) => {
+                    self.armed.set(Some(sabotage));
+                    Reply::Done.encode()
+                }
+                Err(error) => error.reply(),
+            },
+            OP_LATE => match self.skipped.take() {
+                Some(skipped) => self.server.call(client, &skipped),
+                None => FsError::BadHandle.reply(),
+            },
+            _ => match Request::decode(request) {
+                Ok(Request::Read { length, .. }) if self.armed.get() == Some(Sabotage::Skip) => {
+                    self.armed.set(None);
+                    self.skipped = Some(*request);
+                    Reply::Bytes(length.get().into()).encode()
+                }
+                _ => self.server.call(client, request),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_come_back_and_nothing_else_is_one() {
+        for sabotage in [Sabotage::FaultAfter(6), Sabotage::HangAfter(0), Sabotage::Skip] {
+            assert_eq!(Sabotage::decode(&sabotage.request()), Ok(sabotage));
+            let label = sabotage.request().label();
+            assert_eq!(Request::decode(&Message::new(label, [])), unknown());
+        }
+        assert_eq!(Request::decode(&Sabotage::late_request()), unknown());
+        let none = Message::new(OP_ARM, [4, 0]);
+        assert_eq!(Sabotage::decode(&none), Err(ProtocolError::UnknownOperation));
+        let short = Message::new(OP_ARM, [1]);
+        assert_eq!(Sabotage::decode(&short), Err(ProtocolError::WrongLength));
+    }
+
+    fn unknown() -> Result<Request, fsserver_api::CallError> {
+        Err(ProtocolError::UnknownOperation.into())
+    }
+}

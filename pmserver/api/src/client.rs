@@ -3,7 +3,7 @@
 
 use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport, VirtAddr};
 
-use crate::error::CallError;
+use crate::error::{CallError, Failure, PmError};
 use crate::flags::{AllocateFlags, DeallocateFlags, LockMode, MapFlags, Rights, UnshareFlags};
 use crate::handles::{AccountHandle, ContainerHandle, LeaseHandle, ShareHandle};
 use crate::ops::{AccountInfo, Identity, Lease, Mapped, Request, RescueReport, Shared, Status};
@@ -22,6 +22,17 @@ impl<T: Transport> Client<T> {
 
     fn call<const N: usize>(&mut self, request: Request) -> Result<[u64; N], CallError> {
         CallError::check(&self.transport.call(request.encode()))
+    }
+
+    /// Calls again for as long as the server came on but not to the end: the bound on one call was
+    /// reached. Each such call comes on, so that this ends.
+    fn call_until_done(&mut self, request: Request) -> Result<(), CallError> {
+        loop {
+            match self.call(request) {
+                Err(CallError::Refused(Failure { error: PmError::Pending, done: 1.., at: 0 })) => {}
+                result => return result.map(|[]| ()),
+            }
+        }
     }
 
     /// Returns the protocol version of the server.
@@ -67,13 +78,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// `Pending` where a lease keeps part of it until its deadline; see [`Request::ContainerDestroy`].
     pub fn container_destroy(&mut self, container: ContainerHandle) -> Result<(), CallError> {
-        loop {
-            match self.call(Request::ContainerDestroy { container }) {
-                // Progress without a deadline: the bound on one call was reached.
-                Err(CallError::Refused(failure)) if failure.done > 0 && failure.at == 0 => {}
-                result => return result.map(|[]| ()),
-            }
-        }
+        self.call_until_done(Request::ContainerDestroy { container })
     }
 
     /// Allocates frames `start..start+count` and returns how many.
@@ -122,12 +127,13 @@ impl<T: Transport> Client<T> {
         Ok(Shared { share: ShareHandle::from_raw(share), weak: ContainerHandle::from_raw(weak) })
     }
 
-    /// Ends a share. When this returns success, nothing of the peer's access is left.
+    /// Ends a share, calling again for as long as the server has more mappings to take away. When this
+    /// returns success, nothing of the peer's access is left.
     ///
     /// # Errors
     /// `Locked` with the deadline while the peer holds a lease; see [`Request::Unshare`].
     pub fn unshare(&mut self, share: ShareHandle) -> Result<(), CallError> {
-        self.call(Request::Unshare { share, flags: UnshareFlags::empty() }).map(|[]| ())
+        self.call_until_done(Request::Unshare { share, flags: UnshareFlags::empty() })
     }
 
     /// Locks frames `start..start+count` for at most `ttl`.

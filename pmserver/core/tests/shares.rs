@@ -295,3 +295,25 @@ fn destroying_ends_every_weak_handle() {
     let late = fs.map(shared.weak, at(0), frames(1), page(0), MapFlags::READ);
     assert_eq!(refusal(late), Some(PmError::InvalidCap));
 }
+
+#[test]
+fn more_mappings_than_one_call_takes_away_are_taken_away() {
+    // D6, PM-62
+    let world = World::small();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    let before = world.accounts();
+    let container = filled(&mut pm, 100);
+    let shared = pm.share(container, at(0), 100, peer(1), Rights::all(), LEASE).unwrap();
+    for round in 0..4 {
+        fs.map(shared.weak, at(0), frames(100), page(round * 100), MapFlags::WRITE).unwrap();
+    }
+    let request = proto::Message::new(9, [shared.share.raw(), 0]);
+    let reply = world.raw(2, request);
+    assert_eq!((reply.label(), reply.registers()), (PmError::Pending.status(), &[256, 0][..]));
+    let late = fs.map(shared.weak, at(0), frames(1), page(900), MapFlags::READ);
+    assert_eq!(refusal(late), Some(PmError::Revoking), "the rest can only become less");
+    pm.unshare(shared.share).unwrap();
+    assert!((0..400).all(|number| world.load(1, page(number)).is_err()));
+    pm.container_destroy(container).unwrap();
+    assert_eq!(world.accounts(), before);
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The console's contract: one operation that writes a few bytes, and a client that cuts longer
+//! text into such writes.
+//!
+//! Owns no state. The console server decodes with [`Write::decode`], everybody who prints encodes
+//! through [`Client`]; both ends are plain code, so that the simulator uses the same.
+//!
+//! | operation | registers in | reply |
+//! |---|---|---|
+//! | 1 write | a length byte, then the bytes, in four registers, lowest byte first; the rest is 0 | status 0, no registers |
+#![no_std]
+// Tests may overflow: they fail by panicking.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+#![forbid(unsafe_code)]
+
+use proto::limits::MESSAGE_REGISTERS_MAX;
+use proto::{Console, Message, ProtocolError, Transport};
+
+/// The number of the only operation.
+const OP_WRITE: u64 = 1;
+
+/// The status of every reply to a request that was understood.
+const OK: u64 = 0;
+
+const REGISTER_BYTES: usize = 8;
+
+const MESSAGE_BYTES: usize = MESSAGE_REGISTERS_MAX * REGISTER_BYTES;
+
+/// Bytes that one call writes at most: what four registers hold beside the length.
+pub const WRITE_BYTES_MAX: usize = MESSAGE_BYTES - 1;
+
+const _: () = assert!(WRITE_BYTES_MAX < 1 << 8, "the length is one byte");
+
+/// A request to write. Holding one proves that the length fits the bytes that came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    length: u8,
+    bytes: [u8; WRITE_BYTES_MAX],
+}
+
+impl Write {
+    /// Takes what fits into one request from the front of `text`; returns it and the rest.
+    #[must_use]
+    pub fn take(text: &[u8]) -> (Self, &[u8]) {
+        let (head, rest) = text.split_at_checked(WRITE_BYTES_MAX).unwrap_or((text, &[]));
+        let mut bytes = [0; WRITE_BYTES_MAX];
+        let mut length = 0_u8;
+        for (to, from) in bytes.iter_mut().zip(head) {
+            *to = *from;
+            length = length.saturating_add(1);
+        }
+        (Self { length, bytes }, rest)
+    }
+
+    /// Returns the bytes to write.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+
+    /// Returns the message that carries this request.
+    #[must_use]
+    pub fn encode(&self) -> Message {
+        let mut registers = [[0; REGISTER_BYTES]; MESSAGE_REGISTERS_MAX];
+        let wire = core::iter::once(&self.length).chain(&self.bytes);
+        for (to, from) in registers.as_flattened_mut().iter_mut().zip(wire) {
+            *to = *from;
+        }
+        Message::new(OP_WRITE, registers.map(u64::from_le_bytes))
+    }
+
+    /// Returns the request that a message carries. Total: every message gives a value or an error.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnknownOperation`]; [`ProtocolError::WrongLength`] where there are not four
+    /// registers, the length is larger than they hold, or a byte beyond it is not 0.
+    pub fn decode(message: &Message) -> Result<Self, ProtocolError> {
+        if message.label() != OP_WRITE {
+            return Err(ProtocolError::UnknownOperation);
+        }
+        let registers: [u64; MESSAGE_REGISTERS_MAX] = message.exactly()?;
+        let registers = registers.map(u64::to_le_bytes);
+        let (length, bytes) =
+            registers.as_flattened().split_first_chunk::<1>().ok_or(ProtocolError::WrongLength)?;
+        let [length] = *length;
+        let bytes: [u8; WRITE_BYTES_MAX] = bytes
+            .try_into()
+            .map_err(|_: core::array::TryFromSliceError| ProtocolError::WrongLength)?;
+        let unused = bytes.get(usize::from(length)..).ok_or(ProtocolError::WrongLength)?;
+        if unused.iter().any(|byte| *byte != 0) {
+            return Err(ProtocolError::WrongLength);
+        }
+        Ok(Self { length, bytes })
+    }
+}
+
+/// Returns the reply to a write that was done.
+#[must_use]
+pub const fn done() -> Message {
+    Message::new(OK, [])
+}
+
+/// Prints over a transport.
+pub struct Client<T: Transport> {
+    transport: T,
+}
+
+impl<T: Transport> Client<T> {
+    /// Returns a client that calls over `transport`.
+    pub const fn new(transport: T) -> Self {
+        Self { transport }
+    }
+}
+
+impl<T: Transport> Console for Client<T> {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (write, rest) = Write::take(left);
+            // There is no better place to report a failing console than the console: drop the
+            // reply.
+            let _ = self.transport.call(write.encode());
+            left = rest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Collects what a console server would write.
+    #[derive(Default)]
+    struct Written {
+        bytes: Vec<u8>,
+        calls: usize,
+    }
+
+    impl Transport for Written {
+        fn call(&mut self, request: Message) -> Message {
+            self.calls += 1;
+            self.bytes.extend_from_slice(Write::decode(&request).unwrap().bytes());
+            done()
+        }
+    }
+
+    #[test]
+    fn text_of_every_length_arrives_whole_and_in_order() {
+        for length in 0..100 {
+            let text: Vec<u8> = (0..length).map(|i| u8::try_from(i).unwrap() ^ 0xA5).collect();
+            let mut written = Written::default();
+            Client::new(&mut written).write(&text);
+            assert_eq!(written.bytes, text);
+            assert_eq!(written.calls, text.len().div_ceil(WRITE_BYTES_MAX));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_write_is_refused() {
+        let good = Write::take(b"abc").0.encode();
+        let registers: [u64; 4] = good.exactly().unwrap();
+        assert_eq!(
+            Write::decode(&Message::new(2, registers)),
+            Err(ProtocolError::UnknownOperation)
+        );
+        assert_eq!(Write::decode(&Message::new(1, [0; 3])), Err(ProtocolError::WrongLength));
+        let [first, ..] = registers;
+        let too_long = Message::new(1, [first | 32, 0, 0, 0]);
+        assert_eq!(Write::decode(&too_long), Err(ProtocolError::WrongLength));
+        let beyond_the_length = Message::new(1, [first, 0, 0, 1 << 56]);
+        assert_eq!(Write::decode(&beyond_the_length), Err(ProtocolError::WrongLength));
+        assert_eq!(Write::decode(&good).unwrap().bytes(), b"abc");
+    }
+}

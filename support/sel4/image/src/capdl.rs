@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Puts the untyped objects and the CNode capabilities into the capDL specification.
+//!
+//! A capability names its object by its place among the objects, and capDL's initialiser wants
+//! these sorted: those at a fixed physical address first, then by size, the largest first. So after
+//! objects were added all are sorted again, and every name is renewed.
+
+use std::cmp::Reverse;
+
+use microkit_tool::capdl::spec::capdl_obj_physical_size_bits;
+use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer, FrameFill, TcbBoundSlot};
+use microkit_tool::sel4::Config;
+use sel4_capdl_initializer_types::{
+    Cap, CapSlot, CapTableEntry, Fill, Object, ObjectId, cap, object,
+};
+
+use crate::extension::Extensions;
+
+/// Slot of a PD's root CNode that holds its Microkit CNode.
+const MICROKIT_CNODE_SLOT: u32 = 0;
+
+/// Adds the objects and capabilities of `extensions`.
+pub(crate) fn add(
+    container: &mut CapDLSpecContainer,
+    extensions: &Extensions,
+    config: &Config,
+) -> Result<(), String> {
+    for cnode in &extensions.cnodes {
+        // The very capability of the thread's CSpace, guard and all: an address that is looked up
+        // in it resolves as the thread's own addresses do.
+        let capability = cspace_root(container, &cnode.pd)?.clone();
+        let owner_root = cspace_root(container, &cnode.owner)?.obj();
+        let leaf = entry(container, owner_root, MICROKIT_CNODE_SLOT)?.obj();
+        insert(container, leaf, cnode.slot, capability)?;
+    }
+    for untyped in &extensions.untypeds {
+        let root = cspace_root(container, &untyped.owner)?.obj();
+        for slot in (untyped.slot..).take(usize::try_from(untyped.count).unwrap_or_default()) {
+            let object = container.add_root_object(CapDLNamedObject {
+                name: Some(format!("untyped_{}_{slot}", untyped.owner)),
+                object: Object::Untyped(object::Untyped {
+                    size_bits: untyped.size_bits,
+                    paddr: None,
+                }),
+            });
+            insert(container, root, slot, Cap::Untyped(cap::Untyped { object }))?;
+        }
+    }
+    sort(container, |object| size_bits(object, config))
+}
+
+/// Runs `simulate` on a specification that has a frame of the same size for every untyped object:
+/// microkit-tool's simulation of the allocation counts frames of any size, but no untyped.
+pub(crate) fn with_frames_for_untypeds<R>(
+    container: &mut CapDLSpecContainer,
+    simulate: impl FnOnce(&mut CapDLSpecContainer) -> R,
+) -> R {
+    let mut untypeds = Vec::new();
+    for (id, named) in container.spec.objects.iter_mut().enumerate() {
+        if let Object::Untyped(untyped) = &named.object {
+            let frame = Object::Frame(object::Frame {
+                size_bits: untyped.size_bits,
+                paddr: untyped.paddr,
+                init: Fill { entries: Vec::new() },
+            });
+            untypeds.push((id, std::mem::replace(&mut named.object, frame)));
+        }
+    }
+    let result = simulate(container);
+    for (id, untyped) in untypeds {
+        if let Some(named) = container.spec.objects.get_mut(id) {
+            named.object = untyped;
+        }
+    }
+    result
+}
+
+/// Sorts the objects as the initialiser wants them and renews every name.
+fn sort(
+    container: &mut CapDLSpecContainer,
+    size_bits: impl Fn(&Object<FrameFill>) -> u64,
+) -> Result<(), String> {
+    let spec = &mut container.spec;
+    let mut objects: Vec<_> = std::mem::take(&mut spec.objects).into_iter().enumerate().collect();
+    // The sort is stable: stock objects keep the order among themselves that they came in.
+    objects.sort_by_key(|(_, named)| {
+        let paddr = named.object.paddr().map(u64::from);
+        (paddr.is_none(), paddr, Reverse(size_bits(&named.object)))
+    });
+
+    let mut new_ids = vec![ObjectId(0); objects.len()];
+    for (new, (old, _)) in objects.iter().enumerate() {
+        if let Some(id) = new_ids.get_mut(*old) {
+            *id = ObjectId::from(new);
+        }
+    }
+    let renew = |id: ObjectId| {
+        let new = new_ids.get(usize::from(id)).copied();
+        new.ok_or_else(|| format!("the capDL specification names an object {} it lacks", id.0))
+    };
+    for (_, named) in &mut objects {
+        for entry in named.object.slots_mut().into_iter().flatten() {
+            entry.cap.set_obj(renew(entry.cap.obj())?);
+        }
+    }
+    for irq in &mut spec.irqs {
+        irq.handler = renew(irq.handler)?;
+    }
+    spec.objects = objects.into_iter().map(|(_, named)| named).collect();
+    Ok(())
+}
+
+/// Returns the size of an object, which microkit-tool takes to be 0 for untyped.
+fn size_bits(object: &Object<FrameFill>, config: &Config) -> u64 {
+    match object {
+        Object::Untyped(untyped) => u64::from(untyped.size_bits),
+        _ => capdl_obj_physical_size_bits(object, config),
+    }
+}
+
+/// Returns the capability to a PD's root CNode that its thread has.
+fn cspace_root<'a>(container: &'a CapDLSpecContainer, pd: &str) -> Result<&'a Cap, String> {
+    let name = format!("tcb_{pd}");
+    let tcb = container.spec.objects.iter().position(|named| named.name.as_ref() == Some(&name));
+    let tcb = tcb.ok_or_else(|| format!("the capDL specification has no thread of PD '{pd}'"))?;
+    entry(container, ObjectId::from(tcb), CSPACE)
+}
+
+/// Slot of a thread that holds its CSpace root.
+#[expect(clippy::as_conversions, reason = "a field-less enumeration of another crate")]
+const CSPACE: u32 = TcbBoundSlot::CSpace as u32;
+
+fn entry(container: &CapDLSpecContainer, holder: ObjectId, slot: u32) -> Result<&Cap, String> {
+    let slots = container.get_root_object(holder).and_then(|named| named.object.slots());
+    let found = slots.unwrap_or_default().iter().find(|entry| entry.slot == CapSlot(slot));
+    found
+        .map(|entry| &entry.cap)
+        .ok_or_else(|| format!("the capDL object {} has nothing in slot {slot}", holder.0))
+}
+
+fn insert(
+    container: &mut CapDLSpecContainer,
+    cnode: ObjectId,
+    slot: u32,
+    cap: Cap,
+) -> Result<(), String> {
+    let named = container.get_root_object_mut(cnode);
+    let slots = named.and_then(|named| named.object.slots_mut());
+    let slots = slots.ok_or_else(|| format!("the capDL object {} has no slots", cnode.0))?;
+    if slots.iter().any(|entry| entry.slot == CapSlot(slot)) {
+        return Err(format!("slot {slot} of the capDL object {} is filled already", cnode.0));
+    }
+    slots.push(CapTableEntry { slot: CapSlot(slot), cap });
+    slots.sort_by_key(|entry| usize::from(entry.slot));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(name: &str, object: Object<FrameFill>) -> CapDLNamedObject {
+        CapDLNamedObject { name: Some(name.to_owned()), object }
+    }
+
+    fn frame(size_bits: u8, paddr: Option<u64>) -> Object<FrameFill> {
+        let init = Fill { entries: Vec::new() };
+        Object::Frame(object::Frame { size_bits, paddr: paddr.map(Into::into), init })
+    }
+
+    fn untyped(size_bits: u8) -> Object<FrameFill> {
+        Object::Untyped(object::Untyped { size_bits, paddr: None })
+    }
+
+    fn size(object: &Object<FrameFill>) -> u64 {
+        match object {
+            Object::Untyped(untyped) => untyped.size_bits.into(),
+            Object::Frame(frame) => frame.size_bits.into(),
+            Object::CNode(_) => 14,
+            _ => 0,
+        }
+    }
+
+    /// A system as microkit-tool leaves it: sorted, but for what was added at the end.
+    fn container() -> CapDLSpecContainer {
+        let mut container = CapDLSpecContainer::new();
+        let device = container.add_root_object(object("device", frame(12, Some(0x1000))));
+        let large = container.add_root_object(object("large", frame(21, None)));
+        let cnode = Object::CNode(object::CNode { size_bits: 9, slots: Vec::new() });
+        let cnode = container.add_root_object(object("cnode", cnode));
+        let small = container.add_root_object(object("small", frame(12, None)));
+        container.add_root_object(object("endpoint", Object::Endpoint));
+        let big = container.add_root_object(object("untyped_26", untyped(26)));
+        let page = container.add_root_object(object("untyped_12", untyped(12)));
+        for (slot, id) in [(1, device), (2, large), (3, small)] {
+            let cap = Cap::PageTable(cap::PageTable { object: id });
+            insert(&mut container, cnode, slot, cap).unwrap();
+        }
+        for (slot, id) in [(8, big), (9, page)] {
+            insert(&mut container, cnode, slot, Cap::Untyped(cap::Untyped { object: id })).unwrap();
+        }
+        container
+    }
+
+    fn names(container: &CapDLSpecContainer) -> Vec<&str> {
+        container.spec.objects.iter().filter_map(|named| named.name.as_deref()).collect()
+    }
+
+    #[test]
+    fn objects_are_sorted_by_address_then_by_size() {
+        let mut container = container();
+        sort(&mut container, size).unwrap();
+        assert_eq!(
+            names(&container),
+            ["device", "untyped_26", "large", "cnode", "small", "untyped_12", "endpoint"]
+        );
+    }
+
+    #[test]
+    fn capabilities_name_the_same_objects_after_the_sort() {
+        let mut container = container();
+        sort(&mut container, size).unwrap();
+        let cnode = names(&container).iter().position(|name| *name == "cnode").unwrap();
+        let named = |slot| {
+            let id = entry(&container, ObjectId::from(cnode), slot).unwrap().obj();
+            names(&container)[usize::from(id)]
+        };
+        assert_eq!(
+            [1, 2, 3, 8, 9].map(named),
+            ["device", "large", "small", "untyped_26", "untyped_12"]
+        );
+    }
+
+    #[test]
+    fn a_slot_is_filled_once() {
+        let mut container = container();
+        let cap = Cap::Untyped(cap::Untyped { object: ObjectId(0) });
+        insert(&mut container, ObjectId(2), 8, cap).unwrap_err();
+    }
+
+    #[test]
+    fn the_simulation_sees_frames_and_the_image_untypeds() {
+        let mut container = container();
+        let untyped_ids = |container: &CapDLSpecContainer| {
+            let ids = container.spec.objects.iter().enumerate();
+            ids.filter(|(_, named)| matches!(named.object, Object::Untyped(_)))
+                .map(|(id, named)| (id, size(&named.object)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(untyped_ids(&container), [(5, 26), (6, 12)]);
+        let sizes = with_frames_for_untypeds(&mut container, |container| {
+            assert_eq!(untyped_ids(container), []);
+            container.spec.objects.iter().map(|named| size(&named.object)).collect::<Vec<_>>()
+        });
+        assert_eq!(sizes, [12, 21, 14, 12, 0, 26, 12]);
+        assert_eq!(untyped_ids(&container), [(5, 26), (6, 12)]);
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Makes a boot image out of a system description and its programs, as Microkit's own tool does,
+//! with two capabilities more: untyped memory and CNodes (see the README beside this crate).
+//!
+//! microkit-tool, used as a library, does all that is not particular to those two: it parses the
+//! description, makes the capDL specification out of it and packs that into capDL's initialiser.
+
+mod blank;
+mod capdl;
+mod extension;
+mod memory;
+mod pack;
+mod sdk;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use microkit_tool::capdl::build_capdl_spec;
+use microkit_tool::capdl::initialiser::CapDLInitialiser;
+use microkit_tool::elf::ElfFile;
+use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
+use microkit_tool::symbols::patch_symbols;
+use microkit_tool::util::get_full_path;
+
+use crate::extension::Fault;
+use crate::sdk::BoardFolder;
+
+/// Makes a boot image from a Microkit system description that may give untyped memory to PDs.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of the Microkit SDK.
+    #[arg(long)]
+    sdk: PathBuf,
+    /// Board to make the image for; elements for other boards are left out.
+    #[arg(long)]
+    board: String,
+    /// Configuration of the kernel: debug, release or benchmark.
+    #[arg(long)]
+    config: String,
+    /// Folder in which to look for program images and prefilled memory (may be repeated).
+    #[arg(long = "search-path", required = true, num_args = 1..)]
+    search_paths: Vec<PathBuf>,
+    /// The image to write; for x86, the kernel is copied beside it.
+    #[arg(long)]
+    output: PathBuf,
+    /// Where to write microkit-tool's report of objects and capabilities.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The system description.
+    #[arg(value_name = "SYSTEM.xml")]
+    system: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    let file = arguments.system.display();
+    let at = |fault: Fault| format!("{file}:{fault}");
+    let xml = fs::read_to_string(&arguments.system);
+    let xml = xml.map_err(|err| format!("cannot read {file}: {err}"))?;
+    let (stock_xml, extensions) = extension::extract(&xml, &arguments.board).map_err(at)?;
+
+    let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
+    let memory = memory::BoardMemory::new(&board)?;
+    memory.check_total(&extensions.untypeds).map_err(at)?;
+
+    let system = sdf::parse(&arguments.system, &stock_xml, &board.config, &arguments.search_paths)?;
+    check_addresses(&system).map_err(|sentence| format!("{file}: {sentence}"))?;
+    let mut programs = programs(&system, &arguments.search_paths)?;
+    programs.push(board.program("monitor.elf")?);
+    patch_symbols(&board.config, &mut programs, &system)?;
+
+    let mut spec = build_capdl_spec(&board.config, &mut programs, &system)?;
+    capdl::add(&mut spec, &extensions, &board.config)?;
+    let mut initialiser = CapDLInitialiser::new(board.program("initialiser.elf")?);
+    pack::pack(&board, &arguments.config, &spec, &programs, &mut initialiser);
+    memory.place(&board, &mut spec, &mut initialiser, &extensions.untypeds).map_err(at)?;
+    pack::write(&board, &memory, &initialiser, &arguments.output)?;
+    if let Some(report) = &arguments.report {
+        pack::check_writable(report)?;
+        microkit_tool::report::write_report(&spec, &board.config, report);
+    }
+    Ok(())
+}
+
+/// Refuses regions that want an address of the tool's choice: that takes microkit-tool several
+/// passes over the whole image, and nothing in this project needs it.
+fn check_addresses(system: &SystemDescription) -> Result<(), String> {
+    let unplaced = system
+        .memory_regions
+        .iter()
+        .find(|region| matches!(region.phys_addr, SysMemoryRegionPaddr::ToolAllocated(_)));
+    match unplaced {
+        Some(region) => Err(format!(
+            "a program asks for the physical address of the memory region '{}', which must then \
+             have a phys_addr.",
+            region.name
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Reads the program of each PD, in the order of the PDs.
+fn programs(
+    system: &SystemDescription,
+    search_paths: &Vec<PathBuf>,
+) -> Result<Vec<ElfFile>, String> {
+    let mut programs = Vec::new();
+    for pd in &system.protection_domains {
+        let path = get_full_path(&pd.program_image, search_paths).ok_or_else(|| {
+            format!(
+                "the program image '{}' of PD '{}' is in none of the search paths",
+                pd.program_image.display(),
+                pd.name
+            )
+        })?;
+        programs.push(sdk::read_elf(&path)?);
+    }
+    Ok(programs)
+}

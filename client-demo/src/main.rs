@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The demo as a protection domain: gives the core its channels and its memory, and runs it once.
+//!
+//! Owns nothing but channels. What the demo does is in `client-demo/core`.
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+mod regions;
+
+use core::fmt::Write;
+
+use pd::PpChannel;
+use proto::LineWriter;
+use sel4_microkit::{
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
+};
+use shm::OwnMemory;
+
+/// The channels, as microkit-system.xml numbers them.
+const PMSERVER: usize = 0;
+const FSSERVER: usize = 1;
+const CONSOLE: usize = 2;
+
+#[protection_domain]
+fn init() -> Finished {
+    pd::report_panics::<CONSOLE>();
+    let mut pm = pmserver_api::Client::new(PpChannel::new(PMSERVER));
+    let mut fs = fsserver_api::Client::new(PpChannel::new(FSSERVER));
+    let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
+    match client_demo_core::reserve_heap(&mut pm) {
+        Ok(()) => {
+            regions::install_heap();
+            client_demo_core::run(&mut pm, &mut fs, &mut OwnMemory, &mut console);
+        }
+        Err(error) => {
+            // The console reports no errors.
+            let _ = writeln!(LineWriter(&mut console), "FAIL: no heap: {error}");
+        }
+    }
+    Finished
+}
+
+/// The demo has run: from now on there is nothing to do.
+struct Finished;
+
+impl Handler for Finished {
+    type Error = Infallible;
+
+    /// The demo offers no procedures; there is no channel on which one could be called.
+    fn protected(&mut self, _: Channel, _: MessageInfo) -> Result<MessageInfo, Infallible> {
+        Ok(pd::send(&proto::ProtocolError::UnknownOperation.reply()))
+    }
+
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    /// The demo has no children.
+    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The core's kernel over seL4: every capability invocation that pmserver makes once it runs.
+//!
+//! Holds no policy. Keeps no books: which page is what, and what is mapped where, the core knows.
+//! Every invocation says after `CAP:` whose authority it uses, and what holds where it fails.
+
+use pmserver_core::PageIndex;
+use pmserver_core::kernel::{
+    FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage, SlotAddress, VSpace,
+};
+use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
+use sel4::{
+    CapRights, Error, FrameObjectType, ObjectBlueprint, TranslationTableObjectType, VmAttributes,
+    cap,
+};
+use sel4_microkit::Child;
+
+use crate::home::{self, Home};
+use crate::regions::{PoolWindow, clock};
+
+/// Where the pool window starts: 256 MiB up, beyond the program image, and below what
+/// microkit-system.xml maps.
+const WINDOW: u64 = 0x1000_0000;
+
+/// The root slot of pmserver's own VSpace; the one of child n is n further on.
+const VSPACES: u32 = 32;
+
+/// Slots of a CNode that is one page large, as a power of two.
+const CNODE_BITS: usize = 7;
+
+/// Registers that a redirection writes: pc and sp, the first two of a context on both targets.
+const REDIRECT_REGISTERS: u64 = 2;
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
+/// seL4, as pmserver uses it.
+pub(crate) struct Sel4Kernel {
+    home: Home,
+    window: PoolWindow,
+    /// The clock's ticks when it did.
+    started: u64,
+}
+
+impl Sel4Kernel {
+    /// Divides the pool into pages. Called once, at the start.
+    pub(crate) fn boot() -> Result<Self, KernelError> {
+        let home = Home::build()?;
+        let (started, _) = clock::read();
+        Ok(Self { home, window: PoolWindow::open(), started })
+    }
+
+    fn frame(&self, frame: FrameCap) -> cap::Granule {
+        match frame {
+            FrameCap::Original(page) => self.home.object(page).cast(),
+            FrameCap::Derived(slot) => self.home.derived(slot).cast(),
+        }
+    }
+}
+
+impl Kernel for Sel4Kernel {
+    fn page_count(&self) -> u32 {
+        self.home.pages()
+    }
+
+    fn overhead_pages(&self) -> u32 {
+        self.home.overhead_pages()
+    }
+
+    fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError> {
+        let blueprint = blueprint(kind).ok_or(KernelError::Refused)?;
+        // CAP: the page's own untyped; the object goes into the page's own slot. A refusal made
+        // nothing.
+        self.home
+            .untyped(page)
+            .untyped_retype(&blueprint, &Home::objects(), offset(page), 1)
+            .map_err(home::refusal)
+    }
+
+    fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        // CAP: the page's own untyped: everything made from it goes, nothing else. No CNode that
+        // the invocation itself goes through is made from a page, so that it cannot stop half-way.
+        self.home.untyped_slot(page).revoke().map_err(home::refusal)
+    }
+
+    fn derive(&mut self, frame: PageIndex, to: SlotAddress) -> Result<(), KernelError> {
+        // CAP: the frame's original capability, with all its rights: `map_frame` reduces them. A
+        // refusal made nothing.
+        self.home
+            .derived_slot(to)
+            .copy(&self.home.object_slot(frame), CapRights::all())
+            .map_err(home::refusal)
+    }
+
+    fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
+        home::delete(&self.home.derived_slot(slot))
+    }
+
+    fn map_frame(
+        &mut self,
+        frame: FrameCap,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+        rights: PageRights,
+    ) -> Result<(), KernelError> {
+        let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
+        // CAP: a frame of the pool, and the VSpace that the core chose. A refusal mapped nothing.
+        self.frame(frame)
+            .frame_map(vspace_capability(vspace), address(vaddr), allowed, attributes(rights))
+            .map_err(mapping_refusal)
+    }
+
+    fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
+        // CAP: a frame of the pool; takes away this capability's mapping alone. On a refusal it
+        // stays.
+        self.frame(frame).frame_unmap().map_err(home::refusal)
+    }
+
+    fn map_table(
+        &mut self,
+        table: PageIndex,
+        span_bits: u8,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+    ) -> Result<(), KernelError> {
+        let kind = table_type(span_bits).ok_or(KernelError::Refused)?;
+        let table: cap::UnspecifiedIntermediateTranslationTable = self.home.object(table).cast();
+        let vspace = vspace_capability(vspace);
+        // CAP: a table of the pool, and the VSpace that the core chose. A refusal installed
+        // nothing.
+        table
+            .generic_intermediate_translation_table_map(
+                kind,
+                vspace,
+                address(vaddr),
+                VmAttributes::default(),
+            )
+            .map_err(mapping_refusal)
+    }
+
+    fn record_page(&self, page: PageIndex) -> &RecordPage {
+        self.window.record(self.window_address(page))
+    }
+
+    fn record_page_mut(&mut self, page: PageIndex) -> &mut RecordPage {
+        let address = self.window_address(page);
+        self.window.record_mut(address)
+    }
+
+    fn window_address(&self, page: PageIndex) -> VirtAddr {
+        let offset = u64::from(page.get()).saturating_mul(PAGE_BYTES);
+        // 2^32 pages from 256 MiB on end far below the end of user space.
+        VirtAddr::new_page(WINDOW.saturating_add(offset)).unwrap_or_else(|| unreachable!())
+    }
+
+    fn redirect(
+        &mut self,
+        peer: PeerId,
+        entry: VirtAddr,
+        stack_top: VirtAddr,
+    ) -> Result<(), KernelError> {
+        let mut context = sel4::UserContext::default();
+        *context.pc_mut() = entry.get();
+        *context.sp_mut() = stack_top.get();
+        // CAP: the child's TCB, which Microkit gives to its parent. Not resumed: a child that waits
+        // for the reply to its fault goes on by that. A refusal wrote nothing.
+        Child::new(peer.get().into())
+            .tcb()
+            .tcb_write_registers(false, REDIRECT_REGISTERS, &mut context)
+            .map_err(home::refusal)
+    }
+
+    fn now(&self) -> Micros {
+        let (ticks, ticks_per_second) = clock::read();
+        let ticks = u128::from(ticks.wrapping_sub(self.started));
+        let micros = ticks.saturating_mul(MICROS_PER_SECOND.into());
+        let micros = micros.checked_div(ticks_per_second.into()).unwrap_or_default();
+        Micros::new(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+fn blueprint(kind: ObjectKind) -> Option<ObjectBlueprint> {
+    match kind {
+        ObjectKind::Frame => Some(FrameObjectType::GRANULE.blueprint()),
+        ObjectKind::Table { span_bits } => table_type(span_bits).map(|table| table.blueprint()),
+        ObjectKind::CNode => Some(ObjectBlueprint::CNode { size_bits: CNODE_BITS }),
+    }
+}
+
+/// On aarch64 the tables of all levels are of one type.
+#[cfg(target_arch = "aarch64")]
+fn table_type(span_bits: u8) -> Option<TranslationTableObjectType> {
+    matches!(span_bits, 21 | 30 | 39).then_some(TranslationTableObjectType::PT)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn table_type(span_bits: u8) -> Option<TranslationTableObjectType> {
+    match span_bits {
+        21 => Some(TranslationTableObjectType::PageTable),
+        30 => Some(TranslationTableObjectType::PageDirectory),
+        39 => Some(TranslationTableObjectType::PDPT),
+        _ => None,
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn attributes(rights: PageRights) -> VmAttributes {
+    if rights.execute {
+        VmAttributes::default()
+    } else {
+        VmAttributes::default() | VmAttributes::EXECUTE_NEVER
+    }
+}
+
+/// The kernel maps everything executable on x86-64: it has no attribute for that.
+#[cfg(target_arch = "x86_64")]
+fn attributes(_: PageRights) -> VmAttributes {
+    VmAttributes::default()
+}
+
+/// What the refusal of a mapping means to the core. Called before any other invocation, which would
+/// overwrite what the kernel says about it in message registers 1 and 2 (seL4's
+/// `seL4_MappingFailedLookupLevel`).
+fn mapping_refusal(error: Error) -> KernelError {
+    const MISSING_CAPABILITY: u64 = 2;
+    match error {
+        Error::FailedLookup => sel4_microkit::with_msg_regs(|registers| match registers {
+            [_, MISSING_CAPABILITY, 21, ..] => KernelError::TableMissing { span_bits: 21 },
+            [_, MISSING_CAPABILITY, 30, ..] => KernelError::TableMissing { span_bits: 30 },
+            [_, MISSING_CAPABILITY, 39, ..] => KernelError::TableMissing { span_bits: 39 },
+            _ => KernelError::Refused,
+        }),
+        Error::DeleteFirst => KernelError::AlreadyMapped,
+        other => home::refusal(other),
+    }
+}
+
+fn vspace_capability(vspace: VSpace) -> cap::VSpace {
+    let child = match vspace {
+        VSpace::Own => 0,
+        VSpace::Peer(peer) => peer.get().into(),
+    };
+    cap::VSpace::from_bits(home::root_address(VSPACES.saturating_add(child)))
+}
+
+/// Both targets have 64-bit addresses.
+#[allow(clippy::as_conversions)]
+fn address(vaddr: VirtAddr) -> usize {
+    vaddr.get() as usize
+}
+
+#[allow(clippy::as_conversions)]
+fn offset(page: PageIndex) -> usize {
+    page.get() as usize
+}

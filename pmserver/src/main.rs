@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The physical memory server as a protection domain: hands messages and faults to the core.
+//!
+//! Owns the pool of untyped memory and the VSpaces of its children. Decides nothing: a request is
+//! decoded, decided and answered in `pmserver/core`, which acts through `kernel.rs`.
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+mod home;
+mod kernel;
+mod regions;
+
+use console_api::Client;
+use pd::PpChannel;
+use pmserver_core::config::PEERS;
+use pmserver_core::kernel::KernelError;
+use pmserver_core::{Fault, FaultOutcome, Server};
+use proto::{PeerId, ProtocolError};
+use sel4::sys::seL4_Fault_tag::seL4_Fault_VMFault;
+use sel4_microkit::{
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
+};
+
+use kernel::Sel4Kernel;
+
+/// The channel to the console.
+const CONSOLE: usize = 0;
+
+#[protection_domain]
+fn init() -> PmServer {
+    pd::report_panics::<CONSOLE>();
+    match start() {
+        Ok(server) => PmServer { server, console: Client::new(PpChannel::new(CONSOLE)) },
+        // Nobody can call yet, and without a pool there is nothing to answer.
+        #[allow(clippy::panic)]
+        Err(error) => panic!("pmserver cannot start: {error:?}"),
+    }
+}
+
+fn start() -> Result<Server<Sel4Kernel>, KernelError> {
+    Server::new(Sel4Kernel::boot()?, &PEERS)
+}
+
+struct PmServer {
+    server: Server<Sel4Kernel>,
+    console: Client<PpChannel>,
+}
+
+impl Handler for PmServer {
+    type Error = Infallible;
+
+    fn protected(
+        &mut self,
+        channel: Channel,
+        request: MessageInfo,
+    ) -> Result<MessageInfo, Infallible> {
+        let reply = match (peer(channel.index()), pd::receive(&request)) {
+            (Some(caller), Ok(message)) => self.server.call(caller, &message),
+            (None, _) => ProtocolError::UnknownOperation.reply(),
+            (_, Err(error)) => error.reply(),
+        };
+        Ok(pd::send(&reply))
+    }
+
+    /// Nobody has a reason to notify pmserver; a notification asks for nothing.
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn fault(
+        &mut self,
+        child: Child,
+        message: MessageInfo,
+    ) -> Result<Option<MessageInfo>, Infallible> {
+        let fault = fault_of(&message);
+        let Some(peer) = peer(child.index()) else { return Ok(None) };
+        match self.server.fault(peer, fault, &mut self.console) {
+            FaultOutcome::Resume | FaultOutcome::Redirected => Ok(Some(MessageInfo::default())),
+            FaultOutcome::Stopped => Ok(None),
+        }
+    }
+}
+
+/// Reads what the kernel says of a fault; before anything is printed, which goes through the same
+/// message registers. The library's own reading panics at kinds that it does not know, and which
+/// kind comes is up to the child.
+fn fault_of(message: &MessageInfo) -> Fault {
+    with_msg_regs(|registers| match registers {
+        [_, address, ..] if message.label() == seL4_Fault_VMFault => {
+            Fault::Access { address: *address }
+        }
+        _ => Fault::Other,
+    })
+}
+
+/// A channel and the child behind it have the number of the peer (microkit-system.xml).
+fn peer(number: usize) -> Option<PeerId> {
+    PeerId::new(u64::try_from(number).ok()?)
+}

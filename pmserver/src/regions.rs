@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! pmserver's record pages and its clock; the domain's only `unsafe`.
+#![allow(unsafe_code)]
+
+use core::ptr;
+
+use pmserver_core::kernel::RecordPage;
+use proto::VirtAddr;
+
+/// The part of the own address space where the core has the pages mapped that hold its records.
+///
+/// There is one, made at the start: a borrow of it is a borrow of all records.
+pub(crate) struct PoolWindow(());
+
+impl PoolWindow {
+    /// Returns the window. Called once (U5 records-private).
+    pub(crate) const fn open() -> Self {
+        Self(())
+    }
+
+    /// Returns the record page at `address`.
+    pub(crate) fn record(&self, address: VirtAddr) -> &RecordPage {
+        // SAFETY: 1. The core asks for pages alone that it has made frames, mapped for reading and
+        // writing at their place in the window and shares with nobody; it takes the borrow through
+        // the one window, so that no other reference writes (U5 records-private). 2. A page is
+        // aligned for a `RecordPage`, and any bytes are one (U4 page-contents-plain).
+        unsafe { &*pointer(address) }
+    }
+
+    /// Returns the record page at `address` for writing.
+    pub(crate) fn record_mut(&mut self, address: VirtAddr) -> &mut RecordPage {
+        // SAFETY: as in `record`; the borrow of the window is exclusive (U5 records-private).
+        unsafe { &mut *pointer(address) }
+    }
+}
+
+fn pointer(address: VirtAddr) -> *mut RecordPage {
+    // Both targets have 64-bit addresses.
+    ptr::with_exposed_provenance_mut(usize::try_from(address.get()).unwrap_or_default())
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod clock {
+    //! The generic timer (Arm ARM, "The Generic Timer in AArch64 state").
+
+    use core::arch::asm;
+
+    /// Returns the ticks of the counter and how many of them a second has.
+    pub(crate) fn read() -> (u64, u64) {
+        let (ticks, frequency);
+        // SAFETY: reads two registers that the kernels of the SDK let user programs read; nothing
+        // changes (U6 clock-readable).
+        unsafe {
+            asm!(
+                "isb",
+                "mrs {}, cntpct_el0",
+                "mrs {}, cntfrq_el0",
+                out(reg) ticks,
+                out(reg) frequency,
+                options(nomem, nostack)
+            );
+        }
+        (ticks, frequency)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod clock {
+    //! The time stamp counter, whose frequency the kernel has measured.
+
+    use core::arch::x86_64::_rdtsc;
+
+    use proto::{AddressSpace, VirtAddr};
+    use shm::OwnMemory;
+
+    /// Bytes before the frequency in the region that Microkit fills in: the header of the kernel's
+    /// boot information.
+    const HEADER_BYTES: u64 = 16;
+    const MEGAHERTZ: u64 = 1_000_000;
+
+    /// Returns the ticks of the counter and how many of them a second has.
+    pub(crate) fn read() -> (u64, u64) {
+        let region = *sel4_microkit::var!(tsc_frequency_vaddr: u64 = 0);
+        let mut megahertz = [0; 4];
+        if let Some(field) = VirtAddr::new(region.saturating_add(HEADER_BYTES)) {
+            OwnMemory.copy_in(field, &mut megahertz);
+        }
+        // SAFETY: every x86-64 processor has the instruction, and the kernel leaves it to user
+        // programs (U6 clock-readable).
+        let ticks = unsafe { _rdtsc() };
+        (ticks, u64::from(u32::from_le_bytes(megahertz)).saturating_mul(MEGAHERTZ))
+    }
+}

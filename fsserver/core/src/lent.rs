@@ -13,6 +13,9 @@ pub const WINDOW_VADDR: u64 = 0x1010_0000;
 /// Frames that fit in the window: as many as one call may touch.
 pub const WINDOW_FRAMES: u64 = CALL_FRAMES_MAX;
 
+/// A page of private memory that everything passes through on its way to or from a container.
+pub(crate) type PageBuffer = [u8; 4096];
+
 /// What fsserver means to do with a lent container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {

@@ -5,8 +5,7 @@ use ext4_view::{DirEntry, ReadDir};
 use fsserver_api::{DirectoryCookie, DirectoryEntry, EntryError, Failure, FsError, Listed};
 use proto::AddressSpace;
 
-use crate::lent::Lent;
-use crate::server::PageBuffer;
+use crate::lent::{Lent, PageBuffer};
 use crate::volume::{kind_of, of_reader};
 
 /// A directory at an entry. It only goes forward: the reader has no way back but a new lookup.

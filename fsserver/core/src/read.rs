@@ -6,8 +6,7 @@ use fsserver_api::{Failure, FsError};
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{AddressSpace, PAGE_BYTES};
 
-use crate::lent::Lent;
-use crate::server::PageBuffer;
+use crate::lent::{Lent, PageBuffer};
 use crate::volume::of_reader;
 
 /// Bytes that one call passes over at most on its way to an offset.

@@ -13,15 +13,12 @@ use proto::{
 };
 
 use crate::image::Image;
-use crate::lent::{Lent, Purpose, clear_window, of_pm};
+use crate::lent::{Lent, PageBuffer, Purpose, clear_window, of_pm};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
 use crate::path;
 use crate::read::Cursor;
 use crate::volume::{Node, Volume};
-
-/// A page of private memory that everything passes through on its way to or from a container.
-pub(crate) type PageBuffer = [u8; 4096];
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {

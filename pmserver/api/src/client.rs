@@ -6,7 +6,8 @@ use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport, VirtAddr};
 use crate::error::{CallError, Failure, PmError};
 use crate::flags::{AllocateFlags, DeallocateFlags, LockMode, MapFlags, Rights, UnshareFlags};
 use crate::handles::{AccountHandle, ContainerHandle, LeaseHandle, ShareHandle};
-use crate::ops::{AccountInfo, Identity, Lease, Mapped, Request, RescueReport, Shared, Status};
+use crate::ops::Request;
+use crate::reply::{AccountInfo, Identity, Lease, Mapped, RescueReport, Shared, Status};
 
 /// Calls pmserver over a transport. Every method is one protected procedure call; what each
 /// operation does, costs and refuses stands with [`Request`].

@@ -9,10 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod codec;
 mod error;
 mod flags;
 mod handles;
 mod ops;
+mod reply;
 mod wire;
 
 pub use client::Client;
@@ -21,7 +23,5 @@ pub use flags::{
     AllocateFlags, DeallocateFlags, FrameState, LockMode, MapFlags, Rights, UnshareFlags,
 };
 pub use handles::{AccountHandle, ContainerHandle, LeaseHandle, ShareHandle};
-pub use ops::{
-    AccountInfo, Identity, Lease, Mapped, PROTOCOL_VERSION, Reply, Request, RescueReport, Shared,
-    Status,
-};
+pub use ops::{PROTOCOL_VERSION, Request};
+pub use reply::{AccountInfo, Identity, Lease, Mapped, Reply, RescueReport, Shared, Status};

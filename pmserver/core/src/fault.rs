@@ -18,8 +18,9 @@ use proto::{Console, LineWriter, Micros, PeerId};
 
 use crate::kernel::Kernel;
 use crate::objects::{Container, Mapping};
+use crate::peer::Peer;
 use crate::records::Ref;
-use crate::server::{Peer, Server};
+use crate::server::Server;
 
 /// Dying containers that one step looks at.
 const DYING_LOOK_MAX: u32 = 16;

@@ -28,6 +28,7 @@ pub mod kernel;
 mod lease;
 mod mapping;
 mod objects;
+mod peer;
 mod pool;
 mod radix;
 mod records;

@@ -6,34 +6,16 @@ use pmserver_api::{
     PmError, Reply, Request, Rights,
 };
 use proto::limits::PEERS_MAX;
-use proto::{Message, Micros, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{Message, PAGE_BYTES, PeerId};
 
 use crate::account::{Account, Shortage};
 use crate::broken;
 use crate::config::PeerConfig;
 use crate::kernel::{Kernel, KernelError};
 use crate::objects::{Access, Container, Range, Share};
+use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::records::Ref;
-use crate::vspace::VSpaceState;
-
-/// What pmserver knows of a protection domain.
-pub(crate) struct Peer {
-    pub(crate) id: PeerId,
-    pub(crate) name: &'static str,
-    pub(crate) account: Ref<Account>,
-    reads_accounts: bool,
-    pub(crate) supervises: bool,
-    pub(crate) vspace: VSpaceState,
-    /// Where it goes on after a fault: entry and stack.
-    pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
-    /// Whom it waits for, and until when.
-    pub(crate) watch: Option<(PeerId, Micros)>,
-    pub(crate) leases: u32,
-    pub(crate) lease_count: u16,
-    /// It faulted and does not run again; what it had is being taken down.
-    pub(crate) is_stopped: bool,
-}
 
 /// The physical memory server.
 pub struct Server<K> {
@@ -65,19 +47,7 @@ impl<K: Kernel> Server<K> {
         let account = Account::new(self.pool_account.link(), limit);
         let account = self.pool.alloc(self.pool_account, account)?;
         if let Some(place) = self.peers.get_mut(usize::from(id.get())) {
-            *place = Some(Peer {
-                id,
-                name: config.name,
-                account,
-                reads_accounts: config.reads_accounts,
-                supervises: config.supervises,
-                vspace: VSpaceState::default(),
-                recovery: None,
-                watch: None,
-                leases: 0,
-                lease_count: 0,
-                is_stopped: false,
-            });
+            *place = Some(Peer::new(id, config, account));
         }
         Ok(())
     }

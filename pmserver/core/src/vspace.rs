@@ -18,15 +18,6 @@ use crate::server::Server;
 /// The spans of the three levels of page tables below the root, smallest first.
 const SPANS: [u8; 3] = [21, 30, 39];
 
-/// What pmserver keeps of one VSpace.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct VSpaceState {
-    /// The tree of mappings, by address.
-    pub(crate) mappings: u32,
-    /// A tree of tables a level, by the first address that they translate.
-    pub(crate) tables: [u32; 3],
-}
-
 fn level_of(span_bits: u8) -> Option<usize> {
     SPANS.iter().position(|span| *span == span_bits)
 }

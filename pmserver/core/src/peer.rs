@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What pmserver keeps of a protection domain outside the pool: a few words each.
+
+use proto::{Micros, PeerId, VirtAddr};
+
+use crate::account::Account;
+use crate::config::PeerConfig;
+use crate::records::Ref;
+
+/// What pmserver keeps of one VSpace.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct VSpaceState {
+    /// The tree of mappings, by address.
+    pub(crate) mappings: u32,
+    /// A tree of tables a level, by the first address that they translate.
+    pub(crate) tables: [u32; 3],
+}
+
+/// What pmserver knows of a protection domain.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) name: &'static str,
+    pub(crate) account: Ref<Account>,
+    pub(crate) reads_accounts: bool,
+    pub(crate) supervises: bool,
+    pub(crate) vspace: VSpaceState,
+    /// Where it goes on after a fault: entry and stack.
+    pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
+    /// Whom it waits for, and until when.
+    pub(crate) watch: Option<(PeerId, Micros)>,
+    pub(crate) leases: u32,
+    pub(crate) lease_count: u16,
+    /// It faulted and does not run again; what it had is being taken down.
+    pub(crate) is_stopped: bool,
+}
+
+impl Peer {
+    /// Returns a peer that has an account and nothing else.
+    pub(crate) fn new(id: PeerId, config: &PeerConfig, account: Ref<Account>) -> Self {
+        Self {
+            id,
+            name: config.name,
+            account,
+            reads_accounts: config.reads_accounts,
+            supervises: config.supervises,
+            vspace: VSpaceState::default(),
+            recovery: None,
+            watch: None,
+            leases: 0,
+            lease_count: 0,
+            is_stopped: false,
+        }
+    }
+}

@@ -25,6 +25,15 @@ const WINDOW: u64 = 0x1000_0000;
 /// The root slot of pmserver's own VSpace; the one of child n is n further on.
 const VSPACES: u32 = 32;
 
+/// The root slot of pmserver's own TCB.
+const OWN_TCB: u32 = 7;
+
+/// The priority of a child that only runs to end.
+const LOWEST_PRIORITY: u64 = 0;
+
+/// An address where there is no capability.
+const NO_CAPABILITY: u64 = 0;
+
 /// Slots of a CNode that is one page large, as a power of two.
 const CNODE_BITS: usize = 7;
 
@@ -166,6 +175,22 @@ impl Kernel for Sel4Kernel {
         Child::new(peer.get().into())
             .tcb()
             .tcb_write_registers(false, REDIRECT_REGISTERS, &mut context)
+            .map_err(home::refusal)
+    }
+
+    fn retire(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        // CAP: the child's TCB, and pmserver's own as the authority over priorities. The child has
+        // no scheduling context now, as that came with its fault, so that none is named to be
+        // bound; no fault endpoint is named, so that it has none. A refusal changed nothing.
+        Child::new(peer.get().into())
+            .tcb()
+            .tcb_set_sched_params(
+                cap::Tcb::from_bits(home::root_address(OWN_TCB)),
+                LOWEST_PRIORITY,
+                LOWEST_PRIORITY,
+                cap::SchedContext::from_bits(NO_CAPABILITY),
+                cap::Endpoint::from_bits(NO_CAPABILITY),
+            )
             .map_err(home::refusal)
     }
 

@@ -15,7 +15,7 @@ use console_api::Client;
 use pd::PpChannel;
 use pmserver_core::config::PEERS;
 use pmserver_core::kernel::KernelError;
-use pmserver_core::{Fault, FaultOutcome, Server};
+use pmserver_core::{Fault, Server};
 use proto::{PeerId, ProtocolError};
 use sel4::sys::seL4_Fault_tag::seL4_Fault_VMFault;
 use sel4_microkit::{
@@ -74,11 +74,13 @@ impl Handler for PmServer {
         message: MessageInfo,
     ) -> Result<Option<MessageInfo>, Infallible> {
         let fault = fault_of(&message);
-        let Some(peer) = peer(child.index()) else { return Ok(None) };
-        match self.server.fault(peer, fault, &mut self.console) {
-            FaultOutcome::Resume | FaultOutcome::Redirected => Ok(Some(MessageInfo::default())),
-            FaultOutcome::Stopped => Ok(None),
+        if let Some(peer) = peer(child.index()) {
+            self.server.fault(peer, fault, &mut self.console);
         }
+        // Replied to in any case: a fault comes with the child's scheduling context, which only a
+        // reply gives back. A child that was stopped has no fault handler any more, faults again,
+        // and ends.
+        Ok(Some(MessageInfo::default()))
     }
 }
 

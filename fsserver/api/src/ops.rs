@@ -156,6 +156,17 @@ pub enum Request {
 }
 
 impl Request {
+    /// Returns the lent container that the request names, if it names one.
+    #[must_use]
+    pub const fn container(&self) -> Option<ContainerHandle> {
+        match *self {
+            Self::Lookup { container, .. }
+            | Self::ReadDir { container, .. }
+            | Self::Read { container, .. } => Some(container),
+            Self::Version | Self::Stat { .. } | Self::Close { .. } => None,
+        }
+    }
+
     /// Returns the request that a message carries. Total: every pattern gives a value or an error.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! recovery: a handle of before names nothing then.
 
 use fsserver_api::{FileHandle, FileStatus, FsError};
+use pmserver_api::ContainerHandle;
 use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
 
 use crate::listing::Listing;
@@ -16,7 +17,8 @@ const INDEX_BITS: u32 = 8;
 
 const _: () = assert!(ENTRIES <= 1 << INDEX_BITS);
 
-/// A client: the channel that its calls come in on, and so nothing that a client can choose.
+/// A client: the channel that its calls come in on, and so nothing that a client can choose. The
+/// channel has the number by which pmserver knows the client (microkit-system.xml).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientId(u8);
 
@@ -25,6 +27,12 @@ impl ClientId {
     #[must_use]
     pub const fn of_channel(channel: u8) -> Self {
         Self(channel)
+    }
+
+    /// Returns whether a container is the client's own, by what the handle alleges and pmserver
+    /// checks.
+    pub(crate) fn owns(self, container: ContainerHandle) -> bool {
+        container.owner().is_some_and(|owner| owner.get() == self.0)
     }
 }
 

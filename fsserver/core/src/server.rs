@@ -7,7 +7,7 @@ use fsserver_api::{
     CallError, DirectoryCookie, Failure, FileHandle, FsError, Identity, PROTOCOL_VERSION,
     ReadLength, Reply, Request,
 };
-use pmserver_api::ContainerHandle;
+use pmserver_api::{ContainerHandle, PmError};
 use proto::{
     AddressSpace, FrameCount, FrameNumber, Message, PAGE_BYTES, PeerId, Transport, VirtAddr,
 };
@@ -67,6 +67,11 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
     }
 
     fn serve(&mut self, client: ClientId, request: Request) -> Result<Reply, Failure> {
+        // What another client lent is not this one's to have filled or read, though pmserver lets
+        // fsserver do both: to this client the number names nothing.
+        if request.container().is_some_and(|container| !client.owns(container)) {
+            return Err(of_pm(PmError::InvalidCap.into()));
+        }
         match request {
             Request::Version => {
                 Ok(Reply::Identity(Identity { version: PROTOCOL_VERSION, peer: self.peer }))

@@ -295,3 +295,20 @@ fn an_image_that_cannot_be_read_is_told_to_who_asks() {
     damaged[1024 + 0x70] ^= 1;
     assert_eq!(lookup(damaged), Err(FsError::ImageDamaged));
 }
+
+#[test]
+fn a_container_that_another_client_has_lent_names_nothing() {
+    // The number is right and pmserver would take it: it is fsserver that must not be talked into
+    // it.
+    let folder = Folder::new();
+    folder.write("file", &[]);
+    let machine = Machine::new(folder.image());
+    let mut server = machine.server().unwrap();
+    let path = machine.lend(1, Rights::READ);
+    machine.write(path, 0, b"/file");
+    let lookup = Request::Lookup { container: path, path_bytes: 5 }.encode();
+    let refused = server.call(ClientId::of_channel(3), &lookup);
+    let expected = Message::new(FsError::PmRefused.status(), [PmError::InvalidCap.status()]);
+    assert_eq!(refused, expected);
+    assert_eq!(server.call(ClientId::of_channel(2), &lookup).label(), 0);
+}

@@ -26,11 +26,18 @@ impl<T: Transport> Client<T> {
     }
 
     /// Calls again for as long as the server came on but not to the end: the bound on one call was
-    /// reached. Each such call comes on, so that this ends.
+    /// reached. Each such call comes on, so that this ends. That what is to go is gone at the
+    /// second call is as good: somebody else has called `reclaim`.
     fn call_until_done(&mut self, request: Request) -> Result<(), CallError> {
+        let mut has_begun = false;
         loop {
             match self.call(request) {
-                Err(CallError::Refused(Failure { error: PmError::Pending, done: 1.., at: 0 })) => {}
+                Err(CallError::Refused(Failure { error: PmError::Pending, done: 1.., at: 0 })) => {
+                    has_begun = true;
+                }
+                Err(error) if has_begun && error.refusal() == Some(PmError::InvalidCap) => {
+                    return Ok(());
+                }
                 result => return result.map(|[]| ()),
             }
         }
@@ -77,7 +84,8 @@ impl<T: Transport> Client<T> {
     /// Destroys a container, calling again for as long as the server has more of it to free.
     ///
     /// # Errors
-    /// `Pending` where a lease keeps part of it until its deadline; see [`Request::ContainerDestroy`].
+    /// `Pending` where a lease keeps part of it until its deadline; see
+    /// [`Request::ContainerDestroy`].
     pub fn container_destroy(&mut self, container: ContainerHandle) -> Result<(), CallError> {
         self.call_until_done(Request::ContainerDestroy { container })
     }
@@ -128,8 +136,8 @@ impl<T: Transport> Client<T> {
         Ok(Shared { share: ShareHandle::from_raw(share), weak: ContainerHandle::from_raw(weak) })
     }
 
-    /// Ends a share, calling again for as long as the server has more mappings to take away. When this
-    /// returns success, nothing of the peer's access is left.
+    /// Ends a share, calling again for as long as the server has more mappings to take away. When
+    /// this returns success, nothing of the peer's access is left.
     ///
     /// # Errors
     /// `Locked` with the deadline while the peer holds a lease; see [`Request::Unshare`].
@@ -180,7 +188,8 @@ impl<T: Transport> Client<T> {
         Ok(Mapped { count, rights: rights.ok_or(proto::ProtocolError::BadReply)? })
     }
 
-    /// Unmaps the pages from `vaddr` on in the caller's own address space; returns how many there were.
+    /// Unmaps the pages from `vaddr` on in the caller's own address space; returns how many there
+    /// were.
     ///
     /// # Errors
     /// See [`Request::Unmap`].

@@ -38,7 +38,7 @@ pub enum PmError {
     Pending = 13,
     /// The bound on this kind of object per container or frame is reached.
     TooMany = 14,
-    /// The kernel refused; the state is as it was.
+    /// The kernel refused; what was done until then stays done, and nothing is lost.
     Kernel = 15,
     /// The share is being revoked: no new lease.
     Revoking = 16,

@@ -79,7 +79,7 @@ bitflags! {
 /// How a lease excludes others (protocol O13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
-    /// Everybody may read, nobody writes: the mappings of the others become read-only.
+    /// Nobody but the holder writes: the mappings of the others become read-only.
     Read,
     /// Only the holder of the lease has access: the mappings of the others are taken away.
     Exclusive,

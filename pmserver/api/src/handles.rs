@@ -3,13 +3,20 @@
 
 use proto::PeerId;
 
+/// Where a handle says who made what it names.
+pub const HANDLE_MAKER_SHIFT: u32 = 28;
+/// Bits that it says so in.
+pub const HANDLE_MAKER_BITS: u32 = 6;
+/// Those bits, shifted down.
+pub const HANDLE_MAKER_MASK: u64 = (1 << HANDLE_MAKER_BITS) - 1;
+
 macro_rules! handle {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// An index with a generation into the caller's own table, which only the channel that a call
-        /// comes in on selects (protocol O2). Holding one proves nothing: pmserver looks it up at
-        /// every call and answers `InvalidCap` where it names nothing that the caller holds.
+        /// Valid for the peer that it was made for, which only the channel that a call comes in on
+        /// tells (protocol O2). Holding one proves nothing: pmserver looks it up at every call and
+        /// answers `InvalidCap` where it names nothing that the caller holds.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $name(u64);
 
@@ -45,6 +52,17 @@ handle!(
     /// An account. Number 0 always names the caller's own.
     AccountHandle
 );
+
+impl ContainerHandle {
+    /// Returns the peer whose container this names, as the number alleges: pmserver answers
+    /// `InvalidCap` to a handle that alleges another than the true one. A server that is told a
+    /// number by its client compares, so that no client can have it work on a container that
+    /// another client has lent.
+    #[must_use]
+    pub fn owner(self) -> Option<PeerId> {
+        PeerId::new(self.0 >> HANDLE_MAKER_SHIFT & HANDLE_MAKER_MASK)
+    }
+}
 
 impl AccountHandle {
     /// The caller's own account.

@@ -22,6 +22,9 @@ pub use error::{CallError, Failure, PmError};
 pub use flags::{
     AllocateFlags, DeallocateFlags, FrameState, LockMode, MapFlags, Rights, UnshareFlags,
 };
-pub use handles::{AccountHandle, ContainerHandle, LeaseHandle, ShareHandle};
+pub use handles::{
+    AccountHandle, ContainerHandle, HANDLE_MAKER_BITS, HANDLE_MAKER_MASK, HANDLE_MAKER_SHIFT,
+    LeaseHandle, ShareHandle,
+};
 pub use ops::{PROTOCOL_VERSION, Request};
 pub use reply::{AccountInfo, Identity, Lease, Mapped, Reply, RescueReport, Shared, Status};

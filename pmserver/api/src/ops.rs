@@ -48,7 +48,8 @@ pub enum Request {
         /// The account that pays for the container and all that is allocated into it.
         account: AccountHandle,
     },
-    /// Destroys a container (O12). Strong only. At most 256 frames a call: `Pending` asks to call again.
+    /// Destroys a container (O12). Strong only. At most 256 frames a call: `Pending` asks to call
+    /// again.
     ContainerDestroy {
         /// The container.
         container: ContainerHandle,
@@ -75,7 +76,8 @@ pub enum Request {
         /// How.
         flags: DeallocateFlags,
     },
-    /// Lends a range of a container to a peer (O2). Strong only. Charged: one record. Constant time.
+    /// Lends a range of a container to a peer (O2). Strong only. Charged: one record. Constant
+    /// time.
     Share {
         /// The container.
         container: ContainerHandle,
@@ -160,7 +162,8 @@ pub enum Request {
         /// The stack pointer to start with.
         stack_top: VirtAddr,
     },
-    /// Announces a call to a server: after `ttl` a supervisor may rescue the server. 0 ends the watch.
+    /// Announces a call to a server: after `ttl` a supervisor may rescue the server. 0 ends the
+    /// watch.
     Watch {
         /// The server.
         peer: PeerId,

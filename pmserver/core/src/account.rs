@@ -6,7 +6,7 @@
 //! untyped memory, so what has been charged is always there to be had.
 
 use pmserver_api::{AccountInfo, PmError};
-use proto::ByteCount;
+use proto::{ByteCount, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::broken;
@@ -155,13 +155,14 @@ impl<K: Kernel> Pool<K> {
     pub(crate) fn new_pool_account(&mut self) -> Result<Ref<Account>, Shortage> {
         let total = self.page_count().saturating_add(self.kernel.overhead_pages());
         let page = self.take_record_page(0)?;
-        let account = Account {
+        let mut account = Account {
             records: self.reserved().saturating_add(1),
             slots: self.kernel.overhead_pages(),
             record_pages: page.get(),
             ..Account::new(0, total)
         };
-        let account = self.fill(page, account).ok_or(Shortage::Pool)?;
+        account.set_stamp(Stamp::unnamed(Account::KIND));
+        let account = self.fill(page, &account);
         self.entry_mut(page).owner = account.link();
         Ok(account)
     }
@@ -208,17 +209,34 @@ impl<K: Kernel> Pool<K> {
 
     // --- records ---
 
-    /// Puts a record into memory of the account's.
+    /// Puts a record that no handle names into memory of the account's.
     pub(crate) fn alloc<T: Record>(
         &mut self,
         account: Ref<Account>,
-        record: T,
+        mut record: T,
     ) -> Result<Ref<T>, Shortage> {
+        record.set_stamp(Stamp::unnamed(T::KIND));
+        self.put(account, &record)
+    }
+
+    /// Puts a record into memory of the account's that the peer who makes it gets a handle for.
+    pub(crate) fn alloc_named<T: Record>(
+        &mut self,
+        account: Ref<Account>,
+        maker: PeerId,
+        mut record: T,
+    ) -> Result<Ref<T>, Shortage> {
+        let generation = self.next_generation();
+        record.set_stamp(Stamp::named(T::KIND, maker, generation));
+        self.put(account, &record)
+    }
+
+    fn put<T: Record>(&mut self, account: Ref<Account>, record: &T) -> Result<Ref<T>, Shortage> {
         let page = match PageIndex::from_link(self.get(account).record_pages) {
             Some(page) => page,
             None => self.add_record_page(account)?,
         };
-        let record = self.fill(page, record).ok_or(Shortage::Pool)?;
+        let record = self.fill(page, record);
         if u32::from(self.entry(page).taken) == CELLS_PER_PAGE {
             let head = self.get(account).record_pages;
             self.get_mut(account).record_pages = self.unlink_page(head, page);

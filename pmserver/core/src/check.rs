@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What always holds between two calls, checked by walking everything: for tests and the simulator.
 //!
-//! I1 every charge is accounted for by an object of the account's; the sum over accounts plus what is
-//! free is the pool. I3 bound frames are charged frames. I5 every mapping stands in the indexes it
-//! is found by, through a share that lives, and no lease of another's forbids it.
+//! I1 every charge is accounted for by an object of the account's; the sum over accounts plus what
+//! is free is the pool. I3 bound frames are charged frames. I5 every mapping stands in the indexes
+//! it is found by, through a share that lives, and no lease of another's forbids it.
 
 use crate::account::{Account, Charge};
 use crate::frame_table::{PageIndex, PageUse};
@@ -46,7 +46,7 @@ impl<K: Kernel> Server<K> {
                 )?);
                 containers = self.pool.get(container).next;
             }
-            let mut dying = self.dying;
+            let mut dying = self.dying.first;
             while let Some(container) = Ref::<Container>::from_link(dying) {
                 if self.payer(container) == peer.account {
                     frames = frames.saturating_add(self.check_container(

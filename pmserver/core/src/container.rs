@@ -12,7 +12,8 @@ use crate::account::{Account, Charge, Shortage};
 use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
-use crate::objects::{Access, Container, Frame, Range};
+use crate::objects::{Access, Container, Frame};
+use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;
 
@@ -38,7 +39,8 @@ impl<K: Kernel> Server<K> {
         let account = peer.account;
         let next = self.pool.get(account).containers;
         let container = Container::new(account.link(), next);
-        let container = self.pool.alloc(account, container).map_err(Shortage::as_quota)?;
+        let container = self.pool.alloc_named(account, caller, container);
+        let container = container.map_err(Shortage::as_quota)?;
         self.link_container(account, container, next);
         Ok(ContainerHandle::from_raw(self.pool.handle(container)))
     }
@@ -155,8 +157,9 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Gives frames that were there before new, empty contents: all of the first `done` of the range
-    /// that still have old ones. The ones just inserted have none, so that nothing is lost by them.
+    /// Gives frames that were there before new, empty contents: all of the first `done` of the
+    /// range that still have old ones. The ones just inserted have none, so that nothing is lost by
+    /// them.
     fn replace_frames(
         &mut self,
         container: Ref<Container>,
@@ -249,74 +252,6 @@ impl<K: Kernel> Server<K> {
         self.destroy_step(container, CALL_FRAMES_MAX)
     }
 
-    /// Marks a container as dying: weak handles end here, and the owner's can do nothing else.
-    pub(crate) fn doom(&mut self, container: Ref<Container>) {
-        let record = self.pool.get_mut(container);
-        if record.is_dying() {
-            return;
-        }
-        record.dying = 1;
-        let (next, previous, account) = (record.next, record.previous, record.account);
-        if let Some(after) = Ref::<Container>::from_link(next) {
-            self.pool.get_mut(after).previous = previous;
-        }
-        match Ref::<Container>::from_link(previous) {
-            Some(before) => self.pool.get_mut(before).next = next,
-            None => match Ref::<Account>::from_link(account) {
-                Some(account) => self.pool.get_mut(account).containers = next,
-                None => broken("container without an account"),
-            },
-        }
-        let head = self.dying;
-        if let Some(after) = Ref::<Container>::from_link(head) {
-            self.pool.get_mut(after).previous = container.link();
-        }
-        let record = self.pool.get_mut(container);
-        record.next = head;
-        record.previous = 0;
-        self.dying = container.link();
-    }
-
-    /// Frees up to `most` frames of a dying container and, when none is left, the container.
-    ///
-    /// # Errors
-    /// `Pending` with the deadline of a lease that is in the way, or without one where there is more
-    /// to free.
-    pub(crate) fn destroy_step(
-        &mut self,
-        container: Ref<Container>,
-        most: u64,
-    ) -> Result<(), Failure> {
-        self.expire_leases(container);
-        let mut freed = 0;
-        while let Some((frame, number)) = self.next_unleased_frame(container) {
-            if freed == most {
-                return Err(Failure { error: PmError::Pending, done: freed, at: 0 });
-            }
-            self.remove_frame(container, frame, number).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done: freed,
-                at: number,
-            })?;
-            freed = freed.saturating_add(1);
-        }
-        if let Some(deadline) = self.last_deadline(container) {
-            return Err(Failure { error: PmError::Pending, done: 0, at: deadline.get() });
-        }
-        self.remove_shares(container);
-        let record = self.pool.get(container);
-        let (next, previous) = (record.next, record.previous);
-        if let Some(after) = Ref::<Container>::from_link(next) {
-            self.pool.get_mut(after).previous = previous;
-        }
-        match Ref::<Container>::from_link(previous) {
-            Some(before) => self.pool.get_mut(before).next = next,
-            None => self.dying = next,
-        }
-        self.pool.free(container);
-        Ok(())
-    }
-
     // --- frames ---
 
     /// Returns the account that pays for a container.
@@ -347,7 +282,7 @@ impl<K: Kernel> Server<K> {
     ///
     /// # Errors
     /// What the kernel says where it refuses to unmap; then the frame stays.
-    fn remove_frame(
+    pub(crate) fn remove_frame(
         &mut self,
         container: Ref<Container>,
         frame: Ref<Frame>,

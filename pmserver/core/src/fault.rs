@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Faults of peers, recovery of servers, teardown of what a stopped peer had (design D4, D11).
+//! Faults of peers, and recovery and rescue of servers (design D4, D11).
 //!
 //! ```text
 //!             fault, recovery registered                 register_recovery
@@ -7,23 +7,17 @@
 //!      |                                        |
 //!      | fault, none registered                 | fault
 //!      v                                        v
-//!   stopped: leases end at once; mappings and containers go in bounded steps (reclaim)
+//!   stopped: leases end at once; containers and mappings go in bounded steps (`teardown.rs`)
 //! ```
 
 use core::fmt::Write;
 
 use pmserver_api::{Failure, PmError, RescueReport};
-use proto::limits::{RECLAIM_STEP_FRAMES, WATCH_MICROS_MAX};
+use proto::limits::WATCH_MICROS_MAX;
 use proto::{Console, LineWriter, Micros, PeerId};
 
 use crate::kernel::Kernel;
-use crate::objects::{Container, Mapping};
-use crate::peer::Peer;
-use crate::records::Ref;
 use crate::server::Server;
-
-/// Dying containers that one step looks at.
-const DYING_LOOK_MAX: u32 = 16;
 
 /// What happened to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +31,13 @@ pub enum Fault {
     Other,
 }
 
-/// What becomes of a peer that faulted.
+/// What becomes of a peer that faulted. In either case the fault is replied to: that gives the time
+/// back that came with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultOutcome {
-    /// It goes on where it was: reply to the fault.
-    Resume,
-    /// It goes on at its recovery entry: reply to the fault.
+    /// It goes on at its recovery entry.
     Redirected,
-    /// It does not run again: do not reply.
+    /// It does not run again.
     Stopped,
 }
 
@@ -74,6 +67,8 @@ impl<K: Kernel> Server<K> {
             Fault::Other => writeln!(line, "pmserver: {name} {consequence}: exception"),
         };
         if outcome == FaultOutcome::Stopped {
+            // Where the kernel refuses, the peer faults again, and is stopped again.
+            let _ = self.pool.kernel.retire(peer);
             self.end_leases_of(peer);
             let record = self.peer_mut(peer);
             record.is_stopped = true;
@@ -83,8 +78,8 @@ impl<K: Kernel> Server<K> {
         outcome
     }
 
-    /// Sends a peer to its recovery entry, if it has one. It registers again when it has recovered: a
-    /// recovery that faults does not go round in circles.
+    /// Sends a peer to its recovery entry, if it has one. It registers again when it has recovered:
+    /// a recovery that faults does not go round in circles.
     fn redirect(&mut self, peer: PeerId) -> bool {
         let Some((entry, stack_top)) = self.peer(peer).recovery else { return false };
         if self.pool.kernel.redirect(peer, entry, stack_top).is_err() {
@@ -137,61 +132,5 @@ impl<K: Kernel> Server<K> {
         self.peers.iter().flatten().find_map(|peer| {
             peer.watch.filter(|(_, deadline)| *deadline <= now).map(|(server, _)| (peer.id, server))
         })
-    }
-
-    /// Does one bounded step of what is left to do, and returns how many objects are left to free:
-    /// stopped peers and dying containers. With nothing to free it scrubs a free page.
-    pub(crate) fn reclaim(&mut self) -> u64 {
-        match self.peers.iter().flatten().find(|peer| peer.is_stopped && self.has_objects(peer)) {
-            Some(peer) => self.teardown_step(peer.id),
-            None => self.destroy_dying(),
-        }
-        self.left_to_reclaim()
-    }
-
-    /// Goes on with the first dying container that a lease does not keep; scrubs a page if there is none.
-    fn destroy_dying(&mut self) {
-        let mut link = self.dying;
-        for _ in 0..DYING_LOOK_MAX {
-            let Some(container) = Ref::<Container>::from_link(link) else { break };
-            link = self.pool.get(container).next;
-            match self.destroy_step(container, RECLAIM_STEP_FRAMES) {
-                // Only a lease is in the way: it ends by itself, the next container need not wait.
-                Err(failure) if failure.done == 0 => {}
-                _ => return,
-            }
-        }
-        self.pool.scrub_one();
-    }
-
-    fn has_objects(&self, peer: &Peer) -> bool {
-        peer.vspace.mappings != 0 || self.pool.get(peer.account).containers != 0
-    }
-
-    fn teardown_step(&mut self, peer: PeerId) {
-        for _ in 0..RECLAIM_STEP_FRAMES {
-            let tree = self.peer(peer).vspace.mappings;
-            if let Some(mapping) = self.pool.tree_next::<Mapping>(tree, 0) {
-                if self.remove_mapping(mapping).is_err() {
-                    return;
-                }
-                continue;
-            }
-            let account = self.peer(peer).account;
-            let Some(container) = Ref::<Container>::from_link(self.pool.get(account).containers)
-            else {
-                return;
-            };
-            self.doom(container);
-        }
-    }
-
-    fn left_to_reclaim(&self) -> u64 {
-        let stopped = self.peers.iter().flatten().filter(|p| p.is_stopped && self.has_objects(p));
-        let mut left = u64::try_from(stopped.count()).unwrap_or(u64::MAX);
-        if self.dying != 0 {
-            left = left.saturating_add(1);
-        }
-        left
     }
 }

@@ -70,8 +70,8 @@ pub(crate) const ENTRIES_PER_PAGE: u32 = 128;
 pub(crate) struct PageEntry {
     /// A `PageUse`.
     used_as: u8,
-    /// `Records`: the first free cell. `Frame`: 1 while the original capability is mapped.
-    pub(crate) head: u8,
+    /// `Frame`: 1 while the original capability is mapped.
+    pub(crate) original_mapped: u8,
     /// `Records`, `Slots`: how many cells or slots are taken.
     pub(crate) taken: u16,
     /// The next page in the list.
@@ -80,7 +80,7 @@ pub(crate) struct PageEntry {
     pub(crate) previous: u32,
     /// `Records`, `Slots`: the account. `Frame`: the virtual frame.
     pub(crate) owner: u32,
-    /// `Slots`: a set bit for every slot that is taken.
+    /// `Records`, `Slots`: a set bit for every cell or slot that is taken.
     pub(crate) bitmap: [u64; 2],
 }
 
@@ -90,7 +90,15 @@ impl PageEntry {
     /// Returns the entry of a page that nothing is known of but its use.
     pub(crate) const fn new(used_as: PageUse) -> Self {
         let used_as = used_as.number();
-        Self { used_as, head: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }
+        Self {
+            used_as,
+            original_mapped: 0,
+            taken: 0,
+            next: 0,
+            previous: 0,
+            owner: 0,
+            bitmap: [0; 2],
+        }
     }
 
     /// Returns whether the page is used as this.

@@ -2,7 +2,7 @@
 //! What the core needs of a capability kernel: the seam between policy and platform.
 //!
 //! The platform divides the untyped memory that it was given into *pages* of 4 KiB, numbered from 0
-//! in the order of their physical addresses, each of them an untyped object of its own. Everything
+//! in the order in which they were made, each of them an untyped object of its own. Everything
 //! that pmserver makes (frames, page tables, CNodes) is exactly one page large, so that a page can
 //! change its use without leaving a gap, and every charge is a whole number of pages. A page has
 //! two slots at home, one for its untyped and one for the object made from it; derived capabilities
@@ -14,8 +14,8 @@
 //!                +--- unmake(p) deletes the object and all that was derived from it
 //! ```
 //!
-//! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator over
-//! its model of the kernel's objects (`support/sim`).
+//! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator
+//! over its model of the kernel's objects (`support/sim`).
 
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -106,15 +106,16 @@ pub trait Kernel {
     /// Returns how many pages of the untyped memory the platform itself took for the home slots.
     fn overhead_pages(&self) -> u32;
 
-    /// Makes an object from a page that is untyped (seL4 manual, "Untyped Retype"). Its memory is
+    /// Makes an object from a page that is untyped ("Untyped Retype"). Its memory is
     /// zero whatever the page held before.
     ///
     /// # Errors
-    /// [`KernelError::NotEnoughMemory`] where the page is an object already.
+    /// [`KernelError::NotEnoughMemory`] where there is no room; [`KernelError::AlreadyMapped`] or
+    /// [`KernelError::Refused`] where the page is an object already.
     fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError>;
 
     /// Deletes the object made from a page with every capability derived from it, so that the page
-    /// is untyped again (seL4 manual, "CNode Revoke").
+    /// is untyped again ("CNode Revoke").
     ///
     /// # Errors
     /// [`KernelError::Refused`] where the kernel refuses.
@@ -135,9 +136,9 @@ pub trait Kernel {
     /// Maps a frame ("Page Map").
     ///
     /// # Errors
-    /// [`KernelError::TableMissing`] names the table to install first; [`KernelError::AlreadyMapped`]
-    /// where the page is occupied; [`KernelError::Refused`] where the capability is mapped elsewhere
-    /// or the address is not for users.
+    /// [`KernelError::TableMissing`] names the table to install first;
+    /// [`KernelError::AlreadyMapped`] where the page is occupied; [`KernelError::Refused`] where
+    /// the capability is mapped elsewhere or the address is not for users.
     fn map_frame(
         &mut self,
         frame: FrameCap,
@@ -191,6 +192,14 @@ pub trait Kernel {
         entry: VirtAddr,
         stack_top: VirtAddr,
     ) -> Result<(), KernelError>;
+
+    /// Takes a peer's fault handler away, so that the next fault ends it for good. When the fault
+    /// that it is in now is replied to, it gets its time back, faults again, and stops ("TCB Set
+    /// Sched Params").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn retire(&mut self, peer: PeerId) -> Result<(), KernelError>;
 
     /// Returns the time on a monotonic clock.
     fn now(&self) -> Micros;

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Leases: locks with a deadline (protocol O13, R10).
 //!
-//! A lease keeps others from a range of frame numbers until its holder gives it back or its deadline
-//! passes, whichever is first. Expiry needs nobody's cooperation: every operation on a container
-//! first frees the leases whose time is over. Both lists that a lease is in are short by limit.
+//! A lease keeps others from a range of frame numbers until its holder gives it back or its
+//! deadline passes, whichever is first. Expiry needs nobody's cooperation: what is done with a
+//! container handle first frees the container's leases whose time is over. Both lists that a lease
+//! is in are short by limit.
 
 use pmserver_api::{
     ContainerHandle, Failure, Lease as LeaseReply, LeaseHandle, LockMode, PmError, Rights,
 };
-use proto::limits::{CONTAINER_LEASES_MAX, LEASE_MICROS_MAX, PEER_LEASES_MAX};
+use proto::limits::{
+    CONTAINER_LEASES_MAX, CONTAINER_LEASES_OWNER, LEASE_MICROS_MAX, PEER_LEASES_MAX,
+    SHARE_LEASES_MAX,
+};
 use proto::{FrameCount, FrameNumber, Micros, PeerId};
 
 use crate::account::Shortage;
 use crate::broken;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Frame, Lease, Range, Share};
+use crate::objects::{Access, Container, Frame, Lease, Share};
+use crate::range::Range;
 use crate::records::{Ref, link_of};
 use crate::server::Server;
 
@@ -41,21 +46,20 @@ impl<K: Kernel> Server<K> {
         let access = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         let most = self.lease_limit(&access, range)?;
+        let ttl = ttl.min(most);
         if ttl == Micros::new(0) {
             return Err(PmError::Invalid.into());
         }
         let need = if mode == LockMode::Exclusive { Need::Change } else { Need::Read };
         self.check_leases(&access, range, need)?;
-        let has_room = self.pool.get(access.container).lease_count < CONTAINER_LEASES_MAX
-            && self.peer(caller).lease_count < PEER_LEASES_MAX;
-        if !has_room {
+        if !self.has_room_for_lease(caller, &access) {
             return Err(PmError::TooMany.into());
         }
-        let deadline = self.pool.kernel.now().saturating_add(ttl.min(most));
+        let deadline = self.pool.kernel.now().saturating_add(ttl);
         let share = link_of(access.share);
         let lease = Lease::new(access.container.link(), share, range, caller, mode, deadline);
         let account = self.peer(caller).account;
-        let lease = self.pool.alloc(account, lease).map_err(Shortage::as_quota)?;
+        let lease = self.pool.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
         if self.exclude_others(&access, range, mode).is_err() {
             self.end_lease(lease);
@@ -75,6 +79,36 @@ impl<K: Kernel> Server<K> {
             return Err(PmError::Revoking.into());
         }
         Ok(system.min(share.lease_max()))
+    }
+
+    /// A borrower cannot use up the leases of the owner or, by the bound on each share, of the
+    /// others.
+    fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> bool {
+        if self.peer(caller).lease_count >= PEER_LEASES_MAX {
+            self.expire_leases_of(caller);
+        }
+        let in_container = self.pool.get(access.container).lease_count;
+        let fits = match access.share {
+            None => in_container < CONTAINER_LEASES_MAX,
+            Some(share) => {
+                in_container < CONTAINER_LEASES_MAX.saturating_sub(CONTAINER_LEASES_OWNER)
+                    && self.pool.get(share).lease_count < SHARE_LEASES_MAX
+            }
+        };
+        fits && self.peer(caller).lease_count < PEER_LEASES_MAX
+    }
+
+    /// Frees those of a peer's leases whose deadline has passed, wherever they are.
+    fn expire_leases_of(&mut self, holder: PeerId) {
+        let now = self.pool.kernel.now();
+        let mut link = self.peer(holder).leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.pool.get(lease);
+            link = record.next_of_holder;
+            if record.deadline() <= now {
+                self.end_lease(lease);
+            }
+        }
     }
 
     fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
@@ -104,7 +138,8 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Takes away what a lease excludes: the mappings of all but its holder, or their right to write.
+    /// Takes away what a lease excludes: the mappings of all but its holder, or their right to
+    /// write.
     fn exclude_others(
         &mut self,
         access: &Access,
@@ -129,11 +164,14 @@ impl<K: Kernel> Server<K> {
     /// Gives a lease back.
     pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
         let lease = self.pool.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
-        if self.pool.get(lease).holder() != Some(caller) {
+        let record = self.pool.get(lease);
+        if record.holder() != Some(caller) {
             return Err(PmError::InvalidCap.into());
         }
+        // Whoever held it too long has to know.
+        let has_run_out = record.deadline() <= self.pool.kernel.now();
         self.end_lease(lease);
-        Ok(())
+        if has_run_out { Err(PmError::InvalidCap.into()) } else { Ok(()) }
     }
 
     /// Frees a lease.

@@ -11,7 +11,8 @@
 //! | share, unshare, weak handles | `share.rs` |
 //! | lock, unlock, expiry | `lease.rs` |
 //! | map, unmap, page tables, slots | `mapping.rs`, `vspace.rs` |
-//! | faults, recovery, rescue, teardown | `fault.rs` |
+//! | faults, recovery, rescue | `fault.rs` |
+//! | reclaim, what dying containers and stopped peers leave | `teardown.rs` |
 //! | accounts and charges | `account.rs` |
 //! | pages, free lists, records | `pool.rs`, `frame_table.rs`, `records.rs`, `radix.rs` |
 //! | what always holds | `check.rs` |
@@ -31,17 +32,19 @@ mod objects;
 mod peer;
 mod pool;
 mod radix;
+mod range;
 mod records;
 mod server;
 mod share;
+mod teardown;
 mod vspace;
 
 pub use fault::{Fault, FaultOutcome};
 pub use frame_table::PageIndex;
 pub use server::Server;
 
-/// Stops the server: its own state is not what it must be. No request can bring this about; where it
-/// happens, going on would hand out memory on the strength of a table that is known to be wrong.
+/// Stops the server: its own state is not what it must be. No request can bring this about; where
+/// it happens, going on would hand out memory on the strength of a table that is known to be wrong.
 #[allow(clippy::panic)]
 fn broken(what: &str) -> ! {
     panic!("internal state broken: {what}")

@@ -3,11 +3,11 @@
 //!
 //! Every mapping is made here, through a capability that pmserver keeps (protocol R19, lesson 14),
 //! and is found again from three sides: by its address, from its frame, and from the share it was
-//! made through. The first mapping of a frame uses the frame's original capability; each further one
-//! a derived capability in a slot that the mapper's account pays for.
+//! made through. The first mapping of a frame uses the frame's original capability; each further
+//! one a derived capability in a slot that the mapper's account pays for.
 
 use pmserver_api::{ContainerHandle, Failure, MapFlags, Mapped, PmError, Rights};
-use proto::limits::FRAME_MAPPINGS_MAX;
+use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
 use proto::{FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::account::Shortage;
@@ -15,8 +15,9 @@ use crate::broken;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::lease::Need;
-use crate::objects::{Access, Frame, Mapping, Range, Share};
+use crate::objects::{Access, Frame, Mapping, Share};
 use crate::radix::Leaf;
+use crate::range::Range;
 use crate::records::{Ref, link_of};
 use crate::server::Server;
 
@@ -42,7 +43,8 @@ fn granted(rights: PageRights) -> MapFlags {
 }
 
 impl<K: Kernel> Server<K> {
-    /// Maps frames (protocol O6) up to the first problem; it is an error if that is the first frame.
+    /// Maps frames (protocol O6) up to the first problem; it is an error if that is the first
+    /// frame.
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
@@ -95,7 +97,7 @@ impl<K: Kernel> Server<K> {
         {
             return Err(PmError::Revoking.into());
         }
-        self.check_leases(access, range, if rights.write { Need::Change } else { Need::Read })
+        Ok(())
     }
 
     fn map_one(
@@ -108,11 +110,16 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), Failure> {
         let at_frame = |error| Failure { error, done: 0, at: number };
         let frame = self.find_frame(access.container, number).ok_or(at_frame(PmError::NotFound))?;
+        let need = if rights.write { Need::Change } else { Need::Read };
+        self.check_leases(access, Range { first: number, last: number }, need)?;
         let mappings = self.peer(peer).vspace.mappings;
         if self.pool.tree_get::<Mapping>(mappings, vaddr.get()).is_some() {
             return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });
         }
-        if self.pool.get(frame).mapping_count >= FRAME_MAPPINGS_MAX {
+        // A borrower cannot use up the owner's.
+        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
+        let most = FRAME_MAPPINGS_MAX.saturating_sub(reserved);
+        if self.pool.get(frame).mapping_count >= most {
             return Err(at_frame(PmError::TooMany));
         }
         let was_bound = self.pool.get(frame).page != 0;
@@ -129,7 +136,8 @@ impl<K: Kernel> Server<K> {
         })
     }
 
-    /// Gives a frame memory, all zero, if it has none yet. The charge was taken when it was allocated.
+    /// Gives a frame memory, all zero, if it has none yet. The charge was taken when it was
+    /// allocated.
     fn bind(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
         if let Some(page) = self.pool.get(frame).page() {
             return Ok(page);
@@ -140,7 +148,8 @@ impl<K: Kernel> Server<K> {
         Ok(page)
     }
 
-    /// Records a mapping, gets a capability for it and maps that; undoes all of it at the first refusal.
+    /// Records a mapping, gets a capability for it and maps that; undoes all of it at the first
+    /// refusal.
     fn add_mapping(
         &mut self,
         peer: PeerId,
@@ -187,8 +196,8 @@ impl<K: Kernel> Server<K> {
         page: PageIndex,
         mapping: Ref<Mapping>,
     ) -> Result<FrameCap, PmError> {
-        if self.pool.entry(page).head == 0 {
-            self.pool.entry_mut(page).head = 1;
+        if self.pool.entry(page).original_mapped == 0 {
+            self.pool.entry_mut(page).original_mapped = 1;
             return Ok(FrameCap::Original(page));
         }
         let account = self.peer(peer).account;
@@ -210,7 +219,7 @@ impl<K: Kernel> Server<K> {
             }
             None => {
                 self.pool.kernel.unmap_frame(FrameCap::Original(page))?;
-                self.pool.entry_mut(page).head = 0;
+                self.pool.entry_mut(page).original_mapped = 0;
             }
         }
         Ok(())

@@ -14,12 +14,13 @@
 //! Every link is the number of a cell, 0 for none.
 
 use pmserver_api::{FrameState, LockMode, Rights};
-use proto::{FrameNumber, Micros, PeerId, VirtAddr};
+use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::frame_table::PageIndex;
 use crate::kernel::{FrameCap, PageRights, SlotAddress};
 use crate::radix::Leaf;
+use crate::range::Range;
 use crate::records::{Ref, Stamp, record};
 
 /// A container (protocol R1).
@@ -120,37 +121,6 @@ impl Frame {
 impl Leaf for Frame {
     fn key(&self) -> u64 {
         self.number
-    }
-}
-
-/// A range of frame numbers, both ends included: it can reach the last number there is.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub(crate) struct Range {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-}
-
-impl Range {
-    /// Every frame number.
-    pub(crate) const ALL: Self = Self { first: 0, last: u64::MAX };
-
-    /// Returns the `count` numbers from `start`, or `None` where there are not so many or it is 0.
-    pub(crate) fn new(start: FrameNumber, count: u64) -> Option<Self> {
-        let last = start.get().checked_add(count.checked_sub(1)?)?;
-        Some(Self { first: start.get(), last })
-    }
-
-    pub(crate) const fn contains(&self, number: u64) -> bool {
-        self.first <= number && number <= self.last
-    }
-
-    pub(crate) const fn covers(&self, other: Self) -> bool {
-        self.first <= other.first && other.last <= self.last
-    }
-
-    pub(crate) const fn overlaps(&self, other: Self) -> bool {
-        self.first <= other.last && other.first <= self.last
     }
 }
 
@@ -399,22 +369,5 @@ pub(crate) struct Access {
 impl Access {
     pub(crate) const fn is_strong(&self) -> bool {
         self.share.is_none()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_reach_the_last_number_and_no_further() {
-        assert!(Range::new(FrameNumber::new(u64::MAX), 1).is_some());
-        assert!(Range::new(FrameNumber::new(u64::MAX), 2).is_none());
-        assert!(Range::new(FrameNumber::new(0), 0).is_none());
-        let range = Range::new(FrameNumber::new(4), 4).unwrap();
-        assert!(range.contains(4) && range.contains(7) && !range.contains(8));
-        assert!(range.overlaps(Range { first: 7, last: 9 }));
-        assert!(!range.overlaps(Range { first: 8, last: 9 }));
-        assert!(!range.covers(Range { first: 4, last: 8 }));
     }
 }

@@ -20,7 +20,7 @@ use crate::broken;
 use crate::frame_table::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::records::{
-    Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, Record, Ref, Stamp,
+    Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
 };
 
 const WINDOW_TABLE_SPAN_BITS: u8 = 21;
@@ -61,13 +61,14 @@ impl<K: Kernel> Pool<K> {
             dirty: FreeList::default(),
             generation: 0,
         };
+        if page_count > PAGES_MAX {
+            return Err(KernelError::Refused);
+        }
         let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
-        let window_tables = page_count.div_ceil(WINDOW_TABLE_PAGES);
-        pool.reserved = table_pages.saturating_add(window_tables);
-        for table in 0..window_tables {
-            let page = PageIndex::new(table_pages.saturating_add(table));
+        pool.reserved = table_pages;
+        for table in 0..page_count.div_ceil(WINDOW_TABLE_PAGES) {
             let covered = PageIndex::new(table.saturating_mul(WINDOW_TABLE_PAGES));
-            pool.install_window_table(page, pool.kernel.window_address(covered))?;
+            pool.install_window_table(pool.kernel.window_address(covered), WINDOW_TABLE_SPAN_BITS)?;
         }
         for page in (0..table_pages).map(PageIndex::new) {
             pool.kernel.make(page, ObjectKind::Frame)?;
@@ -83,14 +84,21 @@ impl<K: Kernel> Pool<K> {
         Ok(pool)
     }
 
-    fn install_window_table(
-        &mut self,
-        page: PageIndex,
-        vaddr: VirtAddr,
-    ) -> Result<(), KernelError> {
-        let span_bits = WINDOW_TABLE_SPAN_BITS;
+    /// Installs a page table of the window, after those above it that are missing as well.
+    fn install_window_table(&mut self, vaddr: VirtAddr, span_bits: u8) -> Result<(), KernelError> {
+        let page = PageIndex::new(self.reserved);
+        self.reserved = self.reserved.saturating_add(1);
         self.kernel.make(page, ObjectKind::Table { span_bits })?;
-        match self.kernel.map_table(page, span_bits, VSpace::Own, vaddr) {
+        // At most the levels that there are: each miss names a level above the last.
+        let mut result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        while let Err(KernelError::TableMissing { span_bits: above }) = result {
+            if above <= span_bits {
+                return Err(KernelError::Refused);
+            }
+            self.install_window_table(vaddr, above)?;
+            result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        }
+        match result {
             // The window may begin where the program image has brought the table.
             Err(KernelError::AlreadyMapped) => Ok(()),
             result => result,
@@ -158,7 +166,8 @@ impl<K: Kernel> Pool<K> {
     /// `used_as` and nothing else.
     ///
     /// # Errors
-    /// `None` where nothing is free, which a charge beforehand rules out; else what the kernel says.
+    /// `None` where nothing is free, which a charge beforehand rules out; else what the kernel
+    /// says.
     pub(crate) fn take(
         &mut self,
         kind: ObjectKind,
@@ -202,13 +211,22 @@ impl<K: Kernel> Pool<K> {
         self.push_free(page, PageUse::Dirty);
     }
 
-    /// Gives back a page that is a table or a CNode.
+    /// Gives back a page that is a CNode, or a table that is installed nowhere.
     pub(crate) fn release_object(&mut self, page: PageIndex) {
-        match self.kernel.unmake(page) {
-            Ok(()) => self.push_free(page, PageUse::Untyped),
+        if self.unmake_object(page).is_err() {
             // The object is still there: taking the page again unmakes it first.
-            Err(_) => self.push_free(page, PageUse::Dirty),
+            self.push_free(page, PageUse::Dirty);
         }
+    }
+
+    /// Gives back a page that is an object, with whatever the kernel still uses it for.
+    ///
+    /// # Errors
+    /// What the kernel says where it keeps the object; then the page is as it was.
+    pub(crate) fn unmake_object(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        self.kernel.unmake(page)?;
+        self.push_free(page, PageUse::Untyped);
+        Ok(())
     }
 
     /// Makes one dirty page clean; returns whether there was one.
@@ -243,29 +261,33 @@ impl<K: Kernel> Pool<K> {
 
     /// Gives back a page whose cells are all free.
     pub(crate) fn release_record_page(&mut self, page: PageIndex) {
-        // Where the kernel refuses, taking the page again deletes the capability and so the mapping.
+        // Where the kernel refuses, taking the page again deletes the capability and so the
+        // mapping.
         let _ = self.kernel.unmap_frame(FrameCap::Original(page));
         self.release_frame(page);
     }
 
-    /// Fills a free cell of a page that has one.
-    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, mut record: T) -> Option<Ref<T>> {
-        if self.generation >= GENERATION_MAX {
-            return None;
-        }
+    /// Returns the next generation for a record that handles name; after the last the first again.
+    pub(crate) const fn next_generation(&mut self) -> u64 {
+        self.generation =
+            if self.generation >= GENERATION_MAX { 1 } else { self.generation.saturating_add(1) };
+        self.generation
+    }
+
+    /// Fills a free cell of a page, which has one.
+    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
         let bitmap = self.entry(page).bitmap[0];
         let position = bitmap.trailing_ones();
-        let cell = Ref::at(page, position).filter(|_| position < CELLS_PER_PAGE)?;
-        self.generation = self.generation.saturating_add(1);
-        record.set_stamp(Stamp::new(T::KIND, self.generation));
+        assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
+        let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
         let entry = self.entry_mut(page);
         entry.bitmap[0] |= 1 << position;
         entry.taken = entry.taken.saturating_add(1);
         match self.cell_mut(page, position).map(T::mut_from_bytes) {
-            Some(Ok(place)) => *place = record,
+            Some(Ok(place)) => *place = *record,
             _ => broken("record cell"),
         }
-        Some(cell)
+        cell
     }
 
     /// Empties a cell and returns how many of its page are left.
@@ -325,14 +347,13 @@ impl<K: Kernel> Pool<K> {
     /// Returns the record that a handle names, if it names one of this kind and generation: the one
     /// place where a client's number becomes a reference.
     pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
-        let Alleged { cell, generation } = Alleged::from_handle(handle)?;
-        let record = Ref::<T>::from_link(cell)?;
+        let alleged = Alleged::from_handle(handle)?;
+        let record = Ref::<T>::from_link(alleged.cell)?;
         let (page, position) = record.place();
         if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
             return None;
         }
-        let stamp = self.stamp_at(page, position)?;
-        (stamp == Stamp::new(T::KIND, generation)).then_some(record)
+        (self.stamp_at(page, position)? == alleged.stamp(T::KIND)).then_some(record)
     }
 
     /// Returns the handle for a record.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Ordered maps from a 64-bit key to a record: frames of a container, mappings and tables of a VSpace.
+//! Ordered maps from a 64-bit key to a record: frames of a container, mappings and tables of a
+//! VSpace.
 //!
 //! A radix tree over groups of three bits that skips groups in which all its keys agree, so that an
 //! inner node always has two children at least: a tree of n records has fewer than n nodes and is

@@ -2,17 +2,23 @@
 //! Records: the fixed-size cells that everything pmserver knows of its clients is kept in.
 //!
 //! A cell is 64 bytes; a page of 64 cells belongs to one account, which is charged for it. So the
-//! memory that a client's requests make pmserver use is the client's own (design D7). A record is
-//! named by the number of its cell; a handle adds the generation that the cell was filled in, so
-//! that a stale handle names nothing.
+//! memory that a client's requests make pmserver use is the client's own (design D7).
+//!
+//! Records that clients have handles for are *named*: their cell says who made them and in which
+//! generation, and so does the handle. A number that was not given out names nothing, and neither
+//! does one whose object is gone. The generation is not what keeps peers apart, as every handle is
+//! also checked against the peer that uses it: where it comes round, after 2^30 named records, a
+//! peer that kept a handle all the time can at worst reach a newer object of its own.
 //!
 //! ```text
-//!   handle:  | generation: 36 bits | cell: 28 bits |      cell = page * 64 + position in the page
-//!   stamp:   | generation: 36 bits | ...    | kind: 8 bits |   first word of every cell
+//!   handle:  | generation: 30 bits | maker: 6 bits | cell: 28 bits |   (page * 64 + position)
+//!   stamp:   | generation: 30 bits | maker: 8 bits | kind: 8 bits |   first word of every cell
 //! ```
 
 use core::marker::PhantomData;
 
+use pmserver_api::{HANDLE_MAKER_BITS, HANDLE_MAKER_MASK, HANDLE_MAKER_SHIFT};
+use proto::PeerId;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::frame_table::PageIndex;
@@ -23,9 +29,14 @@ pub(crate) const CELL_BYTES: usize = 64;
 pub(crate) const CELLS_PER_PAGE: u32 = 64;
 const HANDLE_CELL_BITS: u32 = 28;
 const HANDLE_CELL_MASK: u64 = (1 << HANDLE_CELL_BITS) - 1;
-const KIND_BITS: u32 = 8;
-/// The last generation; a pool that has filled this many cells makes no more.
-pub(crate) const GENERATION_MAX: u64 = (1 << (64 - HANDLE_CELL_BITS)) - 1;
+const HANDLE_GENERATION_SHIFT: u32 = HANDLE_CELL_BITS + HANDLE_MAKER_BITS;
+const STAMP_MAKER_SHIFT: u32 = 8;
+const STAMP_GENERATION_SHIFT: u32 = 16;
+/// Pages whose cells a handle can name: 16 GiB.
+pub(crate) const PAGES_MAX: u32 = 1 << (HANDLE_CELL_BITS - 6);
+const _: () = assert!(CELLS_PER_PAGE == 1 << 6 && HANDLE_MAKER_SHIFT == HANDLE_CELL_BITS);
+/// The last generation before the first comes again.
+pub(crate) const GENERATION_MAX: u64 = (1 << (64 - HANDLE_GENERATION_SHIFT)) - 1;
 
 /// What a cell holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +62,23 @@ impl Stamp {
     /// The stamp of a record that has not been put into a cell yet.
     pub(crate) const UNSET: Self = Self(0);
 
+    /// Returns the stamp of a record that no handle names.
     #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
-    pub(crate) const fn new(kind: Kind, generation: u64) -> Self {
-        Self(generation << KIND_BITS | kind as u64)
+    pub(crate) const fn unnamed(kind: Kind) -> Self {
+        Self(kind as u64)
     }
 
+    /// Returns the stamp of a record that handles name.
+    #[allow(clippy::as_conversions)] // As above; and both other parts are narrower than a word.
+    pub(crate) const fn named(kind: Kind, maker: PeerId, generation: u64) -> Self {
+        let maker = (maker.get() as u64) << STAMP_MAKER_SHIFT;
+        Self(generation << STAMP_GENERATION_SHIFT | maker | kind as u64)
+    }
+
+    /// Returns whether the cell holds a record of this kind.
+    #[allow(clippy::as_conversions)] // As above.
     pub(crate) const fn is(self, kind: Kind) -> bool {
-        Self::new(kind, self.generation()).0 == self.0
-    }
-
-    pub(crate) const fn generation(self) -> u64 {
-        self.0 >> KIND_BITS
+        self.0 & 0xFF == kind as u64
     }
 }
 
@@ -143,9 +160,11 @@ impl<T> Ref<T> {
         (u64::from(cell) <= HANDLE_CELL_MASK).then_some(Self { cell, record: PhantomData })
     }
 
-    /// Returns the handle for this record with the generation that its stamp has.
+    /// Returns the handle for this record, which has this stamp.
     pub(crate) fn handle(self, stamp: Stamp) -> u64 {
-        stamp.generation() << HANDLE_CELL_BITS | u64::from(self.cell)
+        let generation = stamp.0 >> STAMP_GENERATION_SHIFT;
+        let maker = stamp.0 >> STAMP_MAKER_SHIFT & HANDLE_MAKER_MASK;
+        generation << HANDLE_GENERATION_SHIFT | maker << HANDLE_MAKER_SHIFT | u64::from(self.cell)
     }
 }
 
@@ -154,14 +173,22 @@ impl<T> Ref<T> {
 pub(crate) struct Alleged {
     /// Which cell it speaks of.
     pub(crate) cell: u32,
-    /// In which generation.
-    pub(crate) generation: u64,
+    maker: PeerId,
+    generation: u64,
 }
 
 impl Alleged {
     pub(crate) fn from_handle(handle: u64) -> Option<Self> {
-        let cell = u32::try_from(handle & HANDLE_CELL_MASK).ok()?;
-        Some(Self { cell, generation: handle >> HANDLE_CELL_BITS })
+        Some(Self {
+            cell: u32::try_from(handle & HANDLE_CELL_MASK).ok()?,
+            maker: PeerId::new(handle >> HANDLE_MAKER_SHIFT & HANDLE_MAKER_MASK)?,
+            generation: handle >> HANDLE_GENERATION_SHIFT,
+        })
+    }
+
+    /// Returns the stamp that the cell has if the handle names something of this kind.
+    pub(crate) const fn stamp(&self, kind: Kind) -> Stamp {
+        Stamp::named(kind, self.maker, self.generation)
     }
 }
 

@@ -12,10 +12,12 @@ use crate::account::{Account, Shortage};
 use crate::broken;
 use crate::config::PeerConfig;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Range, Share};
+use crate::objects::{Access, Container, Share};
 use crate::peer::Peer;
 use crate::pool::Pool;
+use crate::range::Range;
 use crate::records::Ref;
+use crate::teardown::Dying;
 
 /// The physical memory server.
 pub struct Server<K> {
@@ -23,26 +25,45 @@ pub struct Server<K> {
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
     /// Containers that wait for a lease to end, or for the next step, to be destroyed.
-    pub(crate) dying: u32,
+    pub(crate) dying: Dying,
 }
 
 impl<K: Kernel> Server<K> {
     /// Takes over the pool and opens an account for every peer.
     ///
     /// # Errors
-    /// What the kernel answers where the pool is too small for that.
+    /// What the kernel answers where the pool is too small for that, or for the sum of the limits;
+    /// `Refused` for a peer that cannot be.
     pub fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
         let mut pool = Pool::new(kernel)?;
         let pool_account = pool.new_pool_account().map_err(at_boot)?;
-        let mut server = Self { pool, pool_account, peers: [const { None }; PEERS_MAX], dying: 0 };
+        let mut server = Self {
+            pool,
+            pool_account,
+            peers: [const { None }; PEERS_MAX],
+            dying: Dying::default(),
+        };
+        let mut promised: u64 = 0;
         for config in peers {
             server.add_peer(config).map_err(at_boot)?;
+            promised = promised.saturating_add(config.limit.get());
+        }
+        // A limit is a promise: all of them can be used up at once (protocol I2).
+        if promised > server.pool.get(pool_account).info(true).free.get() {
+            return Err(KernelError::NotEnoughMemory);
         }
         Ok(server)
     }
 
+    /// Opens the account of one peer.
+    ///
+    /// # Errors
+    /// Where the number is none that a peer can have, or another's.
     fn add_peer(&mut self, config: &PeerConfig) -> Result<(), Shortage> {
-        let Some(id) = config.id() else { return Ok(()) };
+        let id = config.id().ok_or(Shortage::Kernel)?;
+        if self.find_peer(id).is_some() {
+            return Err(Shortage::Kernel);
+        }
         let limit = u32::try_from(config.limit.get() / PAGE_BYTES).unwrap_or(u32::MAX);
         let account = Account::new(self.pool_account.link(), limit);
         let account = self.pool.alloc(self.pool_account, account)?;

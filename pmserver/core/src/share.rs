@@ -8,7 +8,8 @@ use proto::{FrameNumber, Micros, PeerId};
 use crate::account::Shortage;
 use crate::broken;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Container, Mapping, Range, Share};
+use crate::objects::{Container, Mapping, Share};
+use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;
 
@@ -39,7 +40,7 @@ impl<K: Kernel> Server<K> {
         let container = access.container;
         let share = Share::new(container.link(), next, range, peer, rights, lease_max);
         let payer = self.payer(container);
-        let share = self.pool.alloc(payer, share).map_err(Shortage::as_quota)?;
+        let share = self.pool.alloc_named(payer, caller, share).map_err(Shortage::as_quota)?;
         let record = self.pool.get_mut(container);
         record.shares = share.link();
         record.share_count = record.share_count.saturating_add(1);

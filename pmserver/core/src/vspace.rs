@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The address spaces of peers: which page tables pmserver brought, and who pays for them (R25).
 //!
-//! Tables that came with a program image are not pmserver's and have no record. One of pmserver's is
-//! taken away when the last mapping or table of pmserver's below it goes, so that unmapping returns
-//! the charge to what it was.
+//! Tables that came with a program image are not pmserver's and have no record. One of pmserver's
+//! is taken away when the last mapping or table of pmserver's below it goes, so that unmapping
+//! returns the charge to what it was.
 
 use pmserver_api::PmError;
 use proto::{PeerId, VirtAddr};
 
-use crate::account::{Account, Charge, Shortage};
+use crate::account::{Charge, Shortage};
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::objects::Table;
-use crate::records::Ref;
 use crate::server::Server;
 
 /// The spans of the three levels of page tables below the root, smallest first.
@@ -50,7 +49,7 @@ impl<K: Kernel> Server<K> {
         let mut result = self.pool.kernel.map_frame(cap, VSpace::Peer(peer), vaddr, rights);
         for _ in SPANS {
             let Err(KernelError::TableMissing { span_bits }) = result else { break };
-            if let Err(error) = self.install_tables(peer, span_bits, vaddr) {
+            if let Err(error) = self.install_table(peer, span_bits, vaddr) {
                 self.collect_tables(peer, vaddr.get());
                 return Err(error);
             }
@@ -62,59 +61,34 @@ impl<K: Kernel> Server<K> {
         })
     }
 
-    /// Installs the table of one level, after those above it that are missing as well.
-    fn install_tables(
-        &mut self,
-        peer: PeerId,
-        span_bits: u8,
-        vaddr: VirtAddr,
-    ) -> Result<(), PmError> {
-        let mut wanted = span_bits;
-        for _ in SPANS {
-            match self.install_table(peer, wanted, vaddr)? {
-                None if wanted == span_bits => return Ok(()),
-                None => wanted = span_bits,
-                Some(above) => wanted = above,
-            }
-        }
-        match self.install_table(peer, wanted, vaddr)? {
-            None => Ok(()),
-            Some(_) => Err(PmError::Kernel),
-        }
-    }
-
-    /// Installs one table; tells which one is missing above it, if that is why it cannot be.
+    /// Installs one table and records it. The kernel names the topmost level that is missing, so
+    /// that the ones above are there.
     fn install_table(
         &mut self,
         peer: PeerId,
         span_bits: u8,
         vaddr: VirtAddr,
-    ) -> Result<Option<u8>, PmError> {
+    ) -> Result<(), PmError> {
         let level = level_of(span_bits).ok_or(PmError::Kernel)?;
-        let account = self.peer(peer).account;
-        let page = self.take_table_page(account, span_bits)?;
-        match self.pool.kernel.map_table(page, span_bits, VSpace::Peer(peer), vaddr) {
-            Ok(()) => {
-                self.record_table(peer, level, base_of(vaddr.get(), level), page).map(|()| None)
-            }
-            Err(error) => {
-                self.pool.release_object(page);
-                self.pool.refund(account, Charge::Tables);
-                match error {
-                    KernelError::TableMissing { span_bits: above } if above > span_bits => {
-                        Ok(Some(above))
-                    }
-                    error => Err(map_error(error)),
-                }
-            }
+        let base = base_of(vaddr.get(), level);
+        let page = self.take_table_page(peer, span_bits)?;
+        let recorded = self.record_table(peer, level, base, page);
+        let result = recorded.and_then(|()| {
+            let installed = self.pool.kernel.map_table(page, span_bits, VSpace::Peer(peer), vaddr);
+            installed.map_err(|error| {
+                self.forget_table(peer, level, base);
+                map_error(error)
+            })
+        });
+        if result.is_err() {
+            self.pool.release_object(page);
+            self.pool.refund(self.peer(peer).account, Charge::Tables);
         }
+        result
     }
 
-    fn take_table_page(
-        &mut self,
-        account: Ref<Account>,
-        span_bits: u8,
-    ) -> Result<PageIndex, PmError> {
+    fn take_table_page(&mut self, peer: PeerId, span_bits: u8) -> Result<PageIndex, PmError> {
+        let account = self.peer(peer).account;
         self.pool.charge(account, Charge::Tables).map_err(Shortage::as_table_quota)?;
         self.pool.take(ObjectKind::Table { span_bits }, PageUse::Table).map_err(|error| {
             self.pool.refund(account, Charge::Tables);
@@ -130,12 +104,9 @@ impl<K: Kernel> Server<K> {
         page: PageIndex,
     ) -> Result<(), PmError> {
         let account = self.peer(peer).account;
-        let table = match self.pool.alloc(account, Table::new(base, page)) {
-            Ok(table) => table,
-            Err(shortage) => return Err(self.undo_table(account, page, shortage)),
-        };
-        let tree = self.table_tree(peer, level);
-        match self.pool.tree_insert(account, tree, table) {
+        let table = Table::new(base, page);
+        let table = self.pool.alloc(account, table).map_err(Shortage::as_table_quota)?;
+        match self.pool.tree_insert(account, self.table_tree(peer, level), table) {
             Ok(tree) => {
                 self.set_table_tree(peer, level, tree);
                 self.count_child(peer, level.saturating_add(1), base, true);
@@ -143,20 +114,19 @@ impl<K: Kernel> Server<K> {
             }
             Err(shortage) => {
                 self.pool.free(table);
-                Err(self.undo_table(account, page, shortage))
+                Err(shortage.as_table_quota())
             }
         }
     }
 
-    fn undo_table(
-        &mut self,
-        account: Ref<Account>,
-        page: PageIndex,
-        shortage: Shortage,
-    ) -> PmError {
-        self.pool.release_object(page);
-        self.pool.refund(account, Charge::Tables);
-        shortage.as_table_quota()
+    fn forget_table(&mut self, peer: PeerId, level: usize, base: u64) {
+        let tree = self.table_tree(peer, level);
+        if let Some(table) = self.pool.tree_get::<Table>(tree, base) {
+            let tree = self.pool.tree_remove(tree, base);
+            self.set_table_tree(peer, level, tree);
+            self.pool.free(table);
+            self.count_child(peer, level.saturating_add(1), base, false);
+        }
     }
 
     fn table_tree(&self, peer: PeerId, level: usize) -> u32 {
@@ -183,23 +153,20 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Takes away the tables above an address under which nothing hangs any more.
+    /// Takes away the tables above an address under which nothing hangs any more. One that the
+    /// kernel keeps stays in the books, charged and empty, and goes with the next mapping below it.
     pub(crate) fn collect_tables(&mut self, peer: PeerId, vaddr: u64) {
         for level in 0..SPANS.len() {
-            let tree = self.table_tree(peer, level);
             let base = base_of(vaddr, level);
+            let tree = self.table_tree(peer, level);
             let Some(table) = self.pool.tree_get::<Table>(tree, base) else { continue };
             let record = *self.pool.get(table);
-            if record.children > 0 {
+            let page = PageIndex::new(record.page);
+            if record.children > 0 || self.pool.unmake_object(page).is_err() {
                 return;
             }
-            let tree = self.pool.tree_remove(tree, base);
-            self.set_table_tree(peer, level, tree);
-            self.pool.free(table);
-            self.count_child(peer, level.saturating_add(1), vaddr, false);
-            let account = self.peer(peer).account;
-            self.pool.release_object(PageIndex::new(record.page));
-            self.pool.refund(account, Charge::Tables);
+            self.forget_table(peer, level, base);
+            self.pool.refund(self.peer(peer).account, Charge::Tables);
         }
     }
 }

@@ -233,13 +233,17 @@ fn handles_are_nobody_elses_and_die_with_their_object() {
     }
 }
 
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..40, any::<u64>(), (0u32..64).prop_map(|bit| 1u64 << bit)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// A container is a set of numbers, whatever numbers a client picks.
     #[test]
     fn a_container_is_a_sparse_set(ops in prop::collection::vec(
-        (any::<bool>(), prop_oneof![0u64..40, any::<u64>(), (0u32..64).prop_map(|b| 1u64 << b)], 1u64..6),
+        (any::<bool>(), number(), 1u64..6),
         1..60,
     )) {
         let world = World::small();
@@ -257,7 +261,8 @@ proptest! {
                     model.extend(start..=last);
                 }
             } else {
-                let freed = pm.deallocate(container, at(start), frames(count), DeallocateFlags::empty());
+                let flags = DeallocateFlags::empty();
+                let freed = pm.deallocate(container, at(start), frames(count), flags);
                 prop_assert_eq!(freed, Ok(there));
                 model.retain(|number| *number < start || last < *number);
             }

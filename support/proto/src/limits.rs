@@ -5,8 +5,10 @@
 /// (design D5).
 pub const MESSAGE_REGISTERS_MAX: usize = 4;
 
-/// Frames that one call of pmserver touches at most, 1 MiB: the bound on the time that any caller
-/// can keep the server busy (design D6).
+/// Frames that one call of pmserver touches at most, 1 MiB (design D6). What a call does with a
+/// frame is bounded by [`FRAME_MAPPINGS_MAX`]: to take one mapping away is one kernel invocation,
+/// and three more where three page tables go with it; so no call makes more than 256 × 4 × 4 of
+/// those.
 pub const CALL_FRAMES_MAX: u64 = 256;
 
 /// Shares of one container at a time: every operation on a container may walk them all.
@@ -15,11 +17,20 @@ pub const CONTAINER_SHARES_MAX: u16 = 16;
 /// Leases on one container at a time, for the same reason.
 pub const CONTAINER_LEASES_MAX: u16 = 16;
 
+/// Those of them that only the owner can take, so that borrowers cannot use all up.
+pub const CONTAINER_LEASES_OWNER: u16 = 2;
+
+/// Leases through one share at a time.
+pub const SHARE_LEASES_MAX: u16 = 4;
+
 /// Leases that one domain holds at a time: what ends with it when it is sent to its recovery entry.
 pub const PEER_LEASES_MAX: u16 = 64;
 
 /// Mappings of one virtual frame at a time: what unsharing or locking must take away per frame.
-pub const FRAME_MAPPINGS_MAX: u16 = 8;
+pub const FRAME_MAPPINGS_MAX: u16 = 4;
+
+/// Those of them that only the owner can make, so that borrowers cannot use all up.
+pub const FRAME_MAPPINGS_OWNER: u16 = 1;
 
 /// The longest lease that a share may allow, in microseconds (one second): how long an owner can
 /// be kept from its own memory.
@@ -28,8 +39,9 @@ pub const LEASE_MICROS_MAX: u64 = 1_000_000;
 /// The longest time that a caller may ask to be guarded for, in microseconds (ten seconds).
 pub const WATCH_MICROS_MAX: u64 = 10_000_000;
 
-/// Protection domains that pmserver serves: a Microkit PD has 62 channels and pmserver keeps one.
-pub const PEERS_MAX: usize = 61;
+/// One past the highest peer number: the VSpace of peer n is in root slot 32 + n of pmserver's
+/// CSpace, which has 64. There is no peer 0: that slot is pmserver's own.
+pub const PEERS_MAX: usize = 32;
 
 /// Frame states that one `status` reply carries: one byte each in the three registers that remain
 /// beside the count.
@@ -55,6 +67,8 @@ pub const FS_LEASE_MICROS: u64 = 500_000;
 const _: () = {
     assert!(FS_LEASE_MICROS <= LEASE_MICROS_MAX);
     assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
+    assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
+    assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);
     assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
     assert!(STATUS_FRAMES_MAX == 8 * 3 && MESSAGE_REGISTERS_MAX == 4);
     assert!(PATH_BYTES_MAX < 4096);

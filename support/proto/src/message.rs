@@ -2,7 +2,8 @@
 //! The form of every request and reply: a label and at most four registers.
 //!
 //! Four is what the kernel's IPC fastpath carries (design D5), so that no call of the system leaves
-//! it. In a request the label is the operation's number; in a reply it is the status, 0 for success.
+//! it. In a request the label is the operation's number; in a reply it is the status, 0 for
+//! success.
 
 use core::fmt;
 
@@ -55,8 +56,8 @@ impl Message {
     /// Returns the registers as an array of exactly `N`.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongLength`] where the message carries more or fewer: an unused register is
-    /// refused, never ignored.
+    /// [`ProtocolError::WrongLength`] where the message carries more or fewer: an unused register
+    /// is refused, never ignored.
     pub fn exactly<const N: usize>(&self) -> Result<[u64; N], ProtocolError> {
         self.registers()
             .try_into()

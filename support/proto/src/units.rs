@@ -176,11 +176,11 @@ impl Micros {
 pub struct PeerId(u8);
 
 impl PeerId {
-    /// Returns the peer, or `None` beyond the channels that a protection domain can have.
+    /// Returns the peer, or `None` for a number that no peer has: 0 and those beyond the last.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         let id = u8::try_from(number).ok()?;
-        (usize::from(id) < PEERS_MAX).then_some(Self(id))
+        (id != 0 && usize::from(id) < PEERS_MAX).then_some(Self(id))
     }
 
     /// Returns it as a plain number.
@@ -218,9 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn peers_end_where_channels_end() {
-        assert!(PeerId::new(60).is_some());
-        assert!(PeerId::new(61).is_none());
+    fn peers_have_numbers_from_1_on() {
+        assert!(PeerId::new(0).is_none());
+        assert!(PeerId::new(1).is_some());
+        assert!(PeerId::new(31).is_some());
+        assert!(PeerId::new(32).is_none());
         assert!(PeerId::new(u64::MAX).is_none());
     }
 }

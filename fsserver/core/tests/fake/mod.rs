@@ -232,7 +232,8 @@ impl Transport for Pm {
 impl State {
     fn handle(&mut self) -> u64 {
         self.next_handle += 1;
-        self.next_handle
+        // All containers are client 2's, and the handles say so.
+        self.next_handle | 2 << pmserver_api::HANDLE_MAKER_SHIFT
     }
 
     fn serve(&mut self, peer: u64, request: Request) -> Result<Reply, CallError> {

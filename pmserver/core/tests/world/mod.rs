@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use pmserver_api::{AccountHandle, AccountInfo, Client, ContainerHandle};
 use pmserver_core::Server;
-use pmserver_core::config::PEERS;
+use pmserver_core::config::{PEERS, PeerConfig};
 use pmserver_core::kernel::VSpace;
-use proto::{FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
+use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
 use sim::SimKernel;
 
 pub(crate) const POOL_BYTES: u64 = 64 << 20;
@@ -85,8 +85,16 @@ impl World {
         self.0.borrow().check_invariants().unwrap();
     }
 
+    /// A world with so much memory, of which the peers get the shares that they have in the system.
     pub(crate) fn with_pool(bytes: u64) -> Self {
-        let server = Server::new(SimKernel::new(bytes), &PEERS).unwrap();
+        let peers = PEERS.map(|peer| PeerConfig {
+            limit: ByteCount::new(peer.limit.get() * bytes / POOL_BYTES),
+            ..peer
+        });
+        // What is left of the smallest share in a small world would hold nothing.
+        let peers = peers
+            .map(|peer| PeerConfig { limit: peer.limit.max(ByteCount::new(bytes / 16)), ..peer });
+        let server = Server::new(SimKernel::new(bytes), &peers).unwrap();
         server.check_invariants().unwrap();
         Self(Rc::new(RefCell::new(server)), CheckEach::Yes)
     }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Memory as the owner of an address space reaches it: behind the walk of its page tables.
+
+use pmserver_core::kernel::VSpace;
+
+use super::{SimKernel, vspace_address};
+use crate::machine::{Access, PAGE_BYTES};
+
+impl SimKernel {
+    /// Copies bytes out of an address space, as its owner would load them.
+    ///
+    /// # Errors
+    /// The first address that faults; the bytes before it are copied.
+    pub fn load(&self, vspace: VSpace, from: u64, to: &mut [u8]) -> Result<(), u64> {
+        let mut done = 0;
+        while done < to.len() {
+            let vaddr = from.wrapping_add(done as u64);
+            let page = self.page_at(vspace, vaddr, Access::Read)?;
+            let (start, length) = within_page(vaddr, to.len() - done);
+            to[done..done + length]
+                .copy_from_slice(&self.machine.page(page).0[start..start + length]);
+            done += length;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes into an address space, as its owner would store them.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn store(&mut self, vspace: VSpace, from: &[u8], to: u64) -> Result<(), u64> {
+        let mut done = 0;
+        while done < from.len() {
+            let vaddr = to.wrapping_add(done as u64);
+            let page = self.page_at(vspace, vaddr, Access::Write)?;
+            let (start, length) = within_page(vaddr, from.len() - done);
+            self.machine.page_mut(page).0[start..start + length]
+                .copy_from_slice(&from[done..done + length]);
+            done += length;
+        }
+        Ok(())
+    }
+
+    pub(super) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
+        self.machine
+            .look(self.cspace, vspace_address(vspace))
+            .ok()
+            .and_then(|cap| self.machine.translate(cap, vaddr, access))
+            .ok_or(vaddr)
+    }
+}
+
+fn within_page(vaddr: u64, length: usize) -> (usize, usize) {
+    let start = usize::try_from(vaddr % PAGE_BYTES).expect("less than a page");
+    (start, length.min(PAGE_BYTES as usize - start))
+}

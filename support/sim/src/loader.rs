@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What happens before pmserver runs: the first thread makes the protection domains' objects out of
+//! the machine's memory, lays out pmserver's CSpace as Microkit does, and fills memory regions.
+//!
+//! pmserver's CSpace, as the image tool makes it: a root of 64 slots, found by the top 6 bits of an
+//! address, over a leaf of 512 slots in its slot 0.
+//!
+//! ```text
+//!   root slot 8 ..       the pool's untyped memory      leaf slot 202 + n   thread of child n
+//!   root slot 32 + n     VSpace: 0 is pmserver's own    leaf slot 500       the root CNode itself
+//! ```
+
+use proto::PeerId;
+
+use crate::machine::{
+    Architecture, Cap, CapRights, Destination, Error, Invocation, LookupFault, Machine, ObjectType,
+    PAGE_BYTES, Place, Source, TableKind, Transfer,
+};
+
+const ROOT_RADIX: u8 = 6;
+const LEAF_RADIX: u8 = 9;
+const LEAF_GUARD_BITS: u64 = 64 - 6 - 9;
+/// Bits of an address below the index of a root slot.
+pub(crate) const ROOT_SHIFT: u64 = 58;
+pub(crate) const SLOT_POOL: u64 = 8;
+pub(crate) const SLOT_VSPACES: u64 = 32;
+pub(crate) const LEAF_THREADS: u64 = 202;
+pub(crate) const LEAF_CNODE: u64 = 500;
+/// Where every program is loaded; what lies there does not matter, its page tables do.
+const IMAGE_VADDR: u64 = 0x20_0000;
+
+/// The untyped memory that pmserver is given (`cap_untyped` in microkit-system.xml).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Size of each object, as a power of two.
+    pub size_bits: u8,
+    /// How many objects.
+    pub count: u8,
+}
+
+impl Pool {
+    /// Returns how many pages it has.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        u64::from(self.count) << self.size_bits >> 12
+    }
+}
+
+/// A memory region that is mapped read-only into one peer before it starts.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Into which.
+    pub peer: PeerId,
+    /// Where.
+    pub vaddr: u64,
+    /// With which contents; the rest of the last page is zero.
+    pub contents: Vec<u8>,
+}
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub struct BootPlan {
+    /// On which hardware.
+    pub architecture: Architecture,
+    /// pmserver's memory.
+    pub pool: Pool,
+    /// The peers that exist.
+    pub peers: Vec<PeerId>,
+    /// Memory regions.
+    pub regions: Vec<Region>,
+}
+
+/// A loaded system.
+pub(crate) struct Loaded {
+    pub(crate) machine: Machine,
+    /// Root of pmserver's CSpace.
+    pub(crate) cspace: Cap,
+}
+
+struct Loader {
+    machine: Machine,
+    next_slot: u64,
+}
+
+/// Loads the system.
+///
+/// # Panics
+/// Where the plan does not fit into the machine.
+pub(crate) fn load(plan: &BootPlan) -> Loaded {
+    let region_bytes: u64 = plan.regions.iter().map(|region| region.contents.len() as u64).sum();
+    let needed = (plan.pool.pages() * PAGE_BYTES + region_bytes).next_power_of_two() * 4;
+    let memory_bits = u8::try_from(needed.ilog2()).expect("below 64").max(MEMORY_BITS_MIN);
+    let machine = Machine::new(plan.architecture, memory_bits);
+    let mut loader = Loader { machine, next_slot: Machine::ROOT_EMPTY };
+    let root = loader.make(ObjectType::CapTable, ROOT_RADIX.into());
+    loader.pool(root, plan.pool);
+    loader.leaf(root);
+    let own = loader.vspace();
+    loader.copy(own, root, SLOT_VSPACES, ROOT_RADIX.into());
+    for &peer in &plan.peers {
+        loader.peer(root, peer, plan);
+    }
+    let cspace = loader.machine.root_cspace();
+    let cspace = loader.machine.look(cspace, root).expect("it was made above");
+    Loaded { machine: loader.machine, cspace }
+}
+
+/// Room for the page tables and threads of all peers.
+const MEMORY_BITS_MIN: u8 = 24;
+
+impl Loader {
+    fn invoke(&mut self, address: u64, invocation: &Invocation) -> Result<u64, Error> {
+        let root = self.machine.root_cspace();
+        self.machine.invoke(root, address, invocation)
+    }
+
+    /// Makes objects in the first thread's next slots and returns the first slot.
+    fn make_many(&mut self, object_type: ObjectType, size_bits: u64, count: u64) -> u64 {
+        let offset = self.next_slot;
+        let to = Destination { root: Machine::ROOT_CNODE, index: 0, depth: 0, offset, count };
+        let retype = Invocation::Retype { object_type, size_bits, to };
+        self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
+        self.next_slot += count;
+        offset
+    }
+
+    fn make(&mut self, object_type: ObjectType, size_bits: u64) -> u64 {
+        self.make_many(object_type, size_bits, 1)
+    }
+
+    fn pool(&mut self, root: u64, pool: Pool) {
+        let count = pool.count.into();
+        let to = Destination { root, index: 0, depth: 0, offset: SLOT_POOL, count };
+        let size_bits = pool.size_bits.into();
+        let retype = Invocation::Retype { object_type: ObjectType::Untyped, size_bits, to };
+        self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
+    }
+
+    /// Makes the leaf CNode, puts it into slot 0 of the root, and the root into the leaf.
+    fn leaf(&mut self, root: u64) {
+        let leaf = self.make(ObjectType::CapTable, LEAF_RADIX.into());
+        self.copy(root, leaf, LEAF_CNODE, LEAF_RADIX.into());
+        self.transfer(leaf, root, 0, ROOT_RADIX.into(), Transfer::Mutate(LEAF_GUARD_BITS));
+    }
+
+    fn transfer(&mut self, slot: u64, node: u64, index: u64, depth: u64, how: Transfer) {
+        let from = Source { root: Machine::ROOT_CNODE, index: slot, depth: 64 };
+        let transfer = Invocation::Transfer { to: Place { index, depth }, from, how };
+        self.invoke(node, &transfer).expect("the slot is empty");
+    }
+
+    fn copy(&mut self, slot: u64, node: u64, index: u64, depth: u64) {
+        self.transfer(slot, node, index, depth, Transfer::Copy(CapRights::ALL));
+    }
+
+    /// Makes an address space with a program in it.
+    fn vspace(&mut self) -> u64 {
+        let vspace = self.make(ObjectType::VSpace, 0);
+        self.invoke(Machine::ROOT_ASID_POOL, &Invocation::AsidAssign { vspace })
+            .expect("there are more numbers than peers");
+        let frame = self.make(ObjectType::Frame, 0);
+        self.map(frame, vspace, IMAGE_VADDR);
+        vspace
+    }
+
+    fn peer(&mut self, root: u64, peer: PeerId, plan: &BootPlan) {
+        let number = u64::from(peer.get());
+        let vspace = self.vspace();
+        self.copy(vspace, root, SLOT_VSPACES + number, ROOT_RADIX.into());
+        let thread = self.make(ObjectType::Tcb, 0);
+        // All 64 bits: through slot 0 of the root into the leaf.
+        self.copy(thread, root, LEAF_THREADS + number, 64);
+        for region in plan.regions.iter().filter(|region| region.peer == peer) {
+            for (number, contents) in region.contents.chunks(PAGE_BYTES as usize).enumerate() {
+                let frame = self.make(ObjectType::Frame, 0);
+                self.fill(frame, contents);
+                self.map(frame, vspace, region.vaddr + number as u64 * PAGE_BYTES);
+            }
+        }
+    }
+
+    fn fill(&mut self, frame: u64, contents: &[u8]) {
+        let root = self.machine.root_cspace();
+        if let Ok(Cap::Frame { base, .. }) = self.machine.look(root, frame) {
+            self.machine.page_mut(base).0[..contents.len()].copy_from_slice(contents);
+        }
+    }
+
+    /// Maps a frame read-only, with the tables that are missing on the way.
+    fn map(&mut self, frame: u64, vspace: u64, vaddr: u64) {
+        let map = Invocation::PageMap { vspace, vaddr, rights: CapRights::READ };
+        while let Err(error) = self.invoke(frame, &map) {
+            let Error::FailedLookup { fault: LookupFault::MissingCapability { bits_left }, .. } =
+                error
+            else {
+                panic!("mapping a program at {vaddr:#x} failed: {error:?}");
+            };
+            let kind = table_kind(self.machine.architecture(), bits_left);
+            let table = self.make(ObjectType::Table(kind), 0);
+            self.invoke(table, &Invocation::TableMap { kind, vspace, vaddr })
+                .expect("the level was missing");
+        }
+    }
+}
+
+/// Returns the type of the table that is missing where an entry covers `2^span_bits` bytes.
+pub(crate) fn table_kind(architecture: Architecture, span_bits: u64) -> TableKind {
+    match (architecture, span_bits) {
+        (Architecture::X86_64, 39) => TableKind::Pdpt,
+        (Architecture::X86_64, 30) => TableKind::PageDirectory,
+        _ => TableKind::PageTable,
+    }
+}

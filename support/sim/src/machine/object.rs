@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Object types and sizes, and what differs between the two architectures.
+
+/// Bits of a slot: a capability and its place in the derivation tree are 32 bytes.
+pub(crate) const SLOT_BITS: u8 = 5;
+const PAGE_BITS: u8 = 12;
+const TCB_BITS_X86_64: u8 = 11;
+/// As a debug kernel has it, which keeps debugging registers there; without these it is 11.
+const TCB_BITS_AARCH64: u8 = 12;
+const NOTIFICATION_BITS: u8 = 6;
+/// One table spans the bits of one more level.
+pub(crate) const LEVEL_BITS: u8 = 9;
+
+/// The architecture, as the boards of the system configure its kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Four levels of page tables, a type of object for each.
+    X86_64,
+    /// Hypervisor kernel with 40 bits of address: three levels, the root twice as large, one type
+    /// for all tables below it.
+    Aarch64,
+}
+
+impl Architecture {
+    /// Returns the bits of an address that the root table leaves to those below.
+    pub(crate) const fn root_shift(self) -> u8 {
+        match self {
+            Self::X86_64 => 39,
+            Self::Aarch64 => 30,
+        }
+    }
+
+    /// Returns the bits that index the root table.
+    pub(crate) const fn root_index_bits(self) -> u8 {
+        match self {
+            Self::X86_64 => 9,
+            Self::Aarch64 => 10,
+        }
+    }
+
+    /// Returns the address that the kernel calls the top of user space.
+    #[must_use]
+    pub const fn user_top(self) -> u64 {
+        match self {
+            Self::X86_64 => 0x7FFF_FFFF_FFFF,
+            Self::Aarch64 => 0xFF_FFFF_FFFF,
+        }
+    }
+}
+
+/// Types of page tables below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// The level that holds pages on x86_64; any level on aarch64.
+    PageTable,
+    /// The level above, on x86_64.
+    PageDirectory,
+    /// The level below the root, on x86_64.
+    Pdpt,
+}
+
+impl TableKind {
+    /// Returns the bits of address space under such a table on x86_64, which are also those of the
+    /// entry that refers to it.
+    pub(crate) const fn span_bits(self) -> u8 {
+        match self {
+            Self::PageTable => PAGE_BITS + LEVEL_BITS,
+            Self::PageDirectory => PAGE_BITS + 2 * LEVEL_BITS,
+            Self::Pdpt => PAGE_BITS + 3 * LEVEL_BITS,
+        }
+    }
+}
+
+/// What Retype can make. Large frames, endpoints, replies and scheduling contexts are not modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectType {
+    /// A smaller piece of untyped memory.
+    Untyped,
+    /// A thread.
+    Tcb,
+    /// A notification.
+    Notification,
+    /// A CNode.
+    CapTable,
+    /// A 4 KiB frame.
+    Frame,
+    /// A page table below the root.
+    Table(TableKind),
+    /// An address space.
+    VSpace,
+}
+
+/// Returns the size of an object in bits; `None` where the architecture has no such type.
+pub(crate) fn object_bits(
+    architecture: Architecture,
+    object_type: ObjectType,
+    size_bits: u8,
+) -> Option<u8> {
+    match (object_type, architecture) {
+        (ObjectType::Untyped, _) => Some(size_bits),
+        (ObjectType::Tcb, Architecture::X86_64) => Some(TCB_BITS_X86_64),
+        (ObjectType::Tcb, Architecture::Aarch64) => Some(TCB_BITS_AARCH64),
+        (ObjectType::Notification, _) => Some(NOTIFICATION_BITS),
+        (ObjectType::CapTable, _) => Some(SLOT_BITS + size_bits),
+        (ObjectType::Frame | ObjectType::Table(TableKind::PageTable), _)
+        | (ObjectType::Table(_) | ObjectType::VSpace, Architecture::X86_64) => Some(PAGE_BITS),
+        (ObjectType::VSpace, Architecture::Aarch64) => Some(PAGE_BITS + 1),
+        (ObjectType::Table(_), Architecture::Aarch64) => None,
+    }
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Page tables: they lie in physical memory as 512 words each, and are found by walking them.
+//!
+//! ```text
+//!   entry:  | physical address: 52 bits | ... | write: 3 | read: 2 | table: 1 | valid: 0 |
+//! ```
+//!
+//! A table that is deleted takes its entry in the table above with it; what is mapped under it
+//! stays in the capabilities' memory alone, exactly as in the kernel. Mapping a frame where another
+//! is mapped replaces the entry without an error on both architectures; it is counted, because a
+//! coming kernel refuses it (design D8).
+
+use super::capability::{CapRights, FrameRights, Mapped};
+use super::memory::{PAGE_BYTES, Page};
+use super::object::{Architecture, LEVEL_BITS, TableKind};
+use super::slots::SlotRef;
+use super::{Cap, Error, LookupFault, Machine};
+
+const VALID: u64 = 1;
+const TABLE: u64 = 2;
+const READ: u64 = 4;
+const WRITE: u64 = 8;
+const ADDRESS_MASK: u64 = !(PAGE_BYTES - 1);
+const PAGE_BITS: u8 = 12;
+const ASIDS_MAX: usize = 512;
+
+/// Which address space has which number; 0 is none.
+pub(crate) struct Asids {
+    roots: Vec<Option<u64>>,
+}
+
+impl Asids {
+    pub(crate) fn new() -> Self {
+        Self { roots: vec![None] }
+    }
+
+    fn assign(&mut self, root: u64) -> Result<u16, Error> {
+        let free = (1..self.roots.len()).find(|&asid| self.roots[asid].is_none());
+        let asid = free.unwrap_or(self.roots.len());
+        if asid >= ASIDS_MAX {
+            return Err(Error::DeleteFirst);
+        }
+        self.roots.resize(self.roots.len().max(asid + 1), None);
+        self.roots[asid] = Some(root);
+        Ok(u16::try_from(asid).expect("below 512"))
+    }
+
+    fn root(&self, asid: u16) -> Option<u64> {
+        self.roots.get(usize::from(asid)).copied().flatten()
+    }
+
+    pub(crate) fn release(&mut self, asid: u16, root: u64) {
+        if self.root(asid) == Some(root) {
+            self.roots[usize::from(asid)] = None;
+        }
+    }
+}
+
+/// Where a walk ended.
+struct Entry {
+    /// Physical address of the entry.
+    at: u64,
+    /// Bits of address space that it covers.
+    shift: u8,
+    /// What it says.
+    word: u64,
+}
+
+/// Kinds of access to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+}
+
+impl Machine {
+    /// Walks down to the entry that covers `2^shift` bytes, or to the last that exists.
+    fn walk(&self, root: u64, vaddr: u64, shift: u8) -> Entry {
+        let mut table = root;
+        let mut at_shift = self.architecture.root_shift();
+        let mut index_bits = self.architecture.root_index_bits();
+        loop {
+            let index = vaddr >> at_shift & ((1 << index_bits) - 1);
+            let at = table + index * 8;
+            let word = self.memory.word(at);
+            if at_shift == shift || word & (VALID | TABLE) != VALID | TABLE {
+                return Entry { at, shift: at_shift, word };
+            }
+            table = word & ADDRESS_MASK;
+            at_shift -= LEVEL_BITS;
+            index_bits = LEVEL_BITS;
+        }
+    }
+
+    fn check_asid(&self, root: u64, asid: u16) -> Result<(), Error> {
+        match self.asids.root(asid) {
+            None => Err(Error::FailedLookup { source: false, fault: LookupFault::InvalidRoot }),
+            Some(found) if found != root => Err(Error::InvalidCapability(1)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn map_page(
+        &mut self,
+        slot: SlotRef,
+        vspace: Cap,
+        vaddr: u64,
+        mask: CapRights,
+    ) -> Result<(), Error> {
+        let Cap::Frame { base, rights, mapped } = self.slots.cap(slot) else {
+            return Err(Error::IllegalOperation);
+        };
+        let (root, asid) = root_of(vspace)?;
+        let to = Mapped { asid, vaddr };
+        let aligned =
+            if vaddr.is_multiple_of(PAGE_BYTES) { Ok(()) } else { Err(Error::AlignmentError) };
+        // The two architectures look for the same mistakes in a different order.
+        match self.architecture {
+            Architecture::X86_64 => {
+                self.check_place(mapped, to)?;
+                self.check_asid(root, asid)?;
+                aligned?;
+            }
+            Architecture::Aarch64 => {
+                self.check_asid(root, asid)?;
+                aligned?;
+                self.check_place(mapped, to)?;
+            }
+        }
+        let entry = self.walk(root, vaddr, PAGE_BITS);
+        if entry.shift != PAGE_BITS {
+            return Err(Error::table_missing(entry.shift.into()));
+        }
+        if entry.word & VALID != 0 && entry.word & ADDRESS_MASK != base {
+            self.replaced_pages += 1;
+        }
+        let flags = match rights.mask(mask) {
+            FrameRights::KernelOnly => VALID,
+            FrameRights::ReadOnly => VALID | READ,
+            FrameRights::ReadWrite => VALID | READ | WRITE,
+        };
+        self.memory.set_word(entry.at, base | flags);
+        self.slots.set_cap(slot, Cap::Frame { base, rights, mapped: Some(to) });
+        Ok(())
+    }
+
+    /// A frame capability that is mapped can be mapped again at its place alone.
+    fn check_place(&self, mapped: Option<Mapped>, to: Mapped) -> Result<(), Error> {
+        let top = self.architecture.user_top();
+        let end = to.vaddr.wrapping_add(PAGE_BYTES);
+        let is_too_high = match self.architecture {
+            Architecture::X86_64 => to.vaddr > top || end > top,
+            Architecture::Aarch64 => end.wrapping_sub(1) > top,
+        };
+        match mapped {
+            Some(at) if at.asid != to.asid => Err(Error::InvalidCapability(1)),
+            Some(at) if at.vaddr != to.vaddr => Err(Error::InvalidArgument(0)),
+            None if is_too_high => Err(Error::InvalidArgument(0)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(crate) fn unmap_page(&mut self, slot: SlotRef) {
+        if let Cap::Frame { base, rights, mapped: Some(at) } = self.slots.cap(slot) {
+            self.clear_page_entry(at, base);
+            self.slots.set_cap(slot, Cap::Frame { base, rights, mapped: None });
+        }
+    }
+
+    /// Takes a frame's entry away, if it is still this frame's.
+    pub(crate) fn clear_page_entry(&mut self, mapped: Mapped, base: u64) {
+        let Some(root) = self.asids.root(mapped.asid) else {
+            return;
+        };
+        let entry = self.walk(root, mapped.vaddr, PAGE_BITS);
+        let is_page = entry.shift == PAGE_BITS && entry.word & VALID != 0;
+        if is_page && entry.word & ADDRESS_MASK == base {
+            self.memory.set_word(entry.at, 0);
+        }
+    }
+
+    pub(crate) fn map_table(
+        &mut self,
+        slot: SlotRef,
+        vspace: Cap,
+        vaddr: u64,
+    ) -> Result<(), Error> {
+        let Cap::Table { base, kind, mapped } = self.slots.cap(slot) else {
+            return Err(Error::IllegalOperation);
+        };
+        if mapped.is_some() {
+            return Err(Error::InvalidCapability(0));
+        }
+        let (root, asid) = root_of(vspace)?;
+        let vaddr = match self.architecture {
+            Architecture::X86_64 => vaddr & !((1 << kind.span_bits()) - 1),
+            Architecture::Aarch64 => vaddr,
+        };
+        if vaddr > self.architecture.user_top() {
+            return Err(Error::InvalidArgument(0));
+        }
+        self.check_asid(root, asid)?;
+        let entry = match self.architecture {
+            Architecture::X86_64 => {
+                let entry = self.walk(root, vaddr, kind.span_bits());
+                if entry.shift != kind.span_bits() {
+                    return Err(Error::table_missing(entry.shift.into()));
+                }
+                entry
+            }
+            Architecture::Aarch64 => self.walk(root, vaddr, PAGE_BITS),
+        };
+        if entry.shift == PAGE_BITS || entry.word & VALID != 0 {
+            return Err(Error::DeleteFirst);
+        }
+        self.memory.set_word(entry.at, base | TABLE | VALID);
+        let vaddr = vaddr & !((1 << entry.shift) - 1);
+        self.slots.set_cap(slot, Cap::Table { base, kind, mapped: Some(Mapped { asid, vaddr }) });
+        Ok(())
+    }
+
+    pub(crate) fn unmap_table(&mut self, slot: SlotRef) -> Result<(), Error> {
+        let Cap::Table { base, kind, mapped } = self.slots.cap(slot) else {
+            return Err(Error::IllegalOperation);
+        };
+        if !self.slots.is_final(slot) {
+            return Err(Error::RevokeFirst);
+        }
+        if let Some(at) = mapped {
+            self.clear_table_entry(at, base, kind);
+            self.memory.clear(base, PAGE_BYTES);
+        }
+        self.slots.set_cap(slot, Cap::Table { base, kind, mapped: None });
+        Ok(())
+    }
+
+    /// Takes a table's entry away, if it is still this table's.
+    pub(crate) fn clear_table_entry(&mut self, mapped: Mapped, base: u64, kind: TableKind) {
+        let Some(root) = self.asids.root(mapped.asid) else {
+            return;
+        };
+        let shifts = match self.architecture {
+            Architecture::X86_64 => kind.span_bits()..=kind.span_bits(),
+            // Its type does not say which level it is at: look at each.
+            Architecture::Aarch64 => PAGE_BITS + LEVEL_BITS..=self.architecture.root_shift(),
+        };
+        for shift in shifts.step_by(LEVEL_BITS.into()) {
+            let entry = self.walk(root, mapped.vaddr, shift);
+            let is_table = entry.word & (VALID | TABLE) == VALID | TABLE;
+            if entry.shift == shift && is_table && entry.word & ADDRESS_MASK == base {
+                self.memory.set_word(entry.at, 0);
+            }
+        }
+    }
+
+    /// Gives an address space its number (seL4 manual, "ASID Pool Assign").
+    pub(crate) fn assign_asid(&mut self, vspace: Option<SlotRef>) -> Result<(), Error> {
+        let refused = Error::InvalidCapability(1);
+        let slot = vspace.ok_or(refused)?;
+        let Cap::VSpace { base, asid: None } = self.slots.cap(slot) else {
+            return Err(refused);
+        };
+        let asid = self.asids.assign(base)?;
+        self.slots.set_cap(slot, Cap::VSpace { base, asid: Some(asid) });
+        Ok(())
+    }
+
+    /// Returns the physical page that an address space has at an address, if it allows the access.
+    #[must_use]
+    pub fn translate(&self, vspace: Cap, vaddr: u64, access: Access) -> Option<u64> {
+        let Cap::VSpace { base, .. } = vspace else {
+            return None;
+        };
+        if vaddr > self.architecture.user_top() {
+            return None;
+        }
+        let entry = self.walk(base, vaddr, PAGE_BITS);
+        let needed = match access {
+            Access::Read => VALID | READ,
+            Access::Write => VALID | READ | WRITE,
+        };
+        let is_allowed = entry.shift == PAGE_BITS && entry.word & needed == needed;
+        is_allowed.then_some(entry.word & ADDRESS_MASK)
+    }
+
+    /// Returns a physical page.
+    ///
+    /// # Panics
+    /// Beyond the end of memory.
+    #[must_use]
+    pub fn page(&self, address: u64) -> &Page {
+        self.memory.page(address)
+    }
+
+    /// Returns a physical page for writing.
+    ///
+    /// # Panics
+    /// Beyond the end of memory.
+    pub fn page_mut(&mut self, address: u64) -> &mut Page {
+        self.memory.page_mut(address)
+    }
+}
+
+/// Returns the root and the number of the address space that a capability stands for.
+const fn root_of(vspace: Cap) -> Result<(u64, u16), Error> {
+    match vspace {
+        Cap::VSpace { base, asid: Some(asid) } => Ok((base, asid)),
+        _ => Err(Error::InvalidCapability(1)),
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The simulator's command line: runs the demo or the scenarios and prints what the console prints,
+//! byte for byte. Exit status 0 says that the last line is PASS.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use pmserver_core::config::PEERS;
+use sim::machine::Architecture;
+use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
+use sim::system_file::SystemFile;
+
+#[derive(Parser)]
+#[command(about = "Runs the whole system on a model of the kernel's objects")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the demo: reads every file of the image and prints its checksum
+    Run(Files),
+    /// Runs the fault scenarios
+    Scenarios(Files),
+}
+
+#[derive(Args)]
+struct Files {
+    /// The system description file
+    #[arg(long)]
+    system: PathBuf,
+    /// The file system image
+    #[arg(long)]
+    image: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(files) => run(&files, false, "client-demo", client_demo),
+        Command::Scenarios(files) => run(&files, true, "scenario-client", scenario_client),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(sentence) => {
+            eprintln!("sim: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a client of the system; returns whether all went well.
+fn run(
+    files: &Files,
+    sabotage: bool,
+    client: &str,
+    program: fn(&Domain) -> bool,
+) -> Result<bool, String> {
+    let text = String::from_utf8(read(&files.system)?)
+        .map_err(|_| format!("{} is no text", files.system.display()))?;
+    let file =
+        SystemFile::parse(&text).map_err(|error| format!("{}: {error}", files.system.display()))?;
+    if file.running(client).is_none() {
+        return Err(format!("{}: no domain runs {client}.elf", files.system.display()));
+    }
+    let image = read(&files.image)?;
+    let architecture = Architecture::X86_64;
+    let settings = Settings {
+        file: &file,
+        image: &image,
+        peers: &PEERS,
+        architecture,
+        sabotage,
+        fail_nth: None,
+        echo: true,
+    };
+    match System::start(&settings)?.run(client, program) {
+        End::Finished(passed) => Ok(passed),
+        End::Stopped => Err(format!("{client} was stopped")),
+        End::Redirected => Err(format!("{client} was sent to a recovery entry")),
+        End::Blocked { on } => Err(format!("{client} waits for ever for {on}")),
+        End::Hung { domain } => Err(format!("{domain} hangs and nobody ends it")),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}

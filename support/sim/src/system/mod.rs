@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The system: protection domains on top of the machine, with their channels, faults and turns.
+//!
+//! Everything runs on the host's one stack: a protected procedure is a function call from the
+//! caller to a domain of higher priority, which is why no domain is ever entered twice. A domain
+//! that stops or goes on somewhere else leaves the middle of a call by unwinding, which is caught
+//! where its protected procedure was entered.
+//!
+//! ```text
+//!   client --call--> fsserver --call--> pmserver --invocation--> machine
+//!      ^                |
+//!      |                | access to memory that is not mapped
+//!      |                v
+//!      |             pmserver's fault entry --> Redirected: unwind, recovery entry --> client
+//!      |                                   --> Stopped: unwind; the caller is blocked for good
+//! ```
+
+mod call;
+mod console;
+mod departure;
+mod domain;
+mod programs;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use pmserver_core::Server;
+use pmserver_core::config::PeerConfig;
+use proto::PeerId;
+
+use crate::clock::Clock;
+use crate::kernel::SimKernel;
+use crate::loader::{BootPlan, Region};
+use crate::machine::Architecture;
+use crate::system_file::SystemFile;
+
+use self::console::Screen;
+use self::departure::Departure;
+use self::domain::{Program, Service};
+
+pub use self::call::Channel;
+pub use self::domain::{Domain, Space};
+pub use self::programs::{client_demo, scenario_client};
+
+/// What a system is made of.
+pub struct Settings<'a> {
+    /// Its architecture of record.
+    pub file: &'a SystemFile,
+    /// What the prefilled memory region holds.
+    pub image: &'a [u8],
+    /// Whom pmserver serves, and what each may use.
+    pub peers: &'a [PeerConfig],
+    /// Whose kernel the machine follows.
+    pub architecture: Architecture,
+    /// Whether fsserver is the one that can be told to misbehave.
+    pub sabotage: bool,
+    /// Which of pmserver's kernel invocations fails, counted from its start.
+    pub fail_nth: Option<u64>,
+    /// Whether what is printed is printed here, too.
+    pub echo: bool,
+}
+
+/// How a domain's run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End<R> {
+    /// It did what it had to do.
+    Finished(R),
+    /// pmserver stopped it after a fault.
+    Stopped,
+    /// pmserver sent it to a recovery entry, which a client of the simulator does not have.
+    Redirected,
+    /// It waits for ever for a domain that does not run any more.
+    Blocked {
+        /// For which.
+        on: String,
+    },
+    /// A domain spins and nobody is there to end it.
+    Hung {
+        /// Which.
+        domain: String,
+    },
+}
+
+/// What the domains share. Nothing in here is borrowed across a call.
+pub(crate) struct Shared {
+    file: SystemFile,
+    server: RefCell<Server<SimKernel>>,
+    screen: RefCell<Screen>,
+    clock: Clock,
+    domains: Vec<State>,
+}
+
+/// One domain's part of it.
+#[derive(Default)]
+struct State {
+    program: Option<Box<dyn Program>>,
+    /// What answers its protected procedures.
+    service: RefCell<Option<Box<dyn Service>>>,
+    is_stopped: Cell<bool>,
+    /// How many writes to its registers it has followed.
+    followed_writes: Cell<u64>,
+    /// When its next period begins.
+    next_period: Cell<u64>,
+}
+
+/// A running system.
+pub struct System {
+    shared: Rc<Shared>,
+}
+
+impl System {
+    /// Loads the system and starts its domains, the one of the highest priority first; the clients
+    /// wait to be [run](Self::run).
+    ///
+    /// # Errors
+    /// A sentence: what of the system the simulator cannot run.
+    pub fn start(settings: &Settings<'_>) -> Result<Self, String> {
+        let file = settings.file;
+        let server = boot(settings)?;
+        let clock = server.kernel().clock();
+        let domains = file.domains.iter().map(|domain| State {
+            program: programs::program_of(&domain.program, settings),
+            ..State::default()
+        });
+        let shared = Rc::new(Shared {
+            file: file.clone(),
+            server: RefCell::new(server),
+            screen: RefCell::new(Screen::new(settings.echo)),
+            clock,
+            domains: domains.collect(),
+        });
+        let system = Self { shared };
+        let mut order: Vec<usize> = (0..file.domains.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(file.domains[index].priority));
+        for index in order {
+            system.start_service(index)?;
+        }
+        Ok(system)
+    }
+
+    fn start_service(&self, index: usize) -> Result<(), String> {
+        let state = &self.shared.domains[index];
+        let Some(program) = &state.program else { return Ok(()) };
+        let domain = Domain::new(Rc::clone(&self.shared), index);
+        match unwinding(|| program.start(&domain)) {
+            Ok(service) => {
+                *state.service.borrow_mut() = Some(service);
+                Ok(())
+            }
+            Err(departure) => Err(self.shared.describe(departure)),
+        }
+    }
+
+    /// Runs a client to its end: `program` is what it does.
+    ///
+    /// # Panics
+    /// Where no domain runs a program of that name, or where the program or a server panics.
+    pub fn run<R>(&self, name: &str, program: impl FnOnce(&Domain) -> R) -> End<R> {
+        let index = self.shared.file.running(name).expect("the file has this program");
+        let domain = Domain::new(Rc::clone(&self.shared), index);
+        domain.attempt(|| program(&domain))
+    }
+
+    /// Returns a domain by the program that it runs, to call its servers from outside.
+    #[must_use]
+    pub fn domain(&self, program: &str) -> Option<Domain> {
+        let index = self.shared.file.running(program)?;
+        Some(Domain::new(Rc::clone(&self.shared), index))
+    }
+
+    /// Looks at pmserver, or touches it, between two calls.
+    pub fn with_server<R>(&self, look: impl FnOnce(&mut Server<SimKernel>) -> R) -> R {
+        look(&mut self.shared.server.borrow_mut())
+    }
+
+    /// Returns all that was printed.
+    #[must_use]
+    pub fn transcript(&self) -> Vec<u8> {
+        self.shared.screen.borrow().transcript().to_vec()
+    }
+}
+
+impl Drop for System {
+    /// Services hold their domain, which holds the system: the circle is cut here.
+    fn drop(&mut self) {
+        for state in &self.shared.domains {
+            drop(state.service.take());
+        }
+    }
+}
+
+fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
+    let file = settings.file;
+    let pmserver = file.running("pmserver").ok_or("no protection domain runs pmserver.elf")?;
+    let pool = file.domains[pmserver].pool.ok_or("pmserver has no cap_untyped")?;
+    let mut peers = Vec::new();
+    let mut regions = Vec::new();
+    for domain in &file.domains {
+        let number = domain.parent.filter(|&(parent, _)| parent == pmserver);
+        let Some(peer) = number.and_then(|(_, number)| PeerId::new(number.into())) else {
+            continue;
+        };
+        peers.push(peer);
+        if let Some(vaddr) = domain.prefilled_vaddr {
+            regions.push(Region { peer, vaddr, contents: settings.image.to_vec() });
+        }
+    }
+    let plan = BootPlan { architecture: settings.architecture, pool, peers, regions };
+    let mut kernel = SimKernel::boot(&plan);
+    kernel.fail_nth(settings.fail_nth);
+    Server::new(kernel, settings.peers).map_err(|error| format!("pmserver cannot start: {error:?}"))
+}
+
+/// Runs something that may leave by a [`Departure`]; a panic goes on.
+fn unwinding<R>(run: impl FnOnce() -> R) -> Result<R, Departure> {
+    // What is abandoned half-way is the domain's own state, which nobody uses afterwards.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| match payload.downcast::<Departure>() {
+        Ok(departure) => *departure,
+        Err(panic) => resume_unwind(panic),
+    })
+}

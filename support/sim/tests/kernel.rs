@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! pmserver's seam to the kernel, over the machine: what the trait promises, and what tests rely
+//! on.
+// Tests may fail by panicking.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+use pmserver_core::PageIndex;
+use pmserver_core::kernel::{
+    FrameCap, Kernel, KernelError, ObjectKind, PageRights, SlotAddress, VSpace,
+};
+use proto::{PeerId, VirtAddr};
+use sim::machine::Architecture;
+use sim::{BootPlan, InvocationKind, Pool, SimKernel};
+
+const MIB: u64 = 1 << 20;
+const READ_WRITE: PageRights = PageRights { write: true, execute: false };
+const READ_ONLY: PageRights = PageRights { write: false, execute: false };
+
+fn page(number: u32) -> PageIndex {
+    PageIndex::new(number)
+}
+
+fn vaddr(address: u64) -> VirtAddr {
+    VirtAddr::new(address).unwrap()
+}
+
+fn client() -> VSpace {
+    VSpace::Peer(PeerId::new(2).unwrap())
+}
+
+fn kernel(architecture: Architecture, pool: Pool) -> SimKernel {
+    let peers = (1..=3).filter_map(PeerId::new).collect();
+    SimKernel::boot(&BootPlan { architecture, pool, peers, regions: Vec::new() })
+}
+
+#[test]
+fn the_pool_pays_for_its_own_cnodes_and_no_page_is_lost() {
+    for (pool, overhead) in [
+        (Pool { size_bits: 26, count: 1 }, 256),
+        (Pool { size_bits: 20, count: 1 }, 4),
+        (Pool { size_bits: 21, count: 3 }, 32),
+    ] {
+        let kernel = kernel(Architecture::X86_64, pool);
+        assert_eq!(kernel.overhead_pages(), overhead, "{pool:?}");
+        assert_eq!(u64::from(kernel.page_count() + overhead), pool.pages(), "{pool:?}");
+    }
+}
+
+#[test]
+fn a_frame_is_mapped_with_one_table_that_its_address_space_lacks() {
+    for architecture in [Architecture::X86_64, Architecture::Aarch64] {
+        let mut kernel = kernel(architecture, Pool { size_bits: 22, count: 1 });
+        let (frame, table, at) = (page(3), page(4), vaddr(0x1030_0000));
+        kernel.make(frame, ObjectKind::Frame).unwrap();
+        let map = |kernel: &mut SimKernel| {
+            kernel.map_frame(FrameCap::Original(frame), client(), at, READ_WRITE)
+        };
+        assert_eq!(map(&mut kernel), Err(KernelError::TableMissing { span_bits: 21 }));
+        kernel.make(table, ObjectKind::Table { span_bits: 21 }).unwrap();
+        kernel.map_table(table, 21, client(), at).unwrap();
+        let other = page(5);
+        kernel.make(other, ObjectKind::Table { span_bits: 21 }).unwrap();
+        let again = kernel.map_table(other, 21, client(), at);
+        assert_eq!(again, Err(KernelError::AlreadyMapped));
+        map(&mut kernel).unwrap();
+        kernel.store(client(), b"hello", at.get() + 4090).unwrap();
+        let mut bytes = [0; 5];
+        kernel.load(client(), at.get() + 4090, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"hello");
+        kernel.unmap_frame(FrameCap::Original(frame)).unwrap();
+        assert_eq!(kernel.load(client(), at.get() + 4090, &mut bytes), Err(at.get() + 4090));
+        assert_eq!(kernel.store(VSpace::Own, b"x", at.get()), Err(at.get()), "another's memory");
+    }
+}
+
+#[test]
+fn an_access_faults_at_the_first_byte_that_is_missing() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    let (frame, table, at) = (page(0), page(1), vaddr(0x1030_0000));
+    kernel.make(frame, ObjectKind::Frame).unwrap();
+    kernel.make(table, ObjectKind::Table { span_bits: 21 }).unwrap();
+    kernel.map_table(table, 21, client(), at).unwrap();
+    kernel.map_frame(FrameCap::Original(frame), client(), at, READ_ONLY).unwrap();
+    let mut bytes = [0; 200];
+    assert_eq!(kernel.load(client(), at.get() + 4000, &mut bytes), Err(at.get() + 4096));
+    assert_eq!(kernel.store(client(), &bytes, at.get()), Err(at.get()), "read-only");
+    assert_eq!(kernel.load(client(), u64::MAX - 3, &mut bytes), Err(u64::MAX - 3));
+}
+
+#[test]
+fn a_page_that_is_unmade_loses_everything_derived_from_it() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    let (frame, node, table, at) = (page(0), page(1), page(2), vaddr(0x1030_0000));
+    let slot = SlotAddress { node, index: 127 };
+    kernel.make(frame, ObjectKind::Frame).unwrap();
+    let twice = kernel.make(frame, ObjectKind::Frame);
+    assert_eq!(twice, Err(KernelError::NotEnoughMemory));
+    kernel.make(node, ObjectKind::CNode).unwrap();
+    kernel.make(table, ObjectKind::Table { span_bits: 21 }).unwrap();
+    kernel.map_table(table, 21, client(), at).unwrap();
+    kernel.derive(frame, slot).unwrap();
+    assert_eq!(kernel.derive(frame, slot), Err(KernelError::Refused), "the slot is taken");
+    kernel.map_frame(FrameCap::Derived(slot), client(), at, READ_WRITE).unwrap();
+    kernel.store(client(), b"secret", at.get()).unwrap();
+    let elsewhere = vaddr(0x1030_1000);
+    let moved = kernel.map_frame(FrameCap::Derived(slot), client(), elsewhere, READ_WRITE);
+    assert_eq!(moved, Err(KernelError::Refused), "a capability has one place");
+    kernel.unmake(frame).unwrap();
+    assert!(kernel.load(client(), at.get(), &mut [0]).is_err());
+    kernel.make(frame, ObjectKind::Frame).unwrap();
+    kernel.derive(frame, slot).unwrap();
+    kernel.map_frame(FrameCap::Derived(slot), client(), at, READ_WRITE).unwrap();
+    let mut bytes = [1; 6];
+    kernel.load(client(), at.get(), &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 6], "a new frame is all zero");
+    kernel.unmake(node).unwrap();
+    assert!(kernel.load(client(), at.get(), &mut [0]).is_err(), "its capability went with it");
+    assert_eq!(kernel.delete(slot), Err(KernelError::Refused), "there is no such slot any more");
+}
+
+#[test]
+fn records_are_read_and_written_through_the_pool_window() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    let (frame, table) = (page(9), page(10));
+    kernel.make(frame, ObjectKind::Frame).unwrap();
+    kernel.make(table, ObjectKind::Table { span_bits: 21 }).unwrap();
+    let at = kernel.window_address(frame);
+    assert_eq!(at.get(), 0x1000_0000 + 9 * 4096);
+    kernel.map_table(table, 21, VSpace::Own, at).unwrap();
+    kernel.map_frame(FrameCap::Original(frame), VSpace::Own, at, READ_WRITE).unwrap();
+    kernel.record_page_mut(frame).0[4095] = 7;
+    assert_eq!(kernel.record_page(frame).0[4095], 7);
+    let mut bytes = [0];
+    kernel.load(VSpace::Own, at.get() + 4095, &mut bytes).unwrap();
+    assert_eq!(bytes, [7]);
+}
+
+#[test]
+#[should_panic(expected = "a record page is mapped in the pool window")]
+fn a_record_page_that_is_not_mapped_is_a_defect_of_the_core() {
+    let _ = SimKernel::new(4 * MIB).record_page(page(0));
+}
+
+#[test]
+fn the_nth_invocation_fails_once_and_changes_nothing() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    kernel.fail_nth(Some(2));
+    kernel.make(page(0), ObjectKind::Frame).unwrap();
+    let refused = kernel.make(page(1), ObjectKind::Frame);
+    assert_eq!(refused, Err(KernelError::NotEnoughMemory));
+    kernel.make(page(1), ObjectKind::Frame).unwrap();
+    kernel.fail_nth(Some(1));
+    assert_eq!(kernel.unmake(page(1)), Err(KernelError::Refused));
+    assert_eq!(kernel.make(page(1), ObjectKind::Frame), Err(KernelError::NotEnoughMemory));
+    assert_eq!(kernel.count(InvocationKind::Retype), 4);
+    assert_eq!((kernel.count(InvocationKind::Revoke), kernel.invocations()), (1, 5));
+}
+
+#[test]
+fn a_redirected_thread_has_new_registers_and_does_not_run_by_that() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    let peer = PeerId::new(1).unwrap();
+    kernel.redirect(peer, vaddr(0x20_0000), vaddr(0x7000)).unwrap();
+    let thread = kernel.thread(peer).unwrap();
+    assert_eq!((thread.pc, thread.sp, thread.is_resumed), (0x20_0000, 0x7000, false));
+    let nobody = PeerId::new(9).unwrap();
+    assert!(kernel.redirect(nobody, vaddr(0), vaddr(0)).is_err());
+}
+
+#[test]
+fn time_moves_with_every_invocation_and_never_by_itself() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    let before = kernel.now();
+    assert_eq!(kernel.now(), before);
+    kernel.make(page(0), ObjectKind::Frame).unwrap();
+    assert!(kernel.now() > before);
+}

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# qemu_virt_aarch64: QEMU's virtual machine "virt" with its Cortex-A53 in EL2. Microkit manual,
+# "QEMU virt (AArch64)": memory size and processor are fixed when the SDK is built, and the loader
+# expects the image at this address. Included by the Makefile with IMAGE_DIR set.
+
+TARGET := aarch64-unknown-none
+TARGET_RUSTFLAGS :=
+
+QEMU := qemu-system-aarch64
+QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G \
+	-display none -monitor none -nic none -no-reboot -serial stdio \
+	-device loader,file=$(IMAGE_DIR)/loader.img,addr=0x70000000,cpu-num=0

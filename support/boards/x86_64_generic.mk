@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# x86_64_generic: a PC. Microkit manual, "x86-64 generic": QEMU wants the 32-bit kernel, and the
+# image is its boot module. Included by the Makefile with IMAGE_DIR set.
+
+TARGET := x86_64-unknown-none
+# Microkit places programs at the addresses that they were linked for.
+TARGET_RUSTFLAGS := -C relocation-model=static
+
+QEMU := qemu-system-x86_64
+# -no-reboot: a triple fault ends QEMU instead of starting the system again.
+QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m 1G \
+	-display none -monitor none -nic none -no-reboot -serial stdio \
+	-kernel $(IMAGE_DIR)/sel4_32.elf -initrd $(IMAGE_DIR)/loader.img

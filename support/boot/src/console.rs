@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Makes lines out of console bytes, and knows which lines end a run.
+
+/// The longest line that is kept; the rest of a longer one is passed on but not looked at. A path
+/// of 4095 bytes with every byte escaped, and its checksum, is far below.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How a system says that it is done.
+pub(crate) struct Sentinel {
+    pub(crate) pass: String,
+    pub(crate) fail: String,
+}
+
+/// What a sentinel line said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    Fail,
+}
+
+impl Sentinel {
+    /// Returns what a line says, if it is a sentinel: the pass line, the fail line, or the fail
+    /// line followed by a colon and a reason.
+    pub(crate) fn verdict(&self, line: &[u8]) -> Option<Verdict> {
+        if line == self.pass.as_bytes() {
+            return Some(Verdict::Pass);
+        }
+        let reason = line.strip_prefix(self.fail.as_bytes())?;
+        (reason.is_empty() || reason.starts_with(b":")).then_some(Verdict::Fail)
+    }
+}
+
+/// Collects bytes into lines, without their ends. Carriage returns are dropped wherever they stand:
+/// the kernel and the loader print them, the simulator does not.
+#[derive(Default)]
+pub(crate) struct Lines {
+    line: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes the next byte; returns the line that it ends, if it ends one.
+    pub(crate) fn push(&mut self, byte: u8) -> Option<Vec<u8>> {
+        match byte {
+            b'\n' => return Some(std::mem::take(&mut self.line)),
+            b'\r' => {}
+            _ if self.line.len() < LINE_BYTES_MAX => self.line.push(byte),
+            _ => {}
+        }
+        None
+    }
+
+    /// Returns what came after the last line end.
+    pub(crate) fn rest(self) -> Vec<u8> {
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let mut lines = Lines::default();
+        let whole = bytes.iter().filter_map(|byte| lines.push(*byte)).collect();
+        (whole, lines.rest())
+    }
+
+    #[test]
+    fn lines_lose_carriage_returns_and_keep_all_other_bytes() {
+        let (whole, rest) = lines(b"a\r\n\n\xFF\x00b\rc\nrest");
+        assert_eq!(whole, [b"a".to_vec(), vec![], b"\xFF\x00bc".to_vec()]);
+        assert_eq!(rest, b"rest");
+    }
+
+    #[test]
+    fn a_line_without_end_takes_bounded_memory() {
+        let (whole, rest) = lines(&vec![b'x'; 3 * LINE_BYTES_MAX]);
+        assert!(whole.is_empty());
+        assert_eq!(rest.len(), LINE_BYTES_MAX);
+    }
+
+    #[test]
+    fn only_whole_lines_are_sentinels() {
+        let sentinel = Sentinel { pass: "PASS".into(), fail: "FAIL".into() };
+        assert_eq!(sentinel.verdict(b"PASS"), Some(Verdict::Pass));
+        assert_eq!(sentinel.verdict(b"FAIL"), Some(Verdict::Fail));
+        assert_eq!(sentinel.verdict(b"FAIL: why"), Some(Verdict::Fail));
+        for line in ["", " PASS", "PASS ", "PASSED", "S9 FAIL: x", "FAILURE", "pass", "1 PASS"] {
+            assert_eq!(sentinel.verdict(line.as_bytes()), None, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Boots an image in QEMU, watches its console and tells how it ended.
+//!
+//! Owns the QEMU process from start to end and the rules for reading a console: what a sentinel is,
+//! what is noise of kernel and loader, what makes two transcripts equal. It knows no board: the
+//! QEMU command comes after `--`, from `support/boards/*.mk` by way of the Makefile.
+//!
+//! | exit status | meaning |
+//! |---|---|
+//! | 0 | the pass line came; or the transcripts are equal |
+//! | 1 | the fail line came; or the transcripts differ |
+//! | 2 | neither came: timeout, QEMU ended by itself or did not start, wrong usage |
+//! | 130 | interrupted |
+#![forbid(unsafe_code)]
+
+mod compare;
+mod console;
+mod machine;
+mod transcript;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::console::Sentinel;
+use crate::watch::{Outcome, Watch};
+
+#[derive(Parser)]
+#[command(about = "Boots an image in QEMU, watches its console and tells how it ended")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts QEMU and passes its console on until a sentinel line comes
+    Run {
+        /// Seconds to wait for the sentinel
+        #[arg(long, default_value_t = 120)]
+        timeout: u64,
+        /// The line that means success
+        #[arg(long, default_value = "PASS")]
+        pass: String,
+        /// The line that means failure, alone or followed by a colon and a reason
+        #[arg(long, default_value = "FAIL")]
+        fail: String,
+        /// Where to write the lines of the system, without those of kernel and loader
+        #[arg(long)]
+        transcript: Option<PathBuf>,
+        /// The QEMU command
+        #[arg(last = true, required = true)]
+        qemu: Vec<String>,
+    },
+    /// Compares two transcripts and shows the first line that differs
+    Compare {
+        /// What the transcript should be
+        expected: PathBuf,
+        /// What it is
+        actual: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run { timeout, pass, fail, transcript, qemu } => {
+            let seconds = Duration::from_secs(timeout);
+            Watch { timeout: seconds, sentinel: Sentinel { pass, fail }, transcript, qemu }
+                .run()
+                .map(report)
+        }
+        Command::Compare { expected, actual } => {
+            compare::files(&expected, &actual).map(|difference| match difference {
+                None => ExitCode::SUCCESS,
+                Some(difference) => {
+                    eprintln!("boot: {difference}");
+                    ExitCode::from(1)
+                }
+            })
+        }
+    };
+    result.unwrap_or_else(|message| {
+        eprintln!("boot: {message}");
+        ExitCode::from(2)
+    })
+}
+
+fn report(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Passed => ExitCode::SUCCESS,
+        Outcome::Failed => ExitCode::from(1),
+        Outcome::TimedOut(limit) => {
+            eprintln!("boot: no sentinel line within {} s; QEMU was stopped", limit.as_secs());
+            ExitCode::from(2)
+        }
+        Outcome::Ended(status) => {
+            eprintln!("boot: QEMU ended by itself before a sentinel line came ({status})");
+            ExitCode::from(2)
+        }
+        Outcome::Interrupted => {
+            eprintln!("boot: interrupted; QEMU was stopped");
+            ExitCode::from(130)
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! One run: from the start of QEMU to the sentinel, the timeout, or the end.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::console::{Lines, Sentinel, Verdict};
+use crate::machine::{Event, Machine};
+use crate::transcript::Transcript;
+
+/// What to run and what to wait for.
+pub(crate) struct Watch {
+    pub(crate) timeout: Duration,
+    pub(crate) sentinel: Sentinel,
+    pub(crate) transcript: Option<PathBuf>,
+    pub(crate) qemu: Vec<String>,
+}
+
+/// How a run ended.
+pub(crate) enum Outcome {
+    Passed,
+    Failed,
+    TimedOut(Duration),
+    Ended(ExitStatus),
+    Interrupted,
+}
+
+/// Why the console is not read any more.
+enum End {
+    Sentinel(Verdict),
+    Timeout,
+    Closed,
+    Interrupted,
+}
+
+impl Watch {
+    /// Starts QEMU and watches it; it has ended when this returns.
+    pub(crate) fn run(self) -> Result<Outcome, String> {
+        let mut transcript = match &self.transcript {
+            None => None,
+            Some(path) => Some(Transcript::new(File::create(path).map_err(|error| {
+                format!("cannot write the transcript {}: {error}", path.display())
+            })?)),
+        };
+        let (machine, events) = Machine::start(&self.qemu)?;
+        let mut lines = Lines::default();
+        let end = self.read(&events, &mut lines, transcript.as_mut());
+        let outcome = match end.map_err(|error| format!("cannot pass the console on: {error}"))? {
+            End::Sentinel(Verdict::Pass) => Outcome::Passed,
+            End::Sentinel(Verdict::Fail) => Outcome::Failed,
+            End::Timeout => Outcome::TimedOut(self.timeout),
+            End::Interrupted => Outcome::Interrupted,
+            End::Closed if machine.was_interrupted() => Outcome::Interrupted,
+            End::Closed => Outcome::Ended(
+                machine.wait().map_err(|error| format!("cannot wait for QEMU: {error}"))?,
+            ),
+        };
+        if let Some(transcript) = &mut transcript {
+            transcript
+                .finish(&lines.rest())
+                .map_err(|error| format!("cannot write the transcript: {error}"))?;
+        }
+        Ok(outcome)
+    }
+
+    fn read(
+        &self,
+        events: &Receiver<Event>,
+        lines: &mut Lines,
+        mut transcript: Option<&mut Transcript>,
+    ) -> io::Result<End> {
+        let start = Instant::now();
+        let mut stdout = io::stdout().lock();
+        loop {
+            let left = self.timeout.saturating_sub(start.elapsed());
+            let chunk = match events.recv_timeout(left) {
+                Ok(Event::Bytes(chunk)) if !left.is_zero() => chunk,
+                Ok(Event::Interrupted) => return Ok(End::Interrupted),
+                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Ok(End::Closed),
+                Ok(Event::Bytes(_)) | Err(RecvTimeoutError::Timeout) => return Ok(End::Timeout),
+            };
+            let mut shown = Vec::with_capacity(chunk.len());
+            for byte in chunk {
+                if byte != b'\r' {
+                    shown.push(byte);
+                }
+                let Some(line) = lines.push(byte) else { continue };
+                if let Some(transcript) = transcript.as_mut() {
+                    transcript.line(&line)?;
+                }
+                if let Some(verdict) = self.sentinel.verdict(&line) {
+                    stdout.write_all(&shown)?;
+                    stdout.flush()?;
+                    return Ok(End::Sentinel(verdict));
+                }
+            }
+            stdout.write_all(&shown)?;
+            stdout.flush()?;
+        }
+    }
+}

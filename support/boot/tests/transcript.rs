@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What becomes of a console in the transcript, and how transcripts are compared.
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may panic as tests may.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The start of a debug system, as booting one shows it.
+const PREAMBLE: &str = concat!(
+    "LDR|INFO: loader for seL4 starting\r\n",
+    "             seL4 configured as hypervisor\r\n",
+    "Bootstrapping kernel\r\n",
+    "  [60000000..c0000000)\r\n",
+    "INFO  [sel4_capdl_initializer::initialize] Starting threads\r\n",
+    "MON|INFO: Microkit Monitor started!\r\n",
+);
+
+const REMARK: &str = concat!(
+    "\x1b[0m\x1b[1m<<\x1b[0m\x1b[32mseL4(CPU 0)\x1b[0m\x1b[1m [decodeCNodeInvocation/69 ",
+    "T0x806031c800 \"pmserver\" @218590]: CNode operation: Target slot invalid.>>\x1b[0m\r\n",
+);
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Returns the status of a run over this console, and its transcript.
+fn transcript(name: &str, console: &str) -> (Option<i32>, String) {
+    let (image, transcript) = (scratch(&format!("{name}.console")), scratch(name));
+    fs::write(&image, console).unwrap();
+    fs::write(&transcript, "left over from an earlier run\n".repeat(1000)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_boot"))
+        .args(["run", "--transcript", transcript.to_str().unwrap(), "--", "cat"])
+        .arg(&image)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), console.replace('\r', ""));
+    (output.status.code(), fs::read_to_string(&transcript).unwrap())
+}
+
+fn compare(expected: &str, actual: &str, name: &str) -> (Option<i32>, String) {
+    let files = [scratch(&format!("{name}.expected")), scratch(&format!("{name}.actual"))];
+    fs::write(&files[0], expected).unwrap();
+    fs::write(&files[1], actual).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_boot")).arg("compare").args(files).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_debug_console_leaves_only_the_lines_of_the_system() {
+    let passive = "MON|INFO: PD 'fsserver' is now passive!\r\n";
+    let console = format!("{PREAMBLE}{passive}one\r\n{REMARK}{passive}\r\n two\r\nPASS\r\n");
+    assert_eq!(transcript("debug", &console), (Some(0), "one\n\n two\nPASS\n".into()));
+}
+
+#[test]
+fn a_release_console_is_kept_whole() {
+    assert_eq!(transcript("release", "one\nPASS\n"), (Some(0), "one\nPASS\n".into()));
+}
+
+#[test]
+fn what_is_not_known_as_noise_stays() {
+    let console = format!("{PREAMBLE}Caught cap fault\r\nBootstrapping kernel\r\nFAIL: x\r\n");
+    let expected = "Caught cap fault\nBootstrapping kernel\nFAIL: x\n";
+    assert_eq!(transcript("unknown", &console), (Some(1), expected.into()));
+}
+
+#[test]
+fn a_last_line_without_end_stays() {
+    assert_eq!(transcript("partial", "one\nPAS"), (Some(2), "one\nPAS".into()));
+}
+
+#[test]
+fn equal_transcripts_compare_equal() {
+    assert_eq!(compare("one\nPASS\n", "one\nPASS\n", "equal"), (Some(0), String::new()));
+}
+
+#[test]
+fn a_difference_is_shown_with_its_line() {
+    let (status, message) = compare("one\ntwo\nPASS\n", "one\ntow\nPASS\n", "different");
+    assert_eq!(status, Some(1));
+    for part in ["line 2", "two", "tow"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(compare("one\nPASS\n", "one\n", "short").0, Some(1));
+    assert_eq!(compare("one\n", "one\nPASS\n", "long").0, Some(1));
+}
+
+#[test]
+fn a_transcript_that_cannot_be_read_is_2() {
+    let status = Command::new(env!("CARGO_BIN_EXE_boot"))
+        .args(["compare", "/nowhere/a", "/nowhere/b"])
+        .output()
+        .unwrap()
+        .status;
+    assert_eq!(status.code(), Some(2));
+}

@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The rings of `make test` that need the Microkit SDK: test-sel4.sh MAKE BOARDS CONFIGS. Runs what
+# can be run, and says at the end what ran and what did not. Fails where a ring that ran failed.
+set -euo pipefail
+
+make=$1 boards=$2 configs=$3
+
+ran=() kernels=() left_out=() notes=()
+# Prints "x, y, z".
+list() { local text=; text=$(printf ', %s' "$@"); echo "${text:2}"; }
+
+reasons=()
+for board in $boards; do
+	checked=no
+	for config in $configs; do
+		missing=$("$make" missing BOARD="$board" CONFIG="$config")
+		if [ -n "$missing" ]; then
+			left_out+=("$board $config")
+			[[ " ${reasons[*]} " == *" $missing "* ]] || reasons+=("$missing")
+			continue
+		fi
+		if [ $checked = no ]; then
+			echo "clippy: the protection domains, for $board"
+			note=$("$make" pd-check BOARD="$board" CONFIG="$config")
+			[ -z "$note" ] || notes=("$note")
+			checked=yes
+		fi
+		"$make" board-test BOARD="$board" CONFIG="$config"
+		if [ "$config" = debug ]; then
+			"$make" ktest BOARD="$board" CONFIG=debug
+			kernels+=("$board")
+		fi
+		ran+=("$board $config")
+	done
+done
+[ ${#ran[@]} -eq 0 ] || "$make" image-check
+
+echo
+support/make/check.sh summary
+[ ${#ran[@]} -eq 0 ] || echo "ran: demo and scenarios on seL4 in QEMU: $(list "${ran[@]}")"
+[ ${#kernels[@]} -eq 0 ] || echo "ran: conformance of the simulator to seL4: $(list "${kernels[@]}")"
+[ ${#notes[@]} -eq 0 ] || printf '%s\n' "${notes[@]}"
+if [ ${#left_out[@]} -gt 0 ]; then
+	echo "seL4 was NOT run on: $(list "${left_out[@]}")"
+	printf 'because: %s\n' "${reasons[@]}"
+fi

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Finds what it takes to build protection domains and to boot them.
+#
+#   toolchain.sh missing   prints one sentence about the first thing that is missing; else nothing
+#   toolchain.sh cargo …   runs cargo with the environment that the protection domains need
+#
+# In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG TARGET TARGET_RUSTFLAGS QEMU.
+#
+# Two compilers will do, and the first that is found is taken: one that has the library for the
+# target (rustup target add), or one with the library's sources beside it, from which cargo then
+# builds it (Debian's rustc-web with rust-web-src; rustup's with the component rust-src).
+set -euo pipefail
+
+sysroot() { "$1" --print sysroot 2>/dev/null || true; }
+
+has_target() {
+	local folder
+	folder=$("$1" --print target-libdir --target "$TARGET" 2>/dev/null) || return 1
+	compgen -G "$folder/libcore-*.rlib" >/dev/null
+}
+
+has_sources() { [ -d "$(sysroot "$1")/lib/rustlib/src/rust/library/core" ]; }
+
+# Sets `compiler` and `builds_library`.
+find_compiler() {
+	for compiler in rustc /usr/bin/rustc; do
+		builds_library=no
+		if has_target "$compiler"; then return 0; fi
+		builds_library=yes
+		if has_sources "$compiler"; then return 0; fi
+	done
+	return 1
+}
+
+# Sets `linker`: the lld that comes with a compiler, or a distribution's.
+find_linker() {
+	for compiler_folder in "$(sysroot rustc)" "$(sysroot /usr/bin/rustc)"; do
+		for linker in "$compiler_folder"/lib/rustlib/*/bin/rust-lld; do
+			if [ -x "$linker" ]; then return 0; fi
+		done
+	done
+	linker=$(command -v ld.lld)
+}
+
+has_libclang() {
+	[ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
+		compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null
+}
+
+missing() {
+	local folder=$MICROKIT_SDK/board/$BOARD/$CONFIG
+	local install='run `make setup`, or install Debian'"'"'s package'
+	if [ ! -d "$MICROKIT_SDK/board" ]; then
+		echo "no Microkit SDK at $MICROKIT_SDK (run \`make sdk\`, or set MICROKIT_SDK to where it is)"
+	elif [ "$(cat "$MICROKIT_SDK/VERSION" 2>/dev/null)" != 2.3.0 ]; then
+		echo "the Microkit SDK at $MICROKIT_SDK is not version 2.3.0"
+	elif [ ! -d "$folder" ]; then
+		echo "the Microkit SDK at $MICROKIT_SDK has no board/$BOARD/$CONFIG"
+	elif ! find_compiler; then
+		echo "no Rust compiler with a library for $TARGET or its sources: run \`make setup\`," \
+			"or \`rustup target add $TARGET\`, or install Debian's rustc-web and rust-web-src"
+	elif ! find_linker >/dev/null; then
+		echo "no lld linker: $install lld"
+	elif ! has_libclang; then
+		echo "no libclang, with which rust-sel4 reads the kernel's headers: $install libclang-dev"
+	elif ! command -v "$QEMU" >/dev/null; then
+		case $QEMU in *aarch64) package=qemu-system-arm ;; *) package=qemu-system-x86 ;; esac
+		echo "$QEMU is not installed: $install $package"
+	fi
+}
+
+build() {
+	find_compiler && find_linker
+	local name=${TARGET^^}
+	name=CARGO_TARGET_${name//-/_}
+	export RUSTC=$compiler "${name}_LINKER=$linker" "${name}_RUSTFLAGS=$TARGET_RUSTFLAGS"
+	# rust-sel4 uses features of the compiler that are not stable yet.
+	export RUSTC_BOOTSTRAP=1
+	SEL4_INCLUDE_DIRS=$(realpath "$MICROKIT_SDK/board/$BOARD/$CONFIG/include")
+	export SEL4_INCLUDE_DIRS
+	if [ "$builds_library" = yes ]; then
+		export CARGO_UNSTABLE_BUILD_STD=core,alloc,compiler_builtins
+		export CARGO_UNSTABLE_BUILD_STD_FEATURES=compiler-builtins-mem
+	fi
+	# These would take precedence over the flags of the target.
+	unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+	local verb=$1 clippy=(cargo clippy)
+	shift
+	if [ "$verb" = clippy ]; then
+		# clippy is a compiler of its own and must be of the same release: Debian's with Debian's.
+		[ "$compiler" = rustc ] || clippy=(/usr/bin/cargo-clippy clippy)
+		if ! "${clippy[@]}" --version >/dev/null 2>&1; then
+			echo "the protection domains were NOT checked by clippy: there is none for $compiler"
+			return
+		fi
+		CARGO=$(command -v cargo) exec "${clippy[@]}" --target "$TARGET" "$@"
+	fi
+	exec cargo "$verb" --target "$TARGET" "$@"
+}
+
+verb=$1
+shift
+case $verb in
+missing) missing ;;
+cargo) build "$@" ;;
+esac

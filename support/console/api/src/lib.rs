@@ -7,7 +7,7 @@
 //!
 //! | operation | registers in | reply |
 //! |---|---|---|
-//! | 1 write | a length byte, then the bytes, in four registers, lowest first; the rest 0 | status 0 |
+//! | 1 write | a length byte, then the bytes, in four registers; the rest is 0 | status 0 |
 #![no_std]
 // Tests may overflow: they fail by panicking.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

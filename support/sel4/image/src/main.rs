@@ -14,12 +14,12 @@ mod pack;
 mod sdk;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use microkit_tool::capdl::build_capdl_spec;
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
+use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
 use microkit_tool::symbols::patch_symbols;
@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long)]
     config: String,
     /// Folder in which to look for program images and prefilled memory (may be repeated).
-    #[arg(long = "search-path", required = true, num_args = 1..)]
+    #[arg(long = "search-path", required_unless_present = "root_task", num_args = 1..)]
     search_paths: Vec<PathBuf>,
     /// The image to write; for x86, the kernel is copied beside it.
     #[arg(long)]
@@ -49,13 +49,22 @@ struct Arguments {
     /// Where to write microkit-tool's report of objects and capabilities.
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Instead of a system: a program that the kernel starts as its first thread.
+    #[arg(long, conflicts_with_all = ["search_paths", "report", "system"])]
+    root_task: Option<PathBuf>,
     /// The system description.
-    #[arg(value_name = "SYSTEM.xml")]
-    system: PathBuf,
+    #[arg(value_name = "SYSTEM.xml", required_unless_present = "root_task")]
+    system: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let result = match (&arguments.root_task, &arguments.system) {
+        (Some(program), _) => pack_root_task(&arguments, program),
+        (None, Some(system)) => run(&arguments, system),
+        (None, None) => Err("there is nothing to make an image of".to_owned()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
@@ -64,10 +73,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), String> {
-    let file = arguments.system.display();
+/// Makes the image of a program that finds nothing in place but the kernel.
+fn pack_root_task(arguments: &Arguments, program: &Path) -> Result<(), String> {
+    let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
+    let memory = memory::BoardMemory::new(&board)?;
+    // What microkit-tool calls the initialiser is to kernel and loader the first thread's program.
+    let mut program = CapDLInitialiser::new(sdk::read_elf(program)?);
+    memory
+        .place(&board, &mut CapDLSpecContainer::new(), &mut program, &[])
+        .map_err(|fault| fault.sentence)?;
+    pack::write(&board, &memory, &program, &arguments.output)
+}
+
+fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
+    let file = system.display();
     let at = |fault: Fault| format!("{file}:{fault}");
-    let xml = fs::read_to_string(&arguments.system);
+    let xml = fs::read_to_string(system);
     let xml = xml.map_err(|err| format!("cannot read {file}: {err}"))?;
     let (stock_xml, extensions) = extension::extract(&xml, &arguments.board).map_err(at)?;
 
@@ -75,7 +96,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let memory = memory::BoardMemory::new(&board)?;
     memory.check_total(&extensions.untypeds).map_err(at)?;
 
-    let system = sdf::parse(&arguments.system, &stock_xml, &board.config, &arguments.search_paths)?;
+    let system = sdf::parse(system, &stock_xml, &board.config, &arguments.search_paths)?;
     check_addresses(&system).map_err(|sentence| format!("{file}: {sentence}"))?;
     let mut programs = programs(&system, &arguments.search_paths)?;
     programs.push(board.program("monitor.elf")?);

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Operations: seL4's invocations as plain values, with capabilities named by slots, and loads and
+//! stores. The functions at the end write the common ones shortly.
+
+use core::fmt::{Display, Formatter, Result};
+
+/// A slot of the first thread's CNode, counted from the first that the list may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub u64);
+
+/// The capability that a walk starts at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// The first thread's CNode; slots in it are counted as [`Slot`] does.
+    Root,
+    /// What a slot holds.
+    In(Slot),
+}
+
+/// The address of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where the walk starts.
+    pub node: Node,
+    /// The address, from there.
+    pub index: u64,
+    /// Bits of the address.
+    pub depth: u8,
+}
+
+/// Where Retype puts the new capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The CNode; with depth 0, the node that the walk would start at.
+    pub cnode: Place,
+    /// The first slot in it.
+    pub offset: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Access rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// None.
+    None,
+    /// Load, receive.
+    Read,
+    /// Store, send.
+    Write,
+    /// All.
+    All,
+}
+
+impl Rights {
+    /// Returns whether reading is among them.
+    #[must_use]
+    pub const fn read(self) -> bool {
+        matches!(self, Self::Read | Self::All)
+    }
+
+    /// Returns whether writing is among them.
+    #[must_use]
+    pub const fn write(self) -> bool {
+        matches!(self, Self::Write | Self::All)
+    }
+}
+
+/// Page tables below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// The level that holds pages on x86_64; any level on aarch64.
+    PageTable,
+    /// The level above, on x86_64 alone.
+    PageDirectory,
+    /// The level below the root, on x86_64 alone.
+    Pdpt,
+}
+
+/// What Retype makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectType {
+    /// A smaller untyped object.
+    Untyped,
+    /// A thread.
+    Tcb,
+    /// A notification.
+    Notification,
+    /// A CNode.
+    CNode,
+    /// A 4 KiB frame.
+    Frame,
+    /// A page table.
+    Table(TableKind),
+    /// An address space.
+    VSpace,
+}
+
+/// The four operations that take a capability from one slot to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Derive with these rights at most.
+    Copy(Rights),
+    /// The same, and with a badge or guard.
+    Mint(Rights, u64),
+    /// Move.
+    Move,
+    /// Move with another guard.
+    Mutate(u64),
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Makes objects of an untyped one.
+    Retype(Slot, ObjectType, u64, Destination),
+    /// Takes a capability from the second place to the first.
+    Transfer(Transfer, Place, Place),
+    /// Empties a slot.
+    Delete(Place),
+    /// Deletes what was derived from the capability in a slot.
+    Revoke(Place),
+    /// Sets the flags of a notification.
+    Signal(Slot),
+    /// Takes the flags of a notification, which must be there.
+    Poll(Slot),
+    /// Maps a frame into an address space at an address.
+    PageMap(Slot, Slot, u64, Rights),
+    /// Unmaps a frame.
+    PageUnmap(Slot),
+    /// Maps a page table into an address space; the operation is the one for this kind.
+    TableMap(TableKind, Slot, Slot, u64),
+    /// Unmaps a page table.
+    TableUnmap(TableKind, Slot),
+    /// Takes a number from a pool for an address space.
+    AsidAssign(Slot, Slot),
+    /// Loads a byte.
+    Load(u64),
+    /// Stores a byte.
+    Store(u64, u8),
+}
+
+impl Display for Slot {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        write!(out, "#{}", self.0)
+    }
+}
+
+impl Display for Node {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Root => write!(out, "root"),
+            Self::In(slot) => slot.fmt(out),
+        }
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        match *self {
+            Self { node: Node::Root, index, depth: 64 } => Slot(index).fmt(out),
+            Self { node, depth: 0, .. } => write!(out, "{node}"),
+            Self { node, index, depth } => write!(out, "{node}[{index:#x}:{depth}]"),
+        }
+    }
+}
+
+impl Display for Destination {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        let Self { cnode, offset, count } = self;
+        match cnode {
+            Place { node: Node::Root, depth: 0, .. } => write!(out, "{} x{count}", Slot(*offset)),
+            _ => write!(out, "{cnode}+{offset} x{count}"),
+        }
+    }
+}
+
+impl Display for Operation {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        match *self {
+            Self::Retype(untyped, object_type, size_bits, to) => {
+                write!(out, "retype {untyped} {object_type:?} {size_bits} to {to}")
+            }
+            Self::Transfer(how, to, from) => write!(out, "{how:?} {from} to {to}"),
+            Self::Delete(place) => write!(out, "delete {place}"),
+            Self::Revoke(place) => write!(out, "revoke {place}"),
+            Self::Signal(slot) => write!(out, "signal {slot}"),
+            Self::Poll(slot) => write!(out, "poll {slot}"),
+            Self::PageMap(frame, vspace, vaddr, rights) => {
+                write!(out, "map {frame} in {vspace} at {vaddr:#x} {rights:?}")
+            }
+            Self::PageUnmap(frame) => write!(out, "unmap {frame}"),
+            Self::TableMap(kind, table, vspace, vaddr) => {
+                write!(out, "map {kind:?} {table} in {vspace} at {vaddr:#x}")
+            }
+            Self::TableUnmap(kind, table) => write!(out, "unmap {kind:?} {table}"),
+            Self::AsidAssign(pool, vspace) => write!(out, "assign {pool} to {vspace}"),
+            Self::Load(vaddr) => write!(out, "load {vaddr:#x}"),
+            Self::Store(vaddr, byte) => write!(out, "store {byte:#x} at {vaddr:#x}"),
+        }
+    }
+}
+
+/// The slot of the first thread's CNode.
+pub(crate) const fn at(slot: Slot) -> Place {
+    Place { node: Node::Root, index: slot.0, depth: 64 }
+}
+
+/// A slot by its address from what another slot holds.
+pub(crate) const fn under(slot: Slot, index: u64, depth: u8) -> Place {
+    Place { node: Node::In(slot), index, depth }
+}
+
+/// Makes `count` objects with their capabilities in consecutive slots.
+pub(crate) const fn retype(
+    untyped: Slot,
+    object_type: ObjectType,
+    size_bits: u64,
+    first: Slot,
+    count: u64,
+) -> Operation {
+    let cnode = Place { node: Node::Root, index: 0, depth: 0 };
+    Operation::Retype(
+        untyped,
+        object_type,
+        size_bits,
+        Destination { cnode, offset: first.0, count },
+    )
+}
+
+/// Makes one object of a type that has one size.
+pub(crate) const fn make(untyped: Slot, object_type: ObjectType, to: Slot) -> Operation {
+    retype(untyped, object_type, 0, to, 1)
+}
+
+pub(crate) const fn copy(from: Slot, to: Slot) -> Operation {
+    Operation::Transfer(Transfer::Copy(Rights::All), at(to), at(from))
+}
+
+pub(crate) const fn copy_with(rights: Rights, from: Slot, to: Slot) -> Operation {
+    Operation::Transfer(Transfer::Copy(rights), at(to), at(from))
+}
+
+pub(crate) const fn mint(data: u64, from: Slot, to: Slot) -> Operation {
+    Operation::Transfer(Transfer::Mint(Rights::All, data), at(to), at(from))
+}
+
+pub(crate) const fn relocate(from: Slot, to: Slot) -> Operation {
+    Operation::Transfer(Transfer::Move, at(to), at(from))
+}
+
+pub(crate) const fn mutate(data: u64, from: Slot, to: Slot) -> Operation {
+    Operation::Transfer(Transfer::Mutate(data), at(to), at(from))
+}
+
+pub(crate) const fn delete(slot: Slot) -> Operation {
+    Operation::Delete(at(slot))
+}
+
+pub(crate) const fn revoke(slot: Slot) -> Operation {
+    Operation::Revoke(at(slot))
+}

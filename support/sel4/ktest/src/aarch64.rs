@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What is particular to aarch64: object types, the operations of page tables, a register.
+
+use ktest_list::{ObjectType, TableKind};
+use sel4::sys::{self, seL4_IPCBuffer};
+use sel4::{UserContext, VmAttributes, Word};
+
+/// For the list.
+pub(crate) const ARCHITECTURE: ktest_list::Architecture = ktest_list::Architecture::Aarch64;
+
+/// Returns the kernel's number of an object type, `None` where it has no such type.
+pub(crate) fn object_type(object_type: ObjectType) -> Option<Word> {
+    let number = match object_type {
+        ObjectType::Untyped => sys::api_object::seL4_UntypedObject,
+        ObjectType::Tcb => sys::api_object::seL4_TCBObject,
+        ObjectType::Notification => sys::api_object::seL4_NotificationObject,
+        ObjectType::CNode => sys::api_object::seL4_CapTableObject,
+        ObjectType::Frame => sys::_object::seL4_ARM_SmallPageObject,
+        ObjectType::Table(TableKind::PageTable) => sys::_object::seL4_ARM_PageTableObject,
+        ObjectType::Table(TableKind::PageDirectory | TableKind::Pdpt) => return None,
+        ObjectType::VSpace => sys::_mode_object::seL4_ARM_VSpaceObject,
+    };
+    Some(number.into())
+}
+
+/// Maps a frame.
+pub(crate) fn page_map(
+    buffer: &mut seL4_IPCBuffer,
+    frame: Word,
+    vspace: Word,
+    vaddr: Word,
+    rights: sys::seL4_CapRights,
+) -> sys::seL4_Error::Type {
+    buffer.seL4_ARM_Page_Map(frame, vspace, vaddr, rights, VmAttributes::DEFAULT.into_inner())
+}
+
+/// Unmaps a frame.
+pub(crate) fn page_unmap(buffer: &mut seL4_IPCBuffer, frame: Word) -> sys::seL4_Error::Type {
+    buffer.seL4_ARM_Page_Unmap(frame)
+}
+
+/// Maps a table; `None` where there is no such kind.
+pub(crate) fn table_map(
+    buffer: &mut seL4_IPCBuffer,
+    kind: TableKind,
+    table: Word,
+    vspace: Word,
+    vaddr: Word,
+) -> Option<sys::seL4_Error::Type> {
+    let attributes = VmAttributes::DEFAULT.into_inner();
+    (kind == TableKind::PageTable)
+        .then(|| buffer.seL4_ARM_PageTable_Map(table, vspace, vaddr, attributes))
+}
+
+/// Unmaps a table; `None` where there is no such kind.
+pub(crate) fn table_unmap(
+    buffer: &mut seL4_IPCBuffer,
+    kind: TableKind,
+    table: Word,
+) -> Option<sys::seL4_Error::Type> {
+    (kind == TableKind::PageTable).then(|| buffer.seL4_ARM_PageTable_Unmap(table))
+}
+
+/// Gives an address space a number.
+pub(crate) fn asid_assign(
+    buffer: &mut seL4_IPCBuffer,
+    pool: Word,
+    vspace: Word,
+) -> sys::seL4_Error::Type {
+    buffer.seL4_ARM_ASIDPool_Assign(pool, vspace)
+}
+
+/// Returns the byte that the probe loaded.
+pub(crate) fn loaded(registers: &UserContext) -> u8 {
+    let [byte, ..] = registers.gpr(0).to_le_bytes();
+    byte
+}

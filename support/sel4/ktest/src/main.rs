@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The conformance test's root task: carries the list out on seL4 itself and prints the transcript
+//! with the kernel's debug console, so it needs a debug kernel (design D9).
+//!
+//! The last line is PASS when the list was gone through. That the replies are those of the
+//! simulator is for the comparison of the transcripts to say.
+#![no_std]
+#![no_main]
+
+mod kernel;
+mod probe;
+mod stage;
+#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+mod types;
+
+use core::fmt::{self, Write};
+
+use sel4::BootInfoPtr;
+use sel4_root_task::{Never, debug_print, debug_println, root_task};
+
+use crate::stage::Stage;
+
+struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        debug_print!("{text}");
+        Ok(())
+    }
+}
+
+#[root_task]
+fn main(bootinfo: &BootInfoPtr) -> Never {
+    match Stage::set(bootinfo) {
+        Ok(mut stage) => {
+            match ktest_list::transcript(&mut stage, types::ARCHITECTURE, &mut Console) {
+                Ok(()) => debug_println!("PASS"),
+                Err(error) => debug_println!("FAIL: {error}"),
+            }
+        }
+        Err(sentence) => debug_println!("FAIL: {sentence}"),
+    }
+    sel4::init_thread::suspend_self()
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What is particular to x86_64: object types, the operations of page tables, a register.
+
+use ktest_list::{ObjectType, TableKind};
+use sel4::sys::{self, seL4_IPCBuffer};
+use sel4::{UserContext, VmAttributes, Word};
+
+/// For the list.
+pub(crate) const ARCHITECTURE: ktest_list::Architecture = ktest_list::Architecture::X86_64;
+
+/// Returns the kernel's number of an object type, `None` where it has no such type.
+pub(crate) fn object_type(object_type: ObjectType) -> Option<Word> {
+    let number = match object_type {
+        ObjectType::Untyped => sys::api_object::seL4_UntypedObject,
+        ObjectType::Tcb => sys::api_object::seL4_TCBObject,
+        ObjectType::Notification => sys::api_object::seL4_NotificationObject,
+        ObjectType::CNode => sys::api_object::seL4_CapTableObject,
+        ObjectType::Frame => sys::_object::seL4_X86_4K,
+        ObjectType::Table(TableKind::PageTable) => sys::_object::seL4_X86_PageTableObject,
+        ObjectType::Table(TableKind::PageDirectory) => sys::_object::seL4_X86_PageDirectoryObject,
+        ObjectType::Table(TableKind::Pdpt) => sys::_mode_object::seL4_X86_PDPTObject,
+        ObjectType::VSpace => sys::_mode_object::seL4_X64_PML4Object,
+    };
+    Some(number.into())
+}
+
+/// Maps a frame.
+pub(crate) fn page_map(
+    buffer: &mut seL4_IPCBuffer,
+    frame: Word,
+    vspace: Word,
+    vaddr: Word,
+    rights: sys::seL4_CapRights,
+) -> sys::seL4_Error::Type {
+    buffer.seL4_X86_Page_Map(frame, vspace, vaddr, rights, VmAttributes::DEFAULT.into_inner())
+}
+
+/// Unmaps a frame.
+pub(crate) fn page_unmap(buffer: &mut seL4_IPCBuffer, frame: Word) -> sys::seL4_Error::Type {
+    buffer.seL4_X86_Page_Unmap(frame)
+}
+
+/// Maps a table; `None` where there is no such kind.
+pub(crate) fn table_map(
+    buffer: &mut seL4_IPCBuffer,
+    kind: TableKind,
+    table: Word,
+    vspace: Word,
+    vaddr: Word,
+) -> Option<sys::seL4_Error::Type> {
+    let attributes = VmAttributes::DEFAULT.into_inner();
+    Some(match kind {
+        TableKind::PageTable => buffer.seL4_X86_PageTable_Map(table, vspace, vaddr, attributes),
+        TableKind::PageDirectory => {
+            buffer.seL4_X86_PageDirectory_Map(table, vspace, vaddr, attributes)
+        }
+        TableKind::Pdpt => buffer.seL4_X86_PDPT_Map(table, vspace, vaddr, attributes),
+    })
+}
+
+/// Unmaps a table; `None` where there is no such kind.
+pub(crate) fn table_unmap(
+    buffer: &mut seL4_IPCBuffer,
+    kind: TableKind,
+    table: Word,
+) -> Option<sys::seL4_Error::Type> {
+    Some(match kind {
+        TableKind::PageTable => buffer.seL4_X86_PageTable_Unmap(table),
+        TableKind::PageDirectory => buffer.seL4_X86_PageDirectory_Unmap(table),
+        TableKind::Pdpt => buffer.seL4_X86_PDPT_Unmap(table),
+    })
+}
+
+/// Gives an address space a number.
+pub(crate) fn asid_assign(
+    buffer: &mut seL4_IPCBuffer,
+    pool: Word,
+    vspace: Word,
+) -> sys::seL4_Error::Type {
+    buffer.seL4_X86_ASIDPool_Assign(pool, vspace)
+}
+
+/// Returns the byte that the probe loaded.
+pub(crate) fn loaded(registers: &UserContext) -> u8 {
+    let [byte, ..] = registers.inner().rax.to_le_bytes();
+    byte
+}

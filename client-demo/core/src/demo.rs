@@ -84,6 +84,7 @@ fn checksum<P: Transport, F: Transport, A: AddressSpace>(
     let file = transfer.open(path)?;
     let mut hasher = Sha256::new();
     let read = transfer.read(file, |piece| hasher.update(piece));
-    transfer.close(file)?;
-    read.map(|()| hasher.finalize().into())
+    let closed = transfer.close(file);
+    // The first thing that went wrong is the one to tell.
+    read.and(closed).map(|()| hasher.finalize().into())
 }

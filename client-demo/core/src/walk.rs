@@ -38,8 +38,8 @@ pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
                 FileKind::Directory | FileKind::Symlink | FileKind::Special => Ok(()),
             }
         });
-        transfer.close(handle)?;
-        listed?;
+        let closed = transfer.close(handle);
+        listed.and(closed)?;
     }
     files.sort_unstable();
     Ok(files)

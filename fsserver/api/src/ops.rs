@@ -392,7 +392,7 @@ mod tests {
             Request::decode(&message).unwrap_err().refusal()
         };
         assert_eq!(refusal(OP_LOOKUP, &[1, 0]), Some(FsError::BadPath));
-        assert_eq!(refusal(OP_LOOKUP, &[1, 4096]), Some(FsError::PathTooLong));
+        assert_eq!(refusal(OP_LOOKUP, &[1, 4097]), Some(FsError::PathTooLong));
         assert_eq!(refusal(OP_LOOKUP, &[1, u64::MAX]), Some(FsError::PathTooLong));
         assert_eq!(refusal(OP_READ_DIR, &[1, 1, 0, 0]), Some(FsError::BadRange));
         assert_eq!(refusal(OP_READ_DIR, &[1, 1, 257, 0]), Some(FsError::BadRange));

@@ -61,8 +61,8 @@ mod tests {
         let name = |bytes: usize| [b"/", vec![b'n'; bytes].as_slice()].concat();
         assert_eq!(checked(&name(255)).err(), None);
         assert_eq!(checked(&name(256)).err(), Some(FsError::BadPath));
-        assert_eq!(checked(&name(255).repeat(16)[..4095]).err(), None);
-        assert_eq!(checked(&name(255).repeat(16)).err(), Some(FsError::PathTooLong));
+        assert_eq!(checked(&name(255).repeat(17)[..4096]).err(), None);
+        assert_eq!(checked(&name(255).repeat(17)[..4097]).err(), Some(FsError::PathTooLong));
         assert_eq!(checked(&b"/d".repeat(1000)).err(), None);
         assert_eq!(checked(&b"/d".repeat(1001)).err(), Some(FsError::PathTooLong));
     }

@@ -96,7 +96,7 @@ fn paths_that_lead_nowhere_have_their_own_errors() {
         assert_eq!(system.open(path), Err(error), "{}", path.escape_ascii());
     }
     assert_eq!(system.fs.lookup(system.path, 0).unwrap_err().refusal(), Some(FsError::BadPath));
-    let too_long = system.fs.lookup(system.path, 4096).unwrap_err();
+    let too_long = system.fs.lookup(system.path, 4097).unwrap_err();
     assert_eq!(too_long.refusal(), Some(FsError::PathTooLong));
     assert_eq!(system.open(&b"/a".repeat(1001)), Err(FsError::PathTooLong));
 }

@@ -50,9 +50,9 @@ pub const STATUS_FRAMES_MAX: u64 = 24;
 /// Frames that teardown frees in one step (design D6).
 pub const RECLAIM_STEP_FRAMES: u64 = 64;
 
-/// Bytes of the longest path that fsserver accepts: ext4's own names go to 255 bytes each, Linux'
-/// paths to 4096 including the terminator.
-pub const PATH_BYTES_MAX: usize = 4095;
+/// Bytes of the longest path that fsserver accepts, the first `/` counted: a page, and as long as the
+/// longest relative path that Linux takes (4095 bytes) with that `/`.
+pub const PATH_BYTES_MAX: usize = 4096;
 
 /// Files that one client may hold open at fsserver: times [`FS_CLIENTS_MAX`] this bounds fsserver's
 /// heap, which an open file takes up to 32 KiB of.
@@ -71,5 +71,5 @@ const _: () = {
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);
     assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
     assert!(STATUS_FRAMES_MAX == 8 * 3 && MESSAGE_REGISTERS_MAX == 4);
-    assert!(PATH_BYTES_MAX < 4096);
+    assert!(PATH_BYTES_MAX <= 4096);
 };

@@ -112,7 +112,7 @@ image: need-board fs-image
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
 	  --report $(IMAGE_DIR)/report.txt $($(SYSTEM)_XML)
 
-# The rings. `check` and `sim-test` need nothing but crates.io and mke2fs.
+# The rings. `check` and `sim-test` need nothing but published crates and mke2fs.
 check: need-cargo
 	@support/make/check.sh
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The checks that need nothing but crates.io: formatting, clippy and every test of the host
+# The checks that need nothing but published crates: formatting, clippy and every test of the host
 # workspace. An installation of Rust may lack rustfmt and clippy: that is said, and is no failure.
 #
 #   check.sh          runs them

@@ -73,6 +73,13 @@ impl Container {
     }
 }
 
+/// A queue of containers that are being destroyed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Dying {
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+}
+
 /// A virtual frame.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -12,12 +12,11 @@ use crate::account::{Account, Shortage};
 use crate::broken;
 use crate::config::PeerConfig;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Share};
+use crate::objects::{Access, Container, Dying, Share};
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::range::Range;
 use crate::records::Ref;
-use crate::teardown::Dying;
 
 /// The physical memory server.
 pub struct Server<K> {

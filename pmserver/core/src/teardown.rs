@@ -11,20 +11,13 @@ use proto::limits::RECLAIM_STEP_FRAMES;
 
 use crate::account::Account;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Container, Mapping};
+use crate::objects::{Container, Dying, Mapping};
 use crate::peer::Peer;
 use crate::records::Ref;
 use crate::server::Server;
 
 /// Dying containers that one step looks at.
 const DYING_LOOK_MAX: u32 = 16;
-
-/// A queue of dying containers.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Dying {
-    pub(crate) first: u32,
-    last: u32,
-}
 
 impl<K: Kernel> Server<K> {
     /// Marks a container as dying: weak handles end here, and the owner's can do nothing else.

@@ -50,8 +50,8 @@ pub const STATUS_FRAMES_MAX: u64 = 24;
 /// Frames that teardown frees in one step (design D6).
 pub const RECLAIM_STEP_FRAMES: u64 = 64;
 
-/// Bytes of the longest path that fsserver accepts, the first `/` counted: a page, and as long as the
-/// longest relative path that Linux takes (4095 bytes) with that `/`.
+/// Bytes of the longest path that fsserver accepts, the first `/` counted: a page, and as long as
+/// the longest relative path that Linux takes (4095 bytes) with that `/`.
 pub const PATH_BYTES_MAX: usize = 4096;
 
 /// Files that one client may hold open at fsserver: times [`FS_CLIENTS_MAX`] this bounds fsserver's

@@ -141,19 +141,17 @@ impl<K: Kernel> Server<K> {
 
     /// Keeps or takes out the tentative frames of a range.
     fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
-        let mut next = range.first;
-        while let Some((frame, number)) = self.next_frame(container, Range { first: next, ..range })
-        {
-            if self.pool.get(frame).tentative != 0 {
-                if keep {
-                    self.pool.get_mut(frame).tentative = 0;
-                } else {
-                    // It has no mapping yet, so there is nothing that the kernel could refuse.
-                    let _ = self.remove_frame(container, frame, number);
-                }
+        let mut rest = Some(range);
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+            if self.pool.get(frame).tentative == 0 {
+                continue;
             }
-            let Some(after) = number.checked_add(1) else { break };
-            next = after;
+            if keep {
+                self.pool.get_mut(frame).tentative = 0;
+            } else {
+                // It has no mapping yet, so there is nothing that the kernel could refuse.
+                let _ = self.remove_frame(container, frame, number);
+            }
         }
     }
 
@@ -167,15 +165,13 @@ impl<K: Kernel> Server<K> {
         done: u64,
     ) -> Result<(), Failure> {
         let last = range.first.saturating_add(done.saturating_sub(1)).min(range.last);
-        let mut next = range.first;
-        while let Some((frame, number)) = self.next_frame(container, Range { first: next, last }) {
+        let mut rest = Some(Range { first: range.first, last });
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
             self.drop_contents(frame).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: number.saturating_sub(range.first),
                 at: number,
             })?;
-            let Some(after) = number.checked_add(1) else { break };
-            next = after;
         }
         Ok(())
     }
@@ -276,6 +272,17 @@ impl<K: Kernel> Server<K> {
         let frame = self.pool.tree_next::<Frame>(tree, range.first)?;
         let number = crate::radix::Leaf::key(self.pool.get(frame));
         range.contains(number).then_some((frame, number))
+    }
+
+    /// Returns the first frame of what is left of a range, and leaves what comes after it.
+    pub(crate) fn take_frame(
+        &self,
+        container: Ref<Container>,
+        rest: &mut Option<Range>,
+    ) -> Option<(Ref<Frame>, u64)> {
+        let (frame, number) = self.next_frame(container, (*rest)?)?;
+        *rest = number.checked_add(1).zip(*rest).map(|(first, range)| Range { first, ..range });
+        Some((frame, number))
     }
 
     /// Takes a frame out of its container, with its mappings and its charge.

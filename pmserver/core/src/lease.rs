@@ -147,16 +147,12 @@ impl<K: Kernel> Server<K> {
         mode: LockMode,
     ) -> Result<(), KernelError> {
         let own = link_of(access.share);
-        let mut next = range.first;
-        let container = access.container;
-        while let Some((frame, number)) = self.next_frame(container, Range { first: next, ..range })
-        {
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
             match mode {
                 LockMode::Exclusive => self.unmap_frame_everywhere(frame, |share| share != own)?,
                 LockMode::Read => self.downgrade_frame(frame, |share| share != own)?,
             }
-            let Some(after) = number.checked_add(1) else { break };
-            next = after;
         }
         Ok(())
     }

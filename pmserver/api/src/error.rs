@@ -42,11 +42,15 @@ pub enum PmError {
     Kernel = 15,
     /// The share is being revoked: no new lease.
     Revoking = 16,
+    /// The frame's handler has not supplied it yet: it was asked, call again; `at` is the number.
+    Absent = 17,
+    /// The frame was an extra one, and its contents were dropped under pressure; `at` is the number.
+    Discarded = 18,
 }
 
 impl PmError {
     /// Every error, in the order of the numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidCap,
         Self::NoRight,
         Self::Invalid,
@@ -63,6 +67,8 @@ impl PmError {
         Self::TooMany,
         Self::Kernel,
         Self::Revoking,
+        Self::Absent,
+        Self::Discarded,
     ];
 
     /// Returns the number on the wire.
@@ -98,6 +104,8 @@ impl fmt::Display for PmError {
             Self::TooMany => "too many of this kind",
             Self::Kernel => "the kernel refused",
             Self::Revoking => "the share is being revoked",
+            Self::Absent => "the frame's handler has not supplied it yet",
+            Self::Discarded => "the extra frame was dropped under pressure",
         })
     }
 }
@@ -173,6 +181,6 @@ mod tests {
             assert_eq!(PmError::from_status(number), Some(error));
         }
         assert_eq!(PmError::from_status(0), None);
-        assert_eq!(PmError::from_status(17), None);
+        assert_eq!(PmError::from_status(19), None);
     }
 }

@@ -49,8 +49,13 @@ handle!(
     LeaseHandle
 );
 handle!(
-    /// An account. Number 0 always names the caller's own.
+    /// An account: split off by the caller, or lent to it. Small numbers name those that are there
+    /// from the start; 0 is always the caller's own.
     AccountHandle
+);
+handle!(
+    /// A fault that a handler was asked to answer (protocol R27).
+    FaultHandle
 );
 
 impl ContainerHandle {

@@ -8,11 +8,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod answer;
 mod client;
-mod codec;
+mod decode;
+mod encode;
 mod error;
 mod flags;
 mod handles;
+mod lists;
 mod ops;
 mod reply;
 mod wire;
@@ -20,11 +23,16 @@ mod wire;
 pub use client::Client;
 pub use error::{CallError, Failure, PmError};
 pub use flags::{
-    AllocateFlags, DeallocateFlags, FrameState, LockMode, MapFlags, Rights, UnshareFlags,
+    AccessKind, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,
+    LimitFlags, LockMode, MapFlags, Marks, Rights, UnshareFlags,
 };
 pub use handles::{
-    AccountHandle, ContainerHandle, HANDLE_MAKER_BITS, HANDLE_MAKER_MASK, HANDLE_MAKER_SHIFT,
-    LeaseHandle, ShareHandle,
+    AccountHandle, ContainerHandle, FaultHandle, HANDLE_MAKER_BITS, HANDLE_MAKER_MASK,
+    HANDLE_MAKER_SHIFT, LeaseHandle, ShareHandle,
 };
-pub use ops::{PROTOCOL_VERSION, Request};
-pub use reply::{AccountInfo, Identity, Lease, Mapped, Reply, RescueReport, Shared, Status};
+pub use lists::{FrameList, PairList};
+pub use ops::{Frames, PROTOCOL_VERSION, Request, ShareTerms};
+pub use reply::{
+    AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
+    MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
+};

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Replies: what operations answer, and how that stands on the wire.
+//! What operations answer; `answer.rs` says how that stands on the wire.
 
-use proto::{ByteCount, Message, Micros, PeerId, ProtocolError};
+use proto::{ByteCount, FrameNumber, Micros, PeerId};
 
-use crate::error::{CallError, Failure, PmError};
-use crate::flags::{FrameState, MapFlags};
-use crate::handles::{AccountHandle, ContainerHandle, LeaseHandle, ShareHandle};
-use crate::wire::{pack_pair, unpack_pair};
+use crate::flags::{AccessKind, FrameState, MapFlags};
+use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
 
 /// Who the caller is to pmserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +33,138 @@ pub struct Lease {
     pub deadline: Micros,
 }
 
-/// What `map` did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Runs that one reply to `map` and `remap` can report.
+pub(crate) const RUNS_MAX: usize = 6;
+
+/// Consecutive frames with the same rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct MappedRun {
+    /// How many frames; 0 ends the list of runs.
+    pub count: u16,
+    /// The rights that they really have (R14).
+    pub rights: MapFlags,
+}
+
+/// What `map` and `remap` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Mapped {
     /// Frames that are mapped now, from the first; the caller goes on from there.
     pub count: u64,
-    /// The rights that they really have (R14).
+    runs: [MappedRun; RUNS_MAX],
+}
+
+impl Mapped {
+    /// Counts one more frame in; returns whether its run fits.
+    pub fn push(&mut self, rights: MapFlags) -> bool {
+        let last = self.runs.iter_mut().rev().find(|run| run.count > 0);
+        let place = match last {
+            Some(run) if run.rights == rights => Some(run),
+            _ => self.runs.iter_mut().find(|run| run.count == 0),
+        };
+        let Some(run) = place else { return false };
+        *run = MappedRun { count: run.count.saturating_add(1), rights };
+        self.count = self.count.saturating_add(1);
+        true
+    }
+
+    /// Returns the runs of frames with the same rights, in order.
+    pub fn runs(&self) -> impl Iterator<Item = MappedRun> {
+        self.runs.into_iter().take_while(|run| run.count > 0)
+    }
+
+    /// Returns the rights that all of the frames have.
+    #[must_use]
+    pub fn rights(&self) -> MapFlags {
+        self.runs().map(|run| run.rights).fold(MapFlags::all(), MapFlags::intersection)
+    }
+
+    pub(crate) const fn from_wire(count: u64, runs: [MappedRun; RUNS_MAX]) -> Self {
+        Self { count, runs }
+    }
+
+    pub(crate) const fn all_runs(&self) -> &[MappedRun; RUNS_MAX] {
+        &self.runs
+    }
+}
+
+/// What the operations make that make and lend a container at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The container, strong.
+    pub container: ContainerHandle,
+    /// Its share.
+    pub shared: Shared,
+}
+
+/// Frames with numbers that the server chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The first number.
+    pub start: FrameNumber,
+    /// How many frames.
+    pub count: u64,
+}
+
+/// What `grant` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The address of the first capability in the caller's CSpace; the others follow, each one on.
+    pub address: u64,
+    /// How many; the caller goes on from there.
+    pub count: u64,
+    /// What they allow.
     pub rights: MapFlags,
+}
+
+/// Extra frames that are asked back (protocol O16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraRequest {
+    /// How many; 0 where none are.
+    pub count: u64,
+    /// Until when.
+    pub deadline: Micros,
+    /// The number of the request: it goes up with each.
+    pub sequence: u64,
+}
+
+/// Where a device finds frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusRun {
+    /// The bus address of the first.
+    pub address: u64,
+    /// How many frames, from the first, are contiguous there.
+    pub frames: u64,
+}
+
+/// What `pin` grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The lease.
+    pub lease: Lease,
+    /// Where the first frames are.
+    pub bus: BusRun,
+}
+
+/// A fault that its handler is asked to answer (protocol R27).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingFault {
+    /// To answer it with.
+    pub fault: FaultHandle,
+    /// The number that `set_handler` gave to the range.
+    pub cookie: u32,
+    /// The frame number that was touched.
+    pub number: FrameNumber,
+    /// How.
+    pub access: AccessKind,
+}
+
+/// What a step of `disturb` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disturbed {
+    /// Mappings or frames.
+    pub count: u64,
+    /// Where to go on; 0 at the end.
+    pub cursor: u64,
 }
 
 /// States of consecutive frames.
@@ -53,7 +176,8 @@ pub struct Status {
     pub frames: [FrameState; 24],
 }
 
-/// Limit and use of one account. All of it is whole pages of 4096 bytes.
+/// Limit and use of one account, with all accounts below it. All of it is whole pages of 4096
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AccountInfo {
     /// What the account may use.
@@ -68,6 +192,10 @@ pub struct AccountInfo {
     pub slots: ByteCount,
     /// pmserver's records of the account's objects.
     pub records: ByteCount,
+    /// Extra frames, which do not count against the limit and are not part of `used`.
+    pub extra: ByteCount,
+    /// What is promised to accounts that were split off: it counts against the limit.
+    pub promised: ByteCount,
     /// Memory of the pool that no account uses; 0 for an account that may not know.
     pub free: ByteCount,
 }
@@ -80,8 +208,6 @@ pub struct RescueReport {
     /// When the next watch runs out, if there is one.
     pub next_deadline: Option<Micros>,
 }
-
-const NO_DEADLINE: u64 = u64::MAX;
 
 /// A successful reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,147 +234,22 @@ pub enum Reply {
     AccountInfo(AccountInfo),
     /// To `rescue`.
     Rescued(RescueReport),
-}
-
-const OK: u64 = 0;
-
-fn pages_u32(bytes: ByteCount) -> u32 {
-    // 2^32 pages are 16 TiB; a pool is smaller.
-    u32::try_from(bytes.get() >> 12).unwrap_or(u32::MAX)
-}
-
-fn bytes_of(pages: u32) -> ByteCount {
-    ByteCount::from_pages(pages.into())
-}
-
-impl Reply {
-    /// Returns the message that carries this reply.
-    #[must_use]
-    pub fn encode(&self) -> Message {
-        match *self {
-            Self::Done => Message::new(OK, []),
-            Self::Number(number) => Message::new(OK, [number]),
-            Self::Identity(Identity { peer, account }) => {
-                Message::new(OK, [peer.get().into(), account.raw()])
-            }
-            Self::Time(time) => Message::new(OK, [time.get()]),
-            Self::Container(container) => Message::new(OK, [container.raw()]),
-            Self::Shared(Shared { share, weak }) => Message::new(OK, [share.raw(), weak.raw()]),
-            Self::Lease(Lease { lease, deadline }) => {
-                Message::new(OK, [lease.raw(), deadline.get()])
-            }
-            Self::Mapped(Mapped { count, rights }) => {
-                Message::new(OK, [count, rights.bits().into()])
-            }
-            Self::Status(status) => status.encode(),
-            Self::AccountInfo(info) => info.encode(),
-            Self::Rescued(RescueReport { rescued, next_deadline }) => {
-                Message::new(OK, [rescued, next_deadline.map_or(NO_DEADLINE, Micros::get)])
-            }
-        }
-    }
-}
-
-impl Status {
-    fn encode(&self) -> Message {
-        let [first, second, third] = [0, 8, 16].map(|offset: usize| {
-            let mut bytes = [0; 8];
-            for (byte, state) in bytes.iter_mut().zip(self.frames.iter().skip(offset)) {
-                *byte = state.bits();
-            }
-            u64::from_le_bytes(bytes)
-        });
-        Message::new(OK, [self.count, first, second, third])
-    }
-
-    pub(crate) fn decode([count, registers @ ..]: [u64; 4]) -> Self {
-        let mut frames = [FrameState::empty(); 24];
-        let bytes = registers.iter().flat_map(|register| register.to_le_bytes());
-        for (state, byte) in frames.iter_mut().zip(bytes) {
-            *state = FrameState::from_bits_retain(byte);
-        }
-        Self { count, frames }
-    }
-}
-
-impl AccountInfo {
-    fn encode(&self) -> Message {
-        Message::new(
-            OK,
-            [
-                pack_pair(pages_u32(self.limit), pages_u32(self.used)),
-                pack_pair(pages_u32(self.frames), pages_u32(self.tables)),
-                pack_pair(pages_u32(self.slots), pages_u32(self.records)),
-                pack_pair(pages_u32(self.free), 0),
-            ],
-        )
-    }
-
-    pub(crate) fn decode(registers: [u64; 4]) -> Self {
-        let [(limit, used), (frames, tables), (slots, records), (free, _)] =
-            registers.map(unpack_pair);
-        Self {
-            limit: bytes_of(limit),
-            used: bytes_of(used),
-            frames: bytes_of(frames),
-            tables: bytes_of(tables),
-            slots: bytes_of(slots),
-            records: bytes_of(records),
-            free: bytes_of(free),
-        }
-    }
-}
-
-impl RescueReport {
-    pub(crate) fn decode([rescued, next]: [u64; 2]) -> Self {
-        Self { rescued, next_deadline: (next != NO_DEADLINE).then_some(Micros::new(next)) }
-    }
-}
-
-impl CallError {
-    /// Returns the reply that reports this error.
-    #[must_use]
-    pub const fn reply(&self) -> Message {
-        match self {
-            Self::Refused(failure) => failure.reply(),
-            Self::Protocol(error) => error.reply(),
-        }
-    }
-
-    /// Returns the registers of a successful reply.
-    pub(crate) fn check<const N: usize>(reply: &Message) -> Result<[u64; N], Self> {
-        match reply.label() {
-            OK => {
-                reply.exactly().map_err(|_: ProtocolError| Self::Protocol(ProtocolError::BadReply))
-            }
-            status => Err(Self::decode(status, reply)),
-        }
-    }
-
-    fn decode(status: u64, reply: &Message) -> Self {
-        let refusal = PmError::from_status(status).zip(reply.exactly::<2>().ok());
-        match (refusal, ProtocolError::from_status(status)) {
-            (Some((error, [done, at])), _) => Self::Refused(Failure { error, done, at }),
-            (None, Some(error)) => Self::Protocol(error),
-            (None, None) => Self::Protocol(ProtocolError::BadReply),
-        }
-    }
-}
-
-impl From<PmError> for CallError {
-    fn from(error: PmError) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::Refused(failure)
-    }
-}
-
-impl From<ProtocolError> for CallError {
-    fn from(error: ProtocolError) -> Self {
-        Self::Protocol(error)
-    }
+    /// To `create_with`, `create_from` and `create_gather`.
+    Created(Created),
+    /// To `allocate_anywhere`.
+    Placed(Placed),
+    /// To `grant`.
+    Granted(Granted),
+    /// To `account_split` and `account_lend`.
+    Account(AccountHandle),
+    /// To `extra_request`.
+    ExtraRequest(ExtraRequest),
+    /// To `pin`.
+    Pinned(Pinned),
+    /// To `bus_address`.
+    BusRun(BusRun),
+    /// To `next_fault`.
+    Fault(Option<PendingFault>),
+    /// To `disturb`.
+    Disturbed(Disturbed),
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Every compile-time limit, with its reason and the relations between them.
 
-/// Message registers that a request or a reply may use: what the kernel's IPC fastpath carries
-/// (design D5).
-pub const MESSAGE_REGISTERS_MAX: usize = 4;
+/// Message registers that a request or a reply may use. What is called often uses
+/// [`FASTPATH_REGISTERS`] at most; lists and reports of many numbers use more.
+pub const MESSAGE_REGISTERS_MAX: usize = 16;
+
+/// Message registers that the kernel's IPC fastpath carries (design D5).
+pub const FASTPATH_REGISTERS: usize = 4;
 
 /// Frames that one call of pmserver touches at most, 1 MiB (design D6). What a call does with a
 /// frame is bounded by [`FRAME_MAPPINGS_MAX`]: to take one mapping away is one kernel invocation,
@@ -43,8 +46,7 @@ pub const WATCH_MICROS_MAX: u64 = 10_000_000;
 /// CSpace, which has 64. There is no peer 0: that slot is pmserver's own.
 pub const PEERS_MAX: usize = 32;
 
-/// Frame states that one `status` reply carries: one byte each in the three registers that remain
-/// beside the count.
+/// Frame states that one `status` reply carries: 16 bits each in six registers.
 pub const STATUS_FRAMES_MAX: u64 = 24;
 
 /// Frames that teardown frees in one step (design D6).
@@ -70,6 +72,6 @@ const _: () = {
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);
     assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
-    assert!(STATUS_FRAMES_MAX == 8 * 3 && MESSAGE_REGISTERS_MAX == 4);
+    assert!(STATUS_FRAMES_MAX == 6 * 4 && FASTPATH_REGISTERS <= MESSAGE_REGISTERS_MAX);
     assert!(PATH_BYTES_MAX <= 4096);
 };

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The form of every request and reply: a label and at most four registers.
+//! The form of every request and reply: a label and some registers.
 //!
-//! Four is what the kernel's IPC fastpath carries (design D5), so that no call of the system leaves
-//! it. In a request the label is the operation's number; in a reply it is the status, 0 for
+//! Four is what the kernel's IPC fastpath carries (design D5): what is called often has no more. In a request the label is the operation's number; in a reply it is the status, 0 for
 //! success.
 
 use core::fmt;
@@ -31,7 +30,7 @@ impl Message {
     /// Returns the message that arrived with this label and these registers.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongLength`] where there are more than four registers.
+    /// [`ProtocolError::WrongLength`] where there are more registers than any message has.
     pub fn from_wire(label: u64, values: &[u64]) -> Result<Self, ProtocolError> {
         let mut registers = [0; MESSAGE_REGISTERS_MAX];
         registers
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(message.exactly::<2>(), Ok([1, 2]));
         assert_eq!(message.exactly::<1>(), Err(ProtocolError::WrongLength));
         assert_eq!(message.exactly::<3>(), Err(ProtocolError::WrongLength));
-        assert_eq!(Message::from_wire(7, &[0; 5]), Err(ProtocolError::WrongLength));
+        assert_eq!(Message::from_wire(7, &[0; 17]), Err(ProtocolError::WrongLength));
     }
 
     #[test]

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Replies on the wire.
+
+use proto::{ByteCount, FrameNumber, Message, Micros, ProtocolError};
+
+use crate::error::{CallError, Failure, PmError};
+use crate::flags::{AccessKind, FrameState, MapFlags};
+use crate::handles::{ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
+use crate::reply::{
+    AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
+    MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
+};
+use crate::wire::{Fields, pack_pair, unpack_pair};
+
+const NO_DEADLINE: u64 = u64::MAX;
+
+const OK: u64 = 0;
+
+fn pages_u32(bytes: ByteCount) -> u32 {
+    // 2^32 pages are 16 TiB; a pool is smaller.
+    u32::try_from(bytes.get() >> 12).unwrap_or(u32::MAX)
+}
+
+fn bytes_of(pages: u32) -> ByteCount {
+    ByteCount::from_pages(pages.into())
+}
+
+impl Reply {
+    /// Returns the message that carries this reply.
+    #[must_use]
+    pub fn encode(&self) -> Message {
+        match *self {
+            Self::Done => Message::new(OK, []),
+            Self::Number(number) => Message::new(OK, [number]),
+            Self::Identity(Identity { peer, account }) => {
+                Message::new(OK, [peer.get().into(), account.raw()])
+            }
+            Self::Time(time) => Message::new(OK, [time.get()]),
+            Self::Container(container) => Message::new(OK, [container.raw()]),
+            Self::Shared(Shared { share, weak }) => Message::new(OK, [share.raw(), weak.raw()]),
+            Self::Lease(Lease { lease, deadline }) => {
+                Message::new(OK, [lease.raw(), deadline.get()])
+            }
+            Self::Mapped(mapped) => mapped.encode(),
+            Self::Status(status) => status.encode(),
+            Self::AccountInfo(info) => info.encode(),
+            Self::Rescued(RescueReport { rescued, next_deadline }) => {
+                Message::new(OK, [rescued, next_deadline.map_or(NO_DEADLINE, Micros::get)])
+            }
+            Self::Created(Created { container, shared: Shared { share, weak } }) => {
+                Message::new(OK, [container.raw(), share.raw(), weak.raw()])
+            }
+            Self::Placed(Placed { start, count }) => Message::new(OK, [start.get(), count]),
+            Self::Granted(Granted { address, count, rights }) => {
+                Message::new(OK, [address, count, rights.bits().into()])
+            }
+            Self::Account(account) => Message::new(OK, [account.raw()]),
+            Self::ExtraRequest(ExtraRequest { count, deadline, sequence }) => {
+                Message::new(OK, [count, deadline.get(), sequence])
+            }
+            Self::Pinned(Pinned { lease: Lease { lease, deadline }, bus }) => {
+                Message::new(OK, [lease.raw(), deadline.get(), bus.address, bus.frames])
+            }
+            Self::BusRun(BusRun { address, frames }) => Message::new(OK, [address, frames]),
+            Self::Fault(fault) => PendingFault::encode(fault),
+            Self::Disturbed(Disturbed { count, cursor }) => Message::new(OK, [count, cursor]),
+        }
+    }
+}
+
+impl Mapped {
+    fn encode(&self) -> Message {
+        let [a, b, c, d, e, f] = *self.all_runs();
+        let [first, second, third] = [[a, b], [c, d], [e, f]].map(|[low, high]| {
+            let pair = |run: MappedRun| u32::from(run.count) | u32::from(run.rights.bits()) << 16;
+            pack_pair(pair(low), pair(high))
+        });
+        Message::new(OK, [self.count, first, second, third])
+    }
+
+    pub(crate) fn decode([count, first, second, third]: [u64; 4]) -> Self {
+        let run = |pair: u32| {
+            let Fields { low: count, middle: rights, .. } = Fields::unpack(pair.into());
+            MappedRun { count, rights: MapFlags::from_bits_truncate(rights) }
+        };
+        let [(a, b), (c, d), (e, f)] = [first, second, third].map(unpack_pair);
+        Self::from_wire(count, [a, b, c, d, e, f].map(run))
+    }
+}
+
+impl Created {
+    pub(crate) const fn decode([container, share, weak]: [u64; 3]) -> Self {
+        Self {
+            container: ContainerHandle::from_raw(container),
+            shared: Shared::decode([share, weak]),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) const fn decode([share, weak]: [u64; 2]) -> Self {
+        Self { share: ShareHandle::from_raw(share), weak: ContainerHandle::from_raw(weak) }
+    }
+}
+
+impl Lease {
+    pub(crate) const fn decode([lease, deadline]: [u64; 2]) -> Self {
+        Self { lease: LeaseHandle::from_raw(lease), deadline: Micros::new(deadline) }
+    }
+}
+
+impl Granted {
+    pub(crate) fn decode([address, count, rights]: [u64; 3]) -> Self {
+        let rights = u16::try_from(rights).unwrap_or_default();
+        Self { address, count, rights: MapFlags::from_bits_truncate(rights) }
+    }
+}
+
+impl Pinned {
+    pub(crate) const fn decode([lease, deadline, address, frames]: [u64; 4]) -> Self {
+        Self { lease: Lease::decode([lease, deadline]), bus: BusRun { address, frames } }
+    }
+}
+
+const ACCESS_READ: u64 = 0;
+const ACCESS_WRITE: u64 = 1;
+const ACCESS_EXECUTE: u64 = 2;
+
+impl PendingFault {
+    fn encode(fault: Option<Self>) -> Message {
+        let Some(Self { fault, cookie, number, access }) = fault else {
+            return Message::new(OK, [0, 0, 0, 0]);
+        };
+        let access = match access {
+            AccessKind::Read => ACCESS_READ,
+            AccessKind::Write => ACCESS_WRITE,
+            AccessKind::Execute => ACCESS_EXECUTE,
+        };
+        Message::new(OK, [fault.raw(), cookie.into(), number.get(), access])
+    }
+
+    pub(crate) fn decode([fault, cookie, number, access]: [u64; 4]) -> Option<Self> {
+        (fault != 0).then(|| Self {
+            fault: FaultHandle::from_raw(fault),
+            cookie: u32::try_from(cookie).unwrap_or_default(),
+            number: FrameNumber::new(number),
+            access: match access {
+                ACCESS_WRITE => AccessKind::Write,
+                ACCESS_EXECUTE => AccessKind::Execute,
+                _ => AccessKind::Read,
+            },
+        })
+    }
+}
+
+impl Status {
+    fn encode(&self) -> Message {
+        let [a, b, c, d, e, f] = [0, 4, 8, 12, 16, 20].map(|offset: usize| {
+            let mut states = self.frames.iter().skip(offset).map(|state| u64::from(state.bits()));
+            let [first, second, third, fourth] =
+                [(); 4].map(|()| states.next().unwrap_or_default());
+            first | second << 16 | third << 32 | fourth << 48
+        });
+        Message::new(OK, [self.count, a, b, c, d, e, f])
+    }
+
+    pub(crate) fn decode([count, registers @ ..]: [u64; 7]) -> Self {
+        let mut frames = [FrameState::empty(); 24];
+        let states = registers.iter().flat_map(|register| [0, 16, 32, 48].map(|at| register >> at));
+        for (state, bits) in frames.iter_mut().zip(states) {
+            *state = FrameState::from_bits_retain(crate::wire::low_u16(bits));
+        }
+        Self { count, frames }
+    }
+}
+
+impl AccountInfo {
+    fn encode(&self) -> Message {
+        Message::new(
+            OK,
+            [
+                pack_pair(pages_u32(self.limit), pages_u32(self.used)),
+                pack_pair(pages_u32(self.frames), pages_u32(self.tables)),
+                pack_pair(pages_u32(self.slots), pages_u32(self.records)),
+                pack_pair(pages_u32(self.extra), pages_u32(self.promised)),
+                pages_u32(self.free).into(),
+            ],
+        )
+    }
+
+    pub(crate) fn decode(registers: [u64; 5]) -> Self {
+        let [(limit, used), (frames, tables), (slots, records), (extra, promised), (free, _)] =
+            registers.map(unpack_pair);
+        Self {
+            limit: bytes_of(limit),
+            used: bytes_of(used),
+            frames: bytes_of(frames),
+            tables: bytes_of(tables),
+            slots: bytes_of(slots),
+            records: bytes_of(records),
+            extra: bytes_of(extra),
+            promised: bytes_of(promised),
+            free: bytes_of(free),
+        }
+    }
+}
+
+impl RescueReport {
+    pub(crate) fn decode([rescued, next]: [u64; 2]) -> Self {
+        Self { rescued, next_deadline: (next != NO_DEADLINE).then_some(Micros::new(next)) }
+    }
+}
+
+impl CallError {
+    /// Returns the reply that reports this error.
+    #[must_use]
+    pub const fn reply(&self) -> Message {
+        match self {
+            Self::Refused(failure) => failure.reply(),
+            Self::Protocol(error) => error.reply(),
+        }
+    }
+
+    /// Returns the registers of a successful reply.
+    pub(crate) fn check<const N: usize>(reply: &Message) -> Result<[u64; N], Self> {
+        match reply.label() {
+            OK => {
+                reply.exactly().map_err(|_: ProtocolError| Self::Protocol(ProtocolError::BadReply))
+            }
+            status => Err(Self::decode(status, reply)),
+        }
+    }
+
+    fn decode(status: u64, reply: &Message) -> Self {
+        let refusal = PmError::from_status(status).zip(reply.exactly::<2>().ok());
+        match (refusal, ProtocolError::from_status(status)) {
+            (Some((error, [done, at])), _) => Self::Refused(Failure { error, done, at }),
+            (None, Some(error)) => Self::Protocol(error),
+            (None, None) => Self::Protocol(ProtocolError::BadReply),
+        }
+    }
+}
+
+impl From<PmError> for CallError {
+    fn from(error: PmError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+impl From<ProtocolError> for CallError {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}

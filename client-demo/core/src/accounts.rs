@@ -63,7 +63,7 @@ fn print_account(
     name: &str,
     info: &AccountInfo,
 ) -> Result<(), DemoError> {
-    let AccountInfo { limit, used, frames, tables, slots, records, free: _ } = info;
+    let AccountInfo { limit, used, frames, tables, slots, records, .. } = info;
     print(
         console,
         format_args!(

@@ -143,7 +143,7 @@ fn map_all<T: Transport>(
                 });
             }
         };
-        if purpose == Purpose::Fill && !mapped.rights.contains(MapFlags::WRITE) {
+        if purpose == Purpose::Fill && !mapped.rights().contains(MapFlags::WRITE) {
             return Err(of_pm(PmError::NoRight.into()));
         }
         if mapped.count == 0 || mapped.count > left.get() {

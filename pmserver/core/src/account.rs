@@ -145,6 +145,8 @@ impl Account {
             tables: bytes(self.tables),
             slots: bytes(self.slots),
             records: bytes(self.records),
+            extra: bytes(0),
+            promised: bytes(0),
             free: bytes(free),
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! A system's own numbers go here; the mechanism is elsewhere.
 
+use bitflags::bitflags;
 use proto::{ByteCount, PeerId};
 
 /// One protection domain that pmserver serves.
@@ -14,10 +15,27 @@ pub struct PeerConfig {
     pub name: &'static str,
     /// What its account may use, in whole pages.
     pub limit: ByteCount,
-    /// Whether it may read the accounts of others.
-    pub reads_accounts: bool,
-    /// Whether it may rescue servers that do not answer.
-    pub supervises: bool,
+    /// What it may do beyond what every peer may.
+    pub privileges: Privileges,
+}
+
+bitflags! {
+    /// What a peer may do beyond what every peer may.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Privileges: u8 {
+        /// Read the accounts of others.
+        const READ_ACCOUNTS = 1 << 0;
+        /// Rescue servers that do not answer, and say that a device was reset.
+        const SUPERVISE = 1 << 1;
+        /// Set the limits of others and destroy their accounts, and split accounts off the pool.
+        const SET_POLICY = 1 << 2;
+        /// Pin memory for a device, and learn where it is.
+        const DMA = 1 << 3;
+        /// Have extra frames.
+        const EXTRA = 1 << 4;
+        /// Have pmserver do at once what it may do at any time: for tests.
+        const DISTURB = 1 << 5;
+    }
 }
 
 impl PeerConfig {
@@ -29,27 +47,24 @@ impl PeerConfig {
 
 const MIB: u64 = 1 << 20;
 
-/// The peers of the demo and of the scenario system.
+const fn peer(peer: u8, name: &'static str, limit_mib: u64, privileges: Privileges) -> PeerConfig {
+    PeerConfig { peer, name, limit: ByteCount::new(limit_mib * MIB), privileges }
+}
+
+/// The peers of the demo, with a supervisor that a system may have.
 pub const PEERS: [PeerConfig; 3] = [
-    PeerConfig {
-        peer: 1,
-        name: "fsserver",
-        limit: ByteCount::new(8 * MIB),
-        reads_accounts: false,
-        supervises: false,
-    },
-    PeerConfig {
-        peer: 2,
-        name: "client",
-        limit: ByteCount::new(32 * MIB),
-        reads_accounts: true,
-        supervises: false,
-    },
-    PeerConfig {
-        peer: 3,
-        name: "supervisor",
-        limit: ByteCount::new(MIB),
-        reads_accounts: false,
-        supervises: true,
-    },
+    peer(1, "fsserver", 8, Privileges::empty()),
+    peer(2, "client", 32, Privileges::READ_ACCOUNTS),
+    peer(3, "supervisor", 1, Privileges::SUPERVISE),
+];
+
+/// The peers of the scenario system: four puppets that the client makes do what a scenario says.
+pub const SCENARIO_PEERS: [PeerConfig; 7] = [
+    peer(1, "fsserver", 8, Privileges::empty()),
+    peer(2, "client", 16, Privileges::READ_ACCOUNTS.union(Privileges::SET_POLICY)),
+    peer(3, "supervisor", 1, Privileges::SUPERVISE),
+    peer(4, "puppet-1", 4, Privileges::empty()),
+    peer(5, "puppet-2", 4, Privileges::DMA),
+    peer(6, "puppet-3", 4, Privileges::EXTRA),
+    peer(7, "puppet-4", 4, Privileges::all()),
 ];

@@ -2,11 +2,11 @@
 //! Containers and the virtual frames in them: create, destroy, allocate, deallocate, status.
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, ContainerHandle, DeallocateFlags, Failure, FrameState, PmError,
-    Status,
+    AccountHandle, AllocateFlags, ContainerHandle, DeallocateFlags, Failure, FrameState, Frames,
+    PmError, Status,
 };
+use proto::PeerId;
 use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
-use proto::{FrameCount, FrameNumber, PeerId};
 
 use crate::account::{Account, Charge, Shortage};
 use crate::broken;
@@ -56,9 +56,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn allocate(
         &mut self,
         caller: PeerId,
-        container: ContainerHandle,
-        start: FrameNumber,
-        count: FrameCount,
+        Frames { container, start, count }: Frames,
         flags: AllocateFlags,
     ) -> Result<u64, Failure> {
         let access = self.owned(caller, container)?;
@@ -180,9 +178,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn deallocate(
         &mut self,
         caller: PeerId,
-        container: ContainerHandle,
-        start: FrameNumber,
-        count: FrameCount,
+        Frames { container, start, count }: Frames,
         flags: DeallocateFlags,
     ) -> Result<u64, Failure> {
         let access = self.owned(caller, container)?;
@@ -209,9 +205,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn status(
         &mut self,
         caller: PeerId,
-        container: ContainerHandle,
-        start: FrameNumber,
-        count: FrameCount,
+        Frames { container, start, count }: Frames,
     ) -> Result<Status, Failure> {
         let access = self.owned(caller, container)?;
         let count = count.get().min(STATUS_FRAMES_MAX);

@@ -12,10 +12,11 @@
 
 use core::fmt::Write;
 
-use pmserver_api::{Failure, PmError, RescueReport};
+use pmserver_api::{AccessKind, Failure, PmError, RescueReport};
 use proto::limits::WATCH_MICROS_MAX;
 use proto::{Console, LineWriter, Micros, PeerId};
 
+use crate::config::Privileges;
 use crate::kernel::Kernel;
 use crate::server::Server;
 
@@ -26,6 +27,8 @@ pub enum Fault {
     Access {
         /// The address.
         address: u64,
+        /// How.
+        kind: AccessKind,
     },
     /// Anything else that stops a program.
     Other,
@@ -35,6 +38,8 @@ pub enum Fault {
 /// back that came with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultOutcome {
+    /// What was missing is there now, or is waited for: it tries again.
+    Resumed,
     /// It goes on at its recovery entry.
     Redirected,
     /// It does not run again.
@@ -61,7 +66,7 @@ impl<K: Kernel> Server<K> {
         let mut line = LineWriter(console);
         // A console has no way to fail.
         let _ = match fault {
-            Fault::Access { address } => {
+            Fault::Access { address, .. } => {
                 writeln!(line, "pmserver: {name} {consequence}: no memory at {address:#x}")
             }
             Fault::Other => writeln!(line, "pmserver: {name} {consequence}: exception"),
@@ -113,7 +118,7 @@ impl<K: Kernel> Server<K> {
 
     /// Sends every server to its recovery entry whose caller has waited long enough.
     pub(crate) fn rescue(&mut self, caller: PeerId) -> Result<RescueReport, Failure> {
-        if !self.peer(caller).supervises {
+        if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());
         }
         let now = self.pool.kernel.now();

@@ -81,6 +81,15 @@ pub struct PageRights {
     pub execute: bool,
 }
 
+/// Rights of a derived capability to a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CapRights {
+    /// Those of the original: pmserver reduces them when it maps.
+    All,
+    /// Loads alone.
+    Read,
+}
+
 /// Why the kernel refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelError {
@@ -121,11 +130,17 @@ pub trait Kernel {
     /// [`KernelError::Refused`] where the kernel refuses.
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError>;
 
-    /// Copies the original capability of a frame into an empty slot ("CNode Copy").
+    /// Copies the original capability of a frame into an empty slot ("CNode Copy"), with all its
+    /// rights or for loads alone.
     ///
     /// # Errors
     /// [`KernelError::Refused`] where the slot is taken or the frame gone.
-    fn derive(&mut self, frame: PageIndex, to: SlotAddress) -> Result<(), KernelError>;
+    fn derive(
+        &mut self,
+        frame: PageIndex,
+        to: SlotAddress,
+        rights: CapRights,
+    ) -> Result<(), KernelError>;
 
     /// Deletes the capability in a slot, unmapping what was mapped through it ("CNode Delete").
     ///
@@ -200,6 +215,45 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError::Refused`] where the kernel refuses.
     fn retire(&mut self, peer: PeerId) -> Result<(), KernelError>;
+
+    /// Copies the contents of a frame to another; both are frames, and neither need be mapped
+    /// anywhere: pmserver maps them for that moment.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses; then the other's contents are undefined.
+    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+
+    /// Returns the physical address of a page, whatever it is used as.
+    fn physical_address(&self, page: PageIndex) -> u64;
+
+    /// Notifies a peer on its channel; never waits ("Send" on a notification).
+    fn notify(&mut self, peer: PeerId);
+
+    /// Puts a CNode page into the CSpace of a peer, where [`Kernel::grant_address`] says. It is
+    /// there until the page is unmade.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses, or pmserver has no authority over the
+    /// peer's CSpace.
+    fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError>;
+
+    /// Returns the address that a peer has for a slot of the CNode that was put into its CSpace.
+    fn grant_address(&self, index: u8) -> u64;
+
+    /// Returns whether there is an IOMMU between devices and memory.
+    fn has_iommu(&self) -> bool;
+
+    /// Puts a frame into the address space of a peer's device, at its physical address.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn bus_map(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError>;
+
+    /// Takes a frame out of the address space of a peer's device.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] where the kernel refuses.
+    fn bus_unmap(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError>;
 
     /// Returns the time on a monotonic clock.
     fn now(&self) -> Micros;

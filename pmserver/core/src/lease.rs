@@ -6,14 +6,12 @@
 //! container handle first frees the container's leases whose time is over. Both lists that a lease
 //! is in are short by limit.
 
-use pmserver_api::{
-    ContainerHandle, Failure, Lease as LeaseReply, LeaseHandle, LockMode, PmError, Rights,
-};
+use pmserver_api::{Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, PmError, Rights};
 use proto::limits::{
     CONTAINER_LEASES_MAX, CONTAINER_LEASES_OWNER, LEASE_MICROS_MAX, PEER_LEASES_MAX,
     SHARE_LEASES_MAX,
 };
-use proto::{FrameCount, FrameNumber, Micros, PeerId};
+use proto::{Micros, PeerId};
 
 use crate::account::Shortage;
 use crate::broken;
@@ -37,9 +35,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn lock(
         &mut self,
         caller: PeerId,
-        container: ContainerHandle,
-        start: FrameNumber,
-        count: FrameCount,
+        Frames { container, start, count }: Frames,
         mode: LockMode,
         ttl: Micros,
     ) -> Result<LeaseReply, Failure> {

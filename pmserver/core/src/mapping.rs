@@ -6,14 +6,14 @@
 //! made through. The first mapping of a frame uses the frame's original capability; each further
 //! one a derived capability in a slot that the mapper's account pays for.
 
-use pmserver_api::{ContainerHandle, Failure, MapFlags, Mapped, PmError, Rights};
+use pmserver_api::{Failure, Frames, MapFlags, Mapped, PmError, Rights};
 use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
-use proto::{FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::account::Shortage;
 use crate::broken;
 use crate::frame_table::{PageIndex, PageUse};
-use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
+use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::lease::Need;
 use crate::objects::{Access, Frame, Mapping, Share};
 use crate::radix::Leaf;
@@ -48,9 +48,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
-        container: ContainerHandle,
-        start: FrameNumber,
-        count: FrameCount,
+        Frames { container, start, count }: Frames,
         (vspace, vaddr): (u32, VirtAddr),
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
@@ -64,19 +62,19 @@ impl<K: Kernel> Server<K> {
         vaddr.checked_add(bytes.saturating_sub(1)).ok_or(PmError::Invalid)?;
         self.check_map_rights(&access, range, rights)?;
         let mut page_address = Some(vaddr);
-        let mut done: u64 = 0;
+        let mut mapped = Mapped::default();
         for number in range.first..=range.last {
             let Some(vaddr) = page_address else { break };
             if let Err(failure) = self.map_one(caller, &access, number, vaddr, rights) {
-                if done == 0 {
+                if mapped.count == 0 {
                     return Err(failure);
                 }
                 break;
             }
-            done = done.saturating_add(1);
+            mapped.push(granted(rights));
             page_address = vaddr.checked_add(PAGE_BYTES);
         }
-        Ok(Mapped { count: done, rights: granted(rights) })
+        Ok(mapped)
     }
 
     fn check_map_rights(
@@ -202,7 +200,7 @@ impl<K: Kernel> Server<K> {
         }
         let account = self.peer(peer).account;
         let slot = self.pool.alloc_slot(account).map_err(Shortage::as_table_quota)?;
-        if self.pool.kernel.derive(page, slot).is_err() {
+        if self.pool.kernel.derive(page, slot, CapRights::All).is_err() {
             self.pool.free_slot(slot);
             return Err(PmError::Kernel);
         }

@@ -4,7 +4,7 @@
 use proto::{Micros, PeerId, VirtAddr};
 
 use crate::account::Account;
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, Privileges};
 use crate::records::Ref;
 
 /// What pmserver keeps of one VSpace.
@@ -21,8 +21,7 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) name: &'static str,
     pub(crate) account: Ref<Account>,
-    pub(crate) reads_accounts: bool,
-    pub(crate) supervises: bool,
+    pub(crate) privileges: Privileges,
     pub(crate) vspace: VSpaceState,
     /// Where it goes on after a fault: entry and stack.
     pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
@@ -41,8 +40,7 @@ impl Peer {
             id,
             name: config.name,
             account,
-            reads_accounts: config.reads_accounts,
-            supervises: config.supervises,
+            privileges: config.privileges,
             vspace: VSpaceState::default(),
             recovery: None,
             watch: None,

@@ -10,7 +10,7 @@ use proto::{Message, PAGE_BYTES, PeerId};
 
 use crate::account::{Account, Shortage};
 use crate::broken;
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, Privileges};
 use crate::kernel::{Kernel, KernelError};
 use crate::objects::{Access, Container, Dying, Share};
 use crate::peer::Peer;
@@ -102,27 +102,25 @@ impl<K: Kernel> Server<K> {
             Request::ContainerDestroy { container } => {
                 self.container_destroy(caller, container).map(|()| Reply::Done)
             }
-            Request::Allocate { container, start, count, flags } => {
-                self.allocate(caller, container, start, count, flags).map(Reply::Number)
+            Request::Allocate { frames, flags } => {
+                self.allocate(caller, frames, flags).map(Reply::Number)
             }
-            Request::Deallocate { container, start, count, flags } => {
-                self.deallocate(caller, container, start, count, flags).map(Reply::Number)
+            Request::Deallocate { frames, flags } => {
+                self.deallocate(caller, frames, flags).map(Reply::Number)
             }
-            Request::Status { container, start, count } => {
-                self.status(caller, container, start, count).map(Reply::Status)
+            Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
+            Request::Share { container, start, count, terms } => {
+                self.share(caller, container, start, count, terms).map(Reply::Shared)
             }
-            Request::Share { container, start, count, peer, rights, lease_max } => self
-                .share(caller, container, start, count, peer, rights, lease_max)
-                .map(Reply::Shared),
             Request::Unshare { share, flags: _ } => {
                 self.unshare(caller, share).map(|()| Reply::Done)
             }
-            Request::Lock { container, start, count, mode, ttl } => {
-                self.lock(caller, container, start, count, mode, ttl).map(Reply::Lease)
+            Request::Lock { frames, mode, ttl } => {
+                self.lock(caller, frames, mode, ttl).map(Reply::Lease)
             }
             Request::Unlock { lease } => self.unlock(caller, lease).map(|()| Reply::Done),
-            Request::Map { container, start, vaddr, count, flags, vspace } => {
-                self.map(caller, container, start, count, (vspace, vaddr), flags).map(Reply::Mapped)
+            Request::Map { frames, vaddr, flags, vspace } => {
+                self.map(caller, frames, (vspace, vaddr), flags).map(Reply::Mapped)
             }
             Request::Unmap { vspace, vaddr, count } => {
                 self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
@@ -134,6 +132,7 @@ impl<K: Kernel> Server<K> {
             Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
             Request::Rescue => self.rescue(caller).map(Reply::Rescued),
             Request::Reclaim => Ok(Reply::Number(self.reclaim())),
+            _ => Err(PmError::Kernel.into()),
         }
     }
 
@@ -181,7 +180,7 @@ impl<K: Kernel> Server<K> {
             None => return Err(PmError::InvalidCap.into()),
         };
         // Limit and use are a covert channel between siblings: only with the right.
-        if !peer.reads_accounts && account != peer.account {
+        if !peer.privileges.contains(Privileges::READ_ACCOUNTS) && account != peer.account {
             return Err(PmError::NoRight.into());
         }
         Ok(self.pool.get(account).info(is_pool))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Shares: lending a range of a container to a peer, and taking it back (protocol O2, O3, R9, R11).
 
-use pmserver_api::{ContainerHandle, Failure, PmError, Rights, ShareHandle, Shared};
+use pmserver_api::{ContainerHandle, Failure, PmError, ShareHandle, ShareTerms, Shared};
 use proto::limits::{CALL_FRAMES_MAX, CONTAINER_SHARES_MAX};
-use proto::{FrameNumber, Micros, PeerId};
+use proto::{FrameNumber, PeerId};
 
 use crate::account::Shortage;
 use crate::broken;
@@ -15,16 +15,13 @@ use crate::server::Server;
 
 impl<K: Kernel> Server<K> {
     /// Lends a range to a peer.
-    #[allow(clippy::too_many_arguments)] // They are the operation's arguments on the wire.
     pub(crate) fn share(
         &mut self,
         caller: PeerId,
         container: ContainerHandle,
         start: FrameNumber,
         count: u64,
-        peer: PeerId,
-        rights: Rights,
-        lease_max: Micros,
+        ShareTerms { peer, rights, lease_max }: ShareTerms,
     ) -> Result<Shared, Failure> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count).ok_or(PmError::Invalid)?;

@@ -11,7 +11,8 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, CallError, ContainerHandle, LockMode, MapFlags, PmError, Rights,
+    AccessKind, AccountHandle, AllocateFlags, CallError, ContainerHandle, LockMode, MapFlags,
+    PmError, Rights,
 };
 use pmserver_core::config::{PEERS, PeerConfig};
 use pmserver_core::{Fault, FaultOutcome, Server};
@@ -35,8 +36,11 @@ fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
 }
 
 fn stop(world: &World, number: u64) {
-    let outcome =
-        world.0.borrow_mut().fault(peer(number), Fault::Access { address: 0 }, &mut Quiet);
+    let outcome = world.0.borrow_mut().fault(
+        peer(number),
+        Fault::Access { address: 0, kind: AccessKind::Read },
+        &mut Quiet,
+    );
     assert_eq!(outcome, FaultOutcome::Stopped);
 }
 

@@ -9,7 +9,7 @@
 
 mod world;
 
-use pmserver_api::{AccountHandle, CallError, LockMode, MapFlags, PmError, Rights};
+use pmserver_api::{AccessKind, AccountHandle, CallError, LockMode, MapFlags, PmError, Rights};
 use pmserver_core::{Fault, FaultOutcome};
 use proto::{Console, Micros, VirtAddr};
 use world::{World, at, filled, frames, page, peer};
@@ -30,7 +30,11 @@ fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
 fn fault(world: &World, number: u64) -> (FaultOutcome, String) {
     let mut screen = Screen::default();
     let mut server = world.0.borrow_mut();
-    let outcome = server.fault(peer(number), Fault::Access { address: 0xdead_b000 }, &mut screen);
+    let outcome = server.fault(
+        peer(number),
+        Fault::Access { address: 0xdead_b000, kind: AccessKind::Read },
+        &mut screen,
+    );
     server.check_invariants().unwrap();
     (outcome, screen.0)
 }

@@ -13,7 +13,7 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    FrameCap, Kernel, KernelError, ObjectKind, PageRights, SlotAddress, VSpace,
+    CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, SlotAddress, VSpace,
 };
 use proto::{PeerId, VirtAddr};
 use sim::machine::Architecture;
@@ -105,8 +105,12 @@ fn a_page_that_is_unmade_loses_everything_derived_from_it() {
     kernel.make(node, ObjectKind::CNode).unwrap();
     kernel.make(table, ObjectKind::Table { span_bits: 21 }).unwrap();
     kernel.map_table(table, 21, client(), at).unwrap();
-    kernel.derive(frame, slot).unwrap();
-    assert_eq!(kernel.derive(frame, slot), Err(KernelError::Refused), "the slot is taken");
+    kernel.derive(frame, slot, CapRights::All).unwrap();
+    assert_eq!(
+        kernel.derive(frame, slot, CapRights::All),
+        Err(KernelError::Refused),
+        "the slot is taken"
+    );
     kernel.map_frame(FrameCap::Derived(slot), client(), at, READ_WRITE).unwrap();
     kernel.store(client(), b"secret", at.get()).unwrap();
     let elsewhere = vaddr(0x1030_1000);
@@ -115,7 +119,7 @@ fn a_page_that_is_unmade_loses_everything_derived_from_it() {
     kernel.unmake(frame).unwrap();
     assert!(kernel.load(client(), at.get(), &mut [0]).is_err());
     kernel.make(frame, ObjectKind::Frame).unwrap();
-    kernel.derive(frame, slot).unwrap();
+    kernel.derive(frame, slot, CapRights::All).unwrap();
     kernel.map_frame(FrameCap::Derived(slot), client(), at, READ_WRITE).unwrap();
     let mut bytes = [1; 6];
     kernel.load(client(), at.get(), &mut bytes).unwrap();

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use fsserver_api::FsError;
 use fsserver_core::{ClientId, FileServer};
 use pmserver_api::{
-    AccountInfo, CallError, ContainerHandle, Failure, Identity, Lease, LeaseHandle, LockMode,
-    MapFlags, Mapped, PmError, Reply, Request, Rights, ShareHandle, Shared,
+    AccountInfo, CallError, ContainerHandle, Failure, Frames, Identity, Lease, LeaseHandle,
+    LockMode, MapFlags, Mapped, PmError, Reply, Request, Rights, ShareHandle, ShareTerms, Shared,
 };
 use proto::{
     AddressSpace, ByteCount, FrameNumber, Message, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
@@ -253,14 +253,14 @@ impl State {
                 self.mappings.retain(|_, mapping| mapping.container != container.raw());
                 Reply::Done
             }
-            Request::Allocate { container, start, count, .. } => {
+            Request::Allocate { frames: Frames { container, start, count }, .. } => {
                 let pages = self.containers.get_mut(&container.raw()).ok_or(PmError::InvalidCap)?;
                 for frame in start.get()..start.get() + count.get() {
                     pages.insert(frame, Box::new([0; 4096]));
                 }
                 Reply::Number(count.get())
             }
-            Request::Share { container, start, count, peer, rights, .. } => {
+            Request::Share { container, start, count, terms: ShareTerms { peer, rights, .. } } => {
                 let frames = start.get()..start.get() + count;
                 let (container, peer) = (container.raw(), peer.get().into());
                 let weak = self.handle();
@@ -273,7 +273,7 @@ impl State {
                 self.unshare(share.raw());
                 Reply::Done
             }
-            Request::Lock { container, start, count, mode, ttl } => {
+            Request::Lock { frames: Frames { container, start, count }, mode, ttl } => {
                 assert_eq!((mode, ttl.get() > 0), (LockMode::Exclusive, true));
                 let frames = start.get()..start.get() + count.get();
                 self.access(peer, container, frames, Rights::LOCK)?;
@@ -285,7 +285,7 @@ impl State {
                 self.leases.remove(&lease.raw()).ok_or(PmError::InvalidCap)?;
                 Reply::Done
             }
-            Request::Map { container, start, vaddr, count, flags, .. } => {
+            Request::Map { frames: Frames { container, start, count }, vaddr, flags, .. } => {
                 self.map(peer, container, (start, count.get()), vaddr, flags)?
             }
             Request::Unmap { vaddr, count, .. } => {
@@ -367,6 +367,10 @@ impl State {
         }
         let mut rights = MapFlags::READ;
         rights.set(MapFlags::WRITE, is_writable);
-        Ok(Reply::Mapped(Mapped { count: done, rights }))
+        let mut mapped = Mapped::default();
+        for _ in 0..done {
+            mapped.push(rights);
+        }
+        Ok(Reply::Mapped(mapped))
     }
 }

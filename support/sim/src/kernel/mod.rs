@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage, SlotAddress, VSpace,
+    CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
+    SlotAddress, VSpace,
 };
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::FromBytes;
@@ -53,10 +54,11 @@ pub struct SimKernel {
     home: Home,
     counts: BTreeMap<InvocationKind, u64>,
     fail_in: Option<u64>,
+    notified: Vec<PeerId>,
 }
 
 impl SimKernel {
-    /// Returns a kernel with a pool of so many bytes, a power of two, and with three peers that
+    /// Returns a kernel with a pool of so many bytes, a power of two, and with eight peers that
     /// have programs and nothing else.
     ///
     /// # Panics
@@ -65,7 +67,7 @@ impl SimKernel {
     pub fn new(pool_bytes: u64) -> Self {
         assert!(pool_bytes.is_power_of_two(), "a pool is one untyped object");
         let size_bits = u8::try_from(pool_bytes.ilog2()).expect("below 64");
-        let peers = (1..=3).filter_map(PeerId::new).collect();
+        let peers = (1..=8).filter_map(PeerId::new).collect();
         Self::boot(&BootPlan {
             architecture: Architecture::X86_64,
             pool: Pool { size_bits, count: 1 },
@@ -83,7 +85,7 @@ impl SimKernel {
         let Loaded { mut machine, cspace } = load(plan);
         let home = Home::build(&mut machine, cspace, plan.pool);
         let (clock, counts) = (Clock::default(), BTreeMap::new());
-        Self { machine, cspace, clock, home, counts, fail_in: None }
+        Self { machine, cspace, clock, home, counts, fail_in: None, notified: Vec::new() }
     }
 
     /// Returns the machine underneath.
@@ -212,10 +214,19 @@ impl Kernel for SimKernel {
         self.invoke(InvocationKind::Revoke, LEAF_CNODE, &Invocation::Revoke(place)).map_err(refusal)
     }
 
-    fn derive(&mut self, frame: PageIndex, to: SlotAddress) -> Result<(), KernelError> {
+    fn derive(
+        &mut self,
+        frame: PageIndex,
+        to: SlotAddress,
+        rights: DerivedRights,
+    ) -> Result<(), KernelError> {
         let from = self.home.object_source(frame);
+        let mask = match rights {
+            DerivedRights::All => CapRights::ALL,
+            DerivedRights::Read => CapRights::READ,
+        };
         let to = self.home.derived_slot(to);
-        let copy = Invocation::Transfer { to, from, how: Transfer::Copy(CapRights::ALL) };
+        let copy = Invocation::Transfer { to, from, how: Transfer::Copy(mask) };
         self.invoke(InvocationKind::Copy, LEAF_CNODE, &copy).map_err(refusal)
     }
 
@@ -292,6 +303,44 @@ impl Kernel for SimKernel {
         let thread = LEAF_THREADS + u64::from(peer.get());
         self.invoke(InvocationKind::SetSchedParams, thread, &Invocation::TakeFaultHandler)
             .map_err(refusal)
+    }
+
+    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        let [from, to] = [from, to].map(|page| self.physical_address(page));
+        let contents = self.machine.page(from).clone();
+        *self.machine.page_mut(to) = contents;
+        Ok(())
+    }
+
+    fn physical_address(&self, page: PageIndex) -> u64 {
+        match self.machine.look(self.cspace, self.home.untyped(page)) {
+            Ok(Cap::Untyped { base, .. }) => base,
+            _ => unreachable!("a page of the pool"),
+        }
+    }
+
+    fn notify(&mut self, peer: PeerId) {
+        self.notified.push(peer);
+    }
+
+    fn install_grants(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn grant_address(&self, index: u8) -> u64 {
+        u64::from(index)
+    }
+
+    fn has_iommu(&self) -> bool {
+        false
+    }
+
+    fn bus_map(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn bus_unmap(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+        Ok(())
     }
 
     fn now(&self) -> Micros {

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use pmserver_api::AccessKind;
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome};
 use proto::{AddressSpace, Message, PeerId, VirtAddr};
@@ -94,20 +95,22 @@ pub struct Space {
 impl Space {
     /// Makes an access, which returns the address where it faults; then the domain does not go on
     /// here.
-    fn access(&self, attempt: impl FnOnce(VSpace) -> Result<(), u64>) {
-        if let Err(address) = attempt(VSpace::Peer(self.peer)) {
-            self.shared.fault(self.index, self.peer, address);
+    fn access(&self, kind: AccessKind, mut attempt: impl FnMut(VSpace) -> Result<(), u64>) {
+        while let Err(address) = attempt(VSpace::Peer(self.peer)) {
+            self.shared.fault(self.index, self.peer, Fault::Access { address, kind });
         }
     }
 }
 
 impl AddressSpace for Space {
     fn copy_in(&self, from: VirtAddr, to: &mut [u8]) {
-        self.access(|vspace| self.shared.server.borrow().kernel().load(vspace, from.get(), to));
+        self.access(AccessKind::Read, |vspace| {
+            self.shared.server.borrow().kernel().load(vspace, from.get(), to)
+        });
     }
 
     fn copy_out(&mut self, from: &[u8], to: VirtAddr) {
-        self.access(|vspace| {
+        self.access(AccessKind::Write, |vspace| {
             self.shared.server.borrow_mut().kernel_mut().store(vspace, from, to.get())
         });
     }
@@ -129,15 +132,13 @@ impl Shared {
         PeerId::new(number.into()).filter(|_| is_pmserver)
     }
 
-    /// Hands a fault to pmserver, and leaves the domain for where pmserver wants it to go on.
-    fn fault(&self, domain: usize, peer: PeerId, address: u64) -> ! {
+    /// Hands a fault to pmserver: the domain tries again, or leaves for where pmserver wants it to
+    /// go on.
+    fn fault(self: &Rc<Self>, domain: usize, peer: PeerId, fault: Fault) {
         self.clock.advance(FAULT_MICROS);
-        let outcome = self.server.borrow_mut().fault(
-            peer,
-            Fault::Access { address },
-            &mut *self.screen.borrow_mut(),
-        );
+        let outcome = self.server.borrow_mut().fault(peer, fault, &mut *self.screen.borrow_mut());
         match outcome {
+            FaultOutcome::Resumed => self.preempt(domain),
             FaultOutcome::Redirected => Departure::Redirected { domain }.go(),
             FaultOutcome::Stopped => {
                 self.domains[domain].is_stopped.set(true);

@@ -8,7 +8,7 @@
 use crate::account::{Account, Charge};
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::Kernel;
-use crate::objects::{Container, Frame, Lease, Mapping, Share, Table};
+use crate::objects::{Container, Frame, FrameMarks, Lease, Mapping, Share, Table};
 use crate::radix::Leaf;
 use crate::records::{Ref, link_of};
 use crate::server::Server;
@@ -142,7 +142,7 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), &'static str> {
         let record = self.pool.get(frame);
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
-        ensure(record.tentative == 0, "no frame is tentative between calls")?;
+        ensure(!record.has(FrameMarks::TENTATIVE), "no frame is tentative between calls")?;
         if let Some(page) = record.page() {
             *bound = bound.saturating_add(1);
             let entry = self.pool.entry(page);

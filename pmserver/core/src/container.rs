@@ -12,7 +12,7 @@ use crate::account::{Account, Charge, Shortage};
 use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
-use crate::objects::{Access, Container, Frame};
+use crate::objects::{Access, Container, Frame, FrameMarks};
 use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;
@@ -38,7 +38,7 @@ impl<K: Kernel> Server<K> {
         }
         let account = peer.account;
         let next = self.pool.get(account).containers;
-        let container = Container::new(account.link(), next);
+        let container = Container::new(account.link(), next, caller);
         let container = self.pool.alloc_named(account, caller, container);
         let container = container.map_err(Shortage::as_quota)?;
         self.link_container(account, container, next);
@@ -141,11 +141,11 @@ impl<K: Kernel> Server<K> {
     fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            if self.pool.get(frame).tentative == 0 {
+            if !self.pool.get(frame).has(FrameMarks::TENTATIVE) {
                 continue;
             }
             if keep {
-                self.pool.get_mut(frame).tentative = 0;
+                self.pool.get_mut(frame).set(FrameMarks::TENTATIVE, false);
             } else {
                 // It has no mapping yet, so there is nothing that the kernel could refuse.
                 let _ = self.remove_frame(container, frame, number);

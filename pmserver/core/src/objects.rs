@@ -13,6 +13,7 @@
 //!
 //! Every link is the number of a cell, 0 for none.
 
+use bitflags::bitflags;
 use pmserver_api::{FrameState, LockMode, Rights};
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -28,48 +29,61 @@ use crate::records::{Ref, Stamp, record};
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Container {
     stamp: Stamp,
+    /// How many frames it has.
+    pub(crate) frame_count: u64,
+    /// Where the search for numbers that are free begins: above all that were ever used.
+    pub(crate) unused_from: u64,
     /// The account that pays.
     pub(crate) account: u32,
     /// The tree of its frames.
     pub(crate) frames: u32,
-    /// How many frames it has.
-    pub(crate) frame_count: u64,
     pub(crate) shares: u32,
     pub(crate) leases: u32,
-    pub(crate) share_count: u16,
-    pub(crate) lease_count: u16,
+    /// The ranges that others supply.
+    pub(crate) handlers: u32,
     /// The other containers of the account.
     pub(crate) next: u32,
     pub(crate) previous: u32,
+    pub(crate) share_count: u16,
+    pub(crate) lease_count: u16,
+    pub(crate) handler_count: u16,
+    /// The peer that made it, for which its handle is strong.
+    owner: u8,
     /// 1 once it is being destroyed: nothing but that can be done with it any more.
-    pub(crate) dying: u32,
-    padding: [u32; 3],
-    last: u32,
+    pub(crate) dying: u8,
+    padding: u32,
 }
 
 record!(Container, Container);
 
 impl Container {
-    pub(crate) const fn new(account: u32, next: u32) -> Self {
+    pub(crate) const fn new(account: u32, next: u32, owner: PeerId) -> Self {
         Self {
             stamp: Stamp::UNSET,
+            frame_count: 0,
+            unused_from: 0,
             account,
             frames: 0,
-            frame_count: 0,
             shares: 0,
             leases: 0,
-            share_count: 0,
-            lease_count: 0,
+            handlers: 0,
             next,
             previous: 0,
+            share_count: 0,
+            lease_count: 0,
+            handler_count: 0,
+            owner: owner.get(),
             dying: 0,
-            padding: [0; 3],
-            last: 0,
+            padding: 0,
         }
     }
 
     pub(crate) const fn is_dying(&self) -> bool {
         self.dying != 0
+    }
+
+    pub(crate) const fn is_owned_by(&self, peer: PeerId) -> bool {
+        self.owner == peer.get()
     }
 }
 
@@ -78,6 +92,25 @@ impl Container {
 pub(crate) struct Dying {
     pub(crate) first: u32,
     pub(crate) last: u32,
+}
+
+bitflags! {
+    /// What is to be known of a virtual frame beside where it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub(crate) struct FrameMarks: u16 {
+        /// The call that allocates it can still fail.
+        const TENTATIVE = 1 << 0;
+        /// It is charged above the limit.
+        const EXTRA = 1 << 1;
+        /// Its owner can do without it.
+        const DISCARDABLE = 1 << 2;
+        /// It was dropped under pressure: uncharged, and there only to say so.
+        const DISCARDED = 1 << 3;
+        /// A pin on it ran out: it has a copy of what it had.
+        const TAKEN_OVER = 1 << 4;
+        /// Its memory was asked for by its place: it stays there.
+        const CONTIGUOUS = 1 << 5;
+    }
 }
 
 /// A virtual frame.
@@ -89,26 +122,39 @@ pub(crate) struct Frame {
     pub(crate) container: u32,
     /// The page that it is bound to; 0 while it has none.
     pub(crate) page: u32,
+    /// The other frames that are bound to the page.
+    pub(crate) next_of_page: u32,
+    pub(crate) previous_of_page: u32,
+    /// The ring of frames that are really shared; 0 while it is alone.
+    pub(crate) next_shared: u32,
     pub(crate) mappings: u32,
+    /// The other extra frames of the account, newest first.
+    pub(crate) next_extra: u32,
+    pub(crate) previous_extra: u32,
     pub(crate) mapping_count: u16,
-    /// 1 while the call that allocates it can still fail.
-    pub(crate) tentative: u16,
-    padding: [u64; 4],
+    marks: u16,
+    padding: [u32; 3],
 }
 
 record!(Frame, Frame);
 
 impl Frame {
+    /// Returns a frame that has no memory yet, tentative.
     pub(crate) const fn new(container: u32, number: u64) -> Self {
         Self {
             stamp: Stamp::UNSET,
             number,
             container,
             page: 0,
+            next_of_page: 0,
+            previous_of_page: 0,
+            next_shared: 0,
             mappings: 0,
+            next_extra: 0,
+            previous_extra: 0,
             mapping_count: 0,
-            tentative: 1,
-            padding: [0; 4],
+            marks: FrameMarks::TENTATIVE.bits(),
+            padding: [0; 3],
         }
     }
 
@@ -116,11 +162,24 @@ impl Frame {
         PageIndex::from_link(self.page)
     }
 
+    pub(crate) const fn has(&self, marks: FrameMarks) -> bool {
+        FrameMarks::from_bits_truncate(self.marks).contains(marks)
+    }
+
+    pub(crate) fn set(&mut self, marks: FrameMarks, value: bool) {
+        let mut now = FrameMarks::from_bits_truncate(self.marks);
+        now.set(marks, value);
+        self.marks = now.bits();
+    }
+
     /// Returns what can be told from the frame alone.
     pub(crate) fn state(&self) -> FrameState {
         let mut state = FrameState::PRESENT;
         state.set(FrameState::BOUND, self.page != 0);
         state.set(FrameState::MAPPED, self.mappings != 0);
+        state.set(FrameState::EXTRA, self.has(FrameMarks::EXTRA));
+        state.set(FrameState::DISCARDABLE, self.has(FrameMarks::DISCARDABLE));
+        state.set(FrameState::TAKEN_OVER, self.has(FrameMarks::TAKEN_OVER));
         state
     }
 }

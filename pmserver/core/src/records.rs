@@ -51,6 +51,10 @@ pub(crate) enum Kind {
     Mapping = 6,
     Table = 7,
     Node = 8,
+    Region = 9,
+    Handler = 10,
+    Ledger = 11,
+    Loan = 12,
 }
 
 /// The first word of every cell: what it holds and when it was filled.

@@ -213,7 +213,7 @@ impl<K: Kernel> Server<K> {
     /// Returns the container that a handle names, where the caller's account owns it.
     pub(crate) fn owned_container(&self, caller: PeerId, handle: u64) -> Option<Ref<Container>> {
         let container = self.pool.look_up::<Container>(handle)?;
-        (self.pool.get(container).account == self.peer(caller).account.link()).then_some(container)
+        self.pool.get(container).is_owned_by(caller).then_some(container)
     }
 
     fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {

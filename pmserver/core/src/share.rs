@@ -50,7 +50,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn unshare(&mut self, caller: PeerId, handle: ShareHandle) -> Result<(), Failure> {
         let share = self.pool.look_up::<Share>(handle.raw()).ok_or(PmError::InvalidCap)?;
         let container = self.container_of(share);
-        if self.pool.get(container).account != self.peer(caller).account.link() {
+        if !self.pool.get(container).is_owned_by(caller) {
             return Err(PmError::InvalidCap.into());
         }
         self.expire_leases(container);

@@ -41,7 +41,7 @@ fn granted_rights_come_back_and_bad_ones_are_refused() {
     let mut pm = world.client();
     let container = filled(&mut pm, 4);
     let granted = |flags, number: u64, pm: &mut world::Pm| {
-        pm.map(container, at(number), frames(1), page(number), flags).map(|mapped| mapped.rights)
+        pm.map(container, at(number), frames(1), page(number), flags).map(|mapped| mapped.rights())
     };
     assert_eq!(granted(MapFlags::WRITE, 0, &mut pm), Ok(MapFlags::READ | MapFlags::WRITE));
     assert_eq!(granted(MapFlags::FORCE_WRITE, 1, &mut pm), Ok(MapFlags::READ), "FORCE alone reads");

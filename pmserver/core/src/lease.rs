@@ -54,7 +54,7 @@ impl<K: Kernel> Server<K> {
         let deadline = self.pool.kernel.now().saturating_add(ttl);
         let share = link_of(access.share);
         let lease = Lease::new(access.container.link(), share, range, caller, mode, deadline);
-        let account = self.peer(caller).account;
+        let account = self.own_account(caller).map_err(Shortage::as_quota)?;
         let lease = self.pool.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
         if self.exclude_others(&access, range, mode).is_err() {
@@ -287,7 +287,7 @@ impl<K: Kernel> Server<K> {
     ) -> Option<(Ref<Frame>, u64)> {
         let mut first = 0;
         loop {
-            let (frame, number) = self.next_frame(container, Range { first, last: u64::MAX })?;
+            let (frame, number) = self.next_record(container, Range { first, last: u64::MAX })?;
             let covering = self.leases(container).find(|lease| lease.range.contains(number));
             let Some(lease) = covering else { return Some((frame, number)) };
             first = lease.range.last.checked_add(1)?;

@@ -7,35 +7,52 @@
 //! | to find | look in |
 //! |---|---|
 //! | where a request becomes an operation | `server.rs` |
-//! | create, destroy, allocate, deallocate, status | `container.rs` |
+//! | create, destroy, allocate, deallocate, mark, status | `container.rs`, `frames.rs` |
 //! | share, unshare, weak handles | `share.rs` |
 //! | lock, unlock, expiry | `lease.rs` |
 //! | map, unmap, page tables, slots | `mapping.rs`, `vspace.rs` |
 //! | faults, recovery, rescue | `fault.rs` |
 //! | reclaim, what dying containers and stopped peers leave | `teardown.rs` |
-//! | accounts and charges | `account.rs` |
-//! | pages, free lists, records | `pool.rs`, `frame_table.rs`, `records.rs`, `radix.rs` |
+//! | accounts and charges | `account.rs`, `ledger.rs` |
+//! | split, limits, lending, who may do what | `split.rs`, `loan.rs`, `payer.rs` |
+//! | the end of an account | `removal.rs`, `destroy.rs` |
+//! | extra frames, memory pressure | `extra.rs`, `demand.rs`, `pressure.rs` |
+//! | pages, free lists | `pool.rs`, `frame_table.rs` |
+//! | records, and what they hang in | `records.rs`, `cells.rs`, `chain.rs`, `radix.rs` |
 //! | what always holds | `check.rs` |
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod account;
+mod budget;
+mod cells;
+mod chain;
 mod check;
 pub mod config;
 mod container;
+mod demand;
+mod destroy;
+mod extra;
 mod fault;
 mod frame_table;
+mod frames;
 pub mod kernel;
 mod lease;
+mod ledger;
+mod loan;
 mod mapping;
 mod objects;
+mod payer;
 mod peer;
 mod pool;
+mod pressure;
 mod radix;
 mod range;
 mod records;
+mod removal;
 mod server;
 mod share;
+mod split;
 mod teardown;
 mod vspace;
 

@@ -107,7 +107,7 @@ impl<K: Kernel> Server<K> {
         rights: PageRights,
     ) -> Result<(), Failure> {
         let at_frame = |error| Failure { error, done: 0, at: number };
-        let frame = self.find_frame(access.container, number).ok_or(at_frame(PmError::NotFound))?;
+        let frame = self.frame_at(access.container, number).map_err(at_frame)?;
         let need = if rights.write { Need::Change } else { Need::Read };
         self.check_leases(access, Range { first: number, last: number }, need)?;
         let mappings = self.peer(peer).vspace.mappings;
@@ -155,7 +155,7 @@ impl<K: Kernel> Server<K> {
         mapping: Mapping,
         vaddr: VirtAddr,
     ) -> Result<(), PmError> {
-        let account = self.peer(peer).account;
+        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
         let rights = mapping.rights();
         let mapping = self.pool.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
         let tree = self.peer(peer).vspace.mappings;
@@ -198,7 +198,7 @@ impl<K: Kernel> Server<K> {
             self.pool.entry_mut(page).original_mapped = 1;
             return Ok(FrameCap::Original(page));
         }
-        let account = self.peer(peer).account;
+        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
         let slot = self.pool.alloc_slot(account).map_err(Shortage::as_table_quota)?;
         if self.pool.kernel.derive(page, slot, CapRights::All).is_err() {
             self.pool.free_slot(slot);

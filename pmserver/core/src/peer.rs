@@ -20,7 +20,12 @@ pub(crate) struct VSpaceState {
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) name: &'static str,
-    pub(crate) account: Ref<Account>,
+    /// Its own account, until that is destroyed.
+    pub(crate) account: Option<Ref<Account>>,
+    /// The account that pays for its VSpace (R25); none where that was destroyed.
+    pub(crate) table_account: Option<Ref<Account>>,
+    /// The live containers that it made.
+    pub(crate) containers: u32,
     pub(crate) privileges: Privileges,
     pub(crate) vspace: VSpaceState,
     /// Where it goes on after a fault: entry and stack.
@@ -39,7 +44,9 @@ impl Peer {
         Self {
             id,
             name: config.name,
-            account,
+            account: Some(account),
+            table_account: Some(account),
+            containers: 0,
             privileges: config.privileges,
             vspace: VSpaceState::default(),
             recovery: None,

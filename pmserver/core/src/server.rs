@@ -2,17 +2,17 @@
 //! The server: its state, and the way from a message to an operation and back.
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, CallError, ContainerHandle, Failure, Identity, PROTOCOL_VERSION,
-    PmError, Reply, Request, Rights,
+    AccountHandle, CallError, ContainerHandle, Failure, Identity, PROTOCOL_VERSION, PmError, Reply,
+    Request, Rights,
 };
 use proto::limits::PEERS_MAX;
 use proto::{Message, PAGE_BYTES, PeerId};
 
-use crate::account::{Account, Shortage};
+use crate::account::{Account, AccountFlags, Shortage};
 use crate::broken;
 use crate::config::{PeerConfig, Privileges};
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Dying, Share};
+use crate::objects::{Access, Container, Share};
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::range::Range;
@@ -23,8 +23,10 @@ pub struct Server<K> {
     pub(crate) pool: Pool<K>,
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
-    /// Containers that wait for a lease to end, or for the next step, to be destroyed.
-    pub(crate) dying: Dying,
+    /// The accounts in which something waits to be torn down.
+    pub(crate) work: u32,
+    /// How many containers and accounts wait for that.
+    pub(crate) doomed: u64,
 }
 
 impl<K: Kernel> Server<K> {
@@ -36,20 +38,10 @@ impl<K: Kernel> Server<K> {
     pub fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
         let mut pool = Pool::new(kernel)?;
         let pool_account = pool.new_pool_account().map_err(at_boot)?;
-        let mut server = Self {
-            pool,
-            pool_account,
-            peers: [const { None }; PEERS_MAX],
-            dying: Dying::default(),
-        };
-        let mut promised: u64 = 0;
+        let mut server =
+            Self { pool, pool_account, peers: [const { None }; PEERS_MAX], work: 0, doomed: 0 };
         for config in peers {
             server.add_peer(config).map_err(at_boot)?;
-            promised = promised.saturating_add(config.limit.get());
-        }
-        // A limit is a promise: all of them can be used up at once (protocol I2).
-        if promised > server.pool.get(pool_account).info(true).free.get() {
-            return Err(KernelError::NotEnoughMemory);
         }
         Ok(server)
     }
@@ -64,8 +56,11 @@ impl<K: Kernel> Server<K> {
             return Err(Shortage::Kernel);
         }
         let limit = u32::try_from(config.limit.get() / PAGE_BYTES).unwrap_or(u32::MAX);
-        let account = Account::new(self.pool_account.link(), limit);
-        let account = self.pool.alloc(self.pool_account, account)?;
+        let may_have_extra = config.privileges.contains(Privileges::EXTRA);
+        let flags = if may_have_extra { AccountFlags::EXTRA } else { AccountFlags::empty() };
+        // A limit is a promise: all of them can be used up at once (protocol I2).
+        let account = Account::new(self.pool_account.link(), limit, None, flags);
+        let account = self.pool.open_account(self.pool_account, account)?;
         if let Some(place) = self.peers.get_mut(usize::from(id.get())) {
             *place = Some(Peer::new(id, config, account));
         }
@@ -83,7 +78,8 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn serve(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
+    /// Does what a request asks for.
+    pub(crate) fn operate(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
         if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::InvalidCap.into());
         }
@@ -132,6 +128,35 @@ impl<K: Kernel> Server<K> {
             Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
             Request::Rescue => self.rescue(caller).map(Reply::Rescued),
             Request::Reclaim => Ok(Reply::Number(self.reclaim())),
+            request => self.operate_accounts(caller, request),
+        }
+    }
+
+    fn operate_accounts(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
+        match request {
+            Request::AccountSplit { account, limit_pages, flags } => {
+                self.account_split(caller, account, limit_pages, flags).map(Reply::Account)
+            }
+            Request::AccountDestroy { account } => {
+                self.account_destroy(caller, account).map(|()| Reply::Done)
+            }
+            Request::AccountRemove { account } => {
+                self.account_remove(caller, account).map(|()| Reply::Done)
+            }
+            Request::AccountSetLimits { account, limit_pages, flags } => {
+                self.account_set_limits(caller, account, limit_pages, flags).map(|()| Reply::Done)
+            }
+            Request::AccountLend { account, peer, rights } => {
+                self.account_lend(caller, account, peer, rights).map(Reply::Account)
+            }
+            Request::AccountRecall { lent } => {
+                self.account_recall(caller, lent).map(|()| Reply::Done)
+            }
+            Request::VspaceAccount { account } => {
+                self.vspace_account(caller, account).map(|()| Reply::Done)
+            }
+            Request::Mark { frames, marks } => self.mark(caller, frames, marks).map(Reply::Number),
+            Request::ExtraRequest => Ok(Reply::ExtraRequest(self.extra_request(caller))),
             _ => Err(PmError::Kernel.into()),
         }
     }
@@ -146,7 +171,7 @@ impl<K: Kernel> Server<K> {
         &mut self.pool.kernel
     }
 
-    // --- peers and accounts ---
+    // --- peers ---
 
     pub(crate) fn find_peer(&self, id: PeerId) -> Option<&Peer> {
         self.peers.get(usize::from(id.get()))?.as_ref()
@@ -166,24 +191,6 @@ impl<K: Kernel> Server<K> {
             Some(Some(peer)) => peer,
             _ => broken("no such peer"),
         }
-    }
-
-    fn account_info(&self, caller: PeerId, handle: AccountHandle) -> Result<AccountInfo, Failure> {
-        let peer = self.peer(caller);
-        if handle == AccountHandle::OWN {
-            return Ok(self.pool.get(peer.account).info(false));
-        }
-        let is_pool = handle == AccountHandle::POOL;
-        let account = match handle.peer() {
-            _ if is_pool => self.pool_account,
-            Some(other) => self.find_peer(other).ok_or(PmError::InvalidCap)?.account,
-            None => return Err(PmError::InvalidCap.into()),
-        };
-        // Limit and use are a covert channel between siblings: only with the right.
-        if !peer.privileges.contains(Privileges::READ_ACCOUNTS) && account != peer.account {
-            return Err(PmError::NoRight.into());
-        }
-        Ok(self.pool.get(account).info(is_pool))
     }
 
     // --- handles ---
@@ -226,7 +233,9 @@ impl<K: Kernel> Server<K> {
         let reference = self.pool.look_up::<Share>(handle.raw())?;
         let share = self.pool.get(reference);
         let container = Ref::<Container>::from_link(share.container)?;
-        let is_valid = share.is_for(caller) && !self.pool.get(container).is_dying();
+        let record = self.pool.get(container);
+        let lives = !record.is_dying() && !self.peer(record.owner()).is_stopped;
+        let is_valid = lives && share.is_for(caller);
         is_valid.then_some(Access {
             container,
             share: Some(reference),

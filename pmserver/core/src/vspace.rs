@@ -9,6 +9,7 @@ use pmserver_api::PmError;
 use proto::{PeerId, VirtAddr};
 
 use crate::account::{Charge, Shortage};
+use crate::broken;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::objects::Table;
@@ -82,13 +83,20 @@ impl<K: Kernel> Server<K> {
         });
         if result.is_err() {
             self.pool.release_object(page);
-            self.pool.refund(self.peer(peer).account, Charge::Tables);
+            self.refund_table(peer);
         }
         result
     }
 
+    fn refund_table(&mut self, peer: PeerId) {
+        match self.table_account(peer) {
+            Ok(account) => self.pool.refund(account, Charge::Tables),
+            Err(_) => broken("a table that nobody pays for"),
+        }
+    }
+
     fn take_table_page(&mut self, peer: PeerId, span_bits: u8) -> Result<PageIndex, PmError> {
-        let account = self.peer(peer).account;
+        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
         self.pool.charge(account, Charge::Tables).map_err(Shortage::as_table_quota)?;
         self.pool.take(ObjectKind::Table { span_bits }, PageUse::Table).map_err(|error| {
             self.pool.refund(account, Charge::Tables);
@@ -103,7 +111,7 @@ impl<K: Kernel> Server<K> {
         base: u64,
         page: PageIndex,
     ) -> Result<(), PmError> {
-        let account = self.peer(peer).account;
+        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
         let table = Table::new(base, page);
         let table = self.pool.alloc(account, table).map_err(Shortage::as_table_quota)?;
         match self.pool.tree_insert(account, self.table_tree(peer, level), table) {
@@ -166,7 +174,7 @@ impl<K: Kernel> Server<K> {
                 return;
             }
             self.forget_table(peer, level, base);
-            self.pool.refund(self.peer(peer).account, Charge::Tables);
+            self.refund_table(peer);
         }
     }
 }

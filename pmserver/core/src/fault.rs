@@ -18,6 +18,7 @@ use proto::{Console, LineWriter, Micros, PeerId};
 
 use crate::config::Privileges;
 use crate::kernel::Kernel;
+use crate::repair::Repair;
 use crate::server::Server;
 
 /// What happened to a peer.
@@ -57,6 +58,12 @@ impl<K: Kernel> Server<K> {
         let Some(name) = self.find_peer(peer).map(|peer| peer.name) else {
             return FaultOutcome::Stopped;
         };
+        if let Fault::Access { address, kind } = fault
+            && !self.peer(peer).is_stopped
+            && self.repair(peer, address, kind) == Repair::TryAgain
+        {
+            return FaultOutcome::Resumed;
+        }
         let outcome =
             if self.redirect(peer) { FaultOutcome::Redirected } else { FaultOutcome::Stopped };
         let consequence = match outcome {

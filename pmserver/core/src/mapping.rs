@@ -24,8 +24,7 @@ const OWN_VSPACE: u32 = 0;
 
 /// Refuses flags that make no sense together.
 pub(crate) fn check_flags(flags: MapFlags) -> Result<(), PmError> {
-    let is_some = flags.intersects(MapFlags::READ | MapFlags::WRITE | MapFlags::EXECUTE);
-    if !is_some || flags.contains(MapFlags::WRITE | MapFlags::EXECUTE) {
+    if flags.is_empty() || flags.contains(MapFlags::WRITE | MapFlags::EXECUTE) {
         return Err(PmError::Invalid);
     }
     Ok(())

@@ -195,6 +195,7 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
     let pmserver = file.running("pmserver").ok_or("no protection domain runs pmserver.elf")?;
     let pool = file.domains[pmserver].pool.ok_or("pmserver has no cap_untyped")?;
     let mut peers = Vec::new();
+    let mut cspaces = Vec::new();
     let mut regions = Vec::new();
     for domain in &file.domains {
         let number = domain.parent.filter(|&(parent, _)| parent == pmserver);
@@ -202,11 +203,14 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
             continue;
         };
         peers.push(peer);
+        if file.domains[pmserver].cnodes.iter().any(|given| given.number == peer.get()) {
+            cspaces.push(peer);
+        }
         if let Some(vaddr) = domain.prefilled_vaddr {
             regions.push(Region { peer, vaddr, contents: settings.image.to_vec() });
         }
     }
-    let plan = BootPlan { architecture: settings.architecture, pool, peers, regions };
+    let plan = BootPlan { architecture: settings.architecture, pool, peers, cspaces, regions };
     let mut kernel = SimKernel::boot(&plan);
     kernel.fail_nth(settings.fail_nth);
     Server::new(kernel, settings.peers).map_err(|error| format!("pmserver cannot start: {error:?}"))

@@ -122,6 +122,17 @@ impl SimKernel {
         self.counts.values().sum()
     }
 
+    /// Takes the notifications that pmserver sent since this was last asked.
+    pub fn take_notifications(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.notified)
+    }
+
+    /// Maps a capability of a peer's own CSpace into its address space, as the peer itself does it;
+    /// returns whether the kernel did.
+    pub fn map_granted(&mut self, _: PeerId, _: u64, _: VirtAddr, _: bool) -> bool {
+        false
+    }
+
     /// Returns what the machine knows of a peer's thread.
     #[must_use]
     pub fn thread(&self, peer: PeerId) -> Option<Thread> {

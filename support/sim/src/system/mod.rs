@@ -20,6 +20,8 @@ mod console;
 mod departure;
 mod domain;
 mod programs;
+mod puppets;
+mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -98,6 +100,8 @@ struct State {
     /// What answers its protected procedures.
     service: RefCell<Option<Box<dyn Service>>>,
     is_stopped: Cell<bool>,
+    /// Whether it was notified and has not run since.
+    is_notified: Cell<bool>,
     /// How many writes to its registers it has followed.
     followed_writes: Cell<u64>,
     /// When its next period begins.

@@ -273,7 +273,7 @@ impl<K: Kernel> Pool<K> {
         }
     }
 
-    fn page_owner(&self, page: PageIndex) -> Ref<Account> {
+    pub(crate) fn page_owner(&self, page: PageIndex) -> Ref<Account> {
         match Ref::from_link(self.entry(page).owner) {
             Some(owner) => owner,
             None => broken("page without an owner"),
@@ -305,13 +305,25 @@ impl<K: Kernel> Pool<K> {
         Ok(SlotAddress { node, index })
     }
 
-    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+    /// Takes a page as a CNode that the account pays for.
+    pub(crate) fn take_node(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
         self.charge(account, Charge::Slots)?;
         let page = self.take(ObjectKind::CNode, PageUse::Slots).map_err(|error| {
             self.refund(account, Charge::Slots);
             Shortage::from(error)
         })?;
         self.entry_mut(page).owner = account.link();
+        Ok(page)
+    }
+
+    /// Gives a CNode back.
+    pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
+        self.release_object(node);
+        self.refund(account, Charge::Slots);
+    }
+
+    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+        let page = self.take_node(account)?;
         let head = self.get(account).slot_pages;
         self.get_mut(account).slot_pages = self.link_page(head, page);
         Ok(page)
@@ -328,8 +340,7 @@ impl<K: Kernel> Pool<K> {
         let head = self.get(owner).slot_pages;
         if left == 0 {
             self.get_mut(owner).slot_pages = self.unlink_page(head, slot.node);
-            self.release_object(slot.node);
-            self.refund(owner, Charge::Slots);
+            self.release_node(owner, slot.node);
         } else if was_full {
             self.get_mut(owner).slot_pages = self.link_page(head, slot.node);
         }

@@ -8,7 +8,8 @@
 use crate::account::{Account, Charge};
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::Kernel;
-use crate::objects::{Container, Frame, FrameMarks, Lease, Mapping, Share, Table};
+use crate::objects::{Container, Frame, FrameMarks, Installed, Lease, Mapping, Share, Table};
+use crate::peer::Peer;
 use crate::radix::Leaf;
 use crate::records::{Ref, link_of};
 use crate::server::Server;
@@ -22,6 +23,7 @@ struct Census {
     slots: u32,
     records: u32,
     reserved: u32,
+    quarantine: u32,
 }
 
 impl<K: Kernel> Server<K> {
@@ -32,41 +34,34 @@ impl<K: Kernel> Server<K> {
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let census = self.census();
         self.check_free_lists(&census)?;
-        let mut bound = 0_u32;
         let mut charged = 0_u64;
         let mut mapped = 0_u32;
         for peer in self.peers.iter().flatten() {
             let mut containers = self.pool.get(peer.account).containers;
             let mut frames = 0_u64;
             while let Some(container) = Ref::<Container>::from_link(containers) {
-                frames = frames.saturating_add(self.check_container(
-                    container,
-                    &mut bound,
-                    &mut mapped,
-                )?);
+                frames = frames.saturating_add(self.check_container(container, &mut mapped)?);
                 containers = self.pool.get(container).next;
             }
             let mut dying = self.dying.first;
             while let Some(container) = Ref::<Container>::from_link(dying) {
                 if self.payer(container) == peer.account {
-                    frames = frames.saturating_add(self.check_container(
-                        container,
-                        &mut bound,
-                        &mut mapped,
-                    )?);
+                    frames = frames.saturating_add(self.check_container(container, &mut mapped)?);
                 }
                 dying = self.pool.get(container).next;
             }
+            frames = frames.saturating_add(self.check_pins(peer)?);
             let account = self.pool.get(peer.account);
             ensure(
                 u64::from(account.charged(Charge::Frames)) == frames,
-                "I1: an account is charged for exactly its virtual frames",
+                "I1: an account is charged for exactly its virtual and its pinned frames",
             )?;
             ensure(account.used() <= account.limit, "I1: no account is above its limit")?;
             charged = charged.saturating_add(frames);
         }
+        let bound = census.frames.saturating_add(census.quarantine);
         ensure(u64::from(bound) <= charged, "I3: bound frames are charged frames")?;
-        ensure(bound == census.frames, "I3: every page used as a frame is some frame's")?;
+        self.check_bindings()?;
         self.check_vspaces(&census, mapped)?;
         self.check_sums(&census)
     }
@@ -85,6 +80,8 @@ impl<K: Kernel> Server<K> {
                 &mut census.records
             } else if entry.is(PageUse::Reserved) {
                 &mut census.reserved
+            } else if entry.is(PageUse::Quarantine) {
+                &mut census.quarantine
             } else {
                 &mut census.free
             };
@@ -116,7 +113,6 @@ impl<K: Kernel> Server<K> {
     fn check_container(
         &self,
         container: Ref<Container>,
-        bound: &mut u32,
         mapped: &mut u32,
     ) -> Result<u64, &'static str> {
         let record = self.pool.get(container);
@@ -124,7 +120,7 @@ impl<K: Kernel> Server<K> {
         let mut next = self.pool.tree_next::<Frame>(record.frames, 0);
         while let Some(frame) = next {
             frames = frames.saturating_add(1);
-            self.check_frame(container, frame, bound, mapped)?;
+            self.check_frame(container, frame, mapped)?;
             let above = self.pool.get(frame).key().checked_add(1);
             next = above.and_then(|key| self.pool.tree_next::<Frame>(record.frames, key));
         }
@@ -137,23 +133,16 @@ impl<K: Kernel> Server<K> {
         &self,
         container: Ref<Container>,
         frame: Ref<Frame>,
-        bound: &mut u32,
         mapped: &mut u32,
     ) -> Result<(), &'static str> {
         let record = self.pool.get(frame);
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
         ensure(!record.has(FrameMarks::TENTATIVE), "no frame is tentative between calls")?;
-        if let Some(page) = record.page() {
-            *bound = bound.saturating_add(1);
-            let entry = self.pool.entry(page);
-            let is_bound = entry.is(PageUse::Frame) && entry.owner == frame.link();
-            ensure(is_bound, "I3: a frame's page is bound to it")?;
-        }
+        self.check_one_memory(frame)?;
         let mut link = record.mappings;
         let mut count = 0_u16;
         while let Some(mapping) = Ref::<Mapping>::from_link(link) {
             let mapping_record = self.pool.get(mapping);
-            ensure(record.page != 0, "I5: only bound frames are mapped")?;
             ensure(
                 mapping_record.frame == frame.link(),
                 "I5: a mapping is of the frame that has it",
@@ -173,9 +162,9 @@ impl<K: Kernel> Server<K> {
         mapping: Ref<Mapping>,
     ) -> Result<(), &'static str> {
         let record = self.pool.get(mapping);
-        let peer = self.peers.get(usize::from(record.peer())).and_then(Option::as_ref);
-        let peer = peer.ok_or("I5: a mapping is some peer's")?;
-        let found = self.pool.tree_get::<Mapping>(peer.vspace.mappings, record.vaddr());
+        let peer = self.find_peer(record.peer()).ok_or("I5: a mapping is some peer's")?;
+        let tree = if record.is_grant() { peer.vspace.grants } else { peer.vspace.mappings };
+        let found = self.pool.tree_get::<Mapping>(tree, record.vaddr());
         ensure(found == Some(mapping), "I5: a mapping is found by its address")?;
         match Ref::<Share>::from_link(record.share) {
             Some(share) => {
@@ -187,10 +176,11 @@ impl<K: Kernel> Server<K> {
                 )?;
             }
             None => {
-                let is_owner = self.payer(container) == peer.account;
+                let is_owner = self.pool.get(container).is_owned_by(peer.id);
                 ensure(is_owner, "I5: a mapping without a share is the owner's")?;
             }
         }
+        self.check_installed(mapping)?;
         let mut link = self.pool.get(container).leases;
         let now = self.pool.kernel.now();
         while let Some(lease) = Ref::<Lease>::from_link(link) {
@@ -198,11 +188,78 @@ impl<K: Kernel> Server<K> {
             let forbids = lease.share != record.share
                 && lease.range.contains(number)
                 && lease.deadline() > now
-                && (lease.is_exclusive() || record.write != 0);
+                && record.installed() != Installed::No
+                && (lease.is_exclusive() || record.installed() == Installed::ReadWrite);
             ensure(!forbids, "I5: no lease of another's forbids a mapping")?;
             link = lease.next;
         }
         Ok(())
+    }
+
+    /// Checks that the frames of a ring are on one page, or on none.
+    fn check_one_memory(&self, frame: Ref<Frame>) -> Result<(), &'static str> {
+        let page = self.pool.get(frame).page;
+        for sharer in self.sharers(frame) {
+            ensure(self.pool.get(sharer).page == page, "I6: what is really shared is one memory")?;
+        }
+        Ok(())
+    }
+
+    /// Checks that pages and frames know of each other.
+    fn check_bindings(&self) -> Result<(), &'static str> {
+        for page in (0..self.pool.page_count()).map(PageIndex::new) {
+            let entry = self.pool.entry(page);
+            if !entry.is(PageUse::Frame) {
+                continue;
+            }
+            let mut link = entry.owner;
+            let (mut holders, mut previous) = (0_u32, None);
+            while let Some(frame) = Ref::<Frame>::from_link(link) {
+                let record = self.pool.get(frame);
+                let is_linked =
+                    record.page == page.get() && record.previous_of_page == link_of(previous);
+                ensure(is_linked, "I3: a frame is on the page that has it")?;
+                holders = holders.saturating_add(1);
+                previous = Some(frame);
+                link = record.next_of_page;
+            }
+            let is_counted = holders > 0 && holders == entry.holders();
+            ensure(is_counted, "I3: a page has as many frames as it says, and one at least")?;
+        }
+        Ok(())
+    }
+
+    /// Checks what a mapping has installed.
+    fn check_installed(&self, mapping: Ref<Mapping>) -> Result<(), &'static str> {
+        let record = self.pool.get(mapping);
+        let frame = self.frame_of(mapping);
+        let Some(page) = record.page() else {
+            return ensure(record.installed() == Installed::No, "I5: what is mapped has a page");
+        };
+        let own = self.pool.get(frame).page();
+        ensure(page == own.unwrap_or(self.pool.zero), "I6: a mapping shows its frame's page")?;
+        let may_write = own.is_some() && !self.is_cow(frame);
+        ensure(
+            may_write || record.installed() != Installed::ReadWrite,
+            "I6: nobody writes to memory that is shared copy-on-write",
+        )?;
+        let is_original = record.slot().is_none();
+        let user = self.pool.entry(page).original_user();
+        ensure(!is_original || user == mapping.link(), "an original capability has one user")
+    }
+
+    /// Returns how many frames a peer pins.
+    fn check_pins(&self, peer: &Peer) -> Result<u64, &'static str> {
+        let mut pinned = 0_u64;
+        let mut link = peer.leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.pool.get(lease);
+            pinned = pinned.saturating_add(record.pinned.into());
+            let is_in_place = (record.container == 0) == (record.is_over != 0);
+            ensure(is_in_place, "a lease is in a container until it is over")?;
+            link = record.next_of_holder;
+        }
+        Ok(pinned)
     }
 
     fn check_shares(&self, container: Ref<Container>) -> Result<(), &'static str> {
@@ -236,7 +293,9 @@ impl<K: Kernel> Server<K> {
     fn check_vspaces(&self, census: &Census, mapped: u32) -> Result<(), &'static str> {
         let (mut tables, mut mappings) = (0_u32, 0_u32);
         for peer in self.peers.iter().flatten() {
-            mappings = mappings.saturating_add(self.count_leaves::<Mapping>(peer.vspace.mappings));
+            for tree in [peer.vspace.mappings, peer.vspace.grants] {
+                mappings = mappings.saturating_add(self.count_leaves::<Mapping>(tree));
+            }
             let mut own_tables = 0_u32;
             for tree in peer.vspace.tables {
                 own_tables = own_tables.saturating_add(self.count_leaves::<Table>(tree));

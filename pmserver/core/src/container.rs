@@ -13,6 +13,7 @@ use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
 use crate::objects::{Access, Container, Frame, FrameMarks};
+use crate::radix::Leaf;
 use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;
@@ -67,8 +68,9 @@ impl<K: Kernel> Server<K> {
         if flags.contains(AllocateFlags::EXTRA) {
             return Err(PmError::NotEligible.into());
         }
-        self.check_leases(&access, range, Need::Change)?;
         let squash = flags.contains(AllocateFlags::SQUASH);
+        let need = if squash { Need::Remove } else { Need::Change };
+        self.check_leases(&access, range, need)?;
         let mut progress = Progress { done: 0, replaced: 0 };
         let result = self.insert_frames(access.container, range, squash, &mut progress);
         match result {
@@ -79,7 +81,8 @@ impl<K: Kernel> Server<K> {
             result => {
                 self.settle_frames(access.container, range, true);
                 if progress.replaced > 0 {
-                    self.replace_frames(access.container, range, progress.done)?;
+                    let last = range.first.saturating_add(progress.done.saturating_sub(1));
+                    self.renew_frames(access.container, Range { last, ..range })?;
                 }
                 result
                     .map(|()| progress.done)
@@ -111,67 +114,91 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    fn insert_frame(&mut self, container: Ref<Container>, number: u64) -> Result<(), Shortage> {
+    /// Charges a frame and puts it into a container, tentative.
+    pub(crate) fn insert_frame(
+        &mut self,
+        container: Ref<Container>,
+        number: u64,
+    ) -> Result<(), Shortage> {
         let account = self.payer(container);
         self.pool.charge(account, Charge::Frames)?;
-        let frame = match self.pool.alloc(account, Frame::new(container.link(), number)) {
-            Ok(frame) => frame,
-            Err(shortage) => {
-                self.pool.refund(account, Charge::Frames);
-                return Err(shortage);
-            }
-        };
+        self.insert_record(container, Frame::new(container.link(), number)).inspect_err(|_| {
+            self.pool.refund(account, Charge::Frames);
+        })
+    }
+
+    /// Puts a frame into a container, tentative, that takes over the charge of another.
+    pub(crate) fn insert_moved_frame(
+        &mut self,
+        container: Ref<Container>,
+        number: u64,
+    ) -> Result<(), Shortage> {
+        let mut frame = Frame::new(container.link(), number);
+        frame.set(FrameMarks::UNCHARGED, true);
+        self.insert_record(container, frame)
+    }
+
+    fn insert_record(&mut self, container: Ref<Container>, frame: Frame) -> Result<(), Shortage> {
+        let account = self.payer(container);
+        let number = frame.key();
+        let frame = self.pool.alloc(account, frame)?;
         let tree = self.pool.get(container).frames;
         match self.pool.tree_insert(account, tree, frame) {
             Ok(tree) => {
                 let record = self.pool.get_mut(container);
                 record.frames = tree;
                 record.frame_count = record.frame_count.saturating_add(1);
+                record.unused_from = record.unused_from.max(number.saturating_add(1));
                 Ok(())
             }
             Err(shortage) => {
                 self.pool.free(frame);
-                self.pool.refund(account, Charge::Frames);
                 Err(shortage)
             }
         }
     }
 
     /// Keeps or takes out the tentative frames of a range.
-    fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
+    pub(crate) fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
         let mut rest = Some(range);
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            if !self.pool.get(frame).has(FrameMarks::TENTATIVE) {
-                continue;
-            }
-            if keep {
-                self.pool.get_mut(frame).set(FrameMarks::TENTATIVE, false);
-            } else {
-                // It has no mapping yet, so there is nothing that the kernel could refuse.
-                let _ = self.remove_frame(container, frame, number);
-            }
+        while let Some((_, number)) = self.take_frame(container, &mut rest) {
+            self.settle_frame(container, number, keep);
         }
     }
 
-    /// Gives frames that were there before new, empty contents: all of the first `done` of the
-    /// range that still have old ones. The ones just inserted have none, so that nothing is lost by
-    /// them.
-    fn replace_frames(
+    /// Keeps or takes out a frame, where it is tentative.
+    pub(crate) fn settle_frame(&mut self, container: Ref<Container>, number: u64, keep: bool) {
+        let frame = self.find_frame(container, number);
+        let is_tentative = |frame: &Ref<Frame>| self.pool.get(*frame).has(FrameMarks::TENTATIVE);
+        let Some(frame) = frame.filter(is_tentative) else { return };
+        if keep {
+            self.pool.get_mut(frame).set(FrameMarks::TENTATIVE, false);
+        } else {
+            // It has no mapping yet, so there is nothing that the kernel could refuse.
+            let _ = self.remove_frame(container, frame, number);
+        }
+    }
+
+    /// Gives the frames of a range new, empty contents, and returns how many there were. Those that
+    /// an allocation has just made have none, so that nothing is lost by them.
+    pub(crate) fn renew_frames(
         &mut self,
         container: Ref<Container>,
         range: Range,
-        done: u64,
-    ) -> Result<(), Failure> {
-        let last = range.first.saturating_add(done.saturating_sub(1)).min(range.last);
-        let mut rest = Some(Range { first: range.first, last });
+    ) -> Result<u64, Failure> {
+        let mut renewed: u64 = 0;
+        let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
             self.drop_contents(frame).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
-                done: number.saturating_sub(range.first),
+                done: renewed,
                 at: number,
             })?;
+            let record = self.pool.get_mut(frame);
+            record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
+            renewed = renewed.saturating_add(1);
         }
-        Ok(())
+        Ok(renewed)
     }
 
     /// Takes virtual frames out of a container (protocol O5); holes are passed over unless STRICT.
@@ -183,7 +210,7 @@ impl<K: Kernel> Server<K> {
     ) -> Result<u64, Failure> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        self.check_leases(&access, range, Need::Change)?;
+        self.check_leases(&access, range, Need::Remove)?;
         if flags.contains(DeallocateFlags::STRICT) {
             for number in range.first..=range.last {
                 if self.find_frame(access.container, number).is_none() {
@@ -264,7 +291,7 @@ impl<K: Kernel> Server<K> {
     ) -> Option<(Ref<Frame>, u64)> {
         let tree = self.pool.get(container).frames;
         let frame = self.pool.tree_next::<Frame>(tree, range.first)?;
-        let number = crate::radix::Leaf::key(self.pool.get(frame));
+        let number = self.pool.get(frame).key();
         range.contains(number).then_some((frame, number))
     }
 
@@ -295,17 +322,10 @@ impl<K: Kernel> Server<K> {
         let record = self.pool.get_mut(container);
         record.frames = tree;
         record.frame_count = record.frame_count.saturating_sub(1);
+        let is_charged = !self.pool.get(frame).has(FrameMarks::UNCHARGED);
         self.pool.free(frame);
-        self.pool.refund(account, Charge::Frames);
-        Ok(())
-    }
-
-    /// Unbinds a frame from its page: it has no mappings any more and reads as zero.
-    fn drop_contents(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        self.unmap_frame_everywhere(frame, |_| true)?;
-        if let Some(page) = self.pool.get(frame).page() {
-            self.pool.get_mut(frame).page = 0;
-            self.pool.release_frame(page);
+        if is_charged {
+            self.pool.refund(account, Charge::Frames);
         }
         Ok(())
     }

@@ -6,12 +6,22 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | where a request becomes an operation | `server.rs` |
+//! | where a request becomes an operation | `server.rs`, `dispatch.rs` |
 //! | create, destroy, allocate, deallocate, status | `container.rs` |
+//! | create_with and its kin, allocate_anywhere, renew | `create.rs` |
+//! | copy, copy_list | `copy.rs` |
 //! | share, unshare, weak handles | `share.rs` |
 //! | lock, unlock, expiry | `lease.rs` |
-//! | map, unmap, page tables, slots | `mapping.rs`, `vspace.rs` |
+//! | pin, bus_address, device_reset | `pin.rs` |
+//! | map, unmap | `mapping.rs` |
+//! | remap, what comes back by itself | `repair.rs` |
+//! | attach, detach | `region.rs` |
+//! | grant, ungrant, ensure_tables | `grant.rs` |
+//! | set_handler, next_fault, supply, refuse | `handler.rs` |
+//! | allocate_contiguous, disturb | `relocate.rs` |
 //! | faults, recovery, rescue | `fault.rs` |
+//! | which frame has which page, copy-on-write | `binding.rs` |
+//! | what is in page tables: capabilities, tables | `install.rs`, `vspace.rs` |
 //! | reclaim, what dying containers and stopped peers leave | `teardown.rs` |
 //! | accounts and charges | `account.rs` |
 //! | pages, free lists, records | `pool.rs`, `frame_table.rs`, `records.rs`, `radix.rs` |
@@ -20,20 +30,31 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod binding;
 mod check;
 pub mod config;
 mod container;
+mod copy;
+mod create;
+mod dispatch;
 mod fault;
 mod frame_table;
+mod grant;
+mod handler;
+mod install;
 pub mod kernel;
 mod lease;
 mod mapping;
 mod objects;
 mod peer;
+mod pin;
 mod pool;
 mod radix;
 mod range;
 mod records;
+mod region;
+mod relocate;
+mod repair;
 mod server;
 mod share;
 mod teardown;

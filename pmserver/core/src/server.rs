@@ -2,8 +2,7 @@
 //! The server: its state, and the way from a message to an operation and back.
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, CallError, ContainerHandle, Failure, Identity, PROTOCOL_VERSION,
-    PmError, Reply, Request, Rights,
+    AccountHandle, AccountInfo, CallError, ContainerHandle, Failure, PmError, Request,
 };
 use proto::limits::PEERS_MAX;
 use proto::{Message, PAGE_BYTES, PeerId};
@@ -15,7 +14,6 @@ use crate::kernel::{Kernel, KernelError};
 use crate::objects::{Access, Container, Dying, Share};
 use crate::peer::Peer;
 use crate::pool::Pool;
-use crate::range::Range;
 use crate::records::Ref;
 
 /// The physical memory server.
@@ -25,6 +23,8 @@ pub struct Server<K> {
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
     /// Containers that wait for a lease to end, or for the next step, to be destroyed.
     pub(crate) dying: Dying,
+    /// The number of the next access that somebody else is asked for.
+    pub(crate) next_fault_id: u64,
 }
 
 impl<K: Kernel> Server<K> {
@@ -41,6 +41,7 @@ impl<K: Kernel> Server<K> {
             pool_account,
             peers: [const { None }; PEERS_MAX],
             dying: Dying::default(),
+            next_fault_id: 1,
         };
         let mut promised: u64 = 0;
         for config in peers {
@@ -75,64 +76,11 @@ impl<K: Kernel> Server<K> {
     /// Answers one call. Total: every message gets a reply, and none can make the server panic.
     pub fn call(&mut self, caller: PeerId, message: &Message) -> Message {
         let reply = Request::decode(message).and_then(|request| {
-            self.serve(caller, request).map_err(|failure: Failure| CallError::Refused(failure))
+            self.serve(caller, &request).map_err(|failure: Failure| CallError::Refused(failure))
         });
         match reply {
             Ok(reply) => reply.encode(),
             Err(error) => error.reply(),
-        }
-    }
-
-    fn serve(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
-        if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
-            return Err(PmError::InvalidCap.into());
-        }
-        match request {
-            Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),
-            Request::WhoAmI => {
-                Ok(Reply::Identity(Identity { peer: caller, account: AccountHandle::OWN }))
-            }
-            Request::Clock => Ok(Reply::Time(self.pool.kernel.now())),
-            Request::AccountInfo { account } => {
-                self.account_info(caller, account).map(Reply::AccountInfo)
-            }
-            Request::ContainerCreate { account } => {
-                self.container_create(caller, account).map(Reply::Container)
-            }
-            Request::ContainerDestroy { container } => {
-                self.container_destroy(caller, container).map(|()| Reply::Done)
-            }
-            Request::Allocate { frames, flags } => {
-                self.allocate(caller, frames, flags).map(Reply::Number)
-            }
-            Request::Deallocate { frames, flags } => {
-                self.deallocate(caller, frames, flags).map(Reply::Number)
-            }
-            Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
-            Request::Share { container, start, count, terms } => {
-                self.share(caller, container, start, count, terms).map(Reply::Shared)
-            }
-            Request::Unshare { share, flags: _ } => {
-                self.unshare(caller, share).map(|()| Reply::Done)
-            }
-            Request::Lock { frames, mode, ttl } => {
-                self.lock(caller, frames, mode, ttl).map(Reply::Lease)
-            }
-            Request::Unlock { lease } => self.unlock(caller, lease).map(|()| Reply::Done),
-            Request::Map { frames, vaddr, flags, vspace } => {
-                self.map(caller, frames, (vspace, vaddr), flags).map(Reply::Mapped)
-            }
-            Request::Unmap { vspace, vaddr, count } => {
-                self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
-            }
-            Request::RegisterRecovery { entry, stack_top } => {
-                self.peer_mut(caller).recovery = Some((entry, stack_top));
-                Ok(Reply::Done)
-            }
-            Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
-            Request::Rescue => self.rescue(caller).map(Reply::Rescued),
-            Request::Reclaim => Ok(Reply::Number(self.reclaim())),
-            _ => Err(PmError::Kernel.into()),
         }
     }
 
@@ -160,6 +108,16 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Returns the account that pays for what a peer takes for itself: leases and pins.
+    pub(crate) fn own_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
+        Ok(self.peer(peer).account)
+    }
+
+    /// Returns the account that pays for a peer's tables, slots and mapping records (R25).
+    pub(crate) fn table_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
+        Ok(self.peer(peer).account)
+    }
+
     /// Returns a peer that is known to be there, for writing.
     pub(crate) fn peer_mut(&mut self, id: PeerId) -> &mut Peer {
         match self.peers.get_mut(usize::from(id.get())) {
@@ -168,7 +126,11 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn account_info(&self, caller: PeerId, handle: AccountHandle) -> Result<AccountInfo, Failure> {
+    pub(crate) fn account_info(
+        &self,
+        caller: PeerId,
+        handle: AccountHandle,
+    ) -> Result<AccountInfo, Failure> {
         let peer = self.peer(caller);
         if handle == AccountHandle::OWN {
             return Ok(self.pool.get(peer.account).info(false));
@@ -218,8 +180,7 @@ impl<K: Kernel> Server<K> {
 
     fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
         let container = self.owned_container(caller, handle.raw())?;
-        let access = Access { container, share: None, rights: Rights::all(), range: Range::ALL };
-        (!self.pool.get(container).is_dying()).then_some(access)
+        (!self.pool.get(container).is_dying()).then_some(Access::strong(container))
     }
 
     fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
@@ -227,12 +188,7 @@ impl<K: Kernel> Server<K> {
         let share = self.pool.get(reference);
         let container = Ref::<Container>::from_link(share.container)?;
         let is_valid = share.is_for(caller) && !self.pool.get(container).is_dying();
-        is_valid.then_some(Access {
-            container,
-            share: Some(reference),
-            rights: share.rights(),
-            range: share.range,
-        })
+        is_valid.then_some(Access::through(container, reference, share))
     }
 }
 

@@ -100,6 +100,7 @@ impl<K: Kernel> Server<K> {
             return Err(Failure { error: PmError::Pending, done: freed, at: deadline.get() });
         }
         self.remove_shares(container);
+        self.remove_handlers(container);
         self.unqueue_dying(container);
         self.pool.free(container);
         Ok(())

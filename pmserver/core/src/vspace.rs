@@ -109,6 +109,8 @@ impl<K: Kernel> Server<K> {
         match self.pool.tree_insert(account, self.table_tree(peer, level), table) {
             Ok(tree) => {
                 self.set_table_tree(peer, level, tree);
+                let count = &mut self.peer_mut(peer).vspace.table_count;
+                *count = count.saturating_add(1);
                 self.count_child(peer, level.saturating_add(1), base, true);
                 Ok(())
             }
@@ -125,6 +127,8 @@ impl<K: Kernel> Server<K> {
             let tree = self.pool.tree_remove(tree, base);
             self.set_table_tree(peer, level, tree);
             self.pool.free(table);
+            let count = &mut self.peer_mut(peer).vspace.table_count;
+            *count = count.saturating_sub(1);
             self.count_child(peer, level.saturating_add(1), base, false);
         }
     }
@@ -137,6 +141,12 @@ impl<K: Kernel> Server<K> {
         if let Some(place) = self.peer_mut(peer).vspace.tables.get_mut(level) {
             *place = tree;
         }
+    }
+
+    /// Returns whether a table of pmserver's holds the page at an address.
+    pub(crate) fn has_leaf_table(&self, peer: PeerId, vaddr: VirtAddr) -> bool {
+        let tree = self.table_tree(peer, 0);
+        self.pool.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
     }
 
     /// Counts a mapping in (or out of) the lowest table above it.

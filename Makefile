@@ -44,8 +44,9 @@ demo_XML := microkit-system.xml
 demo_PDS := console pmserver fsserver client-demo
 demo_SIM := run
 scenarios_XML := support/scenarios/microkit-system.xml
-scenarios_PDS := console pmserver fsserver scenario-client supervisor
-scenarios_FEATURES := --features fsserver/sabotage
+# All puppets are one program.
+scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
+scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
 scenarios_SIM := scenarios
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image

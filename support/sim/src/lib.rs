@@ -23,5 +23,5 @@ pub mod system;
 pub mod system_file;
 
 pub use clock::Clock;
-pub use kernel::{InvocationKind, SimKernel};
+pub use kernel::{DeviceFault, InvocationKind, SimKernel};
 pub use loader::{BootPlan, Pool, Region};

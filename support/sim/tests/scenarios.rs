@@ -26,7 +26,7 @@ fn sabotaged(file: &sim::system_file::SystemFile, image: &[u8]) -> System {
 fn every_scenario_passes_and_leaves_the_pool_whole() {
     let image = stage::example_image("scenarios");
     let file = stage::scenario_file();
-    let system = sabotaged(&file, &image);
+    let system = System::start(&stage::scenario_settings(&file, &image)).unwrap();
     assert_eq!(system.run("scenario-client", scenario_client), End::Finished(true));
     stage::check(&system, &"after the scenarios");
     let transcript = String::from_utf8(system.transcript()).unwrap();
@@ -62,7 +62,8 @@ fn a_supervisor_below_the_server_never_gets_to_run() {
     let mut file = stage::scenario_file();
     let supervisor = file.running("supervisor").unwrap();
     file.domains[supervisor].priority = 150;
-    let end = sabotaged(&file, &image).run("scenario-client", scenario_client);
+    let system = System::start(&stage::scenario_settings(&file, &image)).unwrap();
+    let end = system.run("scenario-client", scenario_client);
     assert_eq!(end, End::Hung { domain: "fsserver".to_owned() });
 }
 

@@ -112,3 +112,39 @@ pub(crate) fn faults<T>(step: &'static str, result: Result<T, OrderError>) -> Ou
         Ok(_) => Err(ScenarioError::NoFault(step)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_seen_and_what_was_expected() {
+        let full = CallError::from(PmError::QuotaExceeded);
+        let success: Result<(), CallError> = Ok(());
+        let failures = [
+            (
+                pm::<()>("a", Err(full)),
+                "a: seen `the account is at its limit (done 0, at 0x0)`, expected success",
+            ),
+            (
+                refused("b", success, PmError::Locked).map(drop),
+                "b: seen success, expected `a lease is in the way`",
+            ),
+            (
+                refused::<()>("c", Err(full), PmError::Locked).map(drop),
+                "c: seen `the account is at its limit (done 0, at 0x0)`, expected `a lease is in the way`",
+            ),
+            (same("d", 1, 2), "d: seen 1, expected 2"),
+            (between("e", 3, 1, 2), "e: seen 3, expected 1 to 2"),
+            (faults("f", Ok(())), "f: seen success, expected a fault"),
+            (did::<()>("g", Err(OrderError::Faulted)), "g: seen `it faulted`, expected success"),
+        ];
+        for (failure, sentence) in failures {
+            assert_eq!(failure.unwrap_err().to_string(), sentence);
+        }
+    }
+}

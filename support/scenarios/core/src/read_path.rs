@@ -2,12 +2,13 @@
 //! S9, S11: reading through a container that is lent.
 
 use pmserver_api::{MapFlags, PmError, Rights};
-use proto::{AddressSpace, Transport};
+use proto::{AddressSpace, FrameCount, Transport};
+use puppet_core::OrderError;
 
 use crate::cast::Actor::{Client, Parent, Server};
 use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, same};
 use crate::files::ALL_PAGES;
-use crate::world::{READ_WRITE, WINDOW, World};
+use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
 /// How often the client looks whether what it has validated is still the same.
 const LOOKS: u64 = 100_000;
@@ -36,7 +37,7 @@ pub(crate) fn s9<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 
 /// S11: "Malicious S keeps its mapping and writes after replying: before unshare S's writes are
 /// visible, after unshare returned S's next store faults; C's checksum taken after unshare is
-/// stable for 10^5 attempts."
+/// stable for 10^5 attempts." The same for a capability that S was granted and maps itself.
 pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let shared = world.share(Client, container, Server, Rights::READ | Rights::WRITE)?;
@@ -44,15 +45,27 @@ pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     did("S filling the frames", world.puppet(Server).fill(WINDOW, 4, 11))?;
     world.map(Client, container, 4, WINDOW, MapFlags::READ)?;
     world.holds(Client, "what S wrote", WINDOW, 4, 11)?;
+    let granted = world.pm(Server).grant(shared.weak, at(0), FrameCount::ONE, READ_WRITE);
+    let granted = pm("granting S a frame", granted)?;
+    pm("making tables", world.pm(Server).ensure_tables(WINDOW_2, FrameCount::ONE))?;
+    let mapped = world.puppet(Server).map_granted(granted.address, WINDOW_2, READ_WRITE);
+    did("S mapping the frame itself", mapped)?;
+    world.writes(Server, "S writing by its capability", WINDOW_2, 0x5ec0)?;
+    world.reads(Client, "what S wrote by its capability", WINDOW, 0x5ec0)?;
     world.writes(Server, "S writing before unshare", WINDOW, 0x5ec1)?;
     world.reads(Client, "what S wrote before unshare", WINDOW, 0x5ec1)?;
 
     pm("unsharing", world.pm(Client).unshare(shared.share))?;
     let validated = did("C reading", world.puppet(Client).sum(WINDOW, 4))?;
     faults("S storing after unshare", world.puppet(Server).store(WINDOW, 1))?;
+    faults("S storing by its capability", world.puppet(Server).store(WINDOW_2, 1))?;
+    let again = world.puppet(Server).map_granted(granted.address, WINDOW_2, READ_WRITE);
+    let is_refused = again == Err(OrderError::Refused);
+    expect(is_refused, "S has its capability after unshare")?;
     let changes = did("C looking again", world.puppet(Client).reload(WINDOW, LOOKS))?;
     same("changes that C has seen", changes, 0)?;
     faults("S storing later", world.puppet(Server).store(WINDOW, 2))?;
+    pm("taking the tables back", world.pm(Server).unmap(WINDOW_2, FrameCount::ONE))?;
     let sum = did("C reading", world.puppet(Client).sum(WINDOW, 4))?;
     if sum == validated {
         Ok(())

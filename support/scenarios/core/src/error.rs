@@ -136,7 +136,8 @@ mod tests {
             ),
             (
                 refused::<()>("c", Err(full), PmError::Locked).map(drop),
-                "c: seen `the account is at its limit (done 0, at 0x0)`, expected `a lease is in the way`",
+                "c: seen `the account is at its limit (done 0, at 0x0)`, \
+                 expected `a lease is in the way`",
             ),
             (same("d", 1, 2), "d: seen 1, expected 2"),
             (between("e", 3, 1, 2), "e: seen 3, expected 1 to 2"),

@@ -3,15 +3,15 @@
 
 use fsserver_api::{FileHandle, FsError, ReadLength};
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, FrameState, MapFlags, Rights,
-    Shared,
+    AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, Created, FrameState, MapFlags,
+    Rights, ShareTerms, Shared,
 };
 use proto::{AddressSpace, FrameCount, Message, Micros, PeerId, Transport, VirtAddr};
 
 use crate::cast::Actor::Parent;
 use crate::error::{Outcome, expect, fs, pm, same};
 use crate::sabotage::Sabotage;
-use crate::world::{LONG, World, at, page, vaddr};
+use crate::world::{LONG, Made, World, at, frames, page, vaddr};
 
 /// Where the parent maps containers, and behind them its page for paths.
 const PARENT_WINDOW: VirtAddr = vaddr(0x1030_0000);
@@ -113,8 +113,11 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
 
     /// Makes a container and lends it to the file server.
     pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
-        let container = self.filled_container(Parent, CONTAINER_FRAMES)?;
-        let shared = self.lend_again(container, rights)?;
+        let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG };
+        let count = frames(CONTAINER_FRAMES);
+        let created = self.pm(Parent).create_with(AccountHandle::OWN, count, terms);
+        let Created { container, shared } = pm("making a container and lending it", created)?;
+        self.remember(Made::Container(Parent, container))?;
         Ok(Loan { container, shared })
     }
 

@@ -25,6 +25,28 @@ impl<T: Transport> Release for Named<'_, T, LeaseHandle> {
 
 /// A lock on a range of frames that ends at its deadline
 /// ([`ContainerRef::lock`](crate::ContainerRef::lock)). Dropping it unlocks.
+///
+/// Whoever needs longer locks again before the deadline and drops the first lease then: a holder's
+/// own leases are not in its way. Where the owner has asked for its memory meanwhile, that is
+/// `Revoking`.
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let pm = pmserver_client::Pm::new(testbed.channel(1));
+/// # use pmserver_client::{FrameState, LockMode, Micros, PmError};
+/// # let container = pm.account().create_container()?;
+/// # container.allocate(0..4)?;
+/// let mut lease = container.lock(0..4, LockMode::Read, Micros::new(1000))?;
+/// let first = lease.deadline();
+/// lease = container.lock(0..4, LockMode::Read, Micros::new(2000))?;
+/// pm.wait_until(first)?;
+/// assert!(container.state(0)?.contains(FrameState::LOCKED));
+/// // It ends at its deadline, and unlocking says so.
+/// pm.wait_until(lease.deadline())?;
+/// assert!(!container.state(0)?.contains(FrameState::LOCKED));
+/// assert!(lease.unlock().unwrap_err().error.is(PmError::InvalidCap));
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
 #[must_use = "dropping the lease unlocks"]
 pub struct Lease<'pm, T: Transport> {
     held: Held<Named<'pm, T, LeaseHandle>>,

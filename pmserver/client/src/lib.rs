@@ -13,9 +13,9 @@
 //! ```
 //! # let testbed = sim::testbed::Testbed::new();
 //! # let (channel, servers_channel) = (testbed.channel(1), testbed.channel(2));
-//! # let (mut memory, mut servers_memory) = (testbed.memory(1), testbed.memory(2));
+//! # let (memory, mut servers_memory) = (testbed.memory(1), testbed.memory(2));
 //! use pmserver_client::{
-//!     LockMode, MapFlags, Micros, Pm, PmError, Rights, ShareTerms, VirtAddr, WeakContainer,
+//!     LockMode, MapFlags, Micros, Pm, Rights, ShareTerms, VirtAddr, WeakContainer,
 //! };
 //!
 //! // Where the program has room in its address space.
@@ -63,7 +63,6 @@
 //! // Frames that nobody wrote to read as zero.
 //! mapping.copy_in(&memory, 4096, &mut bytes)?;
 //! assert_eq!(bytes, [0; 4]);
-//! # let _ = (&mut memory, PmError::Invalid);
 //! # Ok::<(), pmserver_client::Error>(())
 //! ```
 //!
@@ -205,13 +204,15 @@ pub use mapping::{Mapping, Region};
 pub use operation::Operation;
 pub use pages::{Pages, Run};
 pub use pm::Pm;
+pub use pmserver_api as api;
 pub use pmserver_api::{
-    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, Client, CopyFlags,
-    DeallocateFlags, Disturbance, ExtraRequest, FrameState, Granted, Identity, LimitFlags,
-    LockMode, MapFlags, Marks, PROTOCOL_VERSION, PmError, RescueReport, Rights, ShareTerms,
+    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, CopyFlags, DeallocateFlags,
+    Disturbance, ExtraRequest, FrameState, Granted, Identity, LimitFlags, LockMode, MapFlags,
+    Marks, PROTOCOL_VERSION, PmError, RescueReport, Rights, ShareTerms,
 };
 pub use proto::{
-    AddressSpace, ByteCount, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport, VirtAddr,
+    AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport,
+    VirtAddr,
 };
 pub use share::Share;
 pub use span::RANGE_FRAMES_MAX;

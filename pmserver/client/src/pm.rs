@@ -21,7 +21,8 @@ const AGAIN_MAX: u32 = 1 << 20;
 /// A domain's connection to pmserver. All other values borrow it.
 ///
 /// It calls over a [`Transport`]: on the platform the domain's channel 0, in tests the simulator's.
-/// `&Pm` is a transport itself, for a bare [`Client`] with one method an operation.
+/// `&Pm` is a transport itself, for a bare [`api::Client`](Client) with one
+/// method an operation.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();

@@ -27,7 +27,7 @@ use fsserver_core::FileServer;
 use scenarios_core::SabotagedServer as FileServer;
 
 /// The channel to pmserver.
-const PMSERVER: Channel = Channel::new(0);
+const PMSERVER: usize = 0;
 
 #[protection_domain]
 fn init() -> FsServer {
@@ -36,12 +36,12 @@ fn init() -> FsServer {
 
 /// Makes the heap, then the server on it, then says where to go on after a fault.
 fn start() -> Service<PpChannel> {
-    let pm_channel = || PpChannel::new(PMSERVER.index());
+    let pm_channel = || PpChannel::new(PMSERVER);
     let mut pm = pmserver_api::Client::new(pm_channel());
     fsserver_core::reserve_heap(&mut pm).map_err(refused)?;
     regions::install_heap();
     let service = new_service(pm_channel())?;
-    regions::remember_ipc_buffer();
+    pd::recovery::prepare();
     recovery::register(&mut pm).map_err(refused)?;
     Ok(service)
 }

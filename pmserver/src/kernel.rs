@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The core's kernel over seL4: every capability invocation that pmserver makes once it runs.
+//! The core's kernel over seL4: with `home.rs` and `copy.rs` every capability invocation that
+//! pmserver makes once it runs.
 //!
 //! Holds no policy. Keeps no books: which page is what, and what is mapped where, the core knows.
 //! Every invocation says after `CAP:` whose authority it uses, and what holds where it fails.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage, SlotAddress, VSpace,
+    CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
+    SlotAddress, VSpace,
 };
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
-use sel4::{
-    CapRights, Error, FrameObjectType, ObjectBlueprint, TranslationTableObjectType, VmAttributes,
-    cap,
-};
-use sel4_microkit::Child;
+use sel4::{CapRights, Error, cap};
+use sel4_microkit::{Channel, Child};
 
+use crate::copy::Copier;
 use crate::home::{self, Home};
+use crate::objects::{attributes, blueprint, map_table, table_type, to_usize};
 use crate::regions::{PoolWindow, clock};
 
 /// Where the pool window starts: 256 MiB up, beyond the program image, and below what
 /// microkit-system.xml maps.
 const WINDOW: u64 = 0x1000_0000;
-
-/// The root slot of pmserver's own VSpace; the one of child n is n further on.
-const VSPACES: u32 = 32;
 
 /// The root slot of pmserver's own TCB.
 const OWN_TCB: u32 = 7;
@@ -34,9 +32,6 @@ const LOWEST_PRIORITY: u64 = 0;
 /// An address where there is no capability.
 const NO_CAPABILITY: u64 = 0;
 
-/// Slots of a CNode that is one page large, as a power of two.
-const CNODE_BITS: usize = 7;
-
 /// Registers that a redirection writes: pc and sp, the first two of a context on both targets.
 const REDIRECT_REGISTERS: u64 = 2;
 
@@ -46,6 +41,7 @@ const MICROS_PER_SECOND: u64 = 1_000_000;
 pub(crate) struct Sel4Kernel {
     home: Home,
     window: PoolWindow,
+    copier: Copier,
     /// The clock's ticks when it did.
     started: u64,
 }
@@ -55,7 +51,7 @@ impl Sel4Kernel {
     pub(crate) fn boot() -> Result<Self, KernelError> {
         let home = Home::build()?;
         let (started, _) = clock::read();
-        Ok(Self { home, window: PoolWindow::open(), started })
+        Ok(Self { home, window: PoolWindow::open(), copier: Copier::new(), started })
     }
 
     fn frame(&self, frame: FrameCap) -> cap::Granule {
@@ -81,7 +77,7 @@ impl Kernel for Sel4Kernel {
         // nothing.
         self.home
             .untyped(page)
-            .untyped_retype(&blueprint, &Home::objects(), offset(page), 1)
+            .untyped_retype(&blueprint, &Home::objects(), to_usize(page.get()), 1)
             .map_err(home::refusal)
     }
 
@@ -91,12 +87,22 @@ impl Kernel for Sel4Kernel {
         self.home.untyped_slot(page).revoke().map_err(home::refusal)
     }
 
-    fn derive(&mut self, frame: PageIndex, to: SlotAddress) -> Result<(), KernelError> {
-        // CAP: the frame's original capability, with all its rights: `map_frame` reduces them. A
+    fn derive(
+        &mut self,
+        frame: PageIndex,
+        to: SlotAddress,
+        rights: DerivedRights,
+    ) -> Result<(), KernelError> {
+        let allowed = match rights {
+            DerivedRights::All => CapRights::all(),
+            DerivedRights::Read => CapRights::read_only(),
+        };
+        // CAP: the frame's original capability. With all its rights where pmserver maps by the
+        // copy, and reduces them then; where a peer maps by it, with those that the core says. A
         // refusal made nothing.
         self.home
             .derived_slot(to)
-            .copy(&self.home.object_slot(frame), CapRights::all())
+            .copy(&self.home.object_slot(frame), allowed)
             .map_err(home::refusal)
     }
 
@@ -114,7 +120,7 @@ impl Kernel for Sel4Kernel {
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
         // CAP: a frame of the pool, and the VSpace that the core chose. A refusal mapped nothing.
         self.frame(frame)
-            .frame_map(vspace_capability(vspace), address(vaddr), allowed, attributes(rights))
+            .frame_map(home::vspace(vspace), to_usize(vaddr.get()), allowed, attributes(rights))
             .map_err(mapping_refusal)
     }
 
@@ -132,18 +138,10 @@ impl Kernel for Sel4Kernel {
         vaddr: VirtAddr,
     ) -> Result<(), KernelError> {
         let kind = table_type(span_bits).ok_or(KernelError::Refused)?;
-        let table: cap::UnspecifiedIntermediateTranslationTable = self.home.object(table).cast();
-        let vspace = vspace_capability(vspace);
+        let table = self.home.object(table).cast();
         // CAP: a table of the pool, and the VSpace that the core chose. A refusal installed
         // nothing.
-        table
-            .generic_intermediate_translation_table_map(
-                kind,
-                vspace,
-                address(vaddr),
-                VmAttributes::default(),
-            )
-            .map_err(mapping_refusal)
+        map_table(table, kind, home::vspace(vspace), vaddr.get()).map_err(mapping_refusal)
     }
 
     fn record_page(&self, page: PageIndex) -> &RecordPage {
@@ -194,6 +192,41 @@ impl Kernel for Sel4Kernel {
             .map_err(home::refusal)
     }
 
+    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        self.copier.copy(&self.home, from, to)
+    }
+
+    fn physical_address(&self, page: PageIndex) -> u64 {
+        self.home.physical_address(page)
+    }
+
+    fn notify(&mut self, peer: PeerId) {
+        // CAP: the channel to the peer. A signal is never refused; without a channel it is lost.
+        Channel::new(peer.get().into()).notify();
+    }
+
+    fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError> {
+        home::install_grants(peer, &self.home.object_slot(node))
+    }
+
+    fn grant_address(&self, index: u8) -> u64 {
+        home::grant_address(index)
+    }
+
+    /// The kernels of both boards are built without support for one: a device is kept from memory
+    /// that it no longer may use as the core does it where there is none.
+    fn has_iommu(&self) -> bool {
+        false
+    }
+
+    fn bus_map(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn bus_unmap(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     fn now(&self) -> Micros {
         let (ticks, ticks_per_second) = clock::read();
         let ticks = u128::from(ticks.wrapping_sub(self.started));
@@ -201,45 +234,6 @@ impl Kernel for Sel4Kernel {
         let micros = micros.checked_div(ticks_per_second.into()).unwrap_or_default();
         Micros::new(u64::try_from(micros).unwrap_or(u64::MAX))
     }
-}
-
-fn blueprint(kind: ObjectKind) -> Option<ObjectBlueprint> {
-    match kind {
-        ObjectKind::Frame => Some(FrameObjectType::GRANULE.blueprint()),
-        ObjectKind::Table { span_bits } => table_type(span_bits).map(|table| table.blueprint()),
-        ObjectKind::CNode => Some(ObjectBlueprint::CNode { size_bits: CNODE_BITS }),
-    }
-}
-
-/// On aarch64 the tables of all levels are of one type.
-#[cfg(target_arch = "aarch64")]
-fn table_type(span_bits: u8) -> Option<TranslationTableObjectType> {
-    matches!(span_bits, 21 | 30 | 39).then_some(TranslationTableObjectType::PT)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn table_type(span_bits: u8) -> Option<TranslationTableObjectType> {
-    match span_bits {
-        21 => Some(TranslationTableObjectType::PageTable),
-        30 => Some(TranslationTableObjectType::PageDirectory),
-        39 => Some(TranslationTableObjectType::PDPT),
-        _ => None,
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn attributes(rights: PageRights) -> VmAttributes {
-    if rights.execute {
-        VmAttributes::default()
-    } else {
-        VmAttributes::default() | VmAttributes::EXECUTE_NEVER
-    }
-}
-
-/// The kernel maps everything executable on x86-64: it has no attribute for that.
-#[cfg(target_arch = "x86_64")]
-fn attributes(_: PageRights) -> VmAttributes {
-    VmAttributes::default()
 }
 
 /// What the refusal of a mapping means to the core. Called before any other invocation, which would
@@ -257,23 +251,4 @@ fn mapping_refusal(error: Error) -> KernelError {
         Error::DeleteFirst => KernelError::AlreadyMapped,
         other => home::refusal(other),
     }
-}
-
-fn vspace_capability(vspace: VSpace) -> cap::VSpace {
-    let child = match vspace {
-        VSpace::Own => 0,
-        VSpace::Peer(peer) => peer.get().into(),
-    };
-    cap::VSpace::from_bits(home::root_address(VSPACES.saturating_add(child)))
-}
-
-/// Both targets have 64-bit addresses.
-#[allow(clippy::as_conversions)]
-fn address(vaddr: VirtAddr) -> usize {
-    vaddr.get() as usize
-}
-
-#[allow(clippy::as_conversions)]
-fn offset(page: PageIndex) -> usize {
-    page.get() as usize
 }

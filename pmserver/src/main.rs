@@ -7,21 +7,28 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+mod copy;
+mod fault;
 mod home;
 mod kernel;
+mod objects;
+mod pool;
 mod regions;
 
 use console_api::Client;
 use pd::PpChannel;
+use pmserver_core::Server;
+#[cfg(not(feature = "scenarios"))]
 use pmserver_core::config::PEERS;
+#[cfg(feature = "scenarios")]
+use pmserver_core::config::SCENARIO_PEERS as PEERS;
 use pmserver_core::kernel::KernelError;
-use pmserver_core::{Fault, Server};
 use proto::{PeerId, ProtocolError};
-use sel4::sys::seL4_Fault_tag::seL4_Fault_VMFault;
 use sel4_microkit::{
-    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
 };
 
+use fault::fault_of;
 use kernel::Sel4Kernel;
 
 /// The channel to the console.
@@ -78,22 +85,11 @@ impl Handler for PmServer {
             self.server.fault(peer, fault, &mut self.console);
         }
         // Replied to in any case: a fault comes with the child's scheduling context, which only a
-        // reply gives back. A child that was stopped has no fault handler any more, faults again,
-        // and ends.
+        // reply gives back. One that got what it lacked tries again; one that was sent elsewhere
+        // goes on there; one that was stopped has no fault handler any more, faults again, and
+        // ends.
         Ok(Some(MessageInfo::default()))
     }
-}
-
-/// Reads what the kernel says of a fault; before anything is printed, which goes through the same
-/// message registers. The library's own reading panics at kinds that it does not know, and which
-/// kind comes is up to the child.
-fn fault_of(message: &MessageInfo) -> Fault {
-    with_msg_regs(|registers| match registers {
-        [_, address, ..] if message.label() == seL4_Fault_VMFault => {
-            Fault::Access { address: *address }
-        }
-        _ => Fault::Other,
-    })
 }
 
 /// A channel and the child behind it have the number of the peer (microkit-system.xml).

@@ -21,7 +21,7 @@ cp "build/cargo/$TARGET/release/ktest" "$folder/ktest.elf"
 cargo run --manifest-path support/sel4/Cargo.toml --quiet --package image -- \
 	--sdk "$MICROKIT_SDK" --board "$BOARD" --config "$CONFIG" \
 	--root-task "$folder/ktest.elf" --output "$folder/loader.img"
-# 700 lines, and as many of the kernel's: shown where something is wrong with them.
+# 800 lines, and as many of the kernel's: shown where something is wrong with them.
 cargo run --quiet --package boot -- run --timeout "$TIMEOUT" --transcript "$folder/console.txt" \
 	-- "$@" >"$folder/log.txt" || { tail -n 20 "$folder/log.txt"; exit 1; }
 # Before it are the lines of kernel and loader.

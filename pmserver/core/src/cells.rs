@@ -115,13 +115,25 @@ impl<K: Kernel> Pool<K> {
         Ok(SlotAddress { node, index })
     }
 
-    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+    /// Takes a page as a CNode that the account pays for.
+    pub(crate) fn take_node(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
         self.charge(account, Charge::Slots)?;
         let page = self.take(ObjectKind::CNode, PageUse::Slots).map_err(|error| {
             self.refund(account, Charge::Slots);
             Shortage::from(error)
         })?;
-        self.entry_mut(page).owner = account.link();
+        self.entry_mut(page).owner = self.heir(account).link();
+        Ok(page)
+    }
+
+    /// Gives a CNode back.
+    pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
+        self.release_object(node);
+        self.refund(account, Charge::Slots);
+    }
+
+    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+        let page = self.take_node(account)?;
         let pages = self.link_page(self.ledger(account).slot_pages, page);
         self.ledger_mut(account).slot_pages = pages;
         Ok(page)
@@ -137,8 +149,7 @@ impl<K: Kernel> Pool<K> {
         if entry.taken == 0 {
             let pages = self.unlink_page(self.ledger(owner).slot_pages, slot.node);
             self.ledger_mut(owner).slot_pages = pages;
-            self.release_object(slot.node);
-            self.refund(owner, Charge::Slots);
+            self.release_node(owner, slot.node);
         } else if was_full {
             self.move_slot_page(owner, slot.node, End::First);
         }
@@ -151,11 +162,17 @@ impl<K: Kernel> Pool<K> {
 
     // --- pages ---
 
-    fn page_owner(&self, page: PageIndex) -> Ref<Account> {
+    /// Returns the account that a page of records or slots belongs to.
+    pub(crate) fn page_owner(&self, page: PageIndex) -> Ref<Account> {
         match Ref::from_link(self.entry(page).owner) {
             Some(owner) => owner,
             None => broken("page without an owner"),
         }
+    }
+
+    /// Returns the account that a record belongs to.
+    pub(crate) fn payer_of<T: Record>(&self, record: Ref<T>) -> Ref<Account> {
+        self.heir(self.page_owner(record.place().0))
     }
 
     /// Returns whether a page of records or slots has no free place.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What always holds between two calls, checked by walking everything: for tests and the simulator.
 //!
-//! I1, I2 and all else of accounts: `check/accounts.rs`. I3 bound frames are charged frames. I5
-//! every mapping stands in the indexes it is found by, through a share that lives, and no lease of
-//! another's forbids it.
+//! I1 every charge is accounted for by an object of the account's; the sum over accounts plus what
+//! is free is the pool. I3 bound frames are charged frames. I5 every mapping stands in the indexes
+//! it is found by, through a share that lives, and no lease of another's forbids it.
 
 mod accounts;
 
@@ -11,7 +11,7 @@ use crate::account::Charge;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::Kernel;
 use crate::objects::{
-    Container, ContainersOfAccount, Frame, FrameMarks, Lease, Mapping, Share, Table,
+    Container, ContainersOfAccount, Frame, FrameMarks, Installed, Lease, Mapping, Share, Table,
 };
 use crate::peer::Peer;
 use crate::radix::Leaf;
@@ -27,6 +27,7 @@ struct Census {
     slots: u32,
     records: u32,
     reserved: u32,
+    quarantine: u32,
 }
 
 impl<K: Kernel> Server<K> {
@@ -37,20 +38,24 @@ impl<K: Kernel> Server<K> {
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let census = self.census();
         self.check_free_lists(&census)?;
-        let mut bound = 0_u32;
         let mut charged = 0_u64;
         let mut mapped = 0_u32;
         for account in self.accounts() {
             let ledger = self.pool.ledger(account);
             for chain in [ledger.containers, ledger.dying] {
                 for container in self.pool.chain::<ContainersOfAccount>(chain) {
-                    let frames = self.check_container(container, &mut bound, &mut mapped)?;
+                    let frames = self.check_container(container, &mut mapped)?;
                     charged = charged.saturating_add(frames);
                 }
             }
         }
+        ensure(charged == self.listed_frames(), "I1: every frame is in its account's lists")?;
+        for peer in self.peers.iter().flatten() {
+            charged = charged.saturating_add(self.check_pins(peer)?);
+        }
+        let bound = census.frames.saturating_add(census.quarantine);
         ensure(u64::from(bound) <= charged, "I3: bound frames are charged frames")?;
-        ensure(bound == census.frames, "I3: every page used as a frame is some frame's")?;
+        self.check_bindings()?;
         self.check_vspaces(&census, mapped)?;
         self.check_sums(&census)?;
         self.check_accounts()
@@ -70,6 +75,8 @@ impl<K: Kernel> Server<K> {
                 &mut census.records
             } else if entry.is(PageUse::Reserved) {
                 &mut census.reserved
+            } else if entry.is(PageUse::Quarantine) {
+                &mut census.quarantine
             } else {
                 &mut census.free
             };
@@ -101,17 +108,16 @@ impl<K: Kernel> Server<K> {
     fn check_container(
         &self,
         container: Ref<Container>,
-        bound: &mut u32,
         mapped: &mut u32,
     ) -> Result<u64, &'static str> {
         let record = self.pool.get(container);
         let mut frames = 0_u64;
         let mut next = self.pool.tree_next::<Frame>(record.frames, 0);
         while let Some(frame) = next {
-            if !self.pool.get(frame).has(FrameMarks::DISCARDED) {
+            if !self.pool.get(frame).is_discarded() {
                 frames = frames.saturating_add(1);
             }
-            self.check_frame(container, frame, bound, mapped)?;
+            self.check_frame(container, frame, mapped)?;
             let above = self.pool.get(frame).key().checked_add(1);
             next = above.and_then(|key| self.pool.tree_next::<Frame>(record.frames, key));
         }
@@ -124,23 +130,17 @@ impl<K: Kernel> Server<K> {
         &self,
         container: Ref<Container>,
         frame: Ref<Frame>,
-        bound: &mut u32,
         mapped: &mut u32,
     ) -> Result<(), &'static str> {
         let record = self.pool.get(frame);
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
-        ensure(!record.has(FrameMarks::TENTATIVE), "no frame is tentative between calls")?;
-        if let Some(page) = record.page() {
-            *bound = bound.saturating_add(1);
-            let entry = self.pool.entry(page);
-            let is_bound = entry.is(PageUse::Frame) && entry.owner == frame.link();
-            ensure(is_bound, "I3: a frame's page is bound to it")?;
-        }
+        let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
+        ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
+        self.check_one_memory(frame)?;
         let mut link = record.mappings;
         let mut count = 0_u16;
         while let Some(mapping) = Ref::<Mapping>::from_link(link) {
             let mapping_record = self.pool.get(mapping);
-            ensure(record.page != 0, "I5: only bound frames are mapped")?;
             ensure(
                 mapping_record.frame == frame.link(),
                 "I5: a mapping is of the frame that has it",
@@ -160,9 +160,9 @@ impl<K: Kernel> Server<K> {
         mapping: Ref<Mapping>,
     ) -> Result<(), &'static str> {
         let record = self.pool.get(mapping);
-        let peer = self.peers.get(usize::from(record.peer())).and_then(Option::as_ref);
-        let peer = peer.ok_or("I5: a mapping is some peer's")?;
-        let found = self.pool.tree_get::<Mapping>(peer.vspace.mappings, record.vaddr());
+        let peer = self.find_peer(record.peer()).ok_or("I5: a mapping is some peer's")?;
+        let tree = if record.is_grant() { peer.vspace.grants } else { peer.vspace.mappings };
+        let found = self.pool.tree_get::<Mapping>(tree, record.vaddr());
         ensure(found == Some(mapping), "I5: a mapping is found by its address")?;
         match Ref::<Share>::from_link(record.share) {
             Some(share) => {
@@ -178,6 +178,7 @@ impl<K: Kernel> Server<K> {
                 ensure(is_owner, "I5: a mapping without a share is the owner's")?;
             }
         }
+        self.check_installed(mapping)?;
         let mut link = self.pool.get(container).leases;
         let now = self.pool.kernel.now();
         while let Some(lease) = Ref::<Lease>::from_link(link) {
@@ -185,11 +186,78 @@ impl<K: Kernel> Server<K> {
             let forbids = lease.share != record.share
                 && lease.range.contains(number)
                 && lease.deadline() > now
-                && (lease.is_exclusive() || record.write != 0);
+                && record.installed() != Installed::No
+                && (lease.is_exclusive() || record.installed() == Installed::ReadWrite);
             ensure(!forbids, "I5: no lease of another's forbids a mapping")?;
             link = lease.next;
         }
         Ok(())
+    }
+
+    /// Checks that the frames of a ring are on one page, or on none.
+    fn check_one_memory(&self, frame: Ref<Frame>) -> Result<(), &'static str> {
+        let page = self.pool.get(frame).page;
+        for sharer in self.sharers(frame) {
+            ensure(self.pool.get(sharer).page == page, "I6: what is really shared is one memory")?;
+        }
+        Ok(())
+    }
+
+    /// Checks that pages and frames know of each other.
+    fn check_bindings(&self) -> Result<(), &'static str> {
+        for page in (0..self.pool.page_count()).map(PageIndex::new) {
+            let entry = self.pool.entry(page);
+            if !entry.is(PageUse::Frame) {
+                continue;
+            }
+            let mut link = entry.owner;
+            let (mut holders, mut previous) = (0_u32, None);
+            while let Some(frame) = Ref::<Frame>::from_link(link) {
+                let record = self.pool.get(frame);
+                let is_linked =
+                    record.page == page.get() && record.previous_of_page == link_of(previous);
+                ensure(is_linked, "I3: a frame is on the page that has it")?;
+                holders = holders.saturating_add(1);
+                previous = Some(frame);
+                link = record.next_of_page;
+            }
+            let is_counted = holders > 0 && holders == entry.holders();
+            ensure(is_counted, "I3: a page has as many frames as it says, and one at least")?;
+        }
+        Ok(())
+    }
+
+    /// Checks what a mapping has installed.
+    fn check_installed(&self, mapping: Ref<Mapping>) -> Result<(), &'static str> {
+        let record = self.pool.get(mapping);
+        let frame = self.frame_of(mapping);
+        let Some(page) = record.page() else {
+            return ensure(record.installed() == Installed::No, "I5: what is mapped has a page");
+        };
+        let own = self.pool.get(frame).page();
+        ensure(page == own.unwrap_or(self.pool.zero), "I6: a mapping shows its frame's page")?;
+        let may_write = own.is_some() && !self.is_cow(frame);
+        ensure(
+            may_write || record.installed() != Installed::ReadWrite,
+            "I6: nobody writes to memory that is shared copy-on-write",
+        )?;
+        let is_original = record.slot().is_none();
+        let user = self.pool.entry(page).original_user();
+        ensure(!is_original || user == mapping.link(), "an original capability has one user")
+    }
+
+    /// Returns how many frames a peer pins.
+    fn check_pins(&self, peer: &Peer) -> Result<u64, &'static str> {
+        let mut pinned = 0_u64;
+        let mut link = peer.leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.pool.get(lease);
+            pinned = pinned.saturating_add(record.pinned.into());
+            let is_in_place = (record.container == 0) == (record.is_over != 0);
+            ensure(is_in_place, "a lease is in a container until it is over")?;
+            link = record.next_of_holder;
+        }
+        Ok(pinned)
     }
 
     fn check_shares(&self, container: Ref<Container>) -> Result<(), &'static str> {
@@ -223,7 +291,9 @@ impl<K: Kernel> Server<K> {
     fn check_vspaces(&self, census: &Census, mapped: u32) -> Result<(), &'static str> {
         let (mut tables, mut mappings) = (0_u32, 0_u32);
         for peer in self.peers.iter().flatten() {
-            mappings = mappings.saturating_add(self.count_leaves::<Mapping>(peer.vspace.mappings));
+            for tree in [peer.vspace.mappings, peer.vspace.grants] {
+                mappings = mappings.saturating_add(self.count_leaves::<Mapping>(tree));
+            }
             tables = tables.saturating_add(self.count_tables(peer));
         }
         ensure(tables == census.tables, "I1: every page used as a table is some VSpace's")?;

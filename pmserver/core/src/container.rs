@@ -12,9 +12,7 @@ use crate::account::Shortage;
 use crate::budget::Budget;
 use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
-use crate::objects::{
-    Access, Container, ContainersOfAccount, ContainersOfOwner, Frame, FrameMarks,
-};
+use crate::objects::{Access, Container, ContainersOfAccount, ContainersOfOwner, FrameMarks};
 use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;
@@ -62,7 +60,9 @@ impl<K: Kernel> Server<K> {
         if flags.contains(AllocateFlags::EXTRA) && !self.pool.may_have_extra(payer) {
             return Err(PmError::NotEligible.into());
         }
-        self.check_leases(&access, range, Need::Change)?;
+        let squash = flags.contains(AllocateFlags::SQUASH);
+        let need = if squash { Need::Remove } else { Need::Change };
+        self.check_leases(&access, range, need)?;
         let mut progress = Progress { done: 0, replaced: 0 };
         let result = self.insert_frames(access.container, range, flags, &mut progress);
         match result {
@@ -73,7 +73,8 @@ impl<K: Kernel> Server<K> {
             result => {
                 self.settle_frames(access.container, range, true);
                 if progress.replaced > 0 {
-                    self.replace_frames(access.container, range, progress.done)?;
+                    let last = range.first.saturating_add(progress.done.saturating_sub(1));
+                    self.renew_frames(access.container, Range { last, ..range })?;
                 }
                 result
                     .map(|()| progress.done)
@@ -107,44 +108,26 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    /// Keeps or takes out the tentative frames of a range.
-    fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
-        let mut rest = Some(range);
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            if !self.pool.get(frame).has(FrameMarks::TENTATIVE) {
-                continue;
-            }
-            if keep {
-                let settled = FrameMarks::TENTATIVE | FrameMarks::DISCARDED;
-                self.pool.get_mut(frame).set(settled, false);
-            } else if self.pool.get(frame).has(FrameMarks::DISCARDED) {
-                self.discard_frame(container, frame);
-            } else {
-                // It has no mapping yet, so there is nothing that the kernel could refuse.
-                let _ = self.remove_frame(container, frame, number);
-            }
-        }
-    }
-
-    /// Gives frames that were there before new, empty contents: all of the first `done` of the
-    /// range that still have old ones. The ones just inserted have none, so that nothing is lost by
-    /// them.
-    fn replace_frames(
+    /// Gives the frames of a range new, empty contents, and returns how many there were. Those that
+    /// an allocation has just made have none, so that nothing is lost by them.
+    pub(crate) fn renew_frames(
         &mut self,
         container: Ref<Container>,
         range: Range,
-        done: u64,
-    ) -> Result<(), Failure> {
-        let last = range.first.saturating_add(done.saturating_sub(1)).min(range.last);
-        let mut rest = Some(Range { first: range.first, last });
+    ) -> Result<u64, Failure> {
+        let mut renewed: u64 = 0;
+        let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
             self.drop_contents(frame).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
-                done: number.saturating_sub(range.first),
+                done: renewed,
                 at: number,
             })?;
+            let record = self.pool.get_mut(frame);
+            record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
+            renewed = renewed.saturating_add(1);
         }
-        Ok(())
+        Ok(renewed)
     }
 
     /// Takes virtual frames out of a container (protocol O5); holes are passed over unless STRICT.
@@ -156,7 +139,7 @@ impl<K: Kernel> Server<K> {
     ) -> Result<u64, Failure> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        self.check_leases(&access, range, Need::Change)?;
+        self.check_leases(&access, range, Need::Remove)?;
         if flags.contains(DeallocateFlags::STRICT) {
             for number in range.first..=range.last {
                 if self.find_frame(access.container, number).is_none() {
@@ -211,16 +194,19 @@ impl<K: Kernel> Server<K> {
     }
 
     fn frame_state(&self, access: &Access, number: u64) -> FrameState {
-        let tree = self.pool.get(access.container).frames;
-        let Some(frame) = self.pool.tree_get::<Frame>(tree, number) else {
-            return FrameState::empty();
+        let frame = match self.frame_at(access.container, number) {
+            Ok(frame) => frame,
+            Err(PmError::Discarded) => return FrameState::DISCARDED,
+            Err(_) => return FrameState::empty(),
         };
-        let mut state = self.pool.get(frame).state();
-        if !state.contains(FrameState::PRESENT) {
-            return state;
-        }
-        state.set(FrameState::SHARED, self.is_shared(access.container, number));
+        let record = self.pool.get(frame);
+        let mut state = record.state();
+        let is_shared = record.next_shared != 0 || self.is_shared(access.container, number);
+        state.set(FrameState::SHARED, is_shared);
         state.set(FrameState::LOCKED, self.is_leased(access.container, number));
+        state.set(FrameState::COW, self.is_cow(frame));
+        state.set(FrameState::PINNED, self.pin_deadline(frame).is_some());
+        state.set(FrameState::ABSENT, self.awaited_handler(frame).is_some());
         state
     }
 

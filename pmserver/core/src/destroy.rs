@@ -14,6 +14,7 @@ use crate::account::{Account, AccountFlags};
 use crate::budget::Budget;
 use crate::kernel::{Kernel, KernelError};
 use crate::objects::{Container, Mapping};
+use crate::peer::VSpaceState;
 use crate::records::Ref;
 use crate::server::Server;
 use crate::teardown::is_more_to_do;
@@ -42,16 +43,10 @@ impl<K: Kernel> Server<K> {
         self.pool.get_mut(account).set(AccountFlags::DYING, true);
         self.doomed = self.doomed.saturating_add(1);
         self.review_work(account);
-        if let Some(holder) = self.holder(account) {
+        if let Some(holder) = self.peer_of_account(account) {
             // They are paid for by the account, and no new ones are from now on.
             self.end_leases_of(holder);
         }
-    }
-
-    /// Returns the peer whose own account this is.
-    pub(crate) fn holder(&self, account: Ref<Account>) -> Option<PeerId> {
-        let holder = self.peers.iter().flatten().find(|peer| peer.account == Some(account));
-        holder.map(|peer| peer.id)
     }
 
     /// Goes on with destroying an account.
@@ -78,16 +73,9 @@ impl<K: Kernel> Server<K> {
             if let Some(deadline) = deadline {
                 return Err(budget.pending_until(deadline));
             }
-            self.pool.even_out(account, budget)?;
-            break;
+            // What pins of its peer left for good is its parent's to pay from now on.
+            return self.remove_account(account, budget);
         }
-        self.pool.end_loans(account);
-        self.pool.demand.forget(account);
-        if let Some(holder) = self.holder(account) {
-            self.peer_mut(holder).account = None;
-        }
-        self.close_account(account);
-        Ok(())
     }
 
     fn leaf_below(&self, account: Ref<Account>) -> Ref<Account> {
@@ -154,12 +142,17 @@ impl<K: Kernel> Server<K> {
         peer: PeerId,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
+        // First, so that nothing is mapped again.
+        self.remove_regions(peer);
         loop {
-            let tree = self.peer(peer).vspace.mappings;
-            let Some(mapping) = self.pool.tree_next::<Mapping>(tree, 0) else { return Ok(()) };
+            let VSpaceState { mappings, grants, .. } = self.peer(peer).vspace;
+            let first = self.pool.tree_next::<Mapping>(mappings, 0);
+            let next = first.or_else(|| self.pool.tree_next(grants, 0));
+            let Some(mapping) = next else { break };
             budget.spend()?;
             self.remove_mapping(mapping)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
         }
+        self.clear_tables(peer, budget)
     }
 }

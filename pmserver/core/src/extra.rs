@@ -15,10 +15,9 @@
 //! ```
 
 use crate::account::{Account, Charge, Shortage};
-use crate::chain::chain;
 use crate::kernel::Kernel;
 use crate::ledger::{Ledger, PressedAccounts};
-use crate::objects::{Frame, FrameMarks};
+use crate::objects::{Frame, FrameMarks, FramesOfAccount};
 use crate::pool::Pool;
 use crate::records::Ref;
 
@@ -44,11 +43,6 @@ impl FrameList {
         }
     }
 }
-
-chain!(
-    /// The frames of an account in one of its lists.
-    FramesOfAccount, Frame, of_account
-);
 
 /// The accounts that have extra frames, in two chains: those that have discardable ones are in the
 /// chain of these alone.
@@ -110,6 +104,19 @@ impl<K: Kernel> Pool<K> {
             self.refund(account, Charge::Extra);
             self.demand.answer(account);
         }
+    }
+
+    /// Has a frame that nobody pays for take over the charge of another of the same account.
+    pub(crate) fn move_charge(&mut self, account: Ref<Account>, from: Ref<Frame>, to: Ref<Frame>) {
+        self.delist(account, from);
+        for mark in [FrameMarks::EXTRA, FrameMarks::DISCARDABLE] {
+            let is_set = self.get(from).has(mark);
+            self.get_mut(to).set(mark, is_set);
+        }
+        self.get_mut(from).set(FrameMarks::EXTRA, false);
+        self.get_mut(from).set(FrameMarks::UNCHARGED, true);
+        self.get_mut(to).set(FrameMarks::UNCHARGED, false);
+        self.enlist(account, to, Age::Newest);
     }
 
     /// Moves the oldest extra frames of an account within its limit, at most so many, for as long

@@ -18,6 +18,7 @@ use proto::{Console, LineWriter, Micros, PeerId};
 
 use crate::config::Privileges;
 use crate::kernel::Kernel;
+use crate::repair::Repair;
 use crate::server::Server;
 
 /// What happened to a peer.
@@ -57,6 +58,11 @@ impl<K: Kernel> Server<K> {
         let Some(name) = self.find_peer(peer).map(|peer| peer.name) else {
             return FaultOutcome::Stopped;
         };
+        if let Fault::Access { address, kind } = fault
+            && self.resolve(peer, address, kind)
+        {
+            return FaultOutcome::Resumed;
+        }
         let outcome =
             if self.redirect(peer) { FaultOutcome::Redirected } else { FaultOutcome::Stopped };
         let consequence = match outcome {
@@ -81,6 +87,13 @@ impl<K: Kernel> Server<K> {
             self.reclaim();
         }
         outcome
+    }
+
+    /// Does what an access needs that faulted (PM-124), and returns whether the peer is to try it
+    /// again: then it succeeds, or waits for somebody who supplies what is missing.
+    pub fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
+        self.find_peer(peer).is_some_and(|peer| !peer.is_stopped)
+            && self.repair(peer, address, kind) == Repair::TryAgain
     }
 
     /// Sends a peer to its recovery entry, if it has one. It registers again when it has recovered:

@@ -48,8 +48,10 @@ pub(crate) enum PageUse {
     Slots = 5,
     /// Records.
     Records = 6,
-    /// The frame table and the page tables of the pool window; never changes.
+    /// The frame table, the page tables of the pool window, the page of zeros; never changes.
     Reserved = 7,
+    /// A device may still write to it: used for nothing until its pin is given back.
+    Quarantine = 8,
 }
 
 impl PageUse {
@@ -70,15 +72,15 @@ pub(crate) const ENTRIES_PER_PAGE: u32 = 128;
 pub(crate) struct PageEntry {
     /// A `PageUse`.
     used_as: u8,
-    /// `Frame`: 1 while the original capability is mapped.
-    pub(crate) original_mapped: u8,
-    /// `Records`, `Slots`: how many cells or slots are taken.
+    padding: u8,
+    /// `Records`, `Slots`: how many cells or slots are taken. `Frame`: how many pins it is under.
     pub(crate) taken: u16,
     /// The next page in the list.
     pub(crate) next: u32,
     /// The previous page in the list.
     pub(crate) previous: u32,
-    /// `Records`, `Slots`: the account. `Frame`: the virtual frame.
+    /// `Records`, `Slots`: the account. `Frame`: the first of the virtual frames that are bound to
+    /// it. `Quarantine`: the pin.
     pub(crate) owner: u32,
     /// `Records`, `Slots`: a set bit for every cell or slot that is taken.
     pub(crate) bitmap: [u64; 2],
@@ -90,15 +92,32 @@ impl PageEntry {
     /// Returns the entry of a page that nothing is known of but its use.
     pub(crate) const fn new(used_as: PageUse) -> Self {
         let used_as = used_as.number();
-        Self {
-            used_as,
-            original_mapped: 0,
-            taken: 0,
-            next: 0,
-            previous: 0,
-            owner: 0,
-            bitmap: [0; 2],
-        }
+        Self { used_as, padding: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }
+    }
+
+    /// `Frame`: returns the mapping that has the original capability; 0 for none.
+    pub(crate) const fn original_user(&self) -> u32 {
+        self.next
+    }
+
+    /// `Frame`: says which mapping has the original capability.
+    pub(crate) const fn set_original_user(&mut self, mapping: u32) {
+        self.next = mapping;
+    }
+
+    /// `Frame`: returns how many virtual frames are bound to it.
+    pub(crate) const fn holders(&self) -> u32 {
+        self.previous
+    }
+
+    /// `Frame`: says how many virtual frames are bound to it.
+    pub(crate) const fn set_holders(&mut self, count: u32) {
+        self.previous = count;
+    }
+
+    /// `Frame`: returns whether a pin keeps it where it is.
+    pub(crate) const fn is_pinned(&self) -> bool {
+        self.taken > 0
     }
 
     /// Returns whether the page is used as this.

@@ -17,7 +17,7 @@ use crate::records::Ref;
 use crate::server::Server;
 
 impl<K: Kernel> Server<K> {
-    /// Puts a tentative frame into a container, over what is left of one that was discarded.
+    /// Charges a frame and puts it into a container, tentative.
     pub(crate) fn insert_frame(
         &mut self,
         container: Ref<Container>,
@@ -25,26 +25,28 @@ impl<K: Kernel> Server<K> {
         may_be_extra: bool,
     ) -> Result<(), Shortage> {
         let account = self.payer(container);
-        let tree = self.pool.get(container).frames;
-        let frame = match self.pool.tree_get::<Frame>(tree, number) {
-            Some(discarded) => discarded,
-            None => self.new_frame(container, number, may_be_extra)?,
-        };
-        // Only now: a record may have needed the room that is left.
-        if let Err(shortage) = self.pool.charge_frame(account, frame, may_be_extra) {
-            if !self.pool.get(frame).has(FrameMarks::DISCARDED) {
-                self.forget_frame(container, frame, number);
-            }
-            return Err(shortage);
-        }
-        self.pool.get_mut(frame).set(FrameMarks::TENTATIVE, true);
-        let count = &mut self.pool.get_mut(container).frame_count;
-        *count = count.saturating_add(1);
+        let frame = self.insert_record(container, number, may_be_extra)?;
+        // Only now: the record may have needed the room that is left.
+        self.pool.charge_frame(account, frame, may_be_extra).inspect_err(|_| {
+            self.pool.get_mut(frame).set(FrameMarks::UNCHARGED, true);
+            self.settle_frame(container, number, false);
+        })
+    }
+
+    /// Puts a frame into a container, tentative, that takes over the charge of another.
+    pub(crate) fn insert_moved_frame(
+        &mut self,
+        container: Ref<Container>,
+        number: u64,
+    ) -> Result<(), Shortage> {
+        let frame = self.insert_record(container, number, false)?;
+        self.pool.get_mut(frame).set(FrameMarks::UNCHARGED, true);
         Ok(())
     }
 
-    /// Puts the record of a frame that nobody pays for yet into a container.
-    fn new_frame(
+    /// Puts the record of a tentative frame into a container, or takes what is left of one that was
+    /// discarded.
+    fn insert_record(
         &mut self,
         container: Ref<Container>,
         number: u64,
@@ -52,12 +54,25 @@ impl<K: Kernel> Server<K> {
     ) -> Result<Ref<Frame>, Shortage> {
         let account = self.payer(container);
         let tree = self.pool.get(container).frames;
-        let record = Frame::new(container.link(), number);
-        let frame = self.with_page(account, may_be_extra, |pool| pool.alloc(account, record))?;
-        let tree = self
-            .with_page(account, may_be_extra, |pool| pool.tree_insert(account, tree, frame))
-            .inspect_err(|_| self.pool.free(frame))?;
-        self.pool.get_mut(container).frames = tree;
+        let frame = match self.pool.tree_get::<Frame>(tree, number) {
+            Some(discarded) => {
+                self.pool.get_mut(discarded).set(FrameMarks::TENTATIVE, true);
+                discarded
+            }
+            None => {
+                let new = Frame::new(container.link(), number);
+                let frame =
+                    self.with_page(account, may_be_extra, |pool| pool.alloc(account, new))?;
+                let tree = self
+                    .with_page(account, may_be_extra, |pool| pool.tree_insert(account, tree, frame))
+                    .inspect_err(|_| self.pool.free(frame))?;
+                self.pool.get_mut(container).frames = tree;
+                frame
+            }
+        };
+        let record = self.pool.get_mut(container);
+        record.frame_count = record.frame_count.saturating_add(1);
+        record.unused_from = record.unused_from.max(number.saturating_add(1));
         Ok(frame)
     }
 
@@ -76,6 +91,30 @@ impl<K: Kernel> Server<K> {
                 })
             }
             result => result,
+        }
+    }
+
+    /// Keeps or takes out the tentative frames of a range.
+    pub(crate) fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
+        let mut rest = Some(range);
+        while let Some((_, number)) = self.take_frame(container, &mut rest) {
+            self.settle_frame(container, number, keep);
+        }
+    }
+
+    /// Keeps or takes out a frame, where it is tentative.
+    pub(crate) fn settle_frame(&mut self, container: Ref<Container>, number: u64, keep: bool) {
+        let frame = self.find_frame(container, number);
+        let is_tentative = |frame: &Ref<Frame>| self.pool.get(*frame).has(FrameMarks::TENTATIVE);
+        let Some(frame) = frame.filter(is_tentative) else { return };
+        if keep {
+            let was = FrameMarks::TENTATIVE | FrameMarks::DISCARDED;
+            self.pool.get_mut(frame).set(was, false);
+        } else if self.pool.get(frame).has(FrameMarks::DISCARDED) {
+            self.discard_frame(container, frame);
+        } else {
+            // It has no mapping yet, so there is nothing that the kernel could refuse.
+            let _ = self.remove_frame(container, frame, number);
         }
     }
 
@@ -158,33 +197,19 @@ impl<K: Kernel> Server<K> {
         if !self.pool.get(frame).is_discarded() {
             self.discard_frame(container, frame);
         }
-        self.forget_frame(container, frame, number);
-        Ok(())
-    }
-
-    /// Takes the charge for a frame without contents back: it is only there to say so.
-    pub(crate) fn discard_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
-        let account = self.payer(container);
-        self.pool.refund_frame(account, frame);
-        self.pool.get_mut(frame).discard();
-        let count = &mut self.pool.get_mut(container).frame_count;
-        *count = count.saturating_sub(1);
-    }
-
-    /// Takes the record of a frame that nobody pays for out of a container.
-    fn forget_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>, number: u64) {
         let tree = self.pool.tree_remove(self.pool.get(container).frames, number);
         self.pool.get_mut(container).frames = tree;
         self.pool.free(frame);
+        Ok(())
     }
 
-    /// Unbinds a frame from its page: it has no mappings any more and reads as zero.
-    pub(crate) fn drop_contents(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        self.unmap_frame_everywhere(frame, |_| true)?;
-        if let Some(page) = self.pool.get(frame).page() {
-            self.pool.get_mut(frame).page = 0;
-            self.pool.release_frame(page);
+    /// Takes the charge for a frame without contents back: its record only says that it was there.
+    pub(crate) fn discard_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
+        if !self.pool.get(frame).has(FrameMarks::UNCHARGED) {
+            self.pool.refund_frame(self.payer(container), frame);
         }
-        Ok(())
+        self.pool.get_mut(frame).discard();
+        let count = &mut self.pool.get_mut(container).frame_count;
+        *count = count.saturating_sub(1);
     }
 }

@@ -16,7 +16,8 @@ use proto::{Micros, PeerId};
 use crate::account::Shortage;
 use crate::broken;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Frame, Lease, Share};
+use crate::objects::{Access, Container, Frame, Installed, Lease, Share};
+use crate::radix::Leaf;
 use crate::range::Range;
 use crate::records::{Ref, link_of};
 use crate::server::Server;
@@ -26,8 +27,12 @@ use crate::server::Server;
 pub(crate) enum Need {
     /// Map for reading, or lock for reading.
     Read,
-    /// Map for writing, lock exclusively, allocate, free: anything that changes them.
+    /// Map for writing, lock exclusively, allocate, replace: anything that changes them.
     Change,
+    /// Take them away, which a pin forbids to its holder, too.
+    Remove,
+    /// Share or move them, which any lease forbids.
+    Alone,
 }
 
 impl<K: Kernel> Server<K> {
@@ -41,27 +46,67 @@ impl<K: Kernel> Server<K> {
     ) -> Result<LeaseReply, Failure> {
         let access = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        let most = self.lease_limit(&access, range)?;
-        let ttl = ttl.min(most);
+        let (lease, deadline) = self.take_lease(caller, &access, range, mode, ttl)?;
+        Ok(LeaseReply { lease: LeaseHandle::from_raw(self.pool.handle(lease)), deadline })
+    }
+
+    /// Makes a lease, and has it exclude others.
+    fn take_lease(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<(Ref<Lease>, Micros), Failure> {
+        let ttl = self.check_lease(caller, access, range, mode, ttl)?;
+        self.make_lease(caller, access, range, mode, ttl)
+    }
+
+    /// Refuses a lease that cannot be; returns for how long it may be.
+    pub(crate) fn check_lease(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<Micros, Failure> {
+        let ttl = ttl.min(self.lease_limit(access, range)?);
         if ttl == Micros::new(0) {
             return Err(PmError::Invalid.into());
         }
         let need = if mode == LockMode::Exclusive { Need::Change } else { Need::Read };
-        self.check_leases(&access, range, need)?;
-        if !self.has_room_for_lease(caller, &access) {
+        self.check_leases(access, range, need)?;
+        if mode == LockMode::Exclusive {
+            self.check_exclusive(access, range)?;
+        }
+        if !self.has_room_for_lease(caller, access) {
             return Err(PmError::TooMany.into());
         }
+        Ok(ttl)
+    }
+
+    /// Makes a lease that can be, and has it exclude others.
+    pub(crate) fn make_lease(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<(Ref<Lease>, Micros), Failure> {
         let deadline = self.pool.kernel.now().saturating_add(ttl);
         let share = link_of(access.share);
         let lease = Lease::new(access.container.link(), share, range, caller, mode, deadline);
-        let account = self.own_account(caller).map_err(Shortage::as_quota)?;
+        let account = self.own_account(caller)?;
         let lease = self.pool.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
-        if self.exclude_others(&access, range, mode).is_err() {
+        if self.exclude_others(access, range, mode).is_err() {
             self.end_lease(lease);
             return Err(PmError::Kernel.into());
         }
-        Ok(LeaseReply { lease: LeaseHandle::from_raw(self.pool.handle(lease)), deadline })
+        Ok((lease, deadline))
     }
 
     /// Returns the longest lease that the handle allows.
@@ -101,8 +146,8 @@ impl<K: Kernel> Server<K> {
         while let Some(lease) = Ref::<Lease>::from_link(link) {
             let record = self.pool.get(lease);
             link = record.next_of_holder;
-            if record.deadline() <= now {
-                self.end_lease(lease);
+            if record.deadline() <= now && record.is_over == 0 {
+                self.cut_short(lease);
             }
         }
     }
@@ -143,11 +188,26 @@ impl<K: Kernel> Server<K> {
         mode: LockMode,
     ) -> Result<(), KernelError> {
         let own = link_of(access.share);
+        let most = match mode {
+            LockMode::Exclusive => Installed::No,
+            LockMode::Read => Installed::ReadOnly,
+        };
         let mut rest = Some(range);
         while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
-            match mode {
-                LockMode::Exclusive => self.unmap_frame_everywhere(frame, |share| share != own)?,
-                LockMode::Read => self.downgrade_frame(frame, |share| share != own)?,
+            self.limit_mappings(frame, most, |share| share != own)?;
+            for sharer in self.sharers(frame).iter().skip(1) {
+                self.limit_mappings(*sharer, most, |_| true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an exclusive lease on frames that others have as their own memory, too.
+    fn check_exclusive(&self, access: &Access, range: Range) -> Result<(), Failure> {
+        let mut rest = Some(range);
+        while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+            if self.pool.get(frame).next_shared != 0 {
+                return Err(Failure { error: PmError::Shared, done: 0, at: number });
             }
         }
         Ok(())
@@ -156,9 +216,12 @@ impl<K: Kernel> Server<K> {
     /// Gives a lease back.
     pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
         let lease = self.pool.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
-        let record = self.pool.get(lease);
-        if record.holder() != Some(caller) {
+        let record = *self.pool.get(lease);
+        if record.holder() != caller {
             return Err(PmError::InvalidCap.into());
+        }
+        if record.pinned > 0 {
+            return self.unpin(lease);
         }
         // Whoever held it too long has to know.
         let has_run_out = record.deadline() <= self.pool.kernel.now();
@@ -167,44 +230,65 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Frees a lease.
-    fn end_lease(&mut self, lease: Ref<Lease>) {
-        let (container, share) = self.lease_links(lease);
-        let record = self.pool.get(lease);
-        let (next, next_of_holder) = (record.next, record.next_of_holder);
-        let Some(holder) = record.holder() else { broken("lease without a holder") };
+    pub(crate) fn end_lease(&mut self, lease: Ref<Lease>) {
+        self.unlink_from_container(lease);
+        self.unlink_from_holder(lease);
+        self.pool.free(lease);
+    }
 
+    /// Ends what a lease forbids.
+    pub(crate) fn unlink_from_container(&mut self, lease: Ref<Lease>) {
+        let record = *self.pool.get(lease);
+        let Some(container) = Ref::<Container>::from_link(record.container) else { return };
         let mut place = self.pool.get(container).leases;
         if place == lease.link() {
-            self.pool.get_mut(container).leases = next;
+            self.pool.get_mut(container).leases = record.next;
         }
         while let Some(other) = Ref::<Lease>::from_link(place) {
             place = self.pool.get(other).next;
             if place == lease.link() {
-                self.pool.get_mut(other).next = next;
+                self.pool.get_mut(other).next = record.next;
             }
         }
+        let count = &mut self.pool.get_mut(container).lease_count;
+        *count = count.saturating_sub(1);
+        if let Some(share) = Ref::<Share>::from_link(record.share) {
+            let count = &mut self.pool.get_mut(share).lease_count;
+            *count = count.saturating_sub(1);
+        }
+        let record = self.pool.get_mut(lease);
+        record.container = 0;
+        record.share = 0;
+        record.next = 0;
+    }
+
+    fn unlink_from_holder(&mut self, lease: Ref<Lease>) {
+        let record = *self.pool.get(lease);
+        let holder = record.holder();
         let mut place = self.peer(holder).leases;
         if place == lease.link() {
-            self.peer_mut(holder).leases = next_of_holder;
+            self.peer_mut(holder).leases = record.next_of_holder;
         }
         while let Some(other) = Ref::<Lease>::from_link(place) {
             place = self.pool.get(other).next_of_holder;
             if place == lease.link() {
-                self.pool.get_mut(other).next_of_holder = next_of_holder;
+                self.pool.get_mut(other).next_of_holder = record.next_of_holder;
             }
         }
-        let record = self.pool.get_mut(container);
-        record.lease_count = record.lease_count.saturating_sub(1);
         let peer = self.peer_mut(holder);
         peer.lease_count = peer.lease_count.saturating_sub(1);
-        if let Some(share) = share {
-            let count = &mut self.pool.get_mut(share).lease_count;
-            *count = count.saturating_sub(1);
-        }
-        self.pool.free(lease);
     }
 
-    /// Frees the leases of a container whose deadline has passed.
+    /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
+    fn cut_short(&mut self, lease: Ref<Lease>) {
+        if self.pool.get(lease).pinned > 0 {
+            self.take_over(lease);
+        } else {
+            self.end_lease(lease);
+        }
+    }
+
+    /// Ends the leases of a container whose deadline has passed.
     pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
         let mut link = self.pool.get(container).leases;
         if link == 0 {
@@ -215,21 +299,23 @@ impl<K: Kernel> Server<K> {
             let record = self.pool.get(lease);
             link = record.next;
             if record.deadline() <= now {
-                self.end_lease(lease);
+                self.cut_short(lease);
             }
         }
     }
 
-    /// Frees every lease that a peer holds.
+    /// Ends every lease that a peer holds.
     pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
-        while let Some(lease) = Ref::<Lease>::from_link(self.peer(holder).leases) {
-            self.end_lease(lease);
+        let mut link = self.peer(holder).leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            link = self.pool.get(lease).next_of_holder;
+            self.cut_short(lease);
         }
     }
 
     // --- what leases forbid ---
 
-    fn leases(&self, container: Ref<Container>) -> impl Iterator<Item = &Lease> {
+    pub(crate) fn leases(&self, container: Ref<Container>) -> impl Iterator<Item = &Lease> {
         let mut link = self.pool.get(container).leases;
         core::iter::from_fn(move || {
             let lease = self.pool.get(Ref::<Lease>::from_link(link)?);
@@ -251,14 +337,33 @@ impl<K: Kernel> Server<K> {
         let own = link_of(access.share);
         let deadline = self
             .leases(access.container)
-            .filter(|lease| lease.share != own && lease.range.overlaps(range))
-            .filter(|lease| need == Need::Change || lease.is_exclusive())
+            .filter(|lease| lease.range.overlaps(range) && lease.forbids(own, need))
             .map(Lease::deadline)
             .max();
-        match deadline {
-            None => Ok(()),
-            Some(at) => Err(Failure { error: PmError::Locked, done: 0, at: at.get() }),
+        locked_until(deadline)
+    }
+
+    /// Refuses what a lease forbids that somebody holds on a frame that is one memory with this
+    /// one. Such leases are for reading: an exclusive one is not granted on it.
+    ///
+    /// # Errors
+    /// As [`Self::check_leases`].
+    pub(crate) fn check_sharers(&self, frame: Ref<Frame>, need: Need) -> Result<(), Failure> {
+        if need == Need::Read || self.pool.get(frame).next_shared == 0 {
+            return Ok(());
         }
+        let now = self.pool.kernel.now();
+        let sharers = self.sharers(frame);
+        let others = sharers.iter().skip(1).map(|sharer| self.pool.get(*sharer));
+        let deadline = others
+            .filter_map(|other| Ref::from_link(other.container).map(|of| (of, other.key())))
+            .flat_map(|(container, number)| {
+                self.leases(container).filter(move |lease| lease.range.contains(number))
+            })
+            .map(Lease::deadline)
+            .filter(|deadline| *deadline > now)
+            .max();
+        locked_until(deadline)
     }
 
     /// Returns when the last lease through a share ends.
@@ -292,5 +397,12 @@ impl<K: Kernel> Server<K> {
             let Some(lease) = covering else { return Some((frame, number)) };
             first = lease.range.last.checked_add(1)?;
         }
+    }
+}
+
+fn locked_until(deadline: Option<Micros>) -> Result<(), Failure> {
+    match deadline {
+        None => Ok(()),
+        Some(at) => Err(Failure { error: PmError::Locked, done: 0, at: at.get() }),
     }
 }

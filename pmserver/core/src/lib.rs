@@ -6,12 +6,22 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | where a request becomes an operation | `server.rs` |
+//! | where a request becomes an operation | `server.rs`, `dispatch.rs` |
 //! | create, destroy, allocate, deallocate, mark, status | `container.rs`, `frames.rs` |
+//! | create_with and its kin, allocate_anywhere, renew | `create.rs` |
+//! | copy, copy_list | `copy.rs` |
 //! | share, unshare, weak handles | `share.rs` |
 //! | lock, unlock, expiry | `lease.rs` |
-//! | map, unmap, page tables, slots | `mapping.rs`, `vspace.rs` |
+//! | pin, bus_address, device_reset | `pin.rs` |
+//! | map, unmap | `mapping.rs` |
+//! | remap, what comes back by itself | `repair.rs` |
+//! | attach, detach | `region.rs` |
+//! | grant, ungrant, ensure_tables | `grant.rs` |
+//! | set_handler, next_fault, supply, refuse | `handler.rs` |
+//! | allocate_contiguous, disturb | `relocate.rs` |
 //! | faults, recovery, rescue | `fault.rs` |
+//! | which frame has which page, copy-on-write | `binding.rs` |
+//! | what is in page tables: capabilities, tables | `install.rs`, `vspace.rs` |
 //! | reclaim, what dying containers and stopped peers leave | `teardown.rs` |
 //! | accounts and charges | `account.rs`, `ledger.rs` |
 //! | split, limits, lending, who may do what | `split.rs`, `loan.rs`, `payer.rs` |
@@ -24,18 +34,25 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod binding;
 mod budget;
 mod cells;
 mod chain;
 mod check;
 pub mod config;
 mod container;
+mod copy;
+mod create;
 mod demand;
 mod destroy;
+mod dispatch;
 mod extra;
 mod fault;
 mod frame_table;
 mod frames;
+mod grant;
+mod handler;
+mod install;
 pub mod kernel;
 mod lease;
 mod ledger;
@@ -44,12 +61,16 @@ mod mapping;
 mod objects;
 mod payer;
 mod peer;
+mod pin;
 mod pool;
 mod pressure;
 mod radix;
 mod range;
 mod records;
+mod region;
+mod relocate;
 mod removal;
+mod repair;
 mod server;
 mod share;
 mod split;

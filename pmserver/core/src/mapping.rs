@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Mapping frames into the address spaces of peers, and taking mappings away.
+//! Mapping frames into the address spaces of peers, and taking mappings away (protocol O6, O7, R2).
 //!
 //! Every mapping is made here, through a capability that pmserver keeps (protocol R19, lesson 14),
 //! and is found again from three sides: by its address, from its frame, and from the share it was
-//! made through. The first mapping of a frame uses the frame's original capability; each further
-//! one a derived capability in a slot that the mapper's account pays for.
+//! made through. What of it is installed at the moment is the matter of `install.rs`, what comes
+//! back by itself that of `repair.rs`.
 
-use pmserver_api::{Failure, Frames, MapFlags, Mapped, PmError, Rights};
+use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError, Rights};
 use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
 use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::account::Shortage;
 use crate::broken;
-use crate::frame_table::{PageIndex, PageUse};
-use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
+use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
-use crate::objects::{Access, Frame, Mapping, Share};
+use crate::objects::{Access, Container, Frame, FrameMarks, Installed, Mapping, Share};
 use crate::radix::Leaf;
 use crate::range::Range;
 use crate::records::{Ref, link_of};
@@ -23,23 +22,32 @@ use crate::server::Server;
 
 const OWN_VSPACE: u32 = 0;
 
-/// Returns the rights that a request asks for.
-fn requested(flags: MapFlags) -> Result<PageRights, PmError> {
-    let rights = PageRights {
-        write: flags.contains(MapFlags::WRITE),
-        execute: flags.contains(MapFlags::EXECUTE),
-    };
-    if flags.is_empty() || rights.write && rights.execute {
+/// Refuses flags that make no sense together.
+pub(crate) fn check_flags(flags: MapFlags) -> Result<(), PmError> {
+    if flags.is_empty() || flags.contains(MapFlags::WRITE | MapFlags::EXECUTE) {
         return Err(PmError::Invalid);
     }
-    Ok(rights)
+    Ok(())
 }
 
-fn granted(rights: PageRights) -> MapFlags {
-    let mut flags = MapFlags::READ;
-    flags.set(MapFlags::WRITE, rights.write);
-    flags.set(MapFlags::EXECUTE, rights.execute);
-    flags
+/// Refuses a VSpace that is not the caller's own: there is no handle for any other.
+pub(crate) fn check_vspace(vspace: u32) -> Result<(), PmError> {
+    if vspace == OWN_VSPACE { Ok(()) } else { Err(PmError::InvalidCap) }
+}
+
+/// Returns the address of the last page of a range.
+pub(crate) fn last_page(vaddr: VirtAddr, pages: u64) -> Result<VirtAddr, PmError> {
+    let bytes = pages.saturating_sub(1).checked_mul(PAGE_BYTES).ok_or(PmError::Invalid)?;
+    vaddr.checked_add(bytes).ok_or(PmError::Invalid)
+}
+
+/// Returns what stores are to a lease.
+pub(crate) const fn need_of(flags: MapFlags) -> Need {
+    if flags.contains(MapFlags::WRITE) { Need::Change } else { Need::Read }
+}
+
+pub(crate) const fn at_frame(error: PmError, number: u64) -> Failure {
+    Failure { error, done: 0, at: number }
 }
 
 impl<K: Kernel> Server<K> {
@@ -53,40 +61,38 @@ impl<K: Kernel> Server<K> {
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
         let access = self.access(caller, container)?;
-        if vspace != OWN_VSPACE {
-            return Err(PmError::InvalidCap.into());
-        }
-        let rights = requested(flags)?;
+        check_vspace(vspace)?;
+        check_flags(flags)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        let bytes = count.get().saturating_mul(PAGE_BYTES);
-        vaddr.checked_add(bytes.saturating_sub(1)).ok_or(PmError::Invalid)?;
-        self.check_map_rights(&access, range, rights)?;
-        let mut page_address = Some(vaddr);
+        last_page(vaddr, count.get())?;
+        self.check_map_rights(&access, range, flags)?;
+        let mut pages = pages_from(vaddr);
         let mut mapped = Mapped::default();
         for number in range.first..=range.last {
-            let Some(vaddr) = page_address else { break };
-            if let Err(failure) = self.map_one(caller, &access, number, vaddr, rights) {
-                if mapped.count == 0 {
-                    return Err(failure);
+            let Some(vaddr) = pages.next() else { break };
+            match self.map_one(caller, &access, number, vaddr, flags) {
+                Ok(rights) if mapped.push(rights) => {}
+                // A run too many: the caller goes on from here, and finds nothing in its way.
+                Ok(_) => {
+                    self.unmap_at(caller, vaddr)?;
+                    break;
                 }
-                break;
+                Err(failure) if mapped.count == 0 => return Err(failure),
+                Err(_) => break,
             }
-            mapped.push(granted(rights));
-            page_address = vaddr.checked_add(PAGE_BYTES);
         }
         Ok(mapped)
     }
 
-    fn check_map_rights(
+    /// Refuses rights that a handle does not give. The kernel would grant less without a word.
+    pub(crate) fn check_map_rights(
         &self,
         access: &Access,
         range: Range,
-        rights: PageRights,
+        flags: MapFlags,
     ) -> Result<(), Failure> {
-        let needed = if rights.write { Rights::READ | Rights::WRITE } else { Rights::READ };
-        // The kernel would grant less without a word; here it is an error.
-        if !access.range.covers(range) || !(access.rights | implied(access.rights)).contains(needed)
-        {
+        let needed = if flags.contains(MapFlags::WRITE) { Rights::WRITE } else { Rights::READ };
+        if !access.allows(range, needed) {
             return Err(PmError::NoRight.into());
         }
         if let Some(share) = access.share.map(|share| self.pool.get(share))
@@ -98,132 +104,139 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    fn map_one(
+    pub(crate) fn map_one(
         &mut self,
         peer: PeerId,
         access: &Access,
         number: u64,
         vaddr: VirtAddr,
-        rights: PageRights,
-    ) -> Result<(), Failure> {
-        let at_frame = |error| Failure { error, done: 0, at: number };
-        let frame = self.frame_at(access.container, number).map_err(at_frame)?;
-        let need = if rights.write { Need::Change } else { Need::Read };
-        self.check_leases(access, Range { first: number, last: number }, need)?;
-        let mappings = self.peer(peer).vspace.mappings;
-        if self.pool.tree_get::<Mapping>(mappings, vaddr.get()).is_some() {
+        flags: MapFlags,
+    ) -> Result<MapFlags, Failure> {
+        let frame = self.present_frame(access.container, number)?;
+        self.check_leases(access, Range::one(number), need_of(flags))?;
+        self.check_sharers(frame, need_of(flags))?;
+        if self.find_mapping(peer, vaddr).is_some() {
             return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });
         }
-        // A borrower cannot use up the owner's.
-        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
-        let most = FRAME_MAPPINGS_MAX.saturating_sub(reserved);
-        if self.pool.get(frame).mapping_count >= most {
-            return Err(at_frame(PmError::TooMany));
-        }
+        self.check_mapping_room(access, frame, number)?;
         let was_bound = self.pool.get(frame).page != 0;
-        let page = self.bind(frame).map_err(|error| at_frame(Shortage::from(error).as_quota()))?;
-        let share = link_of(access.share);
-        let mapping = Mapping::new(frame.link(), share, peer, vaddr, rights);
-        self.add_mapping(peer, page, mapping, vaddr).map_err(|error| {
-            if !was_bound {
-                self.pool.get_mut(frame).page = 0;
-                self.pool.release_frame(page);
+        self.ready(peer, frame, number, flags)?;
+        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
+        let result = self.add_mapping(peer, mapping, vaddr);
+        let result = result.and_then(|mapping| {
+            self.show(mapping).inspect_err(|_| {
+                // The mapping is new: where the kernel keeps it, so do the books.
+                let _ = self.remove_mapping(mapping);
+            })
+        });
+        match result {
+            Ok(()) => Ok(self.granted(frame, flags)),
+            Err(error) => {
+                if !was_bound {
+                    // It has no mapping but those that it had, and they show zeros again.
+                    let _ = self.rebind(frame, None);
+                }
+                let at = if error == PmError::Occupied { vaddr.get() } else { number };
+                Err(Failure { error, done: 0, at })
             }
-            let at = if error == PmError::Occupied { vaddr.get() } else { number };
-            Failure { error, done: 0, at }
-        })
-    }
-
-    /// Gives a frame memory, all zero, if it has none yet. The charge was taken when it was
-    /// allocated.
-    fn bind(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
-        if let Some(page) = self.pool.get(frame).page() {
-            return Ok(page);
         }
-        let page = self.pool.take(ObjectKind::Frame, PageUse::Frame)?;
-        self.pool.entry_mut(page).owner = frame.link();
-        self.pool.get_mut(frame).page = page.get();
-        Ok(page)
     }
 
-    /// Records a mapping, gets a capability for it and maps that; undoes all of it at the first
+    /// A borrower cannot use up the owner's mappings of a frame.
+    pub(crate) fn check_mapping_room(
+        &self,
+        access: &Access,
+        frame: Ref<Frame>,
+        number: u64,
+    ) -> Result<(), Failure> {
+        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
+        if self.pool.get(frame).mapping_count >= FRAME_MAPPINGS_MAX.saturating_sub(reserved) {
+            return Err(at_frame(PmError::TooMany, number));
+        }
+        Ok(())
+    }
+
+    /// Returns a frame of a container, or why there is none.
+    pub(crate) fn present_frame(
+        &self,
+        container: Ref<Container>,
+        number: u64,
+    ) -> Result<Ref<Frame>, Failure> {
+        let frame = self.frame_at(container, number).map_err(|error| at_frame(error, number))?;
+        if self.pool.get(frame).has(FrameMarks::TENTATIVE) {
+            return Err(at_frame(PmError::NotFound, number));
+        }
+        Ok(frame)
+    }
+
+    /// Does what FORCE_WRITE asks for: memory of the frame's own, now.
+    pub(crate) fn ready(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        number: u64,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
+        if !flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            return Ok(());
+        }
+        self.check_supplied(peer, frame, AccessKind::Write)?;
+        self.break_cow(frame)
+            .map(drop)
+            .map_err(|error| at_frame(Shortage::from(error).as_quota(), number))
+    }
+
+    /// Returns the rights that a mapping with these flags gives now (R14).
+    pub(crate) fn granted(&self, frame: Ref<Frame>, flags: MapFlags) -> MapFlags {
+        let mut granted = MapFlags::READ | flags.intersection(MapFlags::EXECUTE);
+        granted.set(MapFlags::WRITE, flags.contains(MapFlags::WRITE) && !self.is_cow(frame));
+        granted
+    }
+
+    /// Installs a mapping where its frame has something to show; else it waits to be touched.
+    pub(crate) fn show(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
+        let frame = self.frame_of(mapping);
+        if self.pool.get(frame).page().is_none() {
+            // Zeros are mapped when they are read; what may never be read costs nothing.
+            return self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel);
+        }
+        let flags = self.granted(frame, self.pool.get(mapping).asked());
+        self.install(mapping, installed_for(flags))
+    }
+
+    /// Records a mapping, with the page tables that it needs; undoes all of it at the first
     /// refusal.
     fn add_mapping(
         &mut self,
         peer: PeerId,
-        page: PageIndex,
         mapping: Mapping,
         vaddr: VirtAddr,
-    ) -> Result<(), PmError> {
-        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
-        let rights = mapping.rights();
+    ) -> Result<Ref<Mapping>, PmError> {
+        let account = self.table_account(peer)?;
         let mapping = self.pool.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
         let tree = self.peer(peer).vspace.mappings;
-        match self.pool.tree_insert(account, tree, mapping) {
+        let result = self.pool.tree_insert(account, tree, mapping);
+        match result.map_err(Shortage::as_table_quota) {
             Ok(tree) => self.peer_mut(peer).vspace.mappings = tree,
-            Err(shortage) => {
+            Err(error) => {
                 self.pool.free(mapping);
-                return Err(shortage.as_table_quota());
+                return Err(error);
             }
         }
-        let result = self.take_cap(peer, page, mapping).and_then(|cap| {
-            match self.map_with_tables(peer, cap, vaddr, rights) {
-                Ok(()) => Ok(()),
-                Err(error) => {
-                    // A slot that cannot be emptied now stays taken until its CNode goes.
-                    let _ = self.give_cap_back(page, mapping);
-                    Err(error)
-                }
-            }
-        });
-        if let Err(error) = result {
+        if let Err(error) = self.ensure_tables_at(peer, vaddr) {
             let tree = self.pool.tree_remove(self.peer(peer).vspace.mappings, vaddr.get());
             self.peer_mut(peer).vspace.mappings = tree;
             self.pool.free(mapping);
+            self.collect_tables(peer, vaddr.get());
             return Err(error);
         }
         self.count_mapping(peer, vaddr.get(), true);
         self.link_mapping(mapping);
-        Ok(())
+        Ok(mapping)
     }
 
-    /// Returns a capability to the page for one mapping: the original if it is not in use.
-    fn take_cap(
-        &mut self,
-        peer: PeerId,
-        page: PageIndex,
-        mapping: Ref<Mapping>,
-    ) -> Result<FrameCap, PmError> {
-        if self.pool.entry(page).original_mapped == 0 {
-            self.pool.entry_mut(page).original_mapped = 1;
-            return Ok(FrameCap::Original(page));
-        }
-        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
-        let slot = self.pool.alloc_slot(account).map_err(Shortage::as_table_quota)?;
-        if self.pool.kernel.derive(page, slot, CapRights::All).is_err() {
-            self.pool.free_slot(slot);
-            return Err(PmError::Kernel);
-        }
-        self.pool.get_mut(mapping).set_slot(slot);
-        Ok(FrameCap::Derived(slot))
-    }
-
-    /// Unmaps the capability of a mapping and gives it back.
-    fn give_cap_back(&mut self, page: PageIndex, mapping: Ref<Mapping>) -> Result<(), KernelError> {
-        match self.pool.get(mapping).slot() {
-            Some(slot) => {
-                self.pool.kernel.delete(slot)?;
-                self.pool.free_slot(slot);
-            }
-            None => {
-                self.pool.kernel.unmap_frame(FrameCap::Original(page))?;
-                self.pool.entry_mut(page).original_mapped = 0;
-            }
-        }
-        Ok(())
-    }
-
-    fn link_mapping(&mut self, mapping: Ref<Mapping>) {
+    /// Links a mapping to its frame and to the share that it was made through.
+    pub(crate) fn link_mapping(&mut self, mapping: Ref<Mapping>) {
         let frame = self.frame_of(mapping);
         let record = self.pool.get_mut(frame);
         let next = record.mappings;
@@ -239,33 +252,45 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn frame_of(&self, mapping: Ref<Mapping>) -> Ref<Frame> {
+    pub(crate) fn frame_of(&self, mapping: Ref<Mapping>) -> Ref<Frame> {
         match Ref::from_link(self.pool.get(mapping).frame) {
             Some(frame) => frame,
             None => broken("mapping without a frame"),
         }
     }
 
-    /// Takes a mapping away. When this returns success the peer's next access there faults.
+    pub(crate) fn find_mapping(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Mapping>> {
+        self.pool.tree_get::<Mapping>(self.peer(peer).vspace.mappings, vaddr.get())
+    }
+
+    /// Takes a mapping or a grant away. When this returns success the peer's next access by it
+    /// faults.
     ///
     /// # Errors
     /// What the kernel says where it refuses; then the mapping is as it was.
     pub(crate) fn remove_mapping(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
-        let frame = self.frame_of(mapping);
-        let Some(page) = self.pool.get(frame).page() else { broken("mapping without a page") };
-        self.give_cap_back(page, mapping)?;
+        if self.pool.get(mapping).is_grant() {
+            return self.remove_grant(mapping);
+        }
+        self.forget_cap(mapping)?;
         let record = *self.pool.get(mapping);
-        let Some(peer) = PeerId::new(record.peer().into()) else { broken("mapping of nobody's") };
+        let peer = record.peer();
+        if let Some(slot) = record.slot() {
+            self.pool.free_slot(slot);
+        }
         let tree = self.pool.tree_remove(self.peer(peer).vspace.mappings, record.vaddr());
         self.peer_mut(peer).vspace.mappings = tree;
-        self.unlink_mapping(frame, mapping, &record);
+        self.unlink_mapping(mapping);
         self.pool.free(mapping);
         self.count_mapping(peer, record.vaddr(), false);
         self.collect_tables(peer, record.vaddr());
         Ok(())
     }
 
-    fn unlink_mapping(&mut self, frame: Ref<Frame>, mapping: Ref<Mapping>, record: &Mapping) {
+    /// Takes a mapping out of the lists of its frame and its share.
+    pub(crate) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
+        let frame = self.frame_of(mapping);
+        let record = *self.pool.get(mapping);
         let mut place = self.pool.get(frame).mappings;
         if place == mapping.link() {
             self.pool.get_mut(frame).mappings = record.next_of_frame;
@@ -288,8 +313,9 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Takes away the mappings of a frame that were made through a share that `goes` names.
-    pub(crate) fn unmap_frame_everywhere(
+    /// Takes away the mappings and grants of a frame that were made through a share that `goes`
+    /// names.
+    pub(crate) fn remove_mappings(
         &mut self,
         frame: Ref<Frame>,
         goes: impl Fn(u32) -> bool,
@@ -305,43 +331,9 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    /// Makes the mappings of a frame read-only that were made through a share that `goes` names.
-    pub(crate) fn downgrade_frame(
-        &mut self,
-        frame: Ref<Frame>,
-        goes: impl Fn(u32) -> bool,
-    ) -> Result<(), KernelError> {
-        let Some(page) = self.pool.get(frame).page() else { return Ok(()) };
-        let mut link = self.pool.get(frame).mappings;
-        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
-            let record = *self.pool.get(mapping);
-            link = record.next_of_frame;
-            if goes(record.share) && record.rights().write {
-                self.make_read_only(page, mapping, &record)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn make_read_only(
-        &mut self,
-        page: PageIndex,
-        mapping: Ref<Mapping>,
-        record: &Mapping,
-    ) -> Result<(), KernelError> {
-        let place = PeerId::new(record.peer().into()).zip(VirtAddr::new_page(record.vaddr()));
-        let Some((peer, vaddr)) = place else { broken("mapping nowhere") };
-        let cap = record.cap(page);
-        self.pool.kernel.unmap_frame(cap)?;
-        let rights = PageRights { write: false, execute: record.rights().execute };
-        match self.pool.kernel.map_frame(cap, VSpace::Peer(peer), vaddr, rights) {
-            Ok(()) => {
-                self.pool.get_mut(mapping).write = 0;
-                Ok(())
-            }
-            // It is unmapped already: what is left is to forget it. The peer may map it again.
-            Err(_) => self.remove_mapping(mapping),
-        }
+    fn unmap_at(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
+        let Some(mapping) = self.find_mapping(peer, vaddr) else { return Ok(()) };
+        self.remove_mapping(mapping).map_err(|_: KernelError| PmError::Kernel.into())
     }
 
     /// Unmaps pages of the caller's own (protocol O7); those that are not mapped are passed over.
@@ -352,19 +344,31 @@ impl<K: Kernel> Server<K> {
         vaddr: VirtAddr,
         count: FrameCount,
     ) -> Result<u64, Failure> {
-        if vspace != OWN_VSPACE {
-            return Err(PmError::InvalidCap.into());
+        check_vspace(vspace)?;
+        let last = last_page(vaddr, count.get())?;
+        let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
+        // Tables that were asked for and have nothing below them go with the range.
+        for page in pages_from(vaddr).take_while(|page| *page <= last) {
+            self.collect_tables(caller, page.get());
         }
-        let bytes = count.get().saturating_mul(PAGE_BYTES);
-        let last = vaddr.checked_add(bytes.saturating_sub(1)).ok_or(PmError::Invalid)?;
+        Ok(done)
+    }
+
+    /// Unmaps up to `most` mappings between two addresses and returns how many.
+    pub(crate) fn unmap_range(
+        &mut self,
+        peer: PeerId,
+        (first, last): (u64, u64),
+        most: u64,
+    ) -> Result<u64, Failure> {
         let mut done: u64 = 0;
-        loop {
-            let tree = self.peer(caller).vspace.mappings;
-            let Some(mapping) = self.pool.tree_next::<Mapping>(tree, vaddr.get()) else { break };
-            if self.pool.get(mapping).key() > last.get() {
+        while done < most {
+            let tree = self.peer(peer).vspace.mappings;
+            let Some(mapping) = self.pool.tree_next::<Mapping>(tree, first) else { break };
+            if self.pool.get(mapping).key() > last {
                 break;
             }
-            self.remove_mapping(mapping).map_err(|_| Failure {
+            self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done,
                 at: 0,
@@ -375,7 +379,12 @@ impl<K: Kernel> Server<K> {
     }
 }
 
-/// Write implies read.
-fn implied(rights: Rights) -> Rights {
-    if rights.contains(Rights::WRITE) { Rights::READ } else { Rights::empty() }
+/// Returns what is installed for rights that are granted.
+pub(crate) const fn installed_for(granted: MapFlags) -> Installed {
+    if granted.contains(MapFlags::WRITE) { Installed::ReadWrite } else { Installed::ReadOnly }
+}
+
+/// Returns the pages from an address on, as far as there are any.
+pub(crate) fn pages_from(vaddr: VirtAddr) -> impl Iterator<Item = VirtAddr> {
+    core::iter::successors(Some(vaddr), |page| page.checked_add(PAGE_BYTES))
 }

@@ -14,14 +14,15 @@
 //! Every link is the number of a cell, 0 for none.
 
 use bitflags::bitflags;
-use pmserver_api::{FrameState, LockMode, Rights};
-use proto::{Micros, PeerId, VirtAddr};
+use pmserver_api::{ContainerHandle, FrameState, LockMode, MapFlags, Rights};
+use proto::{FrameNumber, Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::broken;
 use crate::chain::{Links, chain};
 use crate::frame_table::PageIndex;
 use crate::kernel::{FrameCap, PageRights, SlotAddress};
+use crate::lease::Need;
 use crate::radix::Leaf;
 use crate::range::Range;
 use crate::records::{Ref, Stamp, record};
@@ -119,6 +120,9 @@ bitflags! {
         const TAKEN_OVER = 1 << 4;
         /// Its memory was asked for by its place: it stays there.
         const CONTIGUOUS = 1 << 5;
+        /// Nobody pays for it: it takes over the charge of a frame that is being moved to its place,
+        /// or has given its own to one.
+        const UNCHARGED = 1 << 6;
     }
 }
 
@@ -138,13 +142,17 @@ pub(crate) struct Frame {
     pub(crate) next_shared: u32,
     pub(crate) mappings: u32,
     /// The account's other frames of its kind (`extra.rs`).
-    pub(crate) of_account: Links,
+    of_account: Links,
     pub(crate) mapping_count: u16,
     marks: u16,
     padding: [u32; 3],
 }
 
 record!(Frame, Frame);
+chain!(
+    /// The frames of an account in one of its lists.
+    FramesOfAccount, Frame, of_account
+);
 
 impl Frame {
     /// Returns a frame that has no memory yet, tentative.
@@ -192,9 +200,6 @@ impl Frame {
 
     /// Returns what can be told from the frame alone.
     pub(crate) fn state(&self) -> FrameState {
-        if self.has(FrameMarks::DISCARDED) {
-            return FrameState::DISCARDED;
-        }
         let mut state = FrameState::PRESENT;
         state.set(FrameState::BOUND, self.page != 0);
         state.set(FrameState::MAPPED, self.mappings != 0);
@@ -288,9 +293,15 @@ pub(crate) struct Lease {
     pub(crate) next: u32,
     /// The holder's other leases.
     pub(crate) next_of_holder: u32,
-    pub(crate) holder: u8,
+    /// The pages that its holder's device may still write to, once it has run out.
+    pub(crate) quarantine: u32,
+    /// Frames that it pins, each of which its holder is charged for.
+    pub(crate) pinned: u16,
+    holder: u8,
     exclusive: u8,
-    padding: [u8; 14],
+    /// 1 once it has run out and is only kept for what is in quarantine.
+    pub(crate) is_over: u8,
+    padding: [u8; 7],
 }
 
 record!(Lease, Lease);
@@ -312,9 +323,12 @@ impl Lease {
             share,
             next: 0,
             next_of_holder: 0,
+            quarantine: 0,
+            pinned: 0,
             holder: holder.get(),
             exclusive: u8::from(mode == LockMode::Exclusive),
-            padding: [0; 14],
+            is_over: 0,
+            padding: [0; 7],
         }
     }
 
@@ -322,23 +336,54 @@ impl Lease {
         Micros::new(self.deadline)
     }
 
+    /// Returns whether it forbids this to the holder of a share, or of none.
+    pub(crate) fn forbids(&self, share: u32, need: Need) -> bool {
+        let is_others = self.share != share;
+        match need {
+            Need::Read => is_others && self.is_exclusive(),
+            Need::Change => is_others,
+            Need::Remove => is_others || self.pinned > 0,
+            Need::Alone => true,
+        }
+    }
+
     pub(crate) const fn is_exclusive(&self) -> bool {
         self.exclusive != 0
     }
 
-    pub(crate) fn holder(&self) -> Option<PeerId> {
-        PeerId::new(self.holder.into())
+    pub(crate) fn holder(&self) -> PeerId {
+        match PeerId::new(self.holder.into()) {
+            Some(holder) => holder,
+            None => broken("lease without a holder"),
+        }
     }
 }
 
-/// A frame mapped at a page of a VSpace.
+/// How a mapping is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Installed {
+    /// Not now: whoever touches it faults.
+    No = 0,
+    /// For loads.
+    ReadOnly = 1,
+    /// For loads and stores.
+    ReadWrite = 2,
+}
+
+/// A frame mapped at a page of a VSpace, or granted: then `vaddr` is the index of the grant.
+///
+/// What was asked for stays as it is; what is installed is what can be had now, and follows it when
+/// the page is touched (`repair.rs`).
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Mapping {
     stamp: Stamp,
     vaddr: u64,
     pub(crate) frame: u32,
-    /// The CNode whose slot holds the derived capability; 0 where it is the page's original.
+    /// The page that it has a capability to; 0 while it has none.
+    pub(crate) page: u32,
+    /// The CNode that has a slot for it; 0 where it has none and uses a page's original capability.
     slot_page: u32,
     /// The frame's other mappings.
     pub(crate) next_of_frame: u32,
@@ -347,11 +392,13 @@ pub(crate) struct Mapping {
     /// The share's other mappings.
     pub(crate) next_of_share: u32,
     pub(crate) previous_of_share: u32,
+    /// The flags that it was asked for with.
+    asked: u16,
     slot_index: u8,
     peer: u8,
-    pub(crate) write: u8,
-    execute: u8,
-    padding: [u8; 20],
+    installed: u8,
+    is_grant: u8,
+    padding: [u8; 14],
 }
 
 record!(Mapping, Mapping);
@@ -362,49 +409,106 @@ impl Mapping {
         share: u32,
         peer: PeerId,
         vaddr: VirtAddr,
-        rights: PageRights,
+        asked: MapFlags,
     ) -> Self {
         Self {
             stamp: Stamp::UNSET,
             vaddr: vaddr.get(),
             frame,
+            page: 0,
             slot_page: 0,
             next_of_frame: 0,
             share,
             next_of_share: 0,
             previous_of_share: 0,
+            asked: asked.bits(),
             slot_index: 0,
             peer: peer.get(),
-            write: u8::from(rights.write),
-            execute: u8::from(rights.execute),
-            padding: [0; 20],
+            installed: 0,
+            is_grant: 0,
+            padding: [0; 14],
         }
     }
 
-    pub(crate) const fn peer(&self) -> u8 {
-        self.peer
+    /// Returns a grant that fills a slot of the peer's CNode.
+    pub(crate) fn new_grant(
+        frame: u32,
+        share: u32,
+        peer: PeerId,
+        slot: SlotAddress,
+        asked: MapFlags,
+    ) -> Self {
+        Self {
+            vaddr: slot.index.into(),
+            slot_page: slot.node.get(),
+            slot_index: slot.index,
+            is_grant: 1,
+            ..Self::new(frame, share, peer, VirtAddr::ZERO, asked)
+        }
     }
 
-    pub(crate) fn set_slot(&mut self, slot: SlotAddress) {
+    pub(crate) const fn is_grant(&self) -> bool {
+        self.is_grant != 0
+    }
+
+    /// Returns whose it is.
+    pub(crate) fn peer(&self) -> PeerId {
+        match PeerId::new(self.peer.into()) {
+            Some(peer) => peer,
+            None => broken("mapping of nobody's"),
+        }
+    }
+
+    pub(crate) const fn asked(&self) -> MapFlags {
+        MapFlags::from_bits_truncate(self.asked)
+    }
+
+    pub(crate) const fn set_asked(&mut self, flags: MapFlags) {
+        self.asked = flags.bits();
+    }
+
+    pub(crate) const fn installed(&self) -> Installed {
+        match self.installed {
+            0 => Installed::No,
+            1 => Installed::ReadOnly,
+            _ => Installed::ReadWrite,
+        }
+    }
+
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    pub(crate) const fn set_installed(&mut self, installed: Installed) {
+        self.installed = installed as u8;
+    }
+
+    pub(crate) fn page(&self) -> Option<PageIndex> {
+        PageIndex::from_link(self.page)
+    }
+
+    pub(crate) const fn set_slot(&mut self, slot: SlotAddress) {
         self.slot_page = slot.node.get();
         self.slot_index = slot.index;
     }
 
-    /// Returns the slot of the derived capability, if it is not the original.
+    /// Returns its slot for a derived capability, if it has one.
     pub(crate) fn slot(&self) -> Option<SlotAddress> {
         PageIndex::from_link(self.slot_page)
             .map(|node| SlotAddress { node, index: self.slot_index })
     }
 
-    /// Returns the capability that is mapped, given the page.
+    /// Returns its capability to a page.
     pub(crate) fn cap(&self, page: PageIndex) -> FrameCap {
         self.slot().map_or(FrameCap::Original(page), FrameCap::Derived)
     }
 
-    pub(crate) const fn rights(&self) -> PageRights {
-        PageRights { write: self.write != 0, execute: self.execute != 0 }
+    /// Returns the rights for the kernel.
+    pub(crate) fn rights(&self, installed: Installed) -> PageRights {
+        PageRights {
+            write: installed == Installed::ReadWrite,
+            execute: self.asked().contains(MapFlags::EXECUTE),
+        }
     }
 
+    /// Returns the address; for a grant its index.
     pub(crate) const fn vaddr(&self) -> u64 {
         self.vaddr
     }
@@ -413,6 +517,87 @@ impl Mapping {
 impl Leaf for Mapping {
     fn key(&self) -> u64 {
         self.vaddr
+    }
+}
+
+/// A run of pages of a VSpace that pmserver maps as they are touched (protocol O18).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Region {
+    stamp: Stamp,
+    pub(crate) first_page: u64,
+    /// The address of the last page, by which regions are found.
+    last_page: u64,
+    /// The frame number at the first page.
+    pub(crate) start: u64,
+    /// The container handle, which is looked up at every fault.
+    container: u64,
+    flags: u16,
+    padding: [u16; 11],
+}
+
+record!(Region, Region);
+
+impl Region {
+    pub(crate) const fn new(
+        (first_page, last_page): (u64, u64),
+        container: ContainerHandle,
+        start: FrameNumber,
+        flags: MapFlags,
+    ) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            first_page,
+            last_page,
+            start: start.get(),
+            container: container.raw(),
+            flags: flags.bits(),
+            padding: [0; 11],
+        }
+    }
+
+    pub(crate) const fn container(&self) -> ContainerHandle {
+        ContainerHandle::from_raw(self.container)
+    }
+
+    pub(crate) const fn flags(&self) -> MapFlags {
+        MapFlags::from_bits_truncate(self.flags)
+    }
+
+    pub(crate) const fn last_page(&self) -> u64 {
+        self.last_page
+    }
+}
+
+impl Leaf for Region {
+    fn key(&self) -> u64 {
+        self.last_page
+    }
+}
+
+/// A range of a container whose frames somebody else supplies (protocol R27).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Handler {
+    stamp: Stamp,
+    pub(crate) range: Range,
+    /// The container's other handlers.
+    pub(crate) next: u32,
+    pub(crate) cookie: u32,
+    peer: u8,
+    padding: [u8; 31],
+}
+
+record!(Handler, Handler);
+
+impl Handler {
+    pub(crate) const fn new(next: u32, range: Range, peer: PeerId, cookie: u32) -> Self {
+        let peer = peer.get();
+        Self { stamp: Stamp::UNSET, range, next, cookie, peer, padding: [0; 31] }
+    }
+
+    pub(crate) fn peer(&self) -> Option<PeerId> {
+        PeerId::new(self.peer.into())
     }
 }
 
@@ -454,7 +639,24 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// Returns what a strong handle gives.
+    pub(crate) const fn strong(container: Ref<Container>) -> Self {
+        Self { container, share: None, rights: Rights::all(), range: Range::ALL }
+    }
+
+    /// Returns what the weak handle of a share gives. Write implies read.
+    pub(crate) fn through(container: Ref<Container>, link: Ref<Share>, share: &Share) -> Self {
+        let mut rights = share.rights();
+        rights.set(Rights::READ, rights.intersects(Rights::READ | Rights::WRITE));
+        Self { container, share: Some(link), rights, range: share.range }
+    }
+
     pub(crate) const fn is_strong(&self) -> bool {
         self.share.is_none()
+    }
+
+    /// Returns whether the handle gives these rights in the range.
+    pub(crate) const fn allows(&self, range: Range, rights: Rights) -> bool {
+        self.range.covers(range) && self.rights.contains(rights)
     }
 }

@@ -8,7 +8,7 @@
 use pmserver_api::{AccountHandle, AccountInfo, AccountRights, Failure, PmError};
 use proto::PeerId;
 
-use crate::account::{Account, AccountFlags, Shortage};
+use crate::account::{Account, AccountFlags};
 use crate::config::Privileges;
 use crate::kernel::Kernel;
 use crate::loan::Loan;
@@ -82,14 +82,20 @@ impl<K: Kernel> Server<K> {
         rights
     }
 
-    /// Returns the account that a peer pays from for what it does itself.
-    pub(crate) fn own_account(&self, peer: PeerId) -> Result<Ref<Account>, Shortage> {
-        self.peer(peer).account.ok_or(Shortage::Account)
+    /// Returns the account that pays for what a peer takes for itself: leases and pins.
+    pub(crate) fn own_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
+        self.peer(peer).account.ok_or(PmError::QuotaExceeded)
     }
 
-    /// Returns the account that pays for a peer's VSpace (R25).
-    pub(crate) fn table_account(&self, peer: PeerId) -> Result<Ref<Account>, Shortage> {
-        self.peer(peer).table_account.ok_or(Shortage::Account)
+    /// Returns the account that pays for a peer's tables, slots and mapping records (R25).
+    pub(crate) fn table_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
+        self.peer(peer).table_account.ok_or(PmError::NoTableQuota)
+    }
+
+    /// Returns the peer whose own account this is.
+    pub(crate) fn peer_of_account(&self, account: Ref<Account>) -> Option<PeerId> {
+        let holder = self.peers.iter().flatten().find(|peer| peer.account == Some(account));
+        holder.map(|peer| peer.id)
     }
 
     /// Tells limit and use of an account.
@@ -111,7 +117,7 @@ impl<K: Kernel> Server<K> {
         let account = self.account(caller, handle, AccountRights::ALLOCATE)?;
         let vspace = &self.peer(caller).vspace;
         let first = self.pool.tree_next::<Mapping>(vspace.mappings, 0);
-        if first.is_some() || vspace.tables.iter().any(|tree| *tree != 0) {
+        if first.is_some() || !vspace.is_empty() {
             let at = first.map_or(0, |mapping| self.pool.get(mapping).key());
             return Err(Failure { error: PmError::Occupied, done: 0, at });
         }

@@ -5,7 +5,10 @@ use proto::{Micros, PeerId, VirtAddr};
 
 use crate::account::Account;
 use crate::config::{PeerConfig, Privileges};
+use crate::frame_table::PageIndex;
+use crate::handler::Wait;
 use crate::records::Ref;
+use crate::relocate::Search;
 
 /// What pmserver keeps of one VSpace.
 #[derive(Clone, Copy, Default)]
@@ -14,6 +17,21 @@ pub(crate) struct VSpaceState {
     pub(crate) mappings: u32,
     /// A tree of tables a level, by the first address that they translate.
     pub(crate) tables: [u32; 3],
+    pub(crate) table_count: u32,
+    /// The tree of regions, by their last page.
+    pub(crate) regions: u32,
+    pub(crate) region_count: u16,
+    /// The tree of grants, by their index.
+    pub(crate) grants: u32,
+    /// The CNode that the grants are in.
+    pub(crate) grant_node: Option<PageIndex>,
+}
+
+impl VSpaceState {
+    /// Returns whether pmserver has put nothing there.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.mappings == 0 && self.regions == 0 && self.grants == 0 && self.table_count == 0
+    }
 }
 
 /// What pmserver knows of a protection domain.
@@ -32,6 +50,10 @@ pub(crate) struct Peer {
     pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
     /// Whom it waits for, and until when.
     pub(crate) watch: Option<(PeerId, Micros)>,
+    /// What its last access waits for.
+    pub(crate) wait: Option<Wait>,
+    /// A search for contiguous pages that it goes on with.
+    pub(crate) search: Option<Search>,
     pub(crate) leases: u32,
     pub(crate) lease_count: u16,
     /// It faulted and does not run again; what it had is being taken down.
@@ -51,6 +73,8 @@ impl Peer {
             vspace: VSpaceState::default(),
             recovery: None,
             watch: None,
+            wait: None,
+            search: None,
             leases: 0,
             lease_count: 0,
             is_stopped: false,

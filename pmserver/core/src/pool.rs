@@ -41,6 +41,9 @@ pub(crate) struct Pool<K> {
     pub(crate) kernel: K,
     page_count: u32,
     reserved: u32,
+    /// A frame that nobody writes to: what frames without memory are mapped as. Its original
+    /// capability is mapped for moments only, to find out which page tables are missing.
+    pub(crate) zero: PageIndex,
     pub(crate) untyped: FreeList,
     pub(crate) clean: FreeList,
     pub(crate) dirty: FreeList,
@@ -64,6 +67,7 @@ impl<K: Kernel> Pool<K> {
             kernel,
             page_count,
             reserved: 0,
+            zero: PageIndex::new(0),
             untyped: FreeList::default(),
             clean: FreeList::default(),
             dirty: FreeList::default(),
@@ -85,6 +89,9 @@ impl<K: Kernel> Pool<K> {
             pool.kernel.make(page, ObjectKind::Frame)?;
             pool.window_map(page)?;
         }
+        pool.zero = PageIndex::new(pool.reserved);
+        pool.reserved = pool.reserved.saturating_add(1);
+        pool.kernel.make(pool.zero, ObjectKind::Frame)?;
         for page in (0..pool.reserved).map(PageIndex::new) {
             *pool.entry_mut(page) = PageEntry::new(PageUse::Reserved);
         }
@@ -121,7 +128,7 @@ impl<K: Kernel> Pool<K> {
         self.page_count
     }
 
-    /// Returns how many pages the frame table and the window's page tables take.
+    /// Returns how many pages the frame table, the window's page tables and the zeros take.
     pub(crate) const fn reserved(&self) -> u32 {
         self.reserved
     }
@@ -162,15 +169,55 @@ impl<K: Kernel> Pool<K> {
         let entry = self.entry_mut(page);
         *entry = PageEntry::new(used_as);
         entry.next = list.head;
+        if let Some(first) = PageIndex::from_link(list.head) {
+            self.entry_mut(first).previous = page.get();
+        }
         *self.list(used_as) = FreeList { head: page.get(), count: list.count.saturating_add(1) };
     }
 
     fn pop_free(&mut self, used_as: PageUse) -> Option<PageIndex> {
-        let list = *self.list(used_as);
-        let page = PageIndex::from_link(list.head)?;
-        let next = self.entry(page).next;
-        *self.list(used_as) = FreeList { head: next, count: list.count.saturating_sub(1) };
+        let page = PageIndex::from_link(self.list(used_as).head)?;
+        self.unlink_free(page, used_as);
         Some(page)
+    }
+
+    fn unlink_free(&mut self, page: PageIndex, used_as: PageUse) {
+        let PageEntry { next, previous, .. } = *self.entry(page);
+        if let Some(after) = PageIndex::from_link(next) {
+            self.entry_mut(after).previous = previous;
+        }
+        match PageIndex::from_link(previous) {
+            Some(before) => self.entry_mut(before).next = next,
+            None => self.list(used_as).head = next,
+        }
+        let count = &mut self.list(used_as).count;
+        *count = count.saturating_sub(1);
+    }
+
+    /// Returns which free list a page is in.
+    pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
+        let entry = self.entry(page);
+        [PageUse::Untyped, PageUse::Clean, PageUse::Dirty].into_iter().find(|used| entry.is(*used))
+    }
+
+    /// Takes one particular free page as a frame, all zero.
+    ///
+    /// # Errors
+    /// `Refused` where it is not free; else what the kernel says: then it is as free as it was.
+    pub(crate) fn take_page(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let from = self.free_use(page).ok_or(KernelError::Refused)?;
+        self.unlink_free(page, from);
+        if from == PageUse::Clean {
+            *self.entry_mut(page) = PageEntry::new(PageUse::Frame);
+            return Ok(());
+        }
+        if from == PageUse::Dirty
+            && let Err(error) = self.kernel.unmake(page)
+        {
+            self.push_free(page, from);
+            return Err(error);
+        }
+        self.make_taken(page, ObjectKind::Frame, PageUse::Frame).map(drop)
     }
 
     /// Takes a free page and makes it into `kind`; a frame comes all zero. The page's entry says
@@ -344,7 +391,7 @@ impl<K: Kernel> Pool<K> {
     pub(crate) fn kind_of(&self, link: u32) -> Kind {
         let place = Ref::<()>::from_link(link).map(Ref::place);
         let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
-        [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Node]
+        [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Region, Kind::Node]
             .into_iter()
             .find(|kind| stamp.is_some_and(|stamp| stamp.is(*kind)))
             .unwrap_or(Kind::Free)

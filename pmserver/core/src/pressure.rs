@@ -56,7 +56,7 @@ pub(crate) enum Room {
 impl<K: Kernel> Server<K> {
     /// Runs an operation; where extra frames have the memory that it needs, makes room and runs it
     /// again.
-    pub(crate) fn serve(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
+    pub(crate) fn serve(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
         let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
         for _ in 0..RUNS_MAX {
             self.pool.is_starved = false;
@@ -66,7 +66,7 @@ impl<K: Kernel> Server<K> {
                 return result;
             }
             let free = self.pool.get(self.pool_account).free();
-            let missing = self.frames_needed(caller, &request, failure.done);
+            let missing = self.frames_needed(caller, request, failure.done);
             match self.make_room(missing.saturating_sub(free.into()).max(1)) {
                 Room::Nowhere => return result,
                 Room::Asked(at) => {
@@ -118,7 +118,7 @@ impl<K: Kernel> Server<K> {
             return Room::Asked(deadline);
         }
         missing = missing.saturating_sub(self.drop_overdue(missing));
-        if missing == 0 { Room::Made } else { self.ask(missing, now) }
+        if missing == 0 { Room::Made } else { self.ask_back(missing, now) }
     }
 
     // --- dropping ---
@@ -179,7 +179,7 @@ impl<K: Kernel> Server<K> {
     // --- asking ---
 
     /// Asks accounts for so many extra frames, those first that have not been asked for longest.
-    fn ask(&mut self, frames: u64, now: Micros) -> Room {
+    fn ask_back(&mut self, frames: u64, now: Micros) -> Room {
         let mut missing = frames;
         let mut asked = [None; ASKED_ACCOUNTS_MAX];
         let lists = [FrameList::Extra, FrameList::Discardable];
@@ -223,7 +223,7 @@ impl<K: Kernel> Server<K> {
     fn is_answerable(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let is_lent =
             |loan: &Loan| loan.is_for(peer) && loan.rights().contains(AccountRights::ALLOCATE);
-        self.holder(account) == Some(peer)
+        self.peer_of_account(account) == Some(peer)
             || self.pool.get(account).is_made_by(peer)
             || self.pool.loans(account).any(is_lent)
     }

@@ -16,6 +16,11 @@ impl Range {
     /// Every frame number.
     pub(crate) const ALL: Self = Self { first: 0, last: u64::MAX };
 
+    /// Returns one number.
+    pub(crate) const fn one(number: u64) -> Self {
+        Self { first: number, last: number }
+    }
+
     /// Returns the `count` numbers from `start`, or `None` where there are not so many or it is 0.
     pub(crate) fn new(start: FrameNumber, count: u64) -> Option<Self> {
         let last = start.get().checked_add(count.checked_sub(1)?)?;

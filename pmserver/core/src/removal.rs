@@ -72,8 +72,14 @@ impl<K: Kernel> Server<K> {
         *self.pool.get_mut(account) = record;
         self.pool.hand_over_frames(account, heir);
         for peer in self.peers.iter_mut().flatten() {
+            if peer.account == Some(account) {
+                peer.account = None;
+            }
             if peer.table_account == Some(account) {
                 peer.table_account = Some(heir);
+                if let Some(node) = peer.vspace.grant_node {
+                    self.pool.entry_mut(node).owner = heir.link();
+                }
             }
         }
         if !record.has(AccountFlags::DYING) {

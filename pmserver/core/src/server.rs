@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server: its state, and the way from a message to an operation and back.
 
-use pmserver_api::{
-    AccountHandle, CallError, ContainerHandle, Failure, Identity, PROTOCOL_VERSION, PmError, Reply,
-    Request, Rights,
-};
+use pmserver_api::{CallError, ContainerHandle, Failure, PmError, Request};
 use proto::limits::PEERS_MAX;
 use proto::{Message, PAGE_BYTES, PeerId};
 
@@ -15,7 +12,6 @@ use crate::kernel::{Kernel, KernelError};
 use crate::objects::{Access, Container, Share};
 use crate::peer::Peer;
 use crate::pool::Pool;
-use crate::range::Range;
 use crate::records::Ref;
 
 /// The physical memory server.
@@ -27,6 +23,8 @@ pub struct Server<K> {
     pub(crate) work: u32,
     /// How many containers and accounts wait for that.
     pub(crate) doomed: u64,
+    /// The number of the next access that somebody else is asked for.
+    pub(crate) next_fault_id: u64,
 }
 
 impl<K: Kernel> Server<K> {
@@ -38,8 +36,14 @@ impl<K: Kernel> Server<K> {
     pub fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
         let mut pool = Pool::new(kernel)?;
         let pool_account = pool.new_pool_account().map_err(at_boot)?;
-        let mut server =
-            Self { pool, pool_account, peers: [const { None }; PEERS_MAX], work: 0, doomed: 0 };
+        let mut server = Self {
+            pool,
+            pool_account,
+            peers: [const { None }; PEERS_MAX],
+            work: 0,
+            doomed: 0,
+            next_fault_id: 1,
+        };
         for config in peers {
             server.add_peer(config).map_err(at_boot)?;
         }
@@ -70,94 +74,11 @@ impl<K: Kernel> Server<K> {
     /// Answers one call. Total: every message gets a reply, and none can make the server panic.
     pub fn call(&mut self, caller: PeerId, message: &Message) -> Message {
         let reply = Request::decode(message).and_then(|request| {
-            self.serve(caller, request).map_err(|failure: Failure| CallError::Refused(failure))
+            self.serve(caller, &request).map_err(|failure: Failure| CallError::Refused(failure))
         });
         match reply {
             Ok(reply) => reply.encode(),
             Err(error) => error.reply(),
-        }
-    }
-
-    /// Does what a request asks for.
-    pub(crate) fn operate(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
-        if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
-            return Err(PmError::InvalidCap.into());
-        }
-        match request {
-            Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),
-            Request::WhoAmI => {
-                Ok(Reply::Identity(Identity { peer: caller, account: AccountHandle::OWN }))
-            }
-            Request::Clock => Ok(Reply::Time(self.pool.kernel.now())),
-            Request::AccountInfo { account } => {
-                self.account_info(caller, account).map(Reply::AccountInfo)
-            }
-            Request::ContainerCreate { account } => {
-                self.container_create(caller, account).map(Reply::Container)
-            }
-            Request::ContainerDestroy { container } => {
-                self.container_destroy(caller, container).map(|()| Reply::Done)
-            }
-            Request::Allocate { frames, flags } => {
-                self.allocate(caller, frames, flags).map(Reply::Number)
-            }
-            Request::Deallocate { frames, flags } => {
-                self.deallocate(caller, frames, flags).map(Reply::Number)
-            }
-            Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
-            Request::Share { container, start, count, terms } => {
-                self.share(caller, container, start, count, terms).map(Reply::Shared)
-            }
-            Request::Unshare { share, flags: _ } => {
-                self.unshare(caller, share).map(|()| Reply::Done)
-            }
-            Request::Lock { frames, mode, ttl } => {
-                self.lock(caller, frames, mode, ttl).map(Reply::Lease)
-            }
-            Request::Unlock { lease } => self.unlock(caller, lease).map(|()| Reply::Done),
-            Request::Map { frames, vaddr, flags, vspace } => {
-                self.map(caller, frames, (vspace, vaddr), flags).map(Reply::Mapped)
-            }
-            Request::Unmap { vspace, vaddr, count } => {
-                self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
-            }
-            Request::RegisterRecovery { entry, stack_top } => {
-                self.peer_mut(caller).recovery = Some((entry, stack_top));
-                Ok(Reply::Done)
-            }
-            Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
-            Request::Rescue => self.rescue(caller).map(Reply::Rescued),
-            Request::Reclaim => Ok(Reply::Number(self.reclaim())),
-            request => self.operate_accounts(caller, request),
-        }
-    }
-
-    fn operate_accounts(&mut self, caller: PeerId, request: Request) -> Result<Reply, Failure> {
-        match request {
-            Request::AccountSplit { account, limit_pages, flags } => {
-                self.account_split(caller, account, limit_pages, flags).map(Reply::Account)
-            }
-            Request::AccountDestroy { account } => {
-                self.account_destroy(caller, account).map(|()| Reply::Done)
-            }
-            Request::AccountRemove { account } => {
-                self.account_remove(caller, account).map(|()| Reply::Done)
-            }
-            Request::AccountSetLimits { account, limit_pages, flags } => {
-                self.account_set_limits(caller, account, limit_pages, flags).map(|()| Reply::Done)
-            }
-            Request::AccountLend { account, peer, rights } => {
-                self.account_lend(caller, account, peer, rights).map(Reply::Account)
-            }
-            Request::AccountRecall { lent } => {
-                self.account_recall(caller, lent).map(|()| Reply::Done)
-            }
-            Request::VspaceAccount { account } => {
-                self.vspace_account(caller, account).map(|()| Reply::Done)
-            }
-            Request::Mark { frames, marks } => self.mark(caller, frames, marks).map(Reply::Number),
-            Request::ExtraRequest => Ok(Reply::ExtraRequest(self.extra_request(caller))),
-            _ => Err(PmError::Kernel.into()),
         }
     }
 
@@ -225,8 +146,7 @@ impl<K: Kernel> Server<K> {
 
     fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
         let container = self.owned_container(caller, handle.raw())?;
-        let access = Access { container, share: None, rights: Rights::all(), range: Range::ALL };
-        (!self.pool.get(container).is_dying()).then_some(access)
+        (!self.pool.get(container).is_dying()).then_some(Access::strong(container))
     }
 
     fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
@@ -236,12 +156,7 @@ impl<K: Kernel> Server<K> {
         let record = self.pool.get(container);
         let lives = !record.is_dying() && !self.peer(record.owner()).is_stopped;
         let is_valid = lives && share.is_for(caller);
-        is_valid.then_some(Access {
-            container,
-            share: Some(reference),
-            rights: share.rights(),
-            range: share.range,
-        })
+        is_valid.then_some(Access::through(container, reference, share))
     }
 }
 

@@ -83,6 +83,7 @@ impl<K: Kernel> Server<K> {
             return Err(budget.pending_until(deadline));
         }
         self.remove_shares(container);
+        self.remove_handlers(container);
         let account = self.home(container);
         let dying = self.pool.ledger(account).dying;
         let rest = self.pool.take_out::<ContainersOfAccount>(dying, container);
@@ -184,5 +185,5 @@ pub(crate) const fn is_more_to_do(failure: &Failure) -> bool {
 }
 
 fn has_objects(peer: &Peer) -> bool {
-    peer.vspace.mappings != 0 || peer.containers != 0
+    !peer.vspace.is_empty() || peer.containers != 0
 }

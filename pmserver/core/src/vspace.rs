@@ -5,14 +5,16 @@
 //! is taken away when the last mapping or table of pmserver's below it goes, so that unmapping
 //! returns the charge to what it was.
 
-use pmserver_api::PmError;
+use pmserver_api::{Failure, PmError};
 use proto::{PeerId, VirtAddr};
 
 use crate::account::{Charge, Shortage};
 use crate::broken;
+use crate::budget::Budget;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::objects::Table;
+use crate::radix::Leaf;
 use crate::server::Server;
 
 /// The spans of the three levels of page tables below the root, smallest first.
@@ -96,7 +98,7 @@ impl<K: Kernel> Server<K> {
     }
 
     fn take_table_page(&mut self, peer: PeerId, span_bits: u8) -> Result<PageIndex, PmError> {
-        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
+        let account = self.table_account(peer)?;
         self.pool.charge(account, Charge::Tables).map_err(Shortage::as_table_quota)?;
         self.pool.take(ObjectKind::Table { span_bits }, PageUse::Table).map_err(|error| {
             self.pool.refund(account, Charge::Tables);
@@ -111,12 +113,14 @@ impl<K: Kernel> Server<K> {
         base: u64,
         page: PageIndex,
     ) -> Result<(), PmError> {
-        let account = self.table_account(peer).map_err(Shortage::as_table_quota)?;
+        let account = self.table_account(peer)?;
         let table = Table::new(base, page);
         let table = self.pool.alloc(account, table).map_err(Shortage::as_table_quota)?;
         match self.pool.tree_insert(account, self.table_tree(peer, level), table) {
             Ok(tree) => {
                 self.set_table_tree(peer, level, tree);
+                let count = &mut self.peer_mut(peer).vspace.table_count;
+                *count = count.saturating_add(1);
                 self.count_child(peer, level.saturating_add(1), base, true);
                 Ok(())
             }
@@ -133,6 +137,8 @@ impl<K: Kernel> Server<K> {
             let tree = self.pool.tree_remove(tree, base);
             self.set_table_tree(peer, level, tree);
             self.pool.free(table);
+            let count = &mut self.peer_mut(peer).vspace.table_count;
+            *count = count.saturating_sub(1);
             self.count_child(peer, level.saturating_add(1), base, false);
         }
     }
@@ -145,6 +151,12 @@ impl<K: Kernel> Server<K> {
         if let Some(place) = self.peer_mut(peer).vspace.tables.get_mut(level) {
             *place = tree;
         }
+    }
+
+    /// Returns whether a table of pmserver's holds the page at an address.
+    pub(crate) fn has_leaf_table(&self, peer: PeerId, vaddr: VirtAddr) -> bool {
+        let tree = self.table_tree(peer, 0);
+        self.pool.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
     }
 
     /// Counts a mapping in (or out of) the lowest table above it.
@@ -176,5 +188,24 @@ impl<K: Kernel> Server<K> {
             self.forget_table(peer, level, base);
             self.refund_table(peer);
         }
+    }
+
+    /// Takes away the tables of a peer that has no mapping any more.
+    pub(crate) fn clear_tables(
+        &mut self,
+        peer: PeerId,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        for level in 0..SPANS.len() {
+            while let Some(table) = self.pool.tree_next::<Table>(self.table_tree(peer, level), 0) {
+                budget.spend()?;
+                let base = self.pool.get(table).key();
+                self.collect_tables(peer, base);
+                if self.pool.tree_get::<Table>(self.table_tree(peer, level), base).is_some() {
+                    return Err(budget.failure(PmError::Kernel, base));
+                }
+            }
+        }
+        Ok(())
     }
 }

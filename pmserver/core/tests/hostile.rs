@@ -19,11 +19,12 @@ use world::{World, at, frames, page, peer};
 #[test]
 fn unknown_operations_and_wrong_lengths_have_their_own_errors() {
     let world = World::new();
-    for label in [0, 20, 99, u64::MAX] {
+    for label in [0, 51, 99, 4 | 1 << 16, 26 | 1 << 32, u64::MAX] {
         let reply = world.raw(2, Message::new(label, []));
         assert_eq!(reply.label(), ProtocolError::UnknownOperation.status());
     }
-    for label in 1..=19 {
+    // Lists take any length that is theirs.
+    for label in (1..=50).filter(|label| ![25, 28].contains(label)) {
         let lengths = (0..=4).filter(|count| {
             let message = Message::from_wire(label, &[0; 4][..*count]).unwrap();
             world.raw(2, message).label() != ProtocolError::WrongLength.status()
@@ -72,6 +73,11 @@ fn register() -> impl Strategy<Value = u64> {
     ]
 }
 
+fn label() -> impl Strategy<Value = u64> {
+    (0u64..52, prop_oneof![Just(0u64), 1u64..9], prop_oneof![Just(0u64), 0u64..16])
+        .prop_map(|(operation, count, flags)| operation | count << 16 | flags << 32)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -79,7 +85,7 @@ proptest! {
     /// call (the door checks), whoever calls.
     #[test]
     fn no_message_breaks_the_server(calls in prop::collection::vec(
-        (1u64..=3, 0u64..21, prop::collection::vec(register(), 0..=4), any::<u8>()), 1..150,
+        (1u64..=3, label(), prop::collection::vec(register(), 0..=7), any::<u8>()), 1..150,
     )) {
         let world = World::small();
         let mut handles = Vec::new();
@@ -88,7 +94,7 @@ proptest! {
                 *first = handles[usize::from(pick) % handles.len()];
             }
             let reply = world.raw(caller, Message::from_wire(label, &registers).unwrap());
-            let makes_handles = matches!(label, 4 | 8 | 10);
+            let makes_handles = matches!(label & 0xFFFF, 4 | 8 | 10 | 26..=28 | 34 | 38 | 43);
             if reply.label() == 0 && makes_handles {
                 handles.push(reply.registers()[0]);
             }
@@ -97,13 +103,15 @@ proptest! {
 }
 
 /// What a client and a server do with one container, as far as the kernel lets them.
+const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
+
 fn workload(world: &World) {
     let (mut pm, mut fs) = (world.client(), world.fs());
     let Ok(container) = pm.container_create(AccountHandle::OWN) else { return };
     let _ = pm.allocate(container, at(0), frames(20), AllocateFlags::PARTIAL);
-    let _ = pm.map(container, at(0), frames(20), page(0), MapFlags::WRITE);
+    let _ = pm.map(container, at(0), frames(20), page(0), FORCED);
     if let Ok(shared) = pm.share(container, at(0), 20, peer(1), Rights::all(), Micros::new(50)) {
-        let _ = fs.map(shared.weak, at(0), frames(20), page(0), MapFlags::WRITE);
+        let _ = fs.map(shared.weak, at(0), frames(20), page(0), FORCED);
         if let Ok(lease) = fs.lock(shared.weak, at(2), frames(9), LockMode::Read, Micros::new(50)) {
             let _ = fs.unlock(lease.lease);
         }

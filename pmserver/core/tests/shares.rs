@@ -231,7 +231,8 @@ fn weak_mappings_are_paid_for_by_the_mapper() {
     let world = World::new();
     let (mut pm, mut fs) = (world.client(), world.fs());
     let (container, shared) = lent(&mut pm, 8, Rights::all());
-    pm.map(container, at(0), frames(8), page(0), MapFlags::READ).unwrap();
+    let forced = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+    pm.map(container, at(0), frames(8), page(0), forced).unwrap();
     let [_, fs_before, pm_before, _] = world.accounts();
     for number in 0..8 {
         let vaddr = proto::VirtAddr::new_page(0x1000_0000 + (number << 21)).unwrap();

@@ -2,8 +2,8 @@
 //! CNodes: Copy, Mint, Move, Mutate, Delete, Revoke; badges, guards, addresses; what deletion does.
 
 use crate::operation::{
-    Node, ObjectType, Operation, Place, Rights, Slot, TableKind, Transfer, at, copy, copy_with,
-    delete, make, mint, mutate, relocate, retype, revoke, under,
+    Node, ObjectType, Operation, Place, Rights, Slot, TableKind, Transfer, at, copy, copy_between,
+    copy_with, delete, guard, make, mint, mutate, relocate, retype, revoke, under,
 };
 use crate::{ASID_POOL, POOL, VSPACE};
 
@@ -21,18 +21,8 @@ const F: Slot = Slot(15);
 
 use Operation::{Poll, Signal};
 
-/// Copies between two places that need not be slots of the first thread's CNode.
-const fn copy_between(from: Place, to: Place) -> Operation {
-    Operation::Transfer(Transfer::Copy(Rights::All), to, from)
-}
-
 const fn move_between(from: Place, to: Place) -> Operation {
     Operation::Transfer(Transfer::Move, to, from)
-}
-
-/// CNode data: a guard and its bits.
-const fn guard(value: u64, bits: u64) -> u64 {
-    value << 6 | bits
 }
 
 /// Empty sources, full destinations, what can be copied at all.

@@ -11,11 +11,13 @@
 //!   reply.rs      what can be answered                       cnode.rs    CNodes, badges, deletion
 //!                                                            tables.rs   tables, address spaces
 //!                                                            paging.rs   frames, rights, contents
+//!                                                            grants.rs   frames of another's
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod cnode;
+mod grants;
 mod operation;
 mod paging;
 mod reply;
@@ -101,6 +103,12 @@ pub fn transcript(
         ("paging: address spaces", tables::ADDRESS_SPACES),
         ("paging: the end", paging::END),
         ("paging: an address space that goes", gone),
+        ("paging: the end", paging::END),
+        ("paging: tables", tables),
+        ("grants", grants::GRANTS),
+        ("paging: the end", paging::END),
+        ("paging: tables", tables),
+        ("grants: physical addresses", grants::WHERE),
         ("paging: the end", paging::END),
     ];
     let mut number: u64 = 0;

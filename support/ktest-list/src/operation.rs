@@ -128,6 +128,8 @@ pub enum Operation {
     PageMap(Slot, Slot, u64, Rights),
     /// Unmaps a frame.
     PageUnmap(Slot),
+    /// Asks for the physical address of a frame, which is told from the pool's beginning on.
+    PageAddress(Slot),
     /// Maps a page table into an address space; the operation is the one for this kind.
     TableMap(TableKind, Slot, Slot, u64),
     /// Unmaps a page table.
@@ -190,6 +192,7 @@ impl Display for Operation {
                 write!(out, "map {frame} in {vspace} at {vaddr:#x} {rights:?}")
             }
             Self::PageUnmap(frame) => write!(out, "unmap {frame}"),
+            Self::PageAddress(frame) => write!(out, "address of {frame}"),
             Self::TableMap(kind, table, vspace, vaddr) => {
                 write!(out, "map {kind:?} {table} in {vspace} at {vaddr:#x}")
             }
@@ -235,6 +238,16 @@ pub(crate) const fn make(untyped: Slot, object_type: ObjectType, to: Slot) -> Op
 
 pub(crate) const fn copy(from: Slot, to: Slot) -> Operation {
     Operation::Transfer(Transfer::Copy(Rights::All), at(to), at(from))
+}
+
+/// Copies between two places that need not be slots of the first thread's CNode.
+pub(crate) const fn copy_between(from: Place, to: Place) -> Operation {
+    Operation::Transfer(Transfer::Copy(Rights::All), to, from)
+}
+
+/// CNode data: a guard and its bits.
+pub(crate) const fn guard(value: u64, bits: u64) -> u64 {
+    value << 6 | bits
 }
 
 pub(crate) const fn copy_with(rights: Rights, from: Slot, to: Slot) -> Operation {

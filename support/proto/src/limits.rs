@@ -35,6 +35,31 @@ pub const FRAME_MAPPINGS_MAX: u16 = 4;
 /// Those of them that only the owner can make, so that borrowers cannot use all up.
 pub const FRAME_MAPPINGS_OWNER: u16 = 1;
 
+/// Virtual frames that are really shared with each other at a time: what a copy-on-write break, a
+/// lock or a move has to look at for one frame.
+pub const SHARERS_MAX: usize = 8;
+
+/// Ranges of one container that others supply, at a time: every first access may walk them all.
+pub const CONTAINER_HANDLERS_MAX: u16 = 4;
+
+/// Regions of one VSpace at a time.
+pub const VSPACE_REGIONS_MAX: u16 = 16;
+
+/// Grants of one peer at a time: the slots of a CNode that is one page large.
+pub const PEER_GRANTS_MAX: u8 = 128;
+
+/// Frames under one pin: what is copied when it runs out.
+pub const PIN_FRAMES_MAX: u64 = 64;
+
+/// How long an access waits for the handler of its range, in microseconds (one second).
+pub const HANDLER_MICROS_MAX: u64 = 1_000_000;
+
+/// Pages of the pool that a search for contiguous ones looks at in one call.
+pub const CONTIGUOUS_LOOK_PAGES: u32 = 1024;
+
+/// Virtual frames on one page at most for pmserver to move it: each is bound anew.
+pub const MOVE_HOLDERS_MAX: u32 = 32;
+
 /// Accounts from one that was split off up to the pool's, both counted: a charge walks them all.
 pub const ACCOUNT_DEPTH_MAX: usize = 16;
 

@@ -21,6 +21,9 @@ const USER_ADDRESS_END: u64 = 1 << 47;
 pub struct VirtAddr(u64);
 
 impl VirtAddr {
+    /// The lowest address.
+    pub const ZERO: Self = Self(0);
+
     /// Returns the address, or `None` above user space.
     #[must_use]
     pub const fn new(address: u64) -> Option<Self> {

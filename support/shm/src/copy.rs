@@ -12,6 +12,7 @@ use zerocopy::FromBytes;
 use crate::access::{load, store};
 
 const WORD_BYTES: usize = 8;
+const PAGE_BYTES: usize = 4096;
 
 /// The address space of the program that uses this value.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +53,17 @@ impl AddressSpace for OwnMemory {
 
     fn relax(&mut self) {
         core::hint::spin_loop();
+    }
+}
+
+/// Copies a page to another, both mapped in the own address space.
+pub fn copy_page(from: VirtAddr, to: VirtAddr) {
+    let words = |page: VirtAddr| {
+        let Piece { at, bytes } = Pieces::of(page, PAGE_BYTES).words;
+        (at..at.saturating_add(bytes)).step_by(WORD_BYTES)
+    };
+    for (from, to) in words(from).zip(words(to)) {
+        store::<u64>(to, load(from));
     }
 }
 
@@ -102,6 +114,21 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+
+    #[test]
+    fn a_page_is_copied_whole_and_nothing_beside_it() {
+        let memory = vec![0_u64; 4 * 512].leak();
+        let base = memory.as_mut_ptr().expose_provenance().next_multiple_of(PAGE_BYTES);
+        let page = |number: usize| {
+            VirtAddr::new(u64::try_from(base + number * PAGE_BYTES).unwrap()).unwrap()
+        };
+        let pattern: Vec<u8> = (0..PAGE_BYTES).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        OwnMemory.copy_out(&pattern, page(0));
+        copy_page(page(0), page(1));
+        let mut seen = vec![0xFF; 3 * PAGE_BYTES];
+        OwnMemory.copy_in(page(0), &mut seen);
+        assert_eq!(seen, [&pattern[..], &pattern, &[0; PAGE_BYTES]].concat());
+    }
 
     /// Copies between all alignments of both sides and compares what arrived, and its surroundings.
     #[test]

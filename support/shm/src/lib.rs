@@ -14,4 +14,4 @@ mod access;
 mod copy;
 
 pub use access::{load, store};
-pub use copy::OwnMemory;
+pub use copy::{OwnMemory, copy_page};

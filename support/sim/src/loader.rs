@@ -2,13 +2,19 @@
 //! What happens before pmserver runs: the first thread makes the protection domains' objects out of
 //! the machine's memory, lays out pmserver's CSpace as Microkit does, and fills memory regions.
 //!
-//! pmserver's CSpace, as the image tool makes it: a root of 64 slots, found by the top 6 bits of an
-//! address, over a leaf of 512 slots in its slot 0.
+//! Every CSpace is, as the image tool makes it, a root of 64 slots, found by the top 6 bits of an
+//! address, over a leaf of 512 slots in its slot 0. pmserver's:
 //!
 //! ```text
-//!   root slot 8 ..       the pool's untyped memory      leaf slot 202 + n   thread of child n
-//!   root slot 32 + n     VSpace: 0 is pmserver's own    leaf slot 500       the root CNode itself
+//!   root slot 8 ..      the pool's untyped memory     leaf slot 10 + n    notification of child n
+//!   root slot 32 + n    VSpace: 0 is pmserver's own   leaf slot 202 + n   thread of child n
+//!                                                     leaf slot 500       the root CNode itself
+//!                                                     leaf slot 500 + n   the one of child n
 //! ```
+//!
+//! A child's has its own VSpace in leaf slot 3, and root slot 40 is empty for pmserver to fill.
+
+use std::collections::BTreeMap;
 
 use proto::PeerId;
 
@@ -17,15 +23,24 @@ use crate::machine::{
     PAGE_BYTES, Place, Source, TableKind, Transfer,
 };
 
-const ROOT_RADIX: u8 = 6;
 const LEAF_RADIX: u8 = 9;
 const LEAF_GUARD_BITS: u64 = 64 - 6 - 9;
-/// Bits of an address below the index of a root slot.
-pub(crate) const ROOT_SHIFT: u64 = 58;
+/// Bits of an address that index a root.
+pub(crate) const ROOT_BITS: u64 = 6;
+/// Bits below those.
+pub(crate) const ROOT_SHIFT: u64 = 64 - ROOT_BITS;
 pub(crate) const SLOT_POOL: u64 = 8;
 pub(crate) const SLOT_VSPACES: u64 = 32;
+/// Where pmserver puts a CNode with capabilities for a child, in the child's root.
+pub(crate) const SLOT_GRANTS: u64 = 40;
+pub(crate) const LEAF_OWN_VSPACE: u64 = 3;
+pub(crate) const LEAF_NOTIFICATIONS: u64 = 10;
 pub(crate) const LEAF_THREADS: u64 = 202;
 pub(crate) const LEAF_CNODE: u64 = 500;
+/// All bits of an address: through slot 0 of a root into the leaf.
+const LEAF_DEPTH: u64 = 64;
+/// What a child is notified with: the flag of its channel 0, which is the one to pmserver.
+const BADGE: u64 = 1 << 0;
 /// Where every program is loaded; what lies there does not matter, its page tables do.
 const IMAGE_VADDR: u64 = 0x20_0000;
 
@@ -66,6 +81,8 @@ pub struct BootPlan {
     pub pool: Pool,
     /// The peers that exist.
     pub peers: Vec<PeerId>,
+    /// Those into whose CSpace pmserver may put capabilities (`cap_cnode`).
+    pub cspaces: Vec<PeerId>,
     /// Memory regions.
     pub regions: Vec<Region>,
 }
@@ -75,6 +92,15 @@ pub(crate) struct Loaded {
     pub(crate) machine: Machine,
     /// Root of pmserver's CSpace.
     pub(crate) cspace: Cap,
+    pub(crate) peers: BTreeMap<PeerId, LoadedPeer>,
+}
+
+/// What the machine has of a peer's.
+pub(crate) struct LoadedPeer {
+    /// Root of its CSpace.
+    pub(crate) cspace: Cap,
+    /// Where the first thread finds its notification.
+    pub(crate) notification: u64,
 }
 
 struct Loader {
@@ -92,17 +118,14 @@ pub(crate) fn load(plan: &BootPlan) -> Loaded {
     let memory_bits = u8::try_from(needed.ilog2()).expect("below 64").max(MEMORY_BITS_MIN);
     let machine = Machine::new(plan.architecture, memory_bits);
     let mut loader = Loader { machine, next_slot: Machine::ROOT_EMPTY };
-    let root = loader.make(ObjectType::CapTable, ROOT_RADIX.into());
+    let root = loader.cspace();
+    loader.copy(root, root, LEAF_CNODE, LEAF_DEPTH);
     loader.pool(root, plan.pool);
-    loader.leaf(root);
     let own = loader.vspace();
-    loader.copy(own, root, SLOT_VSPACES, ROOT_RADIX.into());
-    for &peer in &plan.peers {
-        loader.peer(root, peer, plan);
-    }
-    let cspace = loader.machine.root_cspace();
-    let cspace = loader.machine.look(cspace, root).expect("it was made above");
-    Loaded { machine: loader.machine, cspace }
+    loader.copy(own, root, SLOT_VSPACES, ROOT_BITS);
+    let peers = plan.peers.iter().map(|&peer| (peer, loader.peer(root, peer, plan))).collect();
+    let cspace = loader.look(root);
+    Loaded { machine: loader.machine, cspace, peers }
 }
 
 /// Room for the page tables and threads of all peers.
@@ -136,11 +159,16 @@ impl Loader {
         self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
     }
 
-    /// Makes the leaf CNode, puts it into slot 0 of the root, and the root into the leaf.
-    fn leaf(&mut self, root: u64) {
+    /// Makes a CSpace and returns where its root is.
+    fn cspace(&mut self) -> u64 {
+        let root = self.make(ObjectType::CapTable, ROOT_BITS);
         let leaf = self.make(ObjectType::CapTable, LEAF_RADIX.into());
-        self.copy(root, leaf, LEAF_CNODE, LEAF_RADIX.into());
-        self.transfer(leaf, root, 0, ROOT_RADIX.into(), Transfer::Mutate(LEAF_GUARD_BITS));
+        self.transfer(leaf, root, 0, ROOT_BITS, Transfer::Mutate(LEAF_GUARD_BITS));
+        root
+    }
+
+    fn look(&self, address: u64) -> Cap {
+        self.machine.look(self.machine.root_cspace(), address).expect("the address is a slot's")
     }
 
     fn transfer(&mut self, slot: u64, node: u64, index: u64, depth: u64, how: Transfer) {
@@ -163,13 +191,20 @@ impl Loader {
         vspace
     }
 
-    fn peer(&mut self, root: u64, peer: PeerId, plan: &BootPlan) {
+    /// Makes what a peer has, and gives pmserver its part of that.
+    fn peer(&mut self, root: u64, peer: PeerId, plan: &BootPlan) -> LoadedPeer {
         let number = u64::from(peer.get());
-        let vspace = self.vspace();
-        self.copy(vspace, root, SLOT_VSPACES + number, ROOT_RADIX.into());
+        let (cspace, vspace) = (self.cspace(), self.vspace());
+        self.copy(vspace, cspace, LEAF_OWN_VSPACE, LEAF_DEPTH);
+        self.copy(vspace, root, SLOT_VSPACES + number, ROOT_BITS);
         let thread = self.make(ObjectType::Tcb, 0);
-        // All 64 bits: through slot 0 of the root into the leaf.
-        self.copy(thread, root, LEAF_THREADS + number, 64);
+        self.copy(thread, root, LEAF_THREADS + number, LEAF_DEPTH);
+        let notification = self.make(ObjectType::Notification, 0);
+        let badged = Transfer::Mint(CapRights::ALL, BADGE);
+        self.transfer(notification, root, LEAF_NOTIFICATIONS + number, LEAF_DEPTH, badged);
+        if plan.cspaces.contains(&peer) {
+            self.copy(cspace, root, LEAF_CNODE + number, LEAF_DEPTH);
+        }
         for region in plan.regions.iter().filter(|region| region.peer == peer) {
             for (number, contents) in region.contents.chunks(PAGE_BYTES as usize).enumerate() {
                 let frame = self.make(ObjectType::Frame, 0);
@@ -177,11 +212,11 @@ impl Loader {
                 self.map(frame, vspace, region.vaddr + number as u64 * PAGE_BYTES);
             }
         }
+        LoadedPeer { cspace: self.look(cspace), notification }
     }
 
     fn fill(&mut self, frame: u64, contents: &[u8]) {
-        let root = self.machine.root_cspace();
-        if let Ok(Cap::Frame { base, .. }) = self.machine.look(root, frame) {
+        if let Cap::Frame { base, .. } = self.look(frame) {
             self.machine.page_mut(base).0[..contents.len()].copy_from_slice(contents);
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use pmserver_core::config::PEERS;
+use pmserver_core::config::{PEERS, PeerConfig, SCENARIO_PEERS};
 use sim::machine::Architecture;
 use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
 use sim::system_file::SystemFile;
@@ -37,10 +37,28 @@ struct Files {
     image: PathBuf,
 }
 
+/// One of the two systems.
+struct Kind {
+    peers: &'static [PeerConfig],
+    /// Whether fsserver can be told to misbehave.
+    sabotage: bool,
+    client: &'static str,
+    program: fn(&Domain) -> bool,
+}
+
+const DEMO: Kind =
+    Kind { peers: &PEERS, sabotage: false, client: "client-demo", program: client_demo };
+const SCENARIOS: Kind = Kind {
+    peers: &SCENARIO_PEERS,
+    sabotage: true,
+    client: "scenario-client",
+    program: scenario_client,
+};
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(files) => run(&files, false, "client-demo", client_demo),
-        Command::Scenarios(files) => run(&files, true, "scenario-client", scenario_client),
+        Command::Run(files) => run(&files, &DEMO),
+        Command::Scenarios(files) => run(&files, &SCENARIOS),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -53,12 +71,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs a client of the system; returns whether all went well.
-fn run(
-    files: &Files,
-    sabotage: bool,
-    client: &str,
-    program: fn(&Domain) -> bool,
-) -> Result<bool, String> {
+fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Result<bool, String> {
     let text = String::from_utf8(read(&files.system)?)
         .map_err(|_| format!("{} is no text", files.system.display()))?;
     let file =
@@ -71,7 +84,7 @@ fn run(
     let settings = Settings {
         file: &file,
         image: &image,
-        peers: &PEERS,
+        peers,
         architecture,
         sabotage,
         fail_nth: None,

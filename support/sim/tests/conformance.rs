@@ -92,6 +92,20 @@ impl Model {
         })
     }
 
+    fn page_address(&mut self, frame: Slot) -> Reply {
+        match self.machine.invoke(self.cspace, address(frame), &Invocation::PageAddress) {
+            Ok(physical) => Reply::Value(physical - self.pool_base()),
+            Err(error) => refused(error),
+        }
+    }
+
+    fn pool_base(&self) -> u64 {
+        match self.machine.look(self.cspace, address(ktest_list::POOL)) {
+            Ok(Cap::Untyped { base, .. }) => base,
+            _ => unreachable!("the list does not delete it"),
+        }
+    }
+
     fn store(&mut self, vaddr: u64, byte: u8) -> Reply {
         let Some((page, offset)) = self.translate(vaddr, Access::Write) else {
             return Reply::Fault;
@@ -106,6 +120,7 @@ impl Kernel for Model {
         let (slot, invocation) = match *operation {
             Operation::Load(vaddr) => return self.load(vaddr),
             Operation::Store(vaddr, byte) => return self.store(vaddr, byte),
+            Operation::PageAddress(frame) => return self.page_address(frame),
             ref operation => invocation(operation),
         };
         match self.machine.invoke(self.cspace, slot, &invocation) {
@@ -159,7 +174,9 @@ fn invocation(operation: &Operation) -> (u64, Invocation) {
         Operation::AsidAssign(pool, vspace) => {
             (address(pool), Invocation::AsidAssign { vspace: address(vspace) })
         }
-        Operation::Load(_) | Operation::Store(..) => unreachable!("these are no invocations"),
+        Operation::Load(_) | Operation::Store(..) | Operation::PageAddress(_) => {
+            unreachable!("these have no plain reply")
+        }
     }
 }
 

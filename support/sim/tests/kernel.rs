@@ -35,21 +35,48 @@ fn client() -> VSpace {
     VSpace::Peer(PeerId::new(2).unwrap())
 }
 
+/// A peer over whose CSpace pmserver has no authority.
+fn stranger() -> PeerId {
+    PeerId::new(3).unwrap()
+}
+
 fn kernel(architecture: Architecture, pool: Pool) -> SimKernel {
-    let peers = (1..=3).filter_map(PeerId::new).collect();
-    SimKernel::boot(&BootPlan { architecture, pool, peers, regions: Vec::new() })
+    let peers: Vec<PeerId> = (1..=3).filter_map(PeerId::new).collect();
+    let cspaces = peers.iter().copied().filter(|&peer| peer != stranger()).collect();
+    SimKernel::boot(&BootPlan { architecture, pool, peers, cspaces, regions: Vec::new() })
 }
 
 #[test]
-fn the_pool_pays_for_its_own_cnodes_and_no_page_is_lost() {
+fn the_pool_pays_for_its_own_cnodes_and_table_and_no_page_is_lost() {
     for (pool, overhead) in [
-        (Pool { size_bits: 26, count: 1 }, 256),
-        (Pool { size_bits: 20, count: 1 }, 4),
-        (Pool { size_bits: 21, count: 3 }, 32),
+        (Pool { size_bits: 26, count: 1 }, 257),
+        (Pool { size_bits: 20, count: 1 }, 5),
+        (Pool { size_bits: 21, count: 3 }, 33),
     ] {
         let kernel = kernel(Architecture::X86_64, pool);
         assert_eq!(kernel.overhead_pages(), overhead, "{pool:?}");
         assert_eq!(u64::from(kernel.page_count() + overhead), pool.pages(), "{pool:?}");
+    }
+}
+
+#[test]
+fn a_page_is_where_the_object_made_from_it_is_whatever_that_is() {
+    for pool in [Pool { size_bits: 22, count: 1 }, Pool { size_bits: 21, count: 3 }] {
+        let mut kernel = kernel(Architecture::Aarch64, pool);
+        let last = kernel.page_count() - 1;
+        for number in [0, 1, 511, 512, 513, last] {
+            let at = kernel.physical_address(page(number));
+            kernel.make(page(number), ObjectKind::CNode).unwrap();
+            assert_eq!(kernel.physical_address(page(number)), at, "{pool:?} {number}");
+            kernel.unmake(page(number)).unwrap();
+            kernel.make(page(number), ObjectKind::Frame).unwrap();
+            kernel.machine_mut().page_mut(at).0[7] = 0x5B;
+            kernel.make(page(2), ObjectKind::Frame).unwrap();
+            kernel.copy_page(page(number), page(2)).unwrap();
+            let copy = kernel.physical_address(page(2));
+            assert_eq!(kernel.machine().page(copy).0[7], 0x5B, "{pool:?} {number}");
+            kernel.unmake(page(2)).unwrap();
+        }
     }
 }
 

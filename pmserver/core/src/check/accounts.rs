@@ -8,11 +8,14 @@
 
 use super::ensure;
 use crate::account::{Account, AccountFlags, Charge, Children};
-use crate::extra::{FrameList, FramesOfAccount};
+use crate::extra::FrameList;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::Kernel;
 use crate::ledger::{PressedAccounts, Work};
-use crate::objects::{Container, ContainersOfAccount, ContainersOfOwner, Frame, FrameMarks};
+use crate::objects::{
+    Container, ContainersOfAccount, ContainersOfOwner, Frame, FrameMarks, FramesOfAccount, Lease,
+};
+use crate::peer::Peer;
 use crate::records::Ref;
 use crate::server::Server;
 
@@ -63,16 +66,37 @@ impl<K: Kernel> Server<K> {
         self.check_queues()
     }
 
-    /// Returns what hangs in the lists of an account.
+    /// Returns how many frames are in the lists of all accounts.
+    pub(super) fn listed_frames(&self) -> u64 {
+        let lists = |account| FrameList::ALL.map(|list| self.pool.ledger(account).list(list));
+        let count = |first| u64::from(length(self.pool.chain::<FramesOfAccount>(first)));
+        self.accounts().flat_map(lists).map(count).sum()
+    }
+
+    /// Returns what an account has, in its lists and otherwise.
     fn listed(&self, account: Ref<Account>) -> Charges {
         let ledger = self.pool.ledger(account);
         let count = |chain| length(self.pool.chain::<FramesOfAccount>(chain));
         let [frames, extra, discardable] = FrameList::ALL.map(|list| count(ledger.list(list)));
-        let paid = self.peers.iter().flatten().filter(|peer| peer.table_account == Some(account));
-        let tables = paid.map(|peer| self.count_tables(peer)).sum();
         let [slots, records] =
             [ledger.slot_pages, ledger.record_pages].map(|first| length(self.ring(first)));
-        [frames, tables, slots, records, extra.saturating_add(discardable)]
+        let mut charges = [frames, 0, slots, records, extra.saturating_add(discardable)];
+        for peer in self.peers.iter().flatten() {
+            if peer.table_account == Some(account) {
+                let nodes = u32::from(peer.vspace.grant_node.is_some());
+                add(&mut charges, [0, self.count_tables(peer), nodes, 0, 0]);
+            }
+            add(&mut charges, [self.count_pinned(peer, account), 0, 0, 0, 0]);
+        }
+        charges
+    }
+
+    /// Returns how many frames of those that a peer pins an account pays for.
+    fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
+        let next = |lease: &Ref<Lease>| Ref::from_link(self.pool.get(*lease).next_of_holder);
+        let leases = core::iter::successors(Ref::from_link(peer.leases), next);
+        let paid = leases.filter(|lease| self.pool.payer_of(*lease) == account);
+        paid.map(|lease| u32::from(self.pool.get(lease).pinned)).sum()
     }
 
     fn ring(&self, first: u32) -> impl Iterator<Item = PageIndex> {

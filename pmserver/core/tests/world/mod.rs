@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pmserver_api::{AccountHandle, AccountInfo, Client, ContainerHandle};
+use pmserver_api::{AccessKind, AccountHandle, AccountInfo, Client, ContainerHandle};
 use pmserver_core::Server;
 use pmserver_core::config::{PEERS, PeerConfig};
 use pmserver_core::kernel::VSpace;
@@ -122,17 +122,43 @@ impl World {
         Door { world: self.clone(), caller: peer(caller) }.call(request)
     }
 
-    /// Loads a byte as a peer would; the address where it faults.
+    /// Loads a byte as a peer would, with what pmserver does where that faults; the address where
+    /// it is a fault all the same.
     pub(crate) fn load(&self, number: u64, address: VirtAddr) -> Result<u8, u64> {
         let mut byte = [0];
-        let server = self.0.borrow();
-        server.kernel().load(VSpace::Peer(peer(number)), address.get(), &mut byte).map(|()| byte[0])
+        self.access(number, AccessKind::Read, |server| {
+            server.kernel().load(VSpace::Peer(peer(number)), address.get(), &mut byte)
+        })?;
+        Ok(byte[0])
     }
 
-    /// Stores a byte as a peer would.
+    /// Stores a byte as a peer would; as [`Self::load`].
     pub(crate) fn store(&self, number: u64, byte: u8, address: VirtAddr) -> Result<(), u64> {
+        self.access(number, AccessKind::Write, |server| {
+            server.kernel_mut().store(VSpace::Peer(peer(number)), &[byte], address.get())
+        })
+    }
+
+    fn access(
+        &self,
+        number: u64,
+        kind: AccessKind,
+        mut attempt: impl FnMut(&mut Server<SimKernel>) -> Result<(), u64>,
+    ) -> Result<(), u64> {
         let mut server = self.0.borrow_mut();
-        server.kernel_mut().store(VSpace::Peer(peer(number)), &[byte], address.get())
+        let mut result = attempt(&mut server);
+        while let Err(address) = result {
+            if !server.resolve(peer(number), address, kind) {
+                break;
+            }
+            // What an access costs, so that waiting ends.
+            server.kernel().clock().advance(10);
+            result = attempt(&mut server);
+        }
+        if self.1 == CheckEach::Yes {
+            server.check_invariants().unwrap_or_else(|broken| panic!("after an access: {broken}"));
+        }
+        result
     }
 
     pub(crate) fn advance(&self, micros: u64) {

@@ -325,14 +325,16 @@ mod tests {
     const SYSTEM: &str = include_str!("../../../../microkit-system.xml");
 
     #[test]
-    fn the_system_of_record_has_its_pool_and_its_cnode() {
+    fn the_system_of_record_has_its_pool_and_its_cnodes() {
         for board in ["qemu_virt_aarch64", "x86_64_generic"] {
             let (_, extensions) = extract(SYSTEM, board).unwrap();
             let [pool] = extensions.untypeds.as_slice() else { panic!("one pool") };
             assert_eq!((pool.owner.as_str(), pool.slot, pool.count), ("pmserver", 8, 1));
-            let [cnode] = extensions.cnodes.as_slice() else { panic!("one CNode") };
-            assert_eq!((cnode.owner.as_str(), cnode.pd.as_str()), ("pmserver", "pmserver"));
-            assert_eq!(cnode.slot, 500);
+            let cnodes = extensions.cnodes.iter();
+            let cnodes: Vec<_> =
+                cnodes.map(|cap| (cap.owner.as_str(), cap.slot, cap.pd.as_str())).collect();
+            let slots = [(500, "pmserver"), (501, "fsserver"), (502, "client-demo")];
+            assert_eq!(cnodes, slots.map(|(slot, pd)| ("pmserver", slot, pd)));
         }
     }
 

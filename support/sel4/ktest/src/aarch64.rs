@@ -39,6 +39,15 @@ pub(crate) fn page_unmap(buffer: &mut seL4_IPCBuffer, frame: Word) -> sys::seL4_
     buffer.seL4_ARM_Page_Unmap(frame)
 }
 
+/// Returns the physical address of a frame, after the error.
+pub(crate) fn page_address(
+    buffer: &mut seL4_IPCBuffer,
+    frame: Word,
+) -> (sys::seL4_Error::Type, Word) {
+    let reply = buffer.seL4_ARM_Page_GetAddress(frame);
+    (reply.error, reply.paddr)
+}
+
 /// Maps a table; `None` where there is no such kind.
 pub(crate) fn table_map(
     buffer: &mut seL4_IPCBuffer,

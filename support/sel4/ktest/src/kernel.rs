@@ -35,6 +35,12 @@ impl Kernel for Stage {
                 let (_, flags) = cap::Notification::from_bits(self.cptr(slot)).poll();
                 Reply::Value(flags)
             }
+            Operation::PageAddress(frame) => sel4::with_ipc_buffer_mut(|buffer| {
+                match types::page_address(buffer.inner_mut(), self.cptr(frame)) {
+                    (0, address) => Reply::Value(address.wrapping_sub(self.pool_address)),
+                    (code, _) => reply(code.into(), buffer.msg_regs()),
+                }
+            }),
             ref invocation => sel4::with_ipc_buffer_mut(|buffer| {
                 let code = self.invoke(buffer.inner_mut(), invocation);
                 code.map_or(Reply::Impossible, |code| reply(code, buffer.msg_regs()))
@@ -95,7 +101,10 @@ impl Stage {
             Operation::AsidAssign(pool, vspace) => {
                 types::asid_assign(buffer, self.cptr(pool), self.cptr(vspace))
             }
-            Operation::Poll(_) | Operation::Load(_) | Operation::Store(..) => return None,
+            Operation::Poll(_)
+            | Operation::PageAddress(_)
+            | Operation::Load(_)
+            | Operation::Store(..) => return None,
         };
         Some(code.into())
     }

@@ -2,8 +2,8 @@
 //! Sets the stage: what the list needs before its first operation, made of the memory that the
 //! kernel gives to the first thread.
 
-use sel4::init_thread::slot;
-use sel4::{BootInfoPtr, CapRights, ObjectBlueprint, cap};
+use sel4::init_thread::{Slot, slot};
+use sel4::{BootInfoPtr, CapRights, FrameObjectType, ObjectBlueprint, cap};
 
 use crate::probe::{self, Probe};
 
@@ -11,6 +11,8 @@ use crate::probe::{self, Probe};
 pub(crate) struct Stage {
     /// The first slot of the first thread's CNode that the list may use.
     pub(crate) first_slot: u64,
+    /// Where the pool is in physical memory.
+    pub(crate) pool_address: u64,
     pub(crate) probe: Probe,
 }
 
@@ -35,6 +37,7 @@ impl Stage {
         memory
             .untyped_retype(&pool, &root.absolute_cptr_for_self(), empty.start(), 1)
             .map_err(|_| "the pool cannot be made")?;
+        let pool_address = address(empty.start(), own).map_err(|_| "the pool cannot be found")?;
         for (from, to) in [
             (slot::VSPACE.cptr_bits(), list_slot(ktest_list::VSPACE)?),
             (slot::ASID_POOL.cptr_bits(), list_slot(ktest_list::ASID_POOL)?),
@@ -46,8 +49,22 @@ impl Stage {
         let sched_control = bootinfo.sched_control().index(0).cap();
         let probe = Probe::start(memory, sched_control, own)
             .map_err(|_| "the probe cannot be made to run")?;
-        Ok(Self { first_slot, probe })
+        Ok(Self { first_slot, pool_address, probe })
     }
+}
+
+/// Returns the physical address of an untyped object of which nothing was made; uses a slot that is
+/// empty for that.
+fn address(untyped: usize, scratch: usize) -> sel4::Result<u64> {
+    let [untyped, frame] = [untyped, scratch].map(Slot::from_index);
+    let (untyped, frame): (cap::Untyped, cap::Granule) =
+        (untyped.downcast().cap(), frame.downcast().cap());
+    let root = slot::CNODE.cap();
+    let blueprint = FrameObjectType::GRANULE.blueprint();
+    untyped.untyped_retype(&blueprint, &root.absolute_cptr_for_self(), scratch, 1)?;
+    let address = frame.frame_get_address()?;
+    root.absolute_cptr(frame).delete()?;
+    Ok(u64::try_from(address).unwrap_or(u64::MAX))
 }
 
 fn largest_untyped(bootinfo: &BootInfoPtr) -> Result<cap::Untyped, &'static str> {

@@ -1,35 +1,61 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The pool at home, exactly as pmserver's PD lays it out (`pmserver/src/home.rs`): two CNodes made
-//! of the pool itself, with the untyped object of every page and the object made from it.
+//! of the pool itself, with the untyped object of every page and the object made from it, and a
+//! page table, for copying.
 //!
 //! ```text
 //!   untyped of page p:      28 << 58 | p << (58 - k)            2^k slots each, no guards
 //!   object made from it:    29 << 58 | p << (58 - k)
 //!   slot i of it, a CNode:  29 << 58 | p << (58 - k) | i << (51 - k)
+//!   while a page is copied: 30 << 58, 31 << 58              the table for that: 6 << 58
 //! ```
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{FrameCap, SlotAddress};
 
-use crate::loader::{LEAF_CNODE, Pool, ROOT_SHIFT, SLOT_POOL};
+use crate::loader::{LEAF_CNODE, Pool, ROOT_BITS, ROOT_SHIFT, SLOT_POOL, SLOT_VSPACES};
 use crate::machine::{
     Cap, Destination, FAN_OUT_MAX, Invocation, Machine, ObjectType, PAGE_BYTES, Place, Source,
+    TableKind,
 };
 
+/// Where pmserver's address space has the pages of the pool that hold its records.
+pub(super) const WINDOW: u64 = 0x1000_0000;
+/// Where it has two pages while one is copied to the other, with which capabilities.
+pub(super) const COPY_PLACES: [CopyPlace; 2] = [
+    CopyPlace { slot: 30, vaddr: WINDOW - 2 * PAGE_BYTES },
+    CopyPlace { slot: 31, vaddr: WINDOW - PAGE_BYTES },
+];
+const SLOT_COPY_TABLE: u64 = 6;
 const SLOT_UNTYPEDS: u64 = 28;
 const SLOT_OBJECTS: u64 = 29;
-const ROOT_BITS: u64 = 6;
+/// For a moment at the start.
+const SLOT_SCRATCH: u64 = 30;
 const PAGE_BITS: u64 = 12;
 /// Bits that index a CNode which is one page large.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
 
-/// Where pages live in the capability space.
+/// A root slot and an address.
+pub(super) struct CopyPlace {
+    pub(super) slot: u64,
+    pub(super) vaddr: u64,
+}
+
+/// Consecutive pages, from the first one of an untyped object on.
 #[derive(Clone, Copy, Debug)]
+struct Run {
+    first: u64,
+    address: u64,
+}
+
+/// Where pages live in the capability space, and where in physical memory.
+#[derive(Debug)]
 pub(super) struct Home {
     /// Each of the two CNodes has `2^k` slots.
     k: u64,
     pub(super) pages: u64,
     pub(super) overhead_pages: u64,
+    runs: Vec<Run>,
 }
 
 impl Home {
@@ -39,53 +65,68 @@ impl Home {
         let k = u64::from(pool.pages().next_power_of_two().ilog2()).max(PAGE_NODE_BITS);
         // The PD takes the last of the largest objects; here all are of one size.
         let last = SLOT_POOL + u64::from(pool.count) - 1;
+        let bases: Vec<u64> =
+            (SLOT_POOL..=last).map(|part| physical_base(machine, cspace, part)).collect();
         for slot in [SLOT_UNTYPEDS, SLOT_OBJECTS] {
             let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: slot, count: 1 };
             retype(machine, cspace, last, ObjectType::CapTable, k, to);
         }
+        make_copy_table(machine, cspace, last);
+        let overhead_pages = (2 << (k - PAGE_NODE_BITS)) + 1;
         let mut pages = 0;
-        for part in SLOT_POOL..=last {
-            while let Some(left) = pages_left(machine, cspace, part) {
+        let mut runs = Vec::new();
+        for (part, base) in (SLOT_POOL..=last).zip(bases) {
+            let taken = if part == last { overhead_pages } else { 0 };
+            runs.push(Run { first: pages, address: base + taken * PAGE_BYTES });
+            let end = pages + (1 << pool.size_bits) / PAGE_BYTES - taken;
+            while pages < end {
                 let to = Destination {
                     root: LEAF_CNODE,
                     index: SLOT_UNTYPEDS,
                     depth: ROOT_BITS,
                     offset: pages,
-                    count: left.min(FAN_OUT_MAX),
+                    count: FAN_OUT_MAX.min(end - pages),
                 };
                 retype(machine, cspace, part, ObjectType::Untyped, PAGE_BITS, to);
                 pages += to.count;
             }
         }
-        Self { k, pages, overhead_pages: pool.pages() - pages }
+        Self { k, pages, overhead_pages, runs }
+    }
+
+    /// Returns the physical address of a page.
+    pub(super) fn physical_address(&self, page: PageIndex) -> u64 {
+        let page = u64::from(page.get());
+        let run = self.runs.iter().rfind(|run| run.first <= page).expect("the first begins at 0");
+        run.address + (page - run.first) * PAGE_BYTES
     }
 
     /// Bits of an address that lead to a page's slot.
-    const fn depth(self) -> u64 {
+    const fn depth(&self) -> u64 {
         ROOT_BITS + self.k
     }
 
-    fn address(self, node: u64, page: PageIndex) -> u64 {
+    fn address(&self, node: u64, page: PageIndex) -> u64 {
         (node << self.k | u64::from(page.get())) << (64 - self.depth())
     }
 
     /// Returns the address of a page's untyped object.
-    pub(super) fn untyped(self, page: PageIndex) -> u64 {
+    pub(super) fn untyped(&self, page: PageIndex) -> u64 {
         self.address(SLOT_UNTYPEDS, page)
     }
 
     /// Returns the slot of a page's untyped object.
-    pub(super) fn untyped_slot(self, page: PageIndex) -> Place {
+    pub(super) fn untyped_slot(&self, page: PageIndex) -> Place {
         Place { index: SLOT_UNTYPEDS << self.k | u64::from(page.get()), depth: self.depth() }
     }
 
     /// Returns the address of the object made from a page.
-    pub(super) fn object(self, page: PageIndex) -> u64 {
+    pub(super) fn object(&self, page: PageIndex) -> u64 {
         self.address(SLOT_OBJECTS, page)
     }
 
     /// Returns the slot of the object made from a page, as a source to copy from.
-    pub(super) fn object_source(self, page: PageIndex) -> Source {
+    pub(super) fn object_source(&self, page: PageIndex) -> Source {
         let index = SLOT_OBJECTS << self.k | u64::from(page.get());
         Source { root: LEAF_CNODE, index, depth: self.depth() }
     }
@@ -102,14 +143,14 @@ impl Home {
     }
 
     /// Returns a slot of a page that is a CNode.
-    pub(super) fn derived_slot(self, at: SlotAddress) -> Place {
+    pub(super) fn derived_slot(&self, at: SlotAddress) -> Place {
         let node = SLOT_OBJECTS << self.k | u64::from(at.node.get());
         let depth = self.depth() + PAGE_NODE_BITS;
         Place { index: node << PAGE_NODE_BITS | u64::from(at.index), depth }
     }
 
     /// Returns the address of a frame's capability.
-    pub(super) fn frame(self, frame: FrameCap) -> u64 {
+    pub(super) fn frame(&self, frame: FrameCap) -> u64 {
         match frame {
             FrameCap::Original(page) => self.object(page),
             FrameCap::Derived(slot) => {
@@ -134,12 +175,27 @@ fn retype(
         .expect("the pool holds its CNodes and the slots are empty");
 }
 
-fn pages_left(machine: &Machine, cspace: Cap, part: u64) -> Option<u64> {
-    match machine.look(cspace, part << ROOT_SHIFT) {
-        Ok(Cap::Untyped { size_bits, free, .. }) => {
-            let pages = ((1 << size_bits) - free) / PAGE_BYTES;
-            (pages > 0).then_some(pages)
-        }
-        _ => None,
-    }
+/// Makes the page table that pages are copied under, and installs it.
+fn make_copy_table(machine: &mut Machine, cspace: Cap, part: u64) {
+    let kind = TableKind::PageTable;
+    let to =
+        Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: SLOT_COPY_TABLE, count: 1 };
+    retype(machine, cspace, part, ObjectType::Table(kind), 0, to);
+    let vspace = SLOT_VSPACES << ROOT_SHIFT;
+    let map = Invocation::TableMap { kind, vspace, vaddr: COPY_PLACES[0].vaddr };
+    machine
+        .invoke(cspace, SLOT_COPY_TABLE << ROOT_SHIFT, &map)
+        .expect("nothing is there, and the image has the tables above");
+}
+
+/// Learns where an untyped object is that nothing was made from yet: a frame is at its beginning.
+fn physical_base(machine: &mut Machine, cspace: Cap, part: u64) -> u64 {
+    let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: SLOT_SCRATCH, count: 1 };
+    retype(machine, cspace, part, ObjectType::Frame, 0, to);
+    let base = machine
+        .invoke(cspace, SLOT_SCRATCH << ROOT_SHIFT, &Invocation::PageAddress)
+        .expect("the frame was made above");
+    let delete = Invocation::Delete(Place { index: SLOT_SCRATCH, depth: ROOT_BITS });
+    machine.invoke(cspace, LEAF_CNODE, &delete).expect("the slot is there");
+    base
 }

@@ -79,6 +79,8 @@ pub enum Invocation {
     },
     /// Frame: unmaps.
     PageUnmap,
+    /// Frame: tells its physical address.
+    PageAddress,
     /// Page table: installs.
     TableMap {
         /// The type of table that the operation is for.
@@ -118,7 +120,7 @@ pub enum Invocation {
 
 impl Machine {
     /// Performs one operation for a thread whose CSpace has this root. Returns what it replies
-    /// with: the flags for Poll, else 0.
+    /// with: the flags for Poll, the address for `PageAddress`, else 0.
     ///
     /// # Errors
     /// As the kernel: nothing has changed then.
@@ -151,6 +153,7 @@ impl Machine {
                 self.map_page(slot, extra_cap, vaddr, rights)?;
             }
             (Cap::Frame { .. }, Invocation::PageUnmap) => self.unmap_page(slot),
+            (Cap::Frame { base, .. }, Invocation::PageAddress) => return Ok(base),
             (Cap::Table { kind: own, .. }, Invocation::TableMap { kind, vaddr, .. })
                 if own == kind =>
             {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Protected procedures, turns, and what follows when a server does not answer.
+//! Protected procedures, and what follows when a server does not answer.
 
 use std::rc::Rc;
 
-use proto::{Message, Transport};
+use pmserver_api::{AccessKind, PmError};
+use pmserver_core::Fault;
+use proto::{Message, PeerId, Transport};
 
 use super::departure::Departure;
 use super::domain::Domain;
+use super::programs::RECOVERY_ENTRY;
 use super::{Shared, unwinding};
+use crate::machine::Thread;
 
 /// What a call costs on the virtual clock, there and back.
 const CALL_MICROS: u64 = 2;
@@ -28,6 +32,11 @@ impl Channel {
 
 impl Transport for Channel {
     fn call(&mut self, request: Message) -> Message {
+        // A domain that has left for its recovery entry, or for good, abandons its stack: what is
+        // dropped here while that is unwound makes no calls there.
+        if std::thread::panicking() {
+            return pmserver_api::Failure::from(PmError::InvalidCap).reply();
+        }
         let reply = self.shared.call(self.domain, self.id, &request);
         self.shared.preempt(self.domain);
         reply
@@ -46,7 +55,7 @@ impl Shared {
             "pmserver" => {
                 // pmserver knows its callers by their channels, which have their children's
                 // numbers.
-                let peer = proto::PeerId::new(end.id.into()).expect("a channel has a small number");
+                let peer = PeerId::new(end.id.into()).expect("a channel has a small number");
                 self.server.borrow_mut().call(peer, request)
             }
             "console" => super::programs::print(&mut *self.screen.borrow_mut(), request),
@@ -69,13 +78,7 @@ impl Shared {
                 .expect("servers start before their clients")
                 .protected(channel, request)
         });
-        let outcome = match outcome {
-            Err(Departure::Redirected { domain }) if domain == callee => {
-                unwinding(|| self.recover(callee))
-            }
-            other => other,
-        };
-        match outcome {
+        match self.recovered(callee, outcome) {
             Ok(reply) => reply,
             Err(hung @ Departure::Hung { .. }) => hung.go(),
             Err(_) => {
@@ -85,49 +88,53 @@ impl Shared {
         }
     }
 
+    /// Lets a domain go on at its recovery entry, if it was sent there; what it does there is then
+    /// how its work ended.
+    pub(super) fn recovered(
+        self: &Rc<Self>,
+        domain: usize,
+        outcome: Result<Message, Departure>,
+    ) -> Result<Message, Departure> {
+        match outcome {
+            Err(Departure::Redirected { domain: sent }) if sent == domain => {
+                unwinding(|| self.recover(domain))
+            }
+            other => other,
+        }
+    }
+
     fn recover(self: &Rc<Self>, domain: usize) -> Message {
         let state = &self.domains[domain];
         state.followed_writes.set(self.register_writes(domain));
+        self.fetch(domain);
         let program = state.program.as_ref().expect("a service has a program");
         let (service, reply) = program.recover(&Domain::new(Rc::clone(self), domain));
         *state.service.borrow_mut() = Some(service);
         reply
     }
 
-    /// Returns the domains that take their turns while this one runs.
-    pub(super) fn above(&self, current: usize) -> impl Iterator<Item = (usize, u64)> {
-        let priority = self.file.domains[current].priority;
-        let domains = self.file.domains.iter().enumerate();
-        domains
-            .filter(move |(_, domain)| domain.priority > priority)
-            .filter_map(|(index, domain)| Some((index, domain.period_micros?)))
-    }
-
-    /// Lets domains of higher priority run whose period has begun; then goes on, or somewhere else
-    /// if one of them had that done to this domain.
-    pub(super) fn preempt(self: &Rc<Self>, current: usize) {
-        for (index, period) in self.above(current) {
-            let state = &self.domains[index];
-            let now = self.clock.now().get();
-            if now >= state.next_period.get() && !state.is_stopped.get() {
-                state.next_period.set(now + period);
-                let domain = Domain::new(Rc::clone(self), index);
-                super::programs::run_period(&self.file.domains[index].program, &domain);
-            }
+    /// Has a domain go on where its registers say: it faults where no program's entry is.
+    fn fetch(self: &Rc<Self>, domain: usize) {
+        let Some((peer, thread)) = self.thread(domain) else { return };
+        if thread.pc != RECOVERY_ENTRY {
+            let fault = Fault::Access { address: thread.pc, kind: AccessKind::Execute };
+            self.fault(domain, peer, fault);
         }
-        self.follow_redirection(current);
     }
 
     /// Goes where the domain's registers say, if somebody wrote them.
-    fn follow_redirection(&self, domain: usize) {
+    pub(super) fn follow_redirection(&self, domain: usize) {
         if self.register_writes(domain) != self.domains[domain].followed_writes.get() {
             Departure::Redirected { domain }.go();
         }
     }
 
     fn register_writes(&self, domain: usize) -> u64 {
-        self.peer(domain)
-            .and_then(|peer| self.server.borrow().kernel().thread(peer))
-            .map_or(0, |thread| thread.writes)
+        self.thread(domain).map_or(0, |(_, thread)| thread.writes)
+    }
+
+    fn thread(&self, domain: usize) -> Option<(PeerId, Thread)> {
+        let peer = self.peer(domain)?;
+        self.server.borrow().kernel().thread(peer).map(|thread| (peer, thread))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use pmserver_api::AccessKind;
+use pmserver_api::{AccessKind, MapFlags};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome};
 use proto::{AddressSpace, Message, PeerId, VirtAddr};
@@ -11,6 +11,7 @@ use proto::{AddressSpace, Message, PeerId, VirtAddr};
 use super::call::Channel;
 use super::departure::Departure;
 use super::{End, Shared};
+use crate::machine::CapRights;
 
 /// What an access that faults costs on the virtual clock.
 const FAULT_MICROS: u64 = 3;
@@ -21,6 +22,9 @@ const RELAX_MICROS: u64 = 50;
 pub(crate) trait Service {
     /// Answers the request that came in on a channel.
     fn protected(&mut self, channel: u8, request: &Message) -> Message;
+
+    /// Does what a notification of pmserver's asks for.
+    fn notified(&mut self);
 }
 
 /// What a domain runs.
@@ -70,6 +74,15 @@ impl Domain {
     #[must_use]
     pub fn prefilled_vaddr(&self) -> Option<VirtAddr> {
         self.shared.file.domains[self.index].prefilled_vaddr.and_then(VirtAddr::new)
+    }
+
+    /// Maps a capability of the domain's own CSpace, without asking pmserver; returns whether the
+    /// kernel does it.
+    pub(crate) fn map_granted(&self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool {
+        let Some(peer) = self.shared.peer(self.index) else { return false };
+        let mut server = self.shared.server.borrow_mut();
+        let rights = CapRights { read: true, write: rights.contains(MapFlags::WRITE) };
+        server.kernel_mut().map_granted(peer, capability, vaddr.get(), rights).is_ok()
     }
 
     /// Does something in the domain and tells how it ended.
@@ -134,7 +147,7 @@ impl Shared {
 
     /// Hands a fault to pmserver: the domain tries again, or leaves for where pmserver wants it to
     /// go on.
-    fn fault(self: &Rc<Self>, domain: usize, peer: PeerId, fault: Fault) {
+    pub(super) fn fault(self: &Rc<Self>, domain: usize, peer: PeerId, fault: Fault) {
         self.clock.advance(FAULT_MICROS);
         let outcome = self.server.borrow_mut().fault(peer, fault, &mut *self.screen.borrow_mut());
         match outcome {

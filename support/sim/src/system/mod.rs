@@ -20,6 +20,8 @@ mod console;
 mod departure;
 mod domain;
 mod programs;
+mod puppets;
+mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -98,6 +100,8 @@ struct State {
     /// What answers its protected procedures.
     service: RefCell<Option<Box<dyn Service>>>,
     is_stopped: Cell<bool>,
+    /// Whether it was notified and has not run since.
+    is_notified: Cell<bool>,
     /// How many writes to its registers it has followed.
     followed_writes: Cell<u64>,
     /// When its next period begins.
@@ -195,6 +199,7 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
     let pmserver = file.running("pmserver").ok_or("no protection domain runs pmserver.elf")?;
     let pool = file.domains[pmserver].pool.ok_or("pmserver has no cap_untyped")?;
     let mut peers = Vec::new();
+    let mut cspaces = Vec::new();
     let mut regions = Vec::new();
     for domain in &file.domains {
         let number = domain.parent.filter(|&(parent, _)| parent == pmserver);
@@ -202,11 +207,14 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
             continue;
         };
         peers.push(peer);
+        if file.domains[pmserver].cnodes.iter().any(|given| given.number == peer.get()) {
+            cspaces.push(peer);
+        }
         if let Some(vaddr) = domain.prefilled_vaddr {
             regions.push(Region { peer, vaddr, contents: settings.image.to_vec() });
         }
     }
-    let plan = BootPlan { architecture: settings.architecture, pool, peers, regions };
+    let plan = BootPlan { architecture: settings.architecture, pool, peers, cspaces, regions };
     let mut kernel = SimKernel::boot(&plan);
     kernel.fail_nth(settings.fail_nth);
     Server::new(kernel, settings.peers).map_err(|error| format!("pmserver cannot start: {error:?}"))

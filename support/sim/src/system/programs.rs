@@ -4,20 +4,21 @@
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
 use proto::{Console, Message, VirtAddr};
-use scenarios_core::{SabotagedServer, supervisor_step};
+use scenarios_core::{Cast, SabotagedServer, supervisor_step};
 
 use super::Settings;
 use super::call::Channel;
 use super::domain::{Domain, Program, Service, Space};
+use super::puppets::PuppetProgram;
 
 /// The channel to pmserver, in every domain that has one.
-const PMSERVER: u8 = 0;
+pub(super) const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
 const CONSOLE: u8 = 2;
 
-/// fsserver's recovery entry and stack. What lies there is no machine code: the machine only has to
-/// say that this is where it goes on.
-const RECOVERY_ENTRY: u64 = 0x20_0000;
+/// Every program's recovery entry and stack. What lies there is no machine code: the machine only
+/// has to say that this is where it goes on.
+pub(super) const RECOVERY_ENTRY: u64 = 0x20_0000;
 const RECOVERY_STACK: u64 = 0x20_1000;
 
 /// Returns what a domain runs, where it is something that serves on its callers' time.
@@ -34,6 +35,7 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
             build: SabotagedServer::new,
             call: SabotagedServer::call,
         })),
+        ("puppet", _) => Some(Box::new(PuppetProgram)),
         _ => None,
     }
 }
@@ -80,9 +82,7 @@ impl<S: 'static> FsProgram<S> {
         let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
         let build = self.build;
         let server = build(domain.channel(PMSERVER), domain.space(), vaddr, self.image_bytes)?;
-        let (entry, stack) = (VirtAddr::new(RECOVERY_ENTRY), VirtAddr::new(RECOVERY_STACK));
-        let (entry, stack) = entry.zip(stack).ok_or(FsError::Unsupported)?;
-        pm.register_recovery(entry, stack).map_err(|_| FsError::PmRefused)?;
+        register_recovery(&mut pm).map_err(|_| FsError::PmRefused)?;
         Ok(server)
     }
 
@@ -108,6 +108,18 @@ impl<S> Service for FsService<S> {
             Err(error) => Failure::from(*error).reply(),
         }
     }
+
+    /// Nobody has a reason to notify fsserver.
+    fn notified(&mut self) {}
+}
+
+/// Says where a program goes on after a fault.
+pub(super) fn register_recovery(
+    pm: &mut pmserver_api::Client<Channel>,
+) -> Result<(), pmserver_api::CallError> {
+    let (entry, stack) = (VirtAddr::new(RECOVERY_ENTRY), VirtAddr::new(RECOVERY_STACK));
+    let (entry, stack) = entry.zip(stack).ok_or(pmserver_api::PmError::Invalid)?;
+    pm.register_recovery(entry, stack)
 }
 
 /// Runs the demo in its domain, as the client's main does. Returns whether all went well.
@@ -126,8 +138,7 @@ pub fn client_demo(domain: &Domain) -> bool {
 
 /// Runs the scenarios in the client's domain. Returns whether all passed.
 pub fn scenario_client(domain: &Domain) -> bool {
-    let mut pm = pmserver_api::Client::new(domain.channel(PMSERVER));
-    let mut fs = domain.channel(FSSERVER);
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
-    scenarios_core::run(&mut pm, &mut fs, &mut domain.space(), &mut console)
+    let cast = Cast::from_channels(|channel| domain.channel(channel));
+    scenarios_core::run(cast, domain.channel(FSSERVER), domain.space(), &mut console)
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pmserver_core::config::{PEERS, PeerConfig};
+use pmserver_core::config::{PEERS, PeerConfig, SCENARIO_PEERS};
 use proto::ByteCount;
 use sim::machine::Architecture;
 use sim::system::{Settings, System};
@@ -68,6 +68,11 @@ pub(crate) fn small_demo_file() -> SystemFile {
 pub(crate) fn scenario_file() -> SystemFile {
     let path = root().join("support/scenarios/microkit-system.xml");
     SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The scenarios' system, with a file server that can be told to misbehave.
+pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
+    Settings { peers: &SCENARIO_PEERS, sabotage: true, ..settings(file, image) }
 }
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {

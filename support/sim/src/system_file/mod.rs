@@ -5,10 +5,13 @@
 //! tool checks as far as the simulator relies on it. Elements for a board are left out: the
 //! simulator is none.
 
+mod element;
+
 use std::fmt;
 
-use roxmltree::{Document, Node};
+use roxmltree::Document;
 
+use self::element::{Element, to_u8};
 use crate::loader::{LEAF_CNODE, Pool, SLOT_POOL, SLOT_VSPACES};
 
 /// Priorities of protection domains go up to here (Microkit manual, "Protection Domains").
@@ -19,6 +22,8 @@ const PAGE_BITS: u64 = 12;
 /// Where pmserver finds its own thread, by whose authority it changes priorities: the machine knows
 /// no such authority, and so nothing is put there.
 const SLOT_OWN_THREAD: u64 = 7;
+const ROOT_LAST: u64 = 63;
+const LEAF_LAST: u64 = 511;
 /// pmserver divides at most one gigabyte and at most 20 untyped objects.
 const UNTYPED_BITS_MAX: u64 = 30;
 const UNTYPED_COUNT_MAX: u64 = 20;
@@ -57,6 +62,21 @@ pub struct ProtectionDomain {
     pub prefilled_vaddr: Option<u64>,
     /// Untyped memory that it is given.
     pub pool: Option<Pool>,
+    /// Its own VSpace and those of its children, as far as it is given them.
+    pub vspaces: Vec<Given>,
+    /// The root CNodes likewise.
+    pub cnodes: Vec<Given>,
+}
+
+/// A capability that a domain has been given to something of a child's, or of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The child's number, 0 for its own.
+    pub number: u8,
+    /// Whose it is.
+    pub name: String,
+    /// Where it stands.
+    pub line: u32,
 }
 
 /// One end of a channel.
@@ -91,7 +111,7 @@ impl SystemFile {
             line: error.pos().row,
             sentence: format!("this is no well-formed XML: {error}"),
         })?;
-        let root = Element(document.root_element());
+        let root = Element::root(&document);
         root.expect_name("system")?;
         let mut file = Self::default();
         let mut prefilled = Vec::new();
@@ -103,6 +123,7 @@ impl SystemFile {
                 _ => return Err(element.unknown()),
             }
         }
+        file.check_given()?;
         Ok(file)
     }
 
@@ -164,6 +185,8 @@ impl SystemFile {
             period_micros: element.optional_number("period")?,
             prefilled_vaddr: None,
             pool: None,
+            vspaces: Vec::new(),
+            cnodes: Vec::new(),
         });
         for child in element.children() {
             match child.name() {
@@ -182,8 +205,8 @@ impl SystemFile {
         Ok(())
     }
 
-    /// Reads what a domain is given. The children that `cap_vspace` names are yet to come, so that
-    /// their number is taken on trust: the image tool checks it.
+    /// Reads what a domain is given. The children that are named are yet to come, so that whether
+    /// their numbers fit is looked at in the end.
     fn read_cspace(&mut self, element: &Element, index: usize) -> Result<()> {
         for child in element.children() {
             let slot = child.number("slot", 0..=511)?;
@@ -197,21 +220,44 @@ impl SystemFile {
                     });
                 }
                 "cap_cnode" => {
-                    child.check_attributes(&["slot", "pd"])?;
-                    child.expect_slot(slot, LEAF_CNODE..=LEAF_CNODE)?;
+                    let given = child.given(slot, LEAF_CNODE..=LEAF_LAST)?;
+                    self.domains[index].cnodes.push(given);
                 }
                 "cap_tcb" => {
                     child.check_attributes(&["slot", "pd"])?;
                     child.expect_slot(slot, SLOT_OWN_THREAD..=SLOT_OWN_THREAD)?;
                 }
                 "cap_vspace" => {
-                    child.check_attributes(&["slot", "pd"])?;
-                    child.expect_slot(slot, SLOT_VSPACES..=63)?;
+                    let given = child.given(slot, SLOT_VSPACES..=ROOT_LAST)?;
+                    self.domains[index].vspaces.push(given);
                 }
                 _ => return Err(child.unknown()),
             }
         }
         Ok(())
+    }
+
+    /// pmserver finds what is a child's by the child's number: a wrong one would be another's.
+    fn check_given(&self) -> Result<()> {
+        for (index, domain) in self.domains.iter().enumerate() {
+            let mut given = domain.vspaces.iter().chain(&domain.cnodes);
+            if let Some(wrong) = given.find(|given| !self.fits(index, given)) {
+                let Given { number, name, line } = wrong;
+                let sentence = format!("this is the slot of child {number}, which is not {name}");
+                return Err(FileError { line: *line, sentence });
+            }
+        }
+        Ok(())
+    }
+
+    fn fits(&self, owner: usize, given: &Given) -> bool {
+        let Some(named) = self.domains.iter().position(|domain| domain.name == given.name) else {
+            return false;
+        };
+        match given.number {
+            0 => named == owner,
+            number => self.domains[named].parent == Some((owner, number)),
+        }
     }
 
     fn read_channel(&mut self, element: &Element) -> Result<()> {
@@ -249,114 +295,5 @@ impl SystemFile {
             return Err(element.wrong(format!("{name} has two channels {id}")));
         }
         Ok(End { domain, id, calls: element.flag("pp")? })
-    }
-}
-
-fn to_u8(number: u64) -> u8 {
-    u8::try_from(number).expect("callers bound it")
-}
-
-/// An element, with what is asked of one here.
-struct Element<'a, 'input>(Node<'a, 'input>);
-
-impl<'a, 'input> Element<'a, 'input> {
-    fn name(&self) -> &'a str {
-        self.0.tag_name().name()
-    }
-
-    /// Returns the elements below that are not for one board alone.
-    fn children(&self) -> Vec<Self> {
-        let elements = self.0.children().filter(Node::is_element);
-        elements.filter(|node| node.attribute("board").is_none()).map(Element).collect()
-    }
-
-    fn wrong(&self, sentence: String) -> FileError {
-        let line = self.0.document().text_pos_at(self.0.range().start).row;
-        FileError { line, sentence }
-    }
-
-    fn unknown(&self) -> FileError {
-        self.wrong(format!("the simulator does not know the element {} here", self.name()))
-    }
-
-    fn expect_name(&self, name: &str) -> Result<()> {
-        if self.name() == name { Ok(()) } else { Err(self.unknown()) }
-    }
-
-    fn check_attributes(&self, known: &[&str]) -> Result<()> {
-        match self.0.attributes().find(|attribute| !known.contains(&attribute.name())) {
-            Some(other) => Err(self.wrong(format!(
-                "the simulator does not know the attribute {} of {}",
-                other.name(),
-                self.name()
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    fn attribute(&self, name: &str) -> Result<&'a str> {
-        self.0
-            .attribute(name)
-            .ok_or_else(|| self.wrong(format!("{} needs the attribute {name}", self.name())))
-    }
-
-    fn flag(&self, name: &str) -> Result<bool> {
-        match self.0.attribute(name) {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(other) => Err(self.wrong(format!("{name} is true or false, not {other}"))),
-        }
-    }
-
-    fn optional_number(&self, name: &str) -> Result<Option<u64>> {
-        let Some(text) = self.0.attribute(name) else { return Ok(None) };
-        let digits = text.replace('_', "");
-        let number = match digits.strip_prefix("0x") {
-            Some(hex) => u64::from_str_radix(hex, 16),
-            None => digits.parse(),
-        };
-        match number {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(self.wrong(format!("{name} is a number, not {text}"))),
-        }
-    }
-
-    fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64> {
-        self.attribute(name)?;
-        let number = self.optional_number(name)?.unwrap_or_default();
-        if range.contains(&number) {
-            return Ok(number);
-        }
-        let (low, high) = (range.start(), range.end());
-        Err(self.wrong(format!("{name} is {number}, but must be {low} to {high}")))
-    }
-
-    fn expect_slot(&self, slot: u64, range: std::ops::RangeInclusive<u64>) -> Result<()> {
-        if range.contains(&slot) {
-            return Ok(());
-        }
-        Err(self.wrong(format!("pmserver does not look for a {} in slot {slot}", self.name())))
-    }
-
-    /// Returns the name of a memory region if it is filled before the system starts.
-    fn prefilled_region(&self) -> Result<Option<String>> {
-        self.check_attributes(&["name", "prefill_path", "size"])?;
-        let name = self.attribute("name")?.to_owned();
-        Ok(self.0.attribute("prefill_path").map(|_| name))
-    }
-
-    /// Returns where a prefilled memory region is mapped.
-    fn map(&self, prefilled: &[String]) -> Result<u64> {
-        self.check_attributes(&["mr", "vaddr", "perms", "setvar_vaddr", "setvar_prefill_size"])?;
-        let region = self.attribute("mr")?;
-        if !prefilled.iter().any(|name| name == region) || self.attribute("perms")? != "r" {
-            let sentence = "the simulator maps prefilled memory regions alone, and read-only";
-            return Err(self.wrong(sentence.to_owned()));
-        }
-        let vaddr = self.number("vaddr", 0..=u64::MAX)?;
-        if vaddr % (1 << PAGE_BITS) != 0 {
-            return Err(self.wrong(format!("vaddr {vaddr:#x} is not on a page boundary")));
-        }
-        Ok(vaddr)
     }
 }

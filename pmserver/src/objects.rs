@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The kernel's objects as pmserver makes and maps them, and what differs there between the two
+//! architectures.
+
+use pmserver_core::kernel::{ObjectKind, PageRights};
+use sel4::{
+    FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType, VmAttributes, cap,
+};
+
+/// Slots of a CNode that is one page large, as a power of two.
+const CNODE_BITS: usize = 7;
+
+/// Returns what Retype is told to make, `None` where there is no such object.
+pub(crate) fn blueprint(kind: ObjectKind) -> Option<ObjectBlueprint> {
+    match kind {
+        ObjectKind::Frame => Some(FrameObjectType::GRANULE.blueprint()),
+        ObjectKind::Table { span_bits } => table_type(span_bits).map(|table| table.blueprint()),
+        ObjectKind::CNode => Some(ObjectBlueprint::CNode { size_bits: CNODE_BITS }),
+    }
+}
+
+/// Returns the type of a table; on aarch64 the tables of all levels are of one type.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn table_type(span_bits: u8) -> Option<TranslationTableObjectType> {
+    matches!(span_bits, 21 | 30 | 39).then_some(TranslationTableObjectType::PT)
+}
+
+/// Returns the type of a table.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn table_type(span_bits: u8) -> Option<TranslationTableObjectType> {
+    match span_bits {
+        21 => Some(TranslationTableObjectType::PageTable),
+        30 => Some(TranslationTableObjectType::PageDirectory),
+        39 => Some(TranslationTableObjectType::PDPT),
+        _ => None,
+    }
+}
+
+/// Installs a table.
+pub(crate) fn map_table(
+    table: cap::UnspecifiedIntermediateTranslationTable,
+    kind: TranslationTableObjectType,
+    vspace: cap::VSpace,
+    vaddr: u64,
+) -> Result<()> {
+    let attributes = VmAttributes::default();
+    // CAP: the caller says which table, and in which VSpace. A refusal installed nothing.
+    table.generic_intermediate_translation_table_map(kind, vspace, to_usize(vaddr), attributes)
+}
+
+/// Returns what a mapping allows beside loads and stores.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn attributes(rights: PageRights) -> VmAttributes {
+    if rights.execute {
+        VmAttributes::default()
+    } else {
+        VmAttributes::default() | VmAttributes::EXECUTE_NEVER
+    }
+}
+
+/// The kernel maps everything executable on x86-64: it has no attribute for that.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn attributes(_: PageRights) -> VmAttributes {
+    VmAttributes::default()
+}
+
+/// Has instruction fetches see what was stored into a page that is mapped: the caches for the two
+/// need not agree by themselves (Arm ARM, "Concurrent modification and execution of instructions").
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn make_fetchable(frame: cap::Granule) -> Result<()> {
+    // CAP: a page of the pool, for which caches are cleaned; a refusal leaves them as they are.
+    let code = sel4::with_ipc_buffer_mut(|ipc| {
+        ipc.inner_mut().seL4_ARM_Page_Unify_Instruction(frame.bits(), 0, proto::PAGE_BYTES)
+    });
+    sel4::Error::from_sys(code).map_or(Ok(()), Err)
+}
+
+/// x86-64 keeps its caches in agreement.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn make_fetchable(_: cap::Granule) -> Result<()> {
+    Ok(())
+}
+
+/// Both targets have 64-bit addresses.
+#[allow(clippy::as_conversions)]
+pub(crate) fn to_usize(number: impl Into<u64>) -> usize {
+    number.into() as usize
+}

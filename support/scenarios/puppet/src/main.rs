@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A puppet as a protection domain: one program that several domains of the scenario system run.
+//!
+//! Owns nothing but its channels. What it can be told to do is in `puppet/core`; where it faults by
+//! that, it goes on in `recovery.rs`.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+mod recovery;
+
+use pd::PpChannel;
+use pmserver_api::MapFlags;
+use proto::VirtAddr;
+use puppet_core::{GrantMapper, Puppet};
+use sel4_microkit::{
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
+};
+use shm::OwnMemory;
+
+/// The channel to pmserver.
+const PMSERVER: usize = 0;
+
+#[protection_domain]
+fn init() -> PuppetDomain {
+    pd::recovery::prepare();
+    let mut pm = pmserver_api::Client::new(PpChannel::new(PMSERVER));
+    recovery::register(&mut pm);
+    PuppetDomain(Puppet::new(PpChannel::new(PMSERVER), OwnMemory, Grants))
+}
+
+struct PuppetDomain(Puppet<PpChannel, OwnMemory, Grants>);
+
+impl Handler for PuppetDomain {
+    type Error = Infallible;
+
+    fn protected(&mut self, _: Channel, request: MessageInfo) -> Result<MessageInfo, Infallible> {
+        let reply = match pd::receive(&request) {
+            Ok(request) => self.0.call(&request),
+            Err(error) => error.reply(),
+        };
+        Ok(pd::send(&reply))
+    }
+
+    /// Only pmserver notifies it.
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        self.0.notified();
+        Ok(())
+    }
+
+    /// A puppet has no children.
+    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+        Ok(None)
+    }
+}
+
+/// The domain's own way to the kernel.
+struct Grants;
+
+impl GrantMapper for Grants {
+    fn map_granted(&mut self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool {
+        pd::map_granted(capability, vaddr, rights).is_ok()
+    }
+}

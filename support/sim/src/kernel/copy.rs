@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Contents from page to page: both are mapped for that moment, by capabilities of their own, so
+//! that nobody else's mapping is touched.
+
+use pmserver_core::PageIndex;
+use pmserver_core::kernel::VSpace;
+
+use super::home::{COPY_PLACES, CopyPlace};
+use super::{InvocationKind, SimKernel, vspace_address};
+use crate::loader::{LEAF_CNODE, ROOT_BITS, ROOT_SHIFT};
+use crate::machine::{CapRights, Error, Invocation, PAGE_BYTES, Place, Transfer};
+
+impl SimKernel {
+    /// Copies the contents of one frame to another.
+    pub(super) fn copy_contents(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {
+        if self.copy_slots_are_dirty {
+            self.empty_copy_slots()?;
+        }
+        let copied = self.copy_mapped(from, to);
+        copied.and(self.empty_copy_slots())
+    }
+
+    fn copy_mapped(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {
+        let [source, target] = COPY_PLACES;
+        self.map_for_copy(from, &source, CapRights::READ)?;
+        self.map_for_copy(to, &target, CapRights::ALL)?;
+        let mut contents = [0; PAGE_BYTES as usize];
+        let loaded = self.load(VSpace::Own, source.vaddr, &mut contents);
+        let stored = self.store(VSpace::Own, &contents, target.vaddr);
+        loaded.and(stored).expect("both were mapped above");
+        Ok(())
+    }
+
+    fn map_for_copy(
+        &mut self,
+        page: PageIndex,
+        place: &CopyPlace,
+        rights: CapRights,
+    ) -> Result<(), Error> {
+        let copy = Invocation::Transfer {
+            to: Place { index: place.slot, depth: ROOT_BITS },
+            from: self.home.object_source(page),
+            how: Transfer::Copy(rights),
+        };
+        self.copy_slots_are_dirty = true;
+        self.invoke(InvocationKind::Copy, LEAF_CNODE, &copy)?;
+        let vspace = vspace_address(VSpace::Own);
+        let map = Invocation::PageMap { vspace, vaddr: place.vaddr, rights };
+        self.invoke(InvocationKind::PageMap, place.slot << ROOT_SHIFT, &map)
+    }
+
+    /// Deletes both capabilities and so their mappings; what is empty stays so.
+    fn empty_copy_slots(&mut self) -> Result<(), Error> {
+        let [first, second] = COPY_PLACES.map(|place| {
+            let delete = Invocation::Delete(Place { index: place.slot, depth: ROOT_BITS });
+            self.invoke(InvocationKind::Delete, LEAF_CNODE, &delete)
+        });
+        self.copy_slots_are_dirty = first.is_err() || second.is_err();
+        first.and(second)
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The methods of [`Kernel`], each as the invocations that pmserver's PD makes for it.
+
+use pmserver_core::PageIndex;
+use pmserver_core::kernel::{
+    CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
+    SlotAddress, VSpace,
+};
+use proto::{Micros, PeerId, VirtAddr};
+use zerocopy::FromBytes;
+
+use super::home::{Home, PAGE_NODE_BITS, WINDOW};
+use super::{InvocationKind, SimKernel, mapping_refusal, refusal, vspace_address};
+use crate::loader::{
+    LEAF_CNODE, LEAF_NOTIFICATIONS, LEAF_THREADS, ROOT_BITS, ROOT_SHIFT, SLOT_GRANTS, table_kind,
+};
+use crate::machine::{
+    Access, CapRights, Error, Invocation, ObjectType, PAGE_BYTES, Place, Transfer,
+};
+
+/// Where a peer's grants go, from its root CNode.
+const GRANTS: Place = Place { index: SLOT_GRANTS, depth: ROOT_BITS };
+/// A guard of zeros between the two CNodes, so that an address ends with the number of the slot.
+const GRANTS_GUARD_BITS: u64 = ROOT_SHIFT - PAGE_NODE_BITS;
+
+impl Kernel for SimKernel {
+    fn page_count(&self) -> u32 {
+        u32::try_from(self.home.pages).expect("a pool is below 16 TiB")
+    }
+
+    fn overhead_pages(&self) -> u32 {
+        u32::try_from(self.home.overhead_pages).expect("less than the pool")
+    }
+
+    fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError> {
+        let architecture = self.machine.architecture();
+        let (object_type, size_bits) = match kind {
+            ObjectKind::Frame => (ObjectType::Frame, 0),
+            ObjectKind::Table { span_bits } => {
+                (ObjectType::Table(table_kind(architecture, span_bits.into())), 0)
+            }
+            ObjectKind::CNode => (ObjectType::CapTable, PAGE_NODE_BITS),
+        };
+        let to = Home::object_destination(page);
+        let retype = Invocation::Retype { object_type, size_bits, to };
+        self.invoke(InvocationKind::Retype, self.home.untyped(page), &retype).map_err(|error| {
+            match error {
+                // The home slot is taken: the page is an object already.
+                Error::DeleteFirst => KernelError::NotEnoughMemory,
+                other => refusal(other),
+            }
+        })
+    }
+
+    fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let place = self.home.untyped_slot(page);
+        self.invoke(InvocationKind::Revoke, LEAF_CNODE, &Invocation::Revoke(place)).map_err(refusal)
+    }
+
+    fn derive(
+        &mut self,
+        frame: PageIndex,
+        to: SlotAddress,
+        rights: DerivedRights,
+    ) -> Result<(), KernelError> {
+        let from = self.home.object_source(frame);
+        let mask = match rights {
+            DerivedRights::All => CapRights::ALL,
+            DerivedRights::Read => CapRights::READ,
+        };
+        let to = self.home.derived_slot(to);
+        let copy = Invocation::Transfer { to, from, how: Transfer::Copy(mask) };
+        self.invoke(InvocationKind::Copy, LEAF_CNODE, &copy).map_err(refusal)
+    }
+
+    fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
+        let place = self.home.derived_slot(slot);
+        self.invoke(InvocationKind::Delete, LEAF_CNODE, &Invocation::Delete(place)).map_err(refusal)
+    }
+
+    fn map_frame(
+        &mut self,
+        frame: FrameCap,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+        rights: PageRights,
+    ) -> Result<(), KernelError> {
+        let map = Invocation::PageMap {
+            vspace: vspace_address(vspace),
+            vaddr: vaddr.get(),
+            rights: CapRights { read: true, write: rights.write },
+        };
+        self.invoke(InvocationKind::PageMap, self.home.frame(frame), &map).map_err(mapping_refusal)
+    }
+
+    fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
+        self.invoke(InvocationKind::PageUnmap, self.home.frame(frame), &Invocation::PageUnmap)
+            .map_err(refusal)
+    }
+
+    fn map_table(
+        &mut self,
+        table: PageIndex,
+        span_bits: u8,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+    ) -> Result<(), KernelError> {
+        let kind = table_kind(self.machine.architecture(), span_bits.into());
+        let map = Invocation::TableMap { kind, vspace: vspace_address(vspace), vaddr: vaddr.get() };
+        self.invoke(InvocationKind::TableMap, self.home.object(table), &map)
+            .map_err(mapping_refusal)
+    }
+
+    fn record_page(&self, page: PageIndex) -> &RecordPage {
+        let at = self
+            .page_at(VSpace::Own, self.window_address(page).get(), Access::Read)
+            .expect("a record page is mapped in the pool window");
+        RecordPage::ref_from_bytes(&self.machine.page(at).0).expect("pages are aligned")
+    }
+
+    fn record_page_mut(&mut self, page: PageIndex) -> &mut RecordPage {
+        let at = self
+            .page_at(VSpace::Own, self.window_address(page).get(), Access::Write)
+            .expect("a record page is mapped in the pool window");
+        RecordPage::mut_from_bytes(&mut self.machine.page_mut(at).0).expect("pages are aligned")
+    }
+
+    fn window_address(&self, page: PageIndex) -> VirtAddr {
+        VirtAddr::new(WINDOW + u64::from(page.get()) * PAGE_BYTES)
+            .expect("the window lies in the first gigabyte")
+    }
+
+    fn redirect(
+        &mut self,
+        peer: PeerId,
+        entry: VirtAddr,
+        stack_top: VirtAddr,
+    ) -> Result<(), KernelError> {
+        let write =
+            Invocation::WriteRegisters { resume: false, pc: entry.get(), sp: stack_top.get() };
+        let thread = LEAF_THREADS + u64::from(peer.get());
+        self.invoke(InvocationKind::WriteRegisters, thread, &write).map_err(refusal)
+    }
+
+    fn retire(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        let thread = LEAF_THREADS + u64::from(peer.get());
+        self.invoke(InvocationKind::SetSchedParams, thread, &Invocation::TakeFaultHandler)
+            .map_err(refusal)
+    }
+
+    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        self.copy_contents(from, to).map_err(refusal)
+    }
+
+    fn physical_address(&self, page: PageIndex) -> u64 {
+        self.home.physical_address(page)
+    }
+
+    /// The n-th invocation that fails is never this one: a signal cannot be refused, and where
+    /// there is no such peer nobody is told.
+    fn notify(&mut self, peer: PeerId) {
+        let address = LEAF_NOTIFICATIONS + u64::from(peer.get());
+        let fail_in = self.fail_in.take();
+        let _ = self.invoke(InvocationKind::Signal, address, &Invocation::Signal);
+        self.fail_in = fail_in;
+    }
+
+    fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError> {
+        let cspace = LEAF_CNODE + u64::from(peer.get());
+        let from = self.home.object_source(node);
+        let how = Transfer::Mint(CapRights::ALL, GRANTS_GUARD_BITS);
+        let mint = Invocation::Transfer { to: GRANTS, from, how };
+        self.invoke(InvocationKind::Mint, cspace, &mint).map_err(refusal)
+    }
+
+    fn grant_address(&self, index: u8) -> u64 {
+        SLOT_GRANTS << ROOT_SHIFT | u64::from(index)
+    }
+
+    fn has_iommu(&self) -> bool {
+        self.devices.has_iommu()
+    }
+
+    fn bus_map(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {
+        self.count_invocation(InvocationKind::BusMap).map_err(refusal)?;
+        self.devices.map(peer, self.home.physical_address(page)).map_err(refusal)
+    }
+
+    fn bus_unmap(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {
+        self.count_invocation(InvocationKind::BusUnmap).map_err(refusal)?;
+        self.devices.unmap(peer, self.home.physical_address(page)).map_err(refusal)
+    }
+
+    fn now(&self) -> Micros {
+        self.clock.now()
+    }
+}

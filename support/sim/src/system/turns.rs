@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Turns: which domains run while another one does, and when it was notified.
+
+use std::rc::Rc;
+
+use proto::Message;
+
+use super::departure::Departure;
+use super::domain::Domain;
+use super::{Shared, unwinding};
+
+impl Shared {
+    /// Returns the domains that take their turns while this one runs.
+    pub(super) fn above(&self, current: usize) -> impl Iterator<Item = (usize, u64)> {
+        let priority = self.file.domains[current].priority;
+        let domains = self.file.domains.iter().enumerate();
+        domains
+            .filter(move |(_, domain)| domain.priority > priority)
+            .filter_map(|(index, domain)| Some((index, domain.period_micros?)))
+    }
+
+    /// Lets domains of higher priority run whose period has begun, or who were notified; then goes
+    /// on, or somewhere else if one of them had that done to this domain.
+    pub(super) fn preempt(self: &Rc<Self>, current: usize) {
+        self.run_periods(current);
+        while let Some(domain) = self.next_notified(current) {
+            self.notify(domain);
+        }
+        self.follow_redirection(current);
+    }
+
+    fn run_periods(self: &Rc<Self>, current: usize) {
+        for (index, period) in self.above(current) {
+            let state = &self.domains[index];
+            let now = self.clock.now().get();
+            if now >= state.next_period.get() && !state.is_stopped.get() {
+                state.next_period.set(now + period);
+                let domain = Domain::new(Rc::clone(self), index);
+                super::programs::run_period(&self.file.domains[index].program, &domain);
+            }
+        }
+    }
+
+    /// Returns the domain of the highest priority, above the current one, that was notified. Any
+    /// other waits until the current one has answered or waits itself.
+    fn next_notified(&self, current: usize) -> Option<usize> {
+        for peer in self.server.borrow_mut().kernel_mut().take_notifications() {
+            let domain = (0..self.domains.len()).find(|&domain| self.peer(domain) == Some(peer));
+            self.domains[domain.expect("pmserver knows its children")].is_notified.set(true);
+        }
+        let priority = |domain: usize| self.file.domains[domain].priority;
+        let waits = |domain: usize| {
+            let state = &self.domains[domain];
+            state.is_notified.get() && !state.is_stopped.get() && state.program.is_some()
+        };
+        let above = (0..self.domains.len()).filter(|&domain| priority(domain) > priority(current));
+        above.filter(|&domain| waits(domain)).max_by_key(|&domain| priority(domain))
+    }
+
+    /// Runs what a domain does when it is notified. Nobody waits for an answer, so that all that
+    /// can come of a fault is a domain that has recovered or was stopped.
+    fn notify(self: &Rc<Self>, domain: usize) {
+        self.domains[domain].is_notified.set(false);
+        let outcome = unwinding(|| {
+            self.follow_redirection(domain);
+            let mut service = self.domains[domain].service.borrow_mut();
+            service.as_mut().expect("servers start before their clients").notified();
+            Message::default()
+        });
+        match self.recovered(domain, outcome) {
+            Ok(_) => {}
+            Err(hung @ Departure::Hung { .. }) => hung.go(),
+            Err(_) => self.domains[domain].is_stopped.set(true),
+        }
+    }
+}

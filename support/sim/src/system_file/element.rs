@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Elements of a system description file and their attributes, with what is wrong about them.
+
+use std::ops::RangeInclusive;
+
+use roxmltree::{Document, Node};
+
+use super::{FileError, Given, PAGE_BITS, Result};
+
+/// An element, with what is asked of one here.
+pub(super) struct Element<'a, 'input>(Node<'a, 'input>);
+
+impl<'a, 'input> Element<'a, 'input> {
+    pub(super) fn root(document: &'a Document<'input>) -> Self {
+        Self(document.root_element())
+    }
+
+    pub(super) fn name(&self) -> &'a str {
+        self.0.tag_name().name()
+    }
+
+    /// Returns the elements below that are not for one board alone.
+    pub(super) fn children(&self) -> Vec<Self> {
+        let elements = self.0.children().filter(Node::is_element);
+        elements.filter(|node| node.attribute("board").is_none()).map(Element).collect()
+    }
+
+    pub(super) fn line(&self) -> u32 {
+        self.0.document().text_pos_at(self.0.range().start).row
+    }
+
+    pub(super) fn wrong(&self, sentence: String) -> FileError {
+        FileError { line: self.line(), sentence }
+    }
+
+    pub(super) fn unknown(&self) -> FileError {
+        self.wrong(format!("the simulator does not know the element {} here", self.name()))
+    }
+
+    pub(super) fn expect_name(&self, name: &str) -> Result<()> {
+        if self.name() == name { Ok(()) } else { Err(self.unknown()) }
+    }
+
+    pub(super) fn check_attributes(&self, known: &[&str]) -> Result<()> {
+        match self.0.attributes().find(|attribute| !known.contains(&attribute.name())) {
+            Some(other) => Err(self.wrong(format!(
+                "the simulator does not know the attribute {} of {}",
+                other.name(),
+                self.name()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> Result<&'a str> {
+        self.0
+            .attribute(name)
+            .ok_or_else(|| self.wrong(format!("{} needs the attribute {name}", self.name())))
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<bool> {
+        match self.0.attribute(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(self.wrong(format!("{name} is true or false, not {other}"))),
+        }
+    }
+
+    pub(super) fn optional_number(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.0.attribute(name) else { return Ok(None) };
+        let digits = text.replace('_', "");
+        let number = match digits.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16),
+            None => digits.parse(),
+        };
+        match number {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(self.wrong(format!("{name} is a number, not {text}"))),
+        }
+    }
+
+    pub(super) fn number(&self, name: &str, range: RangeInclusive<u64>) -> Result<u64> {
+        self.attribute(name)?;
+        let number = self.optional_number(name)?.unwrap_or_default();
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        let (low, high) = (range.start(), range.end());
+        Err(self.wrong(format!("{name} is {number}, but must be {low} to {high}")))
+    }
+
+    pub(super) fn expect_slot(&self, slot: u64, range: RangeInclusive<u64>) -> Result<()> {
+        if range.contains(&slot) {
+            return Ok(());
+        }
+        Err(self.wrong(format!("pmserver does not look for a {} in slot {slot}", self.name())))
+    }
+
+    /// Returns what a slot is given, where the first slot of the range is for what is one's own.
+    pub(super) fn given(&self, slot: u64, range: RangeInclusive<u64>) -> Result<Given> {
+        self.check_attributes(&["slot", "pd"])?;
+        self.expect_slot(slot, range.clone())?;
+        let number = to_u8(slot - range.start());
+        let name = self.attribute("pd")?.to_owned();
+        Ok(Given { number, name, line: self.line() })
+    }
+
+    /// Returns the name of a memory region if it is filled before the system starts.
+    pub(super) fn prefilled_region(&self) -> Result<Option<String>> {
+        self.check_attributes(&["name", "prefill_path", "size"])?;
+        let name = self.attribute("name")?.to_owned();
+        Ok(self.0.attribute("prefill_path").map(|_| name))
+    }
+
+    /// Returns where a prefilled memory region is mapped.
+    pub(super) fn map(&self, prefilled: &[String]) -> Result<u64> {
+        self.check_attributes(&["mr", "vaddr", "perms", "setvar_vaddr", "setvar_prefill_size"])?;
+        let region = self.attribute("mr")?;
+        if !prefilled.iter().any(|name| name == region) || self.attribute("perms")? != "r" {
+            let sentence = "the simulator maps prefilled memory regions alone, and read-only";
+            return Err(self.wrong(sentence.to_owned()));
+        }
+        let vaddr = self.number("vaddr", 0..=u64::MAX)?;
+        if vaddr % (1 << PAGE_BITS) != 0 {
+            return Err(self.wrong(format!("vaddr {vaddr:#x} is not on a page boundary")));
+        }
+        Ok(vaddr)
+    }
+}
+
+/// Narrows a number that was found to be small.
+pub(super) fn to_u8(number: u64) -> u8 {
+    u8::try_from(number).expect("callers bound it")
+}

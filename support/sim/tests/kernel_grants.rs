@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Capabilities that pmserver puts into a peer's CSpace, notifications, and what devices reach,
+//! over the machine.
+// Tests may fail by panicking.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+use pmserver_core::PageIndex;
+use pmserver_core::kernel::{
+    CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, SlotAddress, VSpace,
+};
+use proto::{PeerId, VirtAddr};
+use sim::machine::{
+    Architecture, CapRights as Rights, Error, Invocation, LookupFault, Place, Source, Transfer,
+};
+use sim::{BootPlan, DeviceFault, InvocationKind, Pool, SimKernel};
+
+const MIB: u64 = 1 << 20;
+const READ_WRITE: PageRights = PageRights { write: true, execute: false };
+const VADDR: u64 = 0x1030_0000;
+/// Where a peer finds the slots of its grants, as pmserver's contract with it says.
+const GRANTS: u64 = 40 << 58;
+const EMPTY: Error = Error::InvalidCapability(0);
+
+const FRAME: PageIndex = PageIndex::new(0);
+const NODE: PageIndex = PageIndex::new(1);
+const TABLE: PageIndex = PageIndex::new(2);
+const OTHER: PageIndex = PageIndex::new(3);
+
+fn peer(number: u64) -> PeerId {
+    PeerId::new(number).unwrap()
+}
+
+fn slot(index: u8) -> SlotAddress {
+    SlotAddress { node: NODE, index }
+}
+
+/// A kernel where peer 2 has a CNode with a frame in slot 5, and a table for where it maps.
+fn granted(rights: CapRights) -> SimKernel {
+    let mut kernel = SimKernel::new(4 * MIB);
+    let at = VirtAddr::new(VADDR).unwrap();
+    kernel.make(FRAME, ObjectKind::Frame).unwrap();
+    kernel.make(NODE, ObjectKind::CNode).unwrap();
+    kernel.make(TABLE, ObjectKind::Table { span_bits: 21 }).unwrap();
+    kernel.map_table(TABLE, 21, VSpace::Peer(peer(2)), at).unwrap();
+    kernel.install_grants(peer(2), NODE).unwrap();
+    kernel.derive(FRAME, slot(5), rights).unwrap();
+    kernel
+}
+
+fn load(kernel: &SimKernel) -> Result<u8, u64> {
+    let mut byte = [0xFF];
+    kernel.load(VSpace::Peer(peer(2)), VADDR, &mut byte).map(|()| byte[0])
+}
+
+fn store(kernel: &mut SimKernel, byte: u8) -> Result<(), u64> {
+    kernel.store(VSpace::Peer(peer(2)), &[byte], VADDR)
+}
+
+#[test]
+fn a_peer_maps_by_itself_what_was_put_into_its_cspace() {
+    let mut kernel = granted(CapRights::All);
+    assert_eq!(kernel.grant_address(5), GRANTS | 5);
+    assert_eq!(load(&kernel), Err(VADDR));
+    kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
+    store(&mut kernel, 7).unwrap();
+    assert_eq!(load(&kernel), Ok(7));
+    assert_eq!(kernel.machine().page(kernel.physical_address(FRAME)).0[0], 7);
+    let others = kernel.map_granted(peer(1), GRANTS | 5, VADDR, Rights::ALL);
+    assert_eq!(others, Err(EMPTY), "nobody else has it");
+}
+
+#[test]
+fn a_capability_for_loads_never_maps_for_stores() {
+    let mut kernel = granted(CapRights::Read);
+    kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
+    assert_eq!(load(&kernel), Ok(0));
+    assert_eq!(store(&mut kernel, 7), Err(VADDR));
+}
+
+#[test]
+fn what_is_taken_back_is_not_mapped_any_more() {
+    type Take = fn(&mut SimKernel) -> Result<(), KernelError>;
+    let takes: [Take; 3] = [
+        |kernel| kernel.delete(slot(5)),
+        |kernel| kernel.unmake(FRAME),
+        |kernel| kernel.unmake(NODE),
+    ];
+    for take in takes {
+        let mut kernel = granted(CapRights::All);
+        kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
+        take(&mut kernel).unwrap();
+        assert_eq!(load(&kernel), Err(VADDR));
+        assert_eq!(kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL), Err(EMPTY));
+    }
+}
+
+#[test]
+fn the_cnode_is_gone_with_its_page_and_another_can_take_its_place() {
+    let mut kernel = granted(CapRights::All);
+    kernel.make(OTHER, ObjectKind::CNode).unwrap();
+    assert_eq!(kernel.install_grants(peer(2), OTHER), Err(KernelError::Refused));
+    kernel.unmake(NODE).unwrap();
+    kernel.make(NODE, ObjectKind::Frame).unwrap();
+    kernel.install_grants(peer(2), OTHER).unwrap();
+    kernel.derive(FRAME, SlotAddress { node: OTHER, index: 127 }, CapRights::All).unwrap();
+    kernel.map_granted(peer(2), GRANTS | 127, VADDR, Rights::ALL).unwrap();
+    assert_eq!(kernel.count(InvocationKind::Mint), 3);
+}
+
+/// PM-210: the holder cannot copy or pass them on.
+#[test]
+fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
+    let mut kernel = granted(CapRights::All);
+    let to = Place { index: 7, depth: 7 };
+    let copy = |root| Invocation::Transfer {
+        to,
+        from: Source { root, index: 5, depth: 7 },
+        how: Transfer::Copy(Rights::ALL),
+    };
+    let operations = |root| {
+        [copy(root), Invocation::Delete(to), Invocation::Revoke(Place { index: 5, depth: 7 })]
+    };
+    for operation in operations(GRANTS | 5) {
+        let of_frame = kernel.invoke_as(peer(2), GRANTS | 5, &operation);
+        assert_eq!(of_frame, Err(Error::IllegalOperation), "a frame has no {operation:?}");
+        let of_empty = kernel.invoke_as(peer(2), GRANTS, &operation);
+        assert_eq!(of_empty, Err(EMPTY), "{operation:?}");
+        // Any bit between the two indices misses the guard: there is no address that ends early.
+        for bit in 7..58 {
+            let address = GRANTS | 1 << bit | 5;
+            let missed = kernel.invoke_as(peer(2), address, &operation);
+            let Err(Error::CapFault(LookupFault::GuardMismatch { .. })) = missed else {
+                panic!("{address:#x}: {missed:?}")
+            };
+        }
+        // To name the slot of the CNode it would need its own root, and it has not got that.
+        let own = kernel.invoke_as(peer(2), 500, &operation);
+        assert_eq!(own, Err(EMPTY));
+    }
+    kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
+}
+
+#[test]
+fn without_authority_over_the_cspace_nothing_is_put_there() {
+    let peers: Vec<PeerId> = (1..=2).filter_map(PeerId::new).collect();
+    let pool = Pool { size_bits: 22, count: 1 };
+    let mut kernel = SimKernel::boot(&BootPlan {
+        architecture: Architecture::Aarch64,
+        pool,
+        cspaces: vec![peer(1)],
+        peers,
+        regions: Vec::new(),
+    });
+    kernel.make(NODE, ObjectKind::CNode).unwrap();
+    assert_eq!(kernel.install_grants(peer(2), NODE), Err(KernelError::Refused));
+    assert_eq!(kernel.install_grants(peer(9), NODE), Err(KernelError::Refused));
+    kernel.install_grants(peer(1), NODE).unwrap();
+}
+
+#[test]
+fn who_is_notified_is_told_once_however_often() {
+    let mut kernel = SimKernel::new(4 * MIB);
+    kernel.fail_nth(Some(1));
+    kernel.notify(peer(3));
+    kernel.notify(peer(1));
+    kernel.notify(peer(3));
+    kernel.notify(peer(31));
+    assert_eq!(kernel.take_notifications(), [peer(1), peer(3)]);
+    assert_eq!(kernel.take_notifications(), []);
+    assert!(kernel.make(FRAME, ObjectKind::Frame).is_err(), "no signal was the one that fails");
+    assert_eq!(kernel.count(InvocationKind::Signal), 4);
+}
+
+#[test]
+fn a_device_without_an_iommu_writes_where_it_likes() {
+    let mut kernel = granted(CapRights::All);
+    kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
+    assert!(!kernel.has_iommu());
+    kernel.bus_map(peer(1), FRAME).unwrap();
+    kernel.bus_unmap(peer(1), FRAME).unwrap();
+    let address = kernel.physical_address(FRAME);
+    kernel.device_write(peer(1), address, &[9]).unwrap();
+    assert_eq!((load(&kernel), kernel.device_faults()), (Ok(9), &[][..]));
+}
+
+#[test]
+fn a_device_behind_an_iommu_writes_to_its_pages_alone() {
+    let mut kernel = SimKernel::new(4 * MIB).with_iommu();
+    assert!(kernel.has_iommu());
+    let address = kernel.physical_address(FRAME);
+    assert_eq!(kernel.physical_address(NODE), address + 4096);
+    let fault = |bus_address| DeviceFault { peer: peer(1), bus_address };
+    assert_eq!(kernel.device_write(peer(1), address, &[9]), Err(fault(address)));
+    kernel.bus_map(peer(1), FRAME).unwrap();
+    assert_eq!(kernel.bus_map(peer(1), FRAME), Err(KernelError::Refused), "it is there");
+    kernel.device_write(peer(1), address + 4095, &[9]).unwrap();
+    let across = kernel.device_write(peer(1), address + 4094, &[1, 2, 3]);
+    assert_eq!(across, Err(fault(address + 4096)));
+    assert_eq!(kernel.machine().page(address).0[4094..], [0, 9], "nothing of it was written");
+    kernel.device_write(peer(2), address, &[9]).unwrap_err();
+    kernel.bus_unmap(peer(1), FRAME).unwrap();
+    assert_eq!(kernel.bus_unmap(peer(1), FRAME), Err(KernelError::Refused), "it was not there");
+    kernel.device_write(peer(1), address, &[9]).unwrap_err();
+    assert_eq!(kernel.device_faults().len(), 4);
+    kernel.fail_nth(Some(1));
+    kernel.bus_map(peer(1), FRAME).unwrap_err();
+    kernel.device_write(peer(1), address, &[9]).unwrap_err();
+}
+
+/// Copies of a page: what they carry, and that nobody's mapping is touched.
+mod copies {
+    use super::{
+        CapRights, FRAME, FrameCap, GRANTS, InvocationKind, Kernel, MIB, NODE, OTHER, ObjectKind,
+        READ_WRITE, Rights, SimKernel, VADDR, VSpace, granted, load, peer, slot, store,
+    };
+
+    #[test]
+    fn a_page_that_is_mapped_elsewhere_is_copied_and_stays_mapped() {
+        let mut kernel = granted(CapRights::All);
+        kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
+        let window = kernel.window_address(FRAME);
+        kernel.make(super::PageIndex::new(9), ObjectKind::Table { span_bits: 21 }).unwrap();
+        kernel.map_table(super::PageIndex::new(9), 21, VSpace::Own, window).unwrap();
+        kernel.map_frame(FrameCap::Original(FRAME), VSpace::Own, window, READ_WRITE).unwrap();
+        store(&mut kernel, 7).unwrap();
+        kernel.record_page_mut(FRAME).0[4095] = 8;
+        kernel.make(OTHER, ObjectKind::Frame).unwrap();
+        let before = kernel.invocations();
+        kernel.copy_page(FRAME, OTHER).unwrap();
+        assert_eq!(kernel.invocations() - before, 6, "bounded, and the same each time");
+        kernel.copy_page(FRAME, OTHER).unwrap();
+        assert_eq!(kernel.invocations() - before, 12);
+        let copy = kernel.machine().page(kernel.physical_address(OTHER));
+        assert_eq!((copy.0[0], copy.0[4095], &copy.0[1..4095]), (7, 8, &[0; 4094][..]));
+        assert_eq!((load(&kernel), kernel.record_page(FRAME).0[4095]), (Ok(7), 8));
+        assert_eq!(kernel.machine().replaced_pages(), 0);
+    }
+
+    #[test]
+    fn a_refusal_anywhere_leaves_nothing_behind() {
+        for n in 1..=6 {
+            let mut kernel = SimKernel::new(4 * MIB);
+            kernel.make(FRAME, ObjectKind::Frame).unwrap();
+            kernel.make(OTHER, ObjectKind::Frame).unwrap();
+            kernel.fail_nth(Some(n));
+            kernel.copy_page(FRAME, OTHER).unwrap_err();
+            // The next copy is of other pages, whose old ones may be in the way.
+            kernel.make(NODE, ObjectKind::Frame).unwrap();
+            kernel.copy_page(OTHER, NODE).unwrap();
+            for address in [0x0FFF_E000, 0x0FFF_F000] {
+                kernel.load(VSpace::Own, address, &mut [0]).unwrap_err();
+            }
+            assert_eq!(kernel.machine().replaced_pages(), 0, "invocation {n}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_not_copied() {
+        let mut kernel = granted(CapRights::All);
+        kernel.copy_page(FRAME, NODE).unwrap_err();
+        kernel.copy_page(NODE, FRAME).unwrap_err();
+        kernel.copy_page(OTHER, FRAME).unwrap_err();
+        assert_eq!(kernel.count(InvocationKind::Delete), 6);
+        kernel.delete(slot(5)).unwrap();
+    }
+}

@@ -38,13 +38,13 @@ PDS := support/make/toolchain.sh cargo
 PD_TARGET_DIR := build/cargo
 BOOT := cargo run --quiet --package boot --
 
-# The two systems: the demo, and the one that runs the scenarios against a sabotaged fsserver.
+# The two systems: the demo, and the one that runs the scenarios, with puppets for actors and a
+# sabotaged fsserver.
 SYSTEM := demo
 demo_XML := microkit-system.xml
 demo_PDS := console pmserver fsserver client-demo
 demo_SIM := run
 scenarios_XML := support/scenarios/microkit-system.xml
-# All puppets are one program.
 scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
 scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
 scenarios_SIM := scenarios
@@ -53,7 +53,7 @@ scenarios_SIM := scenarios
 .PHONY: test check sim-test qemu-test board-test pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU where that is possible, else the simulator'
-	@echo 'make scenarios  runs the fault scenarios on BOARD'
+	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      formatting, clippy, tests on the host: for between edits'
 	@echo 'make test       everything; says what it had to leave out'
 	@echo 'make qemu-test  the demo and the scenarios on BOARD with CONFIG, against the simulator'

@@ -61,13 +61,13 @@ pub const PEERS: [PeerConfig; 3] = [
 /// The peers of the scenario system: the client that runs the scenarios, puppets that it makes do
 /// what a scenario says, each with the privileges of its part, and such as die in a scenario.
 pub const SCENARIO_PEERS: [PeerConfig; 10] = [
-    peer(1, "fsserver", 8, Privileges::empty()),
-    peer(2, "client", 20, SCENARIO_CLIENT),
+    peer(1, "fsserver", 4, Privileges::empty()),
+    peer(2, "client", 8, SCENARIO_CLIENT),
     peer(3, "supervisor", 1, Privileges::SUPERVISE),
-    peer(4, "puppet-1", 4, Privileges::empty()),
-    peer(5, "puppet-2", 4, Privileges::DMA),
-    peer(6, "puppet-3", 4, Privileges::EXTRA),
-    peer(7, "puppet-4", 4, Privileges::empty()),
+    peer(4, "puppet-1", 2, Privileges::empty()),
+    peer(5, "puppet-2", 2, Privileges::DMA),
+    peer(6, "puppet-3", 2, Privileges::EXTRA),
+    peer(7, "puppet-4", 2, Privileges::empty()),
     peer(8, "mortal-1", 1, Privileges::empty()),
     peer(9, "mortal-2", 1, Privileges::empty()),
     peer(10, "mortal-3", 1, Privileges::empty()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The fault scenarios as a protection domain, in the place of the demo: gives the core its
+//! The acceptance scenarios as a protection domain, in the place of the demo: gives the core its
 //! channels and runs it once.
 //!
 //! Owns nothing but channels. What the scenarios do is in `support/scenarios/core`.
@@ -9,13 +9,13 @@
 
 use heap::Heap;
 use pd::PpChannel;
+use scenarios_core::Cast;
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
 };
 use shm::OwnMemory;
 
-/// The channels, as microkit-system.xml numbers them.
-const PMSERVER: usize = 0;
+/// The channels, as microkit-system.xml numbers them, besides those of the cast.
 const FSSERVER: usize = 1;
 const CONSOLE: usize = 2;
 
@@ -26,10 +26,9 @@ static NO_HEAP: Heap = heap::empty();
 #[protection_domain]
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
-    let mut pm = pmserver_api::Client::new(PpChannel::new(PMSERVER));
-    let mut fs = PpChannel::new(FSSERVER);
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
-    scenarios_core::run(&mut pm, &mut fs, &mut OwnMemory, &mut console);
+    let cast = Cast::from_channels(|channel| PpChannel::new(channel.into()));
+    scenarios_core::run(cast, PpChannel::new(FSSERVER), OwnMemory, &mut console);
     Finished
 }
 

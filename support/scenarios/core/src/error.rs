@@ -1,15 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a scenario found wrong.
+//! What a scenario found wrong: what was seen, and what was expected.
 
 use core::fmt;
+
+use pmserver_api::{CallError, Failure, PmError};
+use puppet_core::OrderError;
 
 /// Why a scenario failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScenarioError {
     /// pmserver refused a step that has to succeed.
-    Pm(&'static str, pmserver_api::CallError),
+    Pm(&'static str, CallError),
     /// fsserver refused a step that has to succeed.
     Fs(&'static str, fsserver_api::CallError),
+    /// A puppet could not do what has to be possible.
+    Order(&'static str, OrderError),
+    /// pmserver did not refuse a step, or not with this error.
+    Answer { step: &'static str, seen: Option<CallError>, expected: PmError },
+    /// A puppet could do what it must not be able to do.
+    NoFault(&'static str),
+    /// A number is another.
+    Number { what: &'static str, seen: u64, expected: u64 },
+    /// A number is out of its range.
+    Outside { what: &'static str, seen: u64, least: u64, most: u64 },
+    /// An account is not what it was before the scenario.
+    Account { whose: &'static str, what: &'static str, seen: u64, expected: u64 },
     /// Something that has to hold does not.
     Wrong(&'static str),
 }
@@ -17,8 +32,27 @@ pub(crate) enum ScenarioError {
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pm(step, error) => write!(f, "{step}: pmserver: {error}"),
-            Self::Fs(step, error) => write!(f, "{step}: fsserver: {error}"),
+            Self::Pm(step, error) => write!(f, "{step}: seen `{error}`, expected success"),
+            Self::Fs(step, error) => {
+                write!(f, "{step}: seen fsserver's `{error}`, expected success")
+            }
+            Self::Order(step, error) => write!(f, "{step}: seen `{error}`, expected success"),
+            Self::Answer { step, seen: Some(error), expected } => {
+                write!(f, "{step}: seen `{error}`, expected `{expected}`")
+            }
+            Self::Answer { step, seen: None, expected } => {
+                write!(f, "{step}: seen success, expected `{expected}`")
+            }
+            Self::NoFault(step) => write!(f, "{step}: seen success, expected a fault"),
+            Self::Number { what, seen, expected } => {
+                write!(f, "{what}: seen {seen}, expected {expected}")
+            }
+            Self::Outside { what, seen, least, most } => {
+                write!(f, "{what}: seen {seen}, expected {least} to {most}")
+            }
+            Self::Account { whose, what, seen, expected } => {
+                write!(f, "afterwards {what} of {whose}: seen {seen}, expected {expected}")
+            }
             Self::Wrong(what) => f.write_str(what),
         }
     }
@@ -32,12 +66,86 @@ pub(crate) fn expect(holds: bool, what: &'static str) -> Outcome {
     if holds { Ok(()) } else { Err(ScenarioError::Wrong(what)) }
 }
 
+/// Compares a number.
+pub(crate) fn same(what: &'static str, seen: u64, expected: u64) -> Outcome {
+    if seen == expected { Ok(()) } else { Err(ScenarioError::Number { what, seen, expected }) }
+}
+
+/// Says whether a number is within bounds.
+pub(crate) fn between(what: &'static str, seen: u64, least: u64, most: u64) -> Outcome {
+    let is_inside = (least..=most).contains(&seen);
+    if is_inside { Ok(()) } else { Err(ScenarioError::Outside { what, seen, least, most }) }
+}
+
 /// Says which step of pmserver's failed.
-pub(crate) fn pm<T>(step: &'static str, result: Result<T, pmserver_api::CallError>) -> Outcome<T> {
+pub(crate) fn pm<T>(step: &'static str, result: Result<T, CallError>) -> Outcome<T> {
     result.map_err(|error| ScenarioError::Pm(step, error))
 }
 
 /// Says which step of fsserver's failed.
 pub(crate) fn fs<T>(step: &'static str, result: Result<T, fsserver_api::CallError>) -> Outcome<T> {
     result.map_err(|error| ScenarioError::Fs(step, error))
+}
+
+/// Says which step of a puppet's failed.
+pub(crate) fn did<T>(step: &'static str, result: Result<T, OrderError>) -> Outcome<T> {
+    result.map_err(|error| ScenarioError::Order(step, error))
+}
+
+/// Says whether pmserver refused a step with this error; returns the refusal.
+pub(crate) fn refused<T>(
+    step: &'static str,
+    result: Result<T, CallError>,
+    expected: PmError,
+) -> Outcome<Failure> {
+    match result {
+        Err(CallError::Refused(failure)) if failure.error == expected => Ok(failure),
+        other => Err(ScenarioError::Answer { step, seen: other.err(), expected }),
+    }
+}
+
+/// Says whether a puppet faulted over a step.
+pub(crate) fn faults<T>(step: &'static str, result: Result<T, OrderError>) -> Outcome {
+    match result {
+        Err(OrderError::Faulted) => Ok(()),
+        Err(error) => Err(ScenarioError::Order(step, error)),
+        Ok(_) => Err(ScenarioError::NoFault(step)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_seen_and_what_was_expected() {
+        let full = CallError::from(PmError::QuotaExceeded);
+        let success: Result<(), CallError> = Ok(());
+        let failures = [
+            (
+                pm::<()>("a", Err(full)),
+                "a: seen `the account is at its limit (done 0, at 0x0)`, expected success",
+            ),
+            (
+                refused("b", success, PmError::Locked).map(drop),
+                "b: seen success, expected `a lease is in the way`",
+            ),
+            (
+                refused::<()>("c", Err(full), PmError::Locked).map(drop),
+                "c: seen `the account is at its limit (done 0, at 0x0)`, \
+                 expected `a lease is in the way`",
+            ),
+            (same("d", 1, 2), "d: seen 1, expected 2"),
+            (between("e", 3, 1, 2), "e: seen 3, expected 1 to 2"),
+            (faults("f", Ok(())), "f: seen success, expected a fault"),
+            (did::<()>("g", Err(OrderError::Faulted)), "g: seen `it faulted`, expected success"),
+        ];
+        for (failure, sentence) in failures {
+            assert_eq!(failure.unwrap_err().to_string(), sentence);
+        }
+    }
 }

@@ -1,33 +1,75 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S9: the read path.
+//! S9, S11: reading through a container that is lent.
 
-use pmserver_api::{PmError, Rights};
-use proto::{AddressSpace, Transport};
+use pmserver_api::{MapFlags, PmError, Rights};
+use proto::{AddressSpace, FrameCount, Transport};
+use puppet_core::OrderError;
 
-use crate::error::{Outcome, expect, fs, pm};
-use crate::world::{ALL_PAGES, World};
+use crate::cast::Actor::{Client, Parent, Server};
+use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, same};
+use crate::files::ALL_PAGES;
+use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
-/// "C lends 16 frames, S copies file data in, C unshares, maps: C sees data; container still 16
-/// frames; S cap invalid; S accounts unchanged."
-pub(crate) fn read_path<P: Transport, F: Transport, A: AddressSpace>(
-    world: &mut World<'_, P, F, A>,
-) -> Outcome {
-    let before = world.baseline()?;
+/// How often the client looks whether what it has validated is still the same.
+const LOOKS: u64 = 100_000;
+
+/// S9: "read path: create_with(16), S copies file data in, C unshares, maps: C sees data; container
+/// still 16 frames; S cap invalid; S accounts unchanged."
+pub(crate) fn s9<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let before = world.fsserver_account()?;
     let file = world.open_known()?;
     let loan = world.lend(Rights::READ | Rights::WRITE | Rights::LOCK)?;
-    let bytes = fs("reading", world.read_known(file, loan.shared.weak))?;
-    World::<P, F, A>::expect_known_length(bytes)?;
-    pm("unsharing", world.pm.unshare(loan.shared.share))?;
+    let bytes = fs("reading", world.files.read_known(file, loan.shared.weak))?;
+    World::<T, A>::expect_known_length(bytes)?;
+    pm("unsharing", world.pm(Parent).unshare(loan.shared.share))?;
 
-    world.expect_server_account(&before)?;
+    expect(world.fsserver_account()? == before, "the account of S is not what it was")?;
     world.expect_frames(loan.container)?;
     world.expect_contents(loan.container, ALL_PAGES)?;
-    let refusal = world.read_known(file, loan.shared.weak).err();
+    let refusal = world.files.read_known(file, loan.shared.weak).err();
     expect(
         refusal.and_then(|error| error.pm_refusal()) == Some(PmError::InvalidCap),
         "S's handle is still valid after unshare",
     )?;
     world.expect_contents(loan.container, ALL_PAGES)?;
-    fs("closing", world.fs().close(file))?;
-    world.expect_baseline(loan.container, &before)
+    fs("closing", world.files.client().close(file))
+}
+
+/// S11: "Malicious S keeps its mapping and writes after replying: before unshare S's writes are
+/// visible, after unshare returned S's next store faults; C's checksum taken after unshare is
+/// stable for 10^5 attempts." The same for a capability that S was granted and maps itself.
+pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let container = world.filled_container(Client, 4)?;
+    let shared = world.share(Client, container, Server, Rights::READ | Rights::WRITE)?;
+    world.map(Server, shared.weak, 4, WINDOW, READ_WRITE)?;
+    did("S filling the frames", world.puppet(Server).fill(WINDOW, 4, 11))?;
+    world.map(Client, container, 4, WINDOW, MapFlags::READ)?;
+    world.holds(Client, "what S wrote", WINDOW, 4, 11)?;
+    let granted = world.pm(Server).grant(shared.weak, at(0), FrameCount::ONE, READ_WRITE);
+    let granted = pm("granting S a frame", granted)?;
+    pm("making tables", world.pm(Server).ensure_tables(WINDOW_2, FrameCount::ONE))?;
+    let mapped = world.puppet(Server).map_granted(granted.address, WINDOW_2, READ_WRITE);
+    did("S mapping the frame itself", mapped)?;
+    world.writes(Server, "S writing by its capability", WINDOW_2, 0x5ec0)?;
+    world.reads(Client, "what S wrote by its capability", WINDOW, 0x5ec0)?;
+    world.writes(Server, "S writing before unshare", WINDOW, 0x5ec1)?;
+    world.reads(Client, "what S wrote before unshare", WINDOW, 0x5ec1)?;
+
+    pm("unsharing", world.pm(Client).unshare(shared.share))?;
+    let validated = did("C reading", world.puppet(Client).sum(WINDOW, 4))?;
+    faults("S storing after unshare", world.puppet(Server).store(WINDOW, 1))?;
+    faults("S storing by its capability", world.puppet(Server).store(WINDOW_2, 1))?;
+    let again = world.puppet(Server).map_granted(granted.address, WINDOW_2, READ_WRITE);
+    let is_refused = again == Err(OrderError::Refused);
+    expect(is_refused, "S has its capability after unshare")?;
+    let changes = did("C looking again", world.puppet(Client).reload(WINDOW, LOOKS))?;
+    same("changes that C has seen", changes, 0)?;
+    faults("S storing later", world.puppet(Server).store(WINDOW, 2))?;
+    pm("taking the tables back", world.pm(Server).unmap(WINDOW_2, FrameCount::ONE))?;
+    let sum = did("C reading", world.puppet(Client).sum(WINDOW, 4))?;
+    if sum == validated {
+        Ok(())
+    } else {
+        Err(ScenarioError::Wrong("C's data changed after unshare"))
+    }
 }

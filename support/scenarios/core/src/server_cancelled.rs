@@ -7,11 +7,13 @@
 
 use fsserver_api::{CallError, FsError};
 use pmserver_api::{DeallocateFlags, PmError, Rights};
-use proto::{AddressSpace, FrameCount, FrameNumber, Micros, Transport};
+use proto::{AddressSpace, Micros, Transport};
 
-use crate::error::{Outcome, ScenarioError, expect, fs, pm};
+use crate::cast::Actor::Parent;
+use crate::error::{Outcome, expect, fs, pm, same};
+use crate::files::{CONTAINER_FRAMES, Loan};
 use crate::sabotage::Sabotage;
-use crate::world::{CONTAINER_FRAMES, Loan, World};
+use crate::world::{World, at, frames};
 
 /// Pages that the server writes before it hangs.
 const PAGES_WRITTEN: u64 = 3;
@@ -19,78 +21,65 @@ const PAGES_WRITTEN: u64 = 3;
 /// How long the client waits for a server that hangs.
 const PATIENCE_MICROS: u64 = 50_000;
 
-/// "C cancels (no lease): unshare succeeds immediately; frames reusable; late S calls get
+/// S14: "C cancels (no lease): unshare succeeds immediately; frames reusable; late S calls get
 /// InvalidCap."
-pub(crate) fn server_cancelled<P: Transport, F: Transport, A: AddressSpace>(
-    world: &mut World<'_, P, F, A>,
-) -> Outcome {
+pub(crate) fn s14<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     work_not_done(world)?;
     server_hangs(world)
 }
 
-fn work_not_done<P: Transport, F: Transport, A: AddressSpace>(
-    world: &mut World<'_, P, F, A>,
-) -> Outcome {
-    let before = world.baseline()?;
+fn work_not_done<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let file = world.open_known()?;
     let loan = world.lend(Rights::READ | Rights::WRITE)?;
-    world.arm(Sabotage::Skip)?;
-    fs("reading", world.read_known(file, loan.shared.weak))?;
+    world.files.arm(Sabotage::Skip)?;
+    fs("reading", world.files.read_known(file, loan.shared.weak))?;
     cancel(world, &loan, 0)?;
-    let late = world.call_bare(Sabotage::late_request());
+    let late = world.files.call_bare(Sabotage::late_request());
     expect(
         late.label() == FsError::PmRefused.status()
             && late.registers() == [PmError::InvalidCap.status()],
         "a late call of S was not refused",
     )?;
     world.expect_contents(loan.container, 0)?;
-    fs("closing", world.fs().close(file))?;
-    world.expect_baseline(loan.container, &before)
+    fs("closing", world.files.client().close(file))
 }
 
-fn server_hangs<P: Transport, F: Transport, A: AddressSpace>(
-    world: &mut World<'_, P, F, A>,
-) -> Outcome {
-    let before = world.baseline()?;
+fn server_hangs<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let file = world.open_known()?;
     let loan = world.lend(Rights::READ | Rights::WRITE)?;
-    world.arm(Sabotage::HangAfter(PAGES_WRITTEN))?;
+    world.files.arm(Sabotage::HangAfter(PAGES_WRITTEN))?;
     let patience = Micros::new(PATIENCE_MICROS);
-    let fsserver = world.fsserver;
-    pm("announcing the call", world.pm.watch(fsserver, patience))?;
-    let result = world.read_known(file, loan.shared.weak);
-    pm("ending the watch", world.pm.watch(fsserver, Micros::new(0)))?;
+    let fsserver = world.files.peer;
+    pm("announcing the call", world.pm(Parent).watch(fsserver, patience))?;
+    let result = world.files.read_known(file, loan.shared.weak);
+    pm("ending the watch", world.pm(Parent).watch(fsserver, Micros::new(0)))?;
     expect(
         result.err().and_then(|error| error.refusal()) == Some(FsError::Restarted),
         "C was not told that S was rescued",
     )?;
     cancel(world, &loan, PAGES_WRITTEN)?;
     let file = world.open_known()?;
-    let late = world.read_known(file, loan.shared.weak).err();
+    let late = world.files.read_known(file, loan.shared.weak).err();
     expect(
         late.as_ref().and_then(CallError::pm_refusal) == Some(PmError::InvalidCap),
         "a late call of S was not refused",
     )?;
     world.expect_contents(loan.container, 0)?;
-    fs("closing", world.fs().close(file))?;
-    world.expect_baseline(loan.container, &before)
+    fs("closing", world.files.client().close(file))
 }
 
 /// Cancels: unshares, finds what was written, and uses the frames anew.
-fn cancel<P: Transport, F: Transport, A: AddressSpace>(
-    world: &mut World<'_, P, F, A>,
+fn cancel<T: Transport, A: AddressSpace>(
+    world: &mut World<T, A>,
     loan: &Loan,
     pages_written: u64,
 ) -> Outcome {
-    pm("cancelling", world.pm.unshare(loan.shared.share))?;
+    pm("cancelling", world.pm(Parent).unshare(loan.shared.share))?;
     world.expect_frames(loan.container)?;
     world.expect_contents(loan.container, pages_written)?;
-    let start = FrameNumber::new(0);
-    let count = FrameCount::new(CONTAINER_FRAMES);
-    let count = count.ok_or(ScenarioError::Wrong("too many frames"))?;
+    let all = frames(CONTAINER_FRAMES);
     let strict = DeallocateFlags::STRICT;
-    let freed = pm("freeing", world.pm.deallocate(loan.container, start, count, strict))?;
-    expect(freed == CONTAINER_FRAMES, "not all frames could be freed")?;
-    let done = pm("allocating anew", world.allocate_all(loan.container))?;
-    expect(done == CONTAINER_FRAMES, "not all frames could be used anew")
+    let freed = pm("freeing", world.pm(Parent).deallocate(loan.container, at(0), all, strict))?;
+    same("frames freed", freed, CONTAINER_FRAMES)?;
+    world.allocate(Parent, loan.container, CONTAINER_FRAMES)
 }

@@ -1,222 +1,330 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the scenarios work with: the servers, the client's memory, a file that they know, and the
-//! accounts of all who take part.
+//! What the scenarios work with: the actors and what they can be told to do, and what a scenario
+//! has made, which is taken away behind it.
 
-use fsserver_api::{FileHandle, FsError, ReadLength};
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, FrameState, MapFlags, Rights,
-    Shared,
+    AccountHandle, AccountInfo, AllocateFlags, CallError, ContainerHandle, Failure, FrameState,
+    LimitFlags, MapFlags, PmError, Rights, Shared,
 };
 use proto::limits::LEASE_MICROS_MAX;
 use proto::{
-    AddressSpace, FrameCount, FrameNumber, Message, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
+    AddressSpace, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
 };
+use puppet_core::{Behaviour, OrderError};
 
-use crate::error::{Outcome, ScenarioError, expect, fs, pm};
-use crate::sabotage::Sabotage;
+use crate::cast::{Actor, Cast};
+use crate::error::{Outcome, ScenarioError, did, pm, same};
+use crate::files::Files;
 
-/// Where the client maps containers, and behind them its page for paths.
-const WINDOW_VADDR: u64 = 0x1030_0000;
-const PATH_VADDR: u64 = WINDOW_VADDR + CONTAINER_FRAMES * PAGE_BYTES;
+/// Where puppets map containers: in the first gigabyte, and in tables of its own.
+pub(crate) const WINDOW: VirtAddr = vaddr(0x2000_0000);
+/// Another place, in other tables.
+pub(crate) const WINDOW_2: VirtAddr = vaddr(0x2400_0000);
+/// The longest lease.
+pub(crate) const LONG: Micros = Micros::new(LEASE_MICROS_MAX);
+/// Readable and writable.
+pub(crate) const READ_WRITE: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
 
-/// Frames of the container that every scenario lends.
-pub(crate) const CONTAINER_FRAMES: u64 = 16;
+/// Things that one scenario makes.
+const MADE_MAX: usize = 24;
 
-/// The file that is read, as it stands in the image.
-const KNOWN_PATH: &[u8] = b"/numbers/powers.txt";
-const KNOWN_BYTES: &[u8] = include_bytes!("../../../files/numbers/powers.txt");
-
-const _: () = assert!(
-    KNOWN_BYTES.len() > 8 * 4096 && KNOWN_BYTES.len() < 15 * 4096,
-    "long enough to be interrupted, short enough to leave frames untouched"
-);
-
-/// As many pages of the known file as there are.
-pub(crate) const ALL_PAGES: u64 = u64::MAX;
-
-/// Accounts at one time: the client's, fsserver's, and the pool.
-pub(crate) type Baseline = [AccountInfo; 3];
-
-/// What a scenario lends.
-pub(crate) struct Loan {
-    /// The container.
-    pub(crate) container: ContainerHandle,
-    /// Its share.
-    pub(crate) shared: Shared,
+/// An address of the scenarios' own choice.
+pub(crate) const fn vaddr(address: u64) -> VirtAddr {
+    match VirtAddr::new(address) {
+        Some(vaddr) => vaddr,
+        None => unreachable!(),
+    }
 }
 
-/// The client's side of the system.
-pub(crate) struct World<'a, P: Transport, F: Transport, A: AddressSpace> {
-    /// pmserver.
-    pub(crate) pm: &'a mut pmserver_api::Client<P>,
-    /// fsserver, which is called through a client or, to sabotage it, bare.
-    transport: &'a mut F,
-    space: &'a mut A,
-    /// fsserver's number at pmserver.
-    pub(crate) fsserver: PeerId,
-    path_weak: ContainerHandle,
+/// The address so many pages on.
+pub(crate) const fn page(vaddr: VirtAddr, pages: u64) -> VirtAddr {
+    match vaddr.checked_add(pages.saturating_mul(PAGE_BYTES)) {
+        Some(vaddr) => vaddr,
+        None => unreachable!(),
+    }
 }
 
-impl<'a, P: Transport, F: Transport, A: AddressSpace> World<'a, P, F, A> {
-    /// Sets the stage: one frame for paths that stays lent and mapped, so that no baseline depends
-    /// on the page tables of the window.
-    pub(crate) fn new(
-        pm_client: &'a mut pmserver_api::Client<P>,
-        transport: &'a mut F,
-        space: &'a mut A,
-    ) -> Outcome<Self> {
-        let identity = fsserver_api::Client::new(&mut *transport).version();
-        let fsserver = fs("asking for the version", identity)?.peer;
-        let step = "setting the stage";
-        let path = pm(step, pm_client.container_create(AccountHandle::OWN))?;
-        let start = FrameNumber::new(0);
+/// A frame number.
+pub(crate) const fn at(number: u64) -> FrameNumber {
+    FrameNumber::new(number)
+}
+
+/// A count that fits into one call.
+pub(crate) const fn frames(count: u64) -> FrameCount {
+    match FrameCount::new(count) {
+        Some(count) => count,
+        None => unreachable!(),
+    }
+}
+
+/// Something that does not go by itself at the end of a scenario.
+#[derive(Clone, Copy)]
+pub(crate) enum Made {
+    /// An actor's container.
+    Container(Actor, ContainerHandle),
+    /// An account that the parent has split off.
+    Account(AccountHandle),
+    /// An actor's limit is what it was before, with these flags.
+    Limit(Actor, AccountInfo, LimitFlags),
+    /// An actor's VSpace is paid for by its own account.
+    VspaceAccount(Actor),
+    /// An actor's region at an address.
+    Region(Actor, VirtAddr),
+}
+
+/// The whole stage.
+pub(crate) struct World<T: Transport, A: AddressSpace> {
+    channels: Cast<T>,
+    peers: Cast<PeerId>,
+    pub(crate) space: A,
+    pub(crate) files: Files<T>,
+    made: [Option<Made>; MADE_MAX],
+    /// Whether an actor died in this scenario.
+    pub(crate) has_died: bool,
+}
+
+impl<T: Transport, A: AddressSpace> World<T, A> {
+    /// Sets the stage.
+    pub(crate) fn new(mut channels: Cast<T>, fsserver: T, space: A) -> Outcome<Self> {
+        let peers = channels.try_map(|channel| {
+            let identity = pmserver_api::Client::new(channel).whoami();
+            pm("asking an actor who it is", identity).map(|identity| identity.peer)
+        })?;
+        let parent = pmserver_api::Client::new(channels.get_mut(Actor::Parent));
+        let files = Files::new(parent, fsserver)?;
+        Ok(Self { channels, peers, space, files, made: [None; MADE_MAX], has_died: false })
+    }
+
+    /// Returns pmserver as an actor has it.
+    pub(crate) const fn pm(&mut self, actor: Actor) -> pmserver_api::Client<&mut T> {
+        pmserver_api::Client::new(self.channels.get_mut(actor))
+    }
+
+    /// Returns a puppet, to tell it what to do.
+    pub(crate) const fn puppet(&mut self, actor: Actor) -> puppet_core::Client<&mut T> {
+        puppet_core::Client::new(self.channels.get_mut(actor))
+    }
+
+    /// Returns the channel to pmserver as an actor has it, for messages that no client sends.
+    pub(crate) const fn channel(&mut self, actor: Actor) -> &mut T {
+        self.channels.get_mut(actor)
+    }
+
+    /// Returns an actor's number at pmserver.
+    pub(crate) const fn peer(&self, actor: Actor) -> PeerId {
+        *self.peers.get(actor)
+    }
+
+    /// Has something undone when the scenario is over.
+    pub(crate) fn remember(&mut self, made: Made) -> Outcome {
+        let place = self.made.iter_mut().find(|place| place.is_none());
+        *place.ok_or(ScenarioError::Wrong("a scenario makes too much"))? = Some(made);
+        Ok(())
+    }
+
+    /// Has an actor make a container, which this account pays for.
+    pub(crate) fn container_in(
+        &mut self,
+        actor: Actor,
+        account: AccountHandle,
+    ) -> Outcome<ContainerHandle> {
+        let container = pm("making a container", self.pm(actor).container_create(account))?;
+        self.remember(Made::Container(actor, container))?;
+        Ok(container)
+    }
+
+    /// Has an actor make a container.
+    pub(crate) fn container(&mut self, actor: Actor) -> Outcome<ContainerHandle> {
+        self.container_in(actor, AccountHandle::OWN)
+    }
+
+    /// Has an actor allocate the first frames of a container.
+    pub(crate) fn allocate(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        count: u64,
+    ) -> Outcome {
         let none = AllocateFlags::empty();
-        pm(step, pm_client.allocate(path, start, FrameCount::ONE, none))?;
-        let flags = MapFlags::READ | MapFlags::WRITE;
-        pm(step, pm_client.map(path, start, FrameCount::ONE, address(PATH_VADDR)?, flags))?;
-        let no_lease = Micros::new(0);
-        let shared = pm(step, pm_client.share(path, start, 1, fsserver, Rights::READ, no_lease))?;
-        Ok(Self { pm: pm_client, transport, space, fsserver, path_weak: shared.weak })
+        let done = self.pm(actor).allocate(container, at(0), frames(count), none);
+        same("frames allocated", pm("allocating", done)?, count)
     }
 
-    /// Returns a client of fsserver.
-    pub(crate) fn fs(&mut self) -> fsserver_api::Client<&mut F> {
-        fsserver_api::Client::new(&mut *self.transport)
+    /// Has an actor make a container with so many frames.
+    pub(crate) fn filled_container(
+        &mut self,
+        actor: Actor,
+        count: u64,
+    ) -> Outcome<ContainerHandle> {
+        let container = self.container(actor)?;
+        self.allocate(actor, container, count)?;
+        Ok(container)
     }
 
-    /// Sends fsserver a request that no client has a method for.
-    pub(crate) fn call_bare(&mut self, request: Message) -> Message {
-        self.transport.call(request)
+    /// Has an actor map the first frames of a container.
+    pub(crate) fn map(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        count: u64,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Outcome {
+        let mapped = self.pm(actor).map(container, at(0), frames(count), vaddr, flags);
+        same("pages mapped", pm("mapping", mapped)?.count, count)
     }
 
-    /// Tells fsserver to misbehave.
-    pub(crate) fn arm(&mut self, sabotage: Sabotage) -> Outcome {
-        let reply = self.call_bare(sabotage.request());
-        expect(reply.label() == 0, "fsserver cannot be sabotaged")
+    /// Has an actor unmap pages.
+    pub(crate) fn unmap(&mut self, actor: Actor, vaddr: VirtAddr, count: u64) -> Outcome {
+        let unmapped = self.pm(actor).unmap(vaddr, frames(count));
+        same("pages unmapped", pm("unmapping", unmapped)?, count)
     }
 
-    /// Reads the accounts.
-    pub(crate) fn baseline(&mut self) -> Outcome<Baseline> {
-        let fsserver = AccountHandle::of_peer(self.fsserver);
-        let mut info = |account| pm("reading an account", self.pm.account_info(account));
-        Ok([info(AccountHandle::OWN)?, info(fsserver)?, info(AccountHandle::POOL)?])
-    }
-
-    /// Says whether fsserver's account is what it was.
-    pub(crate) fn expect_server_account(&mut self, before: &Baseline) -> Outcome {
-        let [_, fsserver, _] = self.baseline()?;
-        let [_, fsserver_before, _] = before;
-        expect(fsserver == *fsserver_before, "the account of S is not what it was")
-    }
-
-    /// Opens the known file.
-    pub(crate) fn open_known(&mut self) -> Outcome<FileHandle> {
-        self.space.copy_out(KNOWN_PATH, address(PATH_VADDR)?);
-        let path = self.path_weak;
-        fs("looking up the known file", self.fs().lookup(path, KNOWN_PATH.len()))
-    }
-
-    /// Makes a container and lends it to fsserver.
-    pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
-        let container = pm("making a container", self.pm.container_create(AccountHandle::OWN))?;
-        let done = pm("allocating", self.allocate_all(container))?;
-        expect(done == CONTAINER_FRAMES, "allocate did not do all")?;
-        let shared = pm("sharing", self.share(container, rights))?;
-        Ok(Loan { container, shared })
-    }
-
-    /// Lends a container once more.
+    /// Has an actor lend all frames of a container, for leases of up to a second.
     pub(crate) fn share(
         &mut self,
+        actor: Actor,
         container: ContainerHandle,
+        to: Actor,
         rights: Rights,
-    ) -> Result<Shared, pmserver_api::CallError> {
-        let start = FrameNumber::new(0);
-        let lease_max = Micros::new(LEASE_MICROS_MAX);
-        self.pm.share(container, start, CONTAINER_FRAMES, self.fsserver, rights, lease_max)
+    ) -> Outcome<Shared> {
+        let peer = self.peer(to);
+        pm("sharing", self.pm(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
     }
 
-    /// Allocates all frames of a container.
-    pub(crate) fn allocate_all(
+    /// Has an actor's faults in a region answered by pmserver, from the first frame on.
+    pub(crate) fn attach(
         &mut self,
+        actor: Actor,
         container: ContainerHandle,
-    ) -> Result<u64, pmserver_api::CallError> {
-        let count = FrameCount::new(CONTAINER_FRAMES).ok_or(pmserver_api::PmError::Invalid)?;
-        self.pm.allocate(container, FrameNumber::new(0), count, AllocateFlags::empty())
+        count: u32,
+        vaddr: VirtAddr,
+    ) -> Outcome {
+        let attached = self.pm(actor).attach(container, at(0), count, vaddr, READ_WRITE);
+        pm("attaching", attached)?;
+        self.remember(Made::Region(actor, vaddr))
     }
 
-    /// Has fsserver read the known file into the container, from its first frame on.
-    pub(crate) fn read_known(
+    /// Returns how many of the first frames of a container are in a state, of at most 24.
+    pub(crate) fn count_in(
         &mut self,
-        file: FileHandle,
-        weak: ContainerHandle,
-    ) -> Result<u64, fsserver_api::CallError> {
-        let length = u64::try_from(KNOWN_BYTES.len()).ok().and_then(ReadLength::new);
-        let length = length.ok_or(FsError::BadRange)?;
-        self.fs().read(file, weak, 0, FrameNumber::new(0), length)
+        actor: Actor,
+        container: ContainerHandle,
+        count: u64,
+        state: FrameState,
+    ) -> Outcome<u64> {
+        let status = self.pm(actor).status(container, at(0), frames(count));
+        let status = pm("asking for states", status)?;
+        same("states told", status.count, count)?;
+        let states = status.frames.into_iter().zip(0..count);
+        Ok(states.map(|(seen, _)| u64::from(seen.contains(state))).sum())
     }
 
-    /// Says whether `bytes` is the length of the known file.
-    pub(crate) fn expect_known_length(bytes: u64) -> Outcome {
-        expect(usize::try_from(bytes) == Ok(KNOWN_BYTES.len()), "S read another length")
+    /// Returns the state of one frame.
+    pub(crate) fn state(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        number: u64,
+    ) -> Outcome<FrameState> {
+        let status = self.pm(actor).status(container, at(number), FrameCount::ONE);
+        let [state, ..] = pm("asking for a state", status)?.frames;
+        Ok(state)
     }
 
-    /// Says whether the container has its frames, all of them, no more, and lent to nobody.
-    pub(crate) fn expect_frames(&mut self, container: ContainerHandle) -> Outcome {
-        let count = CONTAINER_FRAMES.checked_add(1).and_then(FrameCount::new);
-        let count = count.ok_or(ScenarioError::Wrong("too many frames"))?;
-        let status =
-            pm("asking for the frames", self.pm.status(container, FrameNumber::new(0), count))?;
-        let mut states = status.frames.iter();
-        for _ in 0..CONTAINER_FRAMES {
-            let state = states.next().copied().unwrap_or_default();
-            expect(state.contains(FrameState::PRESENT), "the container has lost a frame")?;
-            let traces = FrameState::SHARED | FrameState::LOCKED | FrameState::MAPPED;
-            expect(!state.intersects(traces), "a frame is still lent, locked or mapped")?;
-        }
-        let beyond = states.next().copied().unwrap_or_default();
-        expect(!beyond.contains(FrameState::PRESENT), "the container has grown")
+    /// Says whether a puppet reads a word.
+    pub(crate) fn reads(
+        &mut self,
+        actor: Actor,
+        what: &'static str,
+        vaddr: VirtAddr,
+        expected: u64,
+    ) -> Outcome {
+        let word = did(what, self.puppet(actor).load(vaddr))?;
+        same(what, word, expected)
     }
 
-    /// Maps the container and says whether its first `pages` pages hold the known file and all the
-    /// others, and what follows the end of the file, zeros.
-    pub(crate) fn expect_contents(&mut self, container: ContainerHandle, pages: u64) -> Outcome {
-        let frames = FrameCount::new(CONTAINER_FRAMES);
-        let frames = frames.ok_or(ScenarioError::Wrong("too many frames"))?;
-        let (start, window) = (FrameNumber::new(0), address(WINDOW_VADDR)?);
-        let mapped = pm("mapping", self.pm.map(container, start, frames, window, MapFlags::READ))?;
-        expect(mapped.count == CONTAINER_FRAMES, "map did not do all")?;
-        let compared = self.compare(pages);
-        let unmapped = pm("unmapping", self.pm.unmap(window, frames));
-        compared?;
-        expect(unmapped? == CONTAINER_FRAMES, "unmap did not do all")
+    /// Has a puppet store a word.
+    pub(crate) fn writes(
+        &mut self,
+        actor: Actor,
+        what: &'static str,
+        vaddr: VirtAddr,
+        word: u64,
+    ) -> Outcome {
+        did(what, self.puppet(actor).store(vaddr, word))
     }
 
-    fn compare(&mut self, pages: u64) -> Outcome {
-        let mut expected = KNOWN_BYTES.chunks(4096);
-        for index in 0..CONTAINER_FRAMES {
-            let mut page = [0; 4096];
-            let offset = index.saturating_mul(PAGE_BYTES);
-            self.space.copy_in(address(WINDOW_VADDR.saturating_add(offset))?, &mut page);
-            let data = expected.next().filter(|_| index < pages).unwrap_or(&[]);
-            expect(page.starts_with(data), "the container does not hold the file")?;
-            let rest = page.iter().skip(data.len());
-            expect(rest.copied().all(|byte| byte == 0), "a page that nobody wrote is not zero")?;
+    /// Says whether pages hold the pattern of a seed; of 0 where nobody has written to them.
+    pub(crate) fn holds(
+        &mut self,
+        actor: Actor,
+        what: &'static str,
+        vaddr: VirtAddr,
+        count: u64,
+        seed: u64,
+    ) -> Outcome {
+        let seen = did(what, self.puppet(actor).sum(vaddr, count))?;
+        same(what, seen, puppet_core::checksum_of(count, seed))
+    }
+
+    /// Returns the time.
+    pub(crate) fn now(&mut self) -> Outcome<u64> {
+        pm("asking for the time", self.pm(Actor::Parent).clock()).map(Micros::get)
+    }
+
+    /// Lets time pass until a deadline is over.
+    pub(crate) fn wait_until(&mut self, deadline: u64) -> Outcome {
+        while self.now()? <= deadline {
+            self.space.relax();
         }
         Ok(())
     }
 
-    /// Destroys a container and says whether all accounts are what they were.
-    pub(crate) fn expect_baseline(
+    /// Takes away all that the scenario has made, the last first, and returns whether somebody
+    /// died in it. Never fails: what is left is seen in the accounts.
+    pub(crate) fn clear(&mut self) -> bool {
+        while let Some(made) = self.made.iter_mut().rev().find_map(Option::take) {
+            // Gone already is as good.
+            let _: Result<(), CallError> = match made {
+                Made::Container(actor, container) => {
+                    self.destroy(|world| world.pm(actor).container_destroy(container))
+                }
+                Made::Account(account) => {
+                    self.destroy(|world| world.pm(Actor::Parent).account_destroy(account))
+                }
+                Made::Limit(actor, before, flags) => {
+                    let account = AccountHandle::of_peer(self.peer(actor));
+                    let limit = u32::try_from(pages(before.limit)).unwrap_or(u32::MAX);
+                    self.pm(Actor::Parent).account_set_limits(account, limit, flags)
+                }
+                Made::VspaceAccount(actor) => self.pm(actor).vspace_account(AccountHandle::OWN),
+                Made::Region(actor, vaddr) => self.pm(actor).detach(vaddr),
+            };
+        }
+        for actor in [Actor::Client, Actor::Driver, Actor::Holder, Actor::Server] {
+            let _: Result<(), OrderError> = self.puppet(actor).behave(Behaviour::Count);
+        }
+        core::mem::take(&mut self.has_died)
+    }
+
+    /// Destroys something, after the leases on it have ended.
+    fn destroy(
         &mut self,
-        container: ContainerHandle,
-        before: &Baseline,
-    ) -> Outcome {
-        pm("destroying the container", self.pm.container_destroy(container))?;
-        expect(self.baseline()? == *before, "an account is not what it was")
+        mut step: impl FnMut(&mut Self) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        match step(self) {
+            Err(CallError::Refused(Failure { error: PmError::Pending, at: deadline, .. })) => {
+                // Where there is no time there is nothing to wait for.
+                let _ = self.wait_until(deadline);
+                step(self)
+            }
+            result => result,
+        }
     }
 }
 
-fn address(vaddr: u64) -> Outcome<VirtAddr> {
-    VirtAddr::new(vaddr).ok_or(ScenarioError::Wrong("not an address"))
+/// Returns how many pages an amount is.
+pub(crate) const fn pages(bytes: proto::ByteCount) -> u64 {
+    bytes.get() >> 12
 }

@@ -4,7 +4,7 @@
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
 use proto::{Console, Message, VirtAddr};
-use scenarios_core::{SabotagedServer, supervisor_step};
+use scenarios_core::{Cast, SabotagedServer, supervisor_step};
 
 use super::Settings;
 use super::call::Channel;
@@ -138,8 +138,7 @@ pub fn client_demo(domain: &Domain) -> bool {
 
 /// Runs the scenarios in the client's domain. Returns whether all passed.
 pub fn scenario_client(domain: &Domain) -> bool {
-    let mut pm = pmserver_api::Client::new(domain.channel(PMSERVER));
-    let mut fs = domain.channel(FSSERVER);
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
-    scenarios_core::run(&mut pm, &mut fs, &mut domain.space(), &mut console)
+    let cast = Cast::from_channels(|channel| domain.channel(channel));
+    scenarios_core::run(cast, domain.channel(FSSERVER), domain.space(), &mut console)
 }

@@ -125,12 +125,18 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
                     self.take_time(delay, touch);
                     let answer = self.pm().supply(fault, container, number);
                     self.note(1, answer);
+                    if answer.is_err() {
+                        break;
+                    }
                 }
             }
             Behaviour::Refuse => {
                 while let Some(PendingFault { fault, .. }) = self.next_fault() {
                     let answer = self.pm().refuse(fault);
                     self.note(1, answer);
+                    if answer.is_err() {
+                        break;
+                    }
                 }
             }
             Behaviour::Hold => {

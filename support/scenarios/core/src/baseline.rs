@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What all accounts have and use, before a scenario and after it (I4).
+
+use pmserver_api::{AccountHandle, AccountInfo};
+use proto::{AddressSpace, Transport};
+
+use crate::cast::Actor;
+use crate::error::{Outcome, ScenarioError};
+use crate::world::{World, pages};
+
+/// Accounts that are compared.
+const ACCOUNTS: usize = 7;
+
+/// What all accounts have and use at one time, but those of who dies.
+pub(crate) struct Baseline([(&'static str, AccountInfo); ACCOUNTS]);
+
+impl Baseline {
+    /// Reads the accounts.
+    pub(crate) fn read<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Self> {
+        let [client, driver, holder, server] =
+            [Actor::Client, Actor::Driver, Actor::Holder, Actor::Server]
+                .map(|actor| AccountHandle::of_peer(world.peer(actor)));
+        let fsserver = AccountHandle::of_peer(world.files.peer);
+        let mut info = |whose, account| world.info(account).map(|info| (whose, info));
+        Ok(Self([
+            info("P", AccountHandle::OWN)?,
+            info("the client", client)?,
+            info("the driver", driver)?,
+            info("the holder", holder)?,
+            info("the server", server)?,
+            info("fsserver", fsserver)?,
+            info("the pool", AccountHandle::POOL)?,
+        ]))
+    }
+
+    /// Says whether the accounts are what they were; where somebody died, the pool has gained by
+    /// it and is not compared.
+    pub(crate) fn expect<T: Transport, A: AddressSpace>(
+        &self,
+        world: &mut World<T, A>,
+        has_died: bool,
+    ) -> Outcome {
+        let Self(after) = Self::read(world)?;
+        let compared = if has_died { ACCOUNTS.saturating_sub(1) } else { ACCOUNTS };
+        for ((whose, before), (_, after)) in self.0.iter().zip(&after).take(compared) {
+            for ((what, expected), (_, seen)) in counts(before).into_iter().zip(counts(after)) {
+                if seen != expected {
+                    return Err(ScenarioError::Account { whose, what, seen, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn counts(info: &AccountInfo) -> [(&'static str, u64); 9] {
+    [
+        ("limit", pages(info.limit)),
+        ("use", pages(info.used)),
+        ("frames", pages(info.frames)),
+        ("tables", pages(info.tables)),
+        ("slots", pages(info.slots)),
+        ("records", pages(info.records)),
+        ("extra frames", pages(info.extra)),
+        ("promises", pages(info.promised)),
+        ("free memory", pages(info.free)),
+    ]
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Who takes part.
+
+/// An actor of the scenarios: a protection domain with an account of its own. Their priorities go
+/// up in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// Runs the scenarios, and is no puppet. P: splits accounts off, and sets the policy.
+    Parent,
+    /// C: pays for containers and lends them.
+    Client,
+    /// Has a device: may use DMA.
+    Driver,
+    /// Holds extra frames.
+    Holder,
+    /// S: is lent containers. Answers the faults of those below.
+    Server,
+    /// Dies in a scenario, each in one of its own.
+    Mortal1,
+    /// See there.
+    Mortal2,
+    /// See there.
+    Mortal3,
+}
+
+/// One of something for every actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cast<T> {
+    parent: T,
+    client: T,
+    driver: T,
+    holder: T,
+    server: T,
+    mortals: [T; 3],
+}
+
+impl<T> Cast<T> {
+    /// Makes what every actor needs of the channel that leads to it: the parent's own to pmserver
+    /// is channel 0, and to the others those from 4 on.
+    pub fn from_channels(mut make: impl FnMut(u8) -> T) -> Self {
+        Self {
+            parent: make(0),
+            client: make(4),
+            driver: make(5),
+            holder: make(6),
+            server: make(7),
+            mortals: [make(8), make(9), make(10)],
+        }
+    }
+
+    pub(crate) const fn get(&self, actor: Actor) -> &T {
+        let [mortal_1, mortal_2, mortal_3] = &self.mortals;
+        match actor {
+            Actor::Parent => &self.parent,
+            Actor::Client => &self.client,
+            Actor::Driver => &self.driver,
+            Actor::Holder => &self.holder,
+            Actor::Server => &self.server,
+            Actor::Mortal1 => mortal_1,
+            Actor::Mortal2 => mortal_2,
+            Actor::Mortal3 => mortal_3,
+        }
+    }
+
+    pub(crate) const fn get_mut(&mut self, actor: Actor) -> &mut T {
+        let [mortal_1, mortal_2, mortal_3] = &mut self.mortals;
+        match actor {
+            Actor::Parent => &mut self.parent,
+            Actor::Client => &mut self.client,
+            Actor::Driver => &mut self.driver,
+            Actor::Holder => &mut self.holder,
+            Actor::Server => &mut self.server,
+            Actor::Mortal1 => mortal_1,
+            Actor::Mortal2 => mortal_2,
+            Actor::Mortal3 => mortal_3,
+        }
+    }
+
+    /// Does something with all that the cast has.
+    pub(crate) fn try_map<U, E>(
+        &mut self,
+        mut make: impl FnMut(&mut T) -> Result<U, E>,
+    ) -> Result<Cast<U>, E> {
+        let [mortal_1, mortal_2, mortal_3] = &mut self.mortals;
+        Ok(Cast {
+            parent: make(&mut self.parent)?,
+            client: make(&mut self.client)?,
+            driver: make(&mut self.driver)?,
+            holder: make(&mut self.holder)?,
+            server: make(&mut self.server)?,
+            mortals: [make(mortal_1)?, make(mortal_2)?, make(mortal_3)?],
+        })
+    }
+}

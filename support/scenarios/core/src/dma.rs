@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! S19 to S21: memory for devices.
+//!
+//! There is no device in the scenario system: where one would write, its driver does. What a
+//! device could still reach shows in the bus addresses.
+
+use pmserver_api::{CopyFlags, Disturbance, FrameState, LockMode, PmError, Rights};
+use proto::{AddressSpace, FrameCount, Micros, Transport};
+
+use crate::cast::Actor::{Client, Driver, Parent};
+use crate::error::{Outcome, did, expect, pm, refused, same};
+use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page};
+
+const EXCLUSIVE: LockMode = LockMode::Exclusive;
+
+/// S19: "Lease expires during device DMA: with IOMMU: bus mapping removed before C regains access,
+/// device fault logged; without: physical frame quarantined and charged to the driver account until
+/// unpin/reset, C gets zeroed or copied frame and an explicit event; never device writes into C's
+/// live data." Without an IOMMU, as in all places where this runs.
+pub(crate) fn s19<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let container = world.filled_container(Client, 1)?;
+    let weak = world.share(Client, container, Driver, Rights::all())?.weak;
+    world.map(Client, container, 1, WINDOW, READ_WRITE)?;
+    did("C filling the frame", world.puppet(Client).fill(WINDOW, 1, 19))?;
+    let driver_before = world.frames_of(Driver)?;
+    for resets in [false, true] {
+        let short = Micros::new(50_000);
+        let pin = world.pm(Driver).pin(weak, at(0), FrameCount::ONE, EXCLUSIVE, short);
+        let pin = pm("pinning", pin)?;
+        let charge = world.frames_of(Driver)?;
+        same("the driver's charge for the pin", charge, driver_before.saturating_add(1))?;
+        world.wait_until(pin.lease.deadline.get())?;
+
+        world.holds(Client, "C's frame after the deadline", WINDOW, 1, 19)?;
+        let state = world.state(Client, container, 0)?;
+        expect(state.contains(FrameState::TAKEN_OVER), "C is not told that the pin ran out")?;
+        let late = world.pm(Driver).bus_address(pin.lease.lease, at(0));
+        refused("the driver asking late", late, PmError::InvalidCap)?;
+        let charge = world.frames_of(Driver)?;
+        same("the driver's charge for the old memory", charge, driver_before.saturating_add(1))?;
+        let now_at = world.bus_address(Client, container)?;
+        expect(now_at != pin.bus.address, "a late device would write into C's data")?;
+        did("C filling the frame again", world.puppet(Client).fill(WINDOW, 1, 19))?;
+
+        if resets {
+            let driver = world.peer(Driver);
+            pm("resetting the device", world.pm(Parent).device_reset(driver))?;
+        } else {
+            pm("the driver unlocking", world.pm(Driver).unlock(pin.lease.lease))?;
+        }
+        same("the driver's charge at last", world.frames_of(Driver)?, driver_before)?;
+    }
+    Ok(())
+}
+
+/// S20: "pin for device WRITE a COW-shared frame: COW broken first; sibling data unchanged after
+/// DMA."
+pub(crate) fn s20<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let container = world.filled_container(Client, 1)?;
+    world.map(Client, container, 1, WINDOW, READ_WRITE)?;
+    did("C filling the frame", world.puppet(Client).fill(WINDOW, 1, 20))?;
+    let sibling = world.container(Client)?;
+    let copied = world.pm(Client).copy(
+        (container, at(0)),
+        (sibling, at(0)),
+        FrameCount::ONE,
+        CopyFlags::NEW,
+    );
+    pm("copying", copied)?;
+    let weak = world.share(Client, container, Driver, Rights::all())?.weak;
+
+    let pin = world.pm(Driver).pin(weak, at(0), FrameCount::ONE, EXCLUSIVE, LONG);
+    let pin = pm("pinning", pin)?;
+    let is_cow = world.state(Client, container, 0)?.contains(FrameState::COW);
+    expect(!is_cow, "the pinned frame still shares its memory")?;
+    let sibling_at = world.bus_address(Client, sibling)?;
+    expect(sibling_at != pin.bus.address, "the sibling is where the device writes")?;
+    world.map(Driver, weak, 1, WINDOW, READ_WRITE)?;
+    did("the device writing", world.puppet(Driver).fill(WINDOW, 1, 21))?;
+    pm("unlocking", world.pm(Driver).unlock(pin.lease.lease))?;
+    world.map(Client, sibling, 1, WINDOW_2, READ_WRITE)?;
+    world.holds(Client, "the sibling", WINDOW_2, 1, 20)?;
+    world.holds(Client, "what the device wrote", WINDOW, 1, 21)
+}
+
+/// S21: "pin while the server wants to move/defragment: frame not moved; bus address constant for
+/// the whole lease." What is not pinned moves unnoticed.
+pub(crate) fn s21<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let container = world.filled_container(Client, 4)?;
+    let unpinned = world.filled_container(Client, 4)?;
+    for (container, vaddr) in [(container, WINDOW), (unpinned, WINDOW_2)] {
+        world.map(Client, container, 4, vaddr, READ_WRITE)?;
+        did("C filling frames", world.puppet(Client).fill(vaddr, 4, 22))?;
+    }
+    let unpinned_at = world.bus_address(Client, unpinned)?;
+    let weak = world.share(Client, container, Driver, Rights::all())?.weak;
+    let pin = world.pm(Driver).pin(weak, at(0), frames(4), LockMode::Read, LONG);
+    let lease = pm("pinning", pin)?.lease.lease;
+    let before = bus_addresses(world, lease)?;
+    world.disturb(Disturbance::Move)?;
+    let after = bus_addresses(world, lease)?;
+    for (seen, expected) in after.into_iter().zip(before) {
+        same("where a pinned frame is", seen, expected)?;
+    }
+    world.holds(Client, "the pinned frames", WINDOW, 4, 22)?;
+    pm("unlocking", world.pm(Driver).unlock(lease))?;
+    let moved_to = world.bus_address(Client, unpinned)?;
+    expect(moved_to != unpinned_at, "nothing was moved at all")?;
+    world.holds(Client, "what was moved", WINDOW_2, 4, 22)?;
+    world.writes(Client, "writing to what was moved", page(WINDOW_2, 3), 1)
+}
+
+fn bus_addresses<T: Transport, A: AddressSpace>(
+    world: &mut World<T, A>,
+    lease: pmserver_api::LeaseHandle,
+) -> Outcome<[u64; 4]> {
+    let mut address = |number| {
+        let run = world.pm(Driver).bus_address(lease, at(number));
+        pm("asking for a bus address", run).map(|run| run.address)
+    };
+    Ok([address(0)?, address(1)?, address(2)?, address(3)?])
+}

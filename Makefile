@@ -45,6 +45,7 @@ demo_XML := microkit-system.xml
 demo_PDS := console pmserver fsserver client-demo
 demo_SIM := run
 scenarios_XML := support/scenarios/microkit-system.xml
+# All puppets are one program.
 scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
 scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
 scenarios_SIM := scenarios

@@ -100,7 +100,7 @@ impl fmt::Display for PmError {
             Self::Occupied => "something is mapped there already",
             Self::NotEligible => "the account may not have extra frames",
             Self::Shared => "the frame is shared into another container",
-            Self::Pending => "the rest is done at the deadline",
+            Self::Pending => "there is more to do",
             Self::TooMany => "too many of this kind",
             Self::Kernel => "the kernel refused",
             Self::Revoking => "the share is being revoked",

@@ -63,13 +63,46 @@ impl<K: Kernel> Server<K> {
         if !self.is_cow(frame) {
             return Ok(page);
         }
-        let own = self.pool.take(ObjectKind::Frame, PageUse::Frame)?;
-        if let Err(error) = self.pool.kernel.copy_page(page, own) {
-            self.pool.release_frame(own);
-            return Err(error);
+        if self.pin_deadline(frame).is_some() {
+            // It is the others that move: few enough, or it would not have been pinned like that.
+            self.move_others_off(frame, page)?;
+            return Ok(page);
         }
+        let own = self.copied_page(page)?;
         self.rebind_or_release(frame, own)?;
         Ok(own)
+    }
+
+    /// Moves all frames but a ring's from its page to another one.
+    fn move_others_off(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
+        let other = self.copied_page(page)?;
+        // Held, so that it is not free before the first is on it, nor kept where none could be.
+        self.hold(Some(other));
+        let sharers = self.sharers(frame);
+        let mut result = Ok(());
+        let mut link = self.pool.entry(page).owner;
+        while let (Ok(()), Some(holder)) = (result, Ref::<Frame>::from_link(link)) {
+            link = self.pool.get(holder).next_of_page;
+            if !sharers.contains(&holder) {
+                result = self.rebind(holder, Some(other));
+                // Its ring has left with it, and was perhaps what came next.
+                link = self.pool.entry(page).owner;
+            }
+        }
+        self.let_go(Some(other));
+        result
+    }
+
+    /// Takes a page and copies another to it.
+    pub(crate) fn copied_page(&mut self, page: PageIndex) -> Result<PageIndex, KernelError> {
+        let copy = self.pool.take(ObjectKind::Frame, PageUse::Frame)?;
+        match self.pool.kernel.copy_page(page, copy) {
+            Ok(()) => Ok(copy),
+            Err(error) => {
+                self.pool.release_frame(copy);
+                Err(error)
+            }
+        }
     }
 
     fn rebind_or_release(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {

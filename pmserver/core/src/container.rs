@@ -248,9 +248,17 @@ impl<K: Kernel> Server<K> {
         let Some(frame) = self.find_frame(access.container, number) else {
             return FrameState::empty();
         };
-        let mut state = self.pool.get(frame).state();
-        state.set(FrameState::SHARED, self.is_shared(access.container, number));
+        let record = self.pool.get(frame);
+        if record.has(FrameMarks::DISCARDED) {
+            return FrameState::DISCARDED;
+        }
+        let mut state = record.state();
+        let is_shared = record.next_shared != 0 || self.is_shared(access.container, number);
+        state.set(FrameState::SHARED, is_shared);
         state.set(FrameState::LOCKED, self.is_leased(access.container, number));
+        state.set(FrameState::COW, self.is_cow(frame));
+        state.set(FrameState::PINNED, self.pin_deadline(frame).is_some());
+        state.set(FrameState::ABSENT, self.awaited_handler(frame).is_some());
         state
     }
 

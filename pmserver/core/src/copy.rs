@@ -185,7 +185,7 @@ impl<K: Kernel> Server<K> {
         frame: Ref<Frame>,
     ) -> Result<(), Failure> {
         self.check_supplied(caller, frame, AccessKind::Read)?;
-        match self.pin_deadline(frame) {
+        match self.write_pin(frame) {
             Some(deadline) => Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() }),
             None => Ok(()),
         }
@@ -348,11 +348,25 @@ impl<K: Kernel> Server<K> {
         source: Ref<Frame>,
         destination: Ref<Frame>,
     ) -> Result<(), KernelError> {
-        let page = self.pool.get(source).page();
-        if page.is_some() {
-            self.protect(source)?;
-        }
-        self.give_contents(destination, page)
+        let page = self.take_contents(source)?;
+        let result = self.give_contents(destination, page);
+        self.let_go(page);
+        result
+    }
+
+    /// Returns a page with the contents of a frame, held, that others may have copy-on-write.
+    fn take_contents(&mut self, source: Ref<Frame>) -> Result<Option<PageIndex>, KernelError> {
+        let page = match self.pool.get(source).page() {
+            None => None,
+            // A device may read it: it is not to see what is written to the copy later on.
+            Some(page) if self.pool.entry(page).is_pinned() => Some(self.copied_page(page)?),
+            Some(page) => {
+                self.protect(source)?;
+                Some(page)
+            }
+        };
+        self.hold(page);
+        Ok(page)
     }
 
     fn give_contents(
@@ -418,6 +432,7 @@ impl<K: Kernel> Server<K> {
     /// Copies pairs as if all sources had been read first: holds the pages.
     fn link_held(&mut self, copying: &Copying, pairs: &[(u64, u64)]) -> Result<(), Failure> {
         let mut held: Vec<(Ref<Frame>, Option<PageIndex>), { PairList::MOST }> = Vec::new();
+        let mut result = Ok(());
         for (from, to) in pairs {
             let source = self.find_frame(copying.from.container, *from);
             let destination = self.find_frame(copying.to.container, *to);
@@ -425,19 +440,17 @@ impl<K: Kernel> Server<K> {
             if source == destination {
                 continue;
             }
-            self.protect(source).map_err(kernel_refused)?;
-            let page = self.pool.get(source).page();
-            let _ = held.push((destination, page));
+            let page = self.take_contents(source);
+            result = page.map(|page| {
+                let _ = held.push((destination, page));
+            });
+            if result.is_err() {
+                break;
+            }
         }
-        for (_, page) in &held {
-            self.hold(*page);
-        }
-        let mut result = Ok(());
-        for (destination, page) in &held {
-            result = result.and_then(|()| self.give_contents(*destination, *page));
-        }
-        for (_, page) in &held {
-            self.let_go(*page);
+        for (destination, page) in held {
+            result = result.and_then(|()| self.give_contents(destination, page));
+            self.let_go(page);
         }
         result.map_err(kernel_refused)
     }

@@ -20,13 +20,13 @@ use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
     PmError,
 };
-use proto::limits::PIN_FRAMES_MAX;
+use proto::limits::{MOVE_HOLDERS_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::account::{Charge, Shortage};
 use crate::config::Privileges;
 use crate::frame_table::{PageEntry, PageIndex, PageUse};
-use crate::kernel::{Kernel, KernelError, ObjectKind};
+use crate::kernel::{Kernel, KernelError};
 use crate::mapping::at_frame;
 use crate::objects::{Access, Container, Frame, FrameMarks, Lease};
 use crate::radix::Leaf;
@@ -120,7 +120,13 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), Failure> {
         let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
         let frame = self.present_frame(access.container, number)?;
-        let page = self.break_cow(frame).map_err(refused)?;
+        let page = self.bind(frame).map_err(refused)?;
+        let is_written = self.pool.get(lease).is_exclusive();
+        let page = if is_written || self.pool.entry(page).holders() > MOVE_HOLDERS_MAX {
+            self.break_cow(frame).map_err(refused)?
+        } else {
+            page
+        };
         if self.pool.kernel.has_iommu() {
             let holder = self.pool.get(lease).holder();
             self.pool.kernel.bus_map(holder, page).map_err(refused)?;
@@ -202,13 +208,10 @@ impl<K: Kernel> Server<K> {
         if !self.pool.entry(page).is_pinned() {
             return Ok(());
         }
-        let own = self.pool.take(ObjectKind::Frame, PageUse::Frame)?;
+        // Held, so that it is not used again when its last frame has left it.
         self.hold(Some(page));
-        let moved =
-            self.pool.kernel.copy_page(page, own).and_then(|()| self.rebind(frame, Some(own)));
-        if let Err(error) = moved {
+        if let Err(error) = self.relocate(page) {
             self.let_go(Some(page));
-            self.pool.release_frame(own);
             return Err(error);
         }
         for sharer in self.sharers(frame) {
@@ -276,8 +279,17 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
+    /// Returns until when a device may write to a frame.
+    pub(crate) fn write_pin(&self, frame: Ref<Frame>) -> Option<Micros> {
+        self.pins(frame, Lease::is_exclusive)
+    }
+
     /// Returns until when a pin keeps a frame where it is.
     pub(crate) fn pin_deadline(&self, frame: Ref<Frame>) -> Option<Micros> {
+        self.pins(frame, |_| true)
+    }
+
+    fn pins(&self, frame: Ref<Frame>, which: impl Fn(&Lease) -> bool) -> Option<Micros> {
         let page = self.pool.get(frame).page()?;
         if !self.pool.entry(page).is_pinned() {
             return None;
@@ -289,6 +301,7 @@ impl<K: Kernel> Server<K> {
                 self.leases(container)
                     .filter(move |lease| lease.pinned > 0 && lease.range.contains(number))
             })
+            .filter(|lease| which(lease))
             .map(Lease::deadline)
             .max()
     }

@@ -114,7 +114,8 @@ impl<K: Kernel> Server<K> {
         self.check_map_rights(&access, range, region.flags()).ok()?;
         // What is asked for at once is what the access needs, not what FORCE_WRITE would.
         let flags = region.flags().difference(MapFlags::FORCE_WRITE);
-        self.map_one(peer, &access, number, page, flags).ok()?;
+        let result = self.map_one(peer, &access, number, page, flags);
+        result.or_else(|_| self.map_one(peer, &access, number, page, flags)).ok()?;
         self.find_mapping(peer, page)
     }
 }

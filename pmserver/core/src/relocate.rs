@@ -9,7 +9,7 @@ use proto::{PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
 use crate::frame_table::{PageIndex, PageUse};
-use crate::kernel::{Kernel, KernelError, ObjectKind};
+use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
 use crate::mapping::at_frame;
 use crate::objects::{Container, Frame, FrameMarks, Mapping};
@@ -217,12 +217,8 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Moves what is on a page to another one; then the page is free.
-    fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
-        let other = self.pool.take(ObjectKind::Frame, PageUse::Frame)?;
-        if let Err(error) = self.pool.kernel.copy_page(page, other) {
-            self.pool.release_frame(other);
-            return Err(error);
-        }
+    pub(crate) fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let other = self.copied_page(page)?;
         // Held, so that it is not free before all are on it.
         self.hold(Some(other));
         let mut result = Ok(());

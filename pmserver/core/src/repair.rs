@@ -49,7 +49,9 @@ impl<K: Kernel> Server<K> {
         if self.check_supplied(peer, self.frame_of(mapping), kind).is_err() {
             return if self.is_waiting(peer) { Repair::TryAgain } else { Repair::No };
         }
-        match self.bring(mapping, &access, kind) {
+        // A program is not stopped because the kernel refused once what it had granted before.
+        let result = self.bring(mapping, &access, kind);
+        match result.or_else(|_| self.bring(mapping, &access, kind)) {
             Ok(()) => Repair::TryAgain,
             Err(_) => Repair::No,
         }

@@ -12,10 +12,15 @@
 
 mod stage;
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use pmserver_api::PmError;
 use proto::{AddressSpace, Message, Transport, VirtAddr};
 use scenarios_core::Sabotage;
-use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
+use sim::system::{Channel, Domain, End, Settings, System, client_demo, scenario_client};
 
+const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
 
 /// The rows of the acceptance table, but for the fuzzer's.
@@ -136,4 +141,29 @@ fn what_a_domain_may_only_read_it_cannot_write() {
     };
     // fsserver has a recovery entry, and is sent there.
     assert_eq!(system.run("fsserver", write), End::Redirected);
+}
+
+/// Calls when it is dropped, and notes the status of the reply.
+struct Caller(Channel, Rc<Cell<Option<u64>>>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.1.set(Some(self.0.call(Message::new(1, [])).label()));
+    }
+}
+
+#[test]
+fn what_is_dropped_on_an_abandoned_stack_makes_no_call() {
+    let image = stage::example_image("abandoned stack");
+    let file = stage::demo_file();
+    let system = System::start(&stage::settings(&file, &image)).unwrap();
+    let status = Rc::new(Cell::new(None));
+    let touch = |domain: &Domain| {
+        let _caller = Caller(domain.channel(PMSERVER), Rc::clone(&status));
+        domain.space().copy_out(&[1], VirtAddr::new(0x3F00_0000).unwrap());
+    };
+    assert_eq!(system.run("fsserver", touch), End::Redirected);
+    assert_eq!(status.take(), Some(PmError::InvalidCap.status()));
+    system.run("client-demo", |domain| drop(Caller(domain.channel(PMSERVER), Rc::clone(&status))));
+    assert_eq!(status.take(), Some(0), "on any other it does");
 }

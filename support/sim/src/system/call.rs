@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use pmserver_api::AccessKind;
+use pmserver_api::{AccessKind, PmError};
 use pmserver_core::Fault;
 use proto::{Message, PeerId, Transport};
 
@@ -32,6 +32,11 @@ impl Channel {
 
 impl Transport for Channel {
     fn call(&mut self, request: Message) -> Message {
+        // A domain that has left for its recovery entry, or for good, abandons its stack: what is
+        // dropped here while that is unwound makes no calls there.
+        if std::thread::panicking() {
+            return pmserver_api::Failure::from(PmError::InvalidCap).reply();
+        }
         let reply = self.shared.call(self.domain, self.id, &request);
         self.shared.preempt(self.domain);
         reply

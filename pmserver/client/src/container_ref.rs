@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the owner of a container and those it is lent to can do alike.
+
+use core::fmt;
+use core::ops::{Deref, RangeBounds};
+
+use pmserver_api::{ContainerHandle, CopyFlags, LockMode, MapFlags, PairList};
+use proto::{FrameNumber, Micros, PeerId, Transport, VirtAddr};
+
+use crate::error::Error;
+use crate::grants::Grants;
+use crate::held::print;
+use crate::lease::{Lease, Pin};
+use crate::mapping::{Mapping, Region};
+use crate::operation::Operation;
+use crate::pages::{Pages, Runs};
+use crate::pm::Pm;
+use crate::span::{Span, page};
+
+/// A container by its handle: what its owner and those that it is lent to can do alike.
+///
+/// [`Container`](crate::Container) and [`WeakContainer`] are references to one.
+/// Through a weak handle an operation that the share's rights or range do not cover is `NoRight`
+/// (PM-6).
+pub struct ContainerRef<'pm, T: Transport> {
+    pub(crate) pm: &'pm Pm<T>,
+    pub(crate) handle: ContainerHandle,
+}
+
+// Not derived: what is copied is the reference, whatever the transport is.
+impl<T: Transport> Clone for ContainerRef<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Transport> Copy for ContainerRef<'_, T> {}
+
+impl<'pm, T: Transport> ContainerRef<'pm, T> {
+    /// Returns the number of the handle.
+    #[must_use]
+    pub const fn raw(&self) -> u64 {
+        self.handle.raw()
+    }
+
+    /// Returns the peer whose container this is, as the number says. pmserver answers `InvalidCap`
+    /// to one that says another than the true one, so that a server that is told a number by a
+    /// client compares this with the client (PM-5).
+    #[must_use]
+    pub fn owner(&self) -> Option<PeerId> {
+        self.handle.owner()
+    }
+
+    /// Maps all frames of a range at the pages from `at` on (operation 12, map), in as many calls
+    /// as it takes. Where one cannot be, those before it are unmapped again.
+    ///
+    /// WRITE on memory that is shared copy-on-write is granted as READ, and the first store makes
+    /// the copy (PM-86): [`Mapping::rights`] tells.
+    ///
+    /// # Errors
+    /// Of the first frame that cannot be mapped: `NotFound`, `Locked`, `Occupied`, `NoTableQuota`,
+    /// `TooMany`, `NoMemory`, `Discarded`. `NoRight` for more than the handle gives, never silently
+    /// less (PM-81); `Invalid` for WRITE with EXECUTE, or for none.
+    pub fn map(
+        &self,
+        frames: impl RangeBounds<u64>,
+        at: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Mapping<'pm, T>, Error> {
+        let (mapping, stopped) = self.map_frames(&frames, at, flags)?;
+        match stopped {
+            None => mapping.ok_or(Error::invalid(Operation::Map)),
+            // What was mapped until then is dropped here.
+            Some(error) => Err(Error { done: 0, ..error }),
+        }
+    }
+
+    /// Maps the frames of a range as [`map`](Self::map) does, up to the first that cannot be: the
+    /// mapping is as many pages as could be mapped.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map), of the first frame of the range.
+    pub fn map_partial(
+        &self,
+        frames: impl RangeBounds<u64>,
+        at: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Mapping<'pm, T>, Error> {
+        match self.map_frames(&frames, at, flags)? {
+            (Some(mapping), _) => Ok(mapping),
+            (None, stopped) => Err(stopped.unwrap_or(Error::invalid(Operation::Map))),
+        }
+    }
+
+    /// Returns what could be mapped, and why no more.
+    fn map_frames(
+        &self,
+        frames: &impl RangeBounds<u64>,
+        at: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<(Option<Mapping<'pm, T>>, Option<Error>), Error> {
+        let operation = Operation::Map;
+        let span = Span::long(operation, frames)?;
+        Pages::new(at, span.count()).ok_or(Error::invalid(operation))?;
+        let mut runs = Runs::default();
+        let stopped = loop {
+            let done = runs.pages();
+            let Some(((start, count), at)) = span.piece(done).zip(page(at, done)) else {
+                break None;
+            };
+            let mapped =
+                self.pm.call(operation, |client| client.map(self.handle, start, count, at, flags));
+            match mapped {
+                Ok(mapped) => runs.push_all(&mapped),
+                Err(error) => break Some(error.after(done)),
+            }
+            if runs.pages() == done {
+                break Some(Error::no_progress(operation).after(done));
+            }
+        };
+        let pages = Pages::new(at, runs.pages());
+        Ok((pages.map(|pages| Mapping::new(self.pm, pages, runs)), stopped))
+    }
+
+    /// Has pmserver map the frames of a range as the pages from `at` on are touched (operation 29,
+    /// attach; PM-200): costs nothing for pages that never are. At most 2^32 - 1 frames.
+    ///
+    /// # Errors
+    /// `Occupied` where another region is; `TooMany` beyond 16 regions; `NoRight` and `Invalid` as
+    /// for [`map`](Self::map); `NoTableQuota`.
+    pub fn attach(
+        &self,
+        frames: impl RangeBounds<u64>,
+        at: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Region<'pm, T>, Error> {
+        let operation = Operation::Attach;
+        let span = Span::any(operation, &frames)?;
+        let count = u32::try_from(span.count()).ok().zip(Pages::new(at, span.count()));
+        let (count, pages) = count.ok_or(Error::invalid(operation))?;
+        self.pm
+            .call(operation, |client| client.attach(self.handle, span.start(), count, at, flags))?;
+        Ok(Region::from_pages(self.pm, pages))
+    }
+
+    /// Puts capabilities to the frames of a range into the caller's CSpace, for it to map them
+    /// itself (operation 31, grant; PM-210): as many as there can be at consecutive addresses with
+    /// the same rights, from the first frame on. At most 256 frames.
+    ///
+    /// # Errors
+    /// Of the first frame: as for [`map`](Self::map), and `Absent`; `TooMany` beyond 128 grants.
+    pub fn grant(
+        &self,
+        frames: impl RangeBounds<u64>,
+        rights: MapFlags,
+    ) -> Result<Grants<'pm, T>, Error> {
+        let (start, count) = Span::short(Operation::Grant, &frames)?;
+        let granted = self
+            .pm
+            .call(Operation::Grant, |client| client.grant(self.handle, start, count, rights))?;
+        Ok(Grants::new(self.pm, granted))
+    }
+
+    /// Locks a range for a limited time (operation 10, lock): `LockMode::Read` keeps its contents
+    /// from changing, `LockMode::Exclusive` keeps everybody else out (PM-71, PM-72). The range may
+    /// have holes. At most 256 frames: a lease is one, or it would not be a lock.
+    ///
+    /// # Errors
+    /// `Locked` with the latest deadline where another's lease forbids it; `Revoking`; `Shared` for
+    /// memory that is really shared; `TooMany`; `NoRight` without LOCK; `Invalid` for a `ttl` of 0,
+    /// asked or allowed; `QuotaExceeded`, as the caller's own account pays for the record.
+    pub fn lock(
+        &self,
+        frames: impl RangeBounds<u64>,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<Lease<'pm, T>, Error> {
+        let (start, count) = Span::short(Operation::Lock, &frames)?;
+        let lease = self
+            .pm
+            .call(Operation::Lock, |client| client.lock(self.handle, start, count, mode, ttl))?;
+        Ok(Lease::new(self.pm, lease))
+    }
+
+    /// Locks a range as [`lock`](Self::lock) does and keeps its frames where a device finds them
+    /// (operation 43, pin; PM-270): exclusive where the device writes. At most 64 frames. Needs the
+    /// DMA right.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock); `NotFound` for a hole; `NoMemory`, `Absent`, `Discarded`;
+    /// `QuotaExceeded`, as the caller's account is charged a frame for each (PM-272).
+    pub fn pin(
+        &self,
+        frames: impl RangeBounds<u64>,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<Pin<'pm, T>, Error> {
+        let (start, count) = Span::short(Operation::Pin, &frames)?;
+        let pinned = self
+            .pm
+            .call(Operation::Pin, |client| client.pin(self.handle, start, count, mode, ttl))?;
+        Ok(Pin::new(self.pm, pinned, start, count.get()))
+    }
+
+    /// Makes the contents of these frames those of as many frames of `destination`, from `to` on,
+    /// which are there already: [`copy_with`](Self::copy_with) without flags. No byte is copied
+    /// until one side is written to (PM-160).
+    ///
+    /// # Errors
+    /// As [`copy_with`](Self::copy_with).
+    pub fn copy(
+        &self,
+        frames: impl RangeBounds<u64>,
+        destination: &ContainerRef<'_, T>,
+        to: u64,
+    ) -> Result<u64, Error> {
+        self.copy_with(frames, destination, to, CopyFlags::empty())
+    }
+
+    /// Copies frames (operation 24, copy) and returns how many. NEW makes the destination frames,
+    /// SHARED makes both one memory, MOVE takes the source frames away: these need an owner.
+    ///
+    /// ```
+    /// # let testbed = sim::testbed::Testbed::new();
+    /// # let pm = pmserver_client::Pm::new(testbed.channel(1));
+    /// # let mut memory = testbed.memory(1);
+    /// # use pmserver_client::{CopyFlags, MapFlags, VirtAddr};
+    /// # let window = VirtAddr::new_page(0x1000_0000).unwrap();
+    /// # let container = pm.account().create_container()?;
+    /// # container.allocate(0..1)?;
+    /// let mapping = container.map(0..1, window, MapFlags::WRITE)?;
+    /// mapping.copy_out(&mut memory, b"old", 0)?;
+    /// // A snapshot: both have the same memory, until one of them is stored to.
+    /// container.copy_with(0..1, &container, 100, CopyFlags::NEW)?;
+    /// mapping.copy_out(&mut memory, b"new", 0)?;
+    /// // And back again, into a frame that is there.
+    /// container.copy(100..101, &container, 0)?;
+    /// let mut bytes = [0; 3];
+    /// mapping.copy_in(&memory, 0, &mut bytes)?;
+    /// assert_eq!(&bytes, b"old");
+    /// # Ok::<(), pmserver_client::Error>(())
+    /// ```
+    ///
+    /// More than 256 frames take several calls: then ATOMIC is `Invalid`, as are ranges of one
+    /// handle that overlap, which could not be read before anything is changed (PM-164).
+    ///
+    /// # Errors
+    /// Of the first frame that cannot be copied, with how many were before it: `NotFound`,
+    /// `Exists`, `Locked`, `QuotaExceeded`, `TooMany` beyond 8 frames of one memory, `Absent`,
+    /// `Discarded`, `NoMemory`. `NoRight` where a handle does not give it.
+    pub fn copy_with(
+        &self,
+        frames: impl RangeBounds<u64>,
+        destination: &ContainerRef<'_, T>,
+        to: u64,
+        flags: CopyFlags,
+    ) -> Result<u64, Error> {
+        let operation = Operation::Copy;
+        let span = Span::long(operation, &frames)?;
+        let to = FrameNumber::new(to);
+        let overlaps = self.handle == destination.handle && span.meets(to);
+        if span.whole().is_none() && (overlaps || flags.contains(CopyFlags::ATOMIC)) {
+            return Err(Error::invalid(operation));
+        }
+        self.pm.advance(operation, span, |client, start, count| {
+            let done = start.get().saturating_sub(span.start().get());
+            let to = to.checked_add(done).ok_or(pmserver_api::PmError::Invalid)?;
+            client.copy((self.handle, start), (destination.handle, to), count, flags)
+        })
+    }
+
+    /// Copies single frames, each pair from its first number to its second (operation 25,
+    /// copy_list): scatter and gather in one call, at most seven pairs, as if all were read before
+    /// anything is changed (PM-164). Returns how many.
+    ///
+    /// # Errors
+    /// As [`copy_with`](Self::copy_with); `Invalid` for no pair, or more than seven, or a number
+    /// that is twice a destination.
+    pub fn copy_list(
+        &self,
+        pairs: &[(u64, u64)],
+        destination: &ContainerRef<'_, T>,
+        flags: CopyFlags,
+    ) -> Result<u64, Error> {
+        let mut numbers = [(FrameNumber::new(0), FrameNumber::new(0)); PairList::MOST];
+        for (number, (from, to)) in numbers.iter_mut().zip(pairs) {
+            *number = (FrameNumber::new(*from), FrameNumber::new(*to));
+        }
+        let list = numbers.get(..pairs.len()).and_then(PairList::new);
+        let list = list.ok_or(Error::invalid(Operation::CopyList))?;
+        self.pm.call(Operation::CopyList, |client| {
+            client.copy_list(self.handle, destination.handle, list, flags)
+        })
+    }
+}
+
+impl<T: Transport> fmt::Debug for ContainerRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "ContainerRef", &self.raw())
+    }
+}
+
+/// A container that was lent to the caller, by the number that its owner told it. It has no
+/// `allocate`, no `share` and nothing to release: the owner decides when it ends.
+///
+/// What can be done with it is in [`ContainerRef`].
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let (pm, fs) = (
+/// #     pmserver_client::Pm::new(testbed.channel(1)),
+/// #     pmserver_client::Pm::new(testbed.channel(2)),
+/// # );
+/// # let client = pm.whoami()?.peer;
+/// # use pmserver_client::{MapFlags, Micros, PmError, Rights, ShareTerms, VirtAddr, WeakContainer};
+/// # let window = VirtAddr::new_page(0x1000_0000).unwrap();
+/// # let container = pm.account().create_container()?;
+/// # container.allocate(0..4)?;
+/// # let terms = ShareTerms {
+/// #     peer: fs.whoami()?.peer,
+/// #     rights: Rights::READ,
+/// #     lease_max: Micros::new(0),
+/// # };
+/// # let share = container.share(0..4, terms)?;
+/// # let number = share.weak();
+/// // The client's request has the number; the channel that it came in on says who the client is.
+/// let weak = WeakContainer::from_raw(&fs, number);
+/// assert_eq!(weak.owner(), Some(client));
+/// let mapping = weak.map(0..4, window, MapFlags::READ)?;
+/// // More than was shared is refused, never silently less.
+/// let error = weak.map(0..4, window, MapFlags::WRITE).unwrap_err();
+/// assert!(error.is(PmError::NoRight));
+/// # mapping.unmap()?;
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
+pub struct WeakContainer<'pm, T: Transport> {
+    container: ContainerRef<'pm, T>,
+}
+
+impl<'pm, T: Transport> WeakContainer<'pm, T> {
+    /// Returns the container of this number, as another domain told it. Makes no call: whether the
+    /// number names anything, the first operation says (`InvalidCap`).
+    #[must_use]
+    pub const fn from_raw(pm: &'pm Pm<T>, number: u64) -> Self {
+        Self { container: ContainerRef { pm, handle: ContainerHandle::from_raw(number) } }
+    }
+}
+
+impl<T: Transport> Clone for WeakContainer<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Transport> Copy for WeakContainer<'_, T> {}
+
+impl<'pm, T: Transport> Deref for WeakContainer<'pm, T> {
+    type Target = ContainerRef<'pm, T>;
+
+    fn deref(&self) -> &ContainerRef<'pm, T> {
+        &self.container
+    }
+}
+
+impl<T: Transport> fmt::Debug for WeakContainer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "WeakContainer", &self.raw())
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Faults that the caller answers, as the handler of a range.
+
+use core::fmt;
+
+use pmserver_api::{AccessKind, FaultHandle};
+use proto::{FrameNumber, Transport};
+
+use crate::container_ref::ContainerRef;
+use crate::error::{Error, Refused};
+use crate::held::{Held, Named, Release, print};
+use crate::operation::Operation;
+use crate::pm::Pm;
+
+impl<T: Transport> Pm<T> {
+    /// Returns the next fault that the caller is to answer, as the handler of a range; nothing
+    /// where there is none (operation 47, next_fault; PM-281). For a handler to call when it is
+    /// notified, until there is none.
+    ///
+    /// # Errors
+    /// None that pmserver gives.
+    pub fn next_fault(&self) -> Result<Option<PendingFault<'_, T>>, Error> {
+        let fault = self.call(Operation::NextFault, |client| client.next_fault())?;
+        Ok(fault.map(|fault| PendingFault {
+            held: Held::new(Named { pm: self, name: fault.fault }),
+            cookie: fault.cookie,
+            number: fault.number.get(),
+            access: fault.access,
+        }))
+    }
+}
+
+impl<T: Transport> Release for Named<'_, T, FaultHandle> {
+    type Transport = T;
+
+    fn pm(&self) -> &Pm<T> {
+        self.pm
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        self.pm.call(Operation::Refuse, |client| client.refuse(self.name))
+    }
+}
+
+/// A frame of a range of the caller's that somebody touched and that has no contents yet
+/// ([`Pm::next_fault`]). Dropping it unanswered refuses it, so that nobody waits in vain.
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let (pm, channel) = (pmserver_client::Pm::new(testbed.channel(1)), testbed.channel(2));
+/// # let (memory, mut handlers_memory) = (testbed.memory(1), testbed.memory(2));
+/// # let handler = pmserver_client::Pm::new(testbed.channel(2)).whoami()?.peer;
+/// use pmserver_client::{MapFlags, Pm, VirtAddr};
+///
+/// const WINDOW: VirtAddr = VirtAddr::new_page(0x1000_0000).unwrap();
+///
+/// let container = pm.account().create_container()?;
+/// container.allocate(0..16)?;
+/// container.set_handler(0..16, handler, 7)?;
+/// let mapping = container.map(0..16, WINDOW, MapFlags::READ)?;
+///
+/// // In the handler, whenever it is notified:
+/// let answer = move || {
+///     let pm = Pm::new(channel.clone());
+///     while let Some(fault) = pm.next_fault()? {
+///         let contents = pm.account().create_container()?;
+///         contents.allocate(0..1)?;
+///         let filled = contents.map(0..1, WINDOW, MapFlags::WRITE)?;
+///         let text = format!("frame {} of range {}", fault.frame(), fault.cookie());
+///         filled.copy_out(&mut handlers_memory, text.as_bytes(), 0)?;
+///         fault.supply(&contents, 0)?;
+///     }
+///     Ok::<(), pmserver_client::Error>(())
+/// };
+/// # let mut answer = answer;
+/// # testbed.attend(move || answer().unwrap());
+///
+/// // In the client, which does not notice but by the time that it takes:
+/// let mut bytes = [0; 18];
+/// mapping.copy_in(&memory, 3 * 4096, &mut bytes)?;
+/// assert_eq!(&bytes, b"frame 3 of range 7");
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
+#[must_use = "dropping the fault refuses it"]
+pub struct PendingFault<'pm, T: Transport> {
+    held: Held<Named<'pm, T, FaultHandle>>,
+    cookie: u32,
+    number: u64,
+    access: AccessKind,
+}
+
+impl<T: Transport> PendingFault<'_, T> {
+    /// Returns the number by which the owner of the container told its ranges apart.
+    #[must_use]
+    pub const fn cookie(&self) -> u32 {
+        self.cookie
+    }
+
+    /// Returns the number of the frame, in the container of whoever named the handler.
+    #[must_use]
+    pub const fn frame(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns how it was touched; by whom is not told.
+    #[must_use]
+    pub const fn access(&self) -> AccessKind {
+        self.access
+    }
+
+    /// Answers with the contents of a frame that the caller may read, as a copy of it: no byte is
+    /// copied, and nothing charged (operation 48, supply; PM-282). Who waits goes on.
+    ///
+    /// # Errors
+    /// `InvalidCap` where nobody waits any more; as for `copy` where the frame cannot be read.
+    pub fn supply(self, container: &ContainerRef<'_, T>, number: u64) -> Result<(), Refused<Self>> {
+        let (fault, number) = (self.held.name, FrameNumber::new(number));
+        let supplied = self
+            .held
+            .pm
+            .call(Operation::Supply, |client| client.supply(fault, container.handle, number));
+        match supplied {
+            Ok(()) => {
+                self.held.leak();
+                Ok(())
+            }
+            Err(error) => Err(Refused { error, value: self }),
+        }
+    }
+
+    /// Answers with a fault: who waits for the frame is stopped, or goes to its recovery entry
+    /// (operation 49, refuse; PM-283).
+    ///
+    /// # Errors
+    /// `InvalidCap` where nobody waits any more.
+    pub fn refuse(self) -> Result<(), Refused<Self>> {
+        let Self { held, cookie, number, access } = self;
+        held.release().map_err(|refused| refused.map(|held| Self { held, cookie, number, access }))
+    }
+}
+
+impl<T: Transport> fmt::Debug for PendingFault<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "PendingFault", &self.held.name.raw())
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Mappings, and regions whose pages are mapped as they are touched.
+
+use core::fmt;
+use core::ops::Deref;
+
+use pmserver_api::{MapFlags, PmError};
+use proto::Transport;
+
+use crate::error::{Error, Refused};
+use crate::held::{Held, Named, Release, print};
+use crate::operation::Operation;
+use crate::pages::{Pages, Run, Runs};
+use crate::pm::Pm;
+use crate::span::{Span, page};
+
+impl<T: Transport> Release for Named<'_, T, Pages> {
+    type Transport = T;
+
+    fn pm(&self) -> &Pm<T> {
+        self.pm
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        self.pm.unmap(self.name.start(), self.name.count()).map(drop)
+    }
+}
+
+/// Frames that are mapped in the program's own address space
+/// ([`ContainerRef::map`](crate::ContainerRef::map)). Dropping it unmaps. It is its [`Pages`], for
+/// the bytes in them.
+///
+/// It does not borrow the container: that may be unshared by its owner, destroyed or emptied at any
+/// time, and the mapping is gone then whoever holds this. Nothing else may be mapped at these pages
+/// for as long as the value is there: dropping it would unmap that.
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let pm = pmserver_client::Pm::new(testbed.channel(1));
+/// # let mut memory = testbed.memory(1);
+/// use pmserver_client::{MapFlags, VirtAddr};
+///
+/// const WINDOW: VirtAddr = VirtAddr::new_page(0x1000_0000).unwrap();
+///
+/// let container = pm.account().create_container()?;
+/// container.allocate(0..1000)?;
+/// let mapping = container.map(0..1000, WINDOW, MapFlags::WRITE)?;
+/// assert_eq!(mapping.count(), 1000);
+///
+/// mapping.copy_out(&mut memory, b"far in", 900 * 4096)?;
+/// let mut bytes = [0; 6];
+/// mapping.copy_in(&memory, 900 * 4096, &mut bytes)?;
+/// assert_eq!(&bytes, b"far in");
+///
+/// mapping.unmap()?;
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
+#[must_use = "dropping the mapping unmaps"]
+pub struct Mapping<'pm, T: Transport> {
+    held: Held<Named<'pm, T, Pages>>,
+    runs: Runs,
+}
+
+impl<'pm, T: Transport> Mapping<'pm, T> {
+    pub(crate) const fn new(pm: &'pm Pm<T>, pages: Pages, runs: Runs) -> Self {
+        Self { held: Held::new(Named { pm, name: pages }), runs }
+    }
+
+    /// Returns the mapping of these pages, as [`into_pages`](Self::into_pages) returned them, which
+    /// were given these rights.
+    pub fn from_pages(pm: &'pm Pm<T>, pages: Pages, rights: MapFlags) -> Self {
+        let mut runs = Runs::default();
+        runs.push(Run { pages: pages.count(), rights });
+        Self::new(pm, pages, runs)
+    }
+
+    /// Returns the pages.
+    #[must_use]
+    pub fn pages(&self) -> Pages {
+        self.held.name
+    }
+
+    /// Returns the rights that all pages were really given: less than was asked for where memory
+    /// is shared copy-on-write, until it is stored to (PM-86). Leases of others suspend them.
+    #[must_use]
+    pub fn rights(&self) -> MapFlags {
+        self.runs.rights()
+    }
+
+    /// Returns the rights that each page was given, in runs of pages with the same ones. Of more
+    /// than six runs the last ones are told as one, with the rights that all of them have.
+    pub fn runs(&self) -> impl Iterator<Item = Run> {
+        self.runs.iter()
+    }
+
+    /// Has the pages mapped again that were taken away, with these rights, under the same
+    /// conditions as when they were mapped (operation 20, remap; PM-140). Pages that are touched
+    /// come back by themselves (PM-124): this is to have other rights, or to know.
+    ///
+    /// ```
+    /// # let testbed = sim::testbed::Testbed::new();
+    /// # let pm = pmserver_client::Pm::new(testbed.channel(1));
+    /// # use pmserver_client::{CopyFlags, MapFlags, VirtAddr};
+    /// # let window = VirtAddr::new_page(0x1000_0000).unwrap();
+    /// # let container = pm.account().create_container()?;
+    /// # container.allocate(0..2)?;
+    /// # container.map(0..2, window, MapFlags::WRITE | MapFlags::FORCE_WRITE)?.unmap()?;
+    /// # container.copy_with(1..2, &container, 7, CopyFlags::NEW)?;
+    /// // Frame 1 has the same memory as a copy of it.
+    /// let mut mapping = container.map(0..2, window, MapFlags::WRITE)?;
+    /// assert_eq!(mapping.rights(), MapFlags::READ);
+    /// mapping.remap(MapFlags::WRITE | MapFlags::FORCE_WRITE)?;
+    /// assert!(mapping.rights().contains(MapFlags::WRITE));
+    /// # Ok::<(), pmserver_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for `map`, with the pages that are done; the other pages are told to have no rights then.
+    pub fn remap(&mut self, flags: MapFlags) -> Result<(), Error> {
+        let pages = self.held.name;
+        let span = Span::first(pages.count());
+        let mut runs = Runs::default();
+        let result = loop {
+            let done = runs.pages();
+            let Some((_, count)) = span.piece(done) else { break Ok(()) };
+            let remapped = self.held.pm.call(Operation::Remap, |client| {
+                client.remap(page(pages.start(), done).ok_or(PmError::Invalid)?, count, flags)
+            });
+            match remapped {
+                Ok(mapped) => runs.push_all(&mapped),
+                Err(error) => break Err(error.after(done)),
+            }
+            if runs.pages() == done {
+                break Err(Error::no_progress(Operation::Remap).after(done));
+            }
+        };
+        let left = pages.count().saturating_sub(runs.pages());
+        runs.push(Run { pages: left, rights: MapFlags::empty() });
+        self.runs = runs;
+        result
+    }
+
+    /// Unmaps the pages (operation 13, unmap; PM-90).
+    ///
+    /// # Errors
+    /// `Kernel` where the kernel refuses.
+    #[allow(clippy::result_large_err)] // The value that is given back knows its runs.
+    pub fn unmap(self) -> Result<(), Refused<Self>> {
+        let Self { held, runs } = self;
+        held.release().map_err(|refused| refused.map(|held| Self { held, runs }))
+    }
+
+    /// Lets go of the pages without unmapping them: for a heap, say. [`Pm::unmap`] and
+    /// [`from_pages`](Self::from_pages) are there for later.
+    pub fn into_pages(self) -> Pages {
+        self.held.leak().name
+    }
+}
+
+impl<T: Transport> Deref for Mapping<'_, T> {
+    type Target = Pages;
+
+    fn deref(&self) -> &Pages {
+        &self.held.name
+    }
+}
+
+impl<T: Transport> fmt::Debug for Mapping<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "Mapping", &self.held.name)
+    }
+}
+
+/// The pages of a region.
+#[derive(Clone, Copy)]
+struct Attached(Pages);
+
+impl<T: Transport> Release for Named<'_, T, Attached> {
+    type Transport = T;
+
+    fn pm(&self) -> &Pm<T> {
+        self.pm
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        let Attached(pages) = self.name;
+        self.pm.call(Operation::Detach, |client| client.detach(pages.start()))
+    }
+}
+
+/// Pages that pmserver maps as they are touched
+/// ([`ContainerRef::attach`](crate::ContainerRef::attach)). Dropping it detaches. It is its
+/// [`Pages`], for the bytes in them.
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let pm = pmserver_client::Pm::new(testbed.channel(1));
+/// # let mut memory = testbed.memory(1);
+/// # use pmserver_client::{MapFlags, VirtAddr};
+/// # let window = VirtAddr::new_page(0x1000_0000).unwrap();
+/// let container = pm.account().create_container()?;
+/// let region = container.attach(0..100_000, window, MapFlags::WRITE)?;
+/// // A frame has to be there when its page is touched, not before.
+/// container.allocate(99_999..100_000)?;
+/// region.copy_out(&mut memory, b"!", region.bytes() - 1)?;
+/// region.detach()?;
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
+#[must_use = "dropping the region detaches"]
+pub struct Region<'pm, T: Transport> {
+    held: Held<Named<'pm, T, Attached>>,
+}
+
+impl<'pm, T: Transport> Region<'pm, T> {
+    /// Returns the region that is attached at these pages, as [`into_pages`](Self::into_pages)
+    /// returned them.
+    pub const fn from_pages(pm: &'pm Pm<T>, pages: Pages) -> Self {
+        Self { held: Held::new(Named { pm, name: Attached(pages) }) }
+    }
+
+    /// Returns the pages.
+    #[must_use]
+    pub fn pages(&self) -> Pages {
+        **self
+    }
+
+    /// Ends the region and unmaps what is mapped in it (operation 30, detach; PM-202).
+    ///
+    /// # Errors
+    /// `NotFound` where it has ended, with the account of the VSpace; `Kernel` where the kernel
+    /// refuses.
+    pub fn detach(self) -> Result<(), Refused<Self>> {
+        self.held.release().map_err(|refused| refused.map(|held| Self { held }))
+    }
+
+    /// Lets go of the region without ending it.
+    pub fn into_pages(self) -> Pages {
+        let Attached(pages) = self.held.leak().name;
+        pages
+    }
+}
+
+impl<T: Transport> Deref for Region<'_, T> {
+    type Target = Pages;
+
+    fn deref(&self) -> &Pages {
+        let Attached(pages) = &self.held.name;
+        pages
+    }
+}
+
+impl<T: Transport> fmt::Debug for Region<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "Region", &self.pages())
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Shares, in the hands of the container's owner.
+
+use core::fmt;
+
+use pmserver_api::{ShareHandle, Shared};
+use proto::Transport;
+
+use crate::error::{Error, Refused};
+use crate::held::{Held, Named, Release, print};
+use crate::operation::Operation;
+use crate::pm::Pm;
+
+impl<T: Transport> Release for Named<'_, T, ShareHandle> {
+    type Transport = T;
+
+    fn pm(&self) -> &Pm<T> {
+        self.pm
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        self.pm.call(Operation::Unshare, |client| client.unshare(self.name))
+    }
+}
+
+/// A range of a container that is lent to a peer ([`Container::share`](crate::Container::share)).
+/// Dropping it unshares.
+///
+/// A lease of the peer's keeps the share, and a destructor cannot wait: then no further lease is
+/// granted, but what the peer has mapped stays mapped until somebody unshares or the container is
+/// destroyed. Whoever wants to be sure says [`unshare`](Self::unshare) or
+/// [`unshare_waiting`](Self::unshare_waiting), and trusts the contents only after that.
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let (pm, fs) = (
+/// #     pmserver_client::Pm::new(testbed.channel(1)),
+/// #     pmserver_client::Pm::new(testbed.channel(2)),
+/// # );
+/// use pmserver_client::{LockMode, Micros, PmError, Rights, ShareTerms, WeakContainer};
+///
+/// let container = pm.account().create_container()?;
+/// let server = fs.whoami()?.peer;
+/// let lease_max = Micros::new(5000);
+/// let terms = ShareTerms { peer: server, rights: Rights::all(), lease_max };
+/// let share = container.share(.., terms)?;
+///
+/// // In the server, which was told the number:
+/// let weak = WeakContainer::from_raw(&fs, share.weak());
+/// let lease = weak.lock(0..16, LockMode::Exclusive, Micros::new(5000))?;
+///
+/// // In the owner: refused with the deadline, and the share is still there …
+/// let refused = share.unshare().unwrap_err();
+/// assert!(refused.error.is(PmError::Locked));
+/// assert_eq!(refused.error.deadline(), Some(lease.deadline()));
+/// // … but not for long: no further lease is granted.
+/// refused.value.unshare_waiting()?;
+/// assert!(weak.lock(0..16, LockMode::Read, lease_max).unwrap_err().is(PmError::InvalidCap));
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
+#[must_use = "dropping the share takes it back"]
+pub struct Share<'pm, T: Transport> {
+    held: Held<Named<'pm, T, ShareHandle>>,
+    weak: u64,
+}
+
+impl<'pm, T: Transport> Share<'pm, T> {
+    pub(crate) const fn new(pm: &'pm Pm<T>, shared: Shared) -> Self {
+        Self::from_raw(pm, shared.share.raw(), shared.weak.raw())
+    }
+
+    /// Returns the share of this number, with the number of its weak handle: both as
+    /// [`into_raw`](Self::into_raw) returned them.
+    pub const fn from_raw(pm: &'pm Pm<T>, share: u64, weak: u64) -> Self {
+        Self { held: Held::new(Named { pm, name: ShareHandle::from_raw(share) }), weak }
+    }
+
+    /// Returns the number of the weak handle, for the owner to tell the peer. It is worth nothing
+    /// to anyone else (PM-5).
+    #[must_use]
+    pub const fn weak(&self) -> u64 {
+        self.weak
+    }
+
+    /// Takes the range back (operation 9, unshare). After success nothing of the peer's access
+    /// through this share is left, and its contents change no more behind the owner's back
+    /// (PM-60). Needs nothing of the peer.
+    ///
+    /// # Errors
+    /// `Locked` with the deadline while the peer holds a lease through the share; from now on none
+    /// is granted (PM-61).
+    pub fn unshare(self) -> Result<(), Refused<Self>> {
+        let Self { held, weak } = self;
+        held.release().map_err(|refused| refused.map(|held| Self { held, weak }))
+    }
+
+    /// Takes the range back, at the deadline of the peer's leases where it holds some: after one
+    /// second at most, and at once where there is none. Waits as [`Pm::wait_until`] does.
+    ///
+    /// # Errors
+    /// As [`unshare`](Self::unshare), but for `Locked`.
+    pub fn unshare_waiting(self) -> Result<(), Refused<Self>> {
+        let Self { held, weak } = self;
+        held.release_waiting().map_err(|refused| refused.map(|held| Self { held, weak }))
+    }
+
+    /// Lets go of the share without ending it: it ends with the container. Returns its number and
+    /// that of the weak handle.
+    pub fn into_raw(self) -> (u64, u64) {
+        (self.held.leak().name.raw(), self.weak)
+    }
+}
+
+impl<T: Transport> fmt::Debug for Share<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "Share", &self.held.name.raw())
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Accounts that the caller split off, and what it lent of them.
+
+use core::fmt;
+use core::ops::Deref;
+
+use pmserver_api::AccountHandle;
+use proto::Transport;
+
+use crate::account::Account;
+use crate::error::{Error, Refused};
+use crate::held::{Held, Named, Release, print};
+use crate::operation::Operation;
+use crate::pm::Pm;
+
+/// An account that the caller split off another ([`Account::split`]). Dropping it destroys it, with
+/// all that it pays for. What can be done with it is in [`Account`].
+///
+/// ```
+/// # let testbed = sim::testbed::Testbed::new();
+/// # let (pm, fs) = (
+/// #     pmserver_client::Pm::new(testbed.channel(1)),
+/// #     pmserver_client::Pm::new(testbed.channel(2)),
+/// # );
+/// use pmserver_client::{Account, AccountRights, PmError};
+///
+/// let before = pm.account().info()?;
+/// let account = pm.account().split(100)?;
+/// let lent = account.lend(fs.whoami()?.peer, AccountRights::ALLOCATE)?;
+///
+/// // In the peer, which was told the number: what it makes is paid for by the account.
+/// let container = Account::from_raw(&fs, lent.raw()).create_container()?;
+/// container.allocate(0..50)?;
+/// assert!(container.allocate(50..100).unwrap_err().is(PmError::QuotaExceeded));
+///
+/// // Destroying the account takes all of that back, whoever made it.
+/// account.destroy()?;
+/// assert!(container.allocate(50..51).unwrap_err().is(PmError::InvalidCap));
+/// assert_eq!(pm.account().info()?, before);
+/// # Ok::<(), pmserver_client::Error>(())
+/// ```
+#[must_use = "dropping the account destroys it"]
+pub struct SplitAccount<'pm, T: Transport> {
+    held: Held<Account<'pm, T>>,
+}
+
+impl<'pm, T: Transport> SplitAccount<'pm, T> {
+    /// Returns the account of this number, as [`into_raw`](Self::into_raw) returned it.
+    pub const fn from_raw(pm: &'pm Pm<T>, number: u64) -> Self {
+        Self { held: Held::new(Account::from_raw(pm, number)) }
+    }
+
+    /// Lets go of the account without destroying it, and returns its number. It ends with the
+    /// account that it was split off.
+    pub fn into_raw(self) -> u64 {
+        self.held.leak().raw()
+    }
+
+    /// Destroys the account, and those below it, with all that they pay for (operation 35,
+    /// account_destroy; PM-235): containers with their frames, shares and leases, page tables and
+    /// mappings, accounts. After success the account that it was split off may use what it had
+    /// promised.
+    ///
+    /// # Errors
+    /// `Pending` with the deadline while a lease keeps something; all else is freed (PM-236).
+    /// Dropping it is enough: pmserver frees the rest when somebody calls [`Pm::reclaim`].
+    pub fn destroy(self) -> Result<(), Refused<Self>> {
+        self.held.release().map_err(|refused| refused.map(|held| Self { held }))
+    }
+
+    /// Destroys the account at the deadline of the leases that keep something: after one second at
+    /// most, and at once where there is none. Waits as [`Pm::wait_until`] does.
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy), but for `Pending`.
+    pub fn destroy_waiting(self) -> Result<(), Refused<Self>> {
+        self.held.release_waiting().map_err(|refused| refused.map(|held| Self { held }))
+    }
+
+    /// Removes the account: what it pays for belongs to the one it was split off, with the same
+    /// charges (operation 36, account_remove; PM-237). Containers keep their owners.
+    ///
+    /// # Errors
+    /// `InvalidCap` where it is gone already.
+    pub fn remove(self) -> Result<(), Refused<Self>> {
+        match self.held.remove() {
+            Ok(()) => {
+                self.held.leak();
+                Ok(())
+            }
+            Err(error) => Err(Refused { error, value: self }),
+        }
+    }
+}
+
+impl<'pm, T: Transport> Deref for SplitAccount<'pm, T> {
+    type Target = Account<'pm, T>;
+
+    fn deref(&self) -> &Account<'pm, T> {
+        &self.held
+    }
+}
+
+impl<T: Transport> fmt::Debug for SplitAccount<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "SplitAccount", &self.raw())
+    }
+}
+
+/// A peer's handle to an account of the caller's.
+#[derive(Clone, Copy)]
+struct Lent(AccountHandle);
+
+impl<T: Transport> Release for Named<'_, T, Lent> {
+    type Transport = T;
+
+    fn pm(&self) -> &Pm<T> {
+        self.pm
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        let Lent(handle) = self.name;
+        self.pm.call(Operation::AccountRecall, |client| client.account_recall(handle))
+    }
+}
+
+/// An account that a peer may use ([`Account::lend`]), in the hands of the one who lends it.
+/// Dropping it recalls it.
+#[must_use = "dropping the lent account recalls it"]
+pub struct LentAccount<'pm, T: Transport> {
+    held: Held<Named<'pm, T, Lent>>,
+}
+
+impl<'pm, T: Transport> LentAccount<'pm, T> {
+    /// Returns the lent account of this number, as [`into_raw`](Self::into_raw) returned it.
+    pub const fn from_raw(pm: &'pm Pm<T>, number: u64) -> Self {
+        let name = Lent(AccountHandle::from_raw(number));
+        Self { held: Held::new(Named { pm, name }) }
+    }
+
+    /// Returns the number to tell the peer, for [`Account::from_raw`].
+    #[must_use]
+    pub fn raw(&self) -> u64 {
+        let Lent(handle) = self.held.name;
+        handle.raw()
+    }
+
+    /// Ends the peer's use of the account; what it made stays (operation 39, account_recall;
+    /// PM-246).
+    ///
+    /// # Errors
+    /// `InvalidCap` where it has ended already, with the account.
+    pub fn recall(self) -> Result<(), Refused<Self>> {
+        self.held.release().map_err(|refused| refused.map(|held| Self { held }))
+    }
+
+    /// Lets go of it without recalling it: it ends with the account. Returns the number.
+    pub fn into_raw(self) -> u64 {
+        let Lent(handle) = self.held.leak().name;
+        handle.raw()
+    }
+}
+
+impl<T: Transport> fmt::Debug for LentAccount<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, "LentAccount", &self.raw())
+    }
+}

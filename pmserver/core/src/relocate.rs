@@ -278,10 +278,12 @@ impl<K: Kernel> Server<K> {
 
     fn disturb_frames(&mut self, cursor: u64) -> Result<Disturbed, Failure> {
         let mut count: u64 = 0;
-        let first = u32::try_from(cursor).unwrap_or(u32::MAX);
-        for page in first..self.pool.page_count() {
-            if count == CALL_FRAMES_MAX || page == first.saturating_add(CONTIGUOUS_LOOK_PAGES) {
-                return Ok(Disturbed { count, cursor: page.into() });
+        let end = self.pool.page_count();
+        let end = u32::try_from(cursor).ok().filter(|cursor| *cursor > 0).unwrap_or(end).min(end);
+        // Downwards, as free pages are taken upwards: what has been moved is not met again.
+        for (page, looked) in (0..end).rev().zip(0..) {
+            if count == CALL_FRAMES_MAX || looked == CONTIGUOUS_LOOK_PAGES {
+                return Ok(Disturbed { count, cursor: u64::from(page).saturating_add(1) });
             }
             let page = PageIndex::new(page);
             if self.pool.entry(page).is(PageUse::Frame) && self.is_movable(page) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Frames that are put into another's CSpace: a CNode in a CNode, with a guard between the two that
-//! fills all 64 bits of an address; and where frames are. The section comes after `tables::TABLES_…`
-//! and ends with `paging::END`.
+//! fills all 64 bits of an address; and where frames are. The sections come after
+//! `tables::TABLES_…` and end with `paging::END`.
 
 use crate::operation::{
     ObjectType, Operation, Place, Rights, Slot, TableKind, Transfer, at, copy, copy_between,
@@ -12,7 +12,7 @@ use crate::{POOL, VSPACE};
 
 use Operation::{Load, PageAddress, PageUnmap, Store};
 
-/// The holder's root CNode, of 64 slots, and a second capability to it.
+/// The holder's root CNode, of 64 slots.
 const HOLDER: Slot = Slot(20);
 /// The CNode that is put into it, of 128 slots.
 const NODE: Slot = Slot(21);

@@ -96,9 +96,7 @@ impl<K: Kernel> Server<K> {
         if copying.is_logical() {
             self.link_held(&copying, chosen)?;
         } else {
-            for (from, to) in chosen {
-                self.link(&copying, *from, *to).map_err(kernel_refused)?;
-            }
+            self.link_each(&copying, chosen.iter().copied())?;
         }
         finish(count, extent.problem)
     }
@@ -120,13 +118,10 @@ impl<K: Kernel> Server<K> {
         if copying.is_within() && from.first < to.first {
             let count = u64::try_from(count).unwrap_or_default();
             let from = (from.first..from.first.saturating_add(count)).rev();
-            for (from, to) in from.zip((to.first..to.first.saturating_add(count)).rev()) {
-                self.link(copying, from, to).map_err(kernel_refused)?;
-            }
+            let to = (to.first..to.first.saturating_add(count)).rev();
+            self.link_each(copying, from.zip(to))?;
         } else {
-            for (from, to) in pairs {
-                self.link(copying, from, to).map_err(kernel_refused)?;
-            }
+            self.link_each(copying, pairs)?;
         }
         finish(count, extent.problem)
     }
@@ -231,7 +226,7 @@ impl<K: Kernel> Server<K> {
             self.check_sharers(source, Need::Alone)?;
         }
         if copying.makes_new() {
-            return self.make_destination(copying, to);
+            return self.make_destination(copying, source, to);
         }
         let destination = self.find_frame(copying.to.container, to);
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
@@ -276,17 +271,23 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    fn make_destination(&mut self, copying: &Copying, to: u64) -> Result<(), Failure> {
+    fn make_destination(
+        &mut self,
+        copying: &Copying,
+        source: Ref<Frame>,
+        to: u64,
+    ) -> Result<(), Failure> {
         let container = copying.to.container;
         if self.find_frame(container, to).is_some() {
             return Err(at_frame(PmError::Exists, to));
         }
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
-            && self.payer(copying.from.container) == self.payer(container);
+            && self.payer(copying.from.container) == self.payer(container)
+            && !self.pool.get(source).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)
         } else {
-            self.insert_frame(container, to, false)
+            self.insert_frame(container, to, None)
         };
         result.map_err(|shortage| at_frame(shortage.as_quota(), to))
     }
@@ -313,6 +314,28 @@ impl<K: Kernel> Server<K> {
     }
 
     // --- linking ---
+
+    /// Links pairs in their order. Where the kernel refuses one, the frames that were to take over
+    /// the charge of those that are not moved now are gone again.
+    fn link_each(
+        &mut self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<(), Failure> {
+        let result = pairs.clone().try_for_each(|(from, to)| self.link(copying, from, to));
+        if result.is_err() {
+            let container = copying.to.container;
+            for (_, to) in pairs {
+                if let Some(frame) = self.find_frame(container, to)
+                    && self.pool.get(frame).has(FrameMarks::UNCHARGED)
+                {
+                    // Nothing of it is mapped, so there is nothing that the kernel could refuse.
+                    let _ = self.remove_frame(container, frame, to);
+                }
+            }
+        }
+        result.map_err(kernel_refused)
+    }
 
     fn link(&mut self, copying: &Copying, from: u64, to: u64) -> Result<(), KernelError> {
         let source = self.find_frame(copying.from.container, from);
@@ -407,6 +430,7 @@ impl<K: Kernel> Server<K> {
             Some(destination) => destination,
             None => self
                 .insert_moved_frame(copying.to.container, to)
+                .map(|()| self.settle_frame(copying.to.container, to, true))
                 .map(|()| self.find_frame(copying.to.container, to))
                 .map_err(|_: Shortage| KernelError::NotEnoughMemory)?
                 .ok_or(KernelError::Refused)?,

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Accounts: who pays (protocol R4, R17, R25).
 //!
-//! A charge is a whole page of one of four kinds, counted in the account and in every account above
-//! it; the first that refuses undoes the rest. The topmost account is the pool: its limit is all
-//! untyped memory, so what has been charged is always there to be had.
+//! Accounts form a tree below the pool's own. What is charged to one, a whole page of one of five
+//! kinds, is counted there and in every account above it. The limit of an account is promised by
+//! the one above: it counts there as if it were used up, so that an account that is not at its own
+//! limit is refused by none above it. The pool's limit is all untyped memory. Only *extra* frames
+//! (`extra.rs`) are charged beyond limits, from memory that nobody uses now; where they hold what
+//! somebody was promised, they go (`pressure.rs`).
+//!
+//! ```text
+//!   own = used - below          room = limit - own - promised
+//! ```
+//!
+//! What hangs in an account beside its counters stands in its second record (`ledger.rs`).
 
+use bitflags::bitflags;
 use pmserver_api::{AccountInfo, PmError};
 use proto::{ByteCount, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
-use crate::frame_table::{PageIndex, PageUse};
-use crate::kernel::{CNODE_SLOTS, Kernel, KernelError, ObjectKind, SlotAddress};
+use crate::chain::{Links, chain};
+use crate::kernel::{Kernel, KernelError};
 use crate::pool::Pool;
-use crate::records::{CELLS_PER_PAGE, Record, Ref, Stamp, record};
+use crate::records::{Ref, Stamp, record};
 
 /// What a page is charged as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +35,16 @@ pub(crate) enum Charge {
     Slots,
     /// A page of records.
     Records,
+    /// A virtual frame above the limit.
+    Extra,
 }
 
 /// Why a page is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
-    /// The account, or one above it, is at its limit.
+    /// The account, or one above it, is at its limit or being destroyed.
     Account,
-    /// The pool is.
+    /// The pool has no memory left.
     Pool,
     /// The kernel refused.
     Kernel,
@@ -67,6 +78,19 @@ impl From<KernelError> for Shortage {
     }
 }
 
+bitflags! {
+    /// What an account may do, and what becomes of it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub(crate) struct AccountFlags: u8 {
+        /// It may have extra frames, where all above it may.
+        const EXTRA = 1 << 0;
+        /// It is being destroyed with all below it: nothing can be charged to them.
+        const DYING = 1 << 1;
+        /// It was removed: until nothing names it any more it stands for the one above it.
+        const REMOVED = 1 << 2;
+    }
+}
+
 /// An account.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -74,46 +98,93 @@ pub(crate) struct Account {
     stamp: Stamp,
     /// The account above; 0 for the pool.
     pub(crate) parent: u32,
-    /// In pages.
+    /// Its second record.
+    pub(crate) ledger: u32,
+    /// The other children of its parent.
+    siblings: Links,
+    /// The accounts below it.
+    pub(crate) children: u32,
+    /// In pages, as all that follows.
     pub(crate) limit: u32,
     frames: u32,
     tables: u32,
     slots: u32,
     records: u32,
-    /// Pages of records with a free cell.
-    pub(crate) record_pages: u32,
-    /// CNodes with a free slot.
-    pub(crate) slot_pages: u32,
-    /// Its containers.
-    pub(crate) containers: u32,
-    padding: [u32; 5],
+    extra: u32,
+    /// What the accounts below it use, of what `used` says.
+    below: u32,
+    /// The sum of their limits.
+    pub(crate) promised: u32,
+    /// The peer that split it off; 0 where it was there from the start.
+    maker: u8,
+    flags: u8,
+    padding: [u8; 2],
 }
 
 record!(Account, Account);
+chain!(
+    /// The accounts below one.
+    Children, Account, siblings
+);
 
 impl Account {
-    pub(crate) const fn new(parent: u32, limit: u32) -> Self {
+    /// Returns an account that has no ledger and no place in the tree yet.
+    pub(crate) fn new(parent: u32, limit: u32, maker: Option<PeerId>, flags: AccountFlags) -> Self {
         Self {
             stamp: Stamp::UNSET,
             parent,
+            ledger: 0,
+            siblings: Links::NONE,
+            children: 0,
             limit,
             frames: 0,
             tables: 0,
             slots: 0,
             records: 0,
-            record_pages: 0,
-            slot_pages: 0,
-            containers: 0,
-            padding: [0; 5],
+            extra: 0,
+            below: 0,
+            promised: 0,
+            maker: maker.map_or(0, PeerId::get),
+            flags: flags.bits(),
+            padding: [0; 2],
         }
     }
 
-    /// Returns all pages that are charged.
+    /// Returns the pool's own account, which pays for what there is before any other.
+    pub(crate) fn of_pool(limit: u32, records: u32, slots: u32) -> Self {
+        Self { records, slots, ..Self::new(0, limit, None, AccountFlags::EXTRA) }
+    }
+
+    /// Returns all pages that are charged, here and below, but for extra frames.
     pub(crate) const fn used(&self) -> u32 {
         self.frames
             .saturating_add(self.tables)
             .saturating_add(self.slots)
             .saturating_add(self.records)
+    }
+
+    /// Returns what it uses itself.
+    pub(crate) const fn own(&self) -> u32 {
+        self.used().saturating_sub(self.below)
+    }
+
+    /// Returns what it uses itself and has promised.
+    pub(crate) const fn committed(&self) -> u32 {
+        self.own().saturating_add(self.promised)
+    }
+
+    /// Returns what it may use yet.
+    pub(crate) const fn room(&self) -> u32 {
+        self.limit.saturating_sub(self.committed())
+    }
+
+    /// Returns the memory that is left where this is the pool's account.
+    pub(crate) const fn free(&self) -> u32 {
+        self.limit.saturating_sub(self.used()).saturating_sub(self.extra)
+    }
+
+    pub(crate) const fn below(&self) -> u32 {
+        self.below
     }
 
     /// Returns the pages that are charged as one kind.
@@ -123,21 +194,66 @@ impl Account {
             Charge::Tables => self.tables,
             Charge::Slots => self.slots,
             Charge::Records => self.records,
+            Charge::Extra => self.extra,
         }
     }
 
-    fn counter(&mut self, kind: Charge) -> &mut u32 {
-        match kind {
+    pub(crate) const fn has(&self, flag: AccountFlags) -> bool {
+        AccountFlags::from_bits_truncate(self.flags).contains(flag)
+    }
+
+    pub(crate) fn set(&mut self, flag: AccountFlags, value: bool) {
+        let mut flags = AccountFlags::from_bits_truncate(self.flags);
+        flags.set(flag, value);
+        self.flags = flags.bits();
+    }
+
+    /// Returns whether a peer split it off.
+    pub(crate) const fn is_made_by(&self, peer: PeerId) -> bool {
+        self.maker == peer.get()
+    }
+
+    /// Returns the peer that split it off.
+    pub(crate) fn maker(&self) -> Option<PeerId> {
+        PeerId::new(self.maker.into())
+    }
+
+    /// Counts one page in or out, charged here or, where `is_below`, to an account below.
+    fn count(&mut self, kind: Charge, is_below: bool, change: Change) {
+        let counter = match kind {
             Charge::Frames => &mut self.frames,
             Charge::Tables => &mut self.tables,
             Charge::Slots => &mut self.slots,
             Charge::Records => &mut self.records,
+            Charge::Extra => &mut self.extra,
+        };
+        change.apply(counter);
+        if is_below && kind != Charge::Extra {
+            change.apply(&mut self.below);
         }
+    }
+
+    /// Makes what a child uses and has promised its parent's own: the child's limit is promised no
+    /// more, and it stands for its parent from now on.
+    pub(crate) fn inherit(&mut self, child: &mut Self) {
+        self.below = self.below.saturating_sub(child.own());
+        self.promised = self.promised.saturating_sub(child.limit).saturating_add(child.promised);
+        *child = Self {
+            limit: 0,
+            frames: 0,
+            tables: 0,
+            slots: 0,
+            records: 0,
+            extra: 0,
+            below: 0,
+            promised: 0,
+            ..*child
+        };
+        child.set(AccountFlags::REMOVED, true);
     }
 
     pub(crate) fn info(&self, free_is_known: bool) -> AccountInfo {
         let bytes = |pages: u32| ByteCount::from_pages(pages.into());
-        let free = if free_is_known { self.limit.saturating_sub(self.used()) } else { 0 };
         AccountInfo {
             limit: bytes(self.limit),
             used: bytes(self.used()),
@@ -145,246 +261,96 @@ impl Account {
             tables: bytes(self.tables),
             slots: bytes(self.slots),
             records: bytes(self.records),
-            extra: bytes(0),
-            promised: bytes(0),
-            free: bytes(free),
+            extra: bytes(self.extra),
+            promised: bytes(self.promised),
+            free: bytes(if free_is_known { self.free() } else { 0 }),
         }
+    }
+}
+
+/// Which way a counter goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Up,
+    Down,
+}
+
+impl Change {
+    fn apply(self, counter: &mut u32) {
+        assert!(self == Self::Up || *counter > 0, "refund of what was never charged");
+        *counter = match self {
+            Self::Up => counter.saturating_add(1),
+            Self::Down => counter.saturating_sub(1),
+        };
     }
 }
 
 impl<K: Kernel> Pool<K> {
-    /// Makes the topmost account, which has all memory and pays for pmserver's own.
-    pub(crate) fn new_pool_account(&mut self) -> Result<Ref<Account>, Shortage> {
-        let total = self.page_count().saturating_add(self.kernel.overhead_pages());
-        let page = self.take_record_page(0)?;
-        let mut account = Account {
-            records: self.reserved().saturating_add(1),
-            slots: self.kernel.overhead_pages(),
-            record_pages: page.get(),
-            ..Account::new(0, total)
-        };
-        account.set_stamp(Stamp::unnamed(Account::KIND));
-        let account = self.fill(page, &account);
-        self.entry_mut(page).owner = account.link();
-        Ok(account)
+    /// Returns an account and all above it, bottom up; those that were removed are none.
+    pub(crate) fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
+        let parent = |account: &Ref<Account>| Ref::from_link(self.get(*account).parent);
+        core::iter::successors(Some(account), parent)
+            .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
     }
 
-    /// Charges one page to an account and all above it, or to none.
+    /// Returns the account that pays in the name of this one: itself, or where it was removed the
+    /// next above that was not.
+    pub(crate) fn heir(&self, account: Ref<Account>) -> Ref<Account> {
+        self.upwards(account).next().unwrap_or(account)
+    }
+
+    /// Returns whether an account, or one above it, is being destroyed.
+    pub(crate) fn is_closed(&self, account: Ref<Account>) -> bool {
+        self.upwards(account).any(|account| self.get(account).has(AccountFlags::DYING))
+    }
+
+    /// Returns whether an account may have extra frames: it and all above it may.
+    pub(crate) fn may_have_extra(&self, account: Ref<Account>) -> bool {
+        self.upwards(account).all(|account| self.get(account).has(AccountFlags::EXTRA))
+    }
+
+    /// Charges one page to an account and all above it, or to none. Whether it may have extra
+    /// frames is for the caller to know.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
-        let mut next = Some(account);
-        while let Some(payer) = next {
-            let record = self.get_mut(payer);
-            if record.used() >= record.limit {
-                let shortage = if record.parent == 0 { Shortage::Pool } else { Shortage::Account };
-                self.refund_below(account, payer, kind);
-                return Err(shortage);
-            }
-            let counter = record.counter(kind);
-            *counter = counter.saturating_add(1);
-            next = Ref::from_link(record.parent);
+        let has_room = kind == Charge::Extra || self.get(self.heir(account)).room() > 0;
+        if !has_room || self.is_closed(account) {
+            return Err(Shortage::Account);
         }
+        let pool = self.upwards(account).last().unwrap_or(account);
+        if self.get(pool).free() == 0 {
+            // What was promised is there, unless extra frames have it.
+            self.is_starved |= kind != Charge::Extra;
+            return Err(Shortage::Pool);
+        }
+        self.count(account, kind, Change::Up);
         Ok(())
     }
 
-    /// Takes one page off an account and all above it.
+    /// Takes one page off an account and all above it. Where the account has extra frames, the
+    /// oldest of them takes the room that this makes.
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
+        self.count(account, kind, Change::Down);
+        if kind != Charge::Extra {
+            self.promote(self.heir(account), 1);
+        }
+    }
+
+    /// Charges one page as another kind than before; neither kind of room is looked at.
+    pub(crate) fn convert(&mut self, account: Ref<Account>, from: Charge, to: Charge) {
+        self.count(account, from, Change::Down);
+        self.count(account, to, Change::Up);
+    }
+
+    fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {
         let mut next = Some(account);
+        let mut is_below = false;
         while let Some(payer) = next {
-            next = self.refund_one(payer, kind);
-        }
-    }
-
-    fn refund_below(&mut self, account: Ref<Account>, end: Ref<Account>, kind: Charge) {
-        let mut next = Some(account).filter(|payer| *payer != end);
-        while let Some(payer) = next {
-            next = self.refund_one(payer, kind).filter(|payer| *payer != end);
-        }
-    }
-
-    fn refund_one(&mut self, payer: Ref<Account>, kind: Charge) -> Option<Ref<Account>> {
-        let record = self.get_mut(payer);
-        let counter = record.counter(kind);
-        assert!(*counter > 0, "refund of what was never charged");
-        *counter = counter.saturating_sub(1);
-        Ref::from_link(record.parent)
-    }
-
-    // --- records ---
-
-    /// Puts a record that no handle names into memory of the account's.
-    pub(crate) fn alloc<T: Record>(
-        &mut self,
-        account: Ref<Account>,
-        mut record: T,
-    ) -> Result<Ref<T>, Shortage> {
-        record.set_stamp(Stamp::unnamed(T::KIND));
-        self.put(account, &record)
-    }
-
-    /// Puts a record into memory of the account's that the peer who makes it gets a handle for.
-    pub(crate) fn alloc_named<T: Record>(
-        &mut self,
-        account: Ref<Account>,
-        maker: PeerId,
-        mut record: T,
-    ) -> Result<Ref<T>, Shortage> {
-        let generation = self.next_generation();
-        record.set_stamp(Stamp::named(T::KIND, maker, generation));
-        self.put(account, &record)
-    }
-
-    fn put<T: Record>(&mut self, account: Ref<Account>, record: &T) -> Result<Ref<T>, Shortage> {
-        let page = match PageIndex::from_link(self.get(account).record_pages) {
-            Some(page) => page,
-            None => self.add_record_page(account)?,
-        };
-        let record = self.fill(page, record);
-        if u32::from(self.entry(page).taken) == CELLS_PER_PAGE {
-            let head = self.get(account).record_pages;
-            self.get_mut(account).record_pages = self.unlink_page(head, page);
-        }
-        Ok(record)
-    }
-
-    fn add_record_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
-        self.charge(account, Charge::Records)?;
-        let page = self.take_record_page(account.link()).map_err(|error| {
-            self.refund(account, Charge::Records);
-            Shortage::from(error)
-        })?;
-        let head = self.get(account).record_pages;
-        self.get_mut(account).record_pages = self.link_page(head, page);
-        Ok(page)
-    }
-
-    /// Frees a record; the caller has removed every link to it.
-    pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
-        let (page, _) = record.place();
-        let owner = self.page_owner(page);
-        let was_full = u32::from(self.entry(page).taken) == CELLS_PER_PAGE;
-        let left = self.empty(record);
-        let head = self.get(owner).record_pages;
-        if left == 0 {
-            self.get_mut(owner).record_pages = self.unlink_page(head, page);
-            self.release_record_page(page);
-            self.refund(owner, Charge::Records);
-        } else if was_full {
-            self.get_mut(owner).record_pages = self.link_page(head, page);
-        }
-    }
-
-    pub(crate) fn page_owner(&self, page: PageIndex) -> Ref<Account> {
-        match Ref::from_link(self.entry(page).owner) {
-            Some(owner) => owner,
-            None => broken("page without an owner"),
-        }
-    }
-
-    // --- slots ---
-
-    /// Takes an empty slot of a CNode of the account's.
-    pub(crate) fn alloc_slot(&mut self, account: Ref<Account>) -> Result<SlotAddress, Shortage> {
-        let node = match PageIndex::from_link(self.get(account).slot_pages) {
-            Some(page) => page,
-            None => self.add_slot_page(account)?,
-        };
-        let entry = self.entry_mut(node);
-        let [low, high] = entry.bitmap;
-        let position = match low.trailing_ones() {
-            64 => high.trailing_ones().saturating_add(64),
-            position => position,
-        };
-        let index = u8::try_from(position).unwrap_or(u8::MAX);
-        assert!(usize::from(index) < CNODE_SLOTS, "a CNode in the list has a free slot");
-        set_bit(&mut entry.bitmap, index, true);
-        entry.taken = entry.taken.saturating_add(1);
-        if usize::from(entry.taken) == CNODE_SLOTS {
-            let head = self.get(account).slot_pages;
-            self.get_mut(account).slot_pages = self.unlink_page(head, node);
-        }
-        Ok(SlotAddress { node, index })
-    }
-
-    /// Takes a page as a CNode that the account pays for.
-    pub(crate) fn take_node(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
-        self.charge(account, Charge::Slots)?;
-        let page = self.take(ObjectKind::CNode, PageUse::Slots).map_err(|error| {
-            self.refund(account, Charge::Slots);
-            Shortage::from(error)
-        })?;
-        self.entry_mut(page).owner = account.link();
-        Ok(page)
-    }
-
-    /// Gives a CNode back.
-    pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
-        self.release_object(node);
-        self.refund(account, Charge::Slots);
-    }
-
-    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
-        let page = self.take_node(account)?;
-        let head = self.get(account).slot_pages;
-        self.get_mut(account).slot_pages = self.link_page(head, page);
-        Ok(page)
-    }
-
-    /// Gives back a slot, which is empty.
-    pub(crate) fn free_slot(&mut self, slot: SlotAddress) {
-        let owner = self.page_owner(slot.node);
-        let entry = self.entry_mut(slot.node);
-        let was_full = usize::from(entry.taken) == CNODE_SLOTS;
-        set_bit(&mut entry.bitmap, slot.index, false);
-        entry.taken = entry.taken.saturating_sub(1);
-        let left = entry.taken;
-        let head = self.get(owner).slot_pages;
-        if left == 0 {
-            self.get_mut(owner).slot_pages = self.unlink_page(head, slot.node);
-            self.release_node(owner, slot.node);
-        } else if was_full {
-            self.get_mut(owner).slot_pages = self.link_page(head, slot.node);
-        }
-    }
-
-    // --- lists of an account's pages ---
-
-    /// Puts a page at the head of a list and returns the new head.
-    fn link_page(&mut self, head: u32, page: PageIndex) -> u32 {
-        if let Some(first) = PageIndex::from_link(head) {
-            self.entry_mut(first).previous = page.get();
-        }
-        let entry = self.entry_mut(page);
-        entry.previous = 0;
-        entry.next = head;
-        page.get()
-    }
-
-    /// Takes a page out of a list and returns the new head.
-    fn unlink_page(&mut self, head: u32, page: PageIndex) -> u32 {
-        let (previous, next) = {
-            let entry = self.entry(page);
-            (entry.previous, entry.next)
-        };
-        if let Some(after) = PageIndex::from_link(next) {
-            self.entry_mut(after).previous = previous;
-        }
-        match PageIndex::from_link(previous) {
-            Some(before) => {
-                self.entry_mut(before).next = next;
-                head
+            let record = self.get_mut(payer);
+            next = Ref::from_link(record.parent);
+            if !record.has(AccountFlags::REMOVED) {
+                record.count(kind, is_below, change);
+                is_below = true;
             }
-            None => next,
         }
-    }
-}
-
-fn set_bit(bitmap: &mut [u64; 2], index: u8, value: bool) {
-    let [low, high] = bitmap;
-    let word = if index < 64 { low } else { high };
-    let bit = 1 << (index % 64);
-    if value {
-        *word |= bit;
-    } else {
-        *word &= !bit;
     }
 }

@@ -228,9 +228,6 @@ impl<K: Kernel> Server<K> {
         }
         let stays = self.pool.get(old).has(FrameMarks::CONTIGUOUS);
         self.pool.get_mut(new).set(FrameMarks::CONTIGUOUS, stays);
-        let is_uncharged = self.pool.get(new).has(FrameMarks::UNCHARGED);
-        self.pool.get_mut(old).set(FrameMarks::UNCHARGED, is_uncharged);
-        self.pool.get_mut(new).set(FrameMarks::UNCHARGED, false);
     }
 
     /// Takes away what a frame has, mappings, grants and memory; it is shared with no other any

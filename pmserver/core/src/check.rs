@@ -5,10 +5,14 @@
 //! is free is the pool. I3 bound frames are charged frames. I5 every mapping stands in the indexes
 //! it is found by, through a share that lives, and no lease of another's forbids it.
 
-use crate::account::{Account, Charge};
+mod accounts;
+
+use crate::account::Charge;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::Kernel;
-use crate::objects::{Container, Frame, FrameMarks, Installed, Lease, Mapping, Share, Table};
+use crate::objects::{
+    Container, ContainersOfAccount, Frame, FrameMarks, Installed, Lease, Mapping, Share, Table,
+};
 use crate::peer::Peer;
 use crate::radix::Leaf;
 use crate::records::{Ref, link_of};
@@ -36,34 +40,25 @@ impl<K: Kernel> Server<K> {
         self.check_free_lists(&census)?;
         let mut charged = 0_u64;
         let mut mapped = 0_u32;
-        for peer in self.peers.iter().flatten() {
-            let mut containers = self.pool.get(peer.account).containers;
-            let mut frames = 0_u64;
-            while let Some(container) = Ref::<Container>::from_link(containers) {
-                frames = frames.saturating_add(self.check_container(container, &mut mapped)?);
-                containers = self.pool.get(container).next;
-            }
-            let mut dying = self.dying.first;
-            while let Some(container) = Ref::<Container>::from_link(dying) {
-                if self.payer(container) == peer.account {
-                    frames = frames.saturating_add(self.check_container(container, &mut mapped)?);
+        for account in self.accounts() {
+            let ledger = self.pool.ledger(account);
+            for chain in [ledger.containers, ledger.dying] {
+                for container in self.pool.chain::<ContainersOfAccount>(chain) {
+                    let frames = self.check_container(container, &mut mapped)?;
+                    charged = charged.saturating_add(frames);
                 }
-                dying = self.pool.get(container).next;
             }
-            frames = frames.saturating_add(self.check_pins(peer)?);
-            let account = self.pool.get(peer.account);
-            ensure(
-                u64::from(account.charged(Charge::Frames)) == frames,
-                "I1: an account is charged for exactly its virtual and its pinned frames",
-            )?;
-            ensure(account.used() <= account.limit, "I1: no account is above its limit")?;
-            charged = charged.saturating_add(frames);
+        }
+        ensure(charged == self.listed_frames(), "I1: every frame is in its account's lists")?;
+        for peer in self.peers.iter().flatten() {
+            charged = charged.saturating_add(self.check_pins(peer)?);
         }
         let bound = census.frames.saturating_add(census.quarantine);
         ensure(u64::from(bound) <= charged, "I3: bound frames are charged frames")?;
         self.check_bindings()?;
         self.check_vspaces(&census, mapped)?;
-        self.check_sums(&census)
+        self.check_sums(&census)?;
+        self.check_accounts()
     }
 
     fn census(&self) -> Census {
@@ -119,12 +114,14 @@ impl<K: Kernel> Server<K> {
         let mut frames = 0_u64;
         let mut next = self.pool.tree_next::<Frame>(record.frames, 0);
         while let Some(frame) = next {
-            frames = frames.saturating_add(1);
+            if !self.pool.get(frame).is_discarded() {
+                frames = frames.saturating_add(1);
+            }
             self.check_frame(container, frame, mapped)?;
             let above = self.pool.get(frame).key().checked_add(1);
             next = above.and_then(|key| self.pool.tree_next::<Frame>(record.frames, key));
         }
-        ensure(frames == record.frame_count, "a container has as many frames as it says")?;
+        ensure(frames == record.frame_count.into(), "a container has as many frames as it says")?;
         self.check_shares(container)?;
         Ok(frames)
     }
@@ -137,7 +134,8 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), &'static str> {
         let record = self.pool.get(frame);
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
-        ensure(!record.has(FrameMarks::TENTATIVE), "no frame is tentative between calls")?;
+        let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
+        ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
         self.check_one_memory(frame)?;
         let mut link = record.mappings;
         let mut count = 0_u16;
@@ -296,16 +294,15 @@ impl<K: Kernel> Server<K> {
             for tree in [peer.vspace.mappings, peer.vspace.grants] {
                 mappings = mappings.saturating_add(self.count_leaves::<Mapping>(tree));
             }
-            let mut own_tables = 0_u32;
-            for tree in peer.vspace.tables {
-                own_tables = own_tables.saturating_add(self.count_leaves::<Table>(tree));
-            }
-            let charged = self.pool.get(peer.account).charged(Charge::Tables);
-            ensure(charged == own_tables, "I1: an account is charged for exactly its page tables")?;
-            tables = tables.saturating_add(own_tables);
+            tables = tables.saturating_add(self.count_tables(peer));
         }
         ensure(tables == census.tables, "I1: every page used as a table is some VSpace's")?;
         ensure(mappings == mapped, "I5: every mapping in a VSpace is some frame's")
+    }
+
+    fn count_tables(&self, peer: &Peer) -> u32 {
+        let trees = peer.vspace.tables.iter();
+        trees.map(|tree| self.count_leaves::<Table>(*tree)).sum()
     }
 
     fn count_leaves<T: Leaf>(&self, tree: u32) -> u32 {
@@ -331,37 +328,8 @@ impl<K: Kernel> Server<K> {
         for (kind, pages) in kinds {
             ensure(pool.charged(kind) == pages, "I1: the pool's account is the sum, kind by kind")?;
         }
-        for page in (0..self.pool.page_count()).map(PageIndex::new) {
-            let entry = self.pool.entry(page);
-            if entry.is(PageUse::Records) || entry.is(PageUse::Slots) {
-                let owner = Ref::<Account>::from_link(entry.owner);
-                ensure(owner.is_some(), "I1: records and slots have an owner")?;
-            }
-        }
-        for peer in self.peers.iter().flatten() {
-            self.check_owned_pages(peer.account)?;
-        }
         let total = self.pool.page_count().saturating_add(overhead);
         ensure(pool.limit == total, "I1: the pool's limit is all untyped memory")
-    }
-
-    fn check_owned_pages(&self, account: Ref<Account>) -> Result<(), &'static str> {
-        let (mut records, mut slots) = (0_u32, 0_u32);
-        for page in (0..self.pool.page_count()).map(PageIndex::new) {
-            let entry = self.pool.entry(page);
-            if entry.owner != account.link() {
-                continue;
-            }
-            if entry.is(PageUse::Records) {
-                records = records.saturating_add(1);
-            } else if entry.is(PageUse::Slots) {
-                slots = slots.saturating_add(1);
-            }
-        }
-        let record = self.pool.get(account);
-        let is_exact =
-            record.charged(Charge::Records) == records && record.charged(Charge::Slots) == slots;
-        ensure(is_exact, "I1: an account is charged for exactly its records and slots")
     }
 }
 

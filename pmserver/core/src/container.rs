@@ -2,18 +2,17 @@
 //! Containers and the virtual frames in them: create, destroy, allocate, deallocate, status.
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, ContainerHandle, DeallocateFlags, Failure, FrameState, Frames,
-    PmError, Status,
+    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, DeallocateFlags, Failure,
+    FrameState, Frames, Marks, PmError, Status,
 };
 use proto::PeerId;
 use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
 
-use crate::account::{Account, Charge, Shortage};
-use crate::broken;
+use crate::account::Shortage;
+use crate::budget::Budget;
 use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
-use crate::objects::{Access, Container, Frame, FrameMarks};
-use crate::radix::Leaf;
+use crate::objects::{Access, Container, ContainersOfAccount, ContainersOfOwner, FrameMarks};
 use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;
@@ -32,25 +31,17 @@ impl<K: Kernel> Server<K> {
         caller: PeerId,
         account: AccountHandle,
     ) -> Result<ContainerHandle, Failure> {
-        let peer = self.peer(caller);
-        let is_own = account == AccountHandle::OWN || account.peer() == Some(caller);
-        if !is_own {
-            return Err(PmError::InvalidCap.into());
-        }
-        let account = peer.account;
-        let next = self.pool.get(account).containers;
-        let container = Container::new(account.link(), next, caller);
+        let account = self.account(caller, account, AccountRights::ALLOCATE)?;
+        let container = Container::new(account.link(), caller);
         let container = self.pool.alloc_named(account, caller, container);
         let container = container.map_err(Shortage::as_quota)?;
-        self.link_container(account, container, next);
+        let first = self.pool.ledger(account).containers;
+        let first = self.pool.add_first::<ContainersOfAccount>(first, container);
+        self.pool.ledger_mut(account).containers = first;
+        let first = self.peer(caller).containers;
+        let first = self.pool.add_first::<ContainersOfOwner>(first, container);
+        self.peer_mut(caller).containers = first;
         Ok(ContainerHandle::from_raw(self.pool.handle(container)))
-    }
-
-    fn link_container(&mut self, account: Ref<Account>, container: Ref<Container>, next: u32) {
-        if let Some(after) = Ref::<Container>::from_link(next) {
-            self.pool.get_mut(after).previous = container.link();
-        }
-        self.pool.get_mut(account).containers = container.link();
     }
 
     /// Puts virtual frames into a container (protocol O4): all or nothing unless PARTIAL.
@@ -65,14 +56,15 @@ impl<K: Kernel> Server<K> {
         if flags.contains(AllocateFlags::DMA) {
             return Err(PmError::NoRight.into());
         }
-        if flags.contains(AllocateFlags::EXTRA) {
+        let payer = self.payer(access.container);
+        if flags.contains(AllocateFlags::EXTRA) && !self.pool.may_have_extra(payer) {
             return Err(PmError::NotEligible.into());
         }
         let squash = flags.contains(AllocateFlags::SQUASH);
         let need = if squash { Need::Remove } else { Need::Change };
         self.check_leases(&access, range, need)?;
         let mut progress = Progress { done: 0, replaced: 0 };
-        let result = self.insert_frames(access.container, range, squash, &mut progress);
+        let result = self.insert_frames(access.container, range, flags, &mut progress);
         match result {
             Err(failure) if !flags.contains(AllocateFlags::PARTIAL) => {
                 self.settle_frames(access.container, range, false);
@@ -96,87 +88,24 @@ impl<K: Kernel> Server<K> {
         &mut self,
         container: Ref<Container>,
         range: Range,
-        squash: bool,
+        flags: AllocateFlags,
         progress: &mut Progress,
     ) -> Result<(), Failure> {
+        let squash = flags.contains(AllocateFlags::SQUASH);
+        let may_be_extra = flags.contains(AllocateFlags::EXTRA);
         for number in range.first..=range.last {
             let at = |error| Failure { error, done: 0, at: number };
             match self.find_frame(container, number) {
                 Some(_) if squash => progress.replaced = progress.replaced.saturating_add(1),
                 Some(_) => return Err(at(PmError::Exists)),
                 None => {
-                    self.insert_frame(container, number)
+                    self.insert_frame(container, number, may_be_extra)
                         .map_err(|shortage| at(shortage.as_quota()))?;
                 }
             }
             progress.done = progress.done.saturating_add(1);
         }
         Ok(())
-    }
-
-    /// Charges a frame and puts it into a container, tentative.
-    pub(crate) fn insert_frame(
-        &mut self,
-        container: Ref<Container>,
-        number: u64,
-    ) -> Result<(), Shortage> {
-        let account = self.payer(container);
-        self.pool.charge(account, Charge::Frames)?;
-        self.insert_record(container, Frame::new(container.link(), number)).inspect_err(|_| {
-            self.pool.refund(account, Charge::Frames);
-        })
-    }
-
-    /// Puts a frame into a container, tentative, that takes over the charge of another.
-    pub(crate) fn insert_moved_frame(
-        &mut self,
-        container: Ref<Container>,
-        number: u64,
-    ) -> Result<(), Shortage> {
-        let mut frame = Frame::new(container.link(), number);
-        frame.set(FrameMarks::UNCHARGED, true);
-        self.insert_record(container, frame)
-    }
-
-    fn insert_record(&mut self, container: Ref<Container>, frame: Frame) -> Result<(), Shortage> {
-        let account = self.payer(container);
-        let number = frame.key();
-        let frame = self.pool.alloc(account, frame)?;
-        let tree = self.pool.get(container).frames;
-        match self.pool.tree_insert(account, tree, frame) {
-            Ok(tree) => {
-                let record = self.pool.get_mut(container);
-                record.frames = tree;
-                record.frame_count = record.frame_count.saturating_add(1);
-                record.unused_from = record.unused_from.max(number.saturating_add(1));
-                Ok(())
-            }
-            Err(shortage) => {
-                self.pool.free(frame);
-                Err(shortage)
-            }
-        }
-    }
-
-    /// Keeps or takes out the tentative frames of a range.
-    pub(crate) fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
-        let mut rest = Some(range);
-        while let Some((_, number)) = self.take_frame(container, &mut rest) {
-            self.settle_frame(container, number, keep);
-        }
-    }
-
-    /// Keeps or takes out a frame, where it is tentative.
-    pub(crate) fn settle_frame(&mut self, container: Ref<Container>, number: u64, keep: bool) {
-        let frame = self.find_frame(container, number);
-        let is_tentative = |frame: &Ref<Frame>| self.pool.get(*frame).has(FrameMarks::TENTATIVE);
-        let Some(frame) = frame.filter(is_tentative) else { return };
-        if keep {
-            self.pool.get_mut(frame).set(FrameMarks::TENTATIVE, false);
-        } else {
-            // It has no mapping yet, so there is nothing that the kernel could refuse.
-            let _ = self.remove_frame(container, frame, number);
-        }
     }
 
     /// Gives the frames of a range new, empty contents, and returns how many there were. Those that
@@ -219,13 +148,33 @@ impl<K: Kernel> Server<K> {
             }
         }
         let mut freed: u64 = 0;
-        while let Some((frame, number)) = self.next_frame(access.container, range) {
+        while let Some((frame, number)) = self.next_record(access.container, range) {
+            let is_there = !self.pool.get(frame).is_discarded();
             self.remove_frame(access.container, frame, number).map_err(|_: KernelError| {
                 Failure { error: PmError::Kernel, done: freed, at: number }
             })?;
-            freed = freed.saturating_add(1);
+            freed = freed.saturating_add(is_there.into());
         }
         Ok(freed)
+    }
+
+    /// Gives the frames of a range these marks and no others.
+    pub(crate) fn mark(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        marks: Marks,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        let account = self.payer(access.container);
+        let mut marked: u64 = 0;
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+            self.pool.set_discardable(account, frame, marks.contains(Marks::DISCARDABLE));
+            marked = marked.saturating_add(1);
+        }
+        Ok(marked)
     }
 
     /// Tells the state of frames (protocol O24).
@@ -245,13 +194,12 @@ impl<K: Kernel> Server<K> {
     }
 
     fn frame_state(&self, access: &Access, number: u64) -> FrameState {
-        let Some(frame) = self.find_frame(access.container, number) else {
-            return FrameState::empty();
+        let frame = match self.frame_at(access.container, number) {
+            Ok(frame) => frame,
+            Err(PmError::Discarded) => return FrameState::DISCARDED,
+            Err(_) => return FrameState::empty(),
         };
         let record = self.pool.get(frame);
-        if record.has(FrameMarks::DISCARDED) {
-            return FrameState::DISCARDED;
-        }
         let mut state = record.state();
         let is_shared = record.next_shared != 0 || self.is_shared(access.container, number);
         state.set(FrameState::SHARED, is_shared);
@@ -274,67 +222,6 @@ impl<K: Kernel> Server<K> {
             return Err(if is_weak { PmError::NoRight } else { PmError::InvalidCap }.into());
         };
         self.doom(container);
-        self.destroy_step(container, CALL_FRAMES_MAX)
-    }
-
-    // --- frames ---
-
-    /// Returns the account that pays for a container.
-    pub(crate) fn payer(&self, container: Ref<Container>) -> Ref<Account> {
-        match Ref::from_link(self.pool.get(container).account) {
-            Some(account) => account,
-            None => broken("container without an account"),
-        }
-    }
-
-    pub(crate) fn find_frame(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
-        self.pool.tree_get(self.pool.get(container).frames, number)
-    }
-
-    /// Returns the first frame of a range, with its number.
-    pub(crate) fn next_frame(
-        &self,
-        container: Ref<Container>,
-        range: Range,
-    ) -> Option<(Ref<Frame>, u64)> {
-        let tree = self.pool.get(container).frames;
-        let frame = self.pool.tree_next::<Frame>(tree, range.first)?;
-        let number = self.pool.get(frame).key();
-        range.contains(number).then_some((frame, number))
-    }
-
-    /// Returns the first frame of what is left of a range, and leaves what comes after it.
-    pub(crate) fn take_frame(
-        &self,
-        container: Ref<Container>,
-        rest: &mut Option<Range>,
-    ) -> Option<(Ref<Frame>, u64)> {
-        let (frame, number) = self.next_frame(container, (*rest)?)?;
-        *rest = number.checked_add(1).zip(*rest).map(|(first, range)| Range { first, ..range });
-        Some((frame, number))
-    }
-
-    /// Takes a frame out of its container, with its mappings and its charge.
-    ///
-    /// # Errors
-    /// What the kernel says where it refuses to unmap; then the frame stays.
-    pub(crate) fn remove_frame(
-        &mut self,
-        container: Ref<Container>,
-        frame: Ref<Frame>,
-        number: u64,
-    ) -> Result<(), KernelError> {
-        self.drop_contents(frame)?;
-        let account = self.payer(container);
-        let tree = self.pool.tree_remove(self.pool.get(container).frames, number);
-        let record = self.pool.get_mut(container);
-        record.frames = tree;
-        record.frame_count = record.frame_count.saturating_sub(1);
-        let is_charged = !self.pool.get(frame).has(FrameMarks::UNCHARGED);
-        self.pool.free(frame);
-        if is_charged {
-            self.pool.refund(account, Charge::Frames);
-        }
-        Ok(())
+        self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX))
     }
 }

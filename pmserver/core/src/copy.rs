@@ -231,12 +231,10 @@ impl<K: Kernel> Server<K> {
             self.check_sharers(source, Need::Alone)?;
         }
         if copying.makes_new() {
-            return self.make_destination(copying, source, to);
+            return self.make_destination(copying, to);
         }
         let destination = self.find_frame(copying.to.container, to);
-        let destination = destination
-            .filter(|frame| !self.pool.get(*frame).has(FrameMarks::DISCARDED))
-            .ok_or(at_frame(PmError::NotFound, to))?;
+        let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
         let need = if copying.is_logical() { Need::Change } else { Need::Alone };
         self.check_sharers(destination, need)?;
         match self.pin_deadline(destination) {
@@ -278,25 +276,17 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    fn make_destination(
-        &mut self,
-        copying: &Copying,
-        source: Ref<Frame>,
-        to: u64,
-    ) -> Result<(), Failure> {
+    fn make_destination(&mut self, copying: &Copying, to: u64) -> Result<(), Failure> {
         let container = copying.to.container;
-        if let Some(frame) = self.find_frame(container, to)
-            && !self.pool.get(frame).has(FrameMarks::DISCARDED)
-        {
+        if self.find_frame(container, to).is_some() {
             return Err(at_frame(PmError::Exists, to));
         }
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
             && self.payer(copying.from.container) == self.payer(container);
-        let is_same_charge = is_same_charge && !self.pool.get(source).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)
         } else {
-            self.insert_frame(container, to)
+            self.insert_frame(container, to, false)
         };
         result.map_err(|shortage| at_frame(shortage.as_quota(), to))
     }
@@ -426,6 +416,9 @@ impl<K: Kernel> Server<K> {
         self.leave_ring(destination);
         self.leave_page(destination);
         self.replace(source, destination);
+        if self.pool.get(destination).has(FrameMarks::UNCHARGED) {
+            self.pool.move_charge(self.payer(copying.to.container), source, destination);
+        }
         self.remove_frame(copying.from.container, source, from)
     }
 

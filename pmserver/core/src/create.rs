@@ -9,6 +9,7 @@ use pmserver_api::{
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PeerId};
 
+use crate::budget::Budget;
 use crate::copy::Copying;
 use crate::kernel::Kernel;
 use crate::lease::Need;
@@ -112,7 +113,7 @@ impl<K: Kernel> Server<K> {
         self.doom(container);
         // It has no mapping, lease or share, and one call's frames at most: nothing can be in the
         // way.
-        let _ = self.destroy_step(container, CALL_FRAMES_MAX.saturating_add(1));
+        let _ = self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX));
     }
 
     /// Allocates frames in a range of numbers of the server's choice.

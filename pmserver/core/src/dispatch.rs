@@ -13,8 +13,8 @@ use crate::server::Server;
 type Served = Option<Result<Reply, Failure>>;
 
 impl<K: Kernel> Server<K> {
-    /// Carries out a request.
-    pub(crate) fn serve(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
+    /// Carries out a request, once.
+    pub(crate) fn operate(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
         if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::InvalidCap.into());
         }
@@ -72,6 +72,7 @@ impl<K: Kernel> Server<K> {
             }
             Request::Renew { frames } => self.renew(caller, frames).map(Reply::Number),
             Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
+            Request::Mark { frames, marks } => self.mark(caller, frames, marks).map(Reply::Number),
             _ => return None,
         })
     }
@@ -168,6 +169,20 @@ impl<K: Kernel> Server<K> {
             Request::AccountInfo { account } => {
                 self.account_info(caller, account).map(Reply::AccountInfo)
             }
+            Request::AccountSplit { account, limit_pages, flags } => {
+                self.account_split(caller, account, limit_pages, flags).map(Reply::Account)
+            }
+            Request::AccountDestroy { account } => done(self.account_destroy(caller, account)),
+            Request::AccountRemove { account } => done(self.account_remove(caller, account)),
+            Request::AccountSetLimits { account, limit_pages, flags } => {
+                done(self.account_set_limits(caller, account, limit_pages, flags))
+            }
+            Request::AccountLend { account, peer, rights } => {
+                self.account_lend(caller, account, peer, rights).map(Reply::Account)
+            }
+            Request::AccountRecall { lent } => done(self.account_recall(caller, lent)),
+            Request::VspaceAccount { account } => done(self.vspace_account(caller, account)),
+            Request::ExtraRequest => Ok(Reply::ExtraRequest(self.extra_request(caller))),
             _ => return None,
         })
     }

@@ -392,7 +392,7 @@ impl<K: Kernel> Server<K> {
     ) -> Option<(Ref<Frame>, u64)> {
         let mut first = 0;
         loop {
-            let (frame, number) = self.next_frame(container, Range { first, last: u64::MAX })?;
+            let (frame, number) = self.next_record(container, Range { first, last: u64::MAX })?;
             let covering = self.leases(container).find(|lease| lease.range.contains(number));
             let Some(lease) = covering else { return Some((frame, number)) };
             first = lease.range.last.checked_add(1)?;

@@ -7,7 +7,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | where a request becomes an operation | `server.rs`, `dispatch.rs` |
-//! | create, destroy, allocate, deallocate, status | `container.rs` |
+//! | create, destroy, allocate, deallocate, mark, status | `container.rs`, `frames.rs` |
 //! | create_with and its kin, allocate_anywhere, renew | `create.rs` |
 //! | copy, copy_list | `copy.rs` |
 //! | share, unshare, weak handles | `share.rs` |
@@ -23,40 +23,57 @@
 //! | which frame has which page, copy-on-write | `binding.rs` |
 //! | what is in page tables: capabilities, tables | `install.rs`, `vspace.rs` |
 //! | reclaim, what dying containers and stopped peers leave | `teardown.rs` |
-//! | accounts and charges | `account.rs` |
-//! | pages, free lists, records | `pool.rs`, `frame_table.rs`, `records.rs`, `radix.rs` |
+//! | accounts and charges | `account.rs`, `ledger.rs` |
+//! | split, limits, lending, who may do what | `split.rs`, `loan.rs`, `payer.rs` |
+//! | the end of an account | `removal.rs`, `destroy.rs` |
+//! | extra frames, memory pressure | `extra.rs`, `demand.rs`, `pressure.rs` |
+//! | pages, free lists | `pool.rs`, `frame_table.rs` |
+//! | records, and what they hang in | `records.rs`, `cells.rs`, `chain.rs`, `radix.rs` |
 //! | what always holds | `check.rs` |
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod account;
 mod binding;
+mod budget;
+mod cells;
+mod chain;
 mod check;
 pub mod config;
 mod container;
 mod copy;
 mod create;
+mod demand;
+mod destroy;
 mod dispatch;
+mod extra;
 mod fault;
 mod frame_table;
+mod frames;
 mod grant;
 mod handler;
 mod install;
 pub mod kernel;
 mod lease;
+mod ledger;
+mod loan;
 mod mapping;
 mod objects;
+mod payer;
 mod peer;
 mod pin;
 mod pool;
+mod pressure;
 mod radix;
 mod range;
 mod records;
 mod region;
 mod relocate;
+mod removal;
 mod repair;
 mod server;
 mod share;
+mod split;
 mod teardown;
 mod vspace;
 

@@ -162,12 +162,9 @@ impl<K: Kernel> Server<K> {
         container: Ref<Container>,
         number: u64,
     ) -> Result<Ref<Frame>, Failure> {
-        let frame = self.find_frame(container, number);
-        let frame = frame
-            .filter(|frame| !self.pool.get(*frame).has(FrameMarks::TENTATIVE))
-            .ok_or(at_frame(PmError::NotFound, number))?;
-        if self.pool.get(frame).has(FrameMarks::DISCARDED) {
-            return Err(at_frame(PmError::Discarded, number));
+        let frame = self.frame_at(container, number).map_err(|error| at_frame(error, number))?;
+        if self.pool.get(frame).has(FrameMarks::TENTATIVE) {
+            return Err(at_frame(PmError::NotFound, number));
         }
         Ok(frame)
     }

@@ -19,6 +19,7 @@ use proto::{FrameNumber, Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::broken;
+use crate::chain::{Links, chain};
 use crate::frame_table::PageIndex;
 use crate::kernel::{FrameCap, PageRights, SlotAddress};
 use crate::lease::Need;
@@ -31,10 +32,10 @@ use crate::records::{Ref, Stamp, record};
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Container {
     stamp: Stamp,
-    /// How many frames it has.
-    pub(crate) frame_count: u64,
     /// Where the search for numbers that are free begins: above all that were ever used.
     pub(crate) unused_from: u64,
+    /// How many frames it has, discarded ones not counted.
+    pub(crate) frame_count: u32,
     /// The account that pays.
     pub(crate) account: u32,
     /// The tree of its frames.
@@ -43,9 +44,10 @@ pub(crate) struct Container {
     pub(crate) leases: u32,
     /// The ranges that others supply.
     pub(crate) handlers: u32,
-    /// The other containers of the account.
-    pub(crate) next: u32,
-    pub(crate) previous: u32,
+    /// The account's other containers.
+    of_account: Links,
+    /// The owner's other containers.
+    of_owner: Links,
     pub(crate) share_count: u16,
     pub(crate) lease_count: u16,
     pub(crate) handler_count: u16,
@@ -53,30 +55,36 @@ pub(crate) struct Container {
     owner: u8,
     /// 1 once it is being destroyed: nothing but that can be done with it any more.
     pub(crate) dying: u8,
-    padding: u32,
 }
 
 record!(Container, Container);
+chain!(
+    /// The containers of an account: the live ones, or those that are being destroyed.
+    ContainersOfAccount, Container, of_account
+);
+chain!(
+    /// The live containers that a peer made.
+    ContainersOfOwner, Container, of_owner
+);
 
 impl Container {
-    pub(crate) const fn new(account: u32, next: u32, owner: PeerId) -> Self {
+    pub(crate) const fn new(account: u32, owner: PeerId) -> Self {
         Self {
             stamp: Stamp::UNSET,
-            frame_count: 0,
             unused_from: 0,
+            frame_count: 0,
             account,
             frames: 0,
             shares: 0,
             leases: 0,
             handlers: 0,
-            next,
-            previous: 0,
+            of_account: Links::NONE,
+            of_owner: Links::NONE,
             share_count: 0,
             lease_count: 0,
             handler_count: 0,
             owner: owner.get(),
             dying: 0,
-            padding: 0,
         }
     }
 
@@ -87,13 +95,13 @@ impl Container {
     pub(crate) const fn is_owned_by(&self, peer: PeerId) -> bool {
         self.owner == peer.get()
     }
-}
 
-/// A queue of containers that are being destroyed.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Dying {
-    pub(crate) first: u32,
-    pub(crate) last: u32,
+    pub(crate) fn owner(&self) -> PeerId {
+        match PeerId::new(self.owner.into()) {
+            Some(owner) => owner,
+            None => broken("container of nobody's"),
+        }
+    }
 }
 
 bitflags! {
@@ -112,7 +120,8 @@ bitflags! {
         const TAKEN_OVER = 1 << 4;
         /// Its memory was asked for by its place: it stays there.
         const CONTIGUOUS = 1 << 5;
-        /// It takes over the charge of a frame that is being moved to its place.
+        /// Nobody pays for it: it takes over the charge of a frame that is being moved to its place,
+        /// or has given its own to one.
         const UNCHARGED = 1 << 6;
     }
 }
@@ -132,15 +141,18 @@ pub(crate) struct Frame {
     /// The ring of frames that are really shared; 0 while it is alone.
     pub(crate) next_shared: u32,
     pub(crate) mappings: u32,
-    /// The other extra frames of the account, newest first.
-    pub(crate) next_extra: u32,
-    pub(crate) previous_extra: u32,
+    /// The account's other frames of its kind (`extra.rs`).
+    of_account: Links,
     pub(crate) mapping_count: u16,
     marks: u16,
     padding: [u32; 3],
 }
 
 record!(Frame, Frame);
+chain!(
+    /// The frames of an account in one of its lists.
+    FramesOfAccount, Frame, of_account
+);
 
 impl Frame {
     /// Returns a frame that has no memory yet, tentative.
@@ -154,8 +166,7 @@ impl Frame {
             previous_of_page: 0,
             next_shared: 0,
             mappings: 0,
-            next_extra: 0,
-            previous_extra: 0,
+            of_account: Links::NONE,
             mapping_count: 0,
             marks: FrameMarks::TENTATIVE.bits(),
             padding: [0; 3],
@@ -174,6 +185,17 @@ impl Frame {
         let mut now = FrameMarks::from_bits_truncate(self.marks);
         now.set(marks, value);
         self.marks = now.bits();
+    }
+
+    /// Returns whether it is what is left of an extra frame that was dropped. While a call makes it
+    /// a frame again it is one already.
+    pub(crate) const fn is_discarded(&self) -> bool {
+        self.has(FrameMarks::DISCARDED) && !self.has(FrameMarks::TENTATIVE)
+    }
+
+    /// Makes it what is left of an extra frame that was dropped.
+    pub(crate) const fn discard(&mut self) {
+        self.marks = FrameMarks::DISCARDED.bits();
     }
 
     /// Returns what can be told from the frame alone.

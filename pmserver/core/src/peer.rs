@@ -27,11 +27,23 @@ pub(crate) struct VSpaceState {
     pub(crate) grant_node: Option<PageIndex>,
 }
 
+impl VSpaceState {
+    /// Returns whether pmserver has put nothing there.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.mappings == 0 && self.regions == 0 && self.grants == 0 && self.table_count == 0
+    }
+}
+
 /// What pmserver knows of a protection domain.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) name: &'static str,
-    pub(crate) account: Ref<Account>,
+    /// Its own account, until that is destroyed.
+    pub(crate) account: Option<Ref<Account>>,
+    /// The account that pays for its VSpace (R25); none where that was destroyed.
+    pub(crate) table_account: Option<Ref<Account>>,
+    /// The live containers that it made.
+    pub(crate) containers: u32,
     pub(crate) privileges: Privileges,
     pub(crate) vspace: VSpaceState,
     /// Where it goes on after a fault: entry and stack.
@@ -54,7 +66,9 @@ impl Peer {
         Self {
             id,
             name: config.name,
-            account,
+            account: Some(account),
+            table_account: Some(account),
+            containers: 0,
             privileges: config.privileges,
             vspace: VSpaceState::default(),
             recovery: None,

@@ -23,7 +23,7 @@ use pmserver_api::{
 use proto::limits::{MOVE_HOLDERS_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
-use crate::account::{Charge, Shortage};
+use crate::account::{Account, Charge, Shortage};
 use crate::config::Privileges;
 use crate::frame_table::{PageEntry, PageIndex, PageUse};
 use crate::kernel::{Kernel, KernelError};
@@ -60,31 +60,30 @@ impl<K: Kernel> Server<K> {
                 return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
             }
         }
-        self.charge_pin(caller, range)?;
+        let account = self.own_account(caller)?;
+        self.charge_pin(account, range)?;
         let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
             self.hold_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
                 self.end_lease(made.0);
             })
         });
-        let (lease, deadline) = made.inspect_err(|_| self.refund_pin(caller, count.get()))?;
+        let (lease, deadline) = made.inspect_err(|_| self.refund_pin(account, count.get()))?;
         let bus = self.bus_run(access.container, range)?;
         let lease = LeaseHandle::from_raw(self.pool.handle(lease));
         Ok(Pinned { lease: LeaseReply { lease, deadline }, bus })
     }
 
-    fn charge_pin(&mut self, caller: PeerId, range: Range) -> Result<(), Failure> {
-        let account = self.own_account(caller)?;
+    fn charge_pin(&mut self, account: Ref<Account>, range: Range) -> Result<(), Failure> {
         for (number, charged) in (range.first..=range.last).zip(0..) {
             if let Err(shortage) = self.pool.charge(account, Charge::Frames) {
-                self.refund_pin(caller, charged);
+                self.refund_pin(account, charged);
                 return Err(at_frame(shortage.as_quota(), number));
             }
         }
         Ok(())
     }
 
-    fn refund_pin(&mut self, holder: PeerId, frames: u64) {
-        let Ok(account) = self.own_account(holder) else { return };
+    fn refund_pin(&mut self, account: Ref<Account>, frames: u64) {
         for _ in 0..frames {
             self.pool.refund(account, Charge::Frames);
         }
@@ -167,7 +166,9 @@ impl<K: Kernel> Server<K> {
                 .map_err(|_: KernelError| PmError::Kernel)?;
         }
         self.end_quarantine(lease);
-        self.refund_pin(record.holder(), record.pinned.into());
+        // Whoever pays for the lease pays for what it pins, be the holder's account gone.
+        let account = self.pool.payer_of(lease);
+        self.refund_pin(account, record.pinned.into());
         self.end_lease(lease);
         Ok(())
     }

@@ -17,6 +17,8 @@ use proto::VirtAddr;
 use zerocopy::FromBytes;
 
 use crate::broken;
+use crate::demand::Demand;
+use crate::extra::Pressed;
 use crate::frame_table::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::records::{
@@ -46,6 +48,12 @@ pub(crate) struct Pool<K> {
     pub(crate) clean: FreeList,
     pub(crate) dirty: FreeList,
     generation: u64,
+    /// The accounts that have extra frames.
+    pub(crate) pressed: Pressed,
+    /// Which of them are asked to give some back.
+    pub(crate) demand: Demand,
+    /// Set where somebody was refused what was promised, since extra frames have it.
+    pub(crate) is_starved: bool,
 }
 
 impl<K: Kernel> Pool<K> {
@@ -64,6 +72,9 @@ impl<K: Kernel> Pool<K> {
             clean: FreeList::default(),
             dirty: FreeList::default(),
             generation: 0,
+            pressed: Pressed::default(),
+            demand: Demand::NONE,
+            is_starved: false,
         };
         if page_count > PAGES_MAX {
             return Err(KernelError::Refused);

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server: its state, and the way from a message to an operation and back.
 
-use pmserver_api::{
-    AccountHandle, AccountInfo, CallError, ContainerHandle, Failure, PmError, Request,
-};
+use pmserver_api::{CallError, ContainerHandle, Failure, PmError, Request};
 use proto::limits::PEERS_MAX;
 use proto::{Message, PAGE_BYTES, PeerId};
 
-use crate::account::{Account, Shortage};
+use crate::account::{Account, AccountFlags, Shortage};
 use crate::broken;
 use crate::config::{PeerConfig, Privileges};
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Dying, Share};
+use crate::objects::{Access, Container, Share};
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::records::Ref;
@@ -21,8 +19,10 @@ pub struct Server<K> {
     pub(crate) pool: Pool<K>,
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
-    /// Containers that wait for a lease to end, or for the next step, to be destroyed.
-    pub(crate) dying: Dying,
+    /// The accounts in which something waits to be torn down.
+    pub(crate) work: u32,
+    /// How many containers and accounts wait for that.
+    pub(crate) doomed: u64,
     /// The number of the next access that somebody else is asked for.
     pub(crate) next_fault_id: u64,
 }
@@ -40,17 +40,12 @@ impl<K: Kernel> Server<K> {
             pool,
             pool_account,
             peers: [const { None }; PEERS_MAX],
-            dying: Dying::default(),
+            work: 0,
+            doomed: 0,
             next_fault_id: 1,
         };
-        let mut promised: u64 = 0;
         for config in peers {
             server.add_peer(config).map_err(at_boot)?;
-            promised = promised.saturating_add(config.limit.get());
-        }
-        // A limit is a promise: all of them can be used up at once (protocol I2).
-        if promised > server.pool.get(pool_account).info(true).free.get() {
-            return Err(KernelError::NotEnoughMemory);
         }
         Ok(server)
     }
@@ -65,8 +60,11 @@ impl<K: Kernel> Server<K> {
             return Err(Shortage::Kernel);
         }
         let limit = u32::try_from(config.limit.get() / PAGE_BYTES).unwrap_or(u32::MAX);
-        let account = Account::new(self.pool_account.link(), limit);
-        let account = self.pool.alloc(self.pool_account, account)?;
+        let may_have_extra = config.privileges.contains(Privileges::EXTRA);
+        let flags = if may_have_extra { AccountFlags::EXTRA } else { AccountFlags::empty() };
+        // A limit is a promise: all of them can be used up at once (protocol I2).
+        let account = Account::new(self.pool_account.link(), limit, None, flags);
+        let account = self.pool.open_account(self.pool_account, account)?;
         if let Some(place) = self.peers.get_mut(usize::from(id.get())) {
             *place = Some(Peer::new(id, config, account));
         }
@@ -94,7 +92,7 @@ impl<K: Kernel> Server<K> {
         &mut self.pool.kernel
     }
 
-    // --- peers and accounts ---
+    // --- peers ---
 
     pub(crate) fn find_peer(&self, id: PeerId) -> Option<&Peer> {
         self.peers.get(usize::from(id.get()))?.as_ref()
@@ -108,44 +106,12 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Returns the account that pays for what a peer takes for itself: leases and pins.
-    pub(crate) fn own_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
-        Ok(self.peer(peer).account)
-    }
-
-    /// Returns the account that pays for a peer's tables, slots and mapping records (R25).
-    pub(crate) fn table_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
-        Ok(self.peer(peer).account)
-    }
-
     /// Returns a peer that is known to be there, for writing.
     pub(crate) fn peer_mut(&mut self, id: PeerId) -> &mut Peer {
         match self.peers.get_mut(usize::from(id.get())) {
             Some(Some(peer)) => peer,
             _ => broken("no such peer"),
         }
-    }
-
-    pub(crate) fn account_info(
-        &self,
-        caller: PeerId,
-        handle: AccountHandle,
-    ) -> Result<AccountInfo, Failure> {
-        let peer = self.peer(caller);
-        if handle == AccountHandle::OWN {
-            return Ok(self.pool.get(peer.account).info(false));
-        }
-        let is_pool = handle == AccountHandle::POOL;
-        let account = match handle.peer() {
-            _ if is_pool => self.pool_account,
-            Some(other) => self.find_peer(other).ok_or(PmError::InvalidCap)?.account,
-            None => return Err(PmError::InvalidCap.into()),
-        };
-        // Limit and use are a covert channel between siblings: only with the right.
-        if !peer.privileges.contains(Privileges::READ_ACCOUNTS) && account != peer.account {
-            return Err(PmError::NoRight.into());
-        }
-        Ok(self.pool.get(account).info(is_pool))
     }
 
     // --- handles ---
@@ -187,7 +153,9 @@ impl<K: Kernel> Server<K> {
         let reference = self.pool.look_up::<Share>(handle.raw())?;
         let share = self.pool.get(reference);
         let container = Ref::<Container>::from_link(share.container)?;
-        let is_valid = share.is_for(caller) && !self.pool.get(container).is_dying();
+        let record = self.pool.get(container);
+        let lives = !record.is_dying() && !self.peer(record.owner()).is_stopped;
+        let is_valid = lives && share.is_for(caller);
         is_valid.then_some(Access::through(container, reference, share))
     }
 }

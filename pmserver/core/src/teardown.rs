@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Taking down containers and what stopped peers had, in bounded steps (design D6).
+//! Taking down containers, accounts, and what stopped peers had, in bounded steps (design D6).
 //!
 //! A container that is being destroyed is *dying*: nothing else can be done with it from the first
-//! moment on. It stands in a queue, first come, first served; one that only a lease keeps goes to
-//! the end, so that nobody's leases keep anybody else's memory.
+//! moment on. It waits among the dying ones of its account. Accounts in which something waits, or
+//! that end themselves, stand in a queue, first come, first served; one that only leases keep goes
+//! to the end, so that nobody's leases keep anybody else's memory.
 
 use pmserver_api::{Failure, PmError};
 use proto::PeerId;
 use proto::limits::RECLAIM_STEP_FRAMES;
 
-use crate::account::Account;
+use crate::account::{Account, AccountFlags};
+use crate::broken;
+use crate::budget::Budget;
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Container, Dying, Mapping};
+use crate::ledger::{Ledger, Work};
+use crate::objects::{Container, ContainersOfAccount, ContainersOfOwner};
 use crate::peer::Peer;
 use crate::records::Ref;
 use crate::server::Server;
 
-/// Dying containers that one step looks at.
-const DYING_LOOK_MAX: u32 = 16;
+/// Accounts that one step looks at.
+const WORK_LOOK_MAX: u32 = 16;
 
 impl<K: Kernel> Server<K> {
     /// Marks a container as dying: weak handles end here, and the owner's can do nothing else.
@@ -27,137 +31,159 @@ impl<K: Kernel> Server<K> {
             return;
         }
         record.dying = 1;
-        let account: Ref<Account> = self.payer(container);
-        let head = self.pool.get(account).containers;
-        let (first, _) = self.unlink_container(container, head, 0);
-        self.pool.get_mut(account).containers = first;
-        self.queue_dying(container);
+        let owner = record.owner();
+        let rest = self.peer(owner).containers;
+        let rest = self.pool.take_out::<ContainersOfOwner>(rest, container);
+        self.peer_mut(owner).containers = rest;
+        let account = self.home(container);
+        let rest = self.pool.ledger(account).containers;
+        let rest = self.pool.take_out::<ContainersOfAccount>(rest, container);
+        self.pool.ledger_mut(account).containers = rest;
+        let dying = self.pool.ledger(account).dying;
+        let dying = self.pool.add_last::<ContainersOfAccount>(dying, container);
+        self.pool.ledger_mut(account).dying = dying;
+        self.doomed = self.doomed.saturating_add(1);
+        self.review_work(account);
     }
 
-    fn queue_dying(&mut self, container: Ref<Container>) {
-        let last = self.dying.last;
-        let record = self.pool.get_mut(container);
-        record.next = 0;
-        record.previous = last;
-        match Ref::<Container>::from_link(last) {
-            Some(before) => self.pool.get_mut(before).next = container.link(),
-            None => self.dying.first = container.link(),
+    /// Returns the account in whose lists a container is, be it removed.
+    fn home(&self, container: Ref<Container>) -> Ref<Account> {
+        match Ref::from_link(self.pool.get(container).account) {
+            Some(account) => account,
+            None => broken("container without an account"),
         }
-        self.dying.last = container.link();
     }
 
-    fn unqueue_dying(&mut self, container: Ref<Container>) {
-        let Dying { first, last } = self.dying;
-        let (first, last) = self.unlink_container(container, first, last);
-        self.dying = Dying { first, last };
+    /// Moves a dying container behind the others of its account.
+    pub(crate) fn pass_over_dying(&mut self, container: Ref<Container>) {
+        let account = self.home(container);
+        let dying = self.pool.ledger(account).dying;
+        let rest = self.pool.take_out::<ContainersOfAccount>(dying, container);
+        let dying = self.pool.add_last::<ContainersOfAccount>(rest, container);
+        self.pool.ledger_mut(account).dying = dying;
     }
 
-    /// Takes a container out of a list and returns the list's new ends.
-    fn unlink_container(&mut self, container: Ref<Container>, first: u32, last: u32) -> (u32, u32) {
-        let record = self.pool.get(container);
-        let (next, previous) = (record.next, record.previous);
-        let last = match Ref::<Container>::from_link(next) {
-            Some(after) => {
-                self.pool.get_mut(after).previous = previous;
-                last
-            }
-            None => previous,
-        };
-        let first = match Ref::<Container>::from_link(previous) {
-            Some(before) => {
-                self.pool.get_mut(before).next = next;
-                first
-            }
-            None => next,
-        };
-        (first, last)
-    }
-
-    /// Frees up to `most` frames of a dying container and, when none is left, the container.
+    /// Frees frames of a dying container and, when none is left, the container.
     ///
     /// # Errors
-    /// `Pending` with how many were freed: with the deadline of a lease that is in the way, or
-    /// without one where there is more to free now.
+    /// `Pending` with what was done: with the deadline of a lease that is in the way, or without
+    /// one where there is more to free now.
     pub(crate) fn destroy_step(
         &mut self,
         container: Ref<Container>,
-        most: u64,
+        budget: &mut Budget,
     ) -> Result<(), Failure> {
         self.expire_leases(container);
-        let mut freed = 0;
         while let Some((frame, number)) = self.next_unleased_frame(container) {
-            if freed == most {
-                return Err(Failure { error: PmError::Pending, done: freed, at: 0 });
-            }
-            self.remove_frame(container, frame, number).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done: freed,
-                at: number,
-            })?;
-            freed = freed.saturating_add(1);
+            budget.spend()?;
+            self.remove_frame(container, frame, number)
+                .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
         }
         if let Some(deadline) = self.last_deadline(container) {
-            return Err(Failure { error: PmError::Pending, done: freed, at: deadline.get() });
+            return Err(budget.pending_until(deadline));
         }
         self.remove_shares(container);
         self.remove_handlers(container);
-        self.unqueue_dying(container);
+        let account = self.home(container);
+        let dying = self.pool.ledger(account).dying;
+        let rest = self.pool.take_out::<ContainersOfAccount>(dying, container);
+        self.pool.ledger_mut(account).dying = rest;
         self.pool.free(container);
+        self.doomed = self.doomed.saturating_sub(1);
+        self.review_work(account);
         Ok(())
     }
 
-    /// Does one bounded step of what is left to do, and returns how many objects are left to free:
-    /// stopped peers and dying containers. With nothing to free it scrubs a free page.
-    pub(crate) fn reclaim(&mut self) -> u64 {
-        match self.peers.iter().flatten().find(|peer| peer.is_stopped && self.has_objects(peer)) {
-            Some(peer) => self.teardown_step(peer.id),
-            None => self.destroy_dying(),
+    /// Frees the records of an account that has nothing any more.
+    pub(crate) fn close_account(&mut self, account: Ref<Account>) {
+        let ledger = self.pool.ledger_ref(account);
+        if self.pool.get(ledger).is_queued() {
+            self.work = self.pool.take_out::<Work>(self.work, ledger);
         }
-        self.left_to_reclaim()
+        self.pool.close_account(account);
+        self.doomed = self.doomed.saturating_sub(1);
     }
 
-    fn destroy_dying(&mut self) {
-        for _ in 0..DYING_LOOK_MAX {
-            let Some(container) = Ref::<Container>::from_link(self.dying.first) else { break };
-            match self.destroy_step(container, RECLAIM_STEP_FRAMES) {
-                // Only a lease is in the way: it ends by itself, the next container need not wait.
-                Err(Failure { error: PmError::Pending, done: 0, .. }) => {
-                    self.unqueue_dying(container);
-                    self.queue_dying(container);
-                }
-                _ => return,
+    // --- the queue ---
+
+    /// Puts an account into the queue, or takes it out, as there is something to do or not.
+    pub(crate) fn review_work(&mut self, account: Ref<Account>) {
+        let record = self.pool.get(account);
+        let ends = record.has(AccountFlags::DYING) || record.has(AccountFlags::REMOVED);
+        let ledger = self.pool.ledger_ref(account);
+        let lists = self.pool.get(ledger);
+        let has_work = ends || lists.dying != 0;
+        if has_work && !lists.is_queued() {
+            self.work = self.pool.add_last::<Work>(self.work, ledger);
+        } else if !has_work && lists.is_queued() {
+            self.work = self.pool.take_out::<Work>(self.work, ledger);
+        }
+    }
+
+    /// Does one bounded step of what is left to do, and returns how many objects are left to free.
+    /// With nothing to free it scrubs a free page.
+    pub(crate) fn reclaim(&mut self) -> u64 {
+        match self.peers.iter().flatten().find(|peer| peer.is_stopped && has_objects(peer)) {
+            Some(peer) => self.teardown_step(peer.id),
+            None => self.work_step(),
+        }
+        let stopped = self.peers.iter().flatten().filter(|peer| peer.is_stopped);
+        let stopped = stopped.filter(|peer| has_objects(peer)).count();
+        self.doomed.saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
+    }
+
+    fn work_step(&mut self) {
+        let mut budget = Budget::new(RECLAIM_STEP_FRAMES);
+        for _ in 0..WORK_LOOK_MAX {
+            let Some(ledger) = Ref::<Ledger>::from_link(self.work) else { break };
+            let Err(failure) = self.work_on(self.pool.account_of(ledger), &mut budget) else {
+                return;
+            };
+            if is_more_to_do(&failure) {
+                return;
             }
+            let rest = self.pool.take_out::<Work>(self.work, ledger);
+            self.work = self.pool.add_last::<Work>(rest, ledger);
         }
         self.pool.scrub_one();
     }
 
-    fn has_objects(&self, peer: &Peer) -> bool {
-        peer.vspace.mappings != 0 || self.pool.get(peer.account).containers != 0
+    fn work_on(&mut self, account: Ref<Account>, budget: &mut Budget) -> Result<(), Failure> {
+        if self.is_removed(account) {
+            return self.remove_account(account, budget);
+        }
+        if self.pool.get(account).has(AccountFlags::DYING) {
+            return self.destroy_account(account, budget);
+        }
+        let first = self.pool.ledger(account).dying;
+        let Some(container) = Ref::from_link(first) else { broken("queued for nothing") };
+        self.destroy_step(container, budget).inspect_err(|failure| {
+            if !is_more_to_do(failure) {
+                self.pass_over_dying(container);
+            }
+        })
     }
 
     /// Containers first: whoever was lent one loses it before the memory goes.
     fn teardown_step(&mut self, peer: PeerId) {
-        for _ in 0..RECLAIM_STEP_FRAMES {
-            let account = self.peer(peer).account;
-            if let Some(container) = Ref::<Container>::from_link(self.pool.get(account).containers)
-            {
-                self.doom(container);
-                continue;
-            }
-            let tree = self.peer(peer).vspace.mappings;
-            let Some(mapping) = self.pool.tree_next::<Mapping>(tree, 0) else { return };
-            if self.remove_mapping(mapping).is_err() {
+        let mut budget = Budget::new(RECLAIM_STEP_FRAMES);
+        while let Some(container) = Ref::from_link(self.peer(peer).containers) {
+            if budget.spend().is_err() {
                 return;
             }
+            self.doom(container);
         }
+        // What the kernel refuses, or what is too much, is left to the next step.
+        let _ = self.clear_vspace(peer, &mut budget);
     }
+}
 
-    fn left_to_reclaim(&self) -> u64 {
-        let stopped = self.peers.iter().flatten().filter(|p| p.is_stopped && self.has_objects(p));
-        let mut left = u64::try_from(stopped.count()).unwrap_or(u64::MAX);
-        if self.dying.first != 0 {
-            left = left.saturating_add(1);
-        }
-        left
-    }
+/// Returns whether the bound on the step was all that ended it, and not a lease or the kernel: what
+/// these keep goes to the end of the queue.
+pub(crate) const fn is_more_to_do(failure: &Failure) -> bool {
+    matches!(failure, Failure { error: PmError::Pending, at: 0, .. })
+}
+
+fn has_objects(peer: &Peer) -> bool {
+    !peer.vspace.is_empty() || peer.containers != 0
 }

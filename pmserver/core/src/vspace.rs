@@ -5,13 +5,16 @@
 //! is taken away when the last mapping or table of pmserver's below it goes, so that unmapping
 //! returns the charge to what it was.
 
-use pmserver_api::PmError;
+use pmserver_api::{Failure, PmError};
 use proto::{PeerId, VirtAddr};
 
 use crate::account::{Charge, Shortage};
+use crate::broken;
+use crate::budget::Budget;
 use crate::frame_table::{PageIndex, PageUse};
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageRights, VSpace};
 use crate::objects::Table;
+use crate::radix::Leaf;
 use crate::server::Server;
 
 /// The spans of the three levels of page tables below the root, smallest first.
@@ -82,13 +85,20 @@ impl<K: Kernel> Server<K> {
         });
         if result.is_err() {
             self.pool.release_object(page);
-            self.pool.refund(self.peer(peer).account, Charge::Tables);
+            self.refund_table(peer);
         }
         result
     }
 
+    fn refund_table(&mut self, peer: PeerId) {
+        match self.table_account(peer) {
+            Ok(account) => self.pool.refund(account, Charge::Tables),
+            Err(_) => broken("a table that nobody pays for"),
+        }
+    }
+
     fn take_table_page(&mut self, peer: PeerId, span_bits: u8) -> Result<PageIndex, PmError> {
-        let account = self.peer(peer).account;
+        let account = self.table_account(peer)?;
         self.pool.charge(account, Charge::Tables).map_err(Shortage::as_table_quota)?;
         self.pool.take(ObjectKind::Table { span_bits }, PageUse::Table).map_err(|error| {
             self.pool.refund(account, Charge::Tables);
@@ -103,7 +113,7 @@ impl<K: Kernel> Server<K> {
         base: u64,
         page: PageIndex,
     ) -> Result<(), PmError> {
-        let account = self.peer(peer).account;
+        let account = self.table_account(peer)?;
         let table = Table::new(base, page);
         let table = self.pool.alloc(account, table).map_err(Shortage::as_table_quota)?;
         match self.pool.tree_insert(account, self.table_tree(peer, level), table) {
@@ -176,7 +186,26 @@ impl<K: Kernel> Server<K> {
                 return;
             }
             self.forget_table(peer, level, base);
-            self.pool.refund(self.peer(peer).account, Charge::Tables);
+            self.refund_table(peer);
         }
+    }
+
+    /// Takes away the tables of a peer that has no mapping any more.
+    pub(crate) fn clear_tables(
+        &mut self,
+        peer: PeerId,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        for level in 0..SPANS.len() {
+            while let Some(table) = self.pool.tree_next::<Table>(self.table_tree(peer, level), 0) {
+                budget.spend()?;
+                let base = self.pool.get(table).key();
+                self.collect_tables(peer, base);
+                if self.pool.tree_get::<Table>(self.table_tree(peer, level), base).is_some() {
+                    return Err(budget.failure(PmError::Kernel, base));
+                }
+            }
+        }
+        Ok(())
     }
 }

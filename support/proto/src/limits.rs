@@ -60,6 +60,24 @@ pub const CONTIGUOUS_LOOK_PAGES: u32 = 1024;
 /// Virtual frames on one page at most for pmserver to move it: each is bound anew.
 pub const MOVE_HOLDERS_MAX: u32 = 32;
 
+/// Accounts from one that was split off up to the pool's, both counted: a charge walks them all.
+pub const ACCOUNT_DEPTH_MAX: usize = 16;
+
+/// Peers that one account is lent to at a time: all of them hear of what it is asked for.
+pub const ACCOUNT_LOANS_MAX: usize = 16;
+
+/// Accounts that one request for extra frames goes to: it is kept outside the pool. What these do
+/// not have is asked of others afterwards.
+pub const ASKED_ACCOUNTS_MAX: usize = 8;
+
+/// How long the owners of extra frames have to give them back, in microseconds (a tenth of a
+/// second): long enough to be run and to choose, short for whoever waits for what was promised.
+pub const EXTRA_MICROS: u64 = 100_000;
+
+/// Extra frames that one call looks at to drop them; those that are leased or pinned are passed
+/// over.
+pub const PRESSURE_FRAMES_MAX: u64 = 2 * CALL_FRAMES_MAX;
+
 /// The longest lease that a share may allow, in microseconds (one second): how long an owner can
 /// be kept from its own memory.
 pub const LEASE_MICROS_MAX: u64 = 1_000_000;

@@ -9,7 +9,7 @@
 //! | where a request becomes an operation | `server.rs`, `dispatch.rs` |
 //! | create, destroy, allocate, deallocate, status | `container.rs` |
 //! | create_with and its kin, allocate_anywhere, renew | `create.rs` |
-//! | copy, copy_list | `copy.rs` |
+//! | copy, copy_list | `copy.rs`, `link.rs` |
 //! | share, unshare, weak handles | `share.rs` |
 //! | lock, unlock, expiry | `lease.rs` |
 //! | pin, bus_address, device_reset | `pin.rs` |
@@ -44,6 +44,7 @@ mod handler;
 mod install;
 pub mod kernel;
 mod lease;
+mod link;
 mod mapping;
 mod objects;
 mod peer;

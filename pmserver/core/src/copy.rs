@@ -17,7 +17,7 @@ use proto::{FrameNumber, PeerId};
 use crate::kernel::{Kernel, KernelError};
 use crate::lease::Need;
 use crate::mapping::at_frame;
-use crate::objects::{Access, Container, Frame, FrameMarks};
+use crate::objects::{Access, Container, Frame};
 use crate::range::Range;
 use crate::records::Ref;
 use crate::server::Server;

@@ -4,6 +4,7 @@
 # Finds what it takes to build protection domains and to boot them.
 #
 #   toolchain.sh missing   prints one sentence about the first thing that is missing; else nothing
+#   toolchain.sh has …     says by its exit whether there is a compiler, a linker, or libclang
 #   toolchain.sh cargo …   runs cargo with the environment that the protection domains need
 #
 # In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG TARGET TARGET_RUSTFLAGS QEMU.
@@ -21,7 +22,11 @@ has_target() {
 	compgen -G "$folder/libcore-*.rlib" >/dev/null
 }
 
-has_sources() { [ -d "$(sysroot "$1")/lib/rustlib/src/rust/library/core" ]; }
+has_sources() {
+	local root
+	root=$(sysroot "$1")
+	[ -n "$root" ] && [ -d "$root/lib/rustlib/src/rust/library/core" ]
+}
 
 # Sets `compiler` and `builds_library`.
 find_compiler() {
@@ -44,9 +49,13 @@ find_linker() {
 	linker=$(command -v ld.lld)
 }
 
-has_libclang() {
-	[ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
-		compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null
+# As libclang.so or libclang-14.so: only with these come the headers that bindgen needs. (With a
+# version after `so` it is the bare library; libclang-cpp is another one.)
+find_libclang() {
+	[ -n "${LIBCLANG_PATH:-}" ] ||
+		ldconfig -p 2>/dev/null | grep -E 'libclang(-[0-9.]+)?\.so ' >/dev/null ||
+		compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null ||
+		compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so' >/dev/null
 }
 
 missing() {
@@ -63,7 +72,7 @@ missing() {
 			"or \`rustup target add $TARGET\`, or install Debian's rustc-web and rust-web-src"
 	elif ! find_linker >/dev/null; then
 		echo "no lld linker: $install lld"
-	elif ! has_libclang; then
+	elif ! find_libclang; then
 		echo "no libclang, with which rust-sel4 reads the kernel's headers: $install libclang-dev"
 	elif ! command -v "$QEMU" >/dev/null; then
 		case $QEMU in *aarch64) package=qemu-system-arm ;; *) package=qemu-system-x86 ;; esac
@@ -104,5 +113,6 @@ verb=$1
 shift
 case $verb in
 missing) missing ;;
+has) "find_$1" >/dev/null ;;
 cargo) build "$@" ;;
 esac

@@ -44,7 +44,8 @@ pub enum PmError {
     Revoking = 16,
     /// The frame's handler has not supplied it yet: it was asked, call again; `at` is the number.
     Absent = 17,
-    /// The frame was an extra one, and its contents were dropped under pressure; `at` is the number.
+    /// The frame was an extra one, and its contents were dropped under pressure; `at` is the
+    /// number.
     Discarded = 18,
 }
 

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod arguments;
 mod client;
 mod decode;
 mod encode;
@@ -16,6 +17,7 @@ mod error;
 mod flags;
 mod handles;
 mod lists;
+mod number;
 mod ops;
 mod reply;
 mod wire;

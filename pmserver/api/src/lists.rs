@@ -22,7 +22,8 @@ macro_rules! list {
             #[must_use]
             pub fn new(items: &[$item]) -> Option<Self> {
                 let mut list = Self { items: [$empty; $most], count: items.len() };
-                list.items.get_mut(..items.len()).filter(|to| !to.is_empty())?.copy_from_slice(items);
+                let places = list.items.get_mut(..items.len()).filter(|to| !to.is_empty())?;
+                places.copy_from_slice(items);
                 Some(list)
             }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The contract: every operation and its arguments. Numbers and registers stand in `encode.rs`,
-//! the same in prose, with what each operation costs and refuses, in `support/docs/pm-protocol.md`.
+//! The contract: every operation and its arguments. Numbers stand in `number.rs`, registers in
+//! `encode.rs`, the same in prose, with what each operation costs and refuses, in
+//! `support/docs/pm-protocol.md`.
 
 use proto::{FrameCount, FrameNumber, Micros, PeerId, VirtAddr};
 

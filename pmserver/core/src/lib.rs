@@ -9,7 +9,7 @@
 //! | where a request becomes an operation | `server.rs`, `dispatch.rs` |
 //! | create, destroy, allocate, deallocate, mark, status | `container.rs`, `frames.rs` |
 //! | create_with and its kin, allocate_anywhere, renew | `create.rs` |
-//! | copy, copy_list | `copy.rs` |
+//! | copy, copy_list | `copy.rs`, `link.rs` |
 //! | share, unshare, weak handles | `share.rs` |
 //! | lock, unlock, expiry | `lease.rs` |
 //! | pin, bus_address, device_reset | `pin.rs` |
@@ -56,6 +56,7 @@ mod install;
 pub mod kernel;
 mod lease;
 mod ledger;
+mod link;
 mod loan;
 mod mapping;
 mod objects;

@@ -11,14 +11,14 @@
 mod world;
 
 use pmserver_api::{
-    AccessKind, AccountHandle, AccountInfo, AccountRights, AllocateFlags, CallError,
-    ContainerHandle, CopyFlags, LimitFlags, LockMode, MapFlags, PmError, Rights,
+    AccessKind, AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, CopyFlags,
+    LimitFlags, LockMode, MapFlags, PmError, Rights,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::{Fault, FaultOutcome};
 use proto::limits::{CALL_FRAMES_MAX, LEASE_MICROS_MAX};
 use proto::{ByteCount, Console, Message, Micros};
-use world::{PAGE, Pm, World, at, filled, frames, page, peer};
+use world::{PAGE, Pm, World, at, filled, frames, info, page, peer, refusal};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const PLAIN: AllocateFlags = AllocateFlags::empty();
@@ -31,14 +31,6 @@ const DESTROY: u64 = 35;
 struct Quiet;
 impl Console for Quiet {
     fn write(&mut self, _: &[u8]) {}
-}
-
-fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
-    result.err().and_then(|error| error.refusal())
-}
-
-fn info(pm: &mut Pm, account: AccountHandle) -> AccountInfo {
-    pm.account_info(account).unwrap()
 }
 
 fn filled_from(pm: &mut Pm, account: AccountHandle, count: u64) -> ContainerHandle {

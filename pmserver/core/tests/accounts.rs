@@ -17,19 +17,11 @@ use pmserver_api::{
 use proptest::prelude::*;
 use proto::limits::{ACCOUNT_DEPTH_MAX, ACCOUNT_LOANS_MAX};
 use proto::{Message, Micros, VirtAddr};
-use world::{PAGE, Pm, World, at, filled, frames, page, peer};
+use world::{PAGE, Pm, World, at, filled, frames, info, page, peer, refusal};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const PLAIN: AllocateFlags = AllocateFlags::empty();
 const NO_FLAGS: LimitFlags = LimitFlags::empty();
-
-fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
-    result.err().and_then(|error| error.refusal())
-}
-
-fn info(pm: &mut Pm, account: AccountHandle) -> AccountInfo {
-    pm.account_info(account).unwrap()
-}
 
 fn used(pm: &mut Pm, account: AccountHandle) -> u64 {
     info(pm, account).used.get() / PAGE

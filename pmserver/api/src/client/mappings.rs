@@ -53,7 +53,8 @@ impl<T: Transport> Client<T> {
         self.call(Request::Remap { vspace: OWN_VSPACE, vaddr, count, flags }).map(Mapped::decode)
     }
 
-    /// Has pmserver map the frames from `start` on at the pages from `vaddr` on as they are touched.
+    /// Has pmserver map the frames from `start` on at the pages from `vaddr` on, each when its page
+    /// is touched.
     ///
     /// # Errors
     /// [`CallError`]: see operation 29, attach.

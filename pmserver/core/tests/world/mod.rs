@@ -7,7 +7,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pmserver_api::{AccessKind, AccountHandle, AccountInfo, Client, ContainerHandle};
+use pmserver_api::{
+    AccessKind, AccountHandle, AccountInfo, AllocateFlags, CallError, Client, ContainerHandle,
+    Failure, FrameState, PmError,
+};
 use pmserver_core::Server;
 use pmserver_core::config::{PEERS, PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
@@ -214,4 +217,58 @@ pub(crate) fn filled(pm: &mut Pm, count: u64) -> ContainerHandle {
     let flags = pmserver_api::AllocateFlags::empty();
     assert_eq!(pm.allocate(container, at(0), frames(count), flags), Ok(count));
     container
+}
+
+/// Returns the error with which a call was refused.
+pub(crate) fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
+    result.err().and_then(|error| error.refusal())
+}
+
+/// Returns the failure of a call that was refused.
+pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T, CallError>) -> Failure {
+    match result {
+        Err(CallError::Refused(failure)) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn pages(bytes: proto::ByteCount) -> u64 {
+    bytes.get() / PAGE
+}
+
+pub(crate) fn info(pm: &mut Pm, account: AccountHandle) -> AccountInfo {
+    pm.account_info(account).unwrap()
+}
+
+/// Returns the states of the first so many frames.
+pub(crate) fn states(pm: &mut Pm, container: ContainerHandle, of: u64) -> Vec<FrameState> {
+    let mut states = Vec::new();
+    for start in (0..of).step_by(24) {
+        let most = (of - start).min(24);
+        let status = pm.status(container, at(start), frames(most)).unwrap();
+        states.extend(&status.frames[..usize::try_from(status.count).unwrap()]);
+    }
+    states
+}
+
+/// Counts the frames among the first so many that are in a state.
+pub(crate) fn count(pm: &mut Pm, container: ContainerHandle, of: u64, state: FrameState) -> u64 {
+    let states = states(pm, container, of);
+    states.iter().filter(|has| has.contains(state)).count().try_into().unwrap()
+}
+
+/// Allocates from a number on for as long as there is something to be had.
+pub(crate) fn allocate_all(
+    pm: &mut Pm,
+    container: ContainerHandle,
+    flags: AllocateFlags,
+) -> (u64, Failure) {
+    let mut next = 0;
+    loop {
+        match pm.allocate(container, at(next), frames(200), flags | AllocateFlags::PARTIAL) {
+            Ok(done) => next += done,
+            Err(CallError::Refused(failure)) => return (next + failure.done, failure),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -67,11 +67,11 @@ pub(crate) fn s42<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("use", pages(after.used), pages(before.used))?;
     same("promises", pages(after.promised), pages(before.promised))?;
 
-    // A record of the account is all that a split costs besides what it promises.
-    let child = world.split(account, left.saturating_sub(2), NO_FLAGS)?;
+    // A split may cost a page of records besides what it promises.
+    let child = world.split(account, left.saturating_sub(1), NO_FLAGS)?;
     let set = world.pm(Parent).account_set_limits(account, used, NO_FLAGS);
     refused("a limit below what is promised", set, PmError::QuotaExceeded)?;
-    let set = world.pm(Parent).account_set_limits(child, left, NO_FLAGS);
+    let set = world.pm(Parent).account_set_limits(child, left.saturating_add(1), NO_FLAGS);
     refused("a child's limit beyond the rest", set, PmError::QuotaExceeded).map(drop)
 }
 

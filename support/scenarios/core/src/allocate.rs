@@ -122,7 +122,7 @@ pub(crate) fn s5<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
         let result = world.pm(Client).allocate(container, at(0), frames(9), flags);
         let failure = refused("allocating beyond the limit", result, PmError::QuotaExceeded)?;
         same("frames done", failure.done, expected)?;
-        same("the id that is too much", failure.at, expected)?;
+        same("the id that is too much", failure.at, room)?;
         let there = world.count_in(Client, container, 9, FrameState::PRESENT)?;
         same("frames there", there, expected)?;
         same("charge", pages(world.info(account)?.used), used.saturating_add(expected))?;

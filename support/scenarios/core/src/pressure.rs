@@ -3,7 +3,7 @@
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, DeallocateFlags,
-    FrameState, LimitFlags, Marks, PmError,
+    Failure, FrameState, LimitFlags, Marks, PmError,
 };
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{AddressSpace, FrameCount, Transport};
@@ -83,7 +83,11 @@ fn allocate_all<T: Transport, A: AddressSpace>(
     loop {
         let result = world.pm(actor).allocate(container, at(all), frames(CALL_FRAMES_MAX), PARTIAL);
         match result {
-            Ok(done) => all = all.saturating_add(done),
+            Ok(done)
+            // Room was made: there is more to be had at once.
+            | Err(CallError::Refused(Failure { error: PmError::Pending, done, at: 0 })) => {
+                all = all.saturating_add(done);
+            }
             Err(CallError::Refused(failure)) => return (all.saturating_add(failure.done), result),
             Err(_) => return (all, result),
         }
@@ -144,7 +148,8 @@ pub(crate) fn s29<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("frames that the holder released", report.answers, WANTED, shortage.count)?;
     let extra = pages(world.account(Holder)?.extra);
     let left = shortage.count.saturating_sub(report.answers);
-    same("extra frames that are left", extra, left)?;
+    // Where a page of records went with what was released, a frame is not extra any more.
+    between("extra frames that are left", extra, left.saturating_sub(4), left)?;
     expect_guaranteed(world, &shortage)
 }
 

@@ -68,11 +68,16 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     pub(crate) fn disturb(&mut self, what: Disturbance) -> Outcome {
         let mut cursor = 0;
         loop {
-            let step = self.pm(Parent).disturb(what, cursor);
-            cursor = pm("disturbing", step)?.cursor;
+            cursor = self.disturb_step(what, cursor)?;
             if cursor == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Has it do a step of that; returns where the next begins, or 0 at the end.
+    pub(crate) fn disturb_step(&mut self, what: Disturbance, cursor: u64) -> Outcome<u64> {
+        let step = self.pm(Parent).disturb(what, cursor);
+        pm("disturbing", step).map(|disturbed| disturbed.cursor)
     }
 }

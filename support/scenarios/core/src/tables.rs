@@ -6,7 +6,7 @@ use proto::{AddressSpace, FrameCount, Transport, VirtAddr};
 
 use crate::cast::Actor::{Client, Parent, Server};
 use crate::error::{Outcome, between, expect, pm, refused, same};
-use crate::world::{World, at, page, pages, vaddr};
+use crate::world::{READ_WRITE, World, at, page, pages, vaddr};
 
 /// The second gigabyte: nothing of a program is there, and no table either.
 const GIGABYTE: VirtAddr = vaddr(0x4000_0000);
@@ -17,6 +17,7 @@ const AREA_PAGES: u64 = 512;
 const FRAMES: u64 = 128;
 /// Tables above: 1 for the gigabyte, and more where not even that is there.
 const UPPER_TABLES_MAX: u64 = 2;
+const FORCED: MapFlags = READ_WRITE.union(MapFlags::FORCE_WRITE);
 const ONE: FrameCount = FrameCount::ONE;
 
 /// S35: "page-table accounting: VSpace maps 1 page in each of 512 distinct 2 MiB areas: table
@@ -30,7 +31,8 @@ pub(crate) fn s35<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     for area in 0..AREAS {
         let vaddr = page(GIGABYTE, area.saturating_mul(AREA_PAGES));
         let number = at(area.checked_rem(FRAMES).unwrap_or(0));
-        let mapped = world.pm(Client).map(container, number, ONE, vaddr, MapFlags::READ);
+        // With memory: there is no capability, and no slot for it, to what has none.
+        let mapped = world.pm(Client).map(container, number, ONE, vaddr, FORCED);
         same("pages mapped", pm("mapping in an area", mapped)?.count, 1)?;
     }
     let after = world.info(account)?;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Arguments as they stand in registers: each a value of its type, or `Invalid`.
+
+use proto::{FrameCount, FrameNumber, Micros, PeerId, ProtocolError, VirtAddr};
+
+use crate::error::{CallError, PmError};
+use crate::flags::{Disturbance, LockMode, Rights};
+use crate::handles::{AccountHandle, ContainerHandle};
+use crate::lists::{FrameList, PairList};
+use crate::number;
+use crate::ops::{Frames, ShareTerms};
+use crate::wire::Fields;
+
+pub(crate) const fn account(number: u64) -> AccountHandle {
+    AccountHandle::from_raw(number)
+}
+
+pub(crate) const fn container(number: u64) -> ContainerHandle {
+    ContainerHandle::from_raw(number)
+}
+
+pub(crate) fn frames(handle: u64, start: u64, count: impl Into<u64>) -> Result<Frames, PmError> {
+    let (container, start) = (container(handle), FrameNumber::new(start));
+    Ok(Frames { container, start, count: frame_count(count)? })
+}
+
+pub(crate) fn frame_count(count: impl Into<u64>) -> Result<FrameCount, PmError> {
+    FrameCount::new(count.into()).ok_or(PmError::Invalid)
+}
+
+pub(crate) fn flags<F: bitflags::Flags<Bits = u16>>(bits: impl TryInto<u16>) -> Result<F, PmError> {
+    bits.try_into().ok().and_then(F::from_bits).ok_or(PmError::Invalid)
+}
+
+pub(crate) fn address(number: u64) -> Result<VirtAddr, PmError> {
+    VirtAddr::new(number).ok_or(PmError::Invalid)
+}
+
+pub(crate) fn page(number: u64) -> Result<VirtAddr, PmError> {
+    VirtAddr::new_page(number).ok_or(PmError::Invalid)
+}
+
+pub(crate) fn peer(number: impl Into<u64>) -> Result<PeerId, PmError> {
+    PeerId::new(number.into()).ok_or(PmError::Invalid)
+}
+
+/// A number that has a register of its own and is a field elsewhere, or a count of pages.
+pub(crate) fn small(number: u64) -> Result<u32, PmError> {
+    number.try_into().ok().ok_or(PmError::Invalid)
+}
+
+/// A number below `end`.
+pub(crate) fn below(end: u8, number: impl TryInto<u8>) -> Result<u8, PmError> {
+    number.try_into().ok().filter(|number| *number < end).ok_or(PmError::Invalid)
+}
+
+pub(crate) const fn disturbance(number: u64) -> Result<Disturbance, PmError> {
+    match number {
+        number::DISTURB_UNMAP => Ok(Disturbance::Unmap),
+        number::DISTURB_MOVE => Ok(Disturbance::Move),
+        _ => Err(PmError::Invalid),
+    }
+}
+
+const fn lock_mode(number: u16) -> Result<LockMode, PmError> {
+    match number {
+        number::LOCK_READ => Ok(LockMode::Read),
+        number::LOCK_EXCLUSIVE => Ok(LockMode::Exclusive),
+        _ => Err(PmError::Invalid),
+    }
+}
+
+/// The two lower fields of a register; the rest of it is 0.
+pub(crate) const fn two_fields(register: u64) -> Result<(u16, u16), PmError> {
+    match Fields::unpack(register) {
+        Fields { low, middle, high: 0 } => Ok((low, middle)),
+        _ => Err(PmError::Invalid),
+    }
+}
+
+/// What a lease or a pin covers, and how.
+pub(crate) fn leased(handle: u64, start: u64, how: u64) -> Result<(Frames, LockMode), PmError> {
+    let (count, mode) = two_fields(how)?;
+    Ok((frames(handle, start, count)?, lock_mode(mode)?))
+}
+
+/// Who supplies a range, where it is not 0, and the number by which the range is told.
+pub(crate) fn handler(how: u64) -> Result<(Option<PeerId>, u32), PmError> {
+    match Fields::unpack(how) {
+        Fields { low: 0, middle: 0, high } => Ok((None, high)),
+        Fields { low, middle: 0, high } => Ok((Some(peer(low)?), high)),
+        _ => Err(PmError::Invalid),
+    }
+}
+
+impl ShareTerms {
+    pub(crate) fn unpack(register: u64) -> Result<Self, PmError> {
+        let Fields { low, middle, high } = Fields::unpack(register);
+        let rights = Rights::from_bits(middle).ok_or(PmError::Invalid)?;
+        Ok(Self { peer: peer(low)?, rights, lease_max: Micros::new(high.into()) })
+    }
+}
+
+pub(crate) fn frame_list(registers: &[u64]) -> Result<FrameList, PmError> {
+    let mut list = [FrameNumber::new(0); FrameList::MOST];
+    for (number, register) in list.iter_mut().zip(registers) {
+        *number = FrameNumber::new(*register);
+    }
+    list.get(..registers.len()).and_then(FrameList::new).ok_or(PmError::Invalid)
+}
+
+/// Half a pair is a register too few.
+pub(crate) fn pairs(registers: &[u64]) -> Result<PairList, CallError> {
+    let (chunks, rest) = registers.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(ProtocolError::WrongLength.into());
+    }
+    let mut list = [(FrameNumber::new(0), FrameNumber::new(0)); PairList::MOST];
+    for (pair, [from, to]) in list.iter_mut().zip(chunks) {
+        *pair = (FrameNumber::new(*from), FrameNumber::new(*to));
+    }
+    list.get(..chunks.len()).and_then(PairList::new).ok_or(PmError::Invalid.into())
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What a server answers is what its client is told, and no answer makes a client panic.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
+mod calls;
+
+use calls::{OPERATIONS, told};
+use pmserver_api::{
+    AccessKind, AccountHandle, AccountInfo, BusRun, CallError, ContainerHandle, Created, Disturbed,
+    ExtraRequest, Failure, FaultHandle, FrameState, Granted, Identity, Lease, LeaseHandle,
+    MapFlags, Mapped, PendingFault, Pinned, Placed, PmError, Reply, RescueReport, ShareHandle,
+    Shared, Status,
+};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use proto::limits::{MESSAGE_REGISTERS_MAX, STATUS_FRAMES_MAX};
+use proto::{ByteCount, FrameNumber, Message, Micros, PeerId, ProtocolError};
+
+/// Returns what an operation may answer, as the table of pm-protocol.md has it.
+fn replies_to(operation: u64) -> BoxedStrategy<Reply> {
+    match operation {
+        1 | 6 | 7 | 13 | 19 | 21 | 23..=25 | 32 | 33 | 41 => {
+            any::<u64>().prop_map(Reply::Number).boxed()
+        }
+        2 => identities(),
+        3 | 17 => times().prop_map(Reply::Time).boxed(),
+        4 => any::<u64>().prop_map(|raw| Reply::Container(ContainerHandle::from_raw(raw))).boxed(),
+        8 => shares().prop_map(Reply::Shared).boxed(),
+        10 => leases().prop_map(Reply::Lease).boxed(),
+        12 | 20 => mapped(),
+        14 => states(),
+        15 => counts_of_pages(),
+        18 => reports(),
+        22 => any::<(u64, u64)>()
+            .prop_map(|(start, count)| {
+                Reply::Placed(Placed { start: FrameNumber::new(start), count })
+            })
+            .boxed(),
+        26..=28 => (any::<u64>(), shares())
+            .prop_map(|(raw, shared)| {
+                Reply::Created(Created { container: ContainerHandle::from_raw(raw), shared })
+            })
+            .boxed(),
+        31 => (any::<(u64, u64)>(), rights())
+            .prop_map(|((address, count), rights)| {
+                Reply::Granted(Granted { address, count, rights })
+            })
+            .boxed(),
+        34 | 38 => {
+            any::<u64>().prop_map(|raw| Reply::Account(AccountHandle::from_raw(raw))).boxed()
+        }
+        42 => (any::<(u64, u64)>(), times())
+            .prop_map(|((count, sequence), deadline)| {
+                Reply::ExtraRequest(ExtraRequest { count, deadline, sequence })
+            })
+            .boxed(),
+        43 => {
+            (leases(), runs()).prop_map(|(lease, bus)| Reply::Pinned(Pinned { lease, bus })).boxed()
+        }
+        44 => runs().prop_map(Reply::BusRun).boxed(),
+        47 => faults(),
+        50 => any::<(u64, u64)>()
+            .prop_map(|(count, cursor)| Reply::Disturbed(Disturbed { count, cursor }))
+            .boxed(),
+        _ => Just(Reply::Done).boxed(),
+    }
+}
+
+fn times() -> impl Strategy<Value = Micros> {
+    any::<u64>().prop_map(Micros::new)
+}
+
+fn rights() -> impl Strategy<Value = MapFlags> {
+    any::<u16>().prop_map(MapFlags::from_bits_truncate)
+}
+
+fn identities() -> BoxedStrategy<Reply> {
+    (1u64..32, any::<u64>())
+        .prop_map(|(peer, account)| {
+            let (peer, account) = (PeerId::new(peer).unwrap(), AccountHandle::from_raw(account));
+            Reply::Identity(Identity { peer, account })
+        })
+        .boxed()
+}
+
+fn shares() -> impl Strategy<Value = Shared> {
+    any::<(u64, u64)>().prop_map(|(share, weak)| Shared {
+        share: ShareHandle::from_raw(share),
+        weak: ContainerHandle::from_raw(weak),
+    })
+}
+
+fn leases() -> impl Strategy<Value = Lease> {
+    (any::<u64>(), times())
+        .prop_map(|(lease, deadline)| Lease { lease: LeaseHandle::from_raw(lease), deadline })
+}
+
+fn runs() -> impl Strategy<Value = BusRun> {
+    any::<(u64, u64)>().prop_map(|(address, frames)| BusRun { address, frames })
+}
+
+fn mapped() -> BoxedStrategy<Reply> {
+    prop::collection::vec((1usize..=42, rights()), 0..=6)
+        .prop_map(|runs| {
+            let mut mapped = Mapped::default();
+            for (count, rights) in runs {
+                assert!((0..count).all(|_| mapped.push(rights)), "six runs fit");
+            }
+            Reply::Mapped(mapped)
+        })
+        .boxed()
+}
+
+fn states() -> BoxedStrategy<Reply> {
+    let frames = prop::array::uniform24(any::<u16>().prop_map(FrameState::from_bits_truncate));
+    (1..=STATUS_FRAMES_MAX, frames)
+        .prop_map(|(count, frames)| Reply::Status(Status { count, frames }))
+        .boxed()
+}
+
+fn counts_of_pages() -> BoxedStrategy<Reply> {
+    let pages = any::<u32>().prop_map(|pages| ByteCount::from_pages(pages.into()));
+    prop::array::uniform9(pages)
+        .prop_map(|[limit, used, frames, tables, slots, records, extra, promised, free]| {
+            Reply::AccountInfo(AccountInfo {
+                limit,
+                used,
+                frames,
+                tables,
+                slots,
+                records,
+                extra,
+                promised,
+                free,
+            })
+        })
+        .boxed()
+}
+
+/// 2^64-1 is no time that a clock tells.
+fn reports() -> BoxedStrategy<Reply> {
+    (any::<u64>(), prop::option::of((0..u64::MAX).prop_map(Micros::new)))
+        .prop_map(|(rescued, next_deadline)| {
+            Reply::Rescued(RescueReport { rescued, next_deadline })
+        })
+        .boxed()
+}
+
+/// No fault has the number 0.
+fn faults() -> BoxedStrategy<Reply> {
+    let kinds = [AccessKind::Read, AccessKind::Write, AccessKind::Execute];
+    let fault = (1..=u64::MAX, any::<u32>(), any::<u64>(), prop::sample::select(kinds.to_vec()));
+    prop::option::of(fault.prop_map(|(fault, cookie, number, access)| PendingFault {
+        fault: FaultHandle::from_raw(fault),
+        cookie,
+        number: FrameNumber::new(number),
+        access,
+    }))
+    .prop_map(Reply::Fault)
+    .boxed()
+}
+
+#[test]
+fn every_reply_comes_back() {
+    for operation in 1..=OPERATIONS {
+        let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
+        let result = runner.run(&replies_to(operation), |reply| {
+            prop_assert_eq!(told(operation, reply.encode()), Ok(reply));
+            Ok(())
+        });
+        result.unwrap();
+    }
+}
+
+#[test]
+fn every_error_comes_back_from_every_operation() {
+    for operation in 1..=OPERATIONS {
+        for error in PmError::ALL {
+            let failure = Failure { error, done: 3, at: 4 };
+            assert_eq!(told(operation, failure.reply()), Err(CallError::Refused(failure)));
+        }
+        let errors = [ProtocolError::UnknownOperation, ProtocolError::WrongLength];
+        for error in errors.map(CallError::Protocol) {
+            assert_eq!(told(operation, error.reply()), Err(error));
+        }
+    }
+}
+
+#[test]
+fn a_reply_that_is_none_is_told_as_such() {
+    let bad = Err(CallError::Protocol(ProtocolError::BadReply));
+    let longest = Message::from_wire(0, &[0; MESSAGE_REGISTERS_MAX]).unwrap();
+    for operation in 1..=OPERATIONS {
+        assert_eq!(told(operation, longest), bad, "too many registers");
+        assert_eq!(told(operation, Message::new(1, [0])), bad, "an error has two registers");
+        assert_eq!(told(operation, Message::new(19, [0, 0])), bad, "there is no error 19");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_reply_makes_a_client_panic(
+        label in prop_oneof![Just(0), 0u64..20, 0xFF00u64..0xFF04, any::<u64>()],
+        registers in prop::collection::vec(
+            prop_oneof![0u64..40, any::<u64>()], 0..=MESSAGE_REGISTERS_MAX,
+        ),
+    ) {
+        let reply = Message::from_wire(label, &registers).unwrap();
+        for operation in 1..=OPERATIONS {
+            let _ = told(operation, reply);
+        }
+    }
+}
+
+#[test]
+fn replies_stand_in_registers_as_the_table_says() {
+    let shared = Shared { share: ShareHandle::from_raw(1), weak: ContainerHandle::from_raw(2) };
+    let lease = Lease { lease: LeaseHandle::from_raw(3), deadline: Micros::new(4) };
+    let bus = BusRun { address: 5, frames: 6 };
+    let container = ContainerHandle::from_raw(7);
+    let (both, start) = (MapFlags::READ | MapFlags::WRITE, FrameNumber::new(8));
+    let mut mapped = Mapped::default();
+    for rights in [both, both, MapFlags::READ, both] {
+        assert!(mapped.push(rights));
+    }
+    let fault = PendingFault {
+        fault: FaultHandle::from_raw(9),
+        cookie: 10,
+        number: start,
+        access: AccessKind::Execute,
+    };
+    let mut frames = [FrameState::empty(); 24];
+    frames[1] = FrameState::MAPPED;
+    frames[4] = FrameState::PRESENT;
+    let [limit, used, tables, free] = [1000, 100, 60, 40].map(ByteCount::from_pages);
+    let info = AccountInfo { limit, used, tables, free, ..AccountInfo::default() };
+    let rows = [
+        (Reply::Created(Created { container, shared }), Message::new(0, [7, 1, 2])),
+        (Reply::Pinned(Pinned { lease, bus }), Message::new(0, [3, 4, 5, 6])),
+        (
+            Reply::Mapped(mapped),
+            Message::new(0, [4, 2 | 3 << 16 | 1 << 32 | 1 << 48, 1 | 3 << 16, 0]),
+        ),
+        (Reply::Fault(Some(fault)), Message::new(0, [9, 10, 8, 2])),
+        (Reply::Fault(None), Message::new(0, [0; 4])),
+        (
+            Reply::Status(Status { count: 5, frames }),
+            Message::new(0, [5, 128 << 16, 1, 0, 0, 0, 0]),
+        ),
+        (Reply::AccountInfo(info), Message::new(0, [1000 | 100 << 32, 60 << 32, 0, 0, 40])),
+        (Reply::Placed(Placed { start, count: 2 }), Message::new(0, [8, 2])),
+        (
+            Reply::Rescued(RescueReport { rescued: 2, next_deadline: None }),
+            Message::new(0, [2, u64::MAX]),
+        ),
+    ];
+    for (reply, message) in rows {
+        assert_eq!(reply.encode(), message, "{reply:?}");
+    }
+}

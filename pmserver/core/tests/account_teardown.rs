@@ -129,6 +129,10 @@ fn nothing_is_charged_to_an_account_that_is_being_destroyed() {
     assert_eq!(refusal(pm.allocate(below, at(9), frames(1), PLAIN)), INVALID_CAP, "a leaf first");
     let more = refusal(other.allocate(first, at(9), frames(1), PLAIN));
     assert!([INVALID_CAP, Some(PmError::QuotaExceeded)].contains(&more), "{more:?}");
+    // The first that was made is the last to be reached.
+    let oldest = containers[0];
+    let shared = other.share(oldest, at(0), 1, peer(2), Rights::READ, LONG);
+    assert_eq!(refusal(shared), Some(PmError::QuotaExceeded), "not even where a cell is free");
     let own = filled(&mut other, 1);
     let mapped = refusal(other.map(own, at(0), frames(1), page(0), MapFlags::READ));
     assert_eq!(mapped, Some(PmError::NoTableQuota));

@@ -224,6 +224,40 @@ fn count_from(short: &mut Short, newest: u64, state: FrameState) -> u64 {
 }
 
 #[test]
+fn no_more_is_dropped_than_is_needed_then() {
+    // PM-260
+    let mut short = Short::new();
+    refusal(short.need(0, 40)).unwrap();
+    short.world.advance(EXTRA_MICROS);
+    assert_eq!(short.need(0, 5), Ok(5));
+    let dropped = short.states(FrameState::DISCARDED);
+    assert!((5..=7).contains(&dropped), "{dropped}");
+    assert_eq!(short.holder.extra_request().unwrap().count, 40 - dropped);
+}
+
+#[test]
+fn who_inherits_from_an_account_that_was_asked_is_asked_anew() {
+    // PM-237, PM-260
+    let world = World::with_policy();
+    let (mut policy, mut holder) = (world.as_peer(1), world.as_peer(4));
+    let spare = policy.account_split(POOL, 100, LimitFlags::empty()).unwrap();
+    let ballast = policy.container_create(spare).unwrap();
+    let child = holder.account_split(OWN, 50, MAY).unwrap();
+    let container = holder.container_create(child).unwrap();
+    allocate_all(&mut world.clone().unchecked().as_peer(4), container, EXTRA);
+    let need = |policy: &mut Pm| policy.allocate(ballast, at(0), frames(20), PLAIN);
+    assert_eq!(refusal(need(&mut policy)), Some(PmError::Pending));
+    assert_ne!(holder.extra_request().unwrap().count, 0);
+    holder.account_remove(child).unwrap();
+    assert_eq!(holder.extra_request().unwrap().count, 0);
+    world.advance(EXTRA_MICROS);
+    assert_eq!(refusal(need(&mut policy)), Some(PmError::Pending));
+    assert_ne!(holder.extra_request().unwrap().count, 0);
+    world.advance(EXTRA_MICROS);
+    assert_eq!(need(&mut policy), Ok(20));
+}
+
+#[test]
 fn nobody_else_waits_for_who_does_not_answer() {
     // PM-260, S32
     let mut short = Short::new();

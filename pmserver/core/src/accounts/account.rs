@@ -326,13 +326,9 @@ impl<K: Kernel> Pool<K> {
         Ok(())
     }
 
-    /// Takes one page off an account and all above it. Where the account has extra frames, the
-    /// oldest of them takes the room that this makes.
+    /// Takes one page off an account and all above it.
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
         self.count(account, kind, Change::Down);
-        if kind != Charge::Extra {
-            self.promote(self.heir(account), 1);
-        }
     }
 
     /// Charges one page as another kind than before; neither kind of room is looked at.

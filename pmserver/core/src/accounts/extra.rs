@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which frames of an account are within its limit, and which are extra (protocol R12, R16).
 //!
-//! Extra is what an account has above its limit, and nothing else: while an account has extra
-//! frames, it is at its limit. So where room is made, the oldest extra frame moves within the
-//! limit, and where the limit falls, the newest frame moves out. In the order of age, the newest
-//! first, the frames of an account are its extra ones and then the others.
+//! A frame is extra where it was allocated as one, above the limit, or where the limit was lowered
+//! below it: then the newest go first. It stays extra for as long as it is there, so that its owner
+//! knows what can be asked back. Only frames can be extra: where the record of an extra frame needs
+//! a page, the newest frame within the limit makes room for that and becomes extra instead.
 //!
 //! ```text
-//!                    promote
-//!     extra  <----------------->  within the limit
-//!       |            demote
-//!       v dropped (`pressure.rs`)
-//!   discarded: in its container to say so, and charged to nobody
+//!   within the limit ---- demote ----> extra ---- dropped (`pressure.rs`) ----> discarded: in its
+//!                                                      container to say so, charged to nobody
 //! ```
+//!
+//! In the order of age, the newest first, the frames of an account are its extra ones and then the
+//! others, as long as nothing was freed in between.
+
+use heapless::Vec;
 
 use crate::accounts::account::{Account, Charge, Shortage};
 use crate::accounts::ledger::{Ledger, PressedAccounts};
@@ -43,6 +45,14 @@ impl FrameList {
         }
     }
 }
+
+/// Pages for records that the frames of one call take at most, and the nodes of the tree that they
+/// are in.
+const RECORD_PAGES_MAX: usize = 16;
+
+/// The frames that became extra during a call, by the lists that they are in: to be taken back in
+/// the reverse order where the call fails.
+pub(crate) type Demoted = Vec<FrameList, RECORD_PAGES_MAX>;
 
 /// The accounts that have extra frames, in two chains: those that have discardable ones are in the
 /// chain of these alone.
@@ -110,44 +120,43 @@ impl<K: Kernel> Pool<K> {
     pub(crate) fn move_charge(&mut self, account: Ref<Account>, from: Ref<Frame>, to: Ref<Frame>) {
         self.delist(account, from);
         for mark in [FrameMarks::EXTRA, FrameMarks::DISCARDABLE] {
-            let is_set = self.get(from).has(mark);
-            self.get_mut(to).set(mark, is_set);
+            let has_it = self.get(from).has(mark);
+            self.get_mut(to).set(mark, has_it);
         }
-        self.get_mut(from).set(FrameMarks::EXTRA, false);
         self.get_mut(from).set(FrameMarks::UNCHARGED, true);
         self.get_mut(to).set(FrameMarks::UNCHARGED, false);
         self.enlist(account, to, Age::Newest);
     }
 
-    /// Moves the oldest extra frames of an account within its limit, at most so many, for as long
-    /// as there is room; returns how many.
-    pub(crate) fn promote(&mut self, account: Ref<Account>, most: u64) -> u64 {
-        for done in 0..most {
-            let oldest = self.oldest_extra(account).filter(|_| self.get(account).room() > 0);
-            let Some(frame) = oldest else { return done };
-            self.delist(account, frame);
-            self.get_mut(frame).set(FrameMarks::EXTRA, false);
-            self.enlist(account, frame, Age::Newest);
-            self.convert(account, Charge::Extra, Charge::Frames);
-            self.demand.answer(account);
+    /// Makes the newest frame within an account's limit an extra one; returns the list that it is
+    /// the last of now, or `None` where there was no frame.
+    pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
+        let frame = Ref::from_link(self.ledger(account).list(FrameList::Guaranteed))?;
+        self.change_list(account, frame, Charge::Frames, Charge::Extra);
+        Some(FrameList::of(self.get(frame)))
+    }
+
+    /// Takes back what [`Self::demote`] has done last, or before all that was taken back already.
+    pub(crate) fn undo_demote(&mut self, account: Ref<Account>, list: FrameList) {
+        if let Some(frame) = self.last_of::<FramesOfAccount>(self.ledger(account).list(list)) {
+            self.change_list(account, frame, Charge::Extra, Charge::Frames);
         }
-        most
     }
 
-    /// Makes the newest frame within an account's limit an extra one; returns whether there was
-    /// one.
-    pub(crate) fn demote(&mut self, account: Ref<Account>) -> bool {
-        let newest = Ref::from_link(self.ledger(account).list(FrameList::Guaranteed));
-        let Some(frame) = newest else { return false };
+    fn change_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, from: Charge, to: Charge) {
         self.delist(account, frame);
-        self.get_mut(frame).set(FrameMarks::EXTRA, true);
-        self.enlist(account, frame, Age::Oldest);
-        self.convert(account, Charge::Frames, Charge::Extra);
-        true
+        self.get_mut(frame).set(FrameMarks::EXTRA, to == Charge::Extra);
+        // What comes to the extra ones is older than they are, what leaves them is newer.
+        let age = if to == Charge::Extra { Age::Oldest } else { Age::Newest };
+        self.enlist(account, frame, age);
+        self.convert(account, from, to);
     }
 
-    pub(crate) fn has_extra(&self, account: Ref<Account>) -> bool {
-        self.oldest_extra(account).is_some()
+    /// Returns how many frames an account has within its limit, counted up to a number.
+    pub(crate) fn count_guaranteed(&self, account: Ref<Account>, most: u64) -> u64 {
+        let chain = self.ledger(account).list(FrameList::Guaranteed);
+        let frames = self.chain::<FramesOfAccount>(chain).zip(0..most);
+        u64::try_from(frames.count()).unwrap_or(u64::MAX)
     }
 
     /// Returns how many extra frames an account has, counted up to a number.
@@ -158,12 +167,6 @@ impl<K: Kernel> Pool<K> {
             .flat_map(|list| self.chain::<FramesOfAccount>(self.ledger(account).list(*list)));
         let count = frames.take(usize::try_from(most).unwrap_or(usize::MAX)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
-    fn oldest_extra(&self, account: Ref<Account>) -> Option<Ref<Frame>> {
-        let ledger = self.ledger(account);
-        self.last_of::<FramesOfAccount>(ledger.list(FrameList::Extra))
-            .or_else(|| self.last_of::<FramesOfAccount>(ledger.list(FrameList::Discardable)))
     }
 
     /// Sets or takes away the mark DISCARDABLE of a frame.
@@ -197,9 +200,6 @@ impl<K: Kernel> Pool<K> {
             let joined = self.join::<FramesOfAccount>(self.ledger(to).list(list), first);
             self.set_list(to, list, joined);
         }
-        let count = core::mem::take(&mut self.ledger_mut(from).frame_count);
-        let total = &mut self.ledger_mut(to).frame_count;
-        *total = total.saturating_add(count);
     }
 
     fn enlist(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
@@ -210,20 +210,12 @@ impl<K: Kernel> Pool<K> {
             Age::Oldest => self.add_last::<FramesOfAccount>(first, frame),
         };
         self.set_list(account, list, first);
-        if list == FrameList::Guaranteed {
-            let count = &mut self.ledger_mut(account).frame_count;
-            *count = count.saturating_add(1);
-        }
     }
 
     fn delist(&mut self, account: Ref<Account>, frame: Ref<Frame>) -> FrameList {
         let list = FrameList::of(self.get(frame));
         let first = self.take_out::<FramesOfAccount>(self.ledger(account).list(list), frame);
         self.set_list(account, list, first);
-        if list == FrameList::Guaranteed {
-            let count = &mut self.ledger_mut(account).frame_count;
-            *count = count.saturating_sub(1);
-        }
         list
     }
 

@@ -39,8 +39,6 @@ pub(crate) struct Ledger {
     pub(crate) loans: u32,
     /// The frames within its limit, newest first, as in the next two.
     frames: u32,
-    /// How many they are.
-    pub(crate) frame_count: u32,
     /// The extra frames without the mark DISCARDABLE.
     extra: u32,
     /// Those with it.
@@ -49,6 +47,7 @@ pub(crate) struct Ledger {
     work: Links,
     /// The others with extra frames.
     pressed: Links,
+    padding: u32,
 }
 
 record!(Ledger, Ledger);
@@ -72,11 +71,11 @@ impl Ledger {
             dying: 0,
             loans: 0,
             frames: 0,
-            frame_count: 0,
             extra: 0,
             discardable: 0,
             work: Links::NONE,
             pressed: Links::NONE,
+            padding: 0,
         }
     }
 

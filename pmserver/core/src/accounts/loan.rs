@@ -6,7 +6,7 @@ use proto::PeerId;
 use proto::limits::ACCOUNT_LOANS_MAX;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::accounts::account::{Account, AccountFlags, Shortage};
+use crate::accounts::account::{Account, Shortage};
 use crate::kernel::Kernel;
 use crate::memory::pool::Pool;
 use crate::memory::records::{Ref, Stamp, record};
@@ -115,8 +115,7 @@ impl<K: Kernel> Server<K> {
         let loan = self.pool.look_up::<Loan>(lent.raw()).ok_or(PmError::InvalidCap)?;
         let account = Ref::<Account>::from_link(self.pool.get(loan).account);
         let account = account.ok_or(PmError::InvalidCap)?;
-        let record = self.pool.get(account);
-        if !record.is_made_by(caller) || record.has(AccountFlags::REMOVED) {
+        if !self.pool.get(account).is_made_by(caller) || self.pool.is_closed(account) {
             return Err(PmError::InvalidCap.into());
         }
         self.pool.end_loan(account, loan);

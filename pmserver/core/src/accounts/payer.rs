@@ -58,8 +58,7 @@ impl<K: Kernel> Server<K> {
     }
 
     fn rights_to_pool(&self, caller: PeerId) -> AccountRights {
-        let may_read = Privileges::READ_ACCOUNTS | Privileges::SET_POLICY;
-        if self.peer(caller).privileges.intersects(may_read) {
+        if self.peer(caller).privileges.contains(Privileges::READ_ACCOUNTS) {
             AccountRights::READ
         } else {
             AccountRights::empty()

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Splitting accounts off and setting their limits (protocol O21, R16, R17).
 //!
-//! A limit is promised by the account above: what one has more the other has less. So a limit that
-//! moves can take frames of both accounts over their limits or back, a page at a time.
+//! A limit is promised by the account above: what one has more the other has less.
 
 use pmserver_api::{AccountHandle, AccountRights, Failure, LimitFlags, PmError};
 use proto::PeerId;
@@ -15,7 +14,6 @@ use crate::kernel::Kernel;
 use crate::memory::pool::Pool;
 use crate::memory::records::Ref;
 use crate::server::Server;
-use crate::teardown::budget::Budget;
 
 impl<K: Kernel> Server<K> {
     /// Makes an account with a part of another's limit.
@@ -72,14 +70,26 @@ impl<K: Kernel> Server<K> {
             return Err(PmError::NotEligible.into());
         }
         let record = self.pool.get(account);
-        let frames = if may_exceed { self.pool.ledger(account).frame_count } else { 0 };
-        let is_too_low = record.committed().saturating_sub(frames) > limit;
+        let excess = u64::from(record.committed().saturating_sub(limit));
         let is_too_high = limit.saturating_sub(record.limit) > self.pool.get(parent).room();
-        if is_too_low || is_too_high {
+        if is_too_high || excess > 0 && !may_exceed {
+            return Err(PmError::QuotaExceeded.into());
+        }
+        let step = excess.min(CALL_FRAMES_MAX);
+        if self.pool.count_guaranteed(account, step) < step {
             return Err(PmError::QuotaExceeded.into());
         }
         self.pool.get_mut(account).set(AccountFlags::EXTRA, has_extra);
-        self.pool.move_limit(account, limit, &mut Budget::new(CALL_FRAMES_MAX))
+        for _ in 0..step {
+            self.pool.demote(account);
+        }
+        // As far as the call came, so that what has become extra is not allocated once more.
+        let limit = limit.max(self.pool.get(account).committed());
+        self.pool.set_limit(account, limit);
+        if excess > step {
+            return Err(Failure { error: PmError::Pending, done: step, at: 0 });
+        }
+        Ok(())
     }
 }
 
@@ -98,67 +108,11 @@ impl<K: Kernel> Pool<K> {
         core::iter::successors(Some(account), parent).count()
     }
 
-    /// Moves the limit of an account, which its parent has room for. What does not fit below it
-    /// becomes extra; where either account has extra frames, they take the room that comes up.
-    ///
-    /// # Errors
-    /// `Pending` where that is more than the call may do; then the limit is part of the way there.
-    pub(crate) fn move_limit(
-        &mut self,
-        account: Ref<Account>,
-        target: u32,
-        budget: &mut Budget,
-    ) -> Result<(), Failure> {
+    /// Sets a limit, for which the parent has room.
+    fn set_limit(&mut self, account: Ref<Account>, limit: u32) {
         let parent = self.parent(account);
-        loop {
-            let record = self.get(account);
-            let (limit, room) = (record.limit, record.room());
-            if limit == target {
-                return Ok(());
-            }
-            budget.spend()?;
-            if limit < target {
-                let whole = target.saturating_sub(limit);
-                let step = if self.has_extra(account) { 1 } else { whole };
-                self.set_limit(account, parent, limit.saturating_add(step));
-                self.promote(account, 1);
-            } else {
-                if room == 0 && !self.demote(account) {
-                    broken("a limit falls below what is no frame");
-                }
-                let whole = limit.saturating_sub(target).min(room);
-                let step = if self.has_extra(parent) { 1 } else { whole.max(1) };
-                self.set_limit(account, parent, limit.saturating_sub(step));
-                self.promote(parent, 1);
-            }
-        }
-    }
-
-    fn set_limit(&mut self, account: Ref<Account>, parent: Ref<Account>, limit: u32) {
         let before = core::mem::replace(&mut self.get_mut(account).limit, limit);
         let promised = &mut self.get_mut(parent).promised;
         *promised = promised.saturating_sub(before).saturating_add(limit);
-    }
-
-    /// Moves the limit of an account so that the account can end without anybody's extra frames
-    /// being within a limit that has room for them: its own, or its parent's.
-    ///
-    /// # Errors
-    /// `Pending` where that is more than the call may do.
-    pub(crate) fn even_out(
-        &mut self,
-        account: Ref<Account>,
-        budget: &mut Budget,
-    ) -> Result<(), Failure> {
-        let parent = self.parent(account);
-        let room = self.get(parent).room();
-        if room > 0 && self.has_extra(account) {
-            let limit = self.get(account).limit.saturating_add(room);
-            self.move_limit(account, limit, budget)?;
-        }
-        if self.has_extra(parent) {
-            self.move_limit(account, self.get(account).committed(), budget)?;
-        }
-        Ok(())
     }
 }

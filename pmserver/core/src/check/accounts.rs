@@ -4,7 +4,7 @@
 //! I1 every charge is accounted for by an object of the account's; what an account is charged, all
 //! above it are charged, too; the sum over accounts plus what is free is the pool. I2 what an
 //! account uses and has promised is within its limit, and so the sum of all limits is within the
-//! pool. Extra frames are there only above a limit.
+//! pool.
 
 use super::ensure;
 use crate::accounts::account::{Account, AccountFlags, Charge, Children};
@@ -128,8 +128,6 @@ impl<K: Kernel> Server<K> {
             let mut frames = self.pool.chain::<FramesOfAccount>(ledger.list(list));
             ensure(frames.all(belongs), "I1: an account's frames are in the list for them")?;
         }
-        let guaranteed = self.pool.chain::<FramesOfAccount>(ledger.list(FrameList::Guaranteed));
-        ensure(length(guaranteed) == ledger.frame_count, "I1: an account counts its frames")?;
         for (chain, dying) in [(ledger.containers, false), (ledger.dying, true)] {
             let belongs = |container: Ref<Container>| {
                 let container = self.pool.get(container);
@@ -177,8 +175,6 @@ impl<K: Kernel> Server<K> {
         let promised = self.children(account).map(|child| self.pool.get(child).limit).sum::<u32>();
         ensure(record.promised == promised, "I2: what is promised is the sum of the limits below")?;
         ensure(record.committed() <= record.limit, "I2: no account is above its limit")?;
-        let is_at_limit = record.room() == 0 || !self.pool.has_extra(account);
-        ensure(is_at_limit, "an account with extra frames is at its limit")?;
         let pool = self.pool.get(self.pool_account);
         let total = pool.used().saturating_add(pool.charged(Charge::Extra));
         ensure(total <= pool.limit, "I2: what is charged is there")

@@ -9,6 +9,7 @@ use proto::PeerId;
 use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
 
 use crate::accounts::account::Shortage;
+use crate::accounts::extra::Demoted;
 use crate::containers::lease::Need;
 use crate::containers::objects::{
     Access, Container, ContainersOfAccount, ContainersOfOwner, FrameMarks,
@@ -20,10 +21,12 @@ use crate::server::Server;
 use crate::teardown::budget::Budget;
 
 /// How far an allocation came.
+#[derive(Default)]
 struct Progress {
     done: u64,
     /// Frames that were there before and are to be replaced.
     replaced: u64,
+    demoted: Demoted,
 }
 
 impl<K: Kernel> Server<K> {
@@ -65,11 +68,14 @@ impl<K: Kernel> Server<K> {
         let squash = flags.contains(AllocateFlags::SQUASH);
         let need = if squash { Need::Remove } else { Need::Change };
         self.check_leases(&access, range, need)?;
-        let mut progress = Progress { done: 0, replaced: 0 };
+        let mut progress = Progress::default();
         let result = self.insert_frames(access.container, range, flags, &mut progress);
         match result {
             Err(failure) if !flags.contains(AllocateFlags::PARTIAL) => {
                 self.settle_frames(access.container, range, false);
+                while let Some(list) = progress.demoted.pop() {
+                    self.pool.undo_demote(payer, list);
+                }
                 Err(Failure { done: 0, ..failure })
             }
             result => {
@@ -101,7 +107,8 @@ impl<K: Kernel> Server<K> {
                 Some(_) if squash => progress.replaced = progress.replaced.saturating_add(1),
                 Some(_) => return Err(at(PmError::Exists)),
                 None => {
-                    self.insert_frame(container, number, may_be_extra)
+                    let demoted = may_be_extra.then_some(&mut progress.demoted);
+                    self.insert_frame(container, number, demoted)
                         .map_err(|shortage| at(shortage.as_quota()))?;
                 }
             }

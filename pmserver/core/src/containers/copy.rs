@@ -15,7 +15,7 @@ use proto::limits::{CALL_FRAMES_MAX, SHARERS_MAX};
 use proto::{FrameNumber, PeerId};
 
 use crate::containers::lease::Need;
-use crate::containers::objects::{Access, Container, Frame};
+use crate::containers::objects::{Access, Container, Frame, FrameMarks};
 use crate::containers::range::Range;
 use crate::kernel::{Kernel, KernelError};
 use crate::mappings::mapping::at_frame;
@@ -94,9 +94,7 @@ impl<K: Kernel> Server<K> {
         if copying.is_logical() {
             self.link_held(&copying, chosen).map_err(kernel_refused)?;
         } else {
-            for (from, to) in chosen {
-                self.link(&copying, *from, *to).map_err(kernel_refused)?;
-            }
+            self.link_each(&copying, chosen.iter().copied()).map_err(kernel_refused)?;
         }
         finish(count, extent.problem)
     }
@@ -118,13 +116,10 @@ impl<K: Kernel> Server<K> {
         if copying.is_within() && from.first < to.first {
             let count = u64::try_from(count).unwrap_or_default();
             let from = (from.first..from.first.saturating_add(count)).rev();
-            for (from, to) in from.zip((to.first..to.first.saturating_add(count)).rev()) {
-                self.link(copying, from, to).map_err(kernel_refused)?;
-            }
+            let to = (to.first..to.first.saturating_add(count)).rev();
+            self.link_each(copying, from.zip(to)).map_err(kernel_refused)?;
         } else {
-            for (from, to) in pairs {
-                self.link(copying, from, to).map_err(kernel_refused)?;
-            }
+            self.link_each(copying, pairs).map_err(kernel_refused)?;
         }
         finish(count, extent.problem)
     }
@@ -229,7 +224,7 @@ impl<K: Kernel> Server<K> {
             self.check_sharers(source, Need::Alone)?;
         }
         if copying.makes_new() {
-            return self.make_destination(copying, to);
+            return self.make_destination(copying, source, to);
         }
         let destination = self.find_frame(copying.to.container, to);
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
@@ -274,17 +269,23 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    fn make_destination(&mut self, copying: &Copying, to: u64) -> Result<(), Failure> {
+    fn make_destination(
+        &mut self,
+        copying: &Copying,
+        source: Ref<Frame>,
+        to: u64,
+    ) -> Result<(), Failure> {
         let container = copying.to.container;
         if self.find_frame(container, to).is_some() {
             return Err(at_frame(PmError::Exists, to));
         }
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
-            && self.payer(copying.from.container) == self.payer(container);
+            && self.payer(copying.from.container) == self.payer(container)
+            && !self.pool.get(source).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)
         } else {
-            self.insert_frame(container, to, false)
+            self.insert_frame(container, to, None)
         };
         result.map_err(|shortage| at_frame(shortage.as_quota(), to))
     }

@@ -7,6 +7,7 @@
 use pmserver_api::PmError;
 
 use crate::accounts::account::{Account, Shortage};
+use crate::accounts::extra::Demoted;
 use crate::broken;
 use crate::containers::objects::{Container, Frame, FrameMarks};
 use crate::containers::range::Range;
@@ -17,17 +18,18 @@ use crate::memory::records::Ref;
 use crate::server::Server;
 
 impl<K: Kernel> Server<K> {
-    /// Charges a frame and puts it into a container, tentative.
+    /// Charges a frame and puts it into a container, tentative. Where it may be extra, notes which
+    /// others became that for its sake.
     pub(crate) fn insert_frame(
         &mut self,
         container: Ref<Container>,
         number: u64,
-        may_be_extra: bool,
+        mut demoted: Option<&mut Demoted>,
     ) -> Result<(), Shortage> {
         let account = self.payer(container);
-        let frame = self.insert_record(container, number, may_be_extra)?;
+        let frame = self.insert_record(container, number, demoted.as_deref_mut())?;
         // Only now: the record may have needed the room that is left.
-        self.pool.charge_frame(account, frame, may_be_extra).inspect_err(|_| {
+        self.pool.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.pool.get_mut(frame).set(FrameMarks::UNCHARGED, true);
             self.settle_frame(container, number, false);
         })
@@ -39,7 +41,7 @@ impl<K: Kernel> Server<K> {
         container: Ref<Container>,
         number: u64,
     ) -> Result<(), Shortage> {
-        let frame = self.insert_record(container, number, false)?;
+        let frame = self.insert_record(container, number, None)?;
         self.pool.get_mut(frame).set(FrameMarks::UNCHARGED, true);
         Ok(())
     }
@@ -50,29 +52,38 @@ impl<K: Kernel> Server<K> {
         &mut self,
         container: Ref<Container>,
         number: u64,
-        may_be_extra: bool,
+        demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        let account = self.payer(container);
         let tree = self.pool.get(container).frames;
         let frame = match self.pool.tree_get::<Frame>(tree, number) {
             Some(discarded) => {
                 self.pool.get_mut(discarded).set(FrameMarks::TENTATIVE, true);
                 discarded
             }
-            None => {
-                let new = Frame::new(container.link(), number);
-                let frame =
-                    self.with_page(account, may_be_extra, |pool| pool.alloc(account, new))?;
-                let tree = self
-                    .with_page(account, may_be_extra, |pool| pool.tree_insert(account, tree, frame))
-                    .inspect_err(|_| self.pool.free(frame))?;
-                self.pool.get_mut(container).frames = tree;
-                frame
-            }
+            None => self.new_record(container, number, demoted)?,
         };
         let record = self.pool.get_mut(container);
         record.frame_count = record.frame_count.saturating_add(1);
         record.unused_from = record.unused_from.max(number.saturating_add(1));
+        Ok(frame)
+    }
+
+    fn new_record(
+        &mut self,
+        container: Ref<Container>,
+        number: u64,
+        mut demoted: Option<&mut Demoted>,
+    ) -> Result<Ref<Frame>, Shortage> {
+        let account = self.payer(container);
+        let new = Frame::new(container.link(), number);
+        let make = |pool: &mut Pool<K>| pool.alloc(account, new);
+        let frame = self.with_page(account, demoted.as_deref_mut(), make)?;
+        let tree = self.pool.get(container).frames;
+        let insert = |pool: &mut Pool<K>| pool.tree_insert(account, tree, frame);
+        let tree = self.with_page(account, demoted, insert).inspect_err(|_| {
+            self.pool.free(frame);
+        })?;
+        self.pool.get_mut(container).frames = tree;
         Ok(frame)
     }
 
@@ -81,17 +92,22 @@ impl<K: Kernel> Server<K> {
     fn with_page<T>(
         &mut self,
         account: Ref<Account>,
-        may_be_extra: bool,
+        demoted: Option<&mut Demoted>,
         make: impl Fn(&mut Pool<K>) -> Result<T, Shortage>,
     ) -> Result<T, Shortage> {
-        match make(&mut self.pool) {
-            Err(Shortage::Account) if may_be_extra && self.pool.demote(account) => {
-                make(&mut self.pool).inspect_err(|_| {
-                    self.pool.promote(account, 1);
-                })
-            }
-            result => result,
+        let result = make(&mut self.pool);
+        let Some(demoted) = demoted.filter(|demoted| !demoted.is_full()) else { return result };
+        if !matches!(result, Err(Shortage::Account)) {
+            return result;
         }
+        let Some(list) = self.pool.demote(account) else { return result };
+        let result = make(&mut self.pool);
+        if result.is_ok() {
+            let _ = demoted.push(list);
+        } else {
+            self.pool.undo_demote(account, list);
+        }
+        result
     }
 
     /// Keeps or takes out the tentative frames of a range.

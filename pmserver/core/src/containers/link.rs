@@ -19,12 +19,29 @@ use crate::memory::records::Ref;
 use crate::server::Server;
 
 impl<K: Kernel> Server<K> {
-    pub(crate) fn link(
+    /// Links pairs in their order. Where the kernel refuses one, the frames that were to take over
+    /// the charge of those that are not moved now are gone again.
+    pub(crate) fn link_each(
         &mut self,
         copying: &Copying,
-        from: u64,
-        to: u64,
+        pairs: impl Iterator<Item = (u64, u64)> + Clone,
     ) -> Result<(), KernelError> {
+        let result = pairs.clone().try_for_each(|(from, to)| self.link(copying, from, to));
+        if result.is_err() {
+            let container = copying.to.container;
+            for (_, to) in pairs {
+                if let Some(frame) = self.find_frame(container, to)
+                    && self.pool.get(frame).has(FrameMarks::UNCHARGED)
+                {
+                    // Nothing of it is mapped, so there is nothing that the kernel could refuse.
+                    let _ = self.remove_frame(container, frame, to);
+                }
+            }
+        }
+        result
+    }
+
+    fn link(&mut self, copying: &Copying, from: u64, to: u64) -> Result<(), KernelError> {
         let source = self.find_frame(copying.from.container, from);
         let destination = self.find_frame(copying.to.container, to);
         if source.is_some() && source == destination {
@@ -117,6 +134,7 @@ impl<K: Kernel> Server<K> {
             Some(destination) => destination,
             None => self
                 .insert_moved_frame(copying.to.container, to)
+                .map(|()| self.settle_frame(copying.to.container, to, true))
                 .map(|()| self.find_frame(copying.to.container, to))
                 .map_err(|_: Shortage| KernelError::NotEnoughMemory)?
                 .ok_or(KernelError::Refused)?,

@@ -79,7 +79,7 @@ impl<K: Kernel> Server<K> {
             let made = match self.find_frame(access.container, number) {
                 Some(_) => Err(at_frame(PmError::Exists, number)),
                 None => self
-                    .insert_frame(access.container, number, false)
+                    .insert_frame(access.container, number, None)
                     .map_err(|shortage| at_frame(shortage.as_quota(), number)),
             };
             if let Err(failure) = made {

@@ -16,6 +16,7 @@ use pmserver_api::{AccessKind, Failure, PmError, RescueReport};
 use proto::limits::WATCH_MICROS_MAX;
 use proto::{Console, LineWriter, Micros, PeerId};
 
+use crate::accounts::pressure::Room;
 use crate::config::Privileges;
 use crate::kernel::Kernel;
 use crate::mappings::repair::Repair;
@@ -92,8 +93,13 @@ impl<K: Kernel> Server<K> {
     /// Does what an access needs that faulted (PM-124), and returns whether the peer is to try it
     /// again: then it succeeds, or waits for somebody who supplies what is missing.
     pub fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
-        self.find_peer(peer).is_some_and(|peer| !peer.is_stopped)
-            && self.repair(peer, address, kind) == Repair::TryAgain
+        if self.find_peer(peer).is_none_or(|peer| peer.is_stopped) {
+            return false;
+        }
+        self.pool.is_starved = false;
+        self.repair(peer, address, kind) == Repair::TryAgain
+            // Where extra frames have the memory that this takes, it is there when it is tried again.
+            || self.pool.is_starved && self.make_room(1) != Room::Nowhere
     }
 
     /// Sends a peer to its recovery entry, if it has one. It registers again when it has recovered:

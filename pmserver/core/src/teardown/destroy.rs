@@ -62,20 +62,16 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), Failure> {
         loop {
             let leaf = self.leaf_below(account);
-            if self.is_removed(leaf) {
-                self.remove_account(leaf, budget)?;
-                continue;
-            }
-            let deadline = self.drain(leaf, budget)?;
-            if leaf != account {
-                self.remove_account(leaf, budget)?;
-                continue;
-            }
-            if let Some(deadline) = deadline {
+            budget.spend()?;
+            let deadline = if self.is_removed(leaf) { None } else { self.drain(leaf, budget)? };
+            if let Some(deadline) = deadline.filter(|_| leaf == account) {
                 return Err(budget.pending_until(deadline));
             }
-            // What pins of its peer left for good is its parent's to pay from now on.
-            return self.remove_account(account, budget);
+            // Of the last, what a pin of its peer's has left for good is its parent's to pay now.
+            self.remove_account(leaf, budget)?;
+            if leaf == account {
+                return Ok(());
+            }
         }
     }
 

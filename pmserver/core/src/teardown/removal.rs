@@ -51,7 +51,6 @@ impl<K: Kernel> Server<K> {
         budget: &mut Budget,
     ) -> Result<(), Failure> {
         if !self.is_removed(account) {
-            self.pool.even_out(account, budget)?;
             self.bequeath(account);
         }
         let heir = self.pool.heir(account);

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use pmserver_api::{AccessKind, AccountHandle, AccountInfo, Client, ContainerHandle};
 use pmserver_core::Server;
-use pmserver_core::config::{PEERS, PeerConfig};
+use pmserver_core::config::{PEERS, PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
 use sim::SimKernel;
@@ -94,9 +94,29 @@ impl World {
         // What is left of the smallest share in a small world would hold nothing.
         let peers = peers
             .map(|peer| PeerConfig { limit: peer.limit.max(ByteCount::new(bytes / 16)), ..peer });
-        let server = Server::new(SimKernel::new(bytes), &peers).unwrap();
+        Self::with_peers(bytes, &peers)
+    }
+
+    /// A world with so much memory and these peers.
+    pub(crate) fn with_peers(bytes: u64, peers: &[PeerConfig]) -> Self {
+        let server = Server::new(SimKernel::new(bytes), peers).unwrap();
         server.check_invariants().unwrap();
         Self(Rc::new(RefCell::new(server)), CheckEach::Yes)
+    }
+
+    /// A world of 4 MiB whose peers may use half a MiB each: peer 1 sets policy and reads all
+    /// accounts, peer 4 may have extra frames, peers 2 and 3 have no privileges.
+    pub(crate) fn with_policy() -> Self {
+        let policy = Privileges::SET_POLICY | Privileges::READ_ACCOUNTS;
+        let none = Privileges::empty();
+        let privileges = [(1, policy), (2, none), (3, none), (4, Privileges::EXTRA)];
+        let peers = privileges.map(|(peer, privileges)| PeerConfig {
+            peer,
+            name: "peer",
+            limit: ByteCount::new(512 << 10),
+            privileges,
+        });
+        Self::with_peers(4 << 20, &peers)
     }
 
     /// The client of the system: owns containers, may read accounts.
@@ -163,6 +183,12 @@ impl World {
 
     pub(crate) fn advance(&self, micros: u64) {
         self.0.borrow().kernel().clock().advance(micros);
+    }
+
+    /// Who was notified since this was asked last.
+    pub(crate) fn notified(&self) -> Vec<u8> {
+        let peers = self.0.borrow_mut().kernel_mut().take_notifications();
+        peers.into_iter().map(PeerId::get).collect()
     }
 
     pub(crate) fn fail_nth(&self, n: Option<u64>) {

@@ -126,6 +126,8 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
                     let answer = self.pm().supply(fault, container, number);
                     self.note(1, answer);
                     if answer.is_err() {
+                        // Nobody is to wait for what does not come.
+                        let _ = self.pm().refuse(fault);
                         break;
                     }
                 }

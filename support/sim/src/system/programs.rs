@@ -128,7 +128,10 @@ pub fn client_demo(domain: &Domain) -> bool {
     let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     match client_demo_core::reserve_heap(&mut pm) {
-        Ok(()) => client_demo_core::run(&mut pm, &mut fs, &mut domain.space(), &mut console),
+        Ok(()) => {
+            let (mut space, mut grants) = (domain.space(), domain.clone());
+            client_demo_core::run(&mut pm, &mut fs, &mut space, &mut grants, &mut console)
+        }
         Err(error) => {
             console.write(format!("FAIL: no heap: {error}\n").as_bytes());
             false

@@ -98,7 +98,7 @@ impl<K: Kernel> Server<K> {
         }
         self.pool.is_starved = false;
         self.repair(peer, address, kind) == Repair::TryAgain
-            // Where extra frames have the memory that this takes, it is there when it is tried again.
+            // Where extra frames have the memory that this takes, it is there at the next try.
             || self.pool.is_starved && self.make_room(1) != Room::Nowhere
     }
 

@@ -39,6 +39,12 @@ impl Copying {
         self.flags.contains(CopyFlags::NEW)
     }
 
+    /// Refuses ranges that the handles do not give.
+    fn check_rights(&self, from: Range, to: Range) -> Result<(), PmError> {
+        let is_given = self.from.allows(from, Rights::READ) && self.to.allows(to, Rights::WRITE);
+        if is_given { Ok(()) } else { Err(PmError::NoRight) }
+    }
+
     const fn is_within(&self) -> bool {
         self.from.container.link() == self.to.container.link()
     }
@@ -84,6 +90,9 @@ impl<K: Kernel> Server<K> {
         let copying = self.copying(caller, source, destination, flags)?;
         let pairs: Vec<(u64, u64), { PairList::MOST }> =
             pairs.items().iter().map(|(from, to)| (from.get(), to.get())).collect();
+        for (from, to) in &pairs {
+            copying.check_rights(Range::one(*from), Range::one(*to))?;
+        }
         check_pairs(&copying, &pairs)?;
         for (from, to) in &pairs {
             self.check_sides(&copying, Range::one(*from), Range::one(*to))?;
@@ -151,10 +160,8 @@ impl<K: Kernel> Server<K> {
         } else {
             (Need::Alone, Need::Alone)
         };
-        self.check_source(&copying.from, from, reading)?;
-        if !copying.to.allows(to, Rights::WRITE) {
-            return Err(PmError::NoRight.into());
-        }
+        copying.check_rights(from, to)?;
+        self.check_leases(&copying.from, from, reading)?;
         self.check_leases(&copying.to, to, writing)
     }
 

@@ -77,6 +77,9 @@ impl<K: Kernel> Server<K> {
         if ttl == Micros::new(0) {
             return Err(PmError::Invalid.into());
         }
+        if access.share.is_some_and(|share| self.pool.get(share).is_revoking()) {
+            return Err(PmError::Revoking.into());
+        }
         let need = if mode == LockMode::Exclusive { Need::Change } else { Need::Read };
         self.check_leases(access, range, need)?;
         if mode == LockMode::Exclusive {
@@ -114,11 +117,8 @@ impl<K: Kernel> Server<K> {
     fn lease_limit(&self, access: &Access, range: Range) -> Result<Micros, Failure> {
         let system = Micros::new(LEASE_MICROS_MAX);
         let Some(share) = access.share.map(|share| self.pool.get(share)) else { return Ok(system) };
-        if !share.rights().contains(Rights::LOCK) || !share.range.covers(range) {
+        if !access.allows(range, Rights::LOCK) {
             return Err(PmError::NoRight.into());
-        }
-        if share.is_revoking() {
-            return Err(PmError::Revoking.into());
         }
         Ok(system.min(share.lease_max()))
     }

@@ -18,7 +18,7 @@
 
 use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
-    PmError,
+    PmError, Rights,
 };
 use proto::limits::{MOVE_HOLDERS_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
@@ -44,10 +44,11 @@ impl<K: Kernel> Server<K> {
         ttl: Micros,
     ) -> Result<Pinned, Failure> {
         let access = self.access(caller, container)?;
-        if !self.peer(caller).privileges.contains(Privileges::DMA) {
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        let has_dma = self.peer(caller).privileges.contains(Privileges::DMA);
+        if !has_dma || !access.allows(range, Rights::LOCK) {
             return Err(PmError::NoRight.into());
         }
-        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         if count.get() > PIN_FRAMES_MAX {
             return Err(PmError::TooMany.into());
         }

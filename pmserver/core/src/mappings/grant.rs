@@ -38,12 +38,13 @@ impl<K: Kernel> Server<K> {
         rights: MapFlags,
     ) -> Result<Granted, Failure> {
         let access = self.access(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_right_to(&access, range, rights)?;
         check_flags(rights)?;
         if rights.contains(MapFlags::EXECUTE) {
             return Err(PmError::Invalid.into());
         }
-        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        self.check_map_rights(&access, range, rights)?;
+        self.check_revoking(&access)?;
         let first = self.unused_grant(caller).ok_or(at_frame(PmError::TooMany, range.first))?;
         let mut granted: Option<Granted> = None;
         for (number, index) in (range.first..=range.last).zip(first..) {

@@ -63,10 +63,11 @@ impl<K: Kernel> Server<K> {
     ) -> Result<Mapped, Failure> {
         let access = self.access(caller, container)?;
         check_vspace(vspace)?;
-        check_flags(flags)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_right_to(&access, range, flags)?;
+        check_flags(flags)?;
         last_page(vaddr, count.get())?;
-        self.check_map_rights(&access, range, flags)?;
+        self.check_revoking(&access)?;
         let mut pages = pages_from(vaddr);
         let mut mapped = Mapped::default();
         for number in range.first..=range.last {
@@ -85,17 +86,30 @@ impl<K: Kernel> Server<K> {
         Ok(mapped)
     }
 
-    /// Refuses rights that a handle does not give. The kernel would grant less without a word.
+    /// Refuses to map what a handle does not give, or does not give any more.
     pub(crate) fn check_map_rights(
         &self,
         access: &Access,
         range: Range,
         flags: MapFlags,
     ) -> Result<(), Failure> {
+        self.check_right_to(access, range, flags)?;
+        self.check_revoking(access)
+    }
+
+    /// Refuses rights that a handle does not give. The kernel would grant less without a word.
+    pub(crate) fn check_right_to(
+        &self,
+        access: &Access,
+        range: Range,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
         let needed = if flags.contains(MapFlags::WRITE) { Rights::WRITE } else { Rights::READ };
-        if !access.allows(range, needed) {
-            return Err(PmError::NoRight.into());
-        }
+        if access.allows(range, needed) { Ok(()) } else { Err(PmError::NoRight.into()) }
+    }
+
+    /// Refuses new mappings through a share that is only kept by leases' ends.
+    pub(crate) fn check_revoking(&self, access: &Access) -> Result<(), Failure> {
         if let Some(share) = access.share.map(|share| self.pool.get(share))
             && share.is_revoking()
             && share.lease_count == 0

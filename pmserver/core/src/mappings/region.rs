@@ -28,10 +28,11 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), Failure> {
         let access = self.access(caller, container)?;
         check_vspace(vspace)?;
-        check_flags(flags)?;
         let range = Range::new(start, count.into()).ok_or(PmError::Invalid)?;
+        self.check_right_to(&access, range, flags)?;
+        check_flags(flags)?;
         let (first, last) = (vaddr.get(), last_page(vaddr, count.into())?.get());
-        self.check_map_rights(&access, range, flags)?;
+        self.check_revoking(&access)?;
         let regions = self.peer(caller).vspace.regions;
         if let Some(region) = self.pool.tree_next::<Region>(regions, first) {
             let other = self.pool.get(region).first_page;

@@ -20,11 +20,12 @@
 //! | lock, unlock, expiry | `lease.rs`, `expiry.rs` |
 //! | pin, bus_address, device_reset | `pin.rs` |
 //! | set_handler, next_fault, supply, refuse | `handler.rs` |
+//! | allocate_contiguous, disturb | `relocate.rs` |
 //! | which frame has which page, copy-on-write | `binding.rs` |
 //!
 //! | operations | `mappings/` |
 //! |---|---|
-//! | map, unmap | `mapping.rs` |
+//! | map, unmap | `mapping.rs`, `links.rs` |
 //! | remap, what comes back by itself | `repair.rs` |
 //! | attach, detach | `region.rs` |
 //! | grant, ungrant, ensure_tables | `grant.rs` |
@@ -41,7 +42,6 @@
 //! |---|---|
 //! | account_destroy, account_remove, reclaim | `teardown/` |
 //! | register_recovery, watch, rescue; faults | `peers/fault.rs` |
-//! | allocate_contiguous, disturb | `memory/relocate.rs` |
 //! | pages, free lists | `memory/pool.rs`, `free.rs`, `frame_table.rs` |
 //! | records, and what they hang in | `memory/records.rs`, `cells.rs`, `chain.rs`, `radix.rs` |
 #![no_std]

@@ -16,4 +16,5 @@ pub(crate) mod link;
 pub(crate) mod objects;
 pub(crate) mod pin;
 pub(crate) mod range;
+pub(crate) mod relocate;
 pub(crate) mod share;

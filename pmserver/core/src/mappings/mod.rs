@@ -4,6 +4,7 @@
 
 pub(crate) mod grant;
 pub(crate) mod install;
+pub(crate) mod links;
 pub(crate) mod mapping;
 pub(crate) mod objects;
 pub(crate) mod region;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The pool: pages, what they are used as, and the records that live in them.
 //!
-//! Knows nothing of containers, but for `relocate.rs`, which moves what is in them.
+//! Knows nothing of containers.
 
 pub(crate) mod cells;
 pub(crate) mod chain;
@@ -10,4 +10,3 @@ pub(crate) mod free;
 pub(crate) mod pool;
 pub(crate) mod radix;
 pub(crate) mod records;
-pub(crate) mod relocate;

@@ -6,9 +6,9 @@ use proto::{Micros, PeerId, VirtAddr};
 use crate::accounts::account::Account;
 use crate::config::{PeerConfig, Privileges};
 use crate::containers::handler::Wait;
+use crate::containers::relocate::Search;
 use crate::memory::frame_table::PageIndex;
 use crate::memory::records::Ref;
-use crate::memory::relocate::Search;
 
 /// What pmserver keeps of one VSpace.
 #[derive(Clone, Copy, Default)]

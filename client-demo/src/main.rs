@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The demo as a protection domain: gives the core its channels and its memory, and runs it once.
+//! The demo as a protection domain: gives the core its channels, its memory and its grants, and
+//! runs it once.
 //!
 //! Owns nothing but channels. What the demo does is in `client-demo/core`.
 #![no_std]
@@ -10,7 +11,7 @@ mod regions;
 
 use core::fmt::Write;
 
-use pd::PpChannel;
+use pd::{OwnGrants, PpChannel};
 use proto::LineWriter;
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
@@ -31,7 +32,7 @@ fn init() -> Finished {
     match client_demo_core::reserve_heap(&mut pm) {
         Ok(()) => {
             regions::install_heap();
-            client_demo_core::run(&mut pm, &mut fs, &mut OwnMemory, &mut console);
+            client_demo_core::run(&mut pm, &mut fs, &mut OwnMemory, &mut OwnGrants, &mut console);
         }
         Err(error) => {
             // The console reports no errors.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The course of the demo.
 
+use pmserver_api::GrantMapper;
 use proto::{AddressSpace, Console, PeerId, Transport};
 use sha2::{Digest, Sha256};
 
@@ -12,13 +13,14 @@ use crate::walk::regular_files;
 
 /// Reads every file of the image, prints what there is to print, and returns whether all went well.
 /// The last line is `PASS`, or `FAIL: ` and why.
-pub fn run<P: Transport, F: Transport, A: AddressSpace, C: Console>(
+pub fn run<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
     pm: &mut pmserver_api::Client<P>,
     fs: &mut fsserver_api::Client<F>,
     space: &mut A,
+    grants: &mut G,
     console: &mut C,
 ) -> bool {
-    match demo(pm, fs, space, console) {
+    match demo(pm, fs, space, grants, console) {
         Ok(()) => {
             console.write(b"PASS\n");
             true
@@ -32,30 +34,32 @@ pub fn run<P: Transport, F: Transport, A: AddressSpace, C: Console>(
     }
 }
 
-fn demo<P: Transport, F: Transport, A: AddressSpace, C: Console>(
+fn demo<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
     pm: &mut pmserver_api::Client<P>,
     fs: &mut fsserver_api::Client<F>,
     space: &mut A,
+    grants: &mut G,
     console: &mut C,
 ) -> Result<(), DemoError> {
     let fsserver =
         fs.version().map_err(|error| DemoError::Fs("asking for the version", error))?.peer;
     let before = Accounts::read(pm, fsserver)?;
     before.print(console)?;
-    read_everything(pm, fs, space, console, fsserver)?;
+    read_everything(pm, fs, space, grants, console, fsserver)?;
     let after = Accounts::read(pm, fsserver)?;
     after.print(console)?;
     before.check_unchanged(&after)
 }
 
-fn read_everything<P: Transport, F: Transport, A: AddressSpace, C: Console>(
+fn read_everything<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
     pm: &mut pmserver_api::Client<P>,
     fs: &mut fsserver_api::Client<F>,
     space: &mut A,
+    grants: &mut G,
     console: &mut C,
     fsserver: PeerId,
 ) -> Result<(), DemoError> {
-    let mut transfer = Transfer::new(pm, fs, space, fsserver)?;
+    let mut transfer = Transfer::new(pm, fs, space, grants, fsserver)?;
     let result = print_checksums(&mut transfer, console);
     let finished = transfer.finish();
     result.and(finished)

@@ -4,12 +4,15 @@
 use core::fmt;
 
 use fsserver_api::EntryError;
+use pmserver_api::KernelRefused;
 
 /// Why the demo failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DemoError {
     /// pmserver refused this step.
     Pm(&'static str, pmserver_api::CallError),
+    /// The kernel does not map what pmserver has granted.
+    Grant(KernelRefused),
     /// fsserver refused this step.
     Fs(&'static str, fsserver_api::CallError),
     /// fsserver listed a directory in a way that cannot be read.
@@ -30,6 +33,7 @@ impl fmt::Display for DemoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pm(step, error) => write!(f, "{step}: pmserver: {error}"),
+            Self::Grant(refused) => write!(f, "mapping the page for paths: {refused}"),
             Self::Fs(step, error) => write!(f, "{step}: fsserver: {error}"),
             Self::Listing(error) => write!(f, "reading a directory: {error}"),
             Self::ReadLength => f.write_str("fsserver read another length than a file has"),

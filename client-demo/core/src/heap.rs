@@ -27,13 +27,15 @@ pub fn reserve_heap<T: Transport>(pm: &mut pmserver_api::Client<T>) -> Result<()
         pm.allocate(container, start, count, AllocateFlags::empty())?;
         done = done.saturating_add(count.get());
     }
+    // All of it has memory from now on (PM-87): what the pool cannot give is told here, and not by
+    // a fault wherever the allocator first stores.
+    let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
     let mut mapped: u64 = 0;
     while let Some(left @ 1..) = HEAP_FRAMES.checked_sub(mapped) {
         let vaddr =
             VirtAddr::new_page(HEAP_VADDR.saturating_add(mapped.saturating_mul(PAGE_BYTES)))
                 .ok_or(PmError::Invalid)?;
         let count = FrameCount::new(left.min(CALL_FRAMES_MAX)).ok_or(PmError::Invalid)?;
-        let flags = MapFlags::READ | MapFlags::WRITE;
         let run = pm.map(container, FrameNumber::new(mapped), count, vaddr, flags)?;
         mapped = mapped.saturating_add(run.count.max(1));
     }

@@ -10,6 +10,7 @@
 //! | `demo` | the course of the whole |
 //! | `walk` | finds the regular files and sorts their paths |
 //! | `transfer` | one round: share, have it filled, unshare, map, copy in |
+//! | `path_page` | the page for paths, which the client maps itself |
 //! | `line` | the lines of the transcript |
 //! | `accounts` | the accounts before and after |
 //! | `error` | what can go wrong |
@@ -19,7 +20,8 @@
 //!
 //! ```text
 //!   0x1000_0000  heap, 768 frames of the client's own account
-//!   0x1030_0000  window: 64 frames for data, one for paths
+//!   0x1030_0000  window: 64 frames for data
+//!   0x1040_0000  the page for paths, alone below its page table
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -31,9 +33,11 @@ mod demo;
 mod error;
 mod heap;
 mod line;
+mod path_page;
 mod transfer;
 mod walk;
 
 pub use demo::run;
 pub use heap::{HEAP_FRAMES, HEAP_VADDR, reserve_heap};
+pub use path_page::PATH_VADDR;
 pub use transfer::{DATA_FRAMES, WINDOW_VADDR};

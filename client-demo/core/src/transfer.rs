@@ -9,26 +9,25 @@
 //! `unshare` returned: from then on nobody else can change it (protocol R9).
 
 use fsserver_api::{FileHandle, ReadLength};
-use pmserver_api::{AccountHandle, AllocateFlags, ContainerHandle, MapFlags, Rights, ShareHandle};
-use proto::limits::{LEASE_MICROS_MAX, PATH_BYTES_MAX};
+use pmserver_api::{AccountHandle, AllocateFlags, ContainerHandle, GrantMapper, MapFlags, Rights};
+use proto::limits::LEASE_MICROS_MAX;
 use proto::{
     AddressSpace, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
 };
 
 use crate::error::DemoError;
+use crate::path_page::PathPage;
 
-/// Where containers are mapped.
+/// Where the container that data comes in is mapped.
 pub const WINDOW_VADDR: u64 = 0x1030_0000;
 
 /// Frames of the container that data comes in, 256 KiB: larger files take several rounds.
 pub const DATA_FRAMES: u64 = 64;
 
-const PATH_VADDR: u64 = WINDOW_VADDR + DATA_FRAMES * PAGE_BYTES;
-
 /// Bytes that are copied in at a time.
 const COPY_BYTES: usize = 4096;
 
-/// The servers, and the two containers between the client and them.
+/// The servers, and the two containers between the client and fsserver.
 pub(crate) struct Transfer<'a, P: Transport, F: Transport, A: AddressSpace> {
     pm: &'a mut pmserver_api::Client<P>,
     /// fsserver, for the calls that need no container.
@@ -36,51 +35,36 @@ pub(crate) struct Transfer<'a, P: Transport, F: Transport, A: AddressSpace> {
     space: &'a mut A,
     fsserver: PeerId,
     data: ContainerHandle,
-    path: ContainerHandle,
-    path_share: ShareHandle,
-    path_weak: ContainerHandle,
+    path: PathPage,
 }
 
 impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
-    /// Makes the containers. The one for paths stays shared, for reading, and mapped: what fsserver
-    /// reads there it copies first.
+    /// Makes the containers.
     pub(crate) fn new(
         pm: &'a mut pmserver_api::Client<P>,
         fs: &'a mut fsserver_api::Client<F>,
         space: &'a mut A,
+        grants: &mut impl GrantMapper,
         fsserver: PeerId,
     ) -> Result<Self, DemoError> {
-        let failed = |error| DemoError::Pm("making containers", error);
-        let data = container(pm, DATA_FRAMES)?;
-        let path = container(pm, 1)?;
-        let start = FrameNumber::new(0);
-        let flags = MapFlags::READ | MapFlags::WRITE;
-        pm.map(path, start, FrameCount::ONE, address(PATH_VADDR)?, flags).map_err(failed)?;
-        let no_lease = Micros::new(0);
-        let shared = pm.share(path, start, 1, fsserver, Rights::READ, no_lease).map_err(failed)?;
-        let (path_share, path_weak) = (shared.share, shared.weak);
-        Ok(Self { pm, fs, space, fsserver, data, path, path_share, path_weak })
+        let data = data_container(pm)?;
+        let path = PathPage::new(pm, grants, fsserver)?;
+        Ok(Self { pm, fs, space, fsserver, data, path })
     }
 
     /// Gives everything back.
     pub(crate) fn finish(self) -> Result<(), DemoError> {
-        let failed = |error| DemoError::Pm("giving containers back", error);
-        self.pm.unshare(self.path_share).map_err(failed)?;
-        self.pm.unmap(address(PATH_VADDR)?, FrameCount::ONE).map_err(failed)?;
-        self.pm.container_destroy(self.path).map_err(failed)?;
-        self.pm.container_destroy(self.data).map_err(failed)
+        self.path.give_back(self.pm)?;
+        self.pm
+            .container_destroy(self.data)
+            .map_err(|error| DemoError::Pm("giving a container back", error))
     }
 
     /// Opens a file or directory by its path relative to the root.
     pub(crate) fn open(&mut self, path: &[u8]) -> Result<FileHandle, DemoError> {
-        let path_bytes = path.len().saturating_add(1);
-        if path_bytes > PATH_BYTES_MAX {
-            return Err(DemoError::PathTooLong);
-        }
-        self.space.copy_out(b"/", address(PATH_VADDR)?);
-        self.space.copy_out(path, address(PATH_VADDR.saturating_add(1))?);
+        let path_bytes = self.path.write(self.space, path)?;
         self.fs
-            .lookup(self.path_weak, path_bytes)
+            .lookup(self.path.weak(), path_bytes)
             .map_err(|error| DemoError::Fs("looking up a path", error))
     }
 
@@ -181,13 +165,12 @@ impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
     }
 }
 
-fn container<T: Transport>(
+fn data_container<T: Transport>(
     pm: &mut pmserver_api::Client<T>,
-    frames: u64,
 ) -> Result<ContainerHandle, DemoError> {
-    let failed = |error| DemoError::Pm("making containers", error);
+    let failed = |error| DemoError::Pm("making a container", error);
     let container = pm.container_create(AccountHandle::OWN).map_err(failed)?;
-    let count = FrameCount::new(frames).ok_or(DemoError::Layout)?;
+    let count = FrameCount::new(DATA_FRAMES).ok_or(DemoError::Layout)?;
     pm.allocate(container, FrameNumber::new(0), count, AllocateFlags::empty()).map_err(failed)?;
     Ok(container)
 }

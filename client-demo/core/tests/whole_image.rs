@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 
 use fake::image::{Folder, noise};
 use fake::{CLIENT, Machine};
-use proto::Console;
+use pmserver_api::{GrantMapper, KernelRefused, MapFlags};
+use proto::{Console, VirtAddr};
 
 struct Printed(Vec<u8>);
 
@@ -25,12 +26,26 @@ impl Console for Printed {
 }
 
 fn run(machine: &Machine) -> (bool, Vec<u8>) {
+    let outcome = run_with(machine, &mut machine.space(CLIENT));
+    machine.assert_at_rest();
+    outcome
+}
+
+fn run_with(machine: &Machine, grants: &mut impl GrantMapper) -> (bool, Vec<u8>) {
     let mut printed = Printed(Vec::new());
     let mut pm = pmserver_api::Client::new(machine.pm(CLIENT));
-    let mut space = machine.space(CLIENT);
-    let passed = client_demo_core::run(&mut pm, &mut machine.fs(), &mut space, &mut printed);
-    machine.assert_at_rest();
+    let (mut fs, mut space) = (machine.fs(), machine.space(CLIENT));
+    let passed = client_demo_core::run(&mut pm, &mut fs, &mut space, grants, &mut printed);
     (passed, printed.0)
+}
+
+/// A kernel that maps nothing.
+struct Refuses;
+
+impl GrantMapper for Refuses {
+    fn map_granted(&mut self, _: u64, _: VirtAddr, _: MapFlags) -> Result<(), KernelRefused> {
+        Err(KernelRefused)
+    }
 }
 
 fn is_checksum(line: &&[u8]) -> bool {
@@ -137,5 +152,13 @@ fn an_image_that_cannot_be_read_fails_with_a_line_that_says_so() {
     let (passed, printed) = run(&Machine::new(vec![0; 1 << 20]));
     assert!(!passed);
     let end = b"FAIL: looking up a path: fsserver: the image is damaged\n";
+    assert!(printed.ends_with(end), "{}", printed.escape_ascii());
+}
+
+#[test]
+fn a_page_that_the_kernel_does_not_map_fails_with_a_line_that_says_so() {
+    let (passed, printed) = run_with(&Machine::new(Folder::new().image()), &mut Refuses);
+    assert!(!passed);
+    let end = b"FAIL: mapping the page for paths: the kernel refused\n";
     assert!(printed.ends_with(end), "{}", printed.escape_ascii());
 }

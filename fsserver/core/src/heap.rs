@@ -45,12 +45,14 @@ pub fn reserve_heap<T: Transport>(pm: &mut pmserver_api::Client<T>) -> Result<()
     let container = pm.container_create(AccountHandle::OWN)?;
     let count = FrameCount::new(HEAP_FRAMES).ok_or(pmserver_api::PmError::Invalid)?;
     pm.allocate(container, FrameNumber::new(0), count, AllocateFlags::empty())?;
+    // All of it has memory from now on (PM-87): where the pool has none left it is said here, and
+    // no allocation later on is a fault in the middle of somebody's call.
+    let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
     let mut mapped: u64 = 0;
     while let Some(left) = HEAP_FRAMES.checked_sub(mapped).and_then(FrameCount::new) {
         let vaddr =
             VirtAddr::new_page(HEAP_VADDR.saturating_add(mapped.saturating_mul(PAGE_BYTES)))
                 .ok_or(pmserver_api::PmError::Invalid)?;
-        let flags = MapFlags::READ | MapFlags::WRITE;
         let done = pm.map(container, FrameNumber::new(mapped), left, vaddr, flags)?;
         mapped = mapped.saturating_add(done.count.max(1));
     }

@@ -18,7 +18,7 @@ pub enum PmError {
     Invalid = 3,
     /// A frame of this number is there already; `at` is the number.
     Exists = 4,
-    /// There is no frame of this number; `at` is the number.
+    /// There is no frame of this number, or no mapping or region at this address; `at` is which.
     NotFound = 5,
     /// The charge would exceed the limit of the account that pays, or of one above it.
     QuotaExceeded = 6,
@@ -34,9 +34,10 @@ pub enum PmError {
     NotEligible = 11,
     /// The frame is really shared into another container.
     Shared = 12,
-    /// Done as far as can be now; the rest is done at the deadline `at`, in microseconds.
+    /// Done as far as can be now: call again, at the deadline `at` in microseconds, or at once
+    /// where that is 0.
     Pending = 13,
-    /// The bound on this kind of object per container or frame is reached.
+    /// The bound on this kind of object is reached, for a container, a frame, a peer or an account.
     TooMany = 14,
     /// The kernel refused; what was done until then stays done, and nothing is lost.
     Kernel = 15,

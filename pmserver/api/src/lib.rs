@@ -15,6 +15,7 @@ mod decode;
 mod encode;
 mod error;
 mod flags;
+mod grant_mapper;
 mod handles;
 mod lists;
 mod number;
@@ -28,6 +29,7 @@ pub use flags::{
     AccessKind, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,
     LimitFlags, LockMode, MapFlags, Marks, Rights, UnshareFlags,
 };
+pub use grant_mapper::{GrantMapper, KernelRefused};
 pub use handles::{
     AccountHandle, ContainerHandle, FaultHandle, HANDLE_MAKER_BITS, HANDLE_MAKER_MASK,
     HANDLE_MAKER_SHIFT, LeaseHandle, ShareHandle,

@@ -48,7 +48,7 @@ impl PeerConfig {
 const MIB: u64 = 1 << 20;
 
 const fn peer(peer: u8, name: &'static str, limit_mib: u64, privileges: Privileges) -> PeerConfig {
-    PeerConfig { peer, name, limit: ByteCount::new(limit_mib * MIB), privileges }
+    PeerConfig { peer, name, limit: ByteCount::new(limit_mib.saturating_mul(MIB)), privileges }
 }
 
 /// The peers of the demo, with a supervisor that a system may have.

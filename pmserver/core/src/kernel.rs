@@ -20,7 +20,7 @@
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::frame_table::PageIndex;
+use crate::memory::frame_table::PageIndex;
 
 /// What a page can be made into. All are 4 KiB large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,14 @@ use pmserver_api::{CallError, ContainerHandle, Failure, PmError, Request};
 use proto::limits::PEERS_MAX;
 use proto::{Message, PAGE_BYTES, PeerId};
 
-use crate::account::{Account, AccountFlags, Shortage};
+use crate::accounts::account::{Account, AccountFlags, Shortage};
 use crate::broken;
 use crate::config::{PeerConfig, Privileges};
+use crate::containers::objects::{Access, Container, Share};
 use crate::kernel::{Kernel, KernelError};
-use crate::objects::{Access, Container, Share};
-use crate::peer::Peer;
-use crate::pool::Pool;
-use crate::records::Ref;
+use crate::memory::pool::Pool;
+use crate::memory::records::Ref;
+use crate::peers::peer::Peer;
 
 /// The physical memory server.
 pub struct Server<K> {

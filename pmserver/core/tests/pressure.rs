@@ -15,7 +15,6 @@ use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, CopyFlags,
     DeallocateFlags, FrameState, LimitFlags, LockMode, MapFlags, Marks, PmError, Rights,
 };
-use proptest::prelude::*;
 use proto::Micros;
 use proto::limits::EXTRA_MICROS;
 use world::{
@@ -347,103 +346,4 @@ fn a_fault_makes_room_for_what_it_needs() {
     policy.attach(ballast, at(0), 20, page(0), MapFlags::WRITE).unwrap();
     short.world.store(1, 3, page(7)).unwrap();
     assert_eq!(short.world.load(1, page(7)), Ok(3), "tables and records had to be made");
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Allocate { peer: u64, start: u64, count: u64, flags: u16 },
-    Deallocate { peer: u64, start: u64, count: u64 },
-    Mark { peer: u64, start: u64, count: u64, is_set: bool },
-    Limit { peer: u64, limit: u32, flags: u16 },
-    Map { peer: u64, start: u64, count: u64 },
-    Pass(u64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let range = (1u64..=4, 0u64..400, 1u64..120);
-    prop_oneof![
-        6 => (range.clone(), 0u16..8).prop_map(|((peer, start, count), flags)| {
-            Step::Allocate { peer, start, count, flags }
-        }),
-        3 => range.clone().prop_map(|(peer, start, count)| Step::Deallocate { peer, start, count }),
-        2 => (range.clone(), any::<bool>()).prop_map(|((peer, start, count), is_set)| {
-            Step::Mark { peer, start, count, is_set }
-        }),
-        2 => (1u64..=4, 0u32..300, 0u16..4)
-            .prop_map(|(peer, limit, flags)| Step::Limit { peer, limit, flags }),
-        2 => range.prop_map(|(peer, start, count)| Step::Map { peer, start, count }),
-        1 => (0u64..2 * EXTRA_MICROS).prop_map(Step::Pass),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-
-    /// Whatever is done with limits and extra frames in a pool that is too small for all: the books
-    /// are right after each call (the door checks), and nothing within a limit is ever dropped
-    /// (PM-261).
-    #[test]
-    fn what_is_within_a_limit_stays(steps in prop::collection::vec(step(), 1..60)) {
-        let world = World::with_policy();
-        let mut peers: Vec<Pm> = (1..=4).map(|number| world.as_peer(number)).collect();
-        let quiet = world.clone().unchecked();
-        let policy = 0;
-        for number in 1..=4 {
-            let account = AccountHandle::of_peer(peer(number));
-            peers[policy].account_set_limits(account, 128, MAY).unwrap();
-        }
-        let containers: Vec<ContainerHandle> =
-            peers.iter_mut().map(|pm| pm.container_create(OWN).unwrap()).collect();
-        let mut before: Vec<Vec<FrameState>> = vec![Vec::new(); 4];
-        for step in steps {
-            let index = |peer: u64| usize::try_from(peer - 1).unwrap();
-            let own = match step {
-                Step::Allocate { peer, .. } | Step::Deallocate { peer, .. } => peer,
-                Step::Limit { peer, .. } => peer,
-                _ => 0,
-            };
-            match step {
-                Step::Allocate { peer, start, count, flags } => {
-                    let (pm, flags) = (&mut peers[index(peer)], AllocateFlags::from_bits_truncate(flags));
-                    let _ = pm.allocate(containers[index(peer)], at(start), frames(count), flags);
-                }
-                Step::Deallocate { peer, start, count } => {
-                    let pm = &mut peers[index(peer)];
-                    let _ = pm.deallocate(containers[index(peer)], at(start), frames(count), FREE);
-                }
-                Step::Mark { peer, start, count, is_set } => {
-                    let marks = if is_set { Marks::DISCARDABLE } else { Marks::empty() };
-                    let pm = &mut peers[index(peer)];
-                    let _ = pm.mark(containers[index(peer)], at(start), frames(count), marks);
-                }
-                Step::Limit { peer: number, limit, flags } => {
-                    let flags = LimitFlags::from_bits_truncate(flags);
-                    let account = AccountHandle::of_peer(peer(number));
-                    let _ = peers[policy].account_set_limits(account, limit, flags);
-                }
-                Step::Map { peer, start, count } => {
-                    let pm = &mut peers[index(peer)];
-                    let container = containers[index(peer)];
-                    let _ = pm.map(container, at(start), frames(count), page(start), MapFlags::WRITE);
-                }
-                Step::Pass(micros) => world.advance(micros),
-            }
-            for (number, container) in (1..).zip(&containers) {
-                let mut pm = quiet.as_peer(number);
-                let account = info(&mut pm, OWN);
-                let now = states(&mut pm, *container, 520);
-                let present = now.iter().filter(|has| has.contains(FrameState::PRESENT)).count();
-                let charged = pages(account.frames) + pages(account.extra);
-                let was_guaranteed = |has: &FrameState| {
-                    has.contains(FrameState::PRESENT) && !has.contains(FrameState::EXTRA)
-                };
-                let before = std::mem::replace(&mut before[index(number)], now.clone());
-                for (before, now) in before.iter().zip(&now) {
-                    let stays = !was_guaranteed(before) || was_guaranteed(now);
-                    prop_assert!(stays || number == own, "PM-261");
-                }
-                prop_assert_eq!(present as u64, charged, "what is dropped is not charged");
-            }
-        }
-    }
 }

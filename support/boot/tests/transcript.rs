@@ -68,6 +68,22 @@ fn what_is_not_known_as_noise_stays() {
 }
 
 #[test]
+fn the_kernels_report_of_a_stopped_domain_is_left_out() {
+    let report = concat!(
+        "Found thread has no fault handler while trying to handle:\r\n",
+        "vm fault on code at address 0x3f000000 with status 0x82000006\r\n",
+        "in thread 0x80606be800 \"mortal-2\" at address 0x3f000000\r\n",
+        "With stack:\r\n",
+        "0x3f000000: INVALID\r\n",
+        "0x3f000008: 0x0\r\n",
+    );
+    let console = format!("{PREAMBLE}one\r\n{report}two\r\n{report}0x3f000010: 0x1\r\nPASS\r\n");
+    assert_eq!(transcript("stopped", &console), (Some(0), "one\ntwo\nPASS\n".into()));
+    let stray = format!("{PREAMBLE}0x3f000010: 0x1\r\nPASS\r\n");
+    assert_eq!(transcript("stray", &stray), (Some(0), "0x3f000010: 0x1\nPASS\n".into()));
+}
+
+#[test]
 fn a_last_line_without_end_stays() {
     assert_eq!(transcript("partial", "one\nPAS"), (Some(2), "one\nPAS".into()));
 }

@@ -4,7 +4,8 @@
 //!
 //! Owns no state and makes no calls. The protection domains implement [`Transport`],
 //! [`AddressSpace`] and [`Console`] over the platform; the simulator implements them over its
-//! model; the cores use nothing else to reach the world.
+//! model. The cores reach the world by them, and by two seams of pmserver's: its core's `Kernel`,
+//! and `GrantMapper` of its contract.
 #![no_std]
 #![forbid(unsafe_code)]
 

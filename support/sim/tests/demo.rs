@@ -16,8 +16,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use client_demo_core::PATH_VADDR;
+use fsserver_api::Request;
+use pmserver_api::{ContainerHandle, GrantMapper, KernelRefused, LockMode, MapFlags, PmError};
+use proto::{FrameCount, FrameNumber, Message, Micros, Transport, VirtAddr};
 use sim::machine::Architecture;
-use sim::system::{End, Settings, System, client_demo};
+use sim::system::{Channel, Domain, End, Settings, System, client_demo};
 
 fn write(folder: &Path, path: &str, bytes: usize) {
     let path = folder.join(path);
@@ -149,4 +153,85 @@ fn an_image_that_is_none_makes_the_demo_fail_and_nothing_else() {
         let transcript = String::from_utf8(system.transcript()).unwrap();
         assert!(transcript.lines().last().unwrap().starts_with("FAIL: "), "{transcript}");
     }
+}
+
+/// The grants of the demo, and what it mapped of them.
+struct Watched {
+    domain: Domain,
+    mapped: Vec<(u64, VirtAddr, MapFlags)>,
+}
+
+impl GrantMapper for Watched {
+    fn map_granted(
+        &mut self,
+        capability: u64,
+        vaddr: VirtAddr,
+        rights: MapFlags,
+    ) -> Result<(), KernelRefused> {
+        self.mapped.push((capability, vaddr, rights));
+        self.domain.map_granted(capability, vaddr, rights)
+    }
+}
+
+/// A file server that first tries to take what it was lent for itself: what pmserver answers.
+struct Greedy {
+    fs: Channel,
+    pm: pmserver_api::Client<Channel>,
+    refusals: Vec<Option<PmError>>,
+}
+
+impl Greedy {
+    fn lock(&mut self, container: ContainerHandle, mode: LockMode) {
+        let (start, ttl) = (FrameNumber::new(0), Micros::new(1000));
+        let locked = self.pm.lock(container, start, FrameCount::ONE, mode, ttl);
+        self.refusals.push(locked.err().and_then(|error| error.refusal()));
+    }
+}
+
+impl Transport for Greedy {
+    fn call(&mut self, request: Message) -> Message {
+        if let Ok(Request::Lookup { container, .. }) = Request::decode(&request) {
+            self.lock(container, LockMode::Exclusive);
+            self.lock(container, LockMode::Read);
+        }
+        self.fs.call(request)
+    }
+}
+
+/// Runs the demo with this file server and these grants. It has no heap of its own here.
+fn run(system: &System, fs: impl Transport, grants: &mut impl GrantMapper) -> End<bool> {
+    let mut fs = fsserver_api::Client::new(fs);
+    system.run("client-demo", |domain| {
+        let mut pm = pmserver_api::Client::new(domain.channel(0));
+        let mut console = console_api::Client::new(domain.channel(2));
+        client_demo_core::run(&mut pm, &mut fs, &mut domain.space(), grants, &mut console)
+    })
+}
+
+#[test]
+fn pm_210_the_demo_maps_the_page_for_paths_itself_and_gives_it_back() {
+    let image = stage::example_image("granted");
+    let file = stage::demo_file();
+    let system = System::start(&stage::settings(&file, &image)).unwrap();
+    let domain = system.domain("client-demo").unwrap();
+    let mut watched = Watched { domain: domain.clone(), mapped: Vec::new() };
+    assert_eq!(run(&system, domain.channel(1), &mut watched), End::Finished(true));
+    let [(capability, vaddr, rights)] = watched.mapped[..] else { panic!("{:?}", watched.mapped) };
+    assert_eq!((vaddr.get(), rights), (PATH_VADDR, MapFlags::READ | MapFlags::WRITE));
+    assert_eq!(watched.map_granted(capability, vaddr, rights), Err(KernelRefused), "PM-212");
+    stage::check(&system, &"after the demo");
+}
+
+#[test]
+fn pm_212_fsserver_cannot_take_the_page_for_paths_back() {
+    let image = stage::example_image("greedy");
+    let file = stage::demo_file();
+    let system = System::start(&stage::settings(&file, &image)).unwrap();
+    let mut domain = system.domain("client-demo").unwrap();
+    let pm = pmserver_api::Client::new(system.domain("fsserver").unwrap().channel(0));
+    let mut greedy = Greedy { fs: domain.channel(1), pm, refusals: Vec::new() };
+    assert_eq!(run(&system, &mut greedy, &mut domain), End::Finished(true));
+    assert!(greedy.refusals.len() > 10, "two for every path");
+    assert!(greedy.refusals.iter().all(|error| *error == Some(PmError::NoRight)));
+    stage::check(&system, &"after the demo");
 }

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A pmserver and memory for tests of what talks to them: containers, shares, leases, mappings, and
-//! nothing of what they cost. The real pmserver is tried with the real cores in the simulator.
+//! A pmserver and memory for tests of what talks to them: containers, shares, leases, mappings,
+//! grants, and little of what they cost. The real pmserver is tried with the real cores in the
+//! simulator.
 #![allow(dead_code)] // Every test uses a part of it.
 
 pub(crate) mod image;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fsserver_api::FsError;
 use fsserver_core::{ClientId, FileServer};
 use pmserver_api::{
-    AccountInfo, CallError, ContainerHandle, Failure, Frames, Identity, Lease, LeaseHandle,
-    LockMode, MapFlags, Mapped, PmError, Reply, Request, Rights, ShareHandle, ShareTerms, Shared,
+    AccountInfo, CallError, ContainerHandle, Failure, Frames, GrantMapper, Granted, Identity,
+    KernelRefused, Lease, LeaseHandle, LockMode, MapFlags, Mapped, PmError, Reply, Request, Rights,
+    ShareHandle, ShareTerms, Shared,
 };
 use proto::{
     AddressSpace, ByteCount, FrameNumber, Message, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
@@ -22,6 +24,9 @@ use proto::{
 pub(crate) const IMAGE_VADDR: u64 = 0x2000_0000;
 pub(crate) const FSSERVER: u64 = 1;
 pub(crate) const CLIENT: u64 = 2;
+
+/// What one page table maps, as a power of two.
+const TABLE_SPAN_BITS: u64 = 21;
 
 /// The most frames that one map call does, so that callers have to go on.
 const RUN_FRAMES: u64 = 100;
@@ -39,7 +44,17 @@ struct Mapping {
     container: u64,
     frame: u64,
     share: Option<u64>,
+    /// By which grant; without one it was pmserver that mapped it.
+    grant: Option<u64>,
     is_writable: bool,
+}
+
+/// A frame that its owner maps itself.
+#[derive(Clone, Copy)]
+struct Grant {
+    peer: u64,
+    container: u64,
+    frame: u64,
 }
 
 #[derive(Default)]
@@ -49,6 +64,9 @@ struct State {
     shares: BTreeMap<u64, Share>,
     leases: BTreeMap<u64, u64>,
     mappings: BTreeMap<(u64, u64), Mapping>,
+    grants: BTreeMap<u64, Grant>,
+    /// Page tables, by peer and first address in spans.
+    tables: BTreeSet<(u64, u64)>,
     next_handle: u64,
     now: u64,
 }
@@ -137,7 +155,7 @@ impl Machine {
         let container = state.shares[&weak.raw()].container;
         for page in 0..2 {
             let share = Some(weak.raw());
-            let mapping = Mapping { container, frame: page, share, is_writable: true };
+            let mapping = Mapping { container, frame: page, share, grant: None, is_writable: true };
             let vaddr = fsserver_core::WINDOW_VADDR + page * PAGE_BYTES;
             state.mappings.insert((FSSERVER, vaddr), mapping);
         }
@@ -161,11 +179,12 @@ impl Machine {
         data
     }
 
-    /// Says that nothing is mapped into fsserver and nothing locked.
+    /// Says that nothing is mapped into fsserver, nothing locked and nothing granted.
     pub(crate) fn assert_at_rest(&self) {
         let state = self.0.borrow();
         assert!(state.mappings.keys().all(|(peer, _)| *peer != FSSERVER), "a mapping is left");
         assert!(state.leases.is_empty(), "a lease is left");
+        assert!(state.grants.is_empty(), "a grant is left");
     }
 
     pub(crate) fn leases(&self) -> usize {
@@ -202,6 +221,34 @@ impl AddressSpace for Space {
     }
 
     fn relax(&mut self) {}
+}
+
+impl GrantMapper for Space {
+    fn map_granted(
+        &mut self,
+        capability: u64,
+        vaddr: VirtAddr,
+        rights: MapFlags,
+    ) -> Result<(), KernelRefused> {
+        let mut state = self.machine.0.borrow_mut();
+        let grant = state.grants.get(&capability).filter(|grant| grant.peer == self.peer);
+        let Grant { peer, container, frame } = *grant.ok_or(KernelRefused)?;
+        let page = (peer, vaddr.get());
+        if !state.tables.contains(&table_of(page)) || state.mappings.contains_key(&page) {
+            return Err(KernelRefused);
+        }
+        let (grant, is_writable) = (Some(capability), rights.contains(MapFlags::WRITE));
+        state.mappings.insert(page, Mapping { container, frame, share: None, grant, is_writable });
+        Ok(())
+    }
+}
+
+fn pages_of(peer: u64, vaddr: VirtAddr, count: u64) -> Vec<(u64, u64)> {
+    (0..count).map(|page| (peer, vaddr.get() + page * PAGE_BYTES)).collect()
+}
+
+fn table_of((peer, vaddr): (u64, u64)) -> (u64, u64) {
+    (peer, vaddr >> TABLE_SPAN_BITS)
 }
 
 /// Cuts a range of memory at the page boundaries: page, offset in it, range of the private bytes.
@@ -250,7 +297,9 @@ impl State {
             }
             Request::ContainerDestroy { container } => {
                 self.containers.remove(&container.raw()).ok_or(PmError::InvalidCap)?;
-                self.mappings.retain(|_, mapping| mapping.container != container.raw());
+                let is_granted = |grant: &Grant| grant.container == container.raw();
+                assert!(!self.grants.values().any(is_granted), "still granted");
+                self.unmap_all(|mapping| mapping.container == container.raw());
                 Reply::Done
             }
             Request::Allocate { frames: Frames { container, start, count }, .. } => {
@@ -276,7 +325,8 @@ impl State {
             Request::Lock { frames: Frames { container, start, count }, mode, ttl } => {
                 assert_eq!((mode, ttl.get() > 0), (LockMode::Exclusive, true));
                 let frames = start.get()..start.get() + count.get();
-                self.access(peer, container, frames, Rights::LOCK)?;
+                let (locked, _) = self.access(peer, container, frames, Rights::LOCK)?;
+                self.take_grants(|_, grant| grant.container == locked && grant.peer != peer);
                 let lease = self.handle();
                 self.leases.insert(lease, container.raw());
                 Reply::Lease(Lease { lease: LeaseHandle::from_raw(lease), deadline: ttl })
@@ -285,35 +335,89 @@ impl State {
                 self.leases.remove(&lease.raw()).ok_or(PmError::InvalidCap)?;
                 Reply::Done
             }
+            Request::AccountInfo { .. } => Reply::AccountInfo(self.account()),
+            of_vspace => return self.serve_vspace(peer, of_vspace),
+        })
+    }
+
+    fn serve_vspace(&mut self, peer: u64, request: Request) -> Result<Reply, CallError> {
+        Ok(match request {
             Request::Map { frames: Frames { container, start, count }, vaddr, flags, .. } => {
                 self.map(peer, container, (start, count.get()), vaddr, flags)?
             }
             Request::Unmap { vaddr, count, .. } => {
-                let mut unmapped = 0;
-                for page in 0..count.get() {
-                    let page = (peer, vaddr.get() + page * PAGE_BYTES);
-                    unmapped += u64::from(self.mappings.remove(&page).is_some());
-                }
-                Reply::Number(unmapped)
+                Reply::Number(self.unmap(&pages_of(peer, vaddr, count.get())))
             }
-            Request::AccountInfo { .. } => Reply::AccountInfo(self.account()),
+            Request::Grant { frames: Frames { container, start, count }, rights } => {
+                assert_eq!(count.get(), 1);
+                let frame = start.get();
+                let needed = Rights::READ | Rights::WRITE;
+                let (container, _) = self.access(peer, container, frame..frame + 1, needed)?;
+                let address = self.handle();
+                self.grants.insert(address, Grant { peer, container, frame });
+                Reply::Granted(Granted { address, count: 1, rights })
+            }
+            Request::Ungrant { address, count } => {
+                let range = address..address + count.get();
+                Reply::Number(self.take_grants(|address, _| range.contains(&address)))
+            }
+            Request::EnsureTables { vaddr, count, .. } => {
+                let before = self.tables.len();
+                self.tables.extend(pages_of(peer, vaddr, count.get()).into_iter().map(table_of));
+                Reply::Number((self.tables.len() - before) as u64)
+            }
             _ => return Err(PmError::Invalid.into()),
         })
     }
 
     fn account(&self) -> AccountInfo {
         let frames = self.containers.values().map(|pages| pages.len() as u64).sum();
-        let records = (self.shares.len() + self.leases.len() + self.mappings.len()) as u64;
+        let records = self.shares.len() + self.leases.len() + self.mappings.len();
         AccountInfo {
             frames: ByteCount::from_pages(frames),
-            records: ByteCount::from_pages(records),
+            tables: ByteCount::from_pages(self.tables.len() as u64),
+            slots: ByteCount::from_pages(self.grants.len() as u64),
+            records: ByteCount::from_pages(records as u64),
             ..AccountInfo::default()
         }
     }
 
     fn unshare(&mut self, weak: u64) {
         self.shares.remove(&weak);
-        self.mappings.retain(|_, mapping| mapping.share != Some(weak));
+        self.unmap_all(|mapping| mapping.share == Some(weak));
+    }
+
+    /// Takes grants back, with what was mapped by them; returns how many.
+    fn take_grants(&mut self, goes: impl Fn(u64, &Grant) -> bool) -> u64 {
+        let before = self.grants.len();
+        self.grants.retain(|address, grant| !goes(*address, grant));
+        let grants = &self.grants;
+        self.mappings.retain(|_, mapping| mapping.grant.is_none_or(|by| grants.contains_key(&by)));
+        (before - self.grants.len()) as u64
+    }
+
+    fn unmap_all(&mut self, goes: impl Fn(&Mapping) -> bool) {
+        let pages = self.mappings.iter().filter(|(_, mapping)| goes(mapping));
+        let pages: Vec<_> = pages.map(|(page, _)| *page).collect();
+        self.unmap(&pages);
+    }
+
+    /// Unmaps what pmserver has mapped at these pages; returns how many there were. The tables
+    /// above go where there is nothing else of pmserver's, with what others have mapped there.
+    fn unmap(&mut self, pages: &[(u64, u64)]) -> u64 {
+        let before = self.mappings.len();
+        let is_known = |mapping: &Mapping| mapping.grant.is_none();
+        self.mappings.retain(|page, mapping| !is_known(mapping) || !pages.contains(page));
+        let unmapped = before - self.mappings.len();
+        let tables: BTreeSet<_> = pages.iter().copied().map(table_of).collect();
+        for table in tables {
+            let mut below = self.mappings.iter().filter(|(page, _)| table_of(**page) == table);
+            if !below.any(|(_, mapping)| is_known(mapping)) {
+                self.tables.remove(&table);
+                self.mappings.retain(|page, _| table_of(*page) != table);
+            }
+        }
+        unmapped as u64
     }
 
     fn access(
@@ -361,7 +465,8 @@ impl State {
             if self.mappings.contains_key(&(peer, address)) {
                 return Err(Failure { error: PmError::Occupied, done: 0, at: address }.into());
             }
-            let mapping = Mapping { container, frame, share, is_writable };
+            let mapping = Mapping { container, frame, share, grant: None, is_writable };
+            self.tables.insert(table_of((peer, address)));
             self.mappings.insert((peer, address), mapping);
             done += 1;
         }

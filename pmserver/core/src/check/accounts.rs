@@ -7,16 +7,16 @@
 //! pool.
 
 use super::ensure;
-use crate::account::{Account, AccountFlags, Charge, Children};
-use crate::extra::FrameList;
-use crate::frame_table::{PageIndex, PageUse};
-use crate::kernel::Kernel;
-use crate::ledger::{PressedAccounts, Work};
-use crate::objects::{
+use crate::accounts::account::{Account, AccountFlags, Charge, Children};
+use crate::accounts::extra::FrameList;
+use crate::accounts::ledger::{PressedAccounts, Work};
+use crate::containers::objects::{
     Container, ContainersOfAccount, ContainersOfOwner, Frame, FrameMarks, FramesOfAccount, Lease,
 };
-use crate::peer::Peer;
-use crate::records::Ref;
+use crate::kernel::Kernel;
+use crate::memory::frame_table::{PageIndex, PageUse};
+use crate::memory::records::Ref;
+use crate::peers::peer::Peer;
 use crate::server::Server;
 
 const KINDS: [Charge; 5] =

@@ -4,7 +4,7 @@
 use core::fmt;
 
 use pmserver_api::{CallError, Failure, PmError};
-use puppet_core::OrderError;
+use puppet_core::{OrderError, checksum_of};
 
 /// Why a scenario failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum ScenarioError {
     Number { what: &'static str, seen: u64, expected: u64 },
     /// A number is out of its range.
     Outside { what: &'static str, seen: u64, least: u64, most: u64 },
+    /// Pages hold another pattern, or none: a pattern is known by its seed, 0 for zeros.
+    Contents { what: &'static str, seen: Option<u64>, expected: u64 },
     /// An account is not what it was before the scenario.
     Account { whose: &'static str, what: &'static str, seen: u64, expected: u64 },
     /// Something that has to hold does not.
@@ -50,6 +52,12 @@ impl fmt::Display for ScenarioError {
             Self::Outside { what, seen, least, most } => {
                 write!(f, "{what}: seen {seen}, expected {least} to {most}")
             }
+            Self::Contents { what, seen: Some(seen), expected } => {
+                write!(f, "{what}: seen pattern {seen}, expected pattern {expected}")
+            }
+            Self::Contents { what, seen: None, expected } => {
+                write!(f, "{what}: seen other contents, expected pattern {expected}")
+            }
             Self::Account { whose, what, seen, expected } => {
                 write!(f, "afterwards {what} of {whose}: seen {seen}, expected {expected}")
             }
@@ -75,6 +83,18 @@ pub(crate) fn same(what: &'static str, seen: u64, expected: u64) -> Outcome {
 pub(crate) fn between(what: &'static str, seen: u64, least: u64, most: u64) -> Outcome {
     let is_inside = (least..=most).contains(&seen);
     if is_inside { Ok(()) } else { Err(ScenarioError::Outside { what, seen, least, most }) }
+}
+
+/// The seeds of all patterns that scenarios use lie below.
+const SEEDS_MAX: u64 = 64;
+
+/// Compares the checksum of so many pages with that of a pattern.
+pub(crate) fn filled(what: &'static str, count: u64, checksum: u64, expected: u64) -> Outcome {
+    if checksum == checksum_of(count, expected) {
+        return Ok(());
+    }
+    let seen = (0..SEEDS_MAX).find(|seed| checksum == checksum_of(count, *seed));
+    Err(ScenarioError::Contents { what, seen, expected })
 }
 
 /// Says which step of pmserver's failed.
@@ -141,6 +161,8 @@ mod tests {
             ),
             (same("d", 1, 2), "d: seen 1, expected 2"),
             (between("e", 3, 1, 2), "e: seen 3, expected 1 to 2"),
+            (filled("h", 2, checksum_of(2, 0), 5), "h: seen pattern 0, expected pattern 5"),
+            (filled("i", 2, 1, 5), "i: seen other contents, expected pattern 5"),
             (faults("f", Ok(())), "f: seen success, expected a fault"),
             (did::<()>("g", Err(OrderError::Faulted)), "g: seen `it faulted`, expected success"),
         ];

@@ -6,13 +6,15 @@ use proto::{AddressSpace, Micros, Transport};
 use puppet_core::Behaviour;
 
 use crate::cast::Actor::{self, Client, Mortal3, Parent, Server};
-use crate::error::{Outcome, between, did, faults, pm, refused, same};
+use crate::error::{Outcome, ScenarioError, between, did, faults, pm, refused, same};
 use crate::world::{READ_WRITE, WINDOW, World, at, page, vaddr};
 
 /// How long pmserver waits for a handler, and how much later that may be noticed.
 const PATIENCE: u64 = 1_000_000;
 const TOLERANCE: u64 = 1_000_000;
 const AT_ONCE: Micros = Micros::new(0);
+/// Steps that it takes at most to tear down what an actor has.
+const TEARDOWN_STEPS_MAX: u32 = 100;
 /// Where who dies is called by a fault.
 const BAIT: proto::VirtAddr = vaddr(0x2800_0000);
 
@@ -110,8 +112,11 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         did("telling an actor to die", self.puppet(actor).behave(Behaviour::Die))?;
         self.has_died = true;
         faults("waiting for the dead", self.puppet(Client).load(BAIT))?;
-        // Bounded: each step comes on.
-        while pm("tearing down", self.pm(Parent).reclaim())? > 0 {}
-        Ok(())
+        for _ in 0..TEARDOWN_STEPS_MAX {
+            if pm("tearing down", self.pm(Parent).reclaim())? == 0 {
+                return Ok(());
+            }
+        }
+        Err(ScenarioError::Wrong("what the dead had is never torn down"))
     }
 }

@@ -39,6 +39,6 @@ mod tables;
 mod world;
 
 pub use cast::Cast;
-pub use run::run;
+pub use run::{run, run_chosen};
 pub use sabotage::{Sabotage, Sabotaged, SabotagedServer};
 pub use supervisor::supervisor_step;

@@ -87,8 +87,19 @@ pub fn run<T: Transport, A: AddressSpace, C: Console>(
     space: A,
     console: &mut C,
 ) -> bool {
+    run_chosen(channels, fsserver, space, console, |_| true)
+}
+
+/// Runs those scenarios alone that are chosen by their names; see [`run`].
+pub fn run_chosen<T: Transport, A: AddressSpace, C: Console>(
+    channels: Cast<T>,
+    fsserver: T,
+    space: A,
+    console: &mut C,
+    is_chosen: impl Fn(&str) -> bool,
+) -> bool {
     match World::new(channels, fsserver, space) {
-        Ok(mut world) => run_all(&mut world, console),
+        Ok(mut world) => run_all(&mut world, console, is_chosen),
         Err(error) => {
             print(console, format_args!("FAIL: {error}\n"));
             false
@@ -99,9 +110,10 @@ pub fn run<T: Transport, A: AddressSpace, C: Console>(
 fn run_all<T: Transport, A: AddressSpace, C: Console>(
     world: &mut World<T, A>,
     console: &mut C,
+    is_chosen: impl Fn(&str) -> bool,
 ) -> bool {
     let (mut passed, mut failed): (u32, u32) = (0, 0);
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in scenarios().into_iter().filter(|(name, _)| is_chosen(name)) {
         match run_one(world, scenario) {
             Ok(()) => {
                 passed = passed.saturating_add(1);

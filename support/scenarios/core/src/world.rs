@@ -13,7 +13,7 @@ use proto::{
 use puppet_core::{Behaviour, OrderError};
 
 use crate::cast::{Actor, Cast};
-use crate::error::{Outcome, ScenarioError, did, pm, same};
+use crate::error::{Outcome, ScenarioError, did, filled, pm, same};
 use crate::files::Files;
 
 /// Where puppets map containers: in the first gigabyte, and in tables of its own.
@@ -265,7 +265,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         seed: u64,
     ) -> Outcome {
         let seen = did(what, self.puppet(actor).sum(vaddr, count))?;
-        same(what, seen, puppet_core::checksum_of(count, seed))
+        filled(what, count, seen, seed)
     }
 
     /// Returns the time.

@@ -9,10 +9,8 @@
 
 mod recovery;
 
-use pd::PpChannel;
-use pmserver_api::MapFlags;
-use proto::VirtAddr;
-use puppet_core::{GrantMapper, Puppet};
+use pd::{OwnGrants, PpChannel};
+use puppet_core::Puppet;
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
 };
@@ -26,10 +24,10 @@ fn init() -> PuppetDomain {
     pd::recovery::prepare();
     let mut pm = pmserver_api::Client::new(PpChannel::new(PMSERVER));
     recovery::register(&mut pm);
-    PuppetDomain(Puppet::new(PpChannel::new(PMSERVER), OwnMemory, Grants))
+    PuppetDomain(Puppet::new(PpChannel::new(PMSERVER), OwnMemory, OwnGrants))
 }
 
-struct PuppetDomain(Puppet<PpChannel, OwnMemory, Grants>);
+struct PuppetDomain(Puppet<PpChannel, OwnMemory, OwnGrants>);
 
 impl Handler for PuppetDomain {
     type Error = Infallible;
@@ -51,14 +49,5 @@ impl Handler for PuppetDomain {
     /// A puppet has no children.
     fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
         Ok(None)
-    }
-}
-
-/// The domain's own way to the kernel.
-struct Grants;
-
-impl GrantMapper for Grants {
-    fn map_granted(&mut self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool {
-        pd::map_granted(capability, vaddr, rights).is_ok()
     }
 }

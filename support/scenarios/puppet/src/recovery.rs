@@ -3,9 +3,8 @@
 //! faulted, and is there for the next.
 
 use pd::recovery::{self, Event, Recovered};
-use pmserver_api::MapFlags;
-use proto::{Transport, VirtAddr};
-use puppet_core::{GrantMapper, Puppet, faulted};
+use proto::Transport;
+use puppet_core::{Puppet, faulted};
 use shm::OwnMemory;
 
 use crate::PMSERVER;
@@ -20,7 +19,7 @@ extern "C" fn recover() -> ! {
     let kernel = Recovered::enter();
     let mut pm = pmserver_api::Client::new(kernel.channel(PMSERVER));
     register(&mut pm);
-    let mut puppet = Puppet::new(kernel.channel(PMSERVER), OwnMemory, RecoveredGrants(&kernel));
+    let mut puppet = Puppet::new(kernel.channel(PMSERVER), OwnMemory, &kernel);
     kernel.serve(faulted(), |event| match event {
         Event::Request { message, .. } => Some(match message {
             Ok(request) => puppet.call(&request),
@@ -31,13 +30,4 @@ extern "C" fn recover() -> ! {
             None
         }
     })
-}
-
-/// The domain's own way to the kernel after a fault.
-struct RecoveredGrants<'a>(&'a Recovered);
-
-impl GrantMapper for RecoveredGrants<'_> {
-    fn map_granted(&mut self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool {
-        self.0.map_granted(capability, vaddr, rights).is_ok()
-    }
 }

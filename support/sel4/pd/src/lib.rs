@@ -13,5 +13,5 @@ pub mod recovery;
 mod regions;
 
 pub use channel::{PpChannel, put, receive, send, take};
-pub use granted::map_granted;
+pub use granted::OwnGrants;
 pub use panic::report_panics;

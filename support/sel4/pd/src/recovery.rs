@@ -15,7 +15,7 @@
 
 use core::cell::RefCell;
 
-use pmserver_api::{CallError, MapFlags, PmError};
+use pmserver_api::{CallError, GrantMapper, KernelRefused, MapFlags, PmError};
 use proto::{Message, ProtocolError, Transport, VirtAddr};
 use sel4::cap::{Endpoint, Reply};
 use sel4::{Cap, IpcBuffer, MessageInfo};
@@ -114,19 +114,6 @@ impl Recovered {
         }
     }
 
-    /// Maps a granted frame, as [`crate::map_granted`].
-    ///
-    /// # Errors
-    /// As [`crate::map_granted`].
-    pub fn map_granted(
-        &self,
-        capability: u64,
-        vaddr: VirtAddr,
-        rights: MapFlags,
-    ) -> sel4::Result<()> {
-        map_with(&self.0, capability, vaddr, rights)
-    }
-
     fn send(&self, message: &Message) -> MessageInfo {
         let count = put(message, self.0.borrow_mut().msg_regs_mut());
         MessageInfo::new(message.label(), 0, 0, count)
@@ -134,6 +121,18 @@ impl Recovered {
 
     fn receive(&self, info: &MessageInfo) -> Result<Message, ProtocolError> {
         take(info.label(), info.length(), self.0.borrow().msg_regs())
+    }
+}
+
+/// What the domain was granted, after a fault.
+impl GrantMapper for &Recovered {
+    fn map_granted(
+        &mut self,
+        capability: u64,
+        vaddr: VirtAddr,
+        rights: MapFlags,
+    ) -> Result<(), KernelRefused> {
+        map_with(&self.0, capability, vaddr, rights)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use pmserver_api::{AccessKind, MapFlags};
+use pmserver_api::{AccessKind, GrantMapper, KernelRefused, MapFlags};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome};
 use proto::{AddressSpace, Message, PeerId, VirtAddr};
@@ -11,7 +11,7 @@ use proto::{AddressSpace, Message, PeerId, VirtAddr};
 use super::call::Channel;
 use super::departure::Departure;
 use super::{End, Shared};
-use crate::machine::CapRights;
+use crate::machine::{self, CapRights};
 
 /// What an access that faults costs on the virtual clock.
 const FAULT_MICROS: u64 = 3;
@@ -76,15 +76,6 @@ impl Domain {
         self.shared.file.domains[self.index].prefilled_vaddr.and_then(VirtAddr::new)
     }
 
-    /// Maps a capability of the domain's own CSpace, without asking pmserver; returns whether the
-    /// kernel does it.
-    pub(crate) fn map_granted(&self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool {
-        let Some(peer) = self.shared.peer(self.index) else { return false };
-        let mut server = self.shared.server.borrow_mut();
-        let rights = CapRights { read: true, write: rights.contains(MapFlags::WRITE) };
-        server.kernel_mut().map_granted(peer, capability, vaddr.get(), rights).is_ok()
-    }
-
     /// Does something in the domain and tells how it ended.
     pub fn attempt<R>(&self, action: impl FnOnce() -> R) -> End<R> {
         match super::unwinding(action) {
@@ -94,6 +85,22 @@ impl Domain {
             Err(Departure::Redirected { .. }) => End::Redirected,
             Err(Departure::Stopped { .. }) => End::Stopped,
         }
+    }
+}
+
+/// A domain's own invocations: pmserver is not asked.
+impl GrantMapper for Domain {
+    fn map_granted(
+        &mut self,
+        capability: u64,
+        vaddr: VirtAddr,
+        rights: MapFlags,
+    ) -> Result<(), KernelRefused> {
+        let peer = self.shared.peer(self.index).ok_or(KernelRefused)?;
+        let mut server = self.shared.server.borrow_mut();
+        let rights = CapRights { read: true, write: rights.contains(MapFlags::WRITE) };
+        let mapped = server.kernel_mut().map_granted(peer, capability, vaddr.get(), rights);
+        mapped.map_err(|_: machine::Error| KernelRefused)
     }
 }
 

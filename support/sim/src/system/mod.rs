@@ -43,7 +43,7 @@ use self::domain::{Program, Service};
 
 pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
-pub use self::programs::{client_demo, scenario_client};
+pub use self::programs::{chosen_scenarios, client_demo, scenario_client};
 
 /// What a system is made of.
 pub struct Settings<'a> {

@@ -128,7 +128,10 @@ pub fn client_demo(domain: &Domain) -> bool {
     let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     match client_demo_core::reserve_heap(&mut pm) {
-        Ok(()) => client_demo_core::run(&mut pm, &mut fs, &mut domain.space(), &mut console),
+        Ok(()) => {
+            let (mut space, mut grants) = (domain.space(), domain.clone());
+            client_demo_core::run(&mut pm, &mut fs, &mut space, &mut grants, &mut console)
+        }
         Err(error) => {
             console.write(format!("FAIL: no heap: {error}\n").as_bytes());
             false
@@ -138,7 +141,13 @@ pub fn client_demo(domain: &Domain) -> bool {
 
 /// Runs the scenarios in the client's domain. Returns whether all passed.
 pub fn scenario_client(domain: &Domain) -> bool {
+    chosen_scenarios(domain, |_| true)
+}
+
+/// Runs those of them alone that are chosen by their names.
+pub fn chosen_scenarios(domain: &Domain, is_chosen: impl Fn(&str) -> bool) -> bool {
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     let cast = Cast::from_channels(|channel| domain.channel(channel));
-    scenarios_core::run(cast, domain.channel(FSSERVER), domain.space(), &mut console)
+    let (fsserver, space) = (domain.channel(FSSERVER), domain.space());
+    scenarios_core::run_chosen(cast, fsserver, space, &mut console, is_chosen)
 }

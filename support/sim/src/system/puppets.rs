@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Puppets as the simulator runs them.
 
-use pmserver_api::MapFlags;
-use proto::{Message, VirtAddr};
-use puppet_core::{GrantMapper, Puppet, faulted};
+use proto::Message;
+use puppet_core::{Puppet, faulted};
 
 use super::call::Channel;
 use super::domain::{Domain, Program, Service, Space};
@@ -17,8 +16,8 @@ impl PuppetProgram {
         let mut pm = pmserver_api::Client::new(domain.channel(PMSERVER));
         // Where that is refused, the next fault stops the puppet, which a scenario will notice.
         let _ = register_recovery(&mut pm);
-        let grants = Grants(domain.clone());
-        Box::new(PuppetService(Puppet::new(domain.channel(PMSERVER), domain.space(), grants)))
+        let puppet = Puppet::new(domain.channel(PMSERVER), domain.space(), domain.clone());
+        Box::new(PuppetService(puppet))
     }
 }
 
@@ -32,7 +31,7 @@ impl Program for PuppetProgram {
     }
 }
 
-struct PuppetService(Puppet<Channel, Space, Grants>);
+struct PuppetService(Puppet<Channel, Space, Domain>);
 
 impl Service for PuppetService {
     fn protected(&mut self, _: u8, request: &Message) -> Message {
@@ -41,14 +40,5 @@ impl Service for PuppetService {
 
     fn notified(&mut self) {
         self.0.notified();
-    }
-}
-
-/// A domain's own way to the machine.
-struct Grants(Domain);
-
-impl GrantMapper for Grants {
-    fn map_granted(&mut self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool {
-        self.0.map_granted(capability, vaddr, rights)
     }
 }

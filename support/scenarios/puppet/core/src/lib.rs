@@ -21,4 +21,4 @@ pub use behaviour::Behaviour;
 pub use client::{Client, OrderError};
 pub use order::{Order, Report, faulted};
 pub use pattern::checksum_of;
-pub use puppet::{GrantMapper, Puppet};
+pub use puppet::Puppet;

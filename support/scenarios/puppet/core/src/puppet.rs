@@ -2,7 +2,7 @@
 //! The puppet itself.
 
 use pmserver_api::{
-    CallError, ContainerHandle, DeallocateFlags, FaultHandle, MapFlags, PendingFault,
+    CallError, ContainerHandle, DeallocateFlags, FaultHandle, GrantMapper, PendingFault,
 };
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{
@@ -19,14 +19,7 @@ const UNMAPPED_VADDR: u64 = 0x3F00_0000;
 const PAGE_BYTES_USIZE: usize = 4096;
 const WORD_BYTES: usize = 8;
 
-/// What a puppet maps granted capabilities with: the kernel, without pmserver.
-pub trait GrantMapper {
-    /// Maps the frame capability at an address of the domain's own CSpace into its own address
-    /// space; returns whether the kernel did it.
-    fn map_granted(&mut self, capability: u64, vaddr: VirtAddr, rights: MapFlags) -> bool;
-}
-
-/// A puppet over its channel to pmserver, its memory, and its way to the kernel.
+/// A puppet over its channel to pmserver, its memory, and its grants.
 pub struct Puppet<T: Transport, A: AddressSpace, G: GrantMapper> {
     pmserver: T,
     space: A,
@@ -77,8 +70,8 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
                 Message::new(STATUS_OK, [])
             }
             Order::MapGranted { capability, vaddr, rights } => {
-                let is_mapped = self.grants.map_granted(capability, vaddr, rights);
-                Message::new(if is_mapped { STATUS_OK } else { STATUS_REFUSED }, [])
+                let mapped = self.grants.map_granted(capability, vaddr, rights);
+                Message::new(if mapped.is_ok() { STATUS_OK } else { STATUS_REFUSED }, [])
             }
         }
     }
@@ -126,6 +119,8 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
                     let answer = self.pm().supply(fault, container, number);
                     self.note(1, answer);
                     if answer.is_err() {
+                        // Nobody is to wait for what does not come.
+                        let _ = self.pm().refuse(fault);
                         break;
                     }
                 }

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Containers and the virtual frames in them: create, destroy, allocate, deallocate, status.
+
+use pmserver_api::{
+    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, DeallocateFlags, Failure,
+    FrameState, Frames, Marks, PmError, Status,
+};
+use proto::PeerId;
+use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
+
+use crate::accounts::account::Shortage;
+use crate::accounts::extra::Demoted;
+use crate::containers::lease::Need;
+use crate::containers::objects::{
+    Access, Container, ContainersOfAccount, ContainersOfOwner, FrameMarks,
+};
+use crate::containers::range::Range;
+use crate::kernel::{Kernel, KernelError};
+use crate::memory::records::Ref;
+use crate::server::Server;
+use crate::teardown::budget::Budget;
+
+/// How far an allocation came.
+#[derive(Default)]
+struct Progress {
+    done: u64,
+    /// Frames that were there before and are to be replaced.
+    replaced: u64,
+    demoted: Demoted,
+}
+
+impl<K: Kernel> Server<K> {
+    /// Makes an empty container (protocol O1).
+    pub(crate) fn container_create(
+        &mut self,
+        caller: PeerId,
+        account: AccountHandle,
+    ) -> Result<ContainerHandle, Failure> {
+        let account = self.account(caller, account, AccountRights::ALLOCATE)?;
+        let container = Container::new(account.link(), caller);
+        let container = self.pool.alloc_named(account, caller, container);
+        let container = container.map_err(Shortage::as_quota)?;
+        let first = self.pool.ledger(account).containers;
+        let first = self.pool.add_first::<ContainersOfAccount>(first, container);
+        self.pool.ledger_mut(account).containers = first;
+        let first = self.peer(caller).containers;
+        let first = self.pool.add_first::<ContainersOfOwner>(first, container);
+        self.peer_mut(caller).containers = first;
+        Ok(ContainerHandle::from_raw(self.pool.handle(container)))
+    }
+
+    /// Puts virtual frames into a container (protocol O4): all or nothing unless PARTIAL.
+    pub(crate) fn allocate(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        flags: AllocateFlags,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        if flags.contains(AllocateFlags::DMA) {
+            return Err(PmError::NoRight.into());
+        }
+        let payer = self.payer(access.container);
+        if flags.contains(AllocateFlags::EXTRA) && !self.pool.may_have_extra(payer) {
+            return Err(PmError::NotEligible.into());
+        }
+        let squash = flags.contains(AllocateFlags::SQUASH);
+        let need = if squash { Need::Remove } else { Need::Change };
+        self.check_leases(&access, range, need)?;
+        let mut progress = Progress::default();
+        let result = self.insert_frames(access.container, range, flags, &mut progress);
+        match result {
+            Err(failure) if !flags.contains(AllocateFlags::PARTIAL) => {
+                self.settle_frames(access.container, range, false);
+                while let Some(list) = progress.demoted.pop() {
+                    self.pool.undo_demote(payer, list);
+                }
+                Err(Failure { done: 0, ..failure })
+            }
+            result => {
+                self.settle_frames(access.container, range, true);
+                if progress.replaced > 0 {
+                    let last = range.first.saturating_add(progress.done.saturating_sub(1));
+                    self.renew_frames(access.container, Range { last, ..range })?;
+                }
+                result
+                    .map(|()| progress.done)
+                    .map_err(|failure| Failure { done: progress.done, ..failure })
+            }
+        }
+    }
+
+    /// Inserts tentative frames up to the first problem.
+    fn insert_frames(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        flags: AllocateFlags,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let squash = flags.contains(AllocateFlags::SQUASH);
+        let may_be_extra = flags.contains(AllocateFlags::EXTRA);
+        for number in range.first..=range.last {
+            let at = |error| Failure { error, done: 0, at: number };
+            match self.find_frame(container, number) {
+                Some(_) if squash => progress.replaced = progress.replaced.saturating_add(1),
+                Some(_) => return Err(at(PmError::Exists)),
+                None => {
+                    let demoted = may_be_extra.then_some(&mut progress.demoted);
+                    self.insert_frame(container, number, demoted)
+                        .map_err(|shortage| at(shortage.as_quota()))?;
+                }
+            }
+            progress.done = progress.done.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Gives the frames of a range new, empty contents, and returns how many there were. Those that
+    /// an allocation has just made have none, so that nothing is lost by them.
+    pub(crate) fn renew_frames(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Result<u64, Failure> {
+        let mut renewed: u64 = 0;
+        let mut rest = Some(range);
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+            self.drop_contents(frame).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: renewed,
+                at: number,
+            })?;
+            let record = self.pool.get_mut(frame);
+            record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
+            renewed = renewed.saturating_add(1);
+        }
+        Ok(renewed)
+    }
+
+    /// Takes virtual frames out of a container (protocol O5); holes are passed over unless STRICT.
+    pub(crate) fn deallocate(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        flags: DeallocateFlags,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_leases(&access, range, Need::Remove)?;
+        if flags.contains(DeallocateFlags::STRICT) {
+            for number in range.first..=range.last {
+                if self.find_frame(access.container, number).is_none() {
+                    return Err(Failure { error: PmError::NotFound, done: 0, at: number });
+                }
+            }
+        }
+        let mut freed: u64 = 0;
+        while let Some((frame, number)) = self.next_record(access.container, range) {
+            let is_there = !self.pool.get(frame).is_discarded();
+            self.remove_frame(access.container, frame, number).map_err(|_: KernelError| {
+                Failure { error: PmError::Kernel, done: freed, at: number }
+            })?;
+            freed = freed.saturating_add(is_there.into());
+        }
+        Ok(freed)
+    }
+
+    /// Gives the frames of a range these marks and no others.
+    pub(crate) fn mark(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        marks: Marks,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        let account = self.payer(access.container);
+        let mut marked: u64 = 0;
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+            self.pool.set_discardable(account, frame, marks.contains(Marks::DISCARDABLE));
+            marked = marked.saturating_add(1);
+        }
+        Ok(marked)
+    }
+
+    /// Tells the state of frames (protocol O24).
+    pub(crate) fn status(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+    ) -> Result<Status, Failure> {
+        let access = self.owned(caller, container)?;
+        let count = count.get().min(STATUS_FRAMES_MAX);
+        let range = Range::new(start, count).ok_or(PmError::Invalid)?;
+        let mut frames = [FrameState::empty(); 24];
+        for (state, number) in frames.iter_mut().zip(range.first..=range.last) {
+            *state = self.frame_state(&access, number);
+        }
+        Ok(Status { count, frames })
+    }
+
+    fn frame_state(&self, access: &Access, number: u64) -> FrameState {
+        let frame = match self.frame_at(access.container, number) {
+            Ok(frame) => frame,
+            Err(PmError::Discarded) => return FrameState::DISCARDED,
+            Err(_) => return FrameState::empty(),
+        };
+        let record = self.pool.get(frame);
+        let mut state = record.state();
+        let is_shared = record.next_shared != 0 || self.is_shared(access.container, number);
+        state.set(FrameState::SHARED, is_shared);
+        state.set(FrameState::LOCKED, self.is_leased(access.container, number));
+        state.set(FrameState::COW, self.is_cow(frame));
+        state.set(FrameState::PINNED, self.pin_deadline(frame).is_some());
+        state.set(FrameState::ABSENT, self.awaited_handler(frame).is_some());
+        state
+    }
+
+    /// Destroys a container (protocol O12), at most [`CALL_FRAMES_MAX`] frames a call.
+    pub(crate) fn container_destroy(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<(), Failure> {
+        // A dying container is still the owner's to destroy: that is how it asks how far it is.
+        let Some(container) = self.owned_container(caller, handle.raw()) else {
+            let is_weak = self.access(caller, handle).is_ok();
+            return Err(if is_weak { PmError::NoRight } else { PmError::InvalidCap }.into());
+        };
+        self.doom(container);
+        self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX))
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Shares: lending a range of a container to a peer, and taking it back (protocol O2, O3, R9, R11).
+
+use pmserver_api::{ContainerHandle, Failure, PmError, ShareHandle, ShareTerms, Shared};
+use proto::limits::{CALL_FRAMES_MAX, CONTAINER_SHARES_MAX};
+use proto::{FrameNumber, PeerId};
+
+use crate::accounts::account::Shortage;
+use crate::broken;
+use crate::containers::objects::{Container, Share};
+use crate::containers::range::Range;
+use crate::kernel::{Kernel, KernelError};
+use crate::mappings::objects::Mapping;
+use crate::memory::records::Ref;
+use crate::server::Server;
+
+impl<K: Kernel> Server<K> {
+    /// Lends a range to a peer.
+    pub(crate) fn share(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: u64,
+        ShareTerms { peer, rights, lease_max }: ShareTerms,
+    ) -> Result<Shared, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count).ok_or(PmError::Invalid)?;
+        if peer == caller || rights.is_empty() || self.find_peer(peer).is_none_or(|p| p.is_stopped)
+        {
+            return Err(PmError::Invalid.into());
+        }
+        let record = self.pool.get(access.container);
+        if record.share_count >= CONTAINER_SHARES_MAX {
+            return Err(PmError::TooMany.into());
+        }
+        let next = record.shares;
+        let container = access.container;
+        let share = Share::new(container.link(), next, range, peer, rights, lease_max);
+        let payer = self.payer(container);
+        let share = self.pool.alloc_named(payer, caller, share).map_err(Shortage::as_quota)?;
+        let record = self.pool.get_mut(container);
+        record.shares = share.link();
+        record.share_count = record.share_count.saturating_add(1);
+        // One record, two handles: which of them a number is depends on who sends it.
+        let handle = self.pool.handle(share);
+        Ok(Shared { share: ShareHandle::from_raw(handle), weak: ContainerHandle::from_raw(handle) })
+    }
+
+    /// Ends a share: success means that no access through it is left.
+    pub(crate) fn unshare(&mut self, caller: PeerId, handle: ShareHandle) -> Result<(), Failure> {
+        let share = self.pool.look_up::<Share>(handle.raw()).ok_or(PmError::InvalidCap)?;
+        let container = self.container_of(share);
+        if !self.pool.get(container).is_owned_by(caller) {
+            return Err(PmError::InvalidCap.into());
+        }
+        self.expire_leases(container);
+        self.pool.get_mut(share).revoking = 1;
+        if let Some(deadline) = self.share_deadline(container, share) {
+            return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
+        }
+        let mut removed = 0;
+        while let Some(mapping) = Ref::<Mapping>::from_link(self.pool.get(share).mappings) {
+            if removed == CALL_FRAMES_MAX {
+                return Err(Failure { error: PmError::Pending, done: removed, at: 0 });
+            }
+            self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: removed,
+                at: 0,
+            })?;
+            removed = removed.saturating_add(1);
+        }
+        self.remove_share(container, share);
+        Ok(())
+    }
+
+    /// Frees the shares of a container that has no frame left, and so no mapping.
+    pub(crate) fn remove_shares(&mut self, container: Ref<Container>) {
+        while let Some(share) = Ref::<Share>::from_link(self.pool.get(container).shares) {
+            self.remove_share(container, share);
+        }
+    }
+
+    fn remove_share(&mut self, container: Ref<Container>, share: Ref<Share>) {
+        assert!(self.pool.get(share).mappings == 0, "a share ends without mappings");
+        let next = self.pool.get(share).next;
+        let mut place = self.pool.get(container).shares;
+        if place == share.link() {
+            self.pool.get_mut(container).shares = next;
+        }
+        while let Some(other) = Ref::<Share>::from_link(place) {
+            place = self.pool.get(other).next;
+            if place == share.link() {
+                self.pool.get_mut(other).next = next;
+            }
+        }
+        let record = self.pool.get_mut(container);
+        record.share_count = record.share_count.saturating_sub(1);
+        self.pool.free(share);
+    }
+
+    fn container_of(&self, share: Ref<Share>) -> Ref<Container> {
+        match Ref::from_link(self.pool.get(share).container) {
+            Some(container) => container,
+            None => broken("share without a container"),
+        }
+    }
+
+    /// Returns whether any share covers a frame.
+    pub(crate) fn is_shared(&self, container: Ref<Container>, number: u64) -> bool {
+        let mut link = self.pool.get(container).shares;
+        while let Some(share) = Ref::<Share>::from_link(link) {
+            let share = self.pool.get(share);
+            if share.range.contains(number) {
+                return true;
+            }
+            link = share.next;
+        }
+        false
+    }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Grants: frame capabilities in the CSpace of a peer, which maps them itself (protocol O25).
+//!
+//! ```text
+//!   root CNode of the peer            CNode of one page, paid for by the peer's table account
+//!     grant_address(0) -----------------> slot i: a derived capability of a frame
+//! ```
+//!
+//! Only pmserver can put something into that CNode or take it out: the peer's addresses lead
+//! through it, to what is in it. A grant is recorded as a mapping is, so that what takes mappings
+//! away takes grants away; it does not come back by itself, as pmserver does not know what it was
+//! used for.
+
+use pmserver_api::{AccessKind, Failure, Frames, Granted, MapFlags, PmError};
+use proto::limits::PEER_GRANTS_MAX;
+use proto::{FrameCount, PeerId, VirtAddr};
+
+use crate::accounts::account::Shortage;
+use crate::containers::objects::Access;
+use crate::containers::range::Range;
+use crate::kernel::{CapRights, Kernel, KernelError, SlotAddress};
+use crate::mappings::mapping::pages_from;
+use crate::mappings::mapping::{
+    at_frame, check_flags, check_vspace, installed_for, last_page, need_of,
+};
+use crate::mappings::objects::Mapping;
+use crate::memory::frame_table::PageIndex;
+use crate::memory::radix::Leaf;
+use crate::memory::records::{Ref, link_of};
+use crate::server::Server;
+
+impl<K: Kernel> Server<K> {
+    /// Puts capabilities to frames into the caller's CSpace, up to the first problem.
+    pub(crate) fn grant(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        rights: MapFlags,
+    ) -> Result<Granted, Failure> {
+        let access = self.access(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_right_to(&access, range, rights)?;
+        check_flags(rights)?;
+        if rights.contains(MapFlags::EXECUTE) {
+            return Err(PmError::Invalid.into());
+        }
+        self.check_revoking(&access)?;
+        let first = self.unused_grant(caller).ok_or(at_frame(PmError::TooMany, range.first))?;
+        let mut granted: Option<Granted> = None;
+        for (number, index) in (range.first..=range.last).zip(first..) {
+            let expected = granted.map(|granted| granted.rights);
+            match self.grant_one(caller, &access, number, index, (rights, expected)) {
+                Ok(rights) => {
+                    let address = self.pool.kernel.grant_address(first);
+                    let so_far = granted.map_or(0, |granted| granted.count);
+                    granted = Some(Granted { address, count: so_far.saturating_add(1), rights });
+                }
+                Err(failure) => return granted.ok_or(failure),
+            }
+        }
+        granted.ok_or(PmError::Invalid.into())
+    }
+
+    /// Returns the lowest index at which the caller has no grant.
+    fn unused_grant(&self, peer: PeerId) -> Option<u8> {
+        let tree = self.peer(peer).vspace.grants;
+        (0..PEER_GRANTS_MAX)
+            .find(|index| self.pool.tree_get::<Mapping>(tree, u64::from(*index)).is_none())
+    }
+
+    fn grant_one(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        number: u64,
+        index: u8,
+        (asked, expected): (MapFlags, Option<MapFlags>),
+    ) -> Result<MapFlags, Failure> {
+        let frame = self.present_frame(access.container, number)?;
+        self.check_leases(access, Range::one(number), need_of(asked))?;
+        self.check_sharers(frame, need_of(asked))?;
+        self.check_mapping_room(access, frame, number)?;
+        self.check_supplied(peer, frame, AccessKind::Read)?;
+        let tree = self.peer(peer).vspace.grants;
+        let is_used = self.pool.tree_get::<Mapping>(tree, u64::from(index)).is_some();
+        if index >= PEER_GRANTS_MAX || is_used {
+            return Err(at_frame(PmError::TooMany, number));
+        }
+        let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
+        let page = if asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            self.break_cow(frame).map_err(refused)?
+        } else {
+            self.bind(frame).map_err(refused)?
+        };
+        let rights = self.granted(frame, asked);
+        if expected.is_some_and(|expected| expected != rights) {
+            return Err(at_frame(PmError::NoRight, number));
+        }
+        let node = self.grant_node(peer).map_err(|error| at_frame(error, number))?;
+        let slot = SlotAddress { node, index };
+        let grant = Mapping::new_grant(frame.link(), link_of(access.share), peer, slot, asked);
+        let result = self.add_grant(peer, grant, page, rights);
+        if result.is_err() {
+            self.collect_grant_node(peer);
+        }
+        result.map(|()| rights).map_err(|error| at_frame(error, number))
+    }
+
+    fn add_grant(
+        &mut self,
+        peer: PeerId,
+        mut grant: Mapping,
+        page: PageIndex,
+        rights: MapFlags,
+    ) -> Result<(), PmError> {
+        let account = self.table_account(peer)?;
+        let slot = grant.slot().ok_or(PmError::Kernel)?;
+        grant.page = page.get();
+        grant.set_installed(installed_for(rights));
+        let grant = self.pool.alloc(account, grant).map_err(Shortage::as_table_quota)?;
+        let cap_rights =
+            if rights.contains(MapFlags::WRITE) { CapRights::All } else { CapRights::Read };
+        let inserted = self
+            .pool
+            .tree_insert(account, self.peer(peer).vspace.grants, grant)
+            .map_err(Shortage::as_table_quota);
+        let tree = match inserted {
+            Ok(tree) => tree,
+            Err(error) => {
+                self.pool.free(grant);
+                return Err(error);
+            }
+        };
+        if self.pool.kernel.derive(page, slot, cap_rights).is_err() {
+            let key = self.pool.get(grant).key();
+            self.peer_mut(peer).vspace.grants = self.pool.tree_remove(tree, key);
+            self.pool.free(grant);
+            return Err(PmError::Kernel);
+        }
+        self.peer_mut(peer).vspace.grants = tree;
+        self.link_mapping(grant);
+        Ok(())
+    }
+
+    /// Returns the CNode that holds a peer's grants; makes it where there is none.
+    fn grant_node(&mut self, peer: PeerId) -> Result<PageIndex, PmError> {
+        if let Some(node) = self.peer(peer).vspace.grant_node {
+            return Ok(node);
+        }
+        let account = self.table_account(peer)?;
+        let node = self.pool.take_node(account).map_err(Shortage::as_table_quota)?;
+        if self.pool.kernel.install_grants(peer, node).is_err() {
+            self.pool.release_node(account, node);
+            return Err(PmError::Kernel);
+        }
+        self.peer_mut(peer).vspace.grant_node = Some(node);
+        Ok(node)
+    }
+
+    /// Gives the CNode back where nothing is in it.
+    fn collect_grant_node(&mut self, peer: PeerId) {
+        let vspace = &mut self.peer_mut(peer).vspace;
+        if vspace.grants != 0 {
+            return;
+        }
+        if let Some(node) = vspace.grant_node.take() {
+            // It is gone from the peer's CSpace with its object.
+            let owner = self.pool.page_owner(node);
+            self.pool.release_node(owner, node);
+        }
+    }
+
+    /// Takes a grant back: the peer's capability is gone, and what it mapped by it.
+    pub(crate) fn remove_grant(&mut self, grant: Ref<Mapping>) -> Result<(), KernelError> {
+        let record = *self.pool.get(grant);
+        if let Some(slot) = record.slot() {
+            self.pool.kernel.delete(slot)?;
+        }
+        let peer = record.peer();
+        let tree = self.pool.tree_remove(self.peer(peer).vspace.grants, record.key());
+        self.peer_mut(peer).vspace.grants = tree;
+        self.unlink_mapping(grant);
+        self.pool.free(grant);
+        self.collect_grant_node(peer);
+        Ok(())
+    }
+
+    /// Takes all grants of a peer back.
+    pub(crate) fn remove_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        while let Some(grant) = self.pool.tree_next(self.peer(peer).vspace.grants, 0) {
+            self.remove_grant(grant)?;
+        }
+        Ok(())
+    }
+
+    /// Takes granted capabilities back, by address; passes over what is not there.
+    pub(crate) fn ungrant(
+        &mut self,
+        caller: PeerId,
+        address: u64,
+        count: FrameCount,
+    ) -> Result<u64, Failure> {
+        let first = address.checked_sub(self.pool.kernel.grant_address(0));
+        let first = first.filter(|first| *first < u64::from(PEER_GRANTS_MAX));
+        let range = first.and_then(|first| Range::new(proto::FrameNumber::new(first), count.get()));
+        let range = range.ok_or(PmError::Invalid)?;
+        let mut taken: u64 = 0;
+        while let Some(grant) =
+            self.pool.tree_next::<Mapping>(self.peer(caller).vspace.grants, range.first)
+        {
+            if self.pool.get(grant).key() > range.last {
+                break;
+            }
+            self.remove_grant(grant).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: taken,
+                at: 0,
+            })?;
+            taken = taken.saturating_add(1);
+        }
+        Ok(taken)
+    }
+
+    /// Makes the page tables for a range of pages, so that the caller can map there itself.
+    pub(crate) fn ensure_tables(
+        &mut self,
+        caller: PeerId,
+        (vspace, vaddr): (u32, VirtAddr),
+        count: FrameCount,
+    ) -> Result<u64, Failure> {
+        check_vspace(vspace)?;
+        let last = last_page(vaddr, count.get())?;
+        let mut made: u64 = 0;
+        for page in pages_from(vaddr).take_while(|page| *page <= last) {
+            let tables = self.ensure_tables_at(caller, page).map_err(|error| Failure {
+                error,
+                done: made,
+                at: page.get(),
+            })?;
+            made = made.saturating_add(tables);
+        }
+        Ok(made)
+    }
+}

@@ -14,6 +14,7 @@ mod world;
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, CopyFlags,
     DeallocateFlags, FrameState, LimitFlags, LockMode, MapFlags, Marks, PmError, Rights,
+    ShareTerms,
 };
 use proto::Micros;
 use proto::limits::EXTRA_MICROS;
@@ -232,6 +233,34 @@ fn no_more_is_dropped_than_is_needed_then() {
     let dropped = short.states(FrameState::DISCARDED);
     assert!((5..=7).contains(&dropped), "{dropped}");
     assert_eq!(short.holder.extra_request().unwrap().count, 40 - dropped);
+}
+
+#[test]
+fn whatever_makes_frames_gets_what_was_promised_and_drops_no_more() {
+    // PM-14, PM-170
+    let mut short = Short::new();
+    let (container, first, ballast) = (short.container, short.first, short.ballast);
+    short.holder.mark(container, at(first), frames(200), Marks::DISCARDABLE).unwrap();
+    let mut gone = 0;
+    let mut dropped = |short: &mut Short| {
+        let before = std::mem::replace(&mut gone, short.states(FrameState::DISCARDED));
+        gone - before
+    };
+    short.need(0, 10).unwrap();
+    dropped(&mut short);
+    short.policy.allocate_anywhere(ballast, frames(10), PLAIN).unwrap();
+    assert!((10..=12).contains(&dropped(&mut short)));
+    let (from, to) = ((ballast, at(0)), (ballast, at(500)));
+    short.policy.copy(from, to, frames(10), CopyFlags::NEW).unwrap();
+    assert!((10..=12).contains(&dropped(&mut short)));
+    let own = info(&mut short.policy, OWN);
+    let room = pages(own.limit) - pages(own.used) - pages(own.promised);
+    let terms = ShareTerms { peer: peer(2), rights: Rights::READ, lease_max: LONG };
+    short.policy.create_with(OWN, frames(10), terms).unwrap();
+    assert!((10..=14).contains(&dropped(&mut short)));
+    let beyond = short.policy.create_with(OWN, frames(room), terms);
+    assert_eq!(refusal(beyond), Some(PmError::QuotaExceeded));
+    assert!(dropped(&mut short) <= room, "as many as could be had");
 }
 
 #[test]

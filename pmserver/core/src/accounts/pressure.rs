@@ -20,7 +20,8 @@
 //! ```
 
 use pmserver_api::{
-    AccountRights, CopyFlags, ExtraRequest, Failure, Frames, PmError, Reply, Request,
+    AccountRights, ContainerHandle, CopyFlags, ExtraRequest, Failure, Frames, PmError, Reply,
+    Request,
 };
 use proto::limits::{ASKED_ACCOUNTS_MAX, EXTRA_MICROS, PRESSURE_FRAMES_MAX};
 use proto::{Micros, PeerId};
@@ -79,33 +80,50 @@ impl<K: Kernel> Server<K> {
         again(0)
     }
 
-    /// Returns how many frames an operation has yet to make that are promised to whoever pays.
+    /// Returns how many frames an operation has yet to make, as far as they are promised to whoever
+    /// pays for them.
     fn frames_needed(&self, caller: PeerId, request: &Request, done: u64) -> u64 {
-        let count = match request {
-            Request::Allocate { frames, .. } => return self.missing_frames(caller, frames),
-            Request::AllocateAnywhere { count, .. }
-            | Request::AllocateContiguous { frames: Frames { count, .. }, .. }
-            | Request::CreateWith { count, .. }
-            | Request::CreateFrom { source: Frames { count, .. }, .. } => count.get(),
-            Request::Copy { count, flags, .. } if flags.contains(CopyFlags::NEW) => count.get(),
-            Request::CopyList { pairs, flags, .. } if flags.contains(CopyFlags::NEW) => {
-                length(pairs.items())
-            }
-            Request::CreateGather { frames, .. } => length(frames.items()),
-            _ => 1,
+        let of_container = |container: ContainerHandle| {
+            self.owned_container(caller, container.raw()).map(|container| self.payer(container))
         };
-        count.saturating_sub(done)
+        let named = |account| self.account(caller, account, AccountRights::ALLOCATE).ok();
+        let (count, payer) = match request {
+            Request::Allocate { frames, .. } => {
+                let missing = self.missing_frames(caller, frames);
+                (missing.saturating_add(done), of_container(frames.container))
+            }
+            Request::AllocateContiguous { frames, .. } => {
+                (frames.count.get(), of_container(frames.container))
+            }
+            Request::AllocateAnywhere { container, count, .. } => {
+                (count.get(), of_container(*container))
+            }
+            Request::Copy { destination, count, flags, .. } if flags.contains(CopyFlags::NEW) => {
+                (count.get(), of_container(*destination))
+            }
+            Request::CopyList { destination, pairs, flags, .. }
+                if flags.contains(CopyFlags::NEW) =>
+            {
+                (length(pairs.items()), of_container(*destination))
+            }
+            Request::CreateWith { account, count, .. } => (count.get(), named(*account)),
+            Request::CreateFrom { account, source, .. } => (source.count.get(), named(*account)),
+            Request::CreateGather { account, frames, .. } => {
+                (length(frames.items()), named(*account))
+            }
+            _ => return 1,
+        };
+        let room = payer.map_or(0, |payer| self.pool.get(payer).room());
+        count.saturating_sub(done).min(room.into())
     }
 
-    /// Returns how many frames of a range are not there, as far as there is room within the limit.
+    /// Returns how many frames of a range are not there.
     fn missing_frames(&self, caller: PeerId, frames: &Frames) -> u64 {
         let container = self.owned_container(caller, frames.container.raw());
         let range = Range::new(frames.start, frames.count.get());
         let Some((container, range)) = container.zip(range) else { return 0 };
         let is_missing = |number: &u64| self.find_frame(container, *number).is_none();
-        let missing = length((range.first..=range.last).filter(is_missing));
-        let room = self.pool.get(self.payer(container)).room();
-        missing.min(room.into())
+        length((range.first..=range.last).filter(is_missing))
     }
 
     /// Makes room for so many pages by dropping extra frames, or asks for it.

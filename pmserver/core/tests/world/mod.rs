@@ -102,9 +102,34 @@ impl World {
 
     /// A world with so much memory and these peers.
     pub(crate) fn with_peers(bytes: u64, peers: &[PeerConfig]) -> Self {
-        let server = Server::new(SimKernel::new(bytes), peers).unwrap();
+        Self::over(SimKernel::new(bytes), peers)
+    }
+
+    /// A world over a kernel of the test's own choice.
+    pub(crate) fn over(kernel: SimKernel, peers: &[PeerConfig]) -> Self {
+        let server = Server::new(kernel, peers).unwrap();
         server.check_invariants().unwrap();
         Self(Rc::new(RefCell::new(server)), CheckEach::Yes)
+    }
+
+    /// A world with devices: peer 1 is their driver, peer 2 a client, peer 3 may say that a device
+    /// was reset. With an IOMMU or without one.
+    pub(crate) fn with_devices(has_iommu: bool) -> Self {
+        let privileges = [Privileges::DMA, Privileges::READ_ACCOUNTS, Privileges::SUPERVISE];
+        let peers = [1, 2, 3].map(|peer| PeerConfig {
+            peer,
+            name: "peer",
+            limit: ByteCount::new(1 << 20),
+            privileges: privileges[usize::from(peer) - 1],
+        });
+        let kernel = SimKernel::new(4 << 20);
+        Self::over(if has_iommu { kernel.with_iommu() } else { kernel }, &peers)
+    }
+
+    /// Has the device of the driver write a byte; returns whether it reached memory.
+    pub(crate) fn device_write(&self, bus_address: u64, byte: u8) -> bool {
+        let mut server = self.0.borrow_mut();
+        server.kernel_mut().device_write(peer(1), bus_address, &[byte]).is_ok()
     }
 
     /// A world of 4 MiB whose peers may use half a MiB each: peer 1 sets policy and reads all

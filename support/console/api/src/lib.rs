@@ -13,7 +13,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 #![forbid(unsafe_code)]
 
-use proto::limits::MESSAGE_REGISTERS_MAX;
+use proto::limits::FASTPATH_REGISTERS;
 use proto::{Console, Message, ProtocolError, Transport};
 
 /// The number of the only operation.
@@ -24,7 +24,7 @@ const OK: u64 = 0;
 
 const REGISTER_BYTES: usize = 8;
 
-const MESSAGE_BYTES: usize = MESSAGE_REGISTERS_MAX * REGISTER_BYTES;
+const MESSAGE_BYTES: usize = FASTPATH_REGISTERS * REGISTER_BYTES;
 
 /// Bytes that one call writes at most: what four registers hold beside the length.
 pub const WRITE_BYTES_MAX: usize = MESSAGE_BYTES - 1;
@@ -61,7 +61,7 @@ impl Write {
     /// Returns the message that carries this request.
     #[must_use]
     pub fn encode(&self) -> Message {
-        let mut registers = [[0; REGISTER_BYTES]; MESSAGE_REGISTERS_MAX];
+        let mut registers = [[0; REGISTER_BYTES]; FASTPATH_REGISTERS];
         let wire = core::iter::once(&self.length).chain(&self.bytes);
         for (to, from) in registers.as_flattened_mut().iter_mut().zip(wire) {
             *to = *from;
@@ -78,7 +78,7 @@ impl Write {
         if message.label() != OP_WRITE {
             return Err(ProtocolError::UnknownOperation);
         }
-        let registers: [u64; MESSAGE_REGISTERS_MAX] = message.exactly()?;
+        let registers: [u64; FASTPATH_REGISTERS] = message.exactly()?;
         let registers = registers.map(u64::to_le_bytes);
         let (length, bytes) =
             registers.as_flattened().split_first_chunk::<1>().ok_or(ProtocolError::WrongLength)?;

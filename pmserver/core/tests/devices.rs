@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Pins, with a device that goes on writing (protocol O13, O22, S19 to S21; PM-155, PM-270 to
+//! PM-274).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod world;
+
+use pmserver_api::{
+    AccountHandle, CallError, CopyFlags, FrameState, LockMode, MapFlags, PmError, Rights, Shared,
+};
+use proto::Micros;
+use world::{PAGE, Pm, World, at, filled, frames, page, peer};
+
+const LONG: Micros = Micros::new(1_000_000);
+const SHORT: Micros = Micros::new(1000);
+const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
+
+fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
+    result.err().and_then(|error| error.refusal())
+}
+
+/// A container of the client's that the driver may use as it likes.
+fn lent(pm: &mut Pm, count: u64) -> (pmserver_api::ContainerHandle, Shared) {
+    let container = filled(pm, count);
+    let shared = pm.share(container, at(0), count, peer(1), Rights::all(), LONG).unwrap();
+    (container, shared)
+}
+
+fn state(pm: &mut Pm, container: pmserver_api::ContainerHandle, number: u64) -> FrameState {
+    pm.status(container, at(number), frames(1)).unwrap().frames[0]
+}
+
+#[test]
+fn what_a_device_writes_in_time_is_there() {
+    for has_iommu in [false, true] {
+        let world = World::with_devices(has_iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 4);
+        let before = driver.account_info(AccountHandle::OWN).unwrap();
+        let pinned = driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, LONG).unwrap();
+        let charged = driver.account_info(AccountHandle::OWN).unwrap();
+        assert_eq!(charged.frames.get() - before.frames.get(), 4 * PAGE, "PM-272");
+        for number in 0..4 {
+            let bus = driver.bus_address(pinned.lease.lease, at(number)).unwrap();
+            assert!(world.device_write(bus.address, 0xD0 + number as u8));
+        }
+        assert!(state(&mut pm, container, 2).contains(FrameState::PINNED | FrameState::LOCKED));
+        driver.unlock(pinned.lease.lease).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+        pm.map(container, at(0), frames(4), page(0), MapFlags::READ).unwrap();
+        for number in 0..4 {
+            assert_eq!(world.load(2, page(number)), Ok(0xD0 + number as u8));
+        }
+        assert_eq!(world.device_write(pinned.bus.address, 1), !has_iommu, "PM-274");
+    }
+}
+
+#[test]
+fn a_device_that_is_late_reaches_nobodys_data() {
+    // S19 without an IOMMU
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 2);
+    let before = driver.account_info(AccountHandle::OWN).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(2), LockMode::Exclusive, SHORT).unwrap();
+    let bus =
+        [0, 1].map(|number| driver.bus_address(pinned.lease.lease, at(number)).unwrap().address);
+    assert!(world.device_write(bus[0], 0x11));
+    world.advance(SHORT.get());
+    pm.map(container, at(0), frames(2), page(0), FORCED).unwrap();
+    assert_eq!(world.load(2, page(0)), Ok(0x11), "what was written in time");
+    assert!(world.device_write(bus[0], 0x66) && world.device_write(bus[1], 0x66));
+    assert_eq!((world.load(2, page(0)), world.load(2, page(1))), (Ok(0x11), Ok(0)));
+    assert!(state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+    let refused = driver.bus_address(pinned.lease.lease, at(0));
+    assert_eq!(refusal(refused), Some(PmError::InvalidCap), "PM-271");
+    let kept = driver.account_info(AccountHandle::OWN).unwrap();
+    assert_eq!(kept.frames.get() - before.frames.get(), 2 * PAGE, "at the driver's cost");
+    // All memory that there is goes to others, and the device still reaches none of it.
+    let mut others = Vec::new();
+    while let Ok(other) = pm.container_create(AccountHandle::OWN) {
+        if pm.allocate(other, at(0), frames(50), pmserver_api::AllocateFlags::empty()).is_err() {
+            break;
+        }
+        others.push(other);
+    }
+    for (other, number) in others.iter().zip(1..) {
+        pm.map(*other, at(0), frames(50), page(number * 64), FORCED).unwrap();
+    }
+    assert!(world.device_write(bus[0], 0x77));
+    for number in 1..=others.len() as u64 {
+        assert!((0..50).all(|index| world.load(2, page(number * 64 + index)) == Ok(0)));
+    }
+    driver.unlock(pinned.lease.lease).unwrap();
+    assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+    assert_eq!(refusal(driver.unlock(pinned.lease.lease)), Some(PmError::InvalidCap));
+}
+
+#[test]
+fn an_iommu_stops_a_device_that_is_late() {
+    // S19 with an IOMMU
+    let world = World::with_devices(true);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1);
+    let before = driver.account_info(AccountHandle::OWN).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Exclusive, SHORT).unwrap();
+    assert!(world.device_write(pinned.bus.address, 0x11));
+    world.advance(SHORT.get());
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    assert!(!world.device_write(pinned.bus.address, 0x66), "before the owner has access again");
+    assert_eq!(world.0.borrow().kernel().device_faults().len(), 1, "and it is logged");
+    assert_eq!(world.load(2, page(0)), Ok(0x11));
+    assert!(!state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+    assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+}
+
+#[test]
+fn quarantine_ends_with_a_reset() {
+    // PM-273
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 3);
+    let before = driver.account_info(AccountHandle::OWN).unwrap();
+    driver.pin(shared.weak, at(0), frames(3), LockMode::Read, SHORT).unwrap();
+    world.advance(SHORT.get());
+    pm.unshare(shared.share).unwrap();
+    assert_eq!(refusal(pm.device_reset(peer(1))), Some(PmError::NoRight));
+    world.as_peer(3).device_reset(peer(1)).unwrap();
+    assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+    pm.renew(container, at(0), frames(3)).unwrap();
+    assert!(!state(&mut pm, container, 1).contains(FrameState::TAKEN_OVER));
+}
+
+#[test]
+fn a_device_writes_to_no_copy() {
+    // S20
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(2, 0x22, page(0)).unwrap();
+    let other = filled(&mut pm, 1);
+    pm.copy((container, at(0)), (other, at(0)), frames(1), CopyFlags::empty()).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Exclusive, LONG).unwrap();
+    assert!(world.device_write(pinned.bus.address, 0x33));
+    pm.map(other, at(0), frames(1), page(1), MapFlags::READ).unwrap();
+    assert_eq!(world.load(2, page(1)), Ok(0x22));
+    let copied = driver.copy((shared.weak, at(0)), (shared.weak, at(0)), frames(1), CopyFlags::NEW);
+    assert_eq!(refusal(copied), Some(PmError::NoRight));
+    let copied = pm.copy((container, at(0)), (other, at(0)), frames(1), CopyFlags::empty());
+    assert_eq!(refusal(copied), Some(PmError::Locked), "a device may be writing to it");
+}
+
+#[test]
+fn what_is_copied_while_a_device_reads_is_the_copys_own() {
+    // PM-166, PM-273
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(2, 0x44, page(0)).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    let other = filled(&mut pm, 1);
+    pm.copy((container, at(0)), (other, at(0)), frames(1), CopyFlags::empty()).unwrap();
+    assert!(!state(&mut pm, other, 0).contains(FrameState::COW));
+    pm.map(other, at(0), frames(1), page(1), FORCED).unwrap();
+    assert_eq!(world.load(2, page(1)), Ok(0x44));
+    assert!(world.device_write(pinned.bus.address, 0x55), "whatever it was told");
+    assert_eq!(world.load(2, page(1)), Ok(0x44));
+}
+
+#[test]
+fn contiguous_frames_are_contiguous_where_they_have_to_be() {
+    // PM-155
+    let world = World::with_devices(false);
+    let mut driver = world.as_peer(1);
+    let scattered = filled(&mut driver, 40);
+    driver.map(scattered, at(0), frames(40), page(0), FORCED).unwrap();
+    for number in 0..40 {
+        world.store(1, number as u8, page(number)).unwrap();
+    }
+    let container = driver.container_create(AccountHandle::OWN).unwrap();
+    assert_eq!(driver.allocate_contiguous(container, at(7), frames(16), 16, 64), Ok(16));
+    let pinned = driver.pin(container, at(7), frames(16), LockMode::Exclusive, LONG).unwrap();
+    assert_eq!(pinned.bus.frames, 16);
+    assert!(pinned.bus.address.is_multiple_of(1 << 16));
+    for number in 0..40 {
+        assert_eq!(world.load(1, page(number)), Ok(number as u8), "what was moved is as it was");
+    }
+    let nowhere = driver.allocate_contiguous(container, at(64), frames(2), 12, 12);
+    assert_eq!(refusal(nowhere), Some(PmError::NoMemory));
+    let twice = driver.allocate_contiguous(container, at(0), frames(16), 12, 64);
+    assert_eq!(refusal(twice), Some(PmError::Exists));
+    let mut pm = world.as_peer(2);
+    let own = filled(&mut pm, 1);
+    let refused = pm.allocate_contiguous(own, at(1), frames(1), 12, 64);
+    assert_eq!(refusal(refused), Some(PmError::NoRight));
+}

@@ -202,3 +202,25 @@ fn contiguous_frames_are_contiguous_where_they_have_to_be() {
     let refused = pm.allocate_contiguous(own, at(1), frames(1), 12, 64);
     assert_eq!(refusal(refused), Some(PmError::NoRight));
 }
+
+#[test]
+fn a_peer_pins_so_many_frames_and_no_more() {
+    // PM-270
+    let world = World::with_devices(false);
+    let mut driver = world.as_peer(1);
+    let mut pm = world.as_peer(2);
+    let container = filled(&mut driver, 65);
+    let too_many = driver.pin(container, at(0), frames(65), LockMode::Read, LONG);
+    assert_eq!(refusal(too_many), Some(PmError::TooMany));
+    let first = driver.pin(container, at(0), frames(64), LockMode::Read, LONG).unwrap();
+    let twice = driver.pin(container, at(0), frames(1), LockMode::Read, LONG);
+    assert_eq!(refusal(twice), Some(PmError::Locked), "it could not be kept for both");
+    let (_, shared) = lent(&mut pm, 192);
+    for start in [0, 64, 128] {
+        driver.pin(shared.weak, at(start), frames(64), LockMode::Read, LONG).unwrap();
+    }
+    let last = driver.pin(container, at(64), frames(1), LockMode::Read, LONG);
+    assert_eq!(refusal(last), Some(PmError::TooMany));
+    driver.unlock(first.lease.lease).unwrap();
+    driver.pin(container, at(64), frames(1), LockMode::Read, LONG).unwrap();
+}

@@ -51,6 +51,9 @@ pub const PEER_GRANTS_MAX: u8 = 128;
 /// Frames under one pin: what is copied when it runs out.
 pub const PIN_FRAMES_MAX: u64 = 64;
 
+/// Frames that one peer pins at a time: what is copied when it is stopped.
+pub const PEER_PINNED_FRAMES_MAX: u64 = 256;
+
 /// How long an access waits for the handler of its range, in microseconds (one second).
 pub const HANDLER_MICROS_MAX: u64 = 1_000_000;
 

@@ -20,7 +20,7 @@ use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
     PmError, Rights,
 };
-use proto::limits::{MOVE_HOLDERS_MAX, PIN_FRAMES_MAX};
+use proto::limits::{MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::accounts::account::{Account, Charge, Shortage};
@@ -49,7 +49,8 @@ impl<K: Kernel> Server<K> {
         if !has_dma || !access.allows(range, Rights::LOCK) {
             return Err(PmError::NoRight.into());
         }
-        if count.get() > PIN_FRAMES_MAX {
+        let pinned = self.pinned_by(caller).saturating_add(count.get());
+        if count.get() > PIN_FRAMES_MAX || pinned > PEER_PINNED_FRAMES_MAX {
             return Err(PmError::TooMany.into());
         }
         let ttl = self.check_lease(caller, &access, range, mode, ttl)?;
@@ -88,6 +89,18 @@ impl<K: Kernel> Server<K> {
         for _ in 0..frames {
             self.pool.refund(account, Charge::Frames);
         }
+    }
+
+    /// Returns how many frames a peer has pinned, those in quarantine included.
+    fn pinned_by(&self, peer: PeerId) -> u64 {
+        let mut pinned: u64 = 0;
+        let mut link = self.peer(peer).leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.pool.get(lease);
+            pinned = pinned.saturating_add(record.pinned.into());
+            link = record.next_of_holder;
+        }
+        pinned
     }
 
     /// Gives each frame memory of its own and holds it there; or none.

@@ -119,10 +119,10 @@ impl World {
         let peers = [1, 2, 3].map(|peer| PeerConfig {
             peer,
             name: "peer",
-            limit: ByteCount::new(1 << 20),
+            limit: ByteCount::new(2 << 20),
             privileges: privileges[usize::from(peer) - 1],
         });
-        let kernel = SimKernel::new(4 << 20);
+        let kernel = SimKernel::new(8 << 20);
         Self::over(if has_iommu { kernel.with_iommu() } else { kernel }, &peers)
     }
 

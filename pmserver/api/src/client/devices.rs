@@ -4,7 +4,7 @@
 use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport};
 
 use super::Client;
-use crate::error::CallError;
+use crate::error::{CallError, Failure, PmError};
 use crate::flags::LockMode;
 use crate::handles::{ContainerHandle, LeaseHandle};
 use crate::ops::{Frames, Request};
@@ -12,7 +12,7 @@ use crate::reply::{BusRun, Pinned};
 
 impl<T: Transport> Client<T> {
     /// Allocates physically contiguous frames: the first address is a multiple of `2^align_bits`,
-    /// and the last byte lies below `2^limit_bits`.
+    /// and the last byte lies below `2^limit_bits`. Calls again for as long as the server looks on.
     ///
     /// # Errors
     /// [`CallError`]: see operation 23, allocate_contiguous.
@@ -25,7 +25,14 @@ impl<T: Transport> Client<T> {
         limit_bits: u8,
     ) -> Result<u64, CallError> {
         let frames = Frames { container, start, count };
-        self.call(Request::AllocateContiguous { frames, align_bits, limit_bits }).map(|[done]| done)
+        let request = Request::AllocateContiguous { frames, align_bits, limit_bits };
+        loop {
+            match self.call(request) {
+                // The search goes on where it stopped, and ends with the pool.
+                Err(CallError::Refused(Failure { error: PmError::Pending, at: 0, .. })) => {}
+                result => return result.map(|[done]| done),
+            }
+        }
     }
 
     /// Takes a lease under which the frames do not move.

@@ -10,6 +10,7 @@ use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
 
 use crate::accounts::account::Shortage;
 use crate::accounts::extra::Demoted;
+use crate::config::Privileges;
 use crate::containers::lease::Need;
 use crate::containers::objects::{
     Access, Container, ContainersOfAccount, ContainersOfOwner, FrameMarks,
@@ -58,7 +59,8 @@ impl<K: Kernel> Server<K> {
     ) -> Result<u64, Failure> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        if flags.contains(AllocateFlags::DMA) {
+        let is_for_device = flags.contains(AllocateFlags::DMA);
+        if is_for_device && !self.peer(caller).privileges.contains(Privileges::DMA) {
             return Err(PmError::NoRight.into());
         }
         let payer = self.payer(access.container);
@@ -82,13 +84,29 @@ impl<K: Kernel> Server<K> {
                 self.settle_frames(access.container, range, true);
                 if progress.replaced > 0 {
                     let last = range.first.saturating_add(progress.done.saturating_sub(1));
-                    self.renew_frames(access.container, Range { last, ..range })?;
+                    self.squash_frames(access.container, Range { last, ..range })?;
+                }
+                if is_for_device {
+                    self.bind_frames(access.container, range)?;
                 }
                 result
                     .map(|()| progress.done)
                     .map_err(|failure| Failure { done: progress.done, ..failure })
             }
         }
+    }
+
+    /// Gives the frames of a range memory, as far as they have none.
+    fn bind_frames(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
+        let mut rest = Some(range);
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+            self.bind(frame).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: number.saturating_sub(range.first),
+                at: number,
+            })?;
+        }
+        Ok(())
     }
 
     /// Inserts tentative frames up to the first problem.
@@ -119,11 +137,7 @@ impl<K: Kernel> Server<K> {
 
     /// Gives the frames of a range new, empty contents, and returns how many there were. Those that
     /// an allocation has just made have none, so that nothing is lost by them.
-    pub(crate) fn renew_frames(
-        &mut self,
-        container: Ref<Container>,
-        range: Range,
-    ) -> Result<u64, Failure> {
+    fn squash_frames(&mut self, container: Ref<Container>, range: Range) -> Result<u64, Failure> {
         let mut renewed: u64 = 0;
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
@@ -212,7 +226,9 @@ impl<K: Kernel> Server<K> {
         let mut state = record.state();
         let is_shared = record.next_shared != 0 || self.is_shared(access.container, number);
         state.set(FrameState::SHARED, is_shared);
-        state.set(FrameState::LOCKED, self.is_leased(access.container, number));
+        let is_leased = self.is_leased(access.container, number);
+        let is_locked = is_leased || self.check_sharers(frame, Need::Change).is_err();
+        state.set(FrameState::LOCKED, is_locked);
         state.set(FrameState::COW, self.is_cow(frame));
         state.set(FrameState::PINNED, self.pin_deadline(frame).is_some());
         state.set(FrameState::ABSENT, self.awaited_handler(frame).is_some());

@@ -11,9 +11,9 @@ use proto::{FrameCount, FrameNumber, PeerId};
 
 use crate::containers::copy::Copying;
 use crate::containers::lease::Need;
-use crate::containers::objects::{Access, Container};
+use crate::containers::objects::{Access, Container, Frame, FrameMarks};
 use crate::containers::range::Range;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::memory::records::Ref;
 use crate::server::Server;
 use crate::teardown::budget::Budget;
@@ -128,6 +128,7 @@ impl<K: Kernel> Server<K> {
         if flags.contains(AllocateFlags::SQUASH) {
             return Err(PmError::Invalid.into());
         }
+        self.expire_leases(owned);
         let start = self.unused_range(owned, count.get()).ok_or(PmError::TooMany)?;
         let frames = Frames { container, start: FrameNumber::new(start), count };
         match self.allocate(caller, frames, flags) {
@@ -142,7 +143,10 @@ impl<K: Kernel> Server<K> {
 
     /// Returns the first of `count` numbers that no frame has.
     fn unused_range(&self, container: Ref<Container>, count: u64) -> Option<u64> {
-        let above = self.pool.get(container).unused_from;
+        // Above all that was ever used, and above what borrowers have locked there.
+        let locked = self.leases(container).filter(|lease| lease.share != 0);
+        let locked = locked.map(|lease| lease.range.last.saturating_add(1)).max();
+        let above = self.pool.get(container).unused_from.max(locked.unwrap_or(0));
         if Range::new(FrameNumber::new(above), count).is_some() {
             return Some(above);
         }
@@ -166,6 +170,32 @@ impl<K: Kernel> Server<K> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_leases(&access, range, Need::Remove)?;
-        self.renew_frames(access.container, range)
+        let mut renewed: u64 = 0;
+        let mut rest = Some(range);
+        while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+            self.renew_frame(frame).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: renewed,
+                at: number,
+            })?;
+            renewed = renewed.saturating_add(1);
+        }
+        Ok(renewed)
+    }
+
+    fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        self.pool.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
+        let record = *self.pool.get(frame);
+        match record.page() {
+            // What is where it has to be is cleared there.
+            Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared == 0 => {
+                self.remove_mappings(frame, |_| true)?;
+                self.pool.kernel.copy_page(self.pool.zero, page)
+            }
+            _ => {
+                self.pool.get_mut(frame).set(FrameMarks::CONTIGUOUS, false);
+                self.drop_contents(frame)
+            }
+        }
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Wait {
     number: u64,
     access: AccessKind,
     until: Micros,
+    /// Whether an access waits, or the caller of an operation that asks by calling again.
+    by_access: bool,
     is_told: bool,
     is_refused: bool,
 }
@@ -169,6 +171,26 @@ impl<K: Kernel> Server<K> {
         frame: Ref<Frame>,
         access: AccessKind,
     ) -> Result<(), Failure> {
+        self.check_contents(peer, frame, access, false)
+    }
+
+    /// The same for an access: one that is refused, or has waited long enough, waits no more.
+    pub(crate) fn check_touched(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        access: AccessKind,
+    ) -> Result<(), Failure> {
+        self.check_contents(peer, frame, access, true)
+    }
+
+    fn check_contents(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        access: AccessKind,
+        by_access: bool,
+    ) -> Result<(), Failure> {
         let number = self.pool.get(frame).key();
         let Some(handler) = self.awaited_handler(frame) else {
             if self.peer(peer).wait.is_some_and(|wait| wait.number == number) {
@@ -189,6 +211,7 @@ impl<K: Kernel> Server<K> {
             number,
             access,
             until,
+            by_access,
             is_told: false,
             is_refused: false,
         });
@@ -219,10 +242,17 @@ impl<K: Kernel> Server<K> {
         match same {
             Some(old) if old.is_refused || old.until <= now => {
                 self.peer_mut(peer).wait = None;
-                return;
+                if wait.by_access && old.by_access {
+                    return;
+                }
+                self.next_fault_id = id.wrapping_add(1).max(1);
             }
             // Told again: who serves it may have been restarted in the meantime.
-            Some(old) => wait = Wait { is_told: false, access: wait.access, ..old },
+            Some(old) => {
+                let until = if old.by_access == wait.by_access { old.until } else { until };
+                let Wait { access, by_access, .. } = wait;
+                wait = Wait { is_told: false, access, by_access, until, ..old };
+            }
             None => self.next_fault_id = id.wrapping_add(1).max(1),
         }
         self.peer_mut(peer).wait = Some(wait);

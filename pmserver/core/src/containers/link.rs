@@ -75,8 +75,11 @@ impl<K: Kernel> Server<K> {
     fn take_contents(&mut self, source: Ref<Frame>) -> Result<Option<PageIndex>, KernelError> {
         let page = match self.pool.get(source).page() {
             None => None,
-            // A device may read it: it is not to see what is written to the copy later on.
-            Some(page) if self.pool.entry(page).is_pinned() => Some(self.copied_page(page)?),
+            // A device may read it, and is not to see what is written to the copy later on; or it
+            // is to stay where it is, whoever writes first.
+            Some(page) if self.pool.entry(page).is_pinned() || self.is_in_place(source) => {
+                Some(self.copied_page(page)?)
+            }
             Some(page) => {
                 self.protect(source)?;
                 Some(page)
@@ -91,6 +94,11 @@ impl<K: Kernel> Server<K> {
         destination: Ref<Frame>,
         page: Option<PageIndex>,
     ) -> Result<(), KernelError> {
+        if let Some(own) = self.pool.get(destination).page().filter(|own| Some(*own) != page)
+            && self.is_in_place(destination)
+        {
+            return self.pool.kernel.copy_page(page.unwrap_or(self.pool.zero), own);
+        }
         if page.is_none() && self.pool.get(destination).page().is_none() {
             // Zeros that were copied are contents, where absence would mean something else.
             if self.awaited_handler(destination).is_some() {
@@ -105,6 +113,12 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
+    /// Returns whether a frame is one of those whose memory was asked for by its place.
+    fn is_in_place(&self, frame: Ref<Frame>) -> bool {
+        let sharers = self.sharers(frame);
+        sharers.iter().any(|sharer| self.pool.get(*sharer).has(FrameMarks::CONTIGUOUS))
+    }
+
     /// Makes a frame one memory with another.
     fn link_shared(
         &mut self,
@@ -117,6 +131,7 @@ impl<K: Kernel> Server<K> {
         self.forget_caps(destination)?;
         self.leave_ring(destination);
         self.leave_page(destination);
+        self.pool.get_mut(destination).set(FrameMarks::CONTIGUOUS, false);
         self.join_ring(destination, source);
         Ok(())
     }

@@ -76,8 +76,8 @@ impl<K: Kernel> Server<K> {
         index: u8,
         (asked, expected): (MapFlags, Option<MapFlags>),
     ) -> Result<MapFlags, Failure> {
-        let frame = self.present_frame(access.container, number)?;
         self.check_leases(access, Range::one(number), need_of(asked))?;
+        let frame = self.present_frame(access.container, number)?;
         self.check_sharers(frame, need_of(asked))?;
         self.check_mapping_room(access, frame, number)?;
         self.check_supplied(peer, frame, AccessKind::Read)?;

@@ -126,8 +126,8 @@ impl<K: Kernel> Server<K> {
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Result<MapFlags, Failure> {
-        let frame = self.present_frame(access.container, number)?;
         self.check_leases(access, Range::one(number), need_of(flags))?;
+        let frame = self.present_frame(access.container, number)?;
         self.check_sharers(frame, need_of(flags))?;
         if self.find_mapping(peer, vaddr).is_some() {
             return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });

@@ -47,7 +47,7 @@ impl<K: Kernel> Server<K> {
         if !self.is_allowed(mapping, &access, kind) {
             return Repair::No;
         }
-        if self.check_supplied(peer, self.frame_of(mapping), kind).is_err() {
+        if self.check_touched(peer, self.frame_of(mapping), kind).is_err() {
             return if self.is_waiting(peer) { Repair::TryAgain } else { Repair::No };
         }
         // A program is not stopped because the kernel refused once what it had granted before.

@@ -162,7 +162,7 @@ fn a_vspace_without_its_account_maps_again_when_another_pays() {
         assert_eq!(bed.refused(|| user.pm.ensure_tables(bed::at(WINDOW), count(1))).0, none);
         let attached = bed.refused(|| user.pm.attach(c, n(0), 2, bed::at(0x2000_0000), WRITE));
         assert_eq!(attached.0, none);
-        assert_eq!(user.pm.detach(bed::at(0x2000_0000)).is_err(), true);
+        assert!(user.pm.detach(bed::at(0x2000_0000)).is_err());
         assert_eq!(user.unmap(WINDOW, 2), 0);
         assert!(!user.has(c, 0, FrameState::MAPPED) && !user.has(c, 1, FrameState::MAPPED));
         user.pm.vspace_account(AccountHandle::OWN).unwrap();
@@ -198,12 +198,12 @@ fn a_stopped_peer_leaves_what_others_pay_for() {
         assert_eq!(owner.free(c, 0..1), Ok(1), "its leases end");
         let share = owner.pm.share(c, n(0), 1, borrower.id, Rights::READ, bed::micros(1));
         assert_eq!(why(share).0, PmError::Invalid);
-        assert!(!third.pm.map(back.weak, n(2), count(1), bed::at(WINDOW), WRITE).is_err());
+        assert!(third.pm.map(back.weak, n(2), count(1), bed::at(WINDOW), WRITE).is_ok());
         let quarantined = third.pm.account_info(AccountHandle::of_peer(borrower.id)).unwrap();
         owner.pm.device_reset(borrower.id).unwrap();
         let left = third.pm.account_info(AccountHandle::of_peer(borrower.id)).unwrap();
         assert_eq!(left.used, before.used, "of {quarantined:?}");
-        assert_eq!(third.pm.unshare(back.share).is_err(), true, "it is not its share");
+        assert!(third.pm.unshare(back.share).is_err(), "it is not its share");
         owner.pm.unshare(back.share).unwrap();
         assert_eq!(owner.unmap(WINDOW, 2), 0);
         assert!(owner.load_faults(WINDOW));

@@ -4,7 +4,7 @@
 
 mod bed;
 
-use bed::{Bed, FORCE, NONE, Peer, READ, WRITE, count, n, why};
+use bed::{Bed, Peer, READ, WRITE, count, n, why};
 use pmserver_api::LockMode::{Exclusive, Read};
 use pmserver_api::{
     AccountHandle, BusRun, ContainerHandle, CopyFlags, FrameState, PmError, Rights,

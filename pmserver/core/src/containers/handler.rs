@@ -22,7 +22,7 @@ use crate::broken;
 use crate::containers::lease::Need;
 use crate::containers::objects::{Container, Frame};
 use crate::containers::range::Range;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::mappings::mapping::at_frame;
 use crate::memory::radix::Leaf;
 use crate::memory::records::{Ref, Stamp, record};
@@ -312,14 +312,17 @@ impl<K: Kernel> Server<K> {
         self.check_source(&from, range, Need::Read)?;
         let source = self.present_frame(from.container, number.get())?;
         self.check_copied_from(caller, source)?;
-        // Where the frame is gone or there already, nobody waits for it any more.
-        let awaited = self
+        let frame = self
             .pool
             .look_up::<Container>(wait.container)
-            .and_then(|container| self.find_frame(container, wait.number))
-            .filter(|frame| self.awaited_handler(*frame).is_some());
-        if let Some(frame) = awaited {
-            self.link_copy(source, frame).map_err(|_| PmError::Kernel)?;
+            .and_then(|container| self.find_frame(container, wait.number));
+        let Some(frame) = frame else {
+            *self.answered(caller, fault)? = None;
+            return Err(PmError::InvalidCap.into());
+        };
+        // Somebody else may have been answered with it already.
+        if self.awaited_handler(frame).is_some() {
+            self.link_copy(source, frame).map_err(|_: KernelError| PmError::Kernel)?;
         }
         *self.answered(caller, fault)? = None;
         Ok(())

@@ -51,7 +51,7 @@ scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
 scenarios_SIM := scenarios
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
-.PHONY: test check sim-test qemu-test board-test pd-check image-check setup sdk clean
+.PHONY: test check fuzz sim-test qemu-test board-test pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU where that is possible, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -59,6 +59,7 @@ usage:
 	@echo 'make test       everything; says what it had to leave out'
 	@echo 'make qemu-test  the demo and the scenarios on BOARD with CONFIG, against the simulator'
 	@echo 'make ktest      the kernel of BOARD against the model of it that the simulator has'
+	@echo 'make fuzz       random operations against the reference model; SEED=n repeats a run'
 	@echo 'make setup      installs what apt offers; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes what make made'
@@ -139,6 +140,10 @@ pd-check: need-board
 image-check: need-cargo
 	cargo clippy $(SEL4) --quiet --package image --all-targets -- -D warnings
 	cargo test $(SEL4) --quiet --package image
+
+# Without SEED each run has another; a failure prints the line that repeats it.
+fuzz: need-cargo
+	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
 
 test: check sim-test
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/boot/expected/demo.txt $(SIM)/demo.txt

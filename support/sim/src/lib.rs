@@ -17,6 +17,7 @@
 )]
 
 mod clock;
+pub mod fuzz;
 mod kernel;
 mod loader;
 pub mod machine;

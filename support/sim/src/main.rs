@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
 use pmserver_core::config::{PEERS, PeerConfig, SCENARIO_PEERS};
+use sim::fuzz::Plan;
 use sim::machine::Architecture;
 use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
 use sim::system_file::SystemFile;
@@ -25,6 +27,37 @@ enum Command {
     Run(Files),
     /// Runs the fault scenarios
     Scenarios(Files),
+    /// Compares pmserver with the model of the protocol after each of many random operations
+    Fuzz(Fuzz),
+}
+
+#[derive(Args)]
+struct Fuzz {
+    /// pm, self, wire or canary; or smoke: each of them for a short time
+    name: String,
+    /// What stands for the run; without it another each time
+    #[arg(value_parser = seed)]
+    seed: Option<u64>,
+    /// How many seeds from there on
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// How many operations a seed has
+    #[arg(long)]
+    operations: Option<usize>,
+    /// The operations to do, by number, as a failure tells them
+    #[arg(long, value_delimiter = ',')]
+    only: Option<Vec<usize>>,
+    /// Prints every operation
+    #[arg(long)]
+    echo: bool,
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|error| error.to_string())
 }
 
 #[derive(Args)]
@@ -59,6 +92,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(files) => run(&files, &DEMO),
         Command::Scenarios(files) => run(&files, &SCENARIOS),
+        Command::Fuzz(arguments) => return fuzz(&arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -68,6 +102,29 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a fuzzer with one seed after the other, up to the first failure.
+fn fuzz(arguments: &Fuzz) -> ExitCode {
+    let first = arguments.seed.unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs() << 32)
+    });
+    for seed in (0..arguments.seeds).map(|more| first.wrapping_add(more)) {
+        let usual = Plan::of(seed);
+        let plan = Plan {
+            operations: arguments.operations.unwrap_or(usual.operations),
+            only: arguments.only.clone(),
+            echo: arguments.echo,
+            ..usual
+        };
+        if let Err(line) = sim::fuzz::fuzz(&arguments.name, &plan) {
+            println!("{line}");
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("sim fuzz {} {first:#x} --seeds {} : well", arguments.name, arguments.seeds);
+    ExitCode::SUCCESS
 }
 
 /// Runs a client of the system; returns whether all went well.

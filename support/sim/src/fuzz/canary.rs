@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Models that are wrong on purpose: that each of them is found shows that a failure can be.
+
+use super::core_subject::CoreSubject;
+use super::run::Mistake;
+use super::{Plan, go};
+
+const MISTAKES: [Mistake; 5] = [
+    Mistake::RenewKeeps,
+    Mistake::StoreIsLost,
+    Mistake::ShareStays,
+    Mistake::LeasesStay,
+    Mistake::AccountStays,
+];
+
+/// Seeds that one mistake may take to be found: not every run does what shows it.
+const SEEDS_MAX: u64 = 20;
+
+/// Returns an error where a mistake is not found.
+pub(super) fn canary(plan: &Plan) -> Result<(), String> {
+    for mistake in MISTAKES {
+        let is_found = |seed| {
+            let plan = Plan { seed, ..plan.clone() };
+            let is_well = |mistake| go(&plan, &mut CoreSubject::new(seed), mistake).is_ok();
+            // What is found without the mistake, too, is something else.
+            !is_well(mistake) && is_well(Mistake::None)
+        };
+        let mut seeds = (0..SEEDS_MAX).map(|more| plan.seed.wrapping_add(more));
+        if !seeds.any(is_found) {
+            return Err(format!(
+                "sim fuzz canary {:#x} : {mistake:?} is not found with {SEEDS_MAX} seeds",
+                plan.seed
+            ));
+        }
+    }
+    Ok(())
+}

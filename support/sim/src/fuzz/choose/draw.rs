@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The parts of requests: numbers, handles and flags, most of which make sense.
+
+use model::Handles;
+use pmserver_api::{
+    AccountHandle, AllocateFlags, ContainerHandle, CopyFlags, Frames, LockMode, MapFlags, Rights,
+    ShareTerms,
+};
+use proto::{FrameCount, FrameNumber, Micros, PeerId, VirtAddr};
+
+use super::Chooser;
+
+/// Where programs map: no table of theirs is there.
+const WINDOW: u64 = 0x1000_0000;
+const PAGE: u64 = 4096;
+const WINDOW_PAGES: u64 = 48;
+/// The window of one page table.
+const TABLE: u64 = 1 << 21;
+/// The last page below the end of user space: whether it is a program's depends on the kernel, and
+/// two pages from there on are none anywhere.
+pub(super) const LAST_PAGE: u64 = (1 << 47) - PAGE;
+pub(super) const NUMBERS: u64 = 40;
+
+/// Returns where programs map, a call's worth of pages at a time.
+pub(crate) fn windows() -> impl Iterator<Item = VirtAddr> {
+    let table = (0..4).map(|table| WINDOW + table * TABLE);
+    table.filter_map(VirtAddr::new_page)
+}
+
+impl Chooser<'_> {
+    pub(super) fn page(&mut self) -> VirtAddr {
+        let page = match self.dice.below(40) {
+            0 => LAST_PAGE,
+            1..6 => WINDOW + TABLE * (1 + self.dice.below(3)) + PAGE * self.dice.below(4),
+            _ => WINDOW + PAGE * self.dice.below(WINDOW_PAGES),
+        };
+        VirtAddr::new_page(page).expect("pages are in user space")
+    }
+
+    /// Returns a count that is small nearly always.
+    pub(super) fn count(&mut self) -> FrameCount {
+        let count = match self.dice.below(40) {
+            0 => 256,
+            1..4 => 1 + self.dice.below(64),
+            4..14 => 1,
+            _ => 1 + self.dice.below(8),
+        };
+        FrameCount::new(count).expect("a call has so many")
+    }
+
+    pub(super) fn number(&mut self) -> FrameNumber {
+        FrameNumber::new(match self.dice.below(60) {
+            0 => u64::MAX - self.dice.below(4),
+            1 => 1 << (8 * self.dice.below(8)),
+            2 => self.dice.any(),
+            3..20 => 0,
+            _ => self.dice.below(NUMBERS),
+        })
+    }
+
+    /// Returns a number for a container: one that it has a frame of, more often than not.
+    pub(super) fn number_in(&mut self, container: ContainerHandle) -> FrameNumber {
+        let numbers = self.model.frames(self.peer, container);
+        match self.dice.pick(&numbers).filter(|_| self.dice.below(10) < 7) {
+            Some(number) => FrameNumber::new(number),
+            None => self.number(),
+        }
+    }
+
+    pub(super) fn other(&mut self) -> PeerId {
+        let others: Vec<PeerId> =
+            self.peers.iter().copied().filter(|peer| *peer != self.peer).collect();
+        let all = if self.dice.once_in(12) { self.peers } else { &others };
+        let other = self.dice.pick(all).expect("there are peers");
+        if self.dice.once_in(30) { PeerId::new(29).expect("a number") } else { other }
+    }
+
+    /// Returns a number that names something else than one thinks, or nothing.
+    pub(super) fn forged(&mut self) -> u64 {
+        let stale = self.model.stale();
+        match self.dice.below(4) {
+            0 => self.dice.any(),
+            1 => self.dice.below(64),
+            _ => self.dice.pick(&stale).unwrap_or(1 << 40),
+        }
+    }
+
+    pub(super) fn handle<T: Copy>(
+        &mut self,
+        own: fn(&Handles) -> &Vec<T>,
+        make: fn(u64) -> T,
+    ) -> T {
+        let of_other = self.other();
+        let foreign = own(&self.model.handles(of_other)).clone();
+        let chosen = match self.dice.below(20) {
+            0 => None,
+            1 => self.dice.pick(&foreign),
+            _ => self.dice.pick(own(&self.own)),
+        };
+        chosen.unwrap_or_else(|| make(self.forged()))
+    }
+
+    pub(super) fn strong(&mut self) -> ContainerHandle {
+        if self.dice.once_in(16) {
+            return self.handle(|handles| &handles.weak, ContainerHandle::from_raw);
+        }
+        self.handle(|handles| &handles.strong, ContainerHandle::from_raw)
+    }
+
+    /// Returns a container to use, strong or weak.
+    pub(super) fn usable(&mut self) -> ContainerHandle {
+        if !self.own.weak.is_empty() && self.dice.once_in(2) {
+            return self.handle(|handles| &handles.weak, ContainerHandle::from_raw);
+        }
+        self.handle(|handles| &handles.strong, ContainerHandle::from_raw)
+    }
+
+    pub(super) fn account(&mut self) -> AccountHandle {
+        match self.dice.below(16) {
+            0 => AccountHandle::POOL,
+            1 => AccountHandle::of_peer(self.other()),
+            2..8 if !self.own.accounts.is_empty() => {
+                self.handle(|handles| &handles.accounts, AccountHandle::from_raw)
+            }
+            _ => AccountHandle::OWN,
+        }
+    }
+
+    /// Returns an account that one destroys, removes or lends: one's own stays, mostly.
+    pub(super) fn split(&mut self) -> AccountHandle {
+        if self.dice.once_in(12) {
+            return self.account();
+        }
+        self.handle(|handles| &handles.accounts, AccountHandle::from_raw)
+    }
+
+    pub(super) fn strong_frames(&mut self) -> Frames {
+        let container = self.strong();
+        Frames { container, start: self.number_in(container), count: self.count() }
+    }
+
+    pub(super) fn new_frames(&mut self) -> Frames {
+        Frames { container: self.strong(), start: self.number(), count: self.count() }
+    }
+
+    pub(super) fn usable_frames(&mut self) -> Frames {
+        let container = self.usable();
+        Frames { container, start: self.number_in(container), count: self.count() }
+    }
+
+    pub(super) fn ttl(&mut self) -> Micros {
+        Micros::new(match self.dice.below(20) {
+            0 => 0,
+            1 => u64::MAX,
+            _ => 50_000 + self.dice.below(1_200_000),
+        })
+    }
+
+    pub(super) fn rights(&mut self) -> Rights {
+        match self.dice.below(10) {
+            0 => Rights::READ,
+            1 => Rights::WRITE,
+            2 => Rights::LOCK,
+            3 => Rights::READ | Rights::LOCK,
+            4 => Rights::READ | Rights::WRITE,
+            5 if self.dice.once_in(4) => Rights::empty(),
+            _ => Rights::all(),
+        }
+    }
+
+    pub(super) fn terms(&mut self) -> ShareTerms {
+        let lease_max = if self.dice.once_in(8) { 0 } else { 60_000 + self.dice.below(900_000) };
+        ShareTerms { peer: self.other(), rights: self.rights(), lease_max: Micros::new(lease_max) }
+    }
+
+    pub(super) fn map_flags(&mut self) -> MapFlags {
+        match self.dice.below(16) {
+            0..6 => MapFlags::READ | MapFlags::WRITE,
+            6..9 => MapFlags::WRITE | MapFlags::FORCE_WRITE,
+            9..14 => MapFlags::READ,
+            14 => MapFlags::READ | MapFlags::EXECUTE,
+            _ => MapFlags::from_bits_truncate(self.dice.below(16) as u16),
+        }
+    }
+
+    pub(super) fn mode(&mut self) -> LockMode {
+        if self.dice.once_in(2) { LockMode::Exclusive } else { LockMode::Read }
+    }
+
+    pub(super) fn vspace(&mut self) -> u32 {
+        if self.dice.once_in(30) { 1 + self.dice.below(40) as u32 } else { 0 }
+    }
+
+    pub(super) fn limit(&mut self) -> u32 {
+        match self.dice.below(10) {
+            0 => 0,
+            1 => u32::MAX,
+            2 => 400,
+            _ => 8 + self.dice.below(80) as u32,
+        }
+    }
+
+    pub(super) fn bits(&mut self, often: u16, rarely: u16) -> u16 {
+        let often = often & self.dice.any() as u16 & self.dice.any() as u16;
+        let rarely = if self.dice.once_in(8) { rarely & self.dice.any() as u16 } else { 0 };
+        often | rarely
+    }
+
+    pub(super) fn allocate_flags(&mut self) -> AllocateFlags {
+        let often = AllocateFlags::PARTIAL | AllocateFlags::SQUASH;
+        let extra =
+            if self.dice.once_in(3) { AllocateFlags::EXTRA } else { AllocateFlags::empty() };
+        let often = often | extra;
+        AllocateFlags::from_bits_truncate(self.bits(often.bits(), AllocateFlags::all().bits()))
+    }
+
+    pub(super) fn copy_flags(&mut self) -> CopyFlags {
+        let often = CopyFlags::NEW | CopyFlags::SHARED | CopyFlags::MOVE | CopyFlags::ATOMIC;
+        let flags = CopyFlags::from_bits_truncate(self.bits(often.bits(), 0));
+        let is_new = self.dice.once_in(3);
+        if is_new { flags | CopyFlags::NEW } else { flags }
+    }
+}

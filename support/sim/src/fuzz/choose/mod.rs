@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What an operation is about: dice and what there is make a request or an access.
+//!
+//! Most requests make sense, so that runs get somewhere. Some name things of others, things that
+//! are gone, or nothing at all, and numbers from the ends of their range.
+
+mod draw;
+mod request;
+
+use model::{Access, Handles, Model};
+use pmserver_api::Request;
+use proto::{PeerId, VirtAddr};
+
+use super::operation::{Dice, Kind, Operation};
+
+pub(crate) use draw::windows;
+
+/// What happens in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A peer calls.
+    Call(PeerId, Request),
+    /// A program touches its memory. A fault that nothing repairs ends it, or is forgotten.
+    Touch { peer: PeerId, vaddr: VirtAddr, access: Access, tells: bool },
+    /// Time goes by.
+    Advance(u64),
+    /// The n-th invocation of the kernel from here on fails.
+    FailNth(u64),
+}
+
+/// Who chooses, from what.
+struct Chooser<'a> {
+    dice: Dice,
+    model: &'a Model,
+    peers: &'a [PeerId],
+    peer: PeerId,
+    own: Handles,
+}
+
+/// Returns what an operation comes to in the state that the model has.
+pub(crate) fn choose(operation: &Operation, model: &Model, peers: &[PeerId], word: u64) -> Action {
+    let mut dice = operation.dice();
+    // Of those that are stopped hardly anything is heard.
+    let alive: Vec<PeerId> =
+        peers.iter().copied().filter(|peer| !model.is_stopped(*peer)).collect();
+    let callers = if dice.once_in(30) || alive.is_empty() { peers } else { &alive };
+    let peer = dice.pick(callers).expect("there are peers");
+    let own = model.handles(peer);
+    let mut chooser = Chooser { dice, model, peers, peer, own };
+    match operation.kind {
+        Kind::Load => chooser.touch(Access::Load),
+        Kind::Store => chooser.touch(Access::Store(word)),
+        Kind::Advance => {
+            let span = chooser.dice.pick(&[100, 20_000, 60_000, 300_000, 1_200_000]);
+            Action::Advance(chooser.dice.below(span.expect("a list")))
+        }
+        Kind::FailNth => Action::FailNth(1 + chooser.dice.below(30)),
+        // Who has nothing begins with something.
+        _ if chooser.own.strong.is_empty() && !chooser.dice.once_in(4) => {
+            let kind = chooser.dice.pick(&[Kind::Create, Kind::CreateWith]).expect("a list");
+            Action::Call(peer, chooser.request(kind))
+        }
+        kind => {
+            let kind = chooser.instead_of(kind);
+            Action::Call(peer, chooser.request(kind))
+        }
+    }
+}
+
+impl Chooser<'_> {
+    /// Returns what makes sense where there is nothing that the kind could be about.
+    fn instead_of(&mut self, kind: Kind) -> Kind {
+        let own = &self.own;
+        let other = match kind {
+            Kind::Unlock if own.leases.is_empty() => Kind::Lock,
+            Kind::BusAddress if own.leases.is_empty() => Kind::Pin,
+            Kind::Unshare if own.shares.is_empty() => Kind::Share,
+            Kind::Supply | Kind::Refuse if own.faults.is_empty() => Kind::NextFault,
+            Kind::DestroyAccount
+            | Kind::RemoveAccount
+            | Kind::SetLimits
+            | Kind::Lend
+            | Kind::Recall
+                if own.accounts.is_empty() =>
+            {
+                Kind::Split
+            }
+            Kind::Remap if self.model.pages(self.peer).is_empty() => Kind::Map,
+            Kind::Ungrant if self.model.grants(self.peer).is_empty() => Kind::Grant,
+            kind => kind,
+        };
+        if self.dice.once_in(8) { kind } else { other }
+    }
+
+    fn touch(&mut self, access: Access) -> Action {
+        let pages = self.model.pages(self.peer);
+        let page = match self.dice.pick(&pages) {
+            Some(page) if !self.dice.once_in(6) => page,
+            _ => self.page().get(),
+        };
+        let vaddr = VirtAddr::new(page).expect("pages are in user space");
+        let tells = self.dice.once_in(2);
+        Action::Touch { peer: self.peer, vaddr, access, tells }
+    }
+}

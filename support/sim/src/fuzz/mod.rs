@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Random operations against pmserver, and what is made of a failure.
+//!
+//! `pm` compares the server with the model after each operation of several peers, hostile ones
+//! among them. `wire` sends patterns of registers. `self` compares the model with itself, and
+//! `canary` compares the server with models that are wrong: each has to be found.
+//!
+//! A seed stands for a run. A failure is one line, which begins with the arguments that repeat it.
+
+mod canary;
+mod choose;
+mod core_subject;
+mod decode;
+mod operation;
+mod run;
+mod subject;
+mod wire;
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use self::core_subject::{CoreSubject, config};
+use self::operation::{Operation, operations};
+use self::run::{Found, Mistake, Run};
+use self::subject::{ModelSubject, Subject};
+
+/// How a fuzzer is run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What stands for the run.
+    pub seed: u64,
+    /// How many operations.
+    pub operations: usize,
+    /// The operations to do, by number, where others are left out.
+    pub only: Option<Vec<usize>>,
+    /// Whether every operation is printed.
+    pub echo: bool,
+}
+
+/// Returns nothing where all is well; else the line that repeats the failure.
+type Fuzzer = fn(&Plan) -> Result<(), String>;
+
+/// The fuzzers by name.
+const FUZZERS: [(&str, Fuzzer); 4] =
+    [("pm", pm), ("self", itself), ("wire", wire::wire), ("canary", canary::canary)];
+
+/// The seeds of the smoke run, which are always the same.
+const SMOKE_SEEDS: std::ops::Range<u64> = 1..7;
+const SMOKE_OPERATIONS: usize = 300;
+
+impl Plan {
+    /// Returns a plan for a seed, with as many operations as one run usually has.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        Self { seed, operations: 600, only: None, echo: false }
+    }
+}
+
+/// Runs a fuzzer, or with `smoke` each of them for a short time.
+///
+/// # Errors
+/// What was found.
+pub fn fuzz(name: &str, plan: &Plan) -> Result<(), String> {
+    if name == "smoke" {
+        return smoke();
+    }
+    let Some((_, fuzzer)) = FUZZERS.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<&str> = FUZZERS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no fuzzer {name}: there are smoke, {}", names.join(", ")));
+    };
+    fuzzer(plan)
+}
+
+/// Runs each fuzzer with a few seeds.
+///
+/// # Errors
+/// What was found first.
+pub fn smoke() -> Result<(), String> {
+    for (_, fuzzer) in FUZZERS {
+        for seed in SMOKE_SEEDS {
+            fuzzer(&Plan { operations: SMOKE_OPERATIONS, ..Plan::of(seed) })?;
+        }
+    }
+    Ok(())
+}
+
+/// pmserver's core against the model.
+fn pm(plan: &Plan) -> Result<(), String> {
+    hunt("pm", plan, |plan| go(plan, &mut CoreSubject::new(plan.seed), Mistake::None))
+}
+
+/// The model against itself.
+fn itself(plan: &Plan) -> Result<(), String> {
+    hunt("self", plan, |plan| {
+        let mut subject = ModelSubject::new(model::Model::new(config(plan.seed)));
+        go(plan, &mut subject, Mistake::None)
+    })
+}
+
+/// A failure, and before which operation everything was well.
+struct Failure {
+    step: usize,
+    what: Found,
+}
+
+fn chosen(plan: &Plan) -> Vec<(usize, Operation)> {
+    let all = operations(plan.seed, plan.operations).into_iter().enumerate();
+    match &plan.only {
+        None => all.collect(),
+        Some(only) => all.filter(|(index, _)| only.contains(index)).collect(),
+    }
+}
+
+/// Does the operations of a plan.
+fn go<S: Subject>(plan: &Plan, subject: &mut S, mistake: Mistake) -> Result<(), Failure> {
+    let at = |step| move |what| Failure { step, what };
+    let mut run = Run::new(subject, config(plan.seed), mistake, plan.echo).map_err(at(0))?;
+    for (index, operation) in chosen(plan) {
+        caught(|| run.step(&operation, 0x1000 + index as u64)).map_err(at(index))?;
+        if run.is_lost() {
+            return Ok(());
+        }
+    }
+    caught(|| run.finish()).map_err(at(plan.operations))
+}
+
+/// Makes a panic a failure like others.
+fn caught(step: impl FnOnce() -> Result<(), Found>) -> Result<(), Found> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("a panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Runs a fuzzer, and makes a failure short by leaving operations out.
+fn hunt(name: &str, plan: &Plan, run: impl Fn(&Plan) -> Result<(), Failure>) -> Result<(), String> {
+    let Err(mut failure) = run(plan) else { return Ok(()) };
+    let mut plan = Plan { echo: false, ..plan.clone() };
+    if plan.only.is_some() {
+        return Err(line(name, &plan, &failure));
+    }
+    let mut left: Vec<usize> = (0..plan.operations.min(failure.step.saturating_add(1))).collect();
+    let mut size = left.len().div_ceil(2);
+    let mut attempts = 0;
+    while size > 0 && attempts < SHRINK_ATTEMPTS_MAX {
+        let mut from = 0;
+        while from < left.len() && attempts < SHRINK_ATTEMPTS_MAX {
+            let end = left.len().min(from + size);
+            let fewer: Vec<usize> = left[..from].iter().chain(&left[end..]).copied().collect();
+            attempts += 1;
+            match run(&Plan { only: Some(fewer.clone()), ..plan.clone() }) {
+                Err(found) => (left, failure) = (fewer, found),
+                Ok(()) => from = end,
+            }
+        }
+        size /= 2;
+    }
+    plan.only = Some(left);
+    Err(line(name, &plan, &failure))
+}
+
+const SHRINK_ATTEMPTS_MAX: usize = 400;
+
+/// Returns the line that tells of a failure, and with which arguments it comes again.
+fn line(name: &str, plan: &Plan, failure: &Failure) -> String {
+    let mut line = format!("sim fuzz {name} {:#x}", plan.seed);
+    if plan.operations != Plan::of(0).operations {
+        let _ = write!(line, " --operations {}", plan.operations);
+    }
+    if let Some(only) = &plan.only {
+        let numbers: Vec<String> = only.iter().map(usize::to_string).collect();
+        let _ = write!(line, " --only {}", numbers.join(","));
+    }
+    let _ = write!(line, " : step {}: {}", failure.step, failure.what);
+    line
+}

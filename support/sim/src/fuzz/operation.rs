@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Random operations, before anybody knows what they will be about: a kind, who does it, and dice.
+//!
+//! What the dice mean is decided when the operation's turn comes, from what there is then. So any
+//! of them can be left out of a run, and the others still mean something: that is how a failure is
+//! made short.
+
+use fastrand::Rng;
+
+const DICE: usize = 10;
+
+/// Kinds of operations: the protocol's, accesses of programs, and what else happens in a system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Create,
+    Destroy,
+    Allocate,
+    Anywhere,
+    Contiguous,
+    Deallocate,
+    Renew,
+    Mark,
+    Status,
+    Share,
+    Unshare,
+    Lock,
+    Unlock,
+    Map,
+    Unmap,
+    Remap,
+    Attach,
+    Detach,
+    Copy,
+    CopyList,
+    CreateWith,
+    CreateFrom,
+    CreateGather,
+    Grant,
+    Ungrant,
+    EnsureTables,
+    Split,
+    DestroyAccount,
+    RemoveAccount,
+    SetLimits,
+    Lend,
+    Recall,
+    VspaceAccount,
+    ExtraRequest,
+    Pin,
+    BusAddress,
+    DeviceReset,
+    SetHandler,
+    NextFault,
+    Supply,
+    Refuse,
+    Disturb,
+    Reclaim,
+    Recovery,
+    Watch,
+    Rescue,
+    Who,
+    Load,
+    Store,
+    Advance,
+    FailNth,
+}
+
+/// How often each kind is drawn, before the seed has its say.
+const WEIGHTS: [(Kind, u32); 51] = [
+    (Kind::Create, 5),
+    (Kind::Destroy, 2),
+    (Kind::Allocate, 12),
+    (Kind::Anywhere, 2),
+    (Kind::Contiguous, 1),
+    (Kind::Deallocate, 5),
+    (Kind::Renew, 3),
+    (Kind::Mark, 2),
+    (Kind::Status, 4),
+    (Kind::Share, 7),
+    (Kind::Unshare, 3),
+    (Kind::Lock, 6),
+    (Kind::Unlock, 3),
+    (Kind::Map, 16),
+    (Kind::Unmap, 4),
+    (Kind::Remap, 4),
+    (Kind::Attach, 4),
+    (Kind::Detach, 2),
+    (Kind::Copy, 12),
+    (Kind::CopyList, 4),
+    (Kind::CreateWith, 2),
+    (Kind::CreateFrom, 2),
+    (Kind::CreateGather, 2),
+    (Kind::Grant, 3),
+    (Kind::Ungrant, 2),
+    (Kind::EnsureTables, 1),
+    (Kind::Split, 3),
+    (Kind::DestroyAccount, 1),
+    (Kind::RemoveAccount, 1),
+    (Kind::SetLimits, 2),
+    (Kind::Lend, 2),
+    (Kind::Recall, 1),
+    (Kind::VspaceAccount, 1),
+    (Kind::ExtraRequest, 1),
+    (Kind::Pin, 3),
+    (Kind::BusAddress, 1),
+    (Kind::DeviceReset, 1),
+    (Kind::SetHandler, 2),
+    (Kind::NextFault, 3),
+    (Kind::Supply, 3),
+    (Kind::Refuse, 1),
+    (Kind::Disturb, 5),
+    (Kind::Reclaim, 4),
+    (Kind::Recovery, 2),
+    (Kind::Watch, 1),
+    (Kind::Rescue, 1),
+    (Kind::Who, 1),
+    (Kind::Load, 24),
+    (Kind::Store, 20),
+    (Kind::Advance, 5),
+    (Kind::FailNth, 1),
+];
+
+/// An operation to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    pub(crate) kind: Kind,
+    dice: [u32; DICE],
+}
+
+/// The dice of one operation, one after the other.
+pub(crate) struct Dice {
+    dice: [u32; DICE],
+    next: usize,
+}
+
+impl Operation {
+    pub(crate) fn dice(&self) -> Dice {
+        Dice { dice: self.dice, next: 0 }
+    }
+}
+
+impl Dice {
+    fn roll(&mut self) -> u32 {
+        let die = self.dice[self.next % DICE];
+        // An operation that rolls more often than there are dice gets others out of them.
+        let again = u32::try_from(self.next / DICE).expect("few rolls");
+        self.next += 1;
+        die.rotate_right(again * 7)
+    }
+
+    /// Returns a number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        (u64::from(self.roll()) * end) >> 32
+    }
+
+    /// Whether something happens that does so once in `n` times.
+    pub(crate) fn once_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn any(&mut self) -> u64 {
+        u64::from(self.roll()) << 32 | u64::from(self.roll())
+    }
+
+    /// Returns one of these.
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        let index = self.below(of.len() as u64);
+        of.get(usize::try_from(index).expect("an index")).copied()
+    }
+}
+
+/// Returns the operations that a seed stands for. How often which kind comes is drawn from the seed
+/// too: what is rare in one run is common in another.
+pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
+    let mut rng = Rng::with_seed(seed);
+    let weights = WEIGHTS.map(|(kind, weight)| (kind, weight * rng.u32(0..=4)));
+    let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut draw = |_| {
+        let mut left = rng.u32(0..total.max(1));
+        let kind = weights.iter().find(|(_, weight)| {
+            let is_it = left < *weight;
+            left = left.saturating_sub(*weight);
+            is_it
+        });
+        let dice = std::array::from_fn(|_| rng.u32(..));
+        Operation { kind: kind.map_or(Kind::Load, |(kind, _)| *kind), dice }
+    };
+    (0..count).map(&mut draw).collect()
+}

@@ -82,12 +82,13 @@ impl<K: Kernel> Server<K> {
             }
             result => {
                 self.settle_frames(access.container, range, true);
+                let last = range.first.saturating_add(progress.done.saturating_sub(1));
+                let made = Range { last, ..range };
                 if progress.replaced > 0 {
-                    let last = range.first.saturating_add(progress.done.saturating_sub(1));
-                    self.squash_frames(access.container, Range { last, ..range })?;
+                    self.squash_frames(access.container, made)?;
                 }
-                if is_for_device {
-                    self.bind_frames(access.container, range)?;
+                if is_for_device && progress.done > 0 {
+                    self.bind_frames(access.container, made)?;
                 }
                 result
                     .map(|()| progress.done)

@@ -3,8 +3,8 @@
 //! frames whose numbers the server chooses (lesson 25).
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, ContainerHandle, CopyFlags, Created, Failure, FrameList, Frames,
-    Placed, PmError, ShareTerms,
+    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, Created, Failure,
+    FrameList, Frames, Placed, PmError, Rights, ShareTerms,
 };
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PeerId};
@@ -49,6 +49,10 @@ impl<K: Kernel> Server<K> {
     ) -> Result<Created, Failure> {
         let from = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.account(caller, account, AccountRights::ALLOCATE)?;
+        if !from.allows(range, Rights::READ) {
+            return Err(PmError::NoRight.into());
+        }
         self.create(caller, account, count.get(), terms, |server, handle| {
             let copying = server.copying_new(caller, from, handle)?;
             let to = Range { first: 0, last: count.get().saturating_sub(1) };
@@ -66,6 +70,10 @@ impl<K: Kernel> Server<K> {
         terms: ShareTerms,
     ) -> Result<Created, Failure> {
         let from = self.access(caller, source)?;
+        self.account(caller, account, AccountRights::ALLOCATE)?;
+        if !frames.items().iter().all(|n| from.allows(Range::one(n.get()), Rights::READ)) {
+            return Err(PmError::NoRight.into());
+        }
         let count = u64::try_from(frames.items().len()).unwrap_or_default();
         self.create(caller, account, count, terms, |server, handle| {
             let copying = server.copying_new(caller, from, handle)?;
@@ -97,6 +105,8 @@ impl<K: Kernel> Server<K> {
         terms: ShareTerms,
         fill: impl FnOnce(&mut Self, ContainerHandle) -> Result<(), Failure>,
     ) -> Result<Created, Failure> {
+        self.account(caller, account, AccountRights::ALLOCATE)?;
+        self.check_terms(caller, &terms)?;
         let container = self.container_create(caller, account)?;
         let result = fill(self, container)
             .and_then(|()| self.share(caller, container, FIRST, count, terms))

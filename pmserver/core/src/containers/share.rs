@@ -22,14 +22,12 @@ impl<K: Kernel> Server<K> {
         container: ContainerHandle,
         start: FrameNumber,
         count: u64,
-        ShareTerms { peer, rights, lease_max }: ShareTerms,
+        terms: ShareTerms,
     ) -> Result<Shared, Failure> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count).ok_or(PmError::Invalid)?;
-        if peer == caller || rights.is_empty() || self.find_peer(peer).is_none_or(|p| p.is_stopped)
-        {
-            return Err(PmError::Invalid.into());
-        }
+        self.check_terms(caller, &terms)?;
+        let ShareTerms { peer, rights, lease_max } = terms;
         let record = self.pool.get(access.container);
         if record.share_count >= CONTAINER_SHARES_MAX {
             return Err(PmError::TooMany.into());
@@ -45,6 +43,15 @@ impl<K: Kernel> Server<K> {
         // One record, two handles: which of them a number is depends on who sends it.
         let handle = self.pool.handle(share);
         Ok(Shared { share: ShareHandle::from_raw(handle), weak: ContainerHandle::from_raw(handle) })
+    }
+
+    /// Refuses terms on which nothing can be lent.
+    pub(crate) fn check_terms(&self, caller: PeerId, terms: &ShareTerms) -> Result<(), PmError> {
+        let is_there = self.find_peer(terms.peer).is_some_and(|peer| !peer.is_stopped);
+        if terms.peer == caller || terms.rights.is_empty() || !is_there {
+            return Err(PmError::Invalid);
+        }
+        Ok(())
     }
 
     /// Ends a share: success means that no access through it is left.

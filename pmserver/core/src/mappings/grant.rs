@@ -45,7 +45,8 @@ impl<K: Kernel> Server<K> {
             return Err(PmError::Invalid.into());
         }
         self.check_revoking(&access)?;
-        let first = self.unused_grant(caller).ok_or(at_frame(PmError::TooMany, range.first))?;
+        let first = self.unused_grants(caller, count.get());
+        let first = first.ok_or(at_frame(PmError::TooMany, range.first))?;
         let mut granted: Option<Granted> = None;
         for (number, index) in (range.first..=range.last).zip(first..) {
             let expected = granted.map(|granted| granted.rights);
@@ -61,11 +62,25 @@ impl<K: Kernel> Server<K> {
         granted.ok_or(PmError::Invalid.into())
     }
 
-    /// Returns the lowest index at which the caller has no grant.
-    fn unused_grant(&self, peer: PeerId) -> Option<u8> {
-        let tree = self.peer(peer).vspace.grants;
-        (0..PEER_GRANTS_MAX)
-            .find(|index| self.pool.tree_get::<Mapping>(tree, u64::from(*index)).is_none())
+    /// Returns the lowest index from which on so many grants of the caller's fit; where they fit
+    /// nowhere, the lowest that is unused.
+    fn unused_grants(&self, peer: PeerId, count: u64) -> Option<u8> {
+        let mut used: u128 = 0;
+        let mut next = self.pool.tree_next::<Mapping>(self.peer(peer).vspace.grants, 0);
+        while let Some(grant) = next {
+            let index = self.pool.get(grant).key();
+            used |= u32::try_from(index).ok().and_then(|at| 1_u128.checked_shl(at)).unwrap_or(0);
+            let tree = self.peer(peer).vspace.grants;
+            next = self.pool.tree_next::<Mapping>(tree, index.saturating_add(1));
+        }
+        let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+        let wanted = 1_u128.checked_shl(wanted).map_or(u128::MAX, |bit| bit.wrapping_sub(1));
+        let fits = |start: &u32| {
+            let run = wanted << start;
+            run >> start == wanted && used & run == 0
+        };
+        let start = (0..u128::BITS).find(fits).unwrap_or(used.trailing_ones());
+        u8::try_from(start).ok().filter(|start| *start < PEER_GRANTS_MAX)
     }
 
     fn grant_one(
@@ -201,9 +216,9 @@ impl<K: Kernel> Server<K> {
         count: FrameCount,
     ) -> Result<u64, Failure> {
         let first = address.checked_sub(self.pool.kernel.grant_address(0));
-        let first = first.filter(|first| *first < u64::from(PEER_GRANTS_MAX));
         let range = first.and_then(|first| Range::new(proto::FrameNumber::new(first), count.get()));
-        let range = range.ok_or(PmError::Invalid)?;
+        // Where no grant can be there is none to take back.
+        let Some(range) = range else { return Ok(0) };
         let mut taken: u64 = 0;
         while let Some(grant) =
             self.pool.tree_next::<Mapping>(self.peer(caller).vspace.grants, range.first)

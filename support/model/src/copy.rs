@@ -113,9 +113,9 @@ impl Model {
     }
 
     fn is_ambiguous(&self, job: &Job) -> bool {
-        let to_twice = twice(job.pairs.iter().map(|(_, to)| *to));
-        let from_twice = twice(job.pairs.iter().map(|(from, _)| *from));
-        to_twice || job.has(CopyFlags::MOVE) && (from_twice || job.has(CopyFlags::SHARED))
+        let from_twice = || twice(job.pairs.iter().map(|(from, _)| *from));
+        let is_moved = job.has(CopyFlags::MOVE) && (job.has(CopyFlags::SHARED) || from_twice());
+        is_moved || twice(job.pairs.iter().map(|(_, to)| *to))
     }
 
     /// Copies as far as nothing is in the way.

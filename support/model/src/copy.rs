@@ -100,13 +100,12 @@ impl Model {
     /// Returns the refusal where the handles do not allow the copy.
     fn may_copy(&self, job: &Job, is_whole: bool) -> Result<(), Expected> {
         let is_strong = job.from.via == Via::Owner && job.to.via == Via::Owner;
-        let needs_strong = job.is_real() && !is_strong;
         let is_new_by_weak = job.has(CopyFlags::NEW) && job.to.via != Via::Owner;
         let reads =
             job.pairs.iter().all(|(from, _)| self.allows(job.from.via, *from, 1, Rights::READ));
         let writes = job.pairs.iter().all(|(_, to)| self.allows(job.to.via, *to, 1, Rights::WRITE));
         let is_outside = !is_whole && !is_strong;
-        if needs_strong || is_new_by_weak || !reads || !writes || is_outside {
+        if job.is_real() && !is_strong || is_new_by_weak || !reads || !writes || is_outside {
             return Err(PmError::NoRight.into());
         }
         Ok(())

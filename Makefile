@@ -44,7 +44,7 @@ SYSTEM := demo
 demo_XML := microkit-system.xml
 demo_PDS := console pmserver fsserver client-demo
 demo_SIM := run
-scenarios_XML := support/scenarios/microkit-system.xml
+scenarios_XML := support/testing/scenarios/microkit-system.xml
 # All puppets are one program.
 scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
 scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
@@ -146,7 +146,7 @@ fuzz: need-cargo
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
 
 test: check sim-test
-	[ "$$FILES" != support/files ] || $(BOOT) compare support/boot/expected/demo.txt $(SIM)/demo.txt
+	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt
 	@support/make/test-sel4.sh '$(MAKE)' '$(BOARDS)' '$(CONFIGS)'
 
 setup:

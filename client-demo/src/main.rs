@@ -26,7 +26,7 @@ const CONSOLE: usize = 2;
 #[protection_domain]
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
-    let mut pm = pmserver_api::Client::new(PpChannel::new(PMSERVER));
+    let mut pm = pmserver_api::Calls::new(PpChannel::new(PMSERVER));
     let mut fs = fsserver_api::Client::new(PpChannel::new(FSSERVER));
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
     match client_demo_core::reserve_heap(&mut pm) {

@@ -37,7 +37,7 @@ fn init() -> FsServer {
 /// Makes the heap, then the server on it, then says where to go on after a fault.
 fn start() -> Service<PpChannel> {
     let pm_channel = || PpChannel::new(PMSERVER);
-    let mut pm = pmserver_api::Client::new(pm_channel());
+    let mut pm = pmserver_api::Calls::new(pm_channel());
     fsserver_core::reserve_heap(&mut pm).map_err(refused)?;
     regions::install_heap();
     let service = new_service(pm_channel())?;

@@ -10,14 +10,14 @@ use proto::Transport;
 use crate::{PMSERVER, answer, new_service, refused, regions};
 
 /// Tells pmserver where to go on after the next fault.
-pub(crate) fn register<T: Transport>(pm: &mut pmserver_api::Client<T>) -> Result<(), CallError> {
+pub(crate) fn register<T: Transport>(pm: &mut pmserver_api::Calls<T>) -> Result<(), CallError> {
     recovery::register(pm, recover)
 }
 
 extern "C" fn recover() -> ! {
     regions::install_heap();
     let kernel = Recovered::enter();
-    let mut pm = pmserver_api::Client::new(kernel.channel(PMSERVER));
+    let mut pm = pmserver_api::Calls::new(kernel.channel(PMSERVER));
     let mut service = new_service(kernel.channel(PMSERVER))
         .and_then(|server| register(&mut pm).map(|()| server).map_err(refused));
     kernel.serve(Failure::from(FsError::Restarted).reply(), |event| match event {

@@ -10,7 +10,7 @@ set -euo pipefail
 out=$1
 shift
 folder=$out/ktest
-expected=support/ktest-list/expected/${TARGET%%-*}.txt
+expected=support/testing/ktest-list/expected/${TARGET%%-*}.txt
 fail() { echo "$*" >&2; exit 1; }
 [ "$CONFIG" = debug ] || fail "make ktest: CONFIG=debug alone: it prints with the kernel's console"
 

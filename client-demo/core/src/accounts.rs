@@ -22,7 +22,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// Reads all three.
     pub(crate) fn read<T: Transport>(
-        pm: &mut pmserver_api::Client<T>,
+        pm: &mut pmserver_api::Calls<T>,
         fsserver: PeerId,
     ) -> Result<Self, DemoError> {
         let mut info = |account| {

@@ -14,7 +14,7 @@ use crate::walk::regular_files;
 /// Reads every file of the image, prints what there is to print, and returns whether all went well.
 /// The last line is `PASS`, or `FAIL: ` and why.
 pub fn run<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
-    pm: &mut pmserver_api::Client<P>,
+    pm: &mut pmserver_api::Calls<P>,
     fs: &mut fsserver_api::Client<F>,
     space: &mut A,
     grants: &mut G,
@@ -35,7 +35,7 @@ pub fn run<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Conso
 }
 
 fn demo<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
-    pm: &mut pmserver_api::Client<P>,
+    pm: &mut pmserver_api::Calls<P>,
     fs: &mut fsserver_api::Client<F>,
     space: &mut A,
     grants: &mut G,
@@ -52,7 +52,7 @@ fn demo<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>
 }
 
 fn read_everything<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
-    pm: &mut pmserver_api::Client<P>,
+    pm: &mut pmserver_api::Calls<P>,
     fs: &mut fsserver_api::Client<F>,
     space: &mut A,
     grants: &mut G,

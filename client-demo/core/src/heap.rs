@@ -18,7 +18,7 @@ pub const HEAP_FRAMES: u64 = 768;
 ///
 /// # Errors
 /// What pmserver refuses.
-pub fn reserve_heap<T: Transport>(pm: &mut pmserver_api::Client<T>) -> Result<(), CallError> {
+pub fn reserve_heap<T: Transport>(pm: &mut pmserver_api::Calls<T>) -> Result<(), CallError> {
     let container = pm.container_create(AccountHandle::OWN)?;
     let mut done: u64 = 0;
     while let Some(left @ 1..) = HEAP_FRAMES.checked_sub(done) {

@@ -36,7 +36,7 @@ pub(crate) struct PathPage {
 impl PathPage {
     /// Makes the page, maps it, and lets fsserver read it from then on.
     pub(crate) fn new<T: Transport>(
-        pm: &mut pmserver_api::Client<T>,
+        pm: &mut pmserver_api::Calls<T>,
         grants: &mut impl GrantMapper,
         fsserver: PeerId,
     ) -> Result<Self, DemoError> {
@@ -78,7 +78,7 @@ impl PathPage {
     /// Gives back what was made for it.
     pub(crate) fn give_back<T: Transport>(
         self,
-        pm: &mut pmserver_api::Client<T>,
+        pm: &mut pmserver_api::Calls<T>,
     ) -> Result<(), DemoError> {
         let failed = |error| DemoError::Pm("giving the page for paths back", error);
         pm.unshare(self.share).map_err(failed)?;

@@ -29,7 +29,7 @@ const COPY_BYTES: usize = 4096;
 
 /// The servers, and the two containers between the client and fsserver.
 pub(crate) struct Transfer<'a, P: Transport, F: Transport, A: AddressSpace> {
-    pm: &'a mut pmserver_api::Client<P>,
+    pm: &'a mut pmserver_api::Calls<P>,
     /// fsserver, for the calls that need no container.
     pub(crate) fs: &'a mut fsserver_api::Client<F>,
     space: &'a mut A,
@@ -41,7 +41,7 @@ pub(crate) struct Transfer<'a, P: Transport, F: Transport, A: AddressSpace> {
 impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
     /// Makes the containers.
     pub(crate) fn new(
-        pm: &'a mut pmserver_api::Client<P>,
+        pm: &'a mut pmserver_api::Calls<P>,
         fs: &'a mut fsserver_api::Client<F>,
         space: &'a mut A,
         grants: &mut impl GrantMapper,
@@ -166,7 +166,7 @@ impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
 }
 
 fn data_container<T: Transport>(
-    pm: &mut pmserver_api::Client<T>,
+    pm: &mut pmserver_api::Calls<T>,
 ) -> Result<ContainerHandle, DemoError> {
     let failed = |error| DemoError::Pm("making a container", error);
     let container = pm.container_create(AccountHandle::OWN).map_err(failed)?;

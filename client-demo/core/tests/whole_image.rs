@@ -33,7 +33,7 @@ fn run(machine: &Machine) -> (bool, Vec<u8>) {
 
 fn run_with(machine: &Machine, grants: &mut impl GrantMapper) -> (bool, Vec<u8>) {
     let mut printed = Printed(Vec::new());
-    let mut pm = pmserver_api::Client::new(machine.pm(CLIENT));
+    let mut pm = pmserver_api::Calls::new(machine.pm(CLIENT));
     let (mut fs, mut space) = (machine.fs(), machine.space(CLIENT));
     let passed = client_demo_core::run(&mut pm, &mut fs, &mut space, grants, &mut printed);
     (passed, printed.0)

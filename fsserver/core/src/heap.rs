@@ -41,7 +41,7 @@ const _: () = {
 ///
 /// # Errors
 /// What pmserver refuses.
-pub fn reserve_heap<T: Transport>(pm: &mut pmserver_api::Client<T>) -> Result<(), CallError> {
+pub fn reserve_heap<T: Transport>(pm: &mut pmserver_api::Calls<T>) -> Result<(), CallError> {
     let container = pm.container_create(AccountHandle::OWN)?;
     let count = FrameCount::new(HEAP_FRAMES).ok_or(pmserver_api::PmError::Invalid)?;
     pm.allocate(container, FrameNumber::new(0), count, AllocateFlags::empty())?;

@@ -35,7 +35,7 @@ pub(crate) struct Lent {
 impl Lent {
     /// Locks and maps `frames` frames of a container from `start` on: all of them, or none.
     pub(crate) fn take<T: Transport>(
-        pm: &mut pmserver_api::Client<T>,
+        pm: &mut pmserver_api::Calls<T>,
         container: ContainerHandle,
         start: FrameNumber,
         frames: FrameCount,
@@ -65,7 +65,7 @@ impl Lent {
     /// Unmaps and unlocks.
     pub(crate) fn give_back<T: Transport>(
         self,
-        pm: &mut pmserver_api::Client<T>,
+        pm: &mut pmserver_api::Calls<T>,
     ) -> Result<(), Failure> {
         let unmapped = unmap_window(pm, self.frames);
         if let Some(lease) = self.lease {
@@ -80,12 +80,12 @@ impl Lent {
 }
 
 /// Unmaps whatever is in the window: what a call that did not end left there.
-pub(crate) fn clear_window<T: Transport>(pm: &mut pmserver_api::Client<T>) -> Result<(), Failure> {
+pub(crate) fn clear_window<T: Transport>(pm: &mut pmserver_api::Calls<T>) -> Result<(), Failure> {
     unmap_window(pm, FrameCount::new(WINDOW_FRAMES).ok_or(FsError::BadRange)?)
 }
 
 fn unmap_window<T: Transport>(
-    pm: &mut pmserver_api::Client<T>,
+    pm: &mut pmserver_api::Calls<T>,
     frames: FrameCount,
 ) -> Result<(), Failure> {
     let window = window_address(0).ok_or(FsError::ContainerTooSmall)?;
@@ -99,7 +99,7 @@ fn window_address(offset: u64) -> Option<VirtAddr> {
 /// Locks the frames, where the share has the right to; without the right the owner takes its
 /// chances.
 fn lock<T: Transport>(
-    pm: &mut pmserver_api::Client<T>,
+    pm: &mut pmserver_api::Calls<T>,
     container: ContainerHandle,
     start: FrameNumber,
     frames: FrameCount,
@@ -114,7 +114,7 @@ fn lock<T: Transport>(
 
 /// Maps all the frames, in as many runs as pmserver makes of them.
 fn map_all<T: Transport>(
-    pm: &mut pmserver_api::Client<T>,
+    pm: &mut pmserver_api::Calls<T>,
     container: ContainerHandle,
     start: FrameNumber,
     frames: FrameCount,

@@ -22,7 +22,7 @@ use crate::volume::{Node, Volume};
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {
-    pm: pmserver_api::Client<T>,
+    pm: pmserver_api::Calls<T>,
     space: A,
     peer: PeerId,
     /// The file system, or why there is none: every request that needs it gets that for an answer.
@@ -46,7 +46,7 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         image_vaddr: VirtAddr,
         image_bytes: u64,
     ) -> Result<Self, FsError> {
-        let mut pm = pmserver_api::Client::new(pmserver);
+        let mut pm = pmserver_api::Calls::new(pmserver);
         clear_window(&mut pm).map_err(|failure| failure.error)?;
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
         let now = pm.clock().map_err(|error| of_pm(error).error)?;

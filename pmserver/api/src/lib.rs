@@ -10,7 +10,7 @@
 
 mod answer;
 mod arguments;
-mod client;
+mod calls;
 mod decode;
 mod encode;
 mod error;
@@ -23,7 +23,7 @@ mod ops;
 mod reply;
 mod wire;
 
-pub use client::Client;
+pub use calls::Calls;
 pub use error::{CallError, Failure, PmError};
 pub use flags::{
     AccessKind, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,

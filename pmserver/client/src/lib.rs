@@ -167,8 +167,8 @@
 //! | 49 | refuse | [`PendingFault::refuse`], `drop` |
 //! | 50 | disturb | [`Pm::disturb`] |
 //!
-//! A bare [`api::Client`], with one method an operation and nothing else, calls over the same
-//! connection: `api::Client::new(&pm)`.
+//! A bare [`api::Calls`], with one method an operation and nothing else, calls over the same
+//! connection: `api::Calls::new(&pm)`.
 #![no_std]
 #![forbid(unsafe_code)]
 // Tests may overflow: they fail by panicking.

@@ -4,7 +4,7 @@
 use core::cell::RefCell;
 
 use pmserver_api::{
-    CallError, Client, Disturbance, ExtraRequest, Failure, Identity, PmError, RescueReport,
+    CallError, Calls, Disturbance, ExtraRequest, Failure, Identity, PmError, RescueReport,
 };
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, Transport, VirtAddr};
@@ -21,7 +21,7 @@ const AGAIN_MAX: u32 = 1 << 20;
 /// A domain's connection to pmserver. All other values borrow it.
 ///
 /// It calls over a [`Transport`]: on the platform the domain's channel 0, in tests the simulator's.
-/// `&Pm` is a transport itself, for a bare [`api::Client`](Client) with one
+/// `&Pm` is a transport itself, for a bare [`api::Calls`](Calls) with one
 /// method an operation.
 ///
 /// ```
@@ -207,11 +207,11 @@ impl<T: Transport> Pm<T> {
     pub(crate) fn call<R>(
         &self,
         operation: Operation,
-        mut call: impl FnMut(&mut Client<&Self>) -> Result<R, CallError>,
+        mut call: impl FnMut(&mut Calls<&Self>) -> Result<R, CallError>,
     ) -> Result<R, Error> {
         let again = CallError::Refused(Failure { error: PmError::Pending, done: 0, at: 0 });
         for _ in 0..AGAIN_MAX {
-            match call(&mut Client::new(self)) {
+            match call(&mut Calls::new(self)) {
                 Err(error) if error == again => {}
                 result => return result.map_err(|error| Error::new(operation, error)),
             }
@@ -224,7 +224,7 @@ impl<T: Transport> Pm<T> {
         &self,
         operation: Operation,
         span: Span,
-        mut call: impl FnMut(&mut Client<&Self>, FrameNumber, FrameCount) -> Result<u64, CallError>,
+        mut call: impl FnMut(&mut Calls<&Self>, FrameNumber, FrameCount) -> Result<u64, CallError>,
     ) -> Result<u64, Error> {
         let mut done: u64 = 0;
         let mut passed: u64 = 0;
@@ -241,7 +241,7 @@ impl<T: Transport> Pm<T> {
         &self,
         operation: Operation,
         span: Span,
-        mut call: impl FnMut(&mut Client<&Self>, FrameNumber, FrameCount) -> Result<u64, CallError>,
+        mut call: impl FnMut(&mut Calls<&Self>, FrameNumber, FrameCount) -> Result<u64, CallError>,
     ) -> Result<u64, Error> {
         let mut done: u64 = 0;
         while let Some((start, count)) = span.piece(done) {

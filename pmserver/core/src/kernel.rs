@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator
-//! over its model of the kernel's objects (`support/sim`).
+//! over its model of the kernel's objects (`support/testing/sim`).
 
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -316,7 +316,7 @@ impl Transport for Overtaken {
 #[test]
 fn destroying_while_somebody_reclaims_is_a_success() {
     let world = World::new();
-    let mut pm = pmserver_api::Client::new(Overtaken { world: world.clone() });
+    let mut pm = pmserver_api::Calls::new(Overtaken { world: world.clone() });
     let container = pm.container_create(AccountHandle::OWN).unwrap();
     for start in [0, 256] {
         pm.allocate(container, at(start), frames(256), AllocateFlags::empty()).unwrap();

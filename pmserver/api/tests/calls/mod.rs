@@ -3,7 +3,7 @@
 //! once what it is told to.
 
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, CallError, Client, ContainerHandle, CopyFlags,
+    AccountHandle, AccountRights, AllocateFlags, CallError, Calls, ContainerHandle, CopyFlags,
     DeallocateFlags, Disturbance, FaultHandle, FrameList, Frames, LeaseHandle, LimitFlags,
     LockMode, MapFlags, Marks, PairList, Reply, Request, Rights, ShareHandle, ShareTerms,
 };
@@ -26,7 +26,7 @@ impl Transport for Server {
 /// Has the client call an operation; returns what it is told, as the reply that says so.
 pub(crate) fn told(operation: u64, answer: Message) -> Result<Reply, CallError> {
     let index = usize::try_from(operation - 1).unwrap();
-    CALLS[index](&mut Client::new(Server { operation, answer: Some(answer) }))
+    CALLS[index](&mut Calls::new(Server { operation, answer: Some(answer) }))
 }
 
 pub(crate) const OPERATIONS: u64 = 50;
@@ -54,7 +54,7 @@ const fn done((): ()) -> Reply {
     Reply::Done
 }
 
-type Call = fn(&mut Client<Server>) -> Result<Reply, CallError>;
+type Call = fn(&mut Calls<Server>) -> Result<Reply, CallError>;
 
 const CALLS: [Call; 50] = [
     |pm| pm.version().map(Reply::Number),

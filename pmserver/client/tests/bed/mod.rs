@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, CallError, Client, ContainerHandle, CopyFlags,
+    AccountHandle, AccountInfo, AllocateFlags, CallError, Calls, ContainerHandle, CopyFlags,
     Disturbance, FrameState, Lease, LockMode, MapFlags, Mapped, PmError, Rights, Shared,
 };
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, Transport, VirtAddr};
@@ -27,7 +27,7 @@ pub(crate) struct Shaken {
 impl Shaken {
     fn disturb(&self) {
         let Some(what) = self.what else { return };
-        let mut pm = Client::new(self.disturber.clone());
+        let mut pm = Calls::new(self.disturber.clone());
         let mut cursor = 0;
         loop {
             cursor = pm.disturb(what, cursor).unwrap().cursor;
@@ -80,7 +80,7 @@ impl Bed {
         };
         let memory = self.testbed.memory(number);
         let id = PeerId::new(number).unwrap();
-        Peer { pm: Client::new(channel.clone()), channel, memory, id, bed: self.testbed.clone() }
+        Peer { pm: Calls::new(channel.clone()), channel, memory, id, bed: self.testbed.clone() }
     }
 
     /// A peer whose calls are not preceded by anything: one that runs while another waits for an
@@ -95,7 +95,7 @@ impl Bed {
 
     /// What all accounts that have small numbers are charged.
     pub(crate) fn charges(&self) -> Vec<Result<AccountInfo, CallError>> {
-        let mut pm = Client::new(self.testbed.channel(DISTURBER));
+        let mut pm = Calls::new(self.testbed.channel(DISTURBER));
         let own = (1..=4).map(|peer| AccountHandle::of_peer(PeerId::new(peer).unwrap()));
         own.chain([AccountHandle::POOL]).map(|account| pm.account_info(account)).collect()
     }
@@ -123,7 +123,7 @@ pub(crate) fn why<R>(result: Result<R, CallError>) -> Refusal {
 
 /// One peer.
 pub(crate) struct Peer {
-    pub(crate) pm: Client<Shaken>,
+    pub(crate) pm: Calls<Shaken>,
     channel: Shaken,
     pub(crate) memory: Memory,
     pub(crate) id: PeerId,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use pmserver_api::{
-    AccessKind, AccountHandle, AccountInfo, AllocateFlags, CallError, Client, ContainerHandle,
+    AccessKind, AccountHandle, AccountInfo, AllocateFlags, CallError, Calls, ContainerHandle,
     Failure, FrameState, PmError,
 };
 use pmserver_core::Server;
@@ -22,7 +22,7 @@ pub(crate) const PAGE: u64 = 4096;
 /// Where tests map: no table of the program's is there.
 pub(crate) const WINDOW: u64 = 0x1000_0000;
 
-pub(crate) type Pm = Client<Door>;
+pub(crate) type Pm = Calls<Door>;
 
 #[derive(Clone)]
 pub(crate) struct World(pub(crate) Rc<RefCell<Server<SimKernel>>>, CheckEach);
@@ -162,7 +162,7 @@ impl World {
     }
 
     pub(crate) fn as_peer(&self, number: u64) -> Pm {
-        Client::new(Door { world: self.clone(), caller: peer(number) })
+        Calls::new(Door { world: self.clone(), caller: peer(number) })
     }
 
     /// Calls with registers of the test's own choice.

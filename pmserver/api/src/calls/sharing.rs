@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Shares and leases.
+
+use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport};
+
+use super::Calls;
+use crate::error::CallError;
+use crate::flags::{LockMode, Rights, UnshareFlags};
+use crate::handles::{ContainerHandle, LeaseHandle, ShareHandle};
+use crate::ops::{Frames, Request, ShareTerms};
+use crate::reply::{Lease, Shared};
+
+impl<T: Transport> Calls<T> {
+    /// Lends frames `start..start+count` to `peer`.
+    ///
+    /// # Errors
+    /// See [`Request::Share`].
+    pub fn share(
+        &mut self,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: u64,
+        peer: PeerId,
+        rights: Rights,
+        lease_max: Micros,
+    ) -> Result<Shared, CallError> {
+        let terms = ShareTerms { peer, rights, lease_max };
+        self.call(Request::Share { container, start, count, terms }).map(Shared::decode)
+    }
+
+    /// Ends a share, calling again for as long as the server has more mappings to take away. When
+    /// this returns success, nothing of the peer's access is left.
+    ///
+    /// # Errors
+    /// `Locked` with the deadline while the peer holds a lease; see [`Request::Unshare`].
+    pub fn unshare(&mut self, share: ShareHandle) -> Result<(), CallError> {
+        self.call_until_done(Request::Unshare { share, flags: UnshareFlags::empty() })
+    }
+
+    /// Locks frames `start..start+count` for at most `ttl`.
+    ///
+    /// # Errors
+    /// See [`Request::Lock`].
+    pub fn lock(
+        &mut self,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: FrameCount,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<Lease, CallError> {
+        let frames = Frames { container, start, count };
+        self.call(Request::Lock { frames, mode, ttl }).map(Lease::decode)
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    /// See [`Request::Unlock`].
+    pub fn unlock(&mut self, lease: LeaseHandle) -> Result<(), CallError> {
+        self.call(Request::Unlock { lease }).map(|[]| ())
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The acceptance scenarios as a protection domain, in the place of the demo: gives the core its
+//! channels and runs it once.
+//!
+//! Owns nothing but channels. What the scenarios do is in `support/testing/scenarios/core`.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use heap::Heap;
+use pd::PpChannel;
+use scenarios_core::Cast;
+use sel4_microkit::{
+    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
+};
+use shm::OwnMemory;
+
+/// The channels, as microkit-system.xml numbers them, besides those of the cast.
+const FSSERVER: usize = 1;
+const CONSOLE: usize = 2;
+
+/// The scenarios allocate nothing, but are linked with code of the file server that does.
+#[global_allocator]
+static NO_HEAP: Heap = heap::empty();
+
+#[protection_domain]
+fn init() -> Finished {
+    pd::report_panics::<CONSOLE>();
+    let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
+    let cast = Cast::from_channels(|channel| PpChannel::new(channel.into()));
+    scenarios_core::run(cast, PpChannel::new(FSSERVER), OwnMemory, &mut console);
+    Finished
+}
+
+/// The scenarios have run: from now on there is nothing to do.
+struct Finished;
+
+impl Handler for Finished {
+    type Error = Infallible;
+
+    /// The client offers no procedures; there is no channel on which one could be called.
+    fn protected(&mut self, _: Channel, _: MessageInfo) -> Result<MessageInfo, Infallible> {
+        Ok(pd::send(&proto::ProtocolError::UnknownOperation.reply()))
+    }
+
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    /// The client has no children.
+    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The file server, and a file that the scenarios know.
+
+use fsserver_api::{FileHandle, FsError, ReadLength};
+use pmserver_api::{
+    AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, Created, FrameState, MapFlags,
+    Rights, ShareTerms, Shared,
+};
+use proto::{AddressSpace, FrameCount, Message, Micros, PeerId, Transport, VirtAddr};
+
+use crate::cast::Actor::Parent;
+use crate::error::{Outcome, expect, fs, pm, same};
+use crate::sabotage::Sabotage;
+use crate::world::{LONG, Made, World, at, frames, page, vaddr};
+
+/// Where the parent maps containers, and behind them its page for paths.
+const PARENT_WINDOW: VirtAddr = vaddr(0x1030_0000);
+const PATH: VirtAddr = page(PARENT_WINDOW, CONTAINER_FRAMES);
+
+/// Frames of the container that these scenarios lend.
+pub(crate) const CONTAINER_FRAMES: u64 = 16;
+
+/// The file that is read, as it stands in the image.
+const KNOWN_PATH: &[u8] = b"/numbers/powers.txt";
+const KNOWN_BYTES: &[u8] = include_bytes!("../../../../files/numbers/powers.txt");
+
+const _: () = assert!(
+    KNOWN_BYTES.len() > 8 * 4096 && KNOWN_BYTES.len() < 15 * 4096,
+    "long enough to be interrupted, short enough to leave frames untouched"
+);
+
+/// As many pages of the known file as there are.
+pub(crate) const ALL_PAGES: u64 = u64::MAX;
+
+/// What a scenario lends to the file server.
+pub(crate) struct Loan {
+    /// The container.
+    pub(crate) container: ContainerHandle,
+    /// Its share.
+    pub(crate) shared: Shared,
+}
+
+/// The file server as the parent has it.
+pub(crate) struct Files<T: Transport> {
+    /// Called through a client or, to sabotage it, bare.
+    transport: T,
+    /// The file server's number at pmserver.
+    pub(crate) peer: PeerId,
+    path_weak: ContainerHandle,
+}
+
+impl<T: Transport> Files<T> {
+    /// Makes a frame for paths, which stays lent and mapped, so that no baseline depends on the
+    /// page tables of the window.
+    pub(crate) fn new(
+        mut pm_client: pmserver_api::Calls<impl Transport>,
+        mut transport: T,
+    ) -> Outcome<Self> {
+        let identity = fsserver_api::Client::new(&mut transport).version();
+        let peer = fs("asking for the version", identity)?.peer;
+        let step = "setting the stage";
+        let path = pm(step, pm_client.container_create(AccountHandle::OWN))?;
+        let none = AllocateFlags::empty();
+        pm(step, pm_client.allocate(path, at(0), FrameCount::ONE, none))?;
+        let flags = MapFlags::READ | MapFlags::WRITE;
+        pm(step, pm_client.map(path, at(0), FrameCount::ONE, PATH, flags))?;
+        let no_lease = Micros::new(0);
+        let shared = pm(step, pm_client.share(path, at(0), 1, peer, Rights::READ, no_lease))?;
+        Ok(Self { transport, peer, path_weak: shared.weak })
+    }
+
+    /// Returns a client of the file server.
+    pub(crate) const fn client(&mut self) -> fsserver_api::Client<&mut T> {
+        fsserver_api::Client::new(&mut self.transport)
+    }
+
+    /// Sends the file server a request that no client has a method for.
+    pub(crate) fn call_bare(&mut self, request: Message) -> Message {
+        self.transport.call(request)
+    }
+
+    /// Tells the file server to misbehave.
+    pub(crate) fn arm(&mut self, sabotage: Sabotage) -> Outcome {
+        let reply = self.call_bare(sabotage.request());
+        same("fsserver's answer to sabotage", reply.label(), 0)
+    }
+
+    /// Has the file server read the known file into the container, from its first frame on.
+    pub(crate) fn read_known(
+        &mut self,
+        file: FileHandle,
+        weak: ContainerHandle,
+    ) -> Result<u64, fsserver_api::CallError> {
+        let length = u64::try_from(KNOWN_BYTES.len()).ok().and_then(ReadLength::new);
+        let length = length.ok_or(FsError::BadRange)?;
+        self.client().read(file, weak, 0, at(0), length)
+    }
+}
+
+impl<T: Transport, A: AddressSpace> World<T, A> {
+    /// Returns what the file server's account has and uses.
+    pub(crate) fn fsserver_account(&mut self) -> Outcome<AccountInfo> {
+        let account = AccountHandle::of_peer(self.files.peer);
+        self.info(account)
+    }
+
+    /// Opens the known file.
+    pub(crate) fn open_known(&mut self) -> Outcome<FileHandle> {
+        self.space.copy_out(KNOWN_PATH, PATH);
+        let path = self.files.path_weak;
+        fs("looking up the known file", self.files.client().lookup(path, KNOWN_PATH.len()))
+    }
+
+    /// Makes a container and lends it to the file server.
+    pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
+        let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG };
+        let count = frames(CONTAINER_FRAMES);
+        let created = self.pm(Parent).create_with(AccountHandle::OWN, count, terms);
+        let Created { container, shared } = pm("making a container and lending it", created)?;
+        self.remember(Made::Container(Parent, container))?;
+        Ok(Loan { container, shared })
+    }
+
+    /// Lends a container once more.
+    pub(crate) fn lend_again(
+        &mut self,
+        container: ContainerHandle,
+        rights: Rights,
+    ) -> Outcome<Shared> {
+        let peer = self.files.peer;
+        let shared = self.pm(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
+        pm("sharing", shared)
+    }
+
+    /// Compares how much was read with the length of the known file.
+    pub(crate) fn expect_known_length(bytes: u64) -> Outcome {
+        same("bytes read", bytes, u64::try_from(KNOWN_BYTES.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Says whether the container has its frames, all of them, no more, and lent to nobody.
+    pub(crate) fn expect_frames(&mut self, container: ContainerHandle) -> Outcome {
+        let count = CONTAINER_FRAMES.saturating_add(1);
+        let mut frames_in = |state| self.count_in(Parent, container, count, state);
+        same("frames of the container", frames_in(FrameState::PRESENT)?, CONTAINER_FRAMES)?;
+        same("frames still lent", frames_in(FrameState::SHARED)?, 0)?;
+        same("frames still locked", frames_in(FrameState::LOCKED)?, 0)?;
+        same("frames still mapped", frames_in(FrameState::MAPPED)?, 0)
+    }
+
+    /// Maps the container and says whether its first `pages` pages hold the known file and all the
+    /// others, and what follows the end of the file, zeros.
+    pub(crate) fn expect_contents(&mut self, container: ContainerHandle, pages: u64) -> Outcome {
+        self.map(Parent, container, CONTAINER_FRAMES, PARENT_WINDOW, MapFlags::READ)?;
+        let compared = self.compare(pages);
+        self.unmap(Parent, PARENT_WINDOW, CONTAINER_FRAMES)?;
+        compared
+    }
+
+    fn compare(&mut self, pages: u64) -> Outcome {
+        let mut expected = KNOWN_BYTES.chunks(4096);
+        for index in 0..CONTAINER_FRAMES {
+            let mut bytes = [0; 4096];
+            self.space.copy_in(page(PARENT_WINDOW, index), &mut bytes);
+            let data = expected.next().filter(|_| index < pages).unwrap_or(&[]);
+            expect(bytes.starts_with(data), "the container does not hold the file")?;
+            let rest = bytes.iter().skip(data.len());
+            expect(rest.copied().all(|byte| byte == 0), "a page that nobody wrote is not zero")?;
+        }
+        Ok(())
+    }
+}

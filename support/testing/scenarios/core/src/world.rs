@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the scenarios work with: the actors and what they can be told to do, and what a scenario
+//! has made, which is taken away behind it.
+
+use pmserver_api::{
+    AccountHandle, AccountInfo, AllocateFlags, CallError, ContainerHandle, Failure, FrameState,
+    LimitFlags, MapFlags, PmError, Rights, Shared,
+};
+use proto::limits::LEASE_MICROS_MAX;
+use proto::{
+    AddressSpace, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
+};
+use puppet_core::{Behaviour, OrderError};
+
+use crate::cast::{Actor, Cast};
+use crate::error::{Outcome, ScenarioError, did, filled, pm, same};
+use crate::files::Files;
+
+/// Where puppets map containers: in the first gigabyte, and in tables of its own.
+pub(crate) const WINDOW: VirtAddr = vaddr(0x2000_0000);
+/// Another place, in other tables.
+pub(crate) const WINDOW_2: VirtAddr = vaddr(0x2400_0000);
+/// The longest lease.
+pub(crate) const LONG: Micros = Micros::new(LEASE_MICROS_MAX);
+/// Readable and writable.
+pub(crate) const READ_WRITE: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
+
+/// Things that one scenario makes.
+const MADE_MAX: usize = 24;
+
+/// An address of the scenarios' own choice.
+pub(crate) const fn vaddr(address: u64) -> VirtAddr {
+    match VirtAddr::new(address) {
+        Some(vaddr) => vaddr,
+        None => unreachable!(),
+    }
+}
+
+/// The address so many pages on.
+pub(crate) const fn page(vaddr: VirtAddr, pages: u64) -> VirtAddr {
+    match vaddr.checked_add(pages.saturating_mul(PAGE_BYTES)) {
+        Some(vaddr) => vaddr,
+        None => unreachable!(),
+    }
+}
+
+/// A frame number.
+pub(crate) const fn at(number: u64) -> FrameNumber {
+    FrameNumber::new(number)
+}
+
+/// A count that fits into one call.
+pub(crate) const fn frames(count: u64) -> FrameCount {
+    match FrameCount::new(count) {
+        Some(count) => count,
+        None => unreachable!(),
+    }
+}
+
+/// Something that does not go by itself at the end of a scenario.
+#[derive(Clone, Copy)]
+pub(crate) enum Made {
+    /// An actor's container.
+    Container(Actor, ContainerHandle),
+    /// An account that the parent has split off.
+    Account(AccountHandle),
+    /// An actor's limit is what it was before, with these flags.
+    Limit(Actor, AccountInfo, LimitFlags),
+    /// An actor's VSpace is paid for by its own account.
+    VspaceAccount(Actor),
+    /// An actor's region at an address.
+    Region(Actor, VirtAddr),
+}
+
+/// The whole stage.
+pub(crate) struct World<T: Transport, A: AddressSpace> {
+    channels: Cast<T>,
+    peers: Cast<PeerId>,
+    pub(crate) space: A,
+    pub(crate) files: Files<T>,
+    made: [Option<Made>; MADE_MAX],
+    /// Whether an actor died in this scenario.
+    pub(crate) has_died: bool,
+}
+
+impl<T: Transport, A: AddressSpace> World<T, A> {
+    /// Sets the stage.
+    pub(crate) fn new(mut channels: Cast<T>, fsserver: T, space: A) -> Outcome<Self> {
+        let peers = channels.try_map(|channel| {
+            let identity = pmserver_api::Calls::new(channel).whoami();
+            pm("asking an actor who it is", identity).map(|identity| identity.peer)
+        })?;
+        let parent = pmserver_api::Calls::new(channels.get_mut(Actor::Parent));
+        let files = Files::new(parent, fsserver)?;
+        Ok(Self { channels, peers, space, files, made: [None; MADE_MAX], has_died: false })
+    }
+
+    /// Returns pmserver as an actor has it.
+    pub(crate) const fn pm(&mut self, actor: Actor) -> pmserver_api::Calls<&mut T> {
+        pmserver_api::Calls::new(self.channels.get_mut(actor))
+    }
+
+    /// Returns a puppet, to tell it what to do.
+    pub(crate) const fn puppet(&mut self, actor: Actor) -> puppet_core::Client<&mut T> {
+        puppet_core::Client::new(self.channels.get_mut(actor))
+    }
+
+    /// Returns the channel to pmserver as an actor has it, for messages that no client sends.
+    pub(crate) const fn channel(&mut self, actor: Actor) -> &mut T {
+        self.channels.get_mut(actor)
+    }
+
+    /// Returns an actor's number at pmserver.
+    pub(crate) const fn peer(&self, actor: Actor) -> PeerId {
+        *self.peers.get(actor)
+    }
+
+    /// Has something undone when the scenario is over.
+    pub(crate) fn remember(&mut self, made: Made) -> Outcome {
+        let place = self.made.iter_mut().find(|place| place.is_none());
+        *place.ok_or(ScenarioError::Wrong("a scenario makes too much"))? = Some(made);
+        Ok(())
+    }
+
+    /// Has an actor make a container, which this account pays for.
+    pub(crate) fn container_in(
+        &mut self,
+        actor: Actor,
+        account: AccountHandle,
+    ) -> Outcome<ContainerHandle> {
+        let container = pm("making a container", self.pm(actor).container_create(account))?;
+        self.remember(Made::Container(actor, container))?;
+        Ok(container)
+    }
+
+    /// Has an actor make a container.
+    pub(crate) fn container(&mut self, actor: Actor) -> Outcome<ContainerHandle> {
+        self.container_in(actor, AccountHandle::OWN)
+    }
+
+    /// Has an actor allocate the first frames of a container.
+    pub(crate) fn allocate(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        count: u64,
+    ) -> Outcome {
+        let none = AllocateFlags::empty();
+        let done = self.pm(actor).allocate(container, at(0), frames(count), none);
+        same("frames allocated", pm("allocating", done)?, count)
+    }
+
+    /// Has an actor make a container with so many frames.
+    pub(crate) fn filled_container(
+        &mut self,
+        actor: Actor,
+        count: u64,
+    ) -> Outcome<ContainerHandle> {
+        let container = self.container(actor)?;
+        self.allocate(actor, container, count)?;
+        Ok(container)
+    }
+
+    /// Has an actor map the first frames of a container.
+    pub(crate) fn map(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        count: u64,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Outcome {
+        let mapped = self.pm(actor).map(container, at(0), frames(count), vaddr, flags);
+        same("pages mapped", pm("mapping", mapped)?.count, count)
+    }
+
+    /// Has an actor unmap pages.
+    pub(crate) fn unmap(&mut self, actor: Actor, vaddr: VirtAddr, count: u64) -> Outcome {
+        let unmapped = self.pm(actor).unmap(vaddr, frames(count));
+        same("pages unmapped", pm("unmapping", unmapped)?, count)
+    }
+
+    /// Has an actor lend all frames of a container, for leases of up to a second.
+    pub(crate) fn share(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        to: Actor,
+        rights: Rights,
+    ) -> Outcome<Shared> {
+        let peer = self.peer(to);
+        pm("sharing", self.pm(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
+    }
+
+    /// Has an actor's faults in a region answered by pmserver, from the first frame on.
+    pub(crate) fn attach(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        count: u32,
+        vaddr: VirtAddr,
+    ) -> Outcome {
+        let attached = self.pm(actor).attach(container, at(0), count, vaddr, READ_WRITE);
+        pm("attaching", attached)?;
+        self.remember(Made::Region(actor, vaddr))
+    }
+
+    /// Returns how many of the first frames of a container are in a state, of at most 24.
+    pub(crate) fn count_in(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        count: u64,
+        state: FrameState,
+    ) -> Outcome<u64> {
+        let status = self.pm(actor).status(container, at(0), frames(count));
+        let status = pm("asking for states", status)?;
+        same("states told", status.count, count)?;
+        let states = status.frames.into_iter().zip(0..count);
+        Ok(states.map(|(seen, _)| u64::from(seen.contains(state))).sum())
+    }
+
+    /// Returns the state of one frame.
+    pub(crate) fn state(
+        &mut self,
+        actor: Actor,
+        container: ContainerHandle,
+        number: u64,
+    ) -> Outcome<FrameState> {
+        let status = self.pm(actor).status(container, at(number), FrameCount::ONE);
+        let [state, ..] = pm("asking for a state", status)?.frames;
+        Ok(state)
+    }
+
+    /// Says whether a puppet reads a word.
+    pub(crate) fn reads(
+        &mut self,
+        actor: Actor,
+        what: &'static str,
+        vaddr: VirtAddr,
+        expected: u64,
+    ) -> Outcome {
+        let word = did(what, self.puppet(actor).load(vaddr))?;
+        same(what, word, expected)
+    }
+
+    /// Has a puppet store a word.
+    pub(crate) fn writes(
+        &mut self,
+        actor: Actor,
+        what: &'static str,
+        vaddr: VirtAddr,
+        word: u64,
+    ) -> Outcome {
+        did(what, self.puppet(actor).store(vaddr, word))
+    }
+
+    /// Says whether pages hold the pattern of a seed; of 0 where nobody has written to them.
+    pub(crate) fn holds(
+        &mut self,
+        actor: Actor,
+        what: &'static str,
+        vaddr: VirtAddr,
+        count: u64,
+        seed: u64,
+    ) -> Outcome {
+        let seen = did(what, self.puppet(actor).sum(vaddr, count))?;
+        filled(what, count, seen, seed)
+    }
+
+    /// Returns the time.
+    pub(crate) fn now(&mut self) -> Outcome<u64> {
+        pm("asking for the time", self.pm(Actor::Parent).clock()).map(Micros::get)
+    }
+
+    /// Lets time pass until a deadline is over.
+    pub(crate) fn wait_until(&mut self, deadline: u64) -> Outcome {
+        while self.now()? <= deadline {
+            self.space.relax();
+        }
+        Ok(())
+    }
+
+    /// Takes away all that the scenario has made, the last first, and returns whether somebody
+    /// died in it. Never fails: what is left is seen in the accounts.
+    pub(crate) fn clear(&mut self) -> bool {
+        while let Some(made) = self.made.iter_mut().rev().find_map(Option::take) {
+            // Gone already is as good.
+            let _: Result<(), CallError> = match made {
+                Made::Container(actor, container) => {
+                    self.destroy(|world| world.pm(actor).container_destroy(container))
+                }
+                Made::Account(account) => {
+                    self.destroy(|world| world.pm(Actor::Parent).account_destroy(account))
+                }
+                Made::Limit(actor, before, flags) => {
+                    let account = AccountHandle::of_peer(self.peer(actor));
+                    let limit = u32::try_from(pages(before.limit)).unwrap_or(u32::MAX);
+                    self.pm(Actor::Parent).account_set_limits(account, limit, flags)
+                }
+                Made::VspaceAccount(actor) => self.pm(actor).vspace_account(AccountHandle::OWN),
+                Made::Region(actor, vaddr) => self.pm(actor).detach(vaddr),
+            };
+        }
+        for actor in [Actor::Client, Actor::Driver, Actor::Holder, Actor::Server] {
+            let _: Result<(), OrderError> = self.puppet(actor).behave(Behaviour::Count);
+        }
+        core::mem::take(&mut self.has_died)
+    }
+
+    /// Destroys something, after the leases on it have ended.
+    fn destroy(
+        &mut self,
+        mut step: impl FnMut(&mut Self) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        match step(self) {
+            Err(CallError::Refused(Failure { error: PmError::Pending, at: deadline, .. })) => {
+                // Where there is no time there is nothing to wait for.
+                let _ = self.wait_until(deadline);
+                step(self)
+            }
+            result => result,
+        }
+    }
+}
+
+/// Returns how many pages an amount is.
+pub(crate) const fn pages(bytes: proto::ByteCount) -> u64 {
+    bytes.get() >> 12
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the domains run: the cores, started and called as their mains do it on seL4.
+
+use fsserver_api::{Failure, FsError};
+use fsserver_core::{ClientId, FileServer};
+use proto::{Console, Message, VirtAddr};
+use scenarios_core::{Cast, SabotagedServer, supervisor_step};
+
+use super::Settings;
+use super::call::Channel;
+use super::domain::{Domain, Program, Service, Space};
+use super::puppets::PuppetProgram;
+
+/// The channel to pmserver, in every domain that has one.
+pub(super) const PMSERVER: u8 = 0;
+const FSSERVER: u8 = 1;
+const CONSOLE: u8 = 2;
+
+/// Every program's recovery entry and stack. What lies there is no machine code: the machine only
+/// has to say that this is where it goes on.
+pub(super) const RECOVERY_ENTRY: u64 = 0x20_0000;
+const RECOVERY_STACK: u64 = 0x20_1000;
+
+/// Returns what a domain runs, where it is something that serves on its callers' time.
+pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
+    let image_bytes = settings.image.len() as u64;
+    match (name, settings.sabotage) {
+        ("fsserver", false) => Some(Box::new(FsProgram {
+            image_bytes,
+            build: FileServer::new,
+            call: FileServer::call,
+        })),
+        ("fsserver", true) => Some(Box::new(FsProgram {
+            image_bytes,
+            build: SabotagedServer::new,
+            call: SabotagedServer::call,
+        })),
+        ("puppet", _) => Some(Box::new(PuppetProgram)),
+        _ => None,
+    }
+}
+
+/// Runs a domain that has periods for one of them.
+pub(super) fn run_period(name: &str, domain: &Domain) {
+    if name == "supervisor" {
+        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+        // A refusal is as good as nothing to do: the next period asks again.
+        let _ = supervisor_step(&mut pm);
+    }
+}
+
+/// Does what the console does with a request.
+pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
+    match console_api::Write::decode(request) {
+        Ok(write) => {
+            screen.write(write.bytes());
+            console_api::done()
+        }
+        Err(error) => error.reply(),
+    }
+}
+
+/// fsserver, plain or sabotaged.
+struct FsProgram<S> {
+    image_bytes: u64,
+    build: fn(Channel, Space, VirtAddr, u64) -> Result<S, FsError>,
+    call: fn(&mut S, ClientId, &Message) -> Message,
+}
+
+/// The server, or why there is none: then every request is refused with that.
+struct FsService<S> {
+    server: Result<S, FsError>,
+    call: fn(&mut S, ClientId, &Message) -> Message,
+}
+
+impl<S: 'static> FsProgram<S> {
+    fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, FsError> {
+        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+        if is_first {
+            fsserver_core::reserve_heap(&mut pm).map_err(|_| FsError::PmRefused)?;
+        }
+        let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
+        let build = self.build;
+        let server = build(domain.channel(PMSERVER), domain.space(), vaddr, self.image_bytes)?;
+        register_recovery(&mut pm).map_err(|_| FsError::PmRefused)?;
+        Ok(server)
+    }
+
+    fn service(&self, domain: &Domain, is_first: bool) -> Box<dyn Service> {
+        Box::new(FsService { server: self.serve(domain, is_first), call: self.call })
+    }
+}
+
+impl<S: 'static> Program for FsProgram<S> {
+    fn start(&self, domain: &Domain) -> Box<dyn Service> {
+        self.service(domain, true)
+    }
+
+    fn recover(&self, domain: &Domain) -> (Box<dyn Service>, Message) {
+        (self.service(domain, false), Failure::from(FsError::Restarted).reply())
+    }
+}
+
+impl<S> Service for FsService<S> {
+    fn protected(&mut self, channel: u8, request: &Message) -> Message {
+        match &mut self.server {
+            Ok(server) => (self.call)(server, ClientId::of_channel(channel), request),
+            Err(error) => Failure::from(*error).reply(),
+        }
+    }
+
+    /// Nobody has a reason to notify fsserver.
+    fn notified(&mut self) {}
+}
+
+/// Says where a program goes on after a fault.
+pub(super) fn register_recovery(
+    pm: &mut pmserver_api::Calls<Channel>,
+) -> Result<(), pmserver_api::CallError> {
+    let (entry, stack) = (VirtAddr::new(RECOVERY_ENTRY), VirtAddr::new(RECOVERY_STACK));
+    let (entry, stack) = entry.zip(stack).ok_or(pmserver_api::PmError::Invalid)?;
+    pm.register_recovery(entry, stack)
+}
+
+/// Runs the demo in its domain, as the client's main does. Returns whether all went well.
+pub fn client_demo(domain: &Domain) -> bool {
+    let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+    let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
+    let mut console = console_api::Client::new(domain.channel(CONSOLE));
+    match client_demo_core::reserve_heap(&mut pm) {
+        Ok(()) => {
+            let (mut space, mut grants) = (domain.space(), domain.clone());
+            client_demo_core::run(&mut pm, &mut fs, &mut space, &mut grants, &mut console)
+        }
+        Err(error) => {
+            console.write(format!("FAIL: no heap: {error}\n").as_bytes());
+            false
+        }
+    }
+}
+
+/// Runs the scenarios in the client's domain. Returns whether all passed.
+pub fn scenario_client(domain: &Domain) -> bool {
+    chosen_scenarios(domain, |_| true)
+}
+
+/// Runs those of them alone that are chosen by their names.
+pub fn chosen_scenarios(domain: &Domain, is_chosen: impl Fn(&str) -> bool) -> bool {
+    let mut console = console_api::Client::new(domain.channel(CONSOLE));
+    let cast = Cast::from_channels(|channel| domain.channel(channel));
+    let (fsserver, space) = (domain.channel(FSSERVER), domain.space());
+    scenarios_core::run_chosen(cast, fsserver, space, &mut console, is_chosen)
+}

@@ -20,7 +20,28 @@
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::memory::frame_table::PageIndex;
+/// The number of a page of the pool, in the order of physical addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageIndex(u32);
+
+impl PageIndex {
+    /// Returns the page with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Returns it as a plain number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the page that a link names. Page 0 belongs to the frame table, so 0 names none.
+    pub(crate) const fn from_link(link: u32) -> Option<Self> {
+        if link == 0 { None } else { Some(Self(link)) }
+    }
+}
 
 /// What a page can be made into. All are 4 KiB large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

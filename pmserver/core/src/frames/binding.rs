@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Which virtual frames have which page (protocol R1, R3): memory at the first store,
+//! copy-on-write, and frames that are one memory.
+//!
+//! ```text
+//!   page 7 <--- frame a <=> frame b     really shared: a ring, always on one page
+//!        <---- frame c                  shared copy-on-write with a and b
+//!   none   <--- frame d                 reads as zero: mapped as the page of zeros
+//! ```
+//!
+//! A frame is *copy-on-write* while frames outside of its ring are on its page. Then nobody has
+//! the page mapped for writing; the first store gives the ring a page of its own. Every frame was
+//! charged when it was allocated (R4), so that there is a page for each, always.
+
+use heapless::Vec;
+use proto::limits::SHARERS_MAX;
+
+use crate::broken;
+use crate::frames::FrameManager;
+use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::cell::Ref;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::mapping::{Installed, Mapping};
+use crate::records::page::PageUse;
+
+/// The frames of one ring.
+pub(crate) type Sharers = Vec<Ref<Frame>, SHARERS_MAX>;
+
+impl<K: Kernel> FrameManager<K> {
+    /// Returns the frames that are one memory with this one, itself first.
+    pub(crate) fn sharers(&self, frame: Ref<Frame>) -> Sharers {
+        let mut sharers = Sharers::new();
+        let mut next = Some(frame);
+        while let Some(sharer) = next {
+            if sharers.push(sharer).is_err() {
+                broken("ring of frames without an end");
+            }
+            next = Ref::from_link(self.store.get(sharer).next_shared).filter(|next| *next != frame);
+        }
+        sharers
+    }
+
+    /// Returns whether frames outside of its ring have the same page.
+    pub(crate) fn is_cow(&self, frame: Ref<Frame>) -> bool {
+        self.store.get(frame).page().is_some_and(|page| {
+            let holders = usize::try_from(self.store.entry(page).holders()).unwrap_or(usize::MAX);
+            holders > self.sharers(frame).len()
+        })
+    }
+
+    /// Gives a frame memory, all zero, if it has none yet.
+    pub(crate) fn bind(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
+        if let Some(page) = self.store.get(frame).page() {
+            return Ok(page);
+        }
+        let page = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
+        self.rebind_or_release(frame, page)?;
+        Ok(page)
+    }
+
+    /// Gives a frame memory that it shares with its ring alone, with the contents that it has.
+    pub(crate) fn break_cow(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
+        let page = self.bind(frame)?;
+        if !self.is_cow(frame) {
+            return Ok(page);
+        }
+        if self.pin_deadline(frame).is_some() {
+            // It is the others that move: few enough, or it would not have been pinned like that.
+            self.move_others_off(frame, page)?;
+            return Ok(page);
+        }
+        let own = self.copied_page(page)?;
+        self.rebind_or_release(frame, own)?;
+        Ok(own)
+    }
+
+    /// Moves all frames but a ring's from its page to another one.
+    fn move_others_off(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
+        let other = self.copied_page(page)?;
+        // Held, so that it is not free before the first is on it, nor kept where none could be.
+        self.hold(Some(other));
+        let sharers = self.sharers(frame);
+        let mut result = Ok(());
+        let mut link = self.store.entry(page).owner;
+        while let (Ok(()), Some(holder)) = (result, Ref::<Frame>::from_link(link)) {
+            link = self.store.get(holder).next_of_page;
+            if !sharers.contains(&holder) {
+                result = self.rebind(holder, Some(other));
+                // Its ring has left with it, and was perhaps what came next.
+                link = self.store.entry(page).owner;
+            }
+        }
+        self.let_go(Some(other));
+        result
+    }
+
+    /// Takes a page and copies another to it.
+    pub(super) fn copied_page(&mut self, page: PageIndex) -> Result<PageIndex, KernelError> {
+        let copy = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
+        match self.store.kernel.copy_page(page, copy) {
+            Ok(()) => Ok(copy),
+            Err(error) => {
+                self.store.release_frame(copy);
+                Err(error)
+            }
+        }
+    }
+
+    fn rebind_or_release(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
+        let result = self.rebind(frame, Some(page));
+        if result.is_err() {
+            self.store.release_frame(page);
+        }
+        result
+    }
+
+    /// Puts a frame and its ring on another page, or on none. Their mappings stay and show the new
+    /// contents when they are touched; their grants are taken back.
+    ///
+    /// # Errors
+    /// What the kernel says where it keeps a mapping; then all are on the page that they were on.
+    pub(crate) fn rebind(
+        &mut self,
+        frame: Ref<Frame>,
+        page: Option<PageIndex>,
+    ) -> Result<(), KernelError> {
+        if self.store.get(frame).page() == page && page.is_some() {
+            return Ok(());
+        }
+        let sharers = self.sharers(frame);
+        for sharer in &sharers {
+            self.forget_caps(*sharer)?;
+        }
+        for sharer in &sharers {
+            self.leave_page(*sharer);
+            if let Some(page) = page {
+                self.join_page(*sharer, page);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up the capabilities of all of a frame's mappings; grants go with them.
+    pub(super) fn forget_caps(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        let mut link = self.store.get(frame).mappings;
+        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
+            let record = self.store.get(mapping);
+            link = record.next_of_frame;
+            if record.is_grant() {
+                self.remove_mapping(mapping)?;
+            } else {
+                self.forget_cap(mapping)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a frame without memory on a page.
+    pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
+        let entry = self.store.entry_mut(page);
+        let next = entry.owner;
+        entry.owner = frame.link();
+        let holders = entry.holders().saturating_add(1);
+        entry.set_holders(holders);
+        if let Some(after) = Ref::<Frame>::from_link(next) {
+            self.store.get_mut(after).previous_of_page = frame.link();
+        }
+        let record = self.store.get_mut(frame);
+        record.page = page.get();
+        record.next_of_page = next;
+        record.previous_of_page = 0;
+    }
+
+    /// Takes a frame, of which nothing is mapped, off its page, which is free when it was the last.
+    pub(super) fn leave_page(&mut self, frame: Ref<Frame>) {
+        let record = self.store.get_mut(frame);
+        let Some(page) = record.page() else { return };
+        let (next, previous) = (record.next_of_page, record.previous_of_page);
+        record.page = 0;
+        record.next_of_page = 0;
+        record.previous_of_page = 0;
+        if let Some(after) = Ref::<Frame>::from_link(next) {
+            self.store.get_mut(after).previous_of_page = previous;
+        }
+        match Ref::<Frame>::from_link(previous) {
+            Some(before) => self.store.get_mut(before).next_of_page = next,
+            None => self.store.entry_mut(page).owner = next,
+        }
+        let entry = self.store.entry_mut(page);
+        let holders = entry.holders().saturating_sub(1);
+        entry.set_holders(holders);
+        if holders == 0 {
+            self.store.release_frame(page);
+        }
+    }
+
+    /// Makes a frame, which is alone and has no memory, one memory with another and its ring.
+    pub(super) fn join_ring(&mut self, frame: Ref<Frame>, other: Ref<Frame>) {
+        let next = self.store.get(other).next_shared;
+        self.store.get_mut(frame).next_shared = if next == 0 { other.link() } else { next };
+        self.store.get_mut(other).next_shared = frame.link();
+        if let Some(page) = self.store.get(other).page() {
+            self.join_page(frame, page);
+        }
+    }
+
+    /// Takes a frame out of its ring. It stays on its page, copy-on-write from now on, so that the
+    /// caller gives it other memory, or none, before anything is mapped.
+    pub(super) fn leave_ring(&mut self, frame: Ref<Frame>) {
+        let sharers = self.sharers(frame);
+        let Some(before) = sharers.last().filter(|last| **last != frame) else { return };
+        let next = self.store.get(frame).next_shared;
+        self.store.get_mut(*before).next_shared = if next == before.link() { 0 } else { next };
+        self.store.get_mut(frame).next_shared = 0;
+    }
+
+    /// Puts a frame, which is alone and has no memory, in the place of another, of which nothing is
+    /// mapped: into its ring and onto its page.
+    pub(crate) fn replace(&mut self, old: Ref<Frame>, new: Ref<Frame>) {
+        let before = self.sharers(old).last().copied().filter(|last| *last != old);
+        if let Some(before) = before {
+            self.store.get_mut(new).next_shared = self.store.get(old).next_shared;
+            self.store.get_mut(before).next_shared = new.link();
+            self.store.get_mut(old).next_shared = 0;
+        }
+        if let Some(page) = self.store.get(old).page() {
+            self.join_page(new, page);
+            self.leave_page(old);
+        }
+        let stays = self.store.get(old).has(FrameMarks::CONTIGUOUS);
+        self.store.get_mut(new).set(FrameMarks::CONTIGUOUS, stays);
+    }
+
+    /// Takes away what a frame has, mappings, grants and memory; it is shared with no other any
+    /// more and reads as zero.
+    ///
+    /// # Errors
+    /// What the kernel says where it keeps a mapping; then the memory stays.
+    pub(crate) fn drop_contents(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        self.remove_mappings(frame, |_| true)?;
+        self.leave_ring(frame);
+        self.leave_page(frame);
+        Ok(())
+    }
+
+    /// Makes sure that nobody can write to a frame's memory by a mapping, so that it can be shared
+    /// copy-on-write.
+    pub(super) fn protect(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        if self.is_cow(frame) {
+            return Ok(());
+        }
+        for sharer in self.sharers(frame) {
+            self.limit_mappings(sharer, Installed::ReadOnly, |_| true)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! How leases end: given back, at their deadline, or with their holder.
+//!
+//! Nobody has to do anything for a lease to end: what is done with a container first ends those of
+//! its leases whose time is over. Of a pin something may have to stay (`pin.rs`).
+
+use proto::PeerId;
+
+use crate::frames::FrameManager;
+use crate::kernel::Kernel;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::lease::Lease;
+use crate::records::share::Share;
+
+impl<K: Kernel> FrameManager<K> {
+    /// Frees a lease.
+    pub(crate) fn end_lease(&mut self, lease: Ref<Lease>) {
+        self.unlink_from_container(lease);
+        self.unlink_from_holder(lease);
+        self.store.free(lease);
+    }
+
+    /// Ends what a lease forbids.
+    pub(super) fn unlink_from_container(&mut self, lease: Ref<Lease>) {
+        let record = *self.store.get(lease);
+        let Some(container) = Ref::<Container>::from_link(record.container) else { return };
+        let mut place = self.store.get(container).leases;
+        if place == lease.link() {
+            self.store.get_mut(container).leases = record.next;
+        }
+        while let Some(other) = Ref::<Lease>::from_link(place) {
+            place = self.store.get(other).next;
+            if place == lease.link() {
+                self.store.get_mut(other).next = record.next;
+            }
+        }
+        let count = &mut self.store.get_mut(container).lease_count;
+        *count = count.saturating_sub(1);
+        if let Some(share) = Ref::<Share>::from_link(record.share) {
+            let count = &mut self.store.get_mut(share).lease_count;
+            *count = count.saturating_sub(1);
+        }
+        let record = self.store.get_mut(lease);
+        record.container = 0;
+        record.share = 0;
+        record.next = 0;
+    }
+
+    fn unlink_from_holder(&mut self, lease: Ref<Lease>) {
+        let record = *self.store.get(lease);
+        let holder = record.holder();
+        let mut place = self.peer(holder).leases;
+        if place == lease.link() {
+            self.peer_mut(holder).leases = record.next_of_holder;
+        }
+        while let Some(other) = Ref::<Lease>::from_link(place) {
+            place = self.store.get(other).next_of_holder;
+            if place == lease.link() {
+                self.store.get_mut(other).next_of_holder = record.next_of_holder;
+            }
+        }
+        let peer = self.peer_mut(holder);
+        peer.lease_count = peer.lease_count.saturating_sub(1);
+    }
+
+    /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
+    fn cut_short(&mut self, lease: Ref<Lease>) {
+        if self.store.get(lease).pinned > 0 {
+            self.take_over(lease);
+        } else {
+            self.end_lease(lease);
+        }
+    }
+
+    /// Ends the leases of a container whose deadline has passed.
+    pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
+        let mut link = self.store.get(container).leases;
+        if link == 0 {
+            return;
+        }
+        let now = self.store.kernel.now();
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.store.get(lease);
+            link = record.next;
+            if record.deadline() <= now {
+                self.cut_short(lease);
+            }
+        }
+    }
+
+    /// Ends every lease that a peer holds.
+    pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
+        let mut link = self.peer(holder).leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            link = self.store.get(lease).next_of_holder;
+            self.cut_short(lease);
+        }
+    }
+
+    /// Frees those of a peer's leases whose deadline has passed, wherever they are.
+    pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
+        let now = self.store.kernel.now();
+        let mut link = self.peer(holder).leases;
+        while let Some(lease) = Ref::<Lease>::from_link(link) {
+            let record = self.store.get(lease);
+            link = record.next_of_holder;
+            if record.deadline() <= now && record.is_over == 0 {
+                self.cut_short(lease);
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Moving contents to another page (protocol R2).
+
+use proto::limits::MOVE_HOLDERS_MAX;
+
+use crate::frames::FrameManager;
+use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::records::cell::Ref;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::page::PageUse;
+
+impl<K: Kernel> FrameManager<K> {
+    /// Returns whether a page is free, or can be.
+    pub(crate) fn is_movable(&self, page: PageIndex) -> bool {
+        if self.store.free_use(page).is_some() {
+            return true;
+        }
+        let entry = self.store.entry(page);
+        if !entry.is(PageUse::Frame) || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
+            return false;
+        }
+        let mut holder = Ref::<Frame>::from_link(entry.owner);
+        while let Some(frame) = holder {
+            let record = self.store.get(frame);
+            if record.has(FrameMarks::CONTIGUOUS) {
+                return false;
+            }
+            holder = Ref::from_link(record.next_of_page);
+        }
+        true
+    }
+
+    /// Moves what is on a page to another one; then the page is free.
+    pub(crate) fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let other = self.copied_page(page)?;
+        // Held, so that it is not free before all are on it.
+        self.hold(Some(other));
+        let mut result = Ok(());
+        while let Some(frame) = Ref::<Frame>::from_link(self.store.entry(page).owner) {
+            result = self.rebind(frame, Some(other));
+            // The page is free, and somebody else's to be, when its last frame has left it.
+            if result.is_err() || !self.store.entry(page).is(PageUse::Frame) {
+                break;
+            }
+        }
+        self.let_go(Some(other));
+        result
+    }
+}

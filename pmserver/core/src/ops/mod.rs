@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The operations of the protocol, one file for one or a few of them.
+
+pub(crate) mod account;
+pub(crate) mod account_lend;
+pub(crate) mod account_split;
+pub(crate) mod allocate;
+pub(crate) mod allocate_anywhere;
+pub(crate) mod container;
+pub(crate) mod contiguous;
+pub(crate) mod copy;
+pub(crate) mod create;
+pub(crate) mod disturb;
+pub(crate) mod extra;
+pub(crate) mod grant;
+pub(crate) mod handler;
+pub(crate) mod lock;
+pub(crate) mod map;
+pub(crate) mod pin;
+pub(crate) mod recovery;
+pub(crate) mod region;
+pub(crate) mod repair;
+pub(crate) mod share;
+
+use crate::frames::FrameManager;
+
+/// The floor of operations.
+pub(crate) struct Operations<K> {
+    frames: FrameManager<K>,
+    /// The accounts in which something waits to be torn down.
+    pub(crate) work: u32,
+    /// How many containers and accounts wait for that.
+    pub(crate) doomed: u64,
+}
+
+stands_on!(Operations.frames: FrameManager);
+
+impl<K> Operations<K> {
+    /// Builds the floor on the one below.
+    pub(crate) const fn new(frames: FrameManager<K>) -> Self {
+        Self { frames, work: 0, doomed: 0 }
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A container's record.
+
+use proto::PeerId;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::broken;
+use crate::records::cell::{Stamp, record};
+use crate::records::links::{Links, chain};
+
+/// A container (protocol R1).
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Container {
+    stamp: Stamp,
+    /// Where the search for numbers that are free begins: above all that were ever used.
+    pub(crate) unused_from: u64,
+    /// How many frames it has, discarded ones not counted.
+    pub(crate) frame_count: u32,
+    /// The account that pays.
+    pub(crate) account: u32,
+    /// The tree of its frames.
+    pub(crate) frames: u32,
+    pub(crate) shares: u32,
+    pub(crate) leases: u32,
+    /// The ranges that others supply.
+    pub(crate) handlers: u32,
+    /// The account's other containers.
+    of_account: Links,
+    /// The owner's other containers.
+    of_owner: Links,
+    pub(crate) share_count: u16,
+    pub(crate) lease_count: u16,
+    pub(crate) handler_count: u16,
+    /// The peer that made it, for which its handle is strong.
+    owner: u8,
+    /// 1 once it is being destroyed: nothing but that can be done with it any more.
+    pub(crate) dying: u8,
+}
+
+record!(Container, Container);
+
+chain!(
+    /// The containers of an account: the live ones, or those that are being destroyed.
+    ContainersOfAccount, Container, of_account
+);
+
+chain!(
+    /// The live containers that a peer made.
+    ContainersOfOwner, Container, of_owner
+);
+
+impl Container {
+    pub(crate) const fn new(account: u32, owner: PeerId) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            unused_from: 0,
+            frame_count: 0,
+            account,
+            frames: 0,
+            shares: 0,
+            leases: 0,
+            handlers: 0,
+            of_account: Links::NONE,
+            of_owner: Links::NONE,
+            share_count: 0,
+            lease_count: 0,
+            handler_count: 0,
+            owner: owner.get(),
+            dying: 0,
+        }
+    }
+
+    pub(crate) const fn is_dying(&self) -> bool {
+        self.dying != 0
+    }
+
+    pub(crate) const fn is_owned_by(&self, peer: PeerId) -> bool {
+        self.owner == peer.get()
+    }
+
+    pub(crate) fn owner(&self) -> PeerId {
+        match PeerId::new(self.owner.into()) {
+            Some(owner) => owner,
+            None => broken("container of nobody's"),
+        }
+    }
+}

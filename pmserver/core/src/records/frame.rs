@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A virtual frame's record.
+
+use bitflags::bitflags;
+use pmserver_api::FrameState;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::kernel::PageIndex;
+use crate::records::cell::{Stamp, record};
+use crate::records::leaf::Leaf;
+use crate::records::links::{Links, chain};
+
+bitflags! {
+    /// What is to be known of a virtual frame beside where it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub(crate) struct FrameMarks: u16 {
+        /// The call that allocates it can still fail.
+        const TENTATIVE = 1 << 0;
+        /// It is charged above the limit.
+        const EXTRA = 1 << 1;
+        /// Its owner can do without it.
+        const DISCARDABLE = 1 << 2;
+        /// It was dropped under pressure: uncharged, and there only to say so.
+        const DISCARDED = 1 << 3;
+        /// A pin on it ran out: it has a copy of what it had.
+        const TAKEN_OVER = 1 << 4;
+        /// Its memory was asked for by its place: it stays there.
+        const CONTIGUOUS = 1 << 5;
+        /// Nobody pays for it: it takes over the charge of a frame that is being moved to its
+        /// place, or has given its own to one.
+        const UNCHARGED = 1 << 6;
+    }
+}
+
+/// A virtual frame.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Frame {
+    stamp: Stamp,
+    number: u64,
+    pub(crate) container: u32,
+    /// The page that it is bound to; 0 while it has none.
+    pub(crate) page: u32,
+    /// The other frames that are bound to the page.
+    pub(crate) next_of_page: u32,
+    pub(crate) previous_of_page: u32,
+    /// The ring of frames that are really shared; 0 while it is alone.
+    pub(crate) next_shared: u32,
+    pub(crate) mappings: u32,
+    /// The account's other frames of its kind (`extra.rs`).
+    of_account: Links,
+    pub(crate) mapping_count: u16,
+    marks: u16,
+    padding: [u32; 3],
+}
+
+record!(Frame, Frame);
+
+chain!(
+    /// The frames of an account in one of its lists.
+    FramesOfAccount, Frame, of_account
+);
+
+impl Frame {
+    /// Returns a frame that has no memory yet, tentative.
+    pub(crate) const fn new(container: u32, number: u64) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            number,
+            container,
+            page: 0,
+            next_of_page: 0,
+            previous_of_page: 0,
+            next_shared: 0,
+            mappings: 0,
+            of_account: Links::NONE,
+            mapping_count: 0,
+            marks: FrameMarks::TENTATIVE.bits(),
+            padding: [0; 3],
+        }
+    }
+
+    pub(crate) fn page(&self) -> Option<PageIndex> {
+        PageIndex::from_link(self.page)
+    }
+
+    pub(crate) const fn has(&self, marks: FrameMarks) -> bool {
+        FrameMarks::from_bits_truncate(self.marks).contains(marks)
+    }
+
+    pub(crate) fn set(&mut self, marks: FrameMarks, value: bool) {
+        let mut now = FrameMarks::from_bits_truncate(self.marks);
+        now.set(marks, value);
+        self.marks = now.bits();
+    }
+
+    /// Returns whether it is what is left of an extra frame that was dropped. While a call makes it
+    /// a frame again it is one already.
+    pub(crate) const fn is_discarded(&self) -> bool {
+        self.has(FrameMarks::DISCARDED) && !self.has(FrameMarks::TENTATIVE)
+    }
+
+    /// Makes it what is left of an extra frame that was dropped.
+    pub(crate) const fn discard(&mut self) {
+        self.marks = FrameMarks::DISCARDED.bits();
+    }
+
+    /// Returns what can be told from the frame alone.
+    pub(crate) fn state(&self) -> FrameState {
+        let mut state = FrameState::PRESENT;
+        state.set(FrameState::BOUND, self.page != 0);
+        state.set(FrameState::MAPPED, self.mappings != 0);
+        state.set(FrameState::EXTRA, self.has(FrameMarks::EXTRA));
+        state.set(FrameState::DISCARDABLE, self.has(FrameMarks::DISCARDABLE));
+        state.set(FrameState::TAKEN_OVER, self.has(FrameMarks::TAKEN_OVER));
+        state
+    }
+}
+
+impl Leaf for Frame {
+    fn key(&self) -> u64 {
+        self.number
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Lending an account: another peer may use it, by a handle of its own (protocol O21).
+
+use pmserver_api::AccountRights;
+use proto::PeerId;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::records::cell::{Stamp, record};
+
+/// An account in the hands of a peer that did not split it off. Paid for by the account itself.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Loan {
+    stamp: Stamp,
+    pub(crate) account: u32,
+    /// The account's other loans.
+    pub(crate) next: u32,
+    rights: u16,
+    peer: u8,
+    padding: [u8; 45],
+}
+
+record!(Loan, Loan);
+
+impl Loan {
+    pub(crate) const fn new(account: u32, next: u32, peer: PeerId, rights: AccountRights) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            account,
+            next,
+            rights: rights.bits(),
+            peer: peer.get(),
+            padding: [0; 45],
+        }
+    }
+
+    pub(crate) const fn rights(&self) -> AccountRights {
+        AccountRights::from_bits_truncate(self.rights)
+    }
+
+    pub(crate) const fn is_for(&self, peer: PeerId) -> bool {
+        self.peer == peer.get()
+    }
+}

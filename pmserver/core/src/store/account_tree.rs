@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The tree of accounts: how an account is opened, moved below another and closed.
+//!
+//! An account has two records: the counters (`records/account.rs`), and the heads of its lists
+//! (`records/ledger.rs`). The account above pays for both, since they outlive the account's own
+//! memory.
+//!
+//! ```text
+//!   Account ---- Ledger --< Container     live ones, and dying ones that wait for their end
+//!      |           |  \---< Frame         within the limit; extra ones; discardable extra ones
+//!      v           v
+//!   Account     pages of records, CNodes, loans
+//! ```
+
+use crate::broken;
+use crate::kernel::Kernel;
+use crate::records::account::{Account, AccountFlags, Charge, Children, Shortage};
+use crate::records::cell::{Record, Ref, Stamp};
+use crate::records::ledger::Ledger;
+use crate::store::Store;
+
+impl<K: Kernel> Store<K> {
+    pub(crate) fn ledger_ref(&self, account: Ref<Account>) -> Ref<Ledger> {
+        match Ref::from_link(self.get(account).ledger) {
+            Some(ledger) => ledger,
+            None => broken("account without a ledger"),
+        }
+    }
+
+    /// Returns the lists of an account.
+    pub(crate) fn ledger(&self, account: Ref<Account>) -> &Ledger {
+        self.get(self.ledger_ref(account))
+    }
+
+    /// Returns the lists of an account for writing.
+    pub(crate) fn ledger_mut(&mut self, account: Ref<Account>) -> &mut Ledger {
+        self.get_mut(self.ledger_ref(account))
+    }
+
+    pub(crate) fn account_of(&self, ledger: Ref<Ledger>) -> Ref<Account> {
+        match Ref::from_link(self.get(ledger).account) {
+            Some(account) => account,
+            None => broken("ledger without an account"),
+        }
+    }
+
+    /// Makes the topmost account, which has all memory and pays for pmserver's own.
+    pub(crate) fn new_pool_account(&mut self) -> Result<Ref<Account>, Shortage> {
+        let overhead = self.kernel.overhead_pages();
+        let total = self.page_count().saturating_add(overhead);
+        let page = self.take_record_page(0)?;
+        let mut account = Account::of_pool(total, self.reserved().saturating_add(1), overhead);
+        account.set_stamp(Stamp::unnamed(Account::KIND));
+        let account = self.fill(page, &account);
+        let mut ledger = Ledger::new(account.link());
+        ledger.set_stamp(Stamp::unnamed(Ledger::KIND));
+        let ledger = self.fill(page, &ledger);
+        self.get_mut(account).ledger = ledger.link();
+        self.entry_mut(page).owner = account.link();
+        let pages = self.link_page(0, page);
+        self.get_mut(ledger).record_pages = pages;
+        Ok(account)
+    }
+
+    /// Puts an account below another, which promises its limit.
+    ///
+    /// # Errors
+    /// Where the parent has less than that left, or cannot pay for the records.
+    pub(crate) fn open_account(
+        &mut self,
+        parent: Ref<Account>,
+        account: Account,
+    ) -> Result<Ref<Account>, Shortage> {
+        let limit = account.limit;
+        let account = match account.maker() {
+            Some(maker) => self.alloc_named(parent, maker, account)?,
+            None => self.alloc(parent, account)?,
+        };
+        let ledger = self.alloc(parent, Ledger::new(account.link())).inspect_err(|_| {
+            self.free(account);
+        })?;
+        if self.get(parent).room() < limit {
+            self.free(ledger);
+            self.free(account);
+            return Err(Shortage::Account);
+        }
+        self.get_mut(account).ledger = ledger.link();
+        let children = self.add_last::<Children>(self.get(parent).children, account);
+        let parent = self.get_mut(parent);
+        parent.children = children;
+        parent.promised = parent.promised.saturating_add(limit);
+        Ok(account)
+    }
+
+    /// Frees the records of an account that was removed or destroyed and has nothing any more. Its
+    /// parent may have been removed itself.
+    pub(crate) fn close_account(&mut self, account: Ref<Account>) {
+        let record = *self.get(account);
+        let Some(parent) = Ref::<Account>::from_link(record.parent) else {
+            broken("the pool's account is there for ever")
+        };
+        let ledger = self.ledger_ref(account);
+        let lists = self.get(ledger);
+        let is_empty = [lists.record_pages, lists.slot_pages, lists.containers, lists.dying]
+            .into_iter()
+            .chain([
+                record.children,
+                record.used(),
+                record.promised,
+                record.charged(Charge::Extra),
+                lists.loans,
+            ])
+            .all(|what| what == 0);
+        assert!(is_empty, "an account ends empty");
+        let children = self.take_out::<Children>(self.get(parent).children, account);
+        self.get_mut(parent).children = children;
+        let payer = self.heir(parent);
+        let promised = &mut self.get_mut(payer).promised;
+        *promised = promised.saturating_sub(record.limit);
+        self.free(ledger);
+        self.free(account);
+    }
+
+    /// Hangs an account below another instead of its parent, which was removed.
+    pub(crate) fn adopt(&mut self, from: Ref<Account>, child: Ref<Account>, to: Ref<Account>) {
+        assert!(self.get(from).has(AccountFlags::REMOVED), "adopted from one that was removed");
+        let children = self.take_out::<Children>(self.get(from).children, child);
+        self.get_mut(from).children = children;
+        let children = self.add_last::<Children>(self.get(to).children, child);
+        self.get_mut(to).children = children;
+        self.get_mut(child).parent = to.link();
+    }
+
+    /// Returns the account that has promised this one's limit.
+    pub(crate) fn parent(&self, account: Ref<Account>) -> Ref<Account> {
+        match Ref::from_link(self.get(account).parent) {
+            Some(parent) => self.heir(parent),
+            None => broken("the pool's account has none above it"),
+        }
+    }
+
+    /// Returns how many accounts a charge to this one goes through.
+    pub(crate) fn depth(&self, account: Ref<Account>) -> usize {
+        let parent = |account: &Ref<Account>| Ref::from_link(self.get(*account).parent);
+        core::iter::successors(Some(account), parent).count()
+    }
+
+    /// Sets a limit, for which the parent has room.
+    pub(crate) fn set_limit(&mut self, account: Ref<Account>, limit: u32) {
+        let parent = self.parent(account);
+        let before = core::mem::replace(&mut self.get_mut(account).limit, limit);
+        let promised = &mut self.get_mut(parent).promised;
+        *promised = promised.saturating_sub(before).saturating_add(limit);
+    }
+}

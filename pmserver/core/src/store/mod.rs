@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The pool: pages, the lists of free ones, and the records that live in them.
+//!
+//! Owns the kernel, the frame table and every page. Knows nothing of containers: it takes pages
+//! from the free lists, makes them into what is asked for, and gives them back.
+
+pub(crate) mod account_tree;
+pub(crate) mod cells;
+pub(crate) mod chain;
+pub(crate) mod charges;
+pub(crate) mod demand;
+pub(crate) mod extra;
+pub(crate) mod free;
+pub(crate) mod loans;
+pub(crate) mod radix;
+
+use proto::VirtAddr;
+use zerocopy::FromBytes;
+
+use crate::broken;
+use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
+use crate::records::cell::{
+    Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
+};
+use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
+use crate::store::demand::Demand;
+use crate::store::extra::Pressed;
+use crate::store::free::FreeList;
+
+const WINDOW_TABLE_SPAN_BITS: u8 = 21;
+
+const WINDOW_TABLE_PAGES: u32 = 512;
+
+const DATA: PageRights = PageRights { write: true, execute: false };
+
+/// Everything that pmserver has: see the module.
+pub(crate) struct Store<K> {
+    pub(crate) kernel: K,
+    page_count: u32,
+    reserved: u32,
+    /// A frame that nobody writes to: what frames without memory are mapped as. Its original
+    /// capability is mapped for moments only, to find out which page tables are missing.
+    pub(crate) zero: PageIndex,
+    pub(crate) untyped: FreeList,
+    pub(crate) clean: FreeList,
+    pub(crate) dirty: FreeList,
+    generation: u64,
+    /// The accounts that have extra frames.
+    pub(crate) pressed: Pressed,
+    /// Which of them are asked to give some back.
+    pub(crate) demand: Demand,
+    /// Set where somebody was refused what was promised, since extra frames have it.
+    pub(crate) is_starved: bool,
+}
+
+impl<K: Kernel> Store<K> {
+    /// Takes over the pool: puts the frame table into its first pages and maps the pool window.
+    ///
+    /// # Errors
+    /// What the kernel answers where the pool is too small for its own table.
+    pub(crate) fn new(kernel: K) -> Result<Self, KernelError> {
+        let page_count = kernel.page_count();
+        let mut pool = Self {
+            kernel,
+            page_count,
+            reserved: 0,
+            zero: PageIndex::new(0),
+            untyped: FreeList::default(),
+            clean: FreeList::default(),
+            dirty: FreeList::default(),
+            generation: 0,
+            pressed: Pressed::default(),
+            demand: Demand::NONE,
+            is_starved: false,
+        };
+        if page_count > PAGES_MAX {
+            return Err(KernelError::Refused);
+        }
+        let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
+        pool.reserved = table_pages;
+        for table in 0..page_count.div_ceil(WINDOW_TABLE_PAGES) {
+            let covered = PageIndex::new(table.saturating_mul(WINDOW_TABLE_PAGES));
+            pool.install_window_table(pool.kernel.window_address(covered), WINDOW_TABLE_SPAN_BITS)?;
+        }
+        for page in (0..table_pages).map(PageIndex::new) {
+            pool.kernel.make(page, ObjectKind::Frame)?;
+            pool.window_map(page)?;
+        }
+        pool.zero = PageIndex::new(pool.reserved);
+        pool.reserved = pool.reserved.saturating_add(1);
+        pool.kernel.make(pool.zero, ObjectKind::Frame)?;
+        for page in (0..pool.reserved).map(PageIndex::new) {
+            *pool.entry_mut(page) = PageEntry::new(PageUse::Reserved);
+        }
+        // Last page first, so that pages are handed out in ascending order.
+        for page in (pool.reserved..page_count).rev().map(PageIndex::new) {
+            pool.push_free(page, PageUse::Untyped);
+        }
+        Ok(pool)
+    }
+
+    /// Installs a page table of the window, after those above it that are missing as well.
+    fn install_window_table(&mut self, vaddr: VirtAddr, span_bits: u8) -> Result<(), KernelError> {
+        let page = PageIndex::new(self.reserved);
+        self.reserved = self.reserved.saturating_add(1);
+        self.kernel.make(page, ObjectKind::Table { span_bits })?;
+        // At most the levels that there are: each miss names a level above the last.
+        let mut result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        while let Err(KernelError::TableMissing { span_bits: above }) = result {
+            if above <= span_bits {
+                return Err(KernelError::Refused);
+            }
+            self.install_window_table(vaddr, above)?;
+            result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        }
+        match result {
+            // The window may begin where the program image has brought the table.
+            Err(KernelError::AlreadyMapped) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Returns how many pages the pool has.
+    pub(crate) const fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    /// Returns how many pages the frame table, the window's page tables and the zeros take.
+    pub(crate) const fn reserved(&self) -> u32 {
+        self.reserved
+    }
+
+    pub(crate) fn entry(&self, page: PageIndex) -> &PageEntry {
+        let table = self.kernel.record_page(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
+        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
+        match table.0.get(range).map(PageEntry::ref_from_bytes) {
+            Some(Ok(entry)) => entry,
+            _ => broken("frame table entry"),
+        }
+    }
+
+    pub(crate) fn entry_mut(&mut self, page: PageIndex) -> &mut PageEntry {
+        let table = self.kernel.record_page_mut(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
+        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
+        match table.0.get_mut(range).map(PageEntry::mut_from_bytes) {
+            Some(Ok(entry)) => entry,
+            _ => broken("frame table entry"),
+        }
+    }
+
+    fn window_map(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let vaddr = self.kernel.window_address(page);
+        self.kernel.map_frame(FrameCap::Original(page), VSpace::Own, vaddr, DATA)
+    }
+
+    /// Takes a page for records: all its cells are free.
+    pub(crate) fn take_record_page(&mut self, owner: u32) -> Result<PageIndex, KernelError> {
+        let page = self.take(ObjectKind::Frame, PageUse::Records)?;
+        if let Err(error) = self.window_map(page) {
+            self.release_frame(page);
+            return Err(error);
+        }
+        self.entry_mut(page).owner = owner;
+        Ok(page)
+    }
+
+    /// Gives back a page whose cells are all free.
+    pub(crate) fn release_record_page(&mut self, page: PageIndex) {
+        // Where the kernel refuses, taking the page again deletes the capability and so the
+        // mapping.
+        let _ = self.kernel.unmap_frame(FrameCap::Original(page));
+        self.release_frame(page);
+    }
+
+    /// Returns the next generation for a record that handles name; after the last the first again.
+    pub(crate) const fn next_generation(&mut self) -> u64 {
+        self.generation =
+            if self.generation >= GENERATION_MAX { 1 } else { self.generation.saturating_add(1) };
+        self.generation
+    }
+
+    /// Fills a free cell of a page, which has one.
+    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
+        let bitmap = self.entry(page).bitmap[0];
+        let position = bitmap.trailing_ones();
+        assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
+        let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
+        let entry = self.entry_mut(page);
+        entry.bitmap[0] |= 1 << position;
+        entry.taken = entry.taken.saturating_add(1);
+        match self.cell_mut(page, position).map(T::mut_from_bytes) {
+            Some(Ok(place)) => *place = *record,
+            _ => broken("record cell"),
+        }
+        cell
+    }
+
+    /// Empties a cell and returns how many of its page are left.
+    pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
+        assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
+        let (page, position) = record.place();
+        if let Some(cell) = self.cell_mut(page, position) {
+            cell.fill(0);
+        }
+        let entry = self.entry_mut(page);
+        entry.bitmap[0] &= !(1 << position);
+        entry.taken = entry.taken.saturating_sub(1);
+        entry.taken
+    }
+
+    fn cell(&self, page: PageIndex, position: u32) -> Option<&[u8]> {
+        self.kernel.record_page(page).0.get(slot_range(position, CELL_BYTES))
+    }
+
+    fn cell_mut(&mut self, page: PageIndex, position: u32) -> Option<&mut [u8]> {
+        self.kernel.record_page_mut(page).0.get_mut(slot_range(position, CELL_BYTES))
+    }
+
+    /// Returns a record.
+    pub(crate) fn get<T: Record>(&self, record: Ref<T>) -> &T {
+        let (page, position) = record.place();
+        match self.cell(page, position).map(T::ref_from_bytes) {
+            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+            _ => broken("record"),
+        }
+    }
+
+    /// Returns a record for writing.
+    pub(crate) fn get_mut<T: Record>(&mut self, record: Ref<T>) -> &mut T {
+        let (page, position) = record.place();
+        match self.cell_mut(page, position).map(T::mut_from_bytes) {
+            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+            _ => broken("record"),
+        }
+    }
+
+    /// Returns what a cell holds.
+    pub(crate) fn kind_of(&self, link: u32) -> Kind {
+        let place = Ref::<()>::from_link(link).map(Ref::place);
+        let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
+        [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Region, Kind::Node]
+            .into_iter()
+            .find(|kind| stamp.is_some_and(|stamp| stamp.is(*kind)))
+            .unwrap_or(Kind::Free)
+    }
+
+    fn stamp_at(&self, page: PageIndex, position: u32) -> Option<Stamp> {
+        let bytes = self.cell(page, position)?.get(..size_of::<Stamp>())?;
+        Stamp::read_from_bytes(bytes).ok()
+    }
+
+    /// Returns the record that a handle names, if it names one of this kind and generation: the one
+    /// place where a client's number becomes a reference.
+    pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
+        let alleged = Alleged::from_handle(handle)?;
+        let record = Ref::<T>::from_link(alleged.cell)?;
+        let (page, position) = record.place();
+        if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
+            return None;
+        }
+        (self.stamp_at(page, position)? == alleged.stamp(T::KIND)).then_some(record)
+    }
+
+    /// Returns the handle for a record.
+    pub(crate) fn handle<T: Record>(&self, record: Ref<T>) -> u64 {
+        record.handle(self.get(record).stamp())
+    }
+}
+
+/// Returns where the `index`th of things that are `bytes` large lies in a page.
+fn slot_range(index: u32, bytes: usize) -> core::ops::Range<usize> {
+    let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(bytes);
+    start..start.saturating_add(bytes)
+}

@@ -13,6 +13,8 @@
 
 mod tree;
 
+use std::collections::BTreeMap;
+
 use tree::paths::{Module, Naming, modules};
 use tree::{File, files};
 
@@ -164,6 +166,39 @@ fn home(naming: &Naming, all: &[Module<'_>]) -> Option<usize> {
     fits.max_by_key(|(_, m)| m.path.len()).map(|(index, _)| index)
 }
 
+/// No file calls a method that only files of higher floors have.
+///
+/// Methods are compared by name alone. A name that a lower floor or another crate has as well may
+/// be called.
+fn methods_hold(of: &Crate, files: &[File]) -> Vec<String> {
+    let all = modules(files, of.folder);
+    let mut lowest: BTreeMap<&str, usize> = BTreeMap::new();
+    for module in &all {
+        let Some(floor) = of.floor(&module.path) else { continue };
+        for name in module.methods() {
+            let known = lowest.entry(name).or_insert(floor);
+            *known = floor.max(*known);
+        }
+    }
+    let mut found = Vec::new();
+    for module in &all {
+        let Some(own) = of.floor(&module.path) else { continue };
+        for (line, name) in module.calls() {
+            if lowest.get(name).is_some_and(|floor| *floor < own) && !OF_OTHERS.contains(&name) {
+                let path = &module.file.path;
+                found.push(format!("{path}:{line} calls `{name}` of a higher floor"));
+            }
+        }
+    }
+    found
+}
+
+/// Names of methods that types of other crates have, too: a call of one says nothing.
+const OF_OTHERS: &[&str] = &[
+    "any", "fill", "find", "get", "insert", "iter", "len", "map", "next", "push", "read",
+    "read_dir", "remove", "start", "take",
+];
+
 type Rule = fn(&Crate, &[File]) -> Vec<String>;
 
 fn check(rule: Rule) {
@@ -198,6 +233,15 @@ fn no_file_uses_a_higher_floor() {
         assert_eq!(found.len(), 1, "{breach}: {found:?}");
     }
     check(floors_hold);
+}
+
+#[test]
+fn no_file_calls_a_method_of_a_higher_floor() {
+    let high = file("s/high.rs", "impl F { pub fn settle(&self) {} pub(crate) fn f(self) {} }");
+    let breach = file("s/low.rs", "fn g(x: F) { x.settle(); h.f::<u8>(); }\nfn f(&self) {}");
+    let found = methods_hold(&SAMPLE, &[high, breach]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    check(methods_hold);
 }
 
 #[test]

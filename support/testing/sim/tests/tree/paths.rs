@@ -66,6 +66,26 @@ impl Module<'_> {
         names.map(|name| self.below(&name)).collect()
     }
 
+    /// Returns the names of the methods that it has.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &str> {
+        self.code.split("fn ").skip(1).filter_map(|rest| {
+            let (name, rest) = rest.split_at(rest.find(|c: char| !is_word(c))?);
+            let first = rest.split_once('(')?.1.split([',', ')']).next()?;
+            first.split(|c: char| !is_word(c)).any(|word| word == "self").then_some(name)
+        })
+    }
+
+    /// Returns the names of the methods that it calls, with their lines.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code.lines().enumerate().flat_map(|(index, line)| {
+            let after = line.split('.').skip(1).filter_map(|rest| {
+                let (name, rest) = rest.split_at(rest.find(|c: char| !is_word(c))?);
+                (rest.starts_with('(') || rest.starts_with("::<")).then_some(name)
+            });
+            after.map(move |name| (index + 1, name))
+        })
+    }
+
     fn below(&self, name: &str) -> Vec<String> {
         let mut path = self.path.clone();
         path.push(name.to_owned());

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The heap of a protection domain, over memory that it mapped for this and nothing else.
 //!
-//! An allocator that starts empty; [`install`] gives it its memory, and gives it the same memory
-//! anew when the domain recovers (design D11): what was allocated before is then forgotten. A crate
-//! of its own, because a program that merely links it needs a global allocator. Builds for the
-//! host, where its tests run.
+//! The allocator starts empty. [`install`] gives it its memory, and gives it the same memory again
+//! when the domain recovers (decision D11): then it forgets all that was allocated before. It is a
+//! crate of its own because a program that links it gets a global allocator. Builds for the host,
+//! where its tests run.
 #![no_std]
 #![allow(unsafe_code)]
 // Tests may overflow: they fail by panicking.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How a server goes on after a fault, or after a rescue (design D11).
+//! How a server goes on after a fault, or after a rescue (decision D11).
 //!
 //! ```text
 //!   fault or rescue -> the domain's entry: state built anew, entry registered again

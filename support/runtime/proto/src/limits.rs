@@ -5,10 +5,10 @@
 /// [`FASTPATH_REGISTERS`] at most; lists and reports of many numbers use more.
 pub const MESSAGE_REGISTERS_MAX: usize = 16;
 
-/// Message registers that the kernel's IPC fastpath carries (design D5).
+/// Message registers that the kernel's IPC fastpath carries (decision D5).
 pub const FASTPATH_REGISTERS: usize = 4;
 
-/// Frames that one call of pmserver touches at most, 1 MiB (design D6). What a call does with a
+/// Frames that one call of pmserver touches at most, 1 MiB (decision D6). What a call does with a
 /// frame is bounded by [`FRAME_MAPPINGS_MAX`]: to take one mapping away is one kernel invocation,
 /// and three more where three page tables go with it; so no call makes more than 256 × 4 × 4 of
 /// those.
@@ -95,7 +95,7 @@ pub const PEERS_MAX: usize = 32;
 /// Frame states that one `status` reply carries: 16 bits each in six registers.
 pub const STATUS_FRAMES_MAX: u64 = 24;
 
-/// Frames that teardown frees in one step (design D6).
+/// Frames that teardown frees in one step (decision D6).
 pub const RECLAIM_STEP_FRAMES: u64 = 64;
 
 /// Bytes of the longest path that fsserver accepts, the first `/` counted: a page, and as long as

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The form of every request and reply: a label and some registers.
 //!
-//! Four is what the kernel's IPC fastpath carries (design D5): what is called often has no more. In
-//! a request the label names the operation; in a reply it is the status, 0 for success.
+//! The kernel's IPC fastpath carries four registers (decision D5), so operations that are called
+//! often have no more. In a request the label names the operation; in a reply it is the status, 0
+//! for success.
 
 use core::fmt;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Copies between private memory and raw addresses of the own address space.
 //!
-//! Every access through a raw address is volatile, and a whole word where the alignment allows it:
-//! another domain may change the memory at any time, so each word is read once, and what was read
-//! is private from then on (design D10). A loop over words costs what `memcpy` costs on aarch64,
+//! Every access through a raw address is volatile, and of a whole word if the alignment allows it.
+//! Another domain may change the memory at any time, so each word is read once, and what was read
+//! is private from then on (decision D10). A loop over words costs what `memcpy` costs on aarch64,
 //! and less than `rep movs` under emulation.
 
 use proto::{AddressSpace, VirtAddr};

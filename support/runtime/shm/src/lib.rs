@@ -2,8 +2,8 @@
 //! Access to memory by raw address: copies into and out of windows that other domains may write
 //! too, and device registers.
 //!
-//! Owns nothing. Only this crate, `support/runtime/heap` and the `regions.rs` of the domains may
-//! use `unsafe`; every block names the invariant that it rests on, and `support/docs/unsafe.md`
+//! Owns nothing. Only this crate, `support/runtime/heap` and the `regions` modules of the domains
+//! may use `unsafe`. Every block names the invariant that it rests on, and `support/docs/unsafe.md`
 //! lists them. Builds for the host, where its tests run.
 #![no_std]
 #![allow(unsafe_code)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The conformance test's list: object operations, one after the other, and what is printed of each
-//! (design D9).
+//! (decision D9).
 //!
 //! Whoever implements [`Kernel`] carries an operation out: the root task `ktest` on seL4, the
 //! simulator on its model. Both print a [`transcript`], and these must be equal line by line.

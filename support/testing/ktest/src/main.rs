@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The conformance test's root task: carries the list out on seL4 itself and prints the transcript
-//! with the kernel's debug console, so it needs a debug kernel (design D9).
+//! with the kernel's debug console, so it needs a debug kernel (decision D9).
 //!
 //! The last line is PASS when the list was gone through. That the replies are those of the
 //! simulator is for the comparison of the transcripts to say.

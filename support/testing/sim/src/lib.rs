@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The deterministic simulator: the third place where the whole system runs (design D9).
+//! The deterministic simulator: the third place where the whole system runs (decision D9).
 //!
 //! [`machine`] models seL4's objects by seL4's rules and knows nothing of pmserver; [`SimKernel`]
 //! drives it as pmserver's PD drives the kernel; [`system`] runs the protection domains of a

@@ -8,7 +8,7 @@
 //! A table that is deleted takes its entry in the table above with it; what is mapped under it
 //! stays in the capabilities' memory alone, exactly as in the kernel. Mapping a frame where another
 //! is mapped replaces the entry without an error on both architectures; it is counted, because a
-//! coming kernel refuses it (design D8).
+//! coming kernel refuses it (decision D8).
 
 use super::capability::{CapRights, FrameRights, Mapped};
 use super::memory::{PAGE_BYTES, Page};

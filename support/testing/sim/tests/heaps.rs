@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The heaps of fsserver and client-demo: memory that is there before anybody needs it.
+//! The heaps of fsserver and client-demo must be mapped before they are used.
 #![allow(clippy::unwrap_used)]
 
 use pmserver_api::{CallError, Calls};
@@ -7,7 +7,7 @@ use pmserver_core::kernel::VSpace;
 use proto::{PAGE_BYTES, PeerId};
 use sim::testbed::{Channel, Testbed};
 
-/// Reserves a heap and returns how many of its pages cannot be stored to without a fault.
+/// Reserves a heap and returns how many of its pages fault on a store.
 fn pages_that_fault(
     reserve: fn(&mut Calls<Channel>) -> Result<(), CallError>,
     start: u64,
@@ -27,7 +27,7 @@ fn pages_that_fault(
 }
 
 #[test]
-fn a_server_never_faults_in_its_heap() {
+fn fsserver_never_faults_in_its_heap() {
     // PM-87
     let reserve = fsserver_core::reserve_heap;
     let (start, frames) = (fsserver_core::HEAP_VADDR, fsserver_core::HEAP_FRAMES);
@@ -35,7 +35,7 @@ fn a_server_never_faults_in_its_heap() {
 }
 
 #[test]
-fn neither_does_the_client() {
+fn client_demo_never_faults_in_its_heap() {
     // PM-87
     let reserve = client_demo_core::reserve_heap;
     let (start, frames) = (client_demo_core::HEAP_VADDR, client_demo_core::HEAP_FRAMES);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the domains run: the cores, started and called as their mains do it on seL4.
+//! The programs of the domains: the core crates, started and called as `main.rs` does on seL4.
 
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
@@ -16,12 +16,12 @@ pub(super) const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
 const CONSOLE: u8 = 2;
 
-/// Every program's recovery entry and stack. What lies there is no machine code: the machine only
-/// has to say that this is where it goes on.
+/// The recovery entry and stack of every program. There is no machine code at these addresses: the
+/// simulator only compares them with the registers.
 pub(super) const RECOVERY_ENTRY: u64 = 0x20_0000;
 const RECOVERY_STACK: u64 = 0x20_1000;
 
-/// Returns what a domain runs, where it is something that serves on its callers' time.
+/// Returns the program of a domain, if it is a passive server.
 pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
     let image_bytes = settings.image.len() as u64;
     match (name, settings.sabotage) {
@@ -40,16 +40,16 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
     }
 }
 
-/// Runs a domain that has periods for one of them.
+/// Runs one period of a periodic domain.
 pub(super) fn run_period(name: &str, domain: &Domain) {
     if name == "supervisor" {
         let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
-        // A refusal is as good as nothing to do: the next period asks again.
+        // After an error, the next period tries again.
         let _ = supervisor_step(&mut pm);
     }
 }
 
-/// Does what the console does with a request.
+/// Handles a request as the console server does.
 pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
     match console_api::Write::decode(request) {
         Ok(write) => {
@@ -60,14 +60,14 @@ pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
     }
 }
 
-/// fsserver, plain or sabotaged.
+/// The program of fsserver, the real one or the one that can be told to misbehave.
 struct FsProgram<S> {
     image_bytes: u64,
     build: fn(Channel, Space, VirtAddr, u64) -> Result<S, FsError>,
     call: fn(&mut S, ClientId, &Message) -> Message,
 }
 
-/// The server, or why there is none: then every request is refused with that.
+/// The server, or the error that prevented its start, which then is the reply to every request.
 struct FsService<S> {
     server: Result<S, FsError>,
     call: fn(&mut S, ClientId, &Message) -> Message,
@@ -109,11 +109,11 @@ impl<S> Service for FsService<S> {
         }
     }
 
-    /// Nobody has a reason to notify fsserver.
+    /// Ignores notifications: they have no meaning for fsserver.
     fn notified(&mut self) {}
 }
 
-/// Says where a program goes on after a fault.
+/// Registers the recovery entry of a program with pmserver.
 pub(super) fn register_recovery(
     pm: &mut pmserver_api::Calls<Channel>,
 ) -> Result<(), pmserver_api::CallError> {
@@ -122,7 +122,7 @@ pub(super) fn register_recovery(
     pm.register_recovery(entry, stack)
 }
 
-/// Runs the demo in its domain, as the client's main does. Returns whether all went well.
+/// Runs the demo in its domain, as `main.rs` of the client does. Returns whether it succeeded.
 pub fn client_demo(domain: &Domain) -> bool {
     let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
     let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
@@ -144,7 +144,7 @@ pub fn scenario_client(domain: &Domain) -> bool {
     chosen_scenarios(domain, |_| true)
 }
 
-/// Runs those of them alone that are chosen by their names.
+/// Runs only the scenarios whose names `is_chosen` accepts. Returns whether all passed.
 pub fn chosen_scenarios(domain: &Domain, is_chosen: impl Fn(&str) -> bool) -> bool {
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     let cast = Cast::from_channels(|channel| domain.channel(channel));

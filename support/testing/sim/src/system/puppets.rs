@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Puppets as the simulator runs them.
+//! Puppets, the domains that scenarios control remotely, as simulated programs.
 
 use proto::Message;
 use puppet_core::{Puppet, faulted};
@@ -14,7 +14,7 @@ pub(super) struct PuppetProgram;
 impl PuppetProgram {
     fn service(domain: &Domain) -> Box<dyn Service> {
         let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
-        // Where that is refused, the next fault stops the puppet, which a scenario will notice.
+        // If that fails, the puppet's next fault stops it, and the scenario fails.
         let _ = register_recovery(&mut pm);
         let puppet = Puppet::new(domain.channel(PMSERVER), domain.space(), domain.clone());
         Box::new(PuppetService(puppet))

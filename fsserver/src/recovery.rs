@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Where fsserver goes on after a fault, or after a rescue (design D11): drops all its state, tells
+//! Where fsserver goes on after a fault, or after a rescue (decision D11): drops all its state, tells
 //! the pending caller so, and serves on from the image.
 
 use fsserver_api::{Failure, FsError};

@@ -100,7 +100,7 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         self.files.check_room(client)?;
         let start = FrameNumber::new(0);
         let lent = Lent::take(&mut self.pm, container, start, FrameCount::ONE, Purpose::CopyFrom)?;
-        // Copied first, checked then: the client may change the container meanwhile (design D10).
+        // Copied first, checked then: the client may change the container meanwhile (decision D10).
         let path = self.page.get_mut(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
         self.space.copy_in(lent.address(0)?, path);
         lent.give_back(&mut self.pm)?;

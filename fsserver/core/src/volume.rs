@@ -10,7 +10,7 @@
 //!
 //! Two things remain that only the reader itself could mend (ext4-view 1.0.0), and that no image
 //! has which mke2fs makes from a folder: damage in the index block of an indexed directory makes it
-//! panic, which is a fault of fsserver's like any other (design D11); and it takes extents that are
+//! panic, which is a fault of fsserver's like any other (decision D11); and it takes extents that are
 //! allocated but not written for data.
 
 use alloc::boxed::Box;

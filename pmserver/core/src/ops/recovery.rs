@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! watch, rescue: servers that hang are sent to their recovery entry (design D11).
+//! watch, rescue: servers that hang are sent to their recovery entry (decision D11).
 
 use pmserver_api::{Failure, PmError, RescueReport};
 use proto::limits::WATCH_MICROS_MAX;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What comes back by itself: an access that a mapping or a region allows is no fault to the
-//! program (protocol R2, O18, design D4, D8).
+//! program (protocol R2, O18, decision D4, D8).
 //!
 //! ```text
 //!   access, nothing installed for it

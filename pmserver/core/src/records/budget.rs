@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What one call may do at most (design D6).
+//! What one call may do at most (decision D6).
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;

@@ -2,7 +2,7 @@
 //! Records: the fixed-size cells that everything pmserver knows of its clients is kept in.
 //!
 //! A cell is 64 bytes; a page of 64 cells belongs to one account, which is charged for it. So the
-//! memory that a client's requests make pmserver use is the client's own (design D7).
+//! memory that a client's requests make pmserver use is the client's own (decision D7).
 //!
 //! Records that clients have handles for are *named*: their cell says who made them and in which
 //! generation, and so does the handle. A number that was not given out names nothing, and neither

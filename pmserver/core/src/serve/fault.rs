@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Faults of peers, and recovery and rescue of servers (design D4, D11).
+//! Faults of peers, and recovery and rescue of servers (decision D4, D11).
 //!
 //! ```text
 //!             fault, recovery registered                 register_recovery

@@ -41,7 +41,7 @@ impl<K: Kernel> Tables<K> {
             self.forget_cap(mapping).map_err(kernel)?;
             self.take_cap(mapping, page)?;
         }
-        // Unmapped first, always: a coming kernel forbids to map over a page (design D8).
+        // Unmapped first, always: a coming kernel forbids to map over a page (decision D8).
         self.suspend(mapping).map_err(kernel)?;
         let record = *self.store.get(mapping);
         let Some(vaddr) = VirtAddr::new_page(record.vaddr()) else { return Err(PmError::Invalid) };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Taking down containers, accounts, and what stopped peers had, in bounded steps (design D6).
+//! Taking down containers, accounts, and what stopped peers had, in bounded steps (decision D6).
 //!
 //! A container that is being destroyed is *dying*: nothing else can be done with it from the first
 //! moment on. It waits among the dying ones of its account. Accounts in which something waits, or

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How a server continues after a fault, or after a rescue (design D11).
+//! How a server continues after a fault, or after a rescue (decision D11).
 //!
 //! ```text
 //!   fault or rescue -> the domain's entry: rebuild state, register the entry again

@@ -5,7 +5,7 @@ use crate::units::VirtAddr;
 
 /// The address space of the protection domain that holds this value.
 ///
-/// Memory that another domain may also write is never referenced (design D10): it is copied in and
+/// Memory that another domain may also write is never referenced (decision D10): it is copied in and
 /// the copy is validated, or it is copied out. An access to an unmapped address is a page fault of
 /// the domain, exactly as if it had dereferenced a pointer; it does not return an error here.
 pub trait AddressSpace {

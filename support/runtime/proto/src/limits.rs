@@ -8,7 +8,7 @@ pub const MESSAGE_REGISTERS_MAX: usize = 16;
 /// Message registers that the kernel's IPC fastpath carries (decision D5).
 pub const FASTPATH_REGISTERS: usize = 4;
 
-/// Frames that one call of pmserver may touch: 1 MiB (design D6). [`FRAME_MAPPINGS_MAX`] bounds
+/// Frames that one call of pmserver may touch: 1 MiB (decision D6). [`FRAME_MAPPINGS_MAX`] bounds
 /// the work for each frame: unmapping takes one kernel invocation, and up to three more for page
 /// tables that become empty; so no call makes more than 256 × 4 × 4 of these.
 pub const CALL_FRAMES_MAX: u64 = 256;

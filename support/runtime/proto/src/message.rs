@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The form of every request and reply: a label and some registers.
 //!
-//! The kernel's IPC fastpath carries four registers (design D5), so frequent operations use no
+//! The kernel's IPC fastpath carries four registers (decision D5), so frequent operations use no
 //! more. In a request the label names the operation; in a reply it is the status, 0 for success.
 
 use core::fmt;

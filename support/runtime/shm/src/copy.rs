@@ -3,7 +3,7 @@
 //!
 //! Every access through a raw address is volatile, and a whole word if the alignment allows it.
 //! Another domain may change the memory at any time, so each word is read exactly once and only
-//! the private copy is used afterwards (design D10). A loop over words is as fast as `memcpy` on
+//! the private copy is used afterwards (decision D10). A loop over words is as fast as `memcpy` on
 //! aarch64, and faster than `rep movs` under emulation.
 
 use proto::{AddressSpace, VirtAddr};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The conformance test's list: a sequence of kernel operations, and how each is printed with its
-//! reply (design D9).
+//! reply (decision D9).
 //!
 //! [`Kernel`] performs the operations; the root task `ktest` implements it with seL4, the simulator
 //! with its model. Both print a [`transcript`], and the two must be equal line by line. The list

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The root task of the conformance test: performs the list of operations on seL4 itself. It prints
-//! the transcript on the kernel's debug console, so it needs a debug kernel (design D9).
+//! the transcript on the kernel's debug console, so it needs a debug kernel (decision D9).
 //!
 //! The last line is PASS if the whole list was performed. Whether the simulator gives the same
 //! replies is checked by comparing the transcripts.

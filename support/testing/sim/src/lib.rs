@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The deterministic simulator, which runs the whole system on the host (design D9).
+//! The deterministic simulator, which runs the whole system on the host (decision D9).
 //!
 //! [`machine`] models seL4's objects and rules, and contains nothing about pmserver. [`SimKernel`]
 //! makes the same invocations of it as pmserver's PD makes of seL4. [`system`] runs the protection

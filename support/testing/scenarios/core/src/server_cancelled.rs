@@ -3,7 +3,7 @@
 //!
 //! A protected procedure that is never answered would block its caller, so that the scenario has
 //! two halves: the server answers, but has not done the work and means to do it late; or it hangs,
-//! and a supervisor ends that after the time that the client was willing to wait (design D11).
+//! and a supervisor ends that after the time that the client was willing to wait (decision D11).
 
 use fsserver_api::{CallError, FsError};
 use pmserver_api::{DeallocateFlags, PmError, Rights};

@@ -4,7 +4,7 @@
 use pmserver_api::{CallError, RescueReport};
 use proto::Transport;
 
-/// Rescues every server whose caller has waited long enough (design D11). To be called again and
+/// Rescues every server whose caller has waited long enough (decision D11). To be called again and
 /// again by a domain that pmserver lets supervise, of a higher priority than the servers.
 ///
 /// # Errors

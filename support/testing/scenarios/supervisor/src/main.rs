@@ -2,7 +2,7 @@
 //! The supervisor: sends servers that do not answer in time to their recovery entry.
 //!
 //! Owns nothing. It decides nothing either: pmserver knows who is watched and until when, and acts
-//! when it is asked (design D11). Of a higher priority than the servers, so that it runs while one
+//! when it is asked (decision D11). Of a higher priority than the servers, so that it runs while one
 //! hangs; its budget is small, and a yield gives up what is left of it until the next period.
 #![no_std]
 #![no_main]

@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// Returns how often a page was mapped over another one. This kernel version allows that; a
-    /// future one does not (design D8).
+    /// future one does not (decision D8).
     #[must_use]
     pub const fn replaced_pages(&self) -> u64 {
         self.replaced_pages

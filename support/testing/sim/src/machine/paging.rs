@@ -8,7 +8,7 @@
 //! Deleting a table clears its entry in the table above. What was mapped under it is then only
 //! recorded in the capabilities, exactly as in the kernel. Mapping a frame over another one
 //! replaces the entry without an error on both architectures; the model counts that, because a
-//! future kernel will refuse it (design D8).
+//! future kernel will refuse it (decision D8).
 
 use super::capability::{CapRights, FrameRights, Mapped};
 use super::memory::{PAGE_BYTES, Page};

@@ -167,54 +167,43 @@
 //! | 49 | refuse | [`PendingFault::refuse`], `drop` |
 //! | 50 | disturb | [`Pm::disturb`] |
 //!
-//! A bare [`api::Calls`], with one method an operation and nothing else, calls over the same
-//! connection: `api::Calls::new(&pm)`.
+//! [`Pm::reserve_heap`] is several of them: memory for the program's own allocator.
+//!
+//! The raw calls, [`api::Calls`], have one method per operation and nothing else. They work over
+//! the same connection: `api::Calls::new(&pm)`.
+//!
+//! # Folders
+//!
+//! Each uses those below it, never one above:
+//!
+//! | folder | what is in it |
+//! |---|---|
+//! | `values/` | the values in the table above, with their operations |
+//! | `connection/` | [`Pm`]: how an operation becomes calls, waiting, release on drop |
+//! | `terms/` | errors, names of operations, ranges, pages: nothing that makes a call |
 #![no_std]
 #![forbid(unsafe_code)]
 // Tests may overflow: they fail by panicking.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
-mod account;
-mod container;
-mod container_ref;
-mod error;
-mod fault;
-mod grants;
-mod held;
-mod lease;
-mod mapping;
-mod operation;
-mod pages;
-mod pm;
-mod share;
-mod span;
-mod split_account;
-mod states;
-mod waiting;
-mod watch;
+mod connection;
+mod terms;
+mod values;
 
-pub use account::Account;
-pub use container::Container;
-pub use container_ref::{ContainerRef, WeakContainer};
-pub use error::{At, Error, ErrorKind, Refused};
-pub use fault::PendingFault;
-pub use grants::Grants;
-pub use lease::{Lease, Pin};
-pub use mapping::{Mapping, Region};
-pub use operation::Operation;
-pub use pages::{Pages, Run};
-pub use pm::Pm;
+pub use connection::Pm;
 pub use pmserver_api as api;
 pub use pmserver_api::{
-    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, CopyFlags, DeallocateFlags,
-    Disturbance, ExtraRequest, FrameState, Granted, Identity, LimitFlags, LockMode, MapFlags,
-    Marks, PROTOCOL_VERSION, PmError, RescueReport, Rights, ShareTerms,
+    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, ContainerHandle, CopyFlags,
+    DeallocateFlags, Disturbance, ExtraRequest, FrameState, GrantMapper, Granted, Identity,
+    KernelRefused, LimitFlags, LockMode, MapFlags, Marks, PROTOCOL_VERSION, PmError, RescueReport,
+    Rights, ShareTerms,
 };
 pub use proto::{
     AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport,
     VirtAddr,
 };
-pub use share::Share;
-pub use span::RANGE_FRAMES_MAX;
-pub use split_account::{LentAccount, SplitAccount};
-pub use watch::Watch;
+pub use terms::{At, Error, ErrorKind, Operation, Pages, RANGE_FRAMES_MAX, Refused, Run};
+pub use values::{
+    Account, Container, ContainerRef, Grants, Lease, LentAccount, Mapping, PendingFault, Pin,
+    Region, Share, SplitAccount, Watch, WeakContainer,
+};

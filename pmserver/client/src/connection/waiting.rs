@@ -4,9 +4,8 @@
 use proto::limits::{LEASE_MICROS_MAX, WATCH_MICROS_MAX};
 use proto::{Micros, Transport};
 
-use crate::error::Error;
-use crate::operation::Operation;
-use crate::pm::Pm;
+use super::pm::Pm;
+use crate::terms::{Error, Operation};
 
 impl<T: Transport> Pm<T> {
     /// Returns when the deadline is reached, with the time then: calls [`Pm::clock`] until it is.

@@ -4,10 +4,8 @@
 use pmserver_api::{FrameState, Status};
 use proto::Transport;
 
-use crate::container_ref::ContainerRef;
-use crate::error::Error;
-use crate::operation::Operation;
-use crate::span::Span;
+use super::container_ref::ContainerRef;
+use crate::terms::{Error, Operation, Span};
 
 /// Goes over a range, asking for as many states as one reply carries.
 pub(crate) struct States<'pm, T: Transport> {

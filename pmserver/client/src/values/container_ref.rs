@@ -4,18 +4,14 @@
 use core::fmt;
 use core::ops::{Deref, RangeBounds};
 
-use pmserver_api::{ContainerHandle, CopyFlags, LockMode, MapFlags, PairList};
+use pmserver_api::{ContainerHandle, CopyFlags, LockMode, MapFlags, PairList, PmError};
 use proto::{FrameNumber, Micros, PeerId, Transport, VirtAddr};
 
-use crate::error::Error;
-use crate::grants::Grants;
-use crate::held::print;
-use crate::lease::{Lease, Pin};
-use crate::mapping::{Mapping, Region};
-use crate::operation::Operation;
-use crate::pages::{Pages, Runs};
-use crate::pm::Pm;
-use crate::span::{Span, page};
+use super::grants::Grants;
+use super::lease::{Lease, Pin};
+use super::mapping::{Mapping, Region};
+use crate::connection::{Pm, print};
+use crate::terms::{Error, Operation, Pages, Span, page};
 
 /// A container by its handle: what its owner and those that it is lent to can do alike.
 ///
@@ -102,22 +98,10 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let operation = Operation::Map;
         let span = Span::long(operation, frames)?;
         Pages::new(at, span.count()).ok_or(Error::invalid(operation))?;
-        let mut runs = Runs::default();
-        let stopped = loop {
-            let done = runs.pages();
-            let Some(((start, count), at)) = span.piece(done).zip(page(at, done)) else {
-                break None;
-            };
-            let mapped =
-                self.pm.call(operation, |client| client.map(self.handle, start, count, at, flags));
-            match mapped {
-                Ok(mapped) => runs.push_all(&mapped),
-                Err(error) => break Some(error.after(done)),
-            }
-            if runs.pages() == done {
-                break Some(Error::no_progress(operation).after(done));
-            }
-        };
+        let (runs, stopped) = self.pm.in_runs(operation, span, |client, done, (start, count)| {
+            let at = page(at, done).ok_or(PmError::Invalid)?;
+            client.map(self.handle, start, count, at, flags)
+        });
         let pages = Pages::new(at, runs.pages());
         Ok((pages.map(|pages| Mapping::new(self.pm, pages, runs)), stopped))
     }
@@ -264,7 +248,7 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         }
         self.pm.advance(operation, span, |client, start, count| {
             let done = start.get().saturating_sub(span.start().get());
-            let to = to.checked_add(done).ok_or(pmserver_api::PmError::Invalid)?;
+            let to = to.checked_add(done).ok_or(PmError::Invalid)?;
             client.copy((self.handle, start), (destination.handle, to), count, flags)
         })
     }
@@ -342,7 +326,13 @@ impl<'pm, T: Transport> WeakContainer<'pm, T> {
     /// number names anything, the first operation says (`InvalidCap`).
     #[must_use]
     pub const fn from_raw(pm: &'pm Pm<T>, number: u64) -> Self {
-        Self { container: ContainerRef { pm, handle: ContainerHandle::from_raw(number) } }
+        Self::from_handle(pm, ContainerHandle::from_raw(number))
+    }
+
+    /// Returns the container of this handle, as [`from_raw`](Self::from_raw) does of a number.
+    #[must_use]
+    pub const fn from_handle(pm: &'pm Pm<T>, handle: ContainerHandle) -> Self {
+        Self { container: ContainerRef { pm, handle } }
     }
 }
 

@@ -6,10 +6,8 @@ use core::fmt;
 use pmserver_api::{BusRun, LeaseHandle, Pinned};
 use proto::{FrameNumber, Micros, Transport};
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Release for Named<'_, T, LeaseHandle> {
     type Transport = T;

@@ -4,15 +4,12 @@
 use core::cell::RefCell;
 
 use pmserver_api::{
-    CallError, Calls, Disturbance, ExtraRequest, Failure, Identity, PmError, RescueReport,
+    CallError, Calls, Disturbance, ExtraRequest, Failure, Identity, Mapped, PmError, RescueReport,
 };
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, Transport, VirtAddr};
 
-use crate::error::Error;
-use crate::operation::Operation;
-use crate::span::{Span, page};
-use crate::watch::Watch;
+use crate::terms::{Error, Operation, Runs, Span, page};
 
 /// Calls that are made again for as long as pmserver asks for it without having come on: more than
 /// it takes to look at every page of the largest pool.
@@ -116,33 +113,6 @@ impl<T: Transport> Pm<T> {
     /// `Invalid` for an address that is none.
     pub fn register_recovery(&self, entry: VirtAddr, stack_top: VirtAddr) -> Result<(), Error> {
         self.call(Operation::RegisterRecovery, |client| client.register_recovery(entry, stack_top))
-    }
-
-    /// Says that the caller is about to call a server and waits for at most `ttl`, or ten seconds;
-    /// after that a supervisor may rescue it (operation 17, watch; PM-122). The watch ends when the
-    /// value is dropped.
-    ///
-    /// ```
-    /// # let testbed = sim::testbed::Testbed::new();
-    /// # use pmserver_client::{Micros, PeerId, Pm};
-    /// # let (pm, supervisor) = (Pm::new(testbed.channel(1)), Pm::new(testbed.channel(3)));
-    /// # let server = PeerId::new(2).unwrap();
-    /// let watch = pm.watch(server, Micros::new(50_000))?;
-    /// // … a call to the server …
-    /// assert_eq!(supervisor.rescue()?.next_deadline, Some(watch.deadline()));
-    /// drop(watch);
-    /// assert_eq!(supervisor.rescue()?.next_deadline, None);
-    /// # Ok::<(), pmserver_client::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `Invalid` for a peer that is not there, for the caller itself, and for a `ttl` of 0.
-    pub fn watch(&self, server: PeerId, ttl: Micros) -> Result<Watch<'_, T>, Error> {
-        if ttl == Micros::new(0) {
-            return Err(Error::invalid(Operation::Watch));
-        }
-        let deadline = self.call(Operation::Watch, |client| client.watch(server, ttl))?;
-        Ok(Watch::new(self, server, deadline))
     }
 
     /// Sends every server whose watch ran out to its recovery entry; says how many, and when the
@@ -256,5 +226,34 @@ impl<T: Transport> Pm<T> {
             }
         }
         Ok(done)
+    }
+
+    /// Calls for a range of pages, where each reply tells how many are done and with which rights.
+    /// Returns what was done, and why no more.
+    pub(crate) fn in_runs(
+        &self,
+        operation: Operation,
+        span: Span,
+        mut call: impl FnMut(
+            &mut Calls<&Self>,
+            u64,
+            (FrameNumber, FrameCount),
+        ) -> Result<Mapped, CallError>,
+    ) -> (Runs, Option<Error>) {
+        let mut runs = Runs::default();
+        loop {
+            let done = runs.pages();
+            let Some(piece) = span.piece(done) else { return (runs, None) };
+            let stopped = match self.call(operation, |client| call(client, done, piece)) {
+                Ok(mapped) => {
+                    runs.push_all(&mapped);
+                    Error::no_progress(operation)
+                }
+                Err(error) => error,
+            };
+            if runs.pages() == done {
+                return (runs, Some(stopped.after(done)));
+            }
+        }
     }
 }

@@ -6,8 +6,8 @@ use core::ops::{Bound, RangeBounds};
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PAGE_BYTES, VirtAddr};
 
-use crate::error::Error;
-use crate::operation::Operation;
+use super::error::Error;
+use super::operation::Operation;
 
 /// The most frames that an operation goes over in several calls: more than any account may use.
 /// A longer range is a mistake, and would keep the caller busy for hours.

@@ -6,11 +6,8 @@ use core::fmt;
 use pmserver_api::{Granted, MapFlags, PmError};
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
-use crate::span::Span;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused, Span};
 
 impl<T: Transport> Release for Named<'_, T, Granted> {
     type Transport = T;

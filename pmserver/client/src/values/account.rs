@@ -5,20 +5,15 @@ use core::fmt;
 use core::ops::RangeBounds;
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, AccountRights, CopyFlags, Created, FrameList, Frames, LimitFlags,
-    ShareTerms,
+    AccountHandle, AccountInfo, CopyFlags, Created, FrameList, Frames, LimitFlags, ShareTerms,
 };
 use proto::{FrameNumber, PeerId, Transport};
 
-use crate::container::Container;
-use crate::container_ref::ContainerRef;
-use crate::error::Error;
-use crate::held::{Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
-use crate::share::Share;
-use crate::span::Span;
-use crate::split_account::{LentAccount, SplitAccount};
+use super::container::Container;
+use super::container_ref::ContainerRef;
+use super::share::Share;
+use crate::connection::{Pm, Release, print};
+use crate::terms::{Error, Operation, Span};
 
 impl<T: Transport> Pm<T> {
     /// Returns the caller's own account.
@@ -39,7 +34,7 @@ impl<T: Transport> Pm<T> {
 
 /// An account that the caller may use with the rights that it has there: its own
 /// ([`Pm::account`]), a peer's, the pool's, one that was lent to it
-/// ([`from_raw`](Self::from_raw)), or one that it split off ([`SplitAccount`], which ends with its
+/// ([`from_raw`](Self::from_raw)), or one that it split off ([`SplitAccount`](crate::SplitAccount), which ends with its
 /// value).
 ///
 /// ```
@@ -56,8 +51,8 @@ impl<T: Transport> Pm<T> {
 /// # Ok::<(), pmserver_client::Error>(())
 /// ```
 pub struct Account<'pm, T: Transport> {
-    pm: &'pm Pm<T>,
-    handle: AccountHandle,
+    pub(super) pm: &'pm Pm<T>,
+    pub(super) handle: AccountHandle,
 }
 
 // Not derived: what is copied is the reference, whatever the transport is.
@@ -240,32 +235,6 @@ impl<'pm, T: Transport> Account<'pm, T> {
         build().map_err(|error: Error| Error { operation, done: 0, ..error })
     }
 
-    /// Splits an account off this one that may use `limit_pages` pages (operation 34,
-    /// account_split; PM-230): [`split_with`](Self::split_with) without flags.
-    ///
-    /// # Errors
-    /// As [`split_with`](Self::split_with).
-    pub fn split(&self, limit_pages: u32) -> Result<SplitAccount<'pm, T>, Error> {
-        self.split_with(limit_pages, LimitFlags::empty())
-    }
-
-    /// Splits an account off this one (operation 34, account_split): its limit is promised to it
-    /// for as long as it is there (PM-230), and what it is charged, this one is charged, too
-    /// (PM-231). EXTRA lets it have extra frames. The caller has all rights to it. Needs ALLOCATE.
-    ///
-    /// # Errors
-    /// `QuotaExceeded` for more than this account has left; `NotEligible`; `NoRight`.
-    pub fn split_with(
-        &self,
-        limit_pages: u32,
-        flags: LimitFlags,
-    ) -> Result<SplitAccount<'pm, T>, Error> {
-        let handle = self.pm.call(Operation::AccountSplit, |client| {
-            client.account_split(self.handle, limit_pages, flags)
-        })?;
-        Ok(SplitAccount::from_raw(self.pm, handle.raw()))
-    }
-
     /// Sets the limit of the account, and whether it may have extra frames (operation 37,
     /// account_set_limits; PM-240). With EXCESS, which only the peer that sets policy may say, it
     /// may be less than is used: the newest frames become extra (PM-241). Needs SET.
@@ -276,18 +245,6 @@ impl<'pm, T: Transport> Account<'pm, T> {
         self.pm.call(Operation::AccountSetLimits, |client| {
             client.account_set_limits(self.handle, limit_pages, flags)
         })
-    }
-
-    /// Lets a peer use the account with these rights (operation 38, account_lend; PM-245). The
-    /// caller tells it [`LentAccount::raw`]. Only for an account that the caller split off.
-    ///
-    /// # Errors
-    /// `TooMany` beyond 16 peers; `NoRight`, `Invalid`.
-    pub fn lend(&self, peer: PeerId, rights: AccountRights) -> Result<LentAccount<'pm, T>, Error> {
-        let handle = self.pm.call(Operation::AccountLend, |client| {
-            client.account_lend(self.handle, peer, rights)
-        })?;
-        Ok(LentAccount::from_raw(self.pm, handle.raw()))
     }
 
     /// Has the account pay for page tables, slots, mapping records and regions of the caller's
@@ -301,7 +258,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
 
     /// Destroys the account, and those below it, with all that they pay for (operation 35,
     /// account_destroy; PM-235). Needs DESTROY: for the peer that sets policy. What the caller
-    /// split off, [`SplitAccount::destroy`] destroys.
+    /// split off, [`SplitAccount::destroy`](crate::SplitAccount::destroy) destroys.
     ///
     /// # Errors
     /// `Pending` with the deadline while a lease keeps something (PM-236); `NoRight`.
@@ -311,7 +268,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
 
     /// Removes the account: what it pays for belongs to its parent afterwards (operation 36,
     /// account_remove; PM-237). Needs REMOVE. What the caller split off,
-    /// [`SplitAccount::remove`] removes.
+    /// [`SplitAccount::remove`](crate::SplitAccount::remove) removes.
     ///
     /// # Errors
     /// `NoRight`, also for the own account of a peer and for the pool.

@@ -4,14 +4,52 @@
 use core::fmt;
 use core::ops::Deref;
 
-use pmserver_api::AccountHandle;
-use proto::Transport;
+use pmserver_api::{AccountHandle, AccountRights, LimitFlags};
+use proto::{PeerId, Transport};
 
-use crate::account::Account;
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use super::account::Account;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
+
+impl<'pm, T: Transport> Account<'pm, T> {
+    /// Splits an account off this one that may use `limit_pages` pages (operation 34,
+    /// account_split; PM-230): [`split_with`](Self::split_with) without flags.
+    ///
+    /// # Errors
+    /// As [`split_with`](Self::split_with).
+    pub fn split(&self, limit_pages: u32) -> Result<SplitAccount<'pm, T>, Error> {
+        self.split_with(limit_pages, LimitFlags::empty())
+    }
+
+    /// Splits an account off this one (operation 34, account_split): its limit is promised to it
+    /// for as long as it is there (PM-230), and what it is charged, this one is charged, too
+    /// (PM-231). EXTRA lets it have extra frames. The caller has all rights to it. Needs ALLOCATE.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` for more than this account has left; `NotEligible`; `NoRight`.
+    pub fn split_with(
+        &self,
+        limit_pages: u32,
+        flags: LimitFlags,
+    ) -> Result<SplitAccount<'pm, T>, Error> {
+        let handle = self.pm.call(Operation::AccountSplit, |client| {
+            client.account_split(self.handle, limit_pages, flags)
+        })?;
+        Ok(SplitAccount::from_raw(self.pm, handle.raw()))
+    }
+
+    /// Lets a peer use the account with these rights (operation 38, account_lend; PM-245). The
+    /// caller tells it [`LentAccount::raw`]. Only for an account that the caller split off.
+    ///
+    /// # Errors
+    /// `TooMany` beyond 16 peers; `NoRight`, `Invalid`.
+    pub fn lend(&self, peer: PeerId, rights: AccountRights) -> Result<LentAccount<'pm, T>, Error> {
+        let handle = self.pm.call(Operation::AccountLend, |client| {
+            client.account_lend(self.handle, peer, rights)
+        })?;
+        Ok(LentAccount::from_raw(self.pm, handle.raw()))
+    }
+}
 
 /// An account that the caller split off another ([`Account::split`]). Dropping it destroys it, with
 /// all that it pays for. What can be done with it is in [`Account`].

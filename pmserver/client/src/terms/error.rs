@@ -6,7 +6,7 @@ use core::fmt;
 use pmserver_api::{CallError, Failure, PmError};
 use proto::{Micros, ProtocolError, VirtAddr};
 
-use crate::operation::Operation;
+use super::operation::Operation;
 
 /// A refusal: of which operation, why, how far it came, and where it stopped.
 ///

@@ -4,8 +4,8 @@
 use pmserver_api::{MapFlags, Mapped, MappedRun};
 use proto::{AddressSpace, PAGE_BYTES, VirtAddr};
 
-use crate::error::Error;
-use crate::operation::Operation;
+use super::error::Error;
+use super::operation::Operation;
 
 /// Consecutive pages of the program's own address space. Holding one proves that all of them lie in
 /// user space; not that anything is mapped there.

@@ -7,12 +7,8 @@ use core::ops::Deref;
 use pmserver_api::{MapFlags, PmError};
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pages::{Pages, Run, Runs};
-use crate::pm::Pm;
-use crate::span::{Span, page};
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Pages, Refused, Run, Runs, Span, page};
 
 impl<T: Transport> Release for Named<'_, T, Pages> {
     type Transport = T;
@@ -119,25 +115,14 @@ impl<'pm, T: Transport> Mapping<'pm, T> {
     pub fn remap(&mut self, flags: MapFlags) -> Result<(), Error> {
         let pages = self.held.name;
         let span = Span::first(pages.count());
-        let mut runs = Runs::default();
-        let result = loop {
-            let done = runs.pages();
-            let Some((_, count)) = span.piece(done) else { break Ok(()) };
-            let remapped = self.held.pm.call(Operation::Remap, |client| {
+        let (mut runs, stopped) =
+            self.held.pm.in_runs(Operation::Remap, span, |client, done, (_, count)| {
                 client.remap(page(pages.start(), done).ok_or(PmError::Invalid)?, count, flags)
             });
-            match remapped {
-                Ok(mapped) => runs.push_all(&mapped),
-                Err(error) => break Err(error.after(done)),
-            }
-            if runs.pages() == done {
-                break Err(Error::no_progress(Operation::Remap).after(done));
-            }
-        };
         let left = pages.count().saturating_sub(runs.pages());
         runs.push(Run { pages: left, rights: MapFlags::empty() });
         self.runs = runs;
-        result
+        stopped.map_or(Ok(()), Err)
     }
 
     /// Unmaps the pages (operation 13, unmap; PM-90).

@@ -9,14 +9,11 @@ use pmserver_api::{
 };
 use proto::{FrameCount, PeerId, Transport};
 
-use crate::container_ref::ContainerRef;
-use crate::error::{Error, Refused};
-use crate::held::{Held, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
-use crate::share::Share;
-use crate::span::Span;
-use crate::states::States;
+use super::container_ref::ContainerRef;
+use super::share::Share;
+use super::states::States;
+use crate::connection::{Held, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused, Span};
 
 impl<T: Transport> Release for ContainerRef<'_, T> {
     type Transport = T;

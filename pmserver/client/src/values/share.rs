@@ -3,13 +3,11 @@
 
 use core::fmt;
 
-use pmserver_api::{ShareHandle, Shared};
+use pmserver_api::{ContainerHandle, ShareHandle, Shared};
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Release for Named<'_, T, ShareHandle> {
     type Transport = T;
@@ -80,6 +78,13 @@ impl<'pm, T: Transport> Share<'pm, T> {
     #[must_use]
     pub const fn weak(&self) -> u64 {
         self.weak
+    }
+
+    /// Returns the weak handle itself, for interfaces that pass it on by its type, such as
+    /// fsserver's.
+    #[must_use]
+    pub const fn weak_handle(&self) -> ContainerHandle {
+        ContainerHandle::from_raw(self.weak)
     }
 
     /// Takes the range back (operation 9, unshare). After success nothing of the peer's access

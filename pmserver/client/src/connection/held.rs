@@ -7,9 +7,9 @@ use core::ops::Deref;
 
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::pm::Pm;
-use crate::waiting::Patience;
+use super::pm::Pm;
+use super::waiting::Patience;
+use crate::terms::{Error, Refused};
 
 /// Names something that pmserver keeps for the caller.
 pub(crate) struct Named<'pm, T: Transport, N> {

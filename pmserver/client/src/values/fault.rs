@@ -6,11 +6,9 @@ use core::fmt;
 use pmserver_api::{AccessKind, FaultHandle};
 use proto::{FrameNumber, Transport};
 
-use crate::container_ref::ContainerRef;
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use super::container_ref::ContainerRef;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Pm<T> {
     /// Returns the next fault that the caller is to answer, as the handler of a range; nothing

@@ -5,10 +5,37 @@ use core::fmt;
 
 use proto::{Micros, PeerId, Transport};
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
+
+impl<T: Transport> Pm<T> {
+    /// Says that the caller is about to call a server and waits for at most `ttl`, or ten seconds;
+    /// after that a supervisor may rescue it (operation 17, watch; PM-122). The watch ends when the
+    /// value is dropped.
+    ///
+    /// ```
+    /// # let testbed = sim::testbed::Testbed::new();
+    /// # use pmserver_client::{Micros, PeerId, Pm};
+    /// # let (pm, supervisor) = (Pm::new(testbed.channel(1)), Pm::new(testbed.channel(3)));
+    /// # let server = PeerId::new(2).unwrap();
+    /// let watch = pm.watch(server, Micros::new(50_000))?;
+    /// // … a call to the server …
+    /// assert_eq!(supervisor.rescue()?.next_deadline, Some(watch.deadline()));
+    /// drop(watch);
+    /// assert_eq!(supervisor.rescue()?.next_deadline, None);
+    /// # Ok::<(), pmserver_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` for a peer that is not there, for the caller itself, and for a `ttl` of 0.
+    pub fn watch(&self, server: PeerId, ttl: Micros) -> Result<Watch<'_, T>, Error> {
+        if ttl == Micros::new(0) {
+            return Err(Error::invalid(Operation::Watch));
+        }
+        let deadline = self.call(Operation::Watch, |client| client.watch(server, ttl))?;
+        Ok(Watch::new(self, server, deadline))
+    }
+}
 
 /// The server that a watch is for.
 #[derive(Clone, Copy)]

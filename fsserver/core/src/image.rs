@@ -6,7 +6,7 @@ use core::error::Error;
 use core::fmt;
 
 use ext4_view::Ext4Read;
-use proto::{AddressSpace, VirtAddr};
+use pmserver_client::{AddressSpace, VirtAddr};
 
 /// The image as it lies in fsserver's address space, read-only.
 #[derive(Clone)]

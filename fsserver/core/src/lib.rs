@@ -7,13 +7,13 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `server` | takes a request, answers it: the six operations |
+//! | `server` | the six operations: decodes a request, does what it asks, answers it |
 //! | `path` | says which paths are valid |
 //! | `volume` | finds files in the image; guards the ext4 reader against damaged images |
 //! | `image` | copies bytes out of the image region |
 //! | `open_file` | the table of open files |
-//! | `read`, `listing` | bring file contents and directory entries into a container |
-//! | `lent` | locks and maps a lent container, and takes both back |
+//! | `read`, `listing` | copy file contents and directory entries into a container |
+//! | `lent` | locks and maps a lent container, for one call |
 //! | `heap` | fsserver's own memory, and what it is bounded by |
 //!
 //! The address space (one window, so one lent container at a time; all below 1 GiB):
@@ -38,7 +38,7 @@ mod read;
 mod server;
 mod volume;
 
-pub use heap::{HEAP_FRAMES, HEAP_VADDR, reserve_heap};
-pub use lent::{WINDOW_FRAMES, WINDOW_VADDR};
+pub use heap::HEAP;
+pub use lent::WINDOW;
 pub use open_file::ClientId;
 pub use server::FileServer;

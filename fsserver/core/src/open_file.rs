@@ -6,7 +6,7 @@
 //! recovery: a handle of before names nothing then.
 
 use fsserver_api::{FileHandle, FileStatus, FsError};
-use pmserver_api::ContainerHandle;
+use pmserver_client::ContainerHandle;
 use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
 
 use crate::listing::Listing;

@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 
 use ext4_view::{Ext4, Ext4Error, File, FileType, Path, ReadDir};
 use fsserver_api::{FileKind, FileStatus, FsError};
-use proto::AddressSpace;
+use pmserver_client::AddressSpace;
 
 use crate::image::{Image, OutsideImage};
 

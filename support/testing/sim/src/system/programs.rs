@@ -3,6 +3,7 @@
 
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
+use pmserver_client::Pm;
 use proto::{Console, Message, VirtAddr};
 use scenarios_core::{Cast, SabotagedServer, supervisor_step};
 
@@ -77,7 +78,9 @@ impl<S: 'static> FsProgram<S> {
     fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, FsError> {
         let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
         if is_first {
-            fsserver_core::reserve_heap(&mut pm).map_err(|_| FsError::PmRefused)?;
+            Pm::new(domain.channel(PMSERVER))
+                .reserve_heap(fsserver_core::HEAP)
+                .map_err(|_| FsError::PmRefused)?;
         }
         let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
         let build = self.build;
@@ -124,13 +127,13 @@ pub(super) fn register_recovery(
 
 /// Runs the demo in its domain, as the client's main does. Returns whether all went well.
 pub fn client_demo(domain: &Domain) -> bool {
-    let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+    let pm = Pm::new(domain.channel(PMSERVER));
     let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
-    match client_demo_core::reserve_heap(&mut pm) {
+    match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(()) => {
             let (mut space, mut grants) = (domain.space(), domain.clone());
-            client_demo_core::run(&mut pm, &mut fs, &mut space, &mut grants, &mut console)
+            client_demo_core::run(&pm, &mut fs, &mut space, &mut grants, &mut console)
         }
         Err(error) => {
             console.write(format!("FAIL: no heap: {error}\n").as_bytes());

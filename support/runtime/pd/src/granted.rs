@@ -2,8 +2,7 @@
 //! Frames that a domain maps by itself: capabilities that pmserver has put into its CSpace
 //! (protocol, `grant`).
 
-use pmserver_api::{GrantMapper, KernelRefused, MapFlags};
-use proto::VirtAddr;
+use pmserver_client::{GrantMapper, KernelRefused, MapFlags, VirtAddr};
 use sel4::{Cap, CapRights, ImplicitInvocationContext, InvocationContext, VmAttributes, cap};
 
 /// The domain's own address space, in a slot that the platform promises to every domain.

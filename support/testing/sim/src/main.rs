@@ -73,17 +73,14 @@ struct Files {
 /// One of the two systems.
 struct Kind {
     peers: &'static [PeerConfig],
-    /// Whether fsserver can be told to misbehave.
-    sabotage: bool,
     client: &'static str,
     program: fn(&Domain) -> bool,
 }
 
 const DEMO: Kind =
-    Kind { peers: &PEERS, sabotage: false, client: "client-demo", program: client_demo };
+    Kind { peers: &PEERS, client: "client-demo", program: client_demo };
 const SCENARIOS: Kind = Kind {
     peers: &SCENARIO_PEERS,
-    sabotage: true,
     client: "scenario-client",
     program: scenario_client,
 };
@@ -128,7 +125,7 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
 }
 
 /// Runs a client of the system; returns whether all went well.
-fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Result<bool, String> {
+fn run(files: &Files, &Kind { peers, client, program }: &Kind) -> Result<bool, String> {
     let text = String::from_utf8(read(&files.system)?)
         .map_err(|_| format!("{} is no text", files.system.display()))?;
     let file =
@@ -143,7 +140,6 @@ fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Resu
         image: &image,
         peers,
         architecture,
-        sabotage,
         fail_nth: None,
         echo: true,
     };

@@ -55,8 +55,6 @@ pub struct Settings<'a> {
     pub peers: &'a [PeerConfig],
     /// Whose kernel the machine follows.
     pub architecture: Architecture,
-    /// Whether fsserver is the one that can be told to misbehave.
-    pub sabotage: bool,
     /// Which of pmserver's kernel invocations fails, counted from its start.
     pub fail_nth: Option<u64>,
     /// Whether what is printed is printed here, too.

@@ -25,18 +25,18 @@ const RECOVERY_STACK: u64 = 0x20_1000;
 /// Returns what a domain runs, where it is something that serves on its callers' time.
 pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
     let image_bytes = settings.image.len() as u64;
-    match (name, settings.sabotage) {
-        ("fsserver", false) => Some(Box::new(FsProgram {
+    match name {
+        "fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             build: FileServer::new,
             call: FileServer::call,
         })),
-        ("fsserver", true) => Some(Box::new(FsProgram {
+        "sabotaged-fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             build: SabotagedServer::new,
             call: SabotagedServer::call,
         })),
-        ("puppet", _) => Some(Box::new(PuppetProgram)),
+        "puppet" => Some(Box::new(PuppetProgram)),
         _ => None,
     }
 }

@@ -70,9 +70,9 @@ pub(crate) fn scenario_file() -> SystemFile {
     SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The scenarios' system, with a file server that can be told to misbehave.
+/// The scenarios' system.
 pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
-    Settings { peers: &SCENARIO_PEERS, sabotage: true, ..settings(file, image) }
+    Settings { peers: &SCENARIO_PEERS, ..settings(file, image) }
 }
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
@@ -82,7 +82,6 @@ pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a
         image,
         peers: &PEERS,
         architecture,
-        sabotage: false,
         fail_nth: None,
         echo: false,
     }

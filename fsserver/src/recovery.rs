@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Where fsserver continues after a fault or a rescue: it drops all its state, tells the caller that
-//! waits for an answer so, and serves on from the image.
+//! Where fsserver continues after a fault or a rescue: it drops all its state, answers the caller
+//! that waits with `Restarted`, and serves on from the image.
 
 use fsserver_api::{Failure, FsError};
 use pd::recovery::{self, Event, Recovered};

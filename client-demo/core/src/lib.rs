@@ -13,7 +13,7 @@
 //! | `walk` | a use of `transfer`: finds the regular files and sorts their paths |
 //! | `accounts` | who pays for what: the accounts before and after must be equal to the byte |
 //! | `error` | what can go wrong, in words |
-//! | `line` | the lines that are printed: those between the accounts are what `sha256sum -c` reads |
+//! | `line` | the lines that are printed, in the form that `sha256sum -c` reads |
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -8,7 +8,8 @@ use pmserver_client::{AddressSpace, Transport};
 use crate::lent::{Lent, PageBuffer};
 use crate::volume::{kind_of, of_reader};
 
-/// A directory at an entry. It only goes forward: to go back, a client looks the directory up again.
+/// A directory at an entry. It only goes forward: to go back, a client looks the directory up
+/// again.
 pub(crate) struct Listing {
     entries: ReadDir,
     /// The entry that did not fit into the last container.

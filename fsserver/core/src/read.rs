@@ -53,8 +53,8 @@ impl Cursor {
         Ok(())
     }
 
-    /// Copies `bytes` bytes from the position on into the lent frames, from their start. Returns how
-    /// many were copied: fewer at the end of the file.
+    /// Copies `bytes` bytes from the position on to the start of the lent frames. Returns how many
+    /// were copied: fewer at the end of the file.
     pub(crate) fn copy_to<T: Transport>(
         &mut self,
         lent: &Lent<'_, T>,

@@ -32,10 +32,9 @@ impl<T: Transport> Pm<T> {
     }
 }
 
-/// An account that the caller may use with the rights that it has there: its own
-/// ([`Pm::account`]), a peer's, the pool's, one that was lent to it
-/// ([`from_raw`](Self::from_raw)), or one that it split off ([`SplitAccount`](crate::SplitAccount), which ends with its
-/// value).
+/// An account, and the rights that the caller has to it: its own ([`Pm::account`]), a peer's, the
+/// pool's, one that was lent to it ([`from_raw`](Self::from_raw)), or one that it split off
+/// ([`SplitAccount`](crate::SplitAccount), whose value destroys the account when it is dropped).
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();

@@ -106,6 +106,18 @@ impl<T: Transport> PendingFault<'_, T> {
         self.access
     }
 
+    /// Returns the number of the fault, by which pmserver knows it.
+    #[must_use]
+    pub fn raw(&self) -> u64 {
+        self.held.name.raw()
+    }
+
+    /// Lets go of the fault without answering it, and returns its number. Whoever touched the frame
+    /// faults after one second (PM-283).
+    pub fn into_raw(self) -> u64 {
+        self.held.leak().name.raw()
+    }
+
     /// Answers with the contents of a frame that the caller may read, as a copy of it: no byte is
     /// copied, and nothing charged (operation 48, supply; PM-282). Who waits goes on.
     ///

@@ -77,13 +77,9 @@ struct Kind {
     program: fn(&Domain) -> bool,
 }
 
-const DEMO: Kind =
-    Kind { peers: &PEERS, client: "client-demo", program: client_demo };
-const SCENARIOS: Kind = Kind {
-    peers: &SCENARIO_PEERS,
-    client: "scenario-client",
-    program: scenario_client,
-};
+const DEMO: Kind = Kind { peers: &PEERS, client: "client-demo", program: client_demo };
+const SCENARIOS: Kind =
+    Kind { peers: &SCENARIO_PEERS, client: "scenario-client", program: scenario_client };
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -135,14 +131,8 @@ fn run(files: &Files, &Kind { peers, client, program }: &Kind) -> Result<bool, S
     }
     let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
-    let settings = Settings {
-        file: &file,
-        image: &image,
-        peers,
-        architecture,
-        fail_nth: None,
-        echo: true,
-    };
+    let settings =
+        Settings { file: &file, image: &image, peers, architecture, fail_nth: None, echo: true };
     match System::start(&settings)?.run(client, program) {
         End::Finished(passed) => Ok(passed),
         End::Stopped => Err(format!("{client} was stopped")),

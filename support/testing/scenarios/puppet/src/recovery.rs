@@ -9,8 +9,8 @@ use shm::OwnMemory;
 
 use crate::PMSERVER;
 
-/// Tells pmserver where the puppet continues after its next fault. If that is refused, the next fault
-/// stops the puppet, and a scenario fails.
+/// Tells pmserver where the puppet continues after its next fault. If that is refused, the next
+/// fault stops the puppet, and a scenario fails.
 pub(crate) fn register<T: Transport>(pm: &Pm<T>) {
     let _ = recovery::register(pm, recover);
 }

@@ -2,8 +2,8 @@
 //! The supervisor: sends servers that do not answer in time to their recovery entry.
 //!
 //! Owns nothing and decides nothing: pmserver knows which servers are watched and until when, and
-//! redirects them when it is asked. Its priority is above that of the servers, so that it runs while
-//! one hangs. Its budget is small, and a yield gives up the rest of it until the next period.
+//! redirects them when it is asked. Its priority is above that of the servers, so that it runs
+//! while one hangs. Its budget is small, and a yield gives up the rest of it until the next period.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

@@ -116,7 +116,7 @@ impl Shared {
     /// Has a domain go on where its registers say: it faults where no program's entry is.
     fn fetch(self: &Rc<Self>, domain: usize) {
         let Some((peer, thread)) = self.thread(domain) else { return };
-        if thread.pc != RECOVERY_ENTRY {
+        if thread.pc != RECOVERY_ENTRY.get() {
             let fault = Fault::Access { address: thread.pc, kind: AccessKind::Execute };
             self.fault(domain, peer, fault);
         }

@@ -5,7 +5,7 @@ use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
 use pmserver_client::Pm;
 use proto::{Console, Message, VirtAddr};
-use scenarios_core::{Cast, SabotagedServer, supervisor_step};
+use scenarios_core::{Cast, SabotagedServer};
 
 use super::Settings;
 use super::call::Channel;
@@ -19,8 +19,8 @@ const CONSOLE: u8 = 2;
 
 /// Every program's recovery entry and stack. What lies there is no machine code: the machine only
 /// has to say that this is where it goes on.
-pub(super) const RECOVERY_ENTRY: u64 = 0x20_0000;
-const RECOVERY_STACK: u64 = 0x20_1000;
+pub(super) const RECOVERY_ENTRY: VirtAddr = VirtAddr::new(0x20_0000).unwrap();
+const RECOVERY_STACK: VirtAddr = VirtAddr::new(0x20_1000).unwrap();
 
 /// Returns what a domain runs, where it is something that serves on its callers' time.
 pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
@@ -44,9 +44,8 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
 /// Runs a domain that has periods for one of them.
 pub(super) fn run_period(name: &str, domain: &Domain) {
     if name == "supervisor" {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
-        // A refusal is as good as nothing to do: the next period asks again.
-        let _ = supervisor_step(&mut pm);
+        // Nothing depends on a refusal: the next period tries again.
+        let _ = Pm::new(domain.channel(PMSERVER)).rescue();
     }
 }
 
@@ -76,16 +75,14 @@ struct FsService<S> {
 
 impl<S: 'static> FsProgram<S> {
     fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, FsError> {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+        let pm = Pm::new(domain.channel(PMSERVER));
         if is_first {
-            Pm::new(domain.channel(PMSERVER))
-                .reserve_heap(fsserver_core::HEAP)
-                .map_err(|_| FsError::PmRefused)?;
+            pm.reserve_heap(fsserver_core::HEAP).map_err(|_| FsError::PmRefused)?;
         }
         let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
         let build = self.build;
         let server = build(domain.channel(PMSERVER), domain.space(), vaddr, self.image_bytes)?;
-        register_recovery(&mut pm).map_err(|_| FsError::PmRefused)?;
+        register_recovery(&pm).map_err(|_| FsError::PmRefused)?;
         Ok(server)
     }
 
@@ -117,12 +114,8 @@ impl<S> Service for FsService<S> {
 }
 
 /// Says where a program goes on after a fault.
-pub(super) fn register_recovery(
-    pm: &mut pmserver_api::Calls<Channel>,
-) -> Result<(), pmserver_api::CallError> {
-    let (entry, stack) = (VirtAddr::new(RECOVERY_ENTRY), VirtAddr::new(RECOVERY_STACK));
-    let (entry, stack) = entry.zip(stack).ok_or(pmserver_api::PmError::Invalid)?;
-    pm.register_recovery(entry, stack)
+pub(super) fn register_recovery(pm: &Pm<Channel>) -> Result<(), pmserver_client::Error> {
+    pm.register_recovery(RECOVERY_ENTRY, RECOVERY_STACK)
 }
 
 /// Runs the demo in its domain, as the client's main does. Returns whether all went well.

@@ -77,14 +77,7 @@ pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Se
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
-    Settings {
-        file,
-        image,
-        peers: &PEERS,
-        architecture,
-        fail_nth: None,
-        echo: false,
-    }
+    Settings { file, image, peers: &PEERS, architecture, fail_nth: None, echo: false }
 }
 
 /// Panics unless everything holds in pmserver that always holds.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a puppet does when pmserver notifies it.
 
-use pmserver_api::ContainerHandle;
+use pmserver_client::ContainerHandle;
 use proto::{FrameNumber, Micros, VirtAddr};
 
 const COUNT: u64 = 0;

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use pmserver_api::MapFlags;
+use pmserver_client::MapFlags;
 use proto::{Message, Transport, VirtAddr};
 
 use crate::behaviour::Behaviour;

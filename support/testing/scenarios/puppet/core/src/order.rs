@@ -18,7 +18,7 @@
 //! The status of a reply is 0, or 0xE100 where the puppet faulted, or 0xE101 where the kernel
 //! refused to map.
 
-use pmserver_api::MapFlags;
+use pmserver_client::MapFlags;
 use proto::{Message, ProtocolError, VirtAddr};
 
 use crate::behaviour::Behaviour;
@@ -160,7 +160,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use pmserver_api::ContainerHandle;
+    use pmserver_client::ContainerHandle;
     use proto::{FrameNumber, Micros};
 
     use super::*;

@@ -9,9 +9,9 @@ use crate::connection::{Held, Named, Pm, Release, print};
 use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Pm<T> {
-    /// Says that the caller is about to call a server and waits for at most `ttl`, or ten seconds;
-    /// after that a supervisor may rescue it (operation 17, watch; PM-122). The watch ends when the
-    /// value is dropped.
+    /// Says that the caller is about to call a server and waits for at most `ttl`, or ten seconds.
+    /// After that a supervisor may rescue the server (operation 17, watch; PM-122). The watch ends
+    /// when the value is dropped.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();
@@ -27,12 +27,12 @@ impl<T: Transport> Pm<T> {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` for a peer that is not there, for the caller itself, and for a `ttl` of 0.
+    /// `Invalid` for a peer that does not exist, for the caller itself, and for a `ttl` of 0.
     pub fn watch(&self, server: PeerId, ttl: Micros) -> Result<Watch<'_, T>, Error> {
         if ttl == Micros::new(0) {
             return Err(Error::invalid(Operation::Watch));
         }
-        let deadline = self.call(Operation::Watch, |client| client.watch(server, ttl))?;
+        let deadline = self.call(Operation::Watch, |calls| calls.watch(server, ttl))?;
         Ok(Watch::new(self, server, deadline))
     }
 }
@@ -50,15 +50,15 @@ impl<T: Transport> Release for Named<'_, T, Watched> {
 
     fn release(&self) -> Result<(), Error> {
         let Watched(server) = self.name;
-        self.pm.call(Operation::Watch, |client| client.watch(server, Micros::new(0))).map(drop)
+        self.pm.call(Operation::Watch, |calls| calls.watch(server, Micros::new(0))).map(drop)
     }
 }
 
 /// A statement of how long the caller waits for a server ([`Pm::watch`]). Dropping it ends the
 /// watch.
 ///
-/// A caller has one watch at a time, and the latest counts: one that is dropped while a later one
-/// is there ends the later one.
+/// A caller has one watch at a time, and the latest counts. If an older value is dropped while a
+/// later watch is running, that ends the later one.
 #[must_use = "dropping the watch ends it"]
 pub struct Watch<'pm, T: Transport> {
     held: Held<Named<'pm, T, Watched>>,

@@ -17,8 +17,8 @@ pub(crate) fn image() -> Option<(VirtAddr, u64)> {
     VirtAddr::new(vaddr).map(|vaddr| (vaddr, bytes))
 }
 
-/// Gives the heap the memory that `reserve_heap` has mapped. What was allocated before is
-/// forgotten. Called once at the start and first thing in every recovery.
+/// Gives the heap the memory that `reserve_heap` has mapped, and forgets what was allocated before.
+/// Called once at the start, and first in every recovery.
 pub(crate) fn install_heap() {
     // Both targets have 64-bit sizes.
     let bytes = usize::try_from(HEAP_PAGES.bytes()).unwrap_or_default();

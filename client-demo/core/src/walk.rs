@@ -10,7 +10,7 @@ use proto::FrameCount;
 use crate::error::DemoError;
 use crate::transfer::Transfer;
 
-/// Frames that a listing may fill in one round.
+/// Frames that one round of a listing may fill.
 const LISTING_FRAMES: u64 = 4;
 
 /// The directory that mke2fs adds to every image: the folder that the image is made from has none.
@@ -19,8 +19,8 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 /// A path relative to the root; the root itself is empty.
 type RelativePath = Vec<u8>;
 
-/// Returns the paths of all regular files, sorted by their bytes. Symlinks and special files are
-/// left out, as `find -type f` does.
+/// Returns the paths of all regular files, sorted by their bytes. Like `find -type f`, it leaves
+/// out symlinks and special files.
 pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
 ) -> Result<Vec<RelativePath>, DemoError> {

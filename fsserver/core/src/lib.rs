@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The file server: reads an ext4 image into containers that its clients lend it.
 //!
-//! Owns the open files of its clients and a reader of the image. Owns none of the memory that the
-//! data lands in, and allocates nothing for a client: a client lends a container at pmserver, and
-//! fsserver maps it for the time of one call, in one window, and leaves nothing behind.
+//! Owns the open files of its clients and a reader of the image. Does not own the memory that it
+//! copies data to, and allocates nothing for a client: a client lends it a container at pmserver,
+//! and fsserver maps that in its one window for the time of one call.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `server` | the six operations: decodes a request, does what it asks, answers it |
-//! | `path` | says which paths are valid |
-//! | `volume` | finds files in the image; guards the ext4 reader against damaged images |
+//! | `path` | checks paths |
+//! | `volume` | finds files in the image; protects the ext4 reader from damaged images |
 //! | `image` | copies bytes out of the image region |
 //! | `open_file` | the table of open files |
 //! | `read`, `listing` | copy file contents and directory entries into a container |

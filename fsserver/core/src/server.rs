@@ -39,7 +39,7 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
     /// here: clients are told so when they ask.
     ///
     /// # Errors
-    /// [`FsError::PmRefused`] where pmserver does.
+    /// [`FsError::PmRefused`] if pmserver refuses.
     pub fn new(
         pmserver: T,
         space: A,

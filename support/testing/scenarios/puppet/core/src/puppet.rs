@@ -12,7 +12,7 @@ use crate::behaviour::Behaviour;
 use crate::order::{Order, Report, STATUS_OK, STATUS_REFUSED};
 use crate::pattern::{Checksum, PAGE_WORDS, word};
 
-/// An address that is mapped in no puppet, and where no program can go on.
+/// An address that is mapped in no puppet.
 const UNMAPPED_VADDR: u64 = 0x3F00_0000;
 
 const PAGE_BYTES_USIZE: usize = 4096;
@@ -28,13 +28,13 @@ pub struct Puppet<T: Transport, A: AddressSpace, G: GrantMapper> {
 }
 
 impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
-    /// Returns a puppet that was told nothing yet. Made anew after every fault.
+    /// Returns a puppet without orders. Made anew after every fault.
     pub fn new(pmserver: T, space: A, grants: G) -> Self {
         let (behaviour, report) = (Behaviour::default(), Report::default());
         Self { pm: Pm::new(pmserver), space, grants, behaviour, report }
     }
 
-    /// Answers a request: an order, or an operation of pmserver that is passed on.
+    /// Answers a request: an order, or a call to forward to pmserver.
     pub fn call(&mut self, request: &Message) -> Message {
         if !Order::is_one(request) {
             return (&self.pm).call(*request);

@@ -21,28 +21,28 @@ pub(crate) fn s41<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.allocate(Server, container, 4)?;
     world.map(Server, container, 4, WINDOW, READ_WRITE)?;
     world.writes(Server, "using the child's frames", WINDOW, 41)?;
-    let removed = world.pm(Server).account_remove(lent);
+    let removed = world.calls(Server).account_remove(lent);
     refused("removing without the right", removed, PmError::NoRight)?;
     let of_peer = AccountHandle::of_peer(world.peer(Client));
-    let removed = world.pm(Parent).account_remove(of_peer);
+    let removed = world.calls(Parent).account_remove(of_peer);
     refused("removing a peer's own account", removed, PmError::NoRight)?;
 
     let before = world.info(account)?;
-    pm("removing the child", world.pm(Parent).account_remove(child))?;
+    pm("removing the child", world.calls(Parent).account_remove(child))?;
     let after = world.info(account)?;
     same("frames of the parent", pages(after.frames), pages(before.frames))?;
     same("promises of the parent", pages(after.promised), 0)?;
-    let info = world.pm(Parent).account_info(child);
+    let info = world.calls(Parent).account_info(child);
     refused("asking for what was removed", info, PmError::InvalidCap)?;
-    let created = world.pm(Server).container_create(lent);
+    let created = world.calls(Server).container_create(lent);
     refused("using what was removed", created, PmError::InvalidCap)?;
     world.reads(Server, "the child's frames", WINDOW, 41)?;
     let none = pmserver_api::AllocateFlags::empty();
-    let done = world.pm(Server).allocate(container, at(4), frames(4), none);
+    let done = world.calls(Server).allocate(container, at(4), frames(4), none);
     same("frames allocated", pm("allocating on the parent's account", done)?, 4)?;
     let charged = pages(world.info(account)?.frames);
     same("frames of the parent", charged, pages(before.frames).saturating_add(4))?;
-    pm("destroying the container", world.pm(Server).container_destroy(container))?;
+    pm("destroying the container", world.calls(Server).container_destroy(container))?;
     same("frames of the parent at last", pages(world.info(account)?.frames), 0)
 }
 
@@ -56,11 +56,11 @@ pub(crate) fn s42<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let used = u32::try_from(pages(before.used)).unwrap_or(u32::MAX);
     let left = 60_u32.saturating_sub(used);
 
-    let split = world.pm(Parent).account_split(account, left.saturating_add(1), NO_FLAGS);
+    let split = world.calls(Parent).account_split(account, left.saturating_add(1), NO_FLAGS);
     refused("splitting too much off", split, PmError::QuotaExceeded)?;
-    let set = world.pm(Parent).account_set_limits(account, used.saturating_sub(1), NO_FLAGS);
+    let set = world.calls(Parent).account_set_limits(account, used.saturating_sub(1), NO_FLAGS);
     refused("a limit below what is used", set, PmError::QuotaExceeded)?;
-    let set = world.pm(Parent).account_set_limits(account, u32::MAX, NO_FLAGS);
+    let set = world.calls(Parent).account_set_limits(account, u32::MAX, NO_FLAGS);
     refused("a limit beyond the parent's", set, PmError::QuotaExceeded)?;
     let after = world.info(account)?;
     same("limit", pages(after.limit), pages(before.limit))?;
@@ -69,9 +69,9 @@ pub(crate) fn s42<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
     // A split may cost a page of records besides what it promises.
     let child = world.split(account, left.saturating_sub(1), NO_FLAGS)?;
-    let set = world.pm(Parent).account_set_limits(account, used, NO_FLAGS);
+    let set = world.calls(Parent).account_set_limits(account, used, NO_FLAGS);
     refused("a limit below what is promised", set, PmError::QuotaExceeded)?;
-    let set = world.pm(Parent).account_set_limits(child, left.saturating_add(1), NO_FLAGS);
+    let set = world.calls(Parent).account_set_limits(child, left.saturating_add(1), NO_FLAGS);
     refused("a child's limit beyond the rest", set, PmError::QuotaExceeded).map(drop)
 }
 
@@ -83,7 +83,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         limit_pages: u32,
         flags: LimitFlags,
     ) -> Outcome<AccountHandle> {
-        let split = self.pm(Parent).account_split(account, limit_pages, flags);
+        let split = self.calls(Parent).account_split(account, limit_pages, flags);
         let account = pm("splitting an account off", split)?;
         self.remember(Made::Account(account))?;
         Ok(account)
@@ -97,7 +97,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         rights: AccountRights,
     ) -> Outcome<AccountHandle> {
         let peer = self.peer(to);
-        pm("lending an account", self.pm(Parent).account_lend(account, peer, rights))
+        pm("lending an account", self.calls(Parent).account_lend(account, peer, rights))
     }
 
     /// Splits an account off that pays for an actor's VSpace from now on.
@@ -111,7 +111,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         self.remember(Made::VspaceAccount(actor))?;
         let split = self.split(account, limit_pages, NO_FLAGS)?;
         let lent = self.lend_account(split, actor, AccountRights::ALLOCATE)?;
-        pm("naming who pays for tables", self.pm(actor).vspace_account(lent))?;
+        pm("naming who pays for tables", self.calls(actor).vspace_account(lent))?;
         Ok(split)
     }
 
@@ -133,12 +133,12 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     ) -> Result<(), pmserver_api::CallError> {
         let account = AccountHandle::of_peer(self.peer(actor));
         let limit = u32::try_from(limit_pages).unwrap_or(u32::MAX);
-        self.pm(Parent).account_set_limits(account, limit, flags)
+        self.calls(Parent).account_set_limits(account, limit, flags)
     }
 
     /// Returns what an account of the parent's has and uses.
     pub(crate) fn info(&mut self, account: AccountHandle) -> Outcome<AccountInfo> {
-        pm("reading an account", self.pm(Parent).account_info(account))
+        pm("reading an account", self.calls(Parent).account_info(account))
     }
 
     /// Returns what an actor's own account has and uses.

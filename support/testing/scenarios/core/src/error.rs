@@ -11,6 +11,8 @@ use puppet_core::{OrderError, checksum_of};
 pub(crate) enum ScenarioError {
     /// pmserver refused a step that has to succeed.
     Pm(&'static str, CallError),
+    /// The same, through the client crate.
+    Client(&'static str, pmserver_client::Error),
     /// fsserver refused a step that has to succeed.
     Fs(&'static str, fsserver_api::CallError),
     /// A puppet could not do what has to be possible.
@@ -35,6 +37,7 @@ impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pm(step, error) => write!(f, "{step}: seen `{error}`, expected success"),
+            Self::Client(step, error) => write!(f, "{step}: seen `{error}`, expected success"),
             Self::Fs(step, error) => {
                 write!(f, "{step}: seen fsserver's `{error}`, expected success")
             }
@@ -100,6 +103,14 @@ pub(crate) fn filled(what: &'static str, count: u64, checksum: u64, expected: u6
 /// Says which step of pmserver's failed.
 pub(crate) fn pm<T>(step: &'static str, result: Result<T, CallError>) -> Outcome<T> {
     result.map_err(|error| ScenarioError::Pm(step, error))
+}
+
+/// Says which step of pmserver's failed, of those made through the client crate.
+pub(crate) fn done<T>(
+    step: &'static str,
+    result: Result<T, impl Into<pmserver_client::Error>>,
+) -> Outcome<T> {
+    result.map_err(|error| ScenarioError::Client(step, error.into()))
 }
 
 /// Says which step of fsserver's failed.

@@ -3,13 +3,14 @@
 
 use fsserver_api::{FileHandle, FsError, ReadLength};
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, Created, FrameState, MapFlags,
-    Rights, ShareTerms, Shared,
+    AccountHandle, AccountInfo, ContainerHandle, Created, FrameState, MapFlags, Rights, ShareTerms,
+    Shared,
 };
-use proto::{AddressSpace, FrameCount, Message, Micros, PeerId, Transport, VirtAddr};
+use pmserver_client::{Error, Pm};
+use proto::{AddressSpace, Message, Micros, PeerId, Transport, VirtAddr};
 
 use crate::cast::Actor::Parent;
-use crate::error::{Outcome, expect, fs, pm, same};
+use crate::error::{Outcome, done, expect, fs, pm, same};
 use crate::sabotage::Sabotage;
 use crate::world::{LONG, Made, World, at, frames, page, vaddr};
 
@@ -52,21 +53,11 @@ pub(crate) struct Files<T: Transport> {
 impl<T: Transport> Files<T> {
     /// Makes a frame for paths, which stays lent and mapped, so that no baseline depends on the
     /// page tables of the window.
-    pub(crate) fn new(
-        mut pm_client: pmserver_api::Calls<impl Transport>,
-        mut transport: T,
-    ) -> Outcome<Self> {
+    pub(crate) fn new(parent: &Pm<impl Transport>, mut transport: T) -> Outcome<Self> {
         let identity = fsserver_api::Client::new(&mut transport).version();
         let peer = fs("asking for the version", identity)?.peer;
-        let step = "setting the stage";
-        let path = pm(step, pm_client.container_create(AccountHandle::OWN))?;
-        let none = AllocateFlags::empty();
-        pm(step, pm_client.allocate(path, at(0), FrameCount::ONE, none))?;
-        let flags = MapFlags::READ | MapFlags::WRITE;
-        pm(step, pm_client.map(path, at(0), FrameCount::ONE, PATH, flags))?;
-        let no_lease = Micros::new(0);
-        let shared = pm(step, pm_client.share(path, at(0), 1, peer, Rights::READ, no_lease))?;
-        Ok(Self { transport, peer, path_weak: shared.weak })
+        let path_weak = done("setting the stage", path_frame(parent, peer))?;
+        Ok(Self { transport, peer, path_weak })
     }
 
     /// Returns a client of the file server.
@@ -97,6 +88,19 @@ impl<T: Transport> Files<T> {
     }
 }
 
+/// Makes the frame for paths, maps it and lends it to the file server, for good.
+fn path_frame(parent: &Pm<impl Transport>, fsserver: PeerId) -> Result<ContainerHandle, Error> {
+    let container = parent.account().create_container()?;
+    container.allocate(0..1)?;
+    let terms = ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0) };
+    container.map(0..1, PATH, MapFlags::READ | MapFlags::WRITE)?.into_pages();
+    let share = container.share(0..1, terms)?;
+    let weak = share.weak_handle();
+    share.into_raw();
+    container.into_raw();
+    Ok(weak)
+}
+
 impl<T: Transport, A: AddressSpace> World<T, A> {
     /// Returns what the file server's account has and uses.
     pub(crate) fn fsserver_account(&mut self) -> Outcome<AccountInfo> {
@@ -115,7 +119,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
         let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG };
         let count = frames(CONTAINER_FRAMES);
-        let created = self.pm(Parent).create_with(AccountHandle::OWN, count, terms);
+        let created = self.calls(Parent).create_with(AccountHandle::OWN, count, terms);
         let Created { container, shared } = pm("making a container and lending it", created)?;
         self.remember(Made::Container(Parent, container))?;
         Ok(Loan { container, shared })
@@ -128,7 +132,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         rights: Rights,
     ) -> Outcome<Shared> {
         let peer = self.files.peer;
-        let shared = self.pm(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
+        let shared =
+            self.calls(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
         pm("sharing", shared)
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn s48<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     did("filling what is supplied", world.puppet(Server).fill(WINDOW, 8, 48))?;
     let object = world.filled_container(Client, 8)?;
     let server = world.peer(Server);
-    let handled = world.pm(Client).set_handler(object, at(0), 8, Some(server), 48);
+    let handled = world.calls(Client).set_handler(object, at(0), 8, Some(server), 48);
     pm("naming the handler", handled)?;
     same("absent frames", world.count_in(Client, object, 8, FrameState::ABSENT)?, 8)?;
     world.map(Client, object, 8, WINDOW, READ_WRITE)?;
@@ -76,9 +76,9 @@ fn answers_too_late<T: Transport, A: AddressSpace>(
     between("when that was", world.now()?, deadline, deadline.saturating_add(TOLERANCE))?;
     let report = did("asking the handler", world.puppet(Server).report())?;
     let fault = FaultHandle::from_raw(report.fault);
-    let late = world.pm(Server).supply(fault, source, at(3));
+    let late = world.calls(Server).supply(fault, source, at(3));
     refused("answering too late", late, PmError::InvalidCap)?;
-    let next = pm("asking for faults", world.pm(Server).next_fault())?;
+    let next = pm("asking for faults", world.calls(Server).next_fault())?;
     same("faults that are left", next.is_some().into(), 0)
 }
 
@@ -106,14 +106,14 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     pub(crate) fn kill(&mut self, actor: Actor) -> Outcome {
         let bait = self.filled_container(Client, 1)?;
         let peer = self.peer(actor);
-        let handled = self.pm(Client).set_handler(bait, at(0), 1, Some(peer), 0);
+        let handled = self.calls(Client).set_handler(bait, at(0), 1, Some(peer), 0);
         pm("baiting", handled)?;
         self.map(Client, bait, 1, BAIT, READ_WRITE)?;
         did("telling an actor to die", self.puppet(actor).behave(Behaviour::Die))?;
         self.has_died = true;
         faults("waiting for the dead", self.puppet(Client).load(BAIT))?;
         for _ in 0..TEARDOWN_STEPS_MAX {
-            if pm("tearing down", self.pm(Parent).reclaim())? == 0 {
+            if pm("tearing down", self.calls(Parent).reclaim())? == 0 {
                 return Ok(());
             }
         }

@@ -61,12 +61,12 @@ pub(crate) fn s50<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     addresses(world, number)?;
     terms(world, number, own, sharer)?;
 
-    let mapped = world.pm(Client).map(container, at(1), FrameCount::ONE, WINDOW, READ_WRITE);
+    let mapped = world.calls(Client).map(container, at(1), FrameCount::ONE, WINDOW, READ_WRITE);
     let failure = refused("mapping where something is", mapped, PmError::Occupied)?;
     same("where that is", failure.at, WINDOW.get())?;
     let after = (world.account(Client)?, world.count_in_all(container)?);
     expect(after == before, "something has changed")?;
-    same("the version", pm("asking for the version", world.pm(Client).version())?, 2)
+    same("the version", pm("asking for the version", world.calls(Client).version())?, 2)
 }
 
 /// Sends the client's messages and compares the status of each reply.

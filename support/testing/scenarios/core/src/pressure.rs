@@ -64,7 +64,7 @@ fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
     let mut peers = 1..32;
     while let Some(peer) = peers.next().and_then(proto::PeerId::new) {
         // There are fewer peers than numbers, and some have died.
-        if let Ok(info) = world.pm(Parent).account_info(AccountHandle::of_peer(peer)) {
+        if let Ok(info) = world.calls(Parent).account_info(AccountHandle::of_peer(peer)) {
             own = own.saturating_sub(pages(info.used));
         }
     }
@@ -81,7 +81,8 @@ fn allocate_all<T: Transport, A: AddressSpace>(
 ) -> (u64, Result<u64, CallError>) {
     let mut all = start;
     loop {
-        let result = world.pm(actor).allocate(container, at(all), frames(CALL_FRAMES_MAX), PARTIAL);
+        let result =
+            world.calls(actor).allocate(container, at(all), frames(CALL_FRAMES_MAX), PARTIAL);
         match result {
             Ok(done)
             // Room was made: there is more to be had at once.
@@ -111,7 +112,7 @@ fn ask<T: Transport, A: AddressSpace>(
     shortage: &Shortage,
 ) -> Result<u64, CallError> {
     let start = at(shortage.ballast_frames);
-    world.pm(Parent).allocate(shortage.ballast, start, frames(WANTED), NONE)
+    world.calls(Parent).allocate(shortage.ballast, start, frames(WANTED), NONE)
 }
 
 /// Says whether the holder's guaranteed frames are what they were, all of them.
@@ -159,7 +160,7 @@ pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     const MARKED: u64 = 24;
     let mut shortage = make_short(world)?;
     // The oldest of them: without a mark they would be the last to go.
-    let marked = world.pm(Holder).mark(
+    let marked = world.calls(Holder).mark(
         shortage.container,
         at(shortage.first),
         frames(MARKED),
@@ -168,16 +169,16 @@ pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("frames marked", pm("marking", marked)?, MARKED)?;
     run_out(world, &mut shortage)?;
 
-    let status = world.pm(Holder).status(shortage.container, at(shortage.first), frames(MARKED));
+    let status = world.calls(Holder).status(shortage.container, at(shortage.first), frames(MARKED));
     let states = pm("asking for states", status)?.frames;
     let dropped = states.iter().filter(|state| state.contains(FrameState::DISCARDED)).count();
     same("marked frames dropped", u64::try_from(dropped).unwrap_or(u64::MAX), MARKED)?;
     let start = at(shortage.first);
     let mapped =
-        world.pm(Holder).map(shortage.container, start, FrameCount::ONE, WINDOW_2, READ_WRITE);
+        world.calls(Holder).map(shortage.container, start, FrameCount::ONE, WINDOW_2, READ_WRITE);
     refused("mapping a dropped frame", mapped, PmError::Discarded)?;
     let free = DeallocateFlags::empty();
-    let freed = world.pm(Holder).deallocate(shortage.container, start, frames(MARKED), free);
+    let freed = world.calls(Holder).deallocate(shortage.container, start, frames(MARKED), free);
     same("dropped frames freed", pm("freeing dropped frames", freed)?, 0)?;
     let extra = pages(world.account(Holder)?.extra);
     same("extra frames left", extra, shortage.count.saturating_sub(MARKED))?;
@@ -223,7 +224,7 @@ pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let deadline = run_out(world, &mut shortage)?;
     for round in 0..32 {
         world.writes(Client, "another working", page(WINDOW_2, round & 3), round)?;
-        let renewed = world.pm(Client).renew(others, at(round & 3), FrameCount::ONE);
+        let renewed = world.calls(Client).renew(others, at(round & 3), FrameCount::ONE);
         same("frames renewed", pm("another calling", renewed)?, 1)?;
         world.map_one(Client, others, round & 3, WINDOW_2)?;
         let early = ask(world, &shortage);
@@ -232,7 +233,7 @@ pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("when that was", world.now()?, 0, deadline)?;
     let report = did("asking the holder", world.puppet(Holder).report())?;
     between("notifications", report.notifications, 1, 64)?;
-    let request = pm("what was asked back", world.pm(Holder).extra_request())?;
+    let request = pm("what was asked back", world.calls(Holder).extra_request())?;
     between("frames asked back", request.count, 1, shortage.count)?;
     expect_guaranteed(world, &shortage)
 }
@@ -248,7 +249,7 @@ pub(crate) fn s33<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("free memory", pages(world.info(AccountHandle::POOL)?.free), 256, u64::MAX)?;
     let used = pages(world.info(account)?.used);
     for flags in [AllocateFlags::EXTRA, AllocateFlags::EXTRA | PARTIAL] {
-        let result = world.pm(Client).allocate(container, at(all), frames(4), flags);
+        let result = world.calls(Client).allocate(container, at(all), frames(4), flags);
         let failure = refused("asking for extra frames", result, PmError::NotEligible)?;
         same("frames done", failure.done, 0)?;
     }
@@ -258,11 +259,11 @@ pub(crate) fn s33<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     // All, so that the records are there, and all but the last, which keeps them.
     world.allocate(Holder, container, 12)?;
     let free = DeallocateFlags::empty();
-    pm("freeing", world.pm(Holder).deallocate(container, at(0), frames(11), free))?;
+    pm("freeing", world.calls(Holder).deallocate(container, at(0), frames(11), free))?;
     let used = pages(world.account(Holder)?.used);
     world.limit(Holder, used.saturating_add(4), EXTRA)?;
     let extra = AllocateFlags::EXTRA;
-    let done = world.pm(Holder).allocate(container, at(0), frames(10), extra);
+    let done = world.calls(Holder).allocate(container, at(0), frames(10), extra);
     same("frames done", pm("allocating above the limit", done)?, 10)?;
     let info = world.account(Holder)?;
     same("what is used of the limit", pages(info.used), used.saturating_add(4))?;
@@ -294,7 +295,7 @@ pub(crate) fn s34<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("older frames that are extra", states, 0)?;
     same("frames there", world.count_in(Holder, container, 20, FrameState::PRESENT)?, 20)?;
     world.holds(Holder, "the holder's frames", WINDOW, 20, 34)?;
-    let above = world.pm(Holder).allocate(container, at(20), FrameCount::ONE, NONE);
+    let above = world.calls(Holder).allocate(container, at(20), FrameCount::ONE, NONE);
     refused("allocating above the new limit", above, PmError::QuotaExceeded)?;
 
     let spare = unpromised(world)?;
@@ -314,7 +315,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         window: proto::VirtAddr,
     ) -> Outcome {
         let (vaddr, flags) = (page(window, number), READ_WRITE);
-        let mapped = self.pm(actor).map(container, at(number), FrameCount::ONE, vaddr, flags);
+        let mapped = self.calls(actor).map(container, at(number), FrameCount::ONE, vaddr, flags);
         same("pages mapped", pm("mapping", mapped)?.count, 1)
     }
 }

@@ -50,9 +50,9 @@ fn server_hangs<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outco
     world.files.arm(Sabotage::HangAfter(PAGES_WRITTEN))?;
     let patience = Micros::new(PATIENCE_MICROS);
     let fsserver = world.files.peer;
-    pm("announcing the call", world.pm(Parent).watch(fsserver, patience))?;
+    pm("announcing the call", world.calls(Parent).watch(fsserver, patience))?;
     let result = world.files.read_known(file, loan.shared.weak);
-    pm("ending the watch", world.pm(Parent).watch(fsserver, Micros::new(0)))?;
+    pm("ending the watch", world.calls(Parent).watch(fsserver, Micros::new(0)))?;
     expect(
         result.err().and_then(|error| error.refusal()) == Some(FsError::Restarted),
         "C was not told that S was rescued",
@@ -74,12 +74,12 @@ fn cancel<T: Transport, A: AddressSpace>(
     loan: &Loan,
     pages_written: u64,
 ) -> Outcome {
-    pm("cancelling", world.pm(Parent).unshare(loan.shared.share))?;
+    pm("cancelling", world.calls(Parent).unshare(loan.shared.share))?;
     world.expect_frames(loan.container)?;
     world.expect_contents(loan.container, pages_written)?;
     let all = frames(CONTAINER_FRAMES);
     let strict = DeallocateFlags::STRICT;
-    let freed = pm("freeing", world.pm(Parent).deallocate(loan.container, at(0), all, strict))?;
+    let freed = pm("freeing", world.calls(Parent).deallocate(loan.container, at(0), all, strict))?;
     same("frames freed", freed, CONTAINER_FRAMES)?;
     world.allocate(Parent, loan.container, CONTAINER_FRAMES)
 }

@@ -3,9 +3,10 @@
 //! has made, which is taken away behind it.
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, CallError, ContainerHandle, Failure, FrameState,
-    LimitFlags, MapFlags, PmError, Rights, Shared,
+    AccountHandle, AccountInfo, AllocateFlags, Calls, ContainerHandle, FrameState, LimitFlags,
+    MapFlags, Rights, Shared,
 };
+use pmserver_client::{Container, Error, Pages, Pm, Region, SplitAccount};
 use proto::limits::LEASE_MICROS_MAX;
 use proto::{
     AddressSpace, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
@@ -68,8 +69,8 @@ pub(crate) enum Made {
     Limit(Actor, AccountInfo, LimitFlags),
     /// An actor's VSpace is paid for by its own account.
     VspaceAccount(Actor),
-    /// An actor's region at an address.
-    Region(Actor, VirtAddr),
+    /// An actor's region.
+    Region(Actor, Pages),
 }
 
 /// The whole stage.
@@ -87,17 +88,22 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     /// Sets the stage.
     pub(crate) fn new(mut channels: Cast<T>, fsserver: T, space: A) -> Outcome<Self> {
         let peers = channels.try_map(|channel| {
-            let identity = pmserver_api::Calls::new(channel).whoami();
+            let identity = Calls::new(channel).whoami();
             pm("asking an actor who it is", identity).map(|identity| identity.peer)
         })?;
-        let parent = pmserver_api::Calls::new(channels.get_mut(Actor::Parent));
-        let files = Files::new(parent, fsserver)?;
+        let parent = Pm::new(channels.get_mut(Actor::Parent));
+        let files = Files::new(&parent, fsserver)?;
         Ok(Self { channels, peers, space, files, made: [None; MADE_MAX], has_died: false })
     }
 
-    /// Returns pmserver as an actor has it.
-    pub(crate) const fn pm(&mut self, actor: Actor) -> pmserver_api::Calls<&mut T> {
-        pmserver_api::Calls::new(self.channels.get_mut(actor))
+    /// Returns the raw calls of an actor, for what a scenario checks.
+    pub(crate) const fn calls(&mut self, actor: Actor) -> Calls<&mut T> {
+        Calls::new(self.channels.get_mut(actor))
+    }
+
+    /// Returns an actor's connection as programs have it, for what only has to work.
+    pub(crate) const fn pm(&mut self, actor: Actor) -> Pm<&mut T> {
+        Pm::new(self.channels.get_mut(actor))
     }
 
     /// Returns a puppet, to tell it what to do.
@@ -128,7 +134,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         actor: Actor,
         account: AccountHandle,
     ) -> Outcome<ContainerHandle> {
-        let container = pm("making a container", self.pm(actor).container_create(account))?;
+        let container = pm("making a container", self.calls(actor).container_create(account))?;
         self.remember(Made::Container(actor, container))?;
         Ok(container)
     }
@@ -146,7 +152,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         count: u64,
     ) -> Outcome {
         let none = AllocateFlags::empty();
-        let done = self.pm(actor).allocate(container, at(0), frames(count), none);
+        let done = self.calls(actor).allocate(container, at(0), frames(count), none);
         same("frames allocated", pm("allocating", done)?, count)
     }
 
@@ -170,13 +176,13 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Outcome {
-        let mapped = self.pm(actor).map(container, at(0), frames(count), vaddr, flags);
+        let mapped = self.calls(actor).map(container, at(0), frames(count), vaddr, flags);
         same("pages mapped", pm("mapping", mapped)?.count, count)
     }
 
     /// Has an actor unmap pages.
     pub(crate) fn unmap(&mut self, actor: Actor, vaddr: VirtAddr, count: u64) -> Outcome {
-        let unmapped = self.pm(actor).unmap(vaddr, frames(count));
+        let unmapped = self.calls(actor).unmap(vaddr, frames(count));
         same("pages unmapped", pm("unmapping", unmapped)?, count)
     }
 
@@ -189,7 +195,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         rights: Rights,
     ) -> Outcome<Shared> {
         let peer = self.peer(to);
-        pm("sharing", self.pm(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
+        pm("sharing", self.calls(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
     }
 
     /// Has an actor's faults in a region answered by pmserver, from the first frame on.
@@ -200,9 +206,11 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         count: u32,
         vaddr: VirtAddr,
     ) -> Outcome {
-        let attached = self.pm(actor).attach(container, at(0), count, vaddr, READ_WRITE);
+        let attached = self.calls(actor).attach(container, at(0), count, vaddr, READ_WRITE);
         pm("attaching", attached)?;
-        self.remember(Made::Region(actor, vaddr))
+        let region = Pages::new(vaddr, count.into());
+        let region = region.ok_or(ScenarioError::Wrong("a region outside user space"))?;
+        self.remember(Made::Region(actor, region))
     }
 
     /// Returns how many of the first frames of a container are in a state, of at most 24.
@@ -213,7 +221,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         count: u64,
         state: FrameState,
     ) -> Outcome<u64> {
-        let status = self.pm(actor).status(container, at(0), frames(count));
+        let status = self.calls(actor).status(container, at(0), frames(count));
         let status = pm("asking for states", status)?;
         same("states told", status.count, count)?;
         let states = status.frames.into_iter().zip(0..count);
@@ -227,7 +235,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         container: ContainerHandle,
         number: u64,
     ) -> Outcome<FrameState> {
-        let status = self.pm(actor).status(container, at(number), FrameCount::ONE);
+        let status = self.calls(actor).status(container, at(number), FrameCount::ONE);
         let [state, ..] = pm("asking for a state", status)?.frames;
         Ok(state)
     }
@@ -270,7 +278,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
 
     /// Returns the time.
     pub(crate) fn now(&mut self) -> Outcome<u64> {
-        pm("asking for the time", self.pm(Actor::Parent).clock()).map(Micros::get)
+        pm("asking for the time", self.calls(Actor::Parent).clock()).map(Micros::get)
     }
 
     /// Lets time pass until a deadline is over.
@@ -285,22 +293,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     /// died in it. Never fails: what is left is seen in the accounts.
     pub(crate) fn clear(&mut self) -> bool {
         while let Some(made) = self.made.iter_mut().rev().find_map(Option::take) {
-            // Gone already is as good.
-            let _: Result<(), CallError> = match made {
-                Made::Container(actor, container) => {
-                    self.destroy(|world| world.pm(actor).container_destroy(container))
-                }
-                Made::Account(account) => {
-                    self.destroy(|world| world.pm(Actor::Parent).account_destroy(account))
-                }
-                Made::Limit(actor, before, flags) => {
-                    let account = AccountHandle::of_peer(self.peer(actor));
-                    let limit = u32::try_from(pages(before.limit)).unwrap_or(u32::MAX);
-                    self.pm(Actor::Parent).account_set_limits(account, limit, flags)
-                }
-                Made::VspaceAccount(actor) => self.pm(actor).vspace_account(AccountHandle::OWN),
-                Made::Region(actor, vaddr) => self.pm(actor).detach(vaddr),
-            };
+            // If it no longer exists, there is nothing to undo.
+            let _: Result<(), Error> = self.undo(made);
         }
         for actor in [Actor::Client, Actor::Driver, Actor::Holder, Actor::Server] {
             let _: Result<(), OrderError> = self.puppet(actor).behave(Behaviour::Count);
@@ -308,19 +302,26 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         core::mem::take(&mut self.has_died)
     }
 
-    /// Destroys something, after the leases on it have ended.
-    fn destroy(
-        &mut self,
-        mut step: impl FnMut(&mut Self) -> Result<(), CallError>,
-    ) -> Result<(), CallError> {
-        match step(self) {
-            Err(CallError::Refused(Failure { error: PmError::Pending, at: deadline, .. })) => {
-                // Where there is no time there is nothing to wait for.
-                let _ = self.wait_until(deadline);
-                step(self)
+    /// Undoes one thing, as soon as the leases on it have ended.
+    fn undo(&mut self, made: Made) -> Result<(), Error> {
+        match made {
+            Made::Container(actor, container) => {
+                Container::from_raw(&self.pm(actor), container.raw()).destroy_waiting()?;
             }
-            result => result,
+            Made::Account(account) => {
+                SplitAccount::from_raw(&self.pm(Actor::Parent), account.raw()).destroy_waiting()?;
+            }
+            Made::Limit(actor, before, flags) => {
+                let peer = self.peer(actor);
+                let limit = u32::try_from(pages(before.limit)).unwrap_or(u32::MAX);
+                self.pm(Actor::Parent).account_of(peer).set_limits(limit, flags)?;
+            }
+            Made::VspaceAccount(actor) => self.pm(actor).account().pay_for_vspace()?,
+            Made::Region(actor, region) => {
+                Region::from_pages(&self.pm(actor), region).detach()?;
+            }
         }
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S41, S42: accounts that are removed and limited; and what other scenarios do with accounts.
+//! S41, S42: removing accounts and setting limits; and what other scenarios do with accounts.
 
 use pmserver_api::{AccountHandle, AccountInfo, AccountRights, LimitFlags, PmError};
 use proto::{AddressSpace, Transport};
@@ -67,7 +67,7 @@ pub(crate) fn s42<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("use", pages(after.used), pages(before.used))?;
     same("promises", pages(after.promised), pages(before.promised))?;
 
-    // A split may cost a page of records besides what it promises.
+    // A split may cost a page of records besides the limit that it reserves.
     let child = world.split(account, left.saturating_sub(1), NO_FLAGS)?;
     let set = world.calls(Parent).account_set_limits(account, used, NO_FLAGS);
     refused("a limit below what is promised", set, PmError::QuotaExceeded)?;
@@ -76,7 +76,7 @@ pub(crate) fn s42<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Splits an account off another of the parent's.
+    /// Splits an account off another account of the parent.
     pub(crate) fn split(
         &mut self,
         account: AccountHandle,
@@ -89,7 +89,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(account)
     }
 
-    /// Lets an actor use an account of the parent's; returns the actor's handle.
+    /// Lends an account of the parent to an actor; returns the actor's handle.
     pub(crate) fn lend_account(
         &mut self,
         account: AccountHandle,
@@ -100,14 +100,15 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         pm("lending an account", self.calls(Parent).account_lend(account, peer, rights))
     }
 
-    /// Splits an account off that pays for an actor's VSpace from now on.
+    /// Splits off an account that pays for an actor's VSpace from now on.
     pub(crate) fn table_account(
         &mut self,
         actor: Actor,
         account: AccountHandle,
         limit_pages: u32,
     ) -> Outcome<AccountHandle> {
-        // Undone in the reverse order: first the account goes, then the VSpace gets its own back.
+        // Undone in reverse order: the account is destroyed, then the actor's own pays for the
+        // VSpace.
         self.remember(Made::VspaceAccount(actor))?;
         let split = self.split(account, limit_pages, NO_FLAGS)?;
         let lent = self.lend_account(split, actor, AccountRights::ALLOCATE)?;
@@ -115,8 +116,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(split)
     }
 
-    /// Sets the limit of an actor's own account. At the end of the scenario it is what it was
-    /// before, with the same flags.
+    /// Sets the limit of an actor's own account. It is restored at the end of the scenario, with
+    /// the same flags.
     pub(crate) fn limit(&mut self, actor: Actor, limit_pages: u64, flags: LimitFlags) -> Outcome {
         let before = self.account(actor)?;
         let kept = flags.difference(LimitFlags::EXCESS);
@@ -136,12 +137,12 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         self.calls(Parent).account_set_limits(account, limit, flags)
     }
 
-    /// Returns what an account of the parent's has and uses.
+    /// Returns the limit and the use of an account of the parent.
     pub(crate) fn info(&mut self, account: AccountHandle) -> Outcome<AccountInfo> {
         pm("reading an account", self.calls(Parent).account_info(account))
     }
 
-    /// Returns what an actor's own account has and uses.
+    /// Returns the limit and the use of an actor's own account.
     pub(crate) fn account(&mut self, actor: Actor) -> Outcome<AccountInfo> {
         let peer = self.peer(actor);
         self.info(AccountHandle::of_peer(peer))

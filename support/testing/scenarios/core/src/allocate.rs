@@ -103,7 +103,8 @@ pub(crate) fn s5<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
     let account = world.split(pmserver_api::AccountHandle::OWN, 40, LimitFlags::empty())?;
     let lent = world.lend_account(account, Client, AccountRights::ALLOCATE)?;
     let container = world.container_in(Client, lent)?;
-    // All ten, so that the records for them are there, and all but the last, which keeps them.
+    // Allocate ten, so that the records for them exist, and free all but the last, which keeps the
+    // records.
     world.allocate(Client, container, 10)?;
     let freed = world.calls(Client).deallocate(container, at(0), frames(9), FREE);
     same("frames freed", pm("freeing", freed)?, 9)?;
@@ -132,7 +133,7 @@ pub(crate) fn s5<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 }
 
 /// S7: "fresh frames after another account wrote a secret and freed: read all zero; never the
-/// secret." With UNDEFINED, too: that permits the account's own old contents alone (R15).
+/// secret." With UNDEFINED too, which only permits old contents of the same account (PM-35).
 pub(crate) fn s7<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let secret = world.filled_container(Server, 256)?;
     world.map(Server, secret, 256, WINDOW, READ_WRITE)?;

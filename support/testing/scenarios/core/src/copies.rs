@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S23, S24, S28, S46: logical copies.
 //!
-//! Whether two frames have the same memory shows in their bus addresses.
+//! Two frames share memory if their bus addresses are equal.
 
 use pmserver_api::{ContainerHandle, CopyFlags, FrameState, LockMode, MapFlags, PmError, Rights};
 use proto::{AddressSpace, FrameCount, Transport};
@@ -13,7 +13,7 @@ use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames};
 const ONE: FrameCount = FrameCount::ONE;
 const REPLACE: CopyFlags = CopyFlags::empty();
 
-/// Makes the file server's cache of one frame, and has the driver fill it under a lease.
+/// Makes a cache of one frame for the file server, which the driver fills under a lease.
 fn cache_from_driver<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     seed: u64,
@@ -29,7 +29,7 @@ fn cache_from_driver<T: Transport, A: AddressSpace>(
     Ok(cache)
 }
 
-/// Has a client lend a frame to the file server, and the server copy its cache there.
+/// A client lends a frame to the file server, and the server copies its cache to it.
 fn read_from_cache<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     client: Actor,
@@ -91,8 +91,8 @@ pub(crate) fn s24<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 /// S28: "map RW on a COW frame without FORCE; then with FORCE: RO granted and reported, no copy;
-/// then copy and RW; FORCE without WRITE behaves as READ." And the first store through what was
-/// granted read-only makes the copy (PM-86).
+/// then copy and RW; FORCE without WRITE behaves as READ." And the first store through the
+/// read-only mapping makes the copy (PM-86).
 pub(crate) fn s28<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let original = world.filled_container(Client, 1)?;
     world.map(Client, original, 1, WINDOW, READ_WRITE)?;
@@ -123,7 +123,7 @@ pub(crate) fn s28<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.holds(Client, "the original", WINDOW, 1, 28)
 }
 
-/// Maps a frame and compares the rights that are told.
+/// Maps a frame and compares the rights that the reply reports.
 fn granted<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     container: ContainerHandle,
@@ -183,10 +183,10 @@ pub(crate) fn s46<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Returns where a device finds the first frame of a container.
+    /// Returns the bus address of the first frame of a container.
     pub(crate) fn bus_address(&mut self, owner: Actor, container: ContainerHandle) -> Outcome<u64> {
         let read = Rights::READ | Rights::LOCK;
-        // A driver needs no share for what is its own.
+        // A driver needs no share of its own container.
         let shared = match owner {
             Driver => None,
             _ => Some(self.share(owner, container, Driver, read)?),

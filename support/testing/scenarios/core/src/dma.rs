@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S19 to S21: memory for devices.
 //!
-//! There is no device in the scenario system: where one would write, its driver does. What a
-//! device could still reach shows in the bus addresses.
+//! The scenario system has no device: its driver writes in its place. The bus addresses show what a
+//! device could still reach.
 
 use pmserver_api::{CopyFlags, Disturbance, FrameState, LockMode, PmError, Rights};
 use proto::{AddressSpace, FrameCount, Micros, Transport};
@@ -16,7 +16,7 @@ const EXCLUSIVE: LockMode = LockMode::Exclusive;
 /// S19: "Lease expires during device DMA: with IOMMU: bus mapping removed before C regains access,
 /// device fault logged; without: physical frame quarantined and charged to the driver account until
 /// unpin/reset, C gets zeroed or copied frame and an explicit event; never device writes into C's
-/// live data." Without an IOMMU, as in all places where this runs.
+/// live data." Without an IOMMU: nothing that this runs on has one.
 pub(crate) fn s19<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 1)?;
     let weak = world.share(Client, container, Driver, Rights::all())?.weak;
@@ -84,7 +84,7 @@ pub(crate) fn s20<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 /// S21: "pin while the server wants to move/defragment: frame not moved; bus address constant for
-/// the whole lease." What is not pinned moves unnoticed.
+/// the whole lease." Frames that are not pinned move, and nobody notices.
 pub(crate) fn s21<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let unpinned = world.filled_container(Client, 4)?;
@@ -96,7 +96,7 @@ pub(crate) fn s21<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let weak = world.share(Client, container, Driver, Rights::all())?.weak;
     let mut cursor = 0;
     loop {
-        // A pin for each step, as all of them may take longer than a lease lasts.
+        // A pin for each step, as all steps together may take longer than a lease lasts.
         let pin = world.calls(Driver).pin(weak, at(0), frames(4), LockMode::Read, LONG);
         let lease = pm("pinning", pin)?.lease.lease;
         let before = bus_addresses(world, lease)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S49: one client that makes things without end.
+//! S49: one client that makes objects without end.
 
 use pmserver_api::{
     AccountHandle, AccountRights, CallError, ContainerHandle, LimitFlags, LockMode, PmError, Rights,
@@ -16,8 +16,8 @@ const WITHOUT_END: u32 = 10_000;
 const LOCKED: usize = 6;
 
 /// S49: "cap exhaustion: C creates containers, shares, leases without end: QuotaExceeded on C's
-/// account; other clients' latency and success unaffected." A peer has at most 64 leases, so that
-/// the count may be the first to stop it.
+/// account; other clients' latency and success unaffected." A peer has at most 64 leases, so leases
+/// may be refused for their number first.
 pub(crate) fn s49<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     containers(world)?;
     others_go_on(world)?;
@@ -36,7 +36,7 @@ fn poor_account<T: Transport, A: AddressSpace>(
     Ok((account, lent))
 }
 
-/// Does something until it is refused; returns how often it was not, and the refusal.
+/// Repeats a call until it is refused. Returns how often it succeeded, and the refusal.
 fn until_refused<R>(mut step: impl FnMut() -> Result<R, CallError>) -> (u32, Result<R, CallError>) {
     let mut times = 0;
     loop {
@@ -53,7 +53,7 @@ fn containers<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
     refused("making containers without end", refusal, PmError::QuotaExceeded)?;
     between("containers made", made.into(), 8, 8 * 64)?;
     same("what they cost", pages(world.info(account)?.used), 8)?;
-    // One at a time would take long: their account takes them all.
+    // Destroying them one by one would take long: destroying their account destroys all.
     pm("destroying the account", world.calls(Parent).account_destroy(account))
 }
 
@@ -106,7 +106,7 @@ fn leases<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     same("what they cost beyond the limit", pages(world.account(Client)?.used), used)
 }
 
-/// Everything goes on for the others.
+/// The others can still do everything.
 fn others_go_on<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     for other in [Server, Driver] {
         let container = world.filled_container(other, 16)?;

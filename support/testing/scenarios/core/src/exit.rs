@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S25, S26, S38 to S40: what is left when somebody goes.
+//! S25, S26, S38 to S40: what is left when an actor or an account ends.
 
 use pmserver_api::{
     AccountHandle, AccountRights, CallError, ContainerHandle, CopyFlags, FrameState, LimitFlags,
@@ -46,7 +46,7 @@ pub(crate) fn s25<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 /// S26: "A (owner) exits while B only holds a weak cap: B's mappings vanish, B gets
 /// InvalidCap/fault message, B not killed by pmserver."
 pub(crate) fn s26<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
-    // It goes with A.
+    // It is destroyed with A.
     let container =
         pm("A making a container", world.calls(Mortal2).container_create(AccountHandle::OWN))?;
     world.allocate(Mortal2, container, 2)?;
@@ -88,22 +88,22 @@ pub(crate) fn s38<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.holds(Server, "the frames", WINDOW, 2, 38)
 }
 
-/// A child's account with what it pays for, below an account of the parent's with 100 pages.
+/// A child's account and what it pays for, below an account of the parent with 100 pages.
 struct Family {
     account: AccountHandle,
     child: AccountHandle,
-    /// The same as the server has it.
+    /// The handle that the server has to the same account.
     child_lent: AccountHandle,
-    /// The server's, of 10 frames, mapped at [`WINDOW`].
+    /// A container of the server with 10 frames, mapped at [`WINDOW`].
     container: ContainerHandle,
-    /// The server's, of 3 frames that the grandchild pays for.
+    /// A container of the server with 3 frames that the grandchild pays for.
     of_grandchild: ContainerHandle,
-    /// The weak handle of the client to the latter.
+    /// The client's weak handle to that container.
     weak: ContainerHandle,
 }
 
-/// "P splits A (100) to child (10), child allocates 10, grandchild 3 of them": a record costs too,
-/// so that the child has some more.
+/// "P splits A (100) to child (10), child allocates 10, grandchild 3 of them." Records are charged
+/// too, so the child gets some pages more.
 fn raise_family<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Family> {
     let account = world.split(AccountHandle::OWN, 100, NO_FLAGS)?;
     let child = world.table_account(Server, account, 40)?;
@@ -144,7 +144,7 @@ pub(crate) fn s39<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let created = world.calls(Server).container_create(family.child_lent);
     refused("the child's account", created, PmError::InvalidCap)?;
 
-    // Whoever uses the memory next is safe from the child.
+    // The next user of the memory is safe from the child.
     let next = world.filled_container(Client, 64)?;
     let force = READ_WRITE | MapFlags::FORCE_WRITE;
     world.map(Client, next, 64, WINDOW, force)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The file server, and a file that the scenarios know.
+//! The file server, and a file whose contents the scenarios know.
 
 use fsserver_api::{FileHandle, FsError, ReadLength};
 use pmserver_api::{
@@ -14,14 +14,14 @@ use crate::error::{Outcome, done, expect, fs, pm, same};
 use crate::sabotage::Sabotage;
 use crate::world::{LONG, Made, World, at, frames, page, vaddr};
 
-/// Where the parent maps containers, and behind them its page for paths.
+/// Where the parent maps containers, followed by its page for paths.
 const PARENT_WINDOW: VirtAddr = vaddr(0x1030_0000);
 const PATH: VirtAddr = page(PARENT_WINDOW, CONTAINER_FRAMES);
 
 /// Frames of the container that these scenarios lend.
 pub(crate) const CONTAINER_FRAMES: u64 = 16;
 
-/// The file that is read, as it stands in the image.
+/// The file that is read, as the image has it.
 const KNOWN_PATH: &[u8] = b"/numbers/powers.txt";
 const KNOWN_BYTES: &[u8] = include_bytes!("../../../../files/numbers/powers.txt");
 
@@ -30,7 +30,7 @@ const _: () = assert!(
     "long enough to be interrupted, short enough to leave frames untouched"
 );
 
-/// As many pages of the known file as there are.
+/// All pages of the known file.
 pub(crate) const ALL_PAGES: u64 = u64::MAX;
 
 /// What a scenario lends to the file server.
@@ -43,7 +43,7 @@ pub(crate) struct Loan {
 
 /// The file server as the parent has it.
 pub(crate) struct Files<T: Transport> {
-    /// Called through a client or, to sabotage it, bare.
+    /// Called through a client or, to sabotage the server, directly.
     transport: T,
     /// The file server's number at pmserver.
     pub(crate) peer: PeerId,
@@ -65,7 +65,7 @@ impl<T: Transport> Files<T> {
         fsserver_api::Client::new(&mut self.transport)
     }
 
-    /// Sends the file server a request that no client has a method for.
+    /// Sends the file server a request that the client has no method for.
     pub(crate) fn call_bare(&mut self, request: Message) -> Message {
         self.transport.call(request)
     }
@@ -76,7 +76,7 @@ impl<T: Transport> Files<T> {
         same("fsserver's answer to sabotage", reply.label(), 0)
     }
 
-    /// Has the file server read the known file into the container, from its first frame on.
+    /// Makes the file server read the known file into the container, from its first frame on.
     pub(crate) fn read_known(
         &mut self,
         file: FileHandle,
@@ -102,7 +102,7 @@ fn path_frame(parent: &Pm<impl Transport>, fsserver: PeerId) -> Result<Container
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Returns what the file server's account has and uses.
+    /// Returns the limit and the use of the file server's account.
     pub(crate) fn fsserver_account(&mut self) -> Outcome<AccountInfo> {
         let account = AccountHandle::of_peer(self.files.peer);
         self.info(account)
@@ -137,12 +137,13 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         pm("sharing", shared)
     }
 
-    /// Compares how much was read with the length of the known file.
+    /// Fails unless as many bytes were read as the known file has.
     pub(crate) fn expect_known_length(bytes: u64) -> Outcome {
         same("bytes read", bytes, u64::try_from(KNOWN_BYTES.len()).unwrap_or(u64::MAX))
     }
 
-    /// Says whether the container has its frames, all of them, no more, and lent to nobody.
+    /// Fails unless the container has exactly its frames, and they are neither lent, locked nor
+    /// mapped.
     pub(crate) fn expect_frames(&mut self, container: ContainerHandle) -> Outcome {
         let count = CONTAINER_FRAMES.saturating_add(1);
         let mut frames_in = |state| self.count_in(Parent, container, count, state);
@@ -152,8 +153,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         same("frames still mapped", frames_in(FrameState::MAPPED)?, 0)
     }
 
-    /// Maps the container and says whether its first `pages` pages hold the known file and all the
-    /// others, and what follows the end of the file, zeros.
+    /// Maps the container. Fails unless its first `pages` pages hold the known file, and everything
+    /// after them, or after the end of the file, is zero.
     pub(crate) fn expect_contents(&mut self, container: ContainerHandle, pages: u64) -> Outcome {
         self.map(Parent, container, CONTAINER_FRAMES, PARENT_WINDOW, MapFlags::READ)?;
         let compared = self.compare(pages);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S12, S51: who has a handle, and wants more.
+//! S12, S51: an actor that tries to use more than it was given.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
@@ -71,7 +71,7 @@ pub(crate) fn s51<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     forged(world, container, own)?;
     others_numbers(world, read.weak, read.share)?;
 
-    // The holder of a share without WRITE, and of a handle that has none of its range.
+    // The holder of a share without WRITE, and of a handle that covers none of the range.
     let replace = CopyFlags::empty();
     let drivers = world.filled_container(Driver, 2)?;
     let copied = world.calls(Driver).copy((drivers, at(0)), (read.weak, at(0)), ONE, replace);
@@ -84,7 +84,7 @@ pub(crate) fn s51<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     old_numbers(world)
 }
 
-/// Another's number, and those around it, name nothing.
+/// The number of another actor's handle, and the numbers around it, name nothing.
 fn forged<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     container: ContainerHandle,
@@ -93,7 +93,7 @@ fn forged<T: Transport, A: AddressSpace>(
     let no = PmError::InvalidCap;
     let numbers = container.raw().saturating_sub(64)..container.raw().saturating_add(64);
     for number in numbers.chain([0, u64::MAX, u64::MAX >> 1]) {
-        // The neighbour may be the server's own: it is no forgery then.
+        // A number nearby may be one of the server's own handles: that is no forgery.
         if number == own.raw() {
             continue;
         }
@@ -116,7 +116,7 @@ fn forged<T: Transport, A: AddressSpace>(
     Ok(())
 }
 
-/// Numbers that were given to somebody else name nothing for who has learnt them.
+/// Numbers of handles that were given to another actor name nothing for one that has learnt them.
 fn others_numbers<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     weak: ContainerHandle,
@@ -146,7 +146,7 @@ fn others_numbers<T: Transport, A: AddressSpace>(
     refused("using a recalled account", made, no).map(drop)
 }
 
-/// A number whose object is gone names nothing, also when its place has been used again.
+/// The number of an object that no longer exists names nothing, also after its place was reused.
 fn old_numbers<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let no = PmError::InvalidCap;
     let old = world.filled_container(Client, 1)?;

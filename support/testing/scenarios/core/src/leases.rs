@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S15 to S18, S22: leases, and the owner who wants the memory back.
+//! S15 to S18, S22: leases, and an owner that wants its memory back.
 
 use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Failure, Lease,
@@ -13,12 +13,12 @@ use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames};
 
 const EXCLUSIVE: LockMode = LockMode::Exclusive;
 
-/// All that a share can give.
+/// All rights that a share can give.
 const ALL: Rights = Rights::all();
 
 /// S15: "S holds an EXCL lease; C maps / writes through an old mapping / deallocates / destroys /
 /// squashes: Locked{deadline}; old mapping faults; after deadline the same calls succeed with no S
-/// cooperation." What is destroyed is `Pending` (O12): it goes when the lease ends.
+/// cooperation." Destroying is `Pending`: it completes when the lease ends (PM-21).
 pub(crate) fn s15<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let other = world.filled_container(Client, 4)?;
@@ -55,7 +55,7 @@ pub(crate) fn s15<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     pm("C destroying after the deadline", world.calls(Client).container_destroy(other))
 }
 
-/// Says whether a call was refused for a lease with this deadline.
+/// Fails unless a call was refused for a lease with this deadline.
 fn is_locked<R>(step: &'static str, result: Result<R, CallError>, deadline: u64) -> Outcome {
     let Failure { done, at, .. } = refused(step, result, PmError::Locked)?;
     same(step, done, 0)?;
@@ -90,7 +90,7 @@ pub(crate) fn s16<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     refused("S locking anew", renewed, PmError::Revoking)?;
     pm("C unsharing again", world.calls(Client).unshare(shared.share))?;
 
-    // The same with a server that does not let go.
+    // The same with a server that does not unlock.
     let shared = world.calls(Client).share(container, at(0), 2, server, ALL, lease_max);
     let shared = pm("sharing anew", shared)?;
     let lease = pm("S locking", world.lock_all(Server, shared.weak, 2, LONG))?;
@@ -128,8 +128,7 @@ pub(crate) fn s17<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 /// S18: "S dies holding a lease, no pin: lease freed at S's account destroy or at deadline,
-/// whichever first." And where S goes on at its recovery entry, as it does not know of its leases
-/// any more.
+/// whichever first." And if S continues at its recovery entry, as it does not remember its leases.
 pub(crate) fn s18<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 2)?;
     let shared = world.share(Client, container, Mortal1, ALL)?;
@@ -170,7 +169,7 @@ pub(crate) fn s22<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Has an actor lock the first frames of a container exclusively.
+    /// Makes an actor lock the first frames of a container exclusively.
     pub(crate) fn lock_all(
         &mut self,
         actor: Actor,

@@ -10,8 +10,8 @@
 //!
 //! # Why the scenarios make raw calls
 //!
-//! What only has to work, such as cleaning up after a scenario, goes through `pmserver_client`. What
-//! a scenario checks goes through `pmserver_api::Calls`, for three reasons:
+//! What only has to work, such as cleaning up after a scenario, goes through `pmserver_client`.
+//! What a scenario checks goes through `pmserver_api::Calls`, for three reasons:
 //! - They check single calls: how much one reply says is done, and where it stopped. The client
 //!   crate sums this up over several calls.
 //! - They use handles that are invalid, of another peer, or of something that has ended. The values

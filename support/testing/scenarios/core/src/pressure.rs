@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S29 to S34: memory above the guarantee, and how it comes back.
+//! S29 to S34: memory above the guarantee, and how pmserver gets it back.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, DeallocateFlags,
@@ -16,26 +16,26 @@ use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page, pages}
 const NONE: AllocateFlags = AllocateFlags::empty();
 const PARTIAL: AllocateFlags = AllocateFlags::PARTIAL;
 const EXTRA: LimitFlags = LimitFlags::EXTRA;
-/// Frames that the holder works with, all of them within its guarantee.
+/// Frames that the holder works with, all within its guarantee.
 const GUARANTEED: u64 = 8;
-/// Frames that are asked for when there are none left.
+/// How many frames are asked for when none are left.
 const WANTED: u64 = 16;
 
-/// A pool without free memory, much of it in extra frames of the holder.
+/// A pool without free memory, much of which is in extra frames of the holder.
 struct Shortage {
     /// The holder's container, with extra frames at the end.
     container: ContainerHandle,
     /// The first extra frame, and how many follow.
     first: u64,
     count: u64,
-    /// What has taken all the rest.
+    /// The container that has taken all the rest.
     ballast: ContainerHandle,
     ballast_frames: u64,
 }
 
-/// Makes memory short: gives the holder all that is promised to nobody, lets it use that, makes it
-/// extra, and has another account use what else there is. Ends where the first frame is refused,
-/// so that the holder has been asked to give some back.
+/// Makes memory short: gives the holder all pages that are reserved for nobody, lets it use them,
+/// makes them extra, and makes another account use what else there is. Ends when the first frame is
+/// refused: by then the holder has been asked to give frames back.
 fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Shortage> {
     let limit = pages(world.account(Holder)?.limit);
     let spare = unpromised(world)?;
@@ -57,7 +57,7 @@ fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
     Ok(Shortage { container, first, count, ballast, ballast_frames: 0 })
 }
 
-/// Returns how many pages of the pool are neither used by the pool itself nor promised.
+/// Returns how many pages of the pool are neither used by pmserver itself nor reserved.
 fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<u64> {
     let pool = world.info(AccountHandle::POOL)?;
     let mut own = pages(pool.used);
@@ -71,8 +71,7 @@ fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
     Ok(pages(pool.limit).saturating_sub(own).saturating_sub(pages(pool.promised)))
 }
 
-/// Allocates frames from a number on until that is refused; returns the number that was refused,
-/// and how.
+/// Allocates frames from a number on until one is refused. Returns its number and the refusal.
 fn allocate_all<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     actor: Actor,
@@ -85,7 +84,7 @@ fn allocate_all<T: Transport, A: AddressSpace>(
             world.calls(actor).allocate(container, at(all), frames(CALL_FRAMES_MAX), PARTIAL);
         match result {
             Ok(done)
-            // Room was made: there is more to be had at once.
+            // Memory was freed meanwhile: repeat the call at once.
             | Err(CallError::Refused(Failure { error: PmError::Pending, done, at: 0 })) => {
                 all = all.saturating_add(done);
             }
@@ -95,7 +94,7 @@ fn allocate_all<T: Transport, A: AddressSpace>(
     }
 }
 
-/// Uses up all memory; returns until when the call that got none has to wait.
+/// Uses up all memory. Returns until when the call that got none must wait.
 fn run_out<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &mut Shortage,
@@ -106,7 +105,7 @@ fn run_out<T: Transport, A: AddressSpace>(
     Ok(failure.at)
 }
 
-/// Asks for some frames more.
+/// Allocates some more frames.
 fn ask<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
@@ -115,7 +114,7 @@ fn ask<T: Transport, A: AddressSpace>(
     world.calls(Parent).allocate(shortage.ballast, start, frames(WANTED), NONE)
 }
 
-/// Says whether the holder's guaranteed frames are what they were, all of them.
+/// Fails unless all guaranteed frames of the holder are what they were.
 fn expect_guaranteed<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
@@ -149,7 +148,7 @@ pub(crate) fn s29<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("frames that the holder released", report.answers, WANTED, shortage.count)?;
     let extra = pages(world.account(Holder)?.extra);
     let left = shortage.count.saturating_sub(report.answers);
-    // Where a page of records went with what was released, a frame is not extra any more.
+    // If a page of records was freed with the frames, one frame is no longer extra.
     between("extra frames that are left", extra, left.saturating_sub(4), left)?;
     expect_guaranteed(world, &shortage)
 }
@@ -159,7 +158,7 @@ pub(crate) fn s29<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     const MARKED: u64 = 24;
     let mut shortage = make_short(world)?;
-    // The oldest of them: without a mark they would be the last to go.
+    // The oldest ones: without a mark they would be freed last.
     let marked = world.calls(Holder).mark(
         shortage.container,
         at(shortage.first),
@@ -189,8 +188,8 @@ pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
 /// S31: "task ignores the request, no marks: after deadline: excess extra frames dropped
 /// newest-first; if still short, whole account dropped (seed's threat); others unaffected; other
-/// accounts' guaranteed frames untouched." It is never short then: what is guaranteed to all is
-/// there when nothing is extra (I2, PM-261).
+/// accounts' guaranteed frames untouched." Memory is never short after that: without extra frames
+/// there is enough for all guarantees (PM-261).
 pub(crate) fn s31<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let others = world.filled_container(Client, 4)?;
     world.map(Client, others, 4, WINDOW, READ_WRITE)?;
@@ -216,7 +215,7 @@ pub(crate) fn s31<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 /// S32: "task's control thread not receiving: server does not block (measure: other RPCs
-/// progress)." As many of them as there can be until the deadline, and at least as many as here.
+/// progress)." Here 32 rounds of calls by another actor are answered before the deadline.
 pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let others = world.filled_container(Client, 4)?;
     world.map(Client, others, 4, WINDOW_2, READ_WRITE)?;
@@ -256,7 +255,7 @@ pub(crate) fn s33<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("what is used", pages(world.info(account)?.used), used)?;
 
     let container = world.container(Holder)?;
-    // All, so that the records are there, and all but the last, which keeps them.
+    // Allocate all, so that the records exist, and free all but the last, which keeps the records.
     world.allocate(Holder, container, 12)?;
     let free = DeallocateFlags::empty();
     pm("freeing", world.calls(Holder).deallocate(container, at(0), frames(11), free))?;
@@ -306,7 +305,7 @@ pub(crate) fn s34<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Has an actor map one frame at its place in a window.
+    /// Makes an actor map one frame at its place in a window.
     fn map_one(
         &mut self,
         actor: Actor,

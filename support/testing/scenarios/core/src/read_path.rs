@@ -10,7 +10,7 @@ use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, same};
 use crate::files::ALL_PAGES;
 use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
-/// How often the client looks whether what it has validated is still the same.
+/// How often the client checks that the data it has validated is unchanged.
 const LOOKS: u64 = 100_000;
 
 /// S9: "read path: create_with(16), S copies file data in, C unshares, maps: C sees data; container
@@ -37,7 +37,7 @@ pub(crate) fn s9<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 
 /// S11: "Malicious S keeps its mapping and writes after replying: before unshare S's writes are
 /// visible, after unshare returned S's next store faults; C's checksum taken after unshare is
-/// stable for 10^5 attempts." The same for a capability that S was granted and maps itself.
+/// stable for 10^5 attempts." The same with a capability that S was granted and maps itself.
 pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let shared = world.share(Client, container, Server, Rights::READ | Rights::WRITE)?;

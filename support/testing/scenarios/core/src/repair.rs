@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S44, S47: what pmserver takes away at any time, it brings back (R2).
+//! S44, S47: mappings that pmserver suspends at any time are repaired when they are touched.
 
 use pmserver_api::{Disturbance, FrameState, MapFlags, Rights};
 use proto::{AddressSpace, Micros, Transport};
@@ -10,7 +10,7 @@ use crate::error::{Outcome, did, done, fs, pm, same};
 use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
 /// S44: "forced spontaneous unmap of everything during a workload: clients with pager continue,
-/// data identical." The same where frames move.
+/// data identical." The same if frames are moved.
 pub(crate) fn s44<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     const PAGES: u64 = 8;
     let container = world.filled_container(Client, PAGES)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S14: the server never answers, and the client cancels.
 //!
-//! A protected procedure that is never answered would block its caller, so that the scenario has
-//! two halves: the server answers, but has not done the work and means to do it late; or it hangs,
-//! and a supervisor ends that after the time that the client was willing to wait (design D11).
+//! A protected procedure that is never answered would block its caller. So the scenario has two
+//! halves: the server answers without having done the work, and tries to do it later; or it hangs,
+//! and a supervisor ends that after the time that the client was willing to wait.
 
 use fsserver_api::{CallError, FsError};
 use pmserver_api::{DeallocateFlags, PmError, Rights};
@@ -68,7 +68,7 @@ fn server_hangs<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outco
     fs("closing", world.files.client().close(file))
 }
 
-/// Cancels: unshares, finds what was written, and uses the frames anew.
+/// Cancels: unshares, checks what was written, and reuses the frames.
 fn cancel<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     loan: &Loan,

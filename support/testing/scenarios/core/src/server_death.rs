@@ -15,7 +15,7 @@ use crate::world::World;
 const PAGES_WRITTEN: u64 = 6;
 
 /// S10: "S dies half-way through the copy: C unshares at once; frames already written keep data,
-/// others zero; no leak in S or C accounts." And, as design D11 has it: C's call is answered, and S
+/// others zero; no leak in S or C accounts." And C's call is answered with `Restarted`, and S
 /// serves on.
 pub(crate) fn s10<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let before = world.fsserver_account()?;

@@ -8,14 +8,14 @@ use crate::cast::Actor::{Client, Parent, Server};
 use crate::error::{Outcome, between, expect, pm, refused, same};
 use crate::world::{READ_WRITE, World, at, page, pages, vaddr};
 
-/// The second gigabyte: nothing of a program is there, and no table either.
+/// The second gigabyte: programs have nothing mapped there, so there are no tables.
 const GIGABYTE: VirtAddr = vaddr(0x4000_0000);
-/// Areas of which each needs a table of its own.
+/// How many areas are used; each needs a table of its own.
 const AREAS: u64 = 512;
 const AREA_PAGES: u64 = 512;
-/// Frames that are mapped there, four times each.
+/// How many frames are mapped there, four times each.
 const FRAMES: u64 = 128;
-/// Tables above: 1 for the gigabyte, and more where not even that is there.
+/// The most tables above them: one for the gigabyte, and those above it if it has none yet.
 const UPPER_TABLES_MAX: u64 = 2;
 const FORCED: MapFlags = READ_WRITE.union(MapFlags::FORCE_WRITE);
 const ONE: FrameCount = FrameCount::ONE;
@@ -31,7 +31,7 @@ pub(crate) fn s35<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     for area in 0..AREAS {
         let vaddr = page(GIGABYTE, area.saturating_mul(AREA_PAGES));
         let number = at(area.checked_rem(FRAMES).unwrap_or(0));
-        // With memory: there is no capability, and no slot for it, to what has none.
+        // FORCE_WRITE gives each frame memory: without it there is no capability, and no slot.
         let mapped = world.calls(Client).map(container, number, ONE, vaddr, FORCED);
         same("pages mapped", pm("mapping in an area", mapped)?.count, 1)?;
     }

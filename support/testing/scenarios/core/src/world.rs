@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the scenarios work with: the actors and what they can be told to do, and what a scenario
-//! has made, which is taken away behind it.
+//! What the scenarios work with: the actors, and what a scenario has made, which is undone after
+//! it.
 
 use pmserver_api::{
     AccountHandle, AccountInfo, AllocateFlags, Calls, ContainerHandle, FrameState, LimitFlags,
@@ -17,19 +17,19 @@ use crate::cast::{Actor, Cast};
 use crate::error::{Outcome, ScenarioError, did, filled, pm, same};
 use crate::files::Files;
 
-/// Where puppets map containers: in the first gigabyte, and in tables of its own.
+/// Where puppets map containers: in the first gigabyte, with tables of its own.
 pub(crate) const WINDOW: VirtAddr = vaddr(0x2000_0000);
-/// Another place, in other tables.
+/// Another place, with other tables.
 pub(crate) const WINDOW_2: VirtAddr = vaddr(0x2400_0000);
 /// The longest lease.
 pub(crate) const LONG: Micros = Micros::new(LEASE_MICROS_MAX);
 /// Readable and writable.
 pub(crate) const READ_WRITE: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
 
-/// Things that one scenario makes.
+/// How many things one scenario may make.
 const MADE_MAX: usize = 24;
 
-/// An address of the scenarios' own choice.
+/// Returns an address that the scenarios have chosen.
 pub(crate) const fn vaddr(address: u64) -> VirtAddr {
     match VirtAddr::new(address) {
         Some(vaddr) => vaddr,
@@ -37,7 +37,7 @@ pub(crate) const fn vaddr(address: u64) -> VirtAddr {
     }
 }
 
-/// The address so many pages on.
+/// Returns the address `pages` pages further on.
 pub(crate) const fn page(vaddr: VirtAddr, pages: u64) -> VirtAddr {
     match vaddr.checked_add(pages.saturating_mul(PAGE_BYTES)) {
         Some(vaddr) => vaddr,
@@ -45,12 +45,12 @@ pub(crate) const fn page(vaddr: VirtAddr, pages: u64) -> VirtAddr {
     }
 }
 
-/// A frame number.
+/// Returns a frame number.
 pub(crate) const fn at(number: u64) -> FrameNumber {
     FrameNumber::new(number)
 }
 
-/// A count that fits into one call.
+/// Returns a count that fits into one call.
 pub(crate) const fn frames(count: u64) -> FrameCount {
     match FrameCount::new(count) {
         Some(count) => count,
@@ -58,22 +58,22 @@ pub(crate) const fn frames(count: u64) -> FrameCount {
     }
 }
 
-/// Something that does not go by itself at the end of a scenario.
+/// Something to undo at the end of a scenario.
 #[derive(Clone, Copy)]
 pub(crate) enum Made {
     /// An actor's container.
     Container(Actor, ContainerHandle),
     /// An account that the parent has split off.
     Account(AccountHandle),
-    /// An actor's limit is what it was before, with these flags.
+    /// The limit of an actor's account, to be what it was before, with these flags.
     Limit(Actor, AccountInfo, LimitFlags),
-    /// An actor's VSpace is paid for by its own account.
+    /// An actor's VSpace, to be paid for by its own account again.
     VspaceAccount(Actor),
     /// An actor's region.
     Region(Actor, Pages),
 }
 
-/// The whole stage.
+/// All that a scenario works with.
 pub(crate) struct World<T: Transport, A: AddressSpace> {
     channels: Cast<T>,
     peers: Cast<PeerId>,
@@ -85,7 +85,7 @@ pub(crate) struct World<T: Transport, A: AddressSpace> {
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Sets the stage.
+    /// Asks the actors who they are, and prepares the file server.
     pub(crate) fn new(mut channels: Cast<T>, fsserver: T, space: A) -> Outcome<Self> {
         let peers = channels.try_map(|channel| {
             let identity = Calls::new(channel).whoami();
@@ -111,7 +111,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         puppet_core::Client::new(self.channels.get_mut(actor))
     }
 
-    /// Returns the channel to pmserver as an actor has it, for messages that no client sends.
+    /// Returns an actor's channel to pmserver, for messages that no client library sends.
     pub(crate) const fn channel(&mut self, actor: Actor) -> &mut T {
         self.channels.get_mut(actor)
     }
@@ -121,14 +121,14 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         *self.peers.get(actor)
     }
 
-    /// Has something undone when the scenario is over.
+    /// Remembers something to undo when the scenario is over.
     pub(crate) fn remember(&mut self, made: Made) -> Outcome {
         let place = self.made.iter_mut().find(|place| place.is_none());
         *place.ok_or(ScenarioError::Wrong("a scenario makes too much"))? = Some(made);
         Ok(())
     }
 
-    /// Has an actor make a container, which this account pays for.
+    /// Makes an actor create a container that this account pays for.
     pub(crate) fn container_in(
         &mut self,
         actor: Actor,
@@ -139,12 +139,12 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(container)
     }
 
-    /// Has an actor make a container.
+    /// Makes an actor create a container.
     pub(crate) fn container(&mut self, actor: Actor) -> Outcome<ContainerHandle> {
         self.container_in(actor, AccountHandle::OWN)
     }
 
-    /// Has an actor allocate the first frames of a container.
+    /// Makes an actor allocate the first frames of a container.
     pub(crate) fn allocate(
         &mut self,
         actor: Actor,
@@ -156,7 +156,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         same("frames allocated", pm("allocating", done)?, count)
     }
 
-    /// Has an actor make a container with so many frames.
+    /// Makes an actor create a container with `count` frames.
     pub(crate) fn filled_container(
         &mut self,
         actor: Actor,
@@ -167,7 +167,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(container)
     }
 
-    /// Has an actor map the first frames of a container.
+    /// Makes an actor map the first frames of a container.
     pub(crate) fn map(
         &mut self,
         actor: Actor,
@@ -180,13 +180,13 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         same("pages mapped", pm("mapping", mapped)?.count, count)
     }
 
-    /// Has an actor unmap pages.
+    /// Makes an actor unmap pages.
     pub(crate) fn unmap(&mut self, actor: Actor, vaddr: VirtAddr, count: u64) -> Outcome {
         let unmapped = self.calls(actor).unmap(vaddr, frames(count));
         same("pages unmapped", pm("unmapping", unmapped)?, count)
     }
 
-    /// Has an actor lend all frames of a container, for leases of up to a second.
+    /// Makes an actor lend all frames of a container, for leases of up to a second.
     pub(crate) fn share(
         &mut self,
         actor: Actor,
@@ -198,7 +198,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         pm("sharing", self.calls(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
     }
 
-    /// Has an actor's faults in a region answered by pmserver, from the first frame on.
+    /// Makes an actor attach the first frames of a container as a region.
     pub(crate) fn attach(
         &mut self,
         actor: Actor,
@@ -213,7 +213,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         self.remember(Made::Region(actor, region))
     }
 
-    /// Returns how many of the first frames of a container are in a state, of at most 24.
+    /// Returns how many of the first frames of a container, at most 24, are in a state.
     pub(crate) fn count_in(
         &mut self,
         actor: Actor,
@@ -240,7 +240,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(state)
     }
 
-    /// Says whether a puppet reads a word.
+    /// Fails unless a puppet reads the expected word.
     pub(crate) fn reads(
         &mut self,
         actor: Actor,
@@ -252,7 +252,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         same(what, word, expected)
     }
 
-    /// Has a puppet store a word.
+    /// Makes a puppet store a word.
     pub(crate) fn writes(
         &mut self,
         actor: Actor,
@@ -263,7 +263,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         did(what, self.puppet(actor).store(vaddr, word))
     }
 
-    /// Says whether pages hold the pattern of a seed; of 0 where nobody has written to them.
+    /// Fails unless pages hold the pattern of a seed: 0 for pages that nobody has written to.
     pub(crate) fn holds(
         &mut self,
         actor: Actor,
@@ -281,7 +281,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         pm("asking for the time", self.calls(Actor::Parent).clock()).map(Micros::get)
     }
 
-    /// Lets time pass until a deadline is over.
+    /// Waits until a deadline is over.
     pub(crate) fn wait_until(&mut self, deadline: u64) -> Outcome {
         while self.now()? <= deadline {
             self.space.relax();
@@ -289,8 +289,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(())
     }
 
-    /// Takes away all that the scenario has made, the last first, and returns whether somebody
-    /// died in it. Never fails: what is left is seen in the accounts.
+    /// Undoes all that the scenario has made, the last first, and returns whether an actor died in
+    /// it. Never fails: the accounts show what is left.
     pub(crate) fn clear(&mut self) -> bool {
         while let Some(made) = self.made.iter_mut().rev().find_map(Option::take) {
             // If it no longer exists, there is nothing to undo.
@@ -325,7 +325,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     }
 }
 
-/// Returns how many pages an amount is.
+/// Returns how many pages a number of bytes is.
 pub(crate) const fn pages(bytes: proto::ByteCount) -> u64 {
     bytes.get() >> 12
 }

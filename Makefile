@@ -46,8 +46,8 @@ demo_PDS := console pmserver fsserver client-demo
 demo_SIM := run
 scenarios_XML := support/testing/scenarios/microkit-system.xml
 # All puppets are one program.
-scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
-scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
+scenarios_PDS := console pmserver sabotaged-fsserver scenario-client supervisor puppet
+scenarios_FEATURES := --features pmserver/scenarios
 scenarios_SIM := scenarios
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image

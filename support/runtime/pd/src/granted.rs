@@ -2,8 +2,7 @@
 //! Frames that a domain maps itself, with capabilities that pmserver has put into its CSpace
 //! (protocol, `grant`).
 
-use pmserver_api::{GrantMapper, KernelRefused, MapFlags};
-use proto::VirtAddr;
+use pmserver_client::{GrantMapper, KernelRefused, MapFlags, VirtAddr};
 use sel4::{Cap, CapRights, ImplicitInvocationContext, InvocationContext, VmAttributes, cap};
 
 /// The domain's own address space, in the slot where the platform puts it for every domain.

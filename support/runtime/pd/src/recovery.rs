@@ -15,8 +15,9 @@
 
 use core::cell::RefCell;
 
-use pmserver_api::{CallError, GrantMapper, KernelRefused, MapFlags, PmError};
-use proto::{Message, ProtocolError, Transport, VirtAddr};
+use pmserver_client::{
+    Error, GrantMapper, KernelRefused, MapFlags, Message, Pm, ProtocolError, Transport, VirtAddr,
+};
 use sel4::cap::{Endpoint, Reply};
 use sel4::{Cap, IpcBuffer, MessageInfo};
 use sel4_microkit::Channel;
@@ -45,15 +46,18 @@ const STACK_OFFSET: u64 = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
 /// # Errors
 /// Those of the operation `register_recovery`.
 pub fn register<T: Transport>(
-    pm: &mut pmserver_api::Calls<T>,
+    pm: &Pm<T>,
     entry: extern "C" fn() -> !,
-) -> Result<(), CallError> {
-    // Only `as` gives the address of a function; addresses are 64 bits wide.
+) -> Result<(), Error> {
+    // A function has no other way to its address, and addresses are 64 bits wide.
     #[allow(clippy::as_conversions)]
-    let entry = VirtAddr::new(entry as *const () as u64).ok_or(PmError::Invalid)?;
+    let entry = VirtAddr::new(entry as *const () as u64);
     let stack = u64::try_from(STACK.bottom().ptr().expose_provenance());
     let stack = stack.ok().and_then(|top| VirtAddr::new(top.saturating_sub(STACK_OFFSET)));
-    pm.register_recovery(entry, stack.ok_or(PmError::Invalid)?)
+    let Some((entry, stack)) = entry.zip(stack) else {
+        unreachable!("a domain's code and its stack lie in user space")
+    };
+    pm.register_recovery(entry, stack)
 }
 
 /// Makes a recovery possible. Called once, before the first [`register`].

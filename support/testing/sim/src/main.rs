@@ -73,20 +73,13 @@ struct Files {
 /// One of the two systems.
 struct Kind {
     peers: &'static [PeerConfig],
-    /// Whether fsserver can be told to misbehave.
-    sabotage: bool,
     client: &'static str,
     program: fn(&Domain) -> bool,
 }
 
-const DEMO: Kind =
-    Kind { peers: &PEERS, sabotage: false, client: "client-demo", program: client_demo };
-const SCENARIOS: Kind = Kind {
-    peers: &SCENARIO_PEERS,
-    sabotage: true,
-    client: "scenario-client",
-    program: scenario_client,
-};
+const DEMO: Kind = Kind { peers: &PEERS, client: "client-demo", program: client_demo };
+const SCENARIOS: Kind =
+    Kind { peers: &SCENARIO_PEERS, client: "scenario-client", program: scenario_client };
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -128,7 +121,7 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
 }
 
 /// Runs a client of the system; returns whether all went well.
-fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Result<bool, String> {
+fn run(files: &Files, &Kind { peers, client, program }: &Kind) -> Result<bool, String> {
     let text = String::from_utf8(read(&files.system)?)
         .map_err(|_| format!("{} is no text", files.system.display()))?;
     let file =
@@ -138,15 +131,8 @@ fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Resu
     }
     let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
-    let settings = Settings {
-        file: &file,
-        image: &image,
-        peers,
-        architecture,
-        sabotage,
-        fail_nth: None,
-        echo: true,
-    };
+    let settings =
+        Settings { file: &file, image: &image, peers, architecture, fail_nth: None, echo: true };
     match System::start(&settings)?.run(client, program) {
         End::Finished(passed) => Ok(passed),
         End::Stopped => Err(format!("{client} was stopped")),

@@ -16,9 +16,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use client_demo_core::PATH_VADDR;
+use client_demo_core::PATH_PAGE;
 use fsserver_api::Request;
 use pmserver_api::{ContainerHandle, GrantMapper, KernelRefused, LockMode, MapFlags, PmError};
+use pmserver_client::Pm;
 use proto::{FrameCount, FrameNumber, Message, Micros, Transport, VirtAddr};
 use sim::machine::Architecture;
 use sim::system::{Channel, Domain, End, Settings, System, client_demo};
@@ -204,9 +205,9 @@ impl Transport for Greedy {
 fn run(system: &System, fs: impl Transport, grants: &mut impl GrantMapper) -> End<bool> {
     let mut fs = fsserver_api::Client::new(fs);
     system.run("client-demo", |domain| {
-        let mut pm = pmserver_api::Calls::new(domain.channel(0));
+        let pm = Pm::new(domain.channel(0));
         let mut console = console_api::Client::new(domain.channel(2));
-        client_demo_core::run(&mut pm, &mut fs, &mut domain.space(), grants, &mut console)
+        client_demo_core::run(&pm, &mut fs, &mut domain.space(), grants, &mut console)
     })
 }
 
@@ -219,7 +220,7 @@ fn pm_210_the_demo_maps_the_page_for_paths_itself_and_returns_it() {
     let mut watched = Watched { domain: domain.clone(), mapped: Vec::new() };
     assert_eq!(run(&system, domain.channel(1), &mut watched), End::Finished(true));
     let [(capability, vaddr, rights)] = watched.mapped[..] else { panic!("{:?}", watched.mapped) };
-    assert_eq!((vaddr.get(), rights), (PATH_VADDR, MapFlags::READ | MapFlags::WRITE));
+    assert_eq!((vaddr.get(), rights), (PATH_PAGE.start().get(), MapFlags::READ | MapFlags::WRITE));
     assert_eq!(watched.map_granted(capability, vaddr, rights), Err(KernelRefused), "PM-212");
     stage::check(&system, &"after the demo");
 }

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use pmserver_api::PmError;
 use proto::{AddressSpace, Message, Transport, VirtAddr};
 use scenarios_core::Sabotage;
-use sim::system::{Channel, Domain, End, Settings, System, client_demo, scenario_client};
+use sim::system::{Channel, Domain, End, System, client_demo, scenario_client};
 
 const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
@@ -29,8 +29,11 @@ const SCENARIOS: [u8; 45] = [
     30, 31, 32, 33, 34, 35, 36, 38, 39, 40, 41, 42, 44, 46, 47, 48, 49, 50, 51,
 ];
 
-fn sabotaged(file: &sim::system_file::SystemFile, image: &[u8]) -> System {
-    System::start(&Settings { sabotage: true, ..stage::settings(file, image) }).unwrap()
+/// Starts the demo's system with a file server that can be told to misbehave.
+fn sabotaged(mut file: sim::system_file::SystemFile, image: &[u8]) -> System {
+    let fsserver = file.running("fsserver").unwrap();
+    file.domains[fsserver].program = "sabotaged-fsserver".to_owned();
+    System::start(&stage::settings(&file, image)).unwrap()
 }
 
 #[test]
@@ -50,8 +53,7 @@ fn every_scenario_passes_and_the_invariants_hold() {
 /// Tells the file server to misbehave, then runs the demo against it.
 fn arm_and_run(sabotage: Sabotage) -> (End<bool>, System) {
     let image = stage::example_image(&format!("armed {sabotage:?}"));
-    let file = stage::demo_file();
-    let system = sabotaged(&file, &image);
+    let system = sabotaged(stage::demo_file(), &image);
     let armed = |domain: &Domain| {
         domain.channel(FSSERVER).call(sabotage.request());
         client_demo(domain)

@@ -114,7 +114,7 @@ impl Shared {
     /// Fetches the domain's next instruction, which faults unless its pc is the recovery entry.
     fn fetch_instruction(self: &Rc<Self>, domain: usize) {
         let Some((peer, thread)) = self.thread(domain) else { return };
-        if thread.pc != RECOVERY_ENTRY {
+        if thread.pc != RECOVERY_ENTRY.get() {
             let fault = Fault::Access { address: thread.pc, kind: AccessKind::Execute };
             self.fault(domain, peer, fault);
         }

@@ -55,8 +55,6 @@ pub struct Settings<'a> {
     pub peers: &'a [PeerConfig],
     /// The architecture of the simulated kernel.
     pub architecture: Architecture,
-    /// Whether to run the fsserver that can be told to misbehave.
-    pub sabotage: bool,
     /// Which of pmserver's kernel invocations fails, counted from its start.
     pub fail_nth: Option<u64>,
     /// Whether to print the console output on the host, too.

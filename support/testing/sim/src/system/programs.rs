@@ -3,8 +3,9 @@
 
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
+use pmserver_client::Pm;
 use proto::{Console, Message, VirtAddr};
-use scenarios_core::{Cast, SabotagedServer, supervisor_step};
+use scenarios_core::{Cast, SabotagedServer};
 
 use super::Settings;
 use super::call::Channel;
@@ -16,26 +17,26 @@ pub(super) const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
 const CONSOLE: u8 = 2;
 
-/// The recovery entry and stack of every program. There is no machine code at these addresses: the
-/// simulator only compares them with the registers.
-pub(super) const RECOVERY_ENTRY: u64 = 0x20_0000;
-const RECOVERY_STACK: u64 = 0x20_1000;
+/// Every program's recovery entry and stack. What lies there is no machine code: the machine only
+/// has to say that this is where it goes on.
+pub(super) const RECOVERY_ENTRY: VirtAddr = VirtAddr::new(0x20_0000).unwrap();
+const RECOVERY_STACK: VirtAddr = VirtAddr::new(0x20_1000).unwrap();
 
 /// Returns the program of a domain, if it is a passive server.
 pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
     let image_bytes = settings.image.len() as u64;
-    match (name, settings.sabotage) {
-        ("fsserver", false) => Some(Box::new(FsProgram {
+    match name {
+        "fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             build: FileServer::new,
             call: FileServer::call,
         })),
-        ("fsserver", true) => Some(Box::new(FsProgram {
+        "sabotaged-fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             build: SabotagedServer::new,
             call: SabotagedServer::call,
         })),
-        ("puppet", _) => Some(Box::new(PuppetProgram)),
+        "puppet" => Some(Box::new(PuppetProgram)),
         _ => None,
     }
 }
@@ -43,9 +44,8 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
 /// Runs one period of a periodic domain.
 pub(super) fn run_period(name: &str, domain: &Domain) {
     if name == "supervisor" {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
-        // After an error, the next period tries again.
-        let _ = supervisor_step(&mut pm);
+        // Nothing depends on a refusal: the next period tries again.
+        let _ = Pm::new(domain.channel(PMSERVER)).rescue();
     }
 }
 
@@ -75,14 +75,14 @@ struct FsService<S> {
 
 impl<S: 'static> FsProgram<S> {
     fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, FsError> {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+        let pm = Pm::new(domain.channel(PMSERVER));
         if is_first {
-            fsserver_core::reserve_heap(&mut pm).map_err(|_| FsError::PmRefused)?;
+            pm.reserve_heap(fsserver_core::HEAP).map_err(|_| FsError::PmRefused)?;
         }
         let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
         let build = self.build;
         let server = build(domain.channel(PMSERVER), domain.space(), vaddr, self.image_bytes)?;
-        register_recovery(&mut pm).map_err(|_| FsError::PmRefused)?;
+        register_recovery(&pm).map_err(|_| FsError::PmRefused)?;
         Ok(server)
     }
 
@@ -113,24 +113,20 @@ impl<S> Service for FsService<S> {
     fn notified(&mut self) {}
 }
 
-/// Registers the recovery entry of a program with pmserver.
-pub(super) fn register_recovery(
-    pm: &mut pmserver_api::Calls<Channel>,
-) -> Result<(), pmserver_api::CallError> {
-    let (entry, stack) = (VirtAddr::new(RECOVERY_ENTRY), VirtAddr::new(RECOVERY_STACK));
-    let (entry, stack) = entry.zip(stack).ok_or(pmserver_api::PmError::Invalid)?;
-    pm.register_recovery(entry, stack)
+/// Says where a program goes on after a fault.
+pub(super) fn register_recovery(pm: &Pm<Channel>) -> Result<(), pmserver_client::Error> {
+    pm.register_recovery(RECOVERY_ENTRY, RECOVERY_STACK)
 }
 
 /// Runs the demo in its domain, as `main.rs` of the client does. Returns whether it succeeded.
 pub fn client_demo(domain: &Domain) -> bool {
-    let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+    let pm = Pm::new(domain.channel(PMSERVER));
     let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
-    match client_demo_core::reserve_heap(&mut pm) {
+    match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(()) => {
             let (mut space, mut grants) = (domain.space(), domain.clone());
-            client_demo_core::run(&mut pm, &mut fs, &mut space, &mut grants, &mut console)
+            client_demo_core::run(&pm, &mut fs, &mut space, &mut grants, &mut console)
         }
         Err(error) => {
             console.write(format!("FAIL: no heap: {error}\n").as_bytes());

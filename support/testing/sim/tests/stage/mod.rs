@@ -70,22 +70,14 @@ pub(crate) fn scenario_file() -> SystemFile {
     SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Returns settings for the scenarios, with a file server that can be told to misbehave.
+/// The scenarios' system.
 pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
-    Settings { peers: &SCENARIO_PEERS, sabotage: true, ..settings(file, image) }
+    Settings { peers: &SCENARIO_PEERS, ..settings(file, image) }
 }
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
-    Settings {
-        file,
-        image,
-        peers: &PEERS,
-        architecture,
-        sabotage: false,
-        fail_nth: None,
-        echo: false,
-    }
+    Settings { file, image, peers: &PEERS, architecture, fail_nth: None, echo: false }
 }
 
 /// Panics if one of pmserver's invariants does not hold.

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the owner of a container and those it is lent to can do alike.
+//! The operations on a container that its owner and its borrowers share.
 
 use core::fmt;
 use core::ops::{Deref, RangeBounds};
 
-use pmserver_api::{ContainerHandle, CopyFlags, LockMode, MapFlags, PairList};
+use pmserver_api::{ContainerHandle, CopyFlags, LockMode, MapFlags, PairList, PmError};
 use proto::{FrameNumber, Micros, PeerId, Transport, VirtAddr};
 
-use crate::error::Error;
-use crate::grants::Grants;
-use crate::held::print;
-use crate::lease::{Lease, Pin};
-use crate::mapping::{Mapping, Region};
-use crate::operation::Operation;
-use crate::pages::{Pages, Runs};
-use crate::pm::Pm;
-use crate::span::{Span, page};
+use super::grants::Grants;
+use super::lease::{Lease, Pin};
+use super::mapping::{Mapping, Region};
+use crate::connection::{Pm, print};
+use crate::terms::{Error, Operation, Pages, Span, page};
 
-/// A container by its handle: what its owner and those that it is lent to can do alike.
+/// A container by its handle: the operations that its owner and its borrowers share.
 ///
-/// [`Container`](crate::Container) and [`WeakContainer`] are references to one.
-/// Through a weak handle an operation that the share's rights or range do not cover is `NoRight`
-/// (PM-6).
+/// [`Container`](crate::Container) and [`WeakContainer`] dereference to it. Through a weak handle,
+/// an operation that the rights or the range of the share do not cover is `NoRight` (PM-6).
 pub struct ContainerRef<'pm, T: Transport> {
     pub(crate) pm: &'pm Pm<T>,
     pub(crate) handle: ContainerHandle,
@@ -43,19 +38,19 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         self.handle.raw()
     }
 
-    /// Returns the peer whose container this is, as the number says. pmserver answers `InvalidCap`
-    /// to one that says another than the true one, so that a server that is told a number by a
-    /// client compares this with the client (PM-5).
+    /// Returns the owner that the number names. pmserver answers `InvalidCap` if that is not the
+    /// true owner, so a server that gets a number from a client compares this with the client
+    /// (PM-5).
     #[must_use]
     pub fn owner(&self) -> Option<PeerId> {
         self.handle.owner()
     }
 
     /// Maps all frames of a range at the pages from `at` on (operation 12, map), in as many calls
-    /// as it takes. Where one cannot be, those before it are unmapped again.
+    /// as it takes. If one cannot be mapped, those before it are unmapped again.
     ///
-    /// WRITE on memory that is shared copy-on-write is granted as READ, and the first store makes
-    /// the copy (PM-86): [`Mapping::rights`] tells.
+    /// WRITE on memory that is shared copy-on-write gives READ, and the first store makes the copy
+    /// (PM-86). [`Mapping::rights`] returns what was given.
     ///
     /// # Errors
     /// Of the first frame that cannot be mapped: `NotFound`, `Locked`, `Occupied`, `NoTableQuota`,
@@ -75,8 +70,8 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         }
     }
 
-    /// Maps the frames of a range as [`map`](Self::map) does, up to the first that cannot be: the
-    /// mapping is as many pages as could be mapped.
+    /// Maps the frames of a range as [`map`](Self::map) does, up to the first that cannot be
+    /// mapped: the mapping has as many pages as could be mapped.
     ///
     /// # Errors
     /// As [`map`](Self::map), of the first frame of the range.
@@ -92,7 +87,7 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         }
     }
 
-    /// Returns what could be mapped, and why no more.
+    /// Returns what could be mapped, and the error if that is not all.
     fn map_frames(
         &self,
         frames: &impl RangeBounds<u64>,
@@ -102,32 +97,21 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let operation = Operation::Map;
         let span = Span::long(operation, frames)?;
         Pages::new(at, span.count()).ok_or(Error::invalid(operation))?;
-        let mut runs = Runs::default();
-        let stopped = loop {
-            let done = runs.pages();
-            let Some(((start, count), at)) = span.piece(done).zip(page(at, done)) else {
-                break None;
-            };
-            let mapped =
-                self.pm.call(operation, |client| client.map(self.handle, start, count, at, flags));
-            match mapped {
-                Ok(mapped) => runs.push_all(&mapped),
-                Err(error) => break Some(error.after(done)),
-            }
-            if runs.pages() == done {
-                break Some(Error::no_progress(operation).after(done));
-            }
-        };
+        let (runs, stopped) = self.pm.in_runs(operation, span, |calls, done, (start, count)| {
+            let at = page(at, done).ok_or(PmError::Invalid)?;
+            calls.map(self.handle, start, count, at, flags)
+        });
         let pages = Pages::new(at, runs.pages());
         Ok((pages.map(|pages| Mapping::new(self.pm, pages, runs)), stopped))
     }
 
-    /// Has pmserver map the frames of a range as the pages from `at` on are touched (operation 29,
-    /// attach; PM-200): costs nothing for pages that never are. At most 2^32 - 1 frames.
+    /// Attaches a range: pmserver maps each frame when its page, from `at` on, is first touched
+    /// (operation 29, attach; PM-200). Pages that are never touched cost nothing. At most 2^32 - 1
+    /// frames.
     ///
     /// # Errors
-    /// `Occupied` where another region is; `TooMany` beyond 16 regions; `NoRight` and `Invalid` as
-    /// for [`map`](Self::map); `NoTableQuota`.
+    /// `Occupied` if it overlaps another region; `TooMany` beyond 16 regions; `NoRight` and
+    /// `Invalid` as for [`map`](Self::map); `NoTableQuota`.
     pub fn attach(
         &self,
         frames: impl RangeBounds<u64>,
@@ -139,13 +123,13 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let count = u32::try_from(span.count()).ok().zip(Pages::new(at, span.count()));
         let (count, pages) = count.ok_or(Error::invalid(operation))?;
         self.pm
-            .call(operation, |client| client.attach(self.handle, span.start(), count, at, flags))?;
+            .call(operation, |calls| calls.attach(self.handle, span.start(), count, at, flags))?;
         Ok(Region::from_pages(self.pm, pages))
     }
 
-    /// Puts capabilities to the frames of a range into the caller's CSpace, for it to map them
-    /// itself (operation 31, grant; PM-210): as many as there can be at consecutive addresses with
-    /// the same rights, from the first frame on. At most 256 frames.
+    /// Puts capabilities to the frames of a range into the caller's CSpace, so that it can map them
+    /// itself (operation 31, grant; PM-210). Grants, from the first frame on, as many as get
+    /// consecutive addresses and the same rights. At most 256 frames.
     ///
     /// # Errors
     /// Of the first frame: as for [`map`](Self::map), and `Absent`; `TooMany` beyond 128 grants.
@@ -157,18 +141,19 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let (start, count) = Span::short(Operation::Grant, &frames)?;
         let granted = self
             .pm
-            .call(Operation::Grant, |client| client.grant(self.handle, start, count, rights))?;
+            .call(Operation::Grant, |calls| calls.grant(self.handle, start, count, rights))?;
         Ok(Grants::new(self.pm, granted))
     }
 
     /// Locks a range for a limited time (operation 10, lock): `LockMode::Read` keeps its contents
     /// from changing, `LockMode::Exclusive` keeps everybody else out (PM-71, PM-72). The range may
-    /// have holes. At most 256 frames: a lease is one, or it would not be a lock.
+    /// have holes. At most 256 frames, as several leases would not be one lock.
     ///
     /// # Errors
-    /// `Locked` with the latest deadline where another's lease forbids it; `Revoking`; `Shared` for
-    /// memory that is really shared; `TooMany`; `NoRight` without LOCK; `Invalid` for a `ttl` of 0,
-    /// asked or allowed; `QuotaExceeded`, as the caller's own account pays for the record.
+    /// `Locked` with the latest deadline if a lease of another peer forbids it; `Revoking`;
+    /// `Shared` for memory of a SHARED copy; `TooMany`; `NoRight` without LOCK; `Invalid` if `ttl`
+    /// is 0, or the share allows 0; `QuotaExceeded`, as the caller's own account pays for the
+    /// record.
     pub fn lock(
         &self,
         frames: impl RangeBounds<u64>,
@@ -178,17 +163,17 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let (start, count) = Span::short(Operation::Lock, &frames)?;
         let lease = self
             .pm
-            .call(Operation::Lock, |client| client.lock(self.handle, start, count, mode, ttl))?;
+            .call(Operation::Lock, |calls| calls.lock(self.handle, start, count, mode, ttl))?;
         Ok(Lease::new(self.pm, lease))
     }
 
-    /// Locks a range as [`lock`](Self::lock) does and keeps its frames where a device finds them
-    /// (operation 43, pin; PM-270): exclusive where the device writes. At most 64 frames. Needs the
-    /// DMA right.
+    /// Locks a range as [`lock`](Self::lock) does, and keeps its frames at their physical addresses
+    /// for a device (operation 43, pin; PM-270). Use `LockMode::Exclusive` if the device writes. At
+    /// most 64 frames. Needs the DMA right.
     ///
     /// # Errors
     /// As [`lock`](Self::lock); `NotFound` for a hole; `NoMemory`, `Absent`, `Discarded`;
-    /// `QuotaExceeded`, as the caller's account is charged a frame for each (PM-272).
+    /// `QuotaExceeded`, as the caller's account is charged one more frame for each (PM-272).
     pub fn pin(
         &self,
         frames: impl RangeBounds<u64>,
@@ -198,13 +183,13 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let (start, count) = Span::short(Operation::Pin, &frames)?;
         let pinned = self
             .pm
-            .call(Operation::Pin, |client| client.pin(self.handle, start, count, mode, ttl))?;
+            .call(Operation::Pin, |calls| calls.pin(self.handle, start, count, mode, ttl))?;
         Ok(Pin::new(self.pm, pinned, start, count.get()))
     }
 
-    /// Makes the contents of these frames those of as many frames of `destination`, from `to` on,
-    /// which are there already: [`copy_with`](Self::copy_with) without flags. No byte is copied
-    /// until one side is written to (PM-160).
+    /// Copies the contents of these frames to as many existing frames of `destination`, from `to`
+    /// on: [`copy_with`](Self::copy_with) without flags. No byte is copied until one side is
+    /// written to (PM-160).
     ///
     /// # Errors
     /// As [`copy_with`](Self::copy_with).
@@ -218,7 +203,8 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
     }
 
     /// Copies frames (operation 24, copy) and returns how many. NEW makes the destination frames,
-    /// SHARED makes both one memory, MOVE takes the source frames away: these need an owner.
+    /// SHARED makes both the same memory for good, MOVE removes the source frames. All three need
+    /// the owner.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();
@@ -230,10 +216,10 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
     /// # container.allocate(0..1)?;
     /// let mapping = container.map(0..1, window, MapFlags::WRITE)?;
     /// mapping.copy_out(&mut memory, b"old", 0)?;
-    /// // A snapshot: both have the same memory, until one of them is stored to.
+    /// // A snapshot: both frames have the same memory until one of them is written to.
     /// container.copy_with(0..1, &container, 100, CopyFlags::NEW)?;
     /// mapping.copy_out(&mut memory, b"new", 0)?;
-    /// // And back again, into a frame that is there.
+    /// // And back again, into a frame that exists.
     /// container.copy(100..101, &container, 0)?;
     /// let mut bytes = [0; 3];
     /// mapping.copy_in(&memory, 0, &mut bytes)?;
@@ -241,13 +227,13 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
     /// # Ok::<(), pmserver_client::Error>(())
     /// ```
     ///
-    /// More than 256 frames take several calls: then ATOMIC is `Invalid`, as are ranges of one
-    /// handle that overlap, which could not be read before anything is changed (PM-164).
+    /// More than 256 frames take several calls. Then ATOMIC is `Invalid`, and so are overlapping
+    /// ranges of one handle, as not all frames could be read before the first is changed (PM-164).
     ///
     /// # Errors
-    /// Of the first frame that cannot be copied, with how many were before it: `NotFound`,
-    /// `Exists`, `Locked`, `QuotaExceeded`, `TooMany` beyond 8 frames of one memory, `Absent`,
-    /// `Discarded`, `NoMemory`. `NoRight` where a handle does not give it.
+    /// Of the first frame that cannot be copied, with how many were copied before it: `NotFound`,
+    /// `Exists`, `Locked`, `QuotaExceeded`, `TooMany` beyond 8 frames that share one memory,
+    /// `Absent`, `Discarded`, `NoMemory`. `NoRight` if a handle does not allow it.
     pub fn copy_with(
         &self,
         frames: impl RangeBounds<u64>,
@@ -262,20 +248,20 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         if span.whole().is_none() && (overlaps || flags.contains(CopyFlags::ATOMIC)) {
             return Err(Error::invalid(operation));
         }
-        self.pm.advance(operation, span, |client, start, count| {
+        self.pm.advance(operation, span, |calls, start, count| {
             let done = start.get().saturating_sub(span.start().get());
-            let to = to.checked_add(done).ok_or(pmserver_api::PmError::Invalid)?;
-            client.copy((self.handle, start), (destination.handle, to), count, flags)
+            let to = to.checked_add(done).ok_or(PmError::Invalid)?;
+            calls.copy((self.handle, start), (destination.handle, to), count, flags)
         })
     }
 
     /// Copies single frames, each pair from its first number to its second (operation 25,
-    /// copy_list): scatter and gather in one call, at most seven pairs, as if all were read before
-    /// anything is changed (PM-164). Returns how many.
+    /// copy_list): scatter and gather in one call, at most seven pairs, as if all frames were read
+    /// before the first is changed (PM-164). Returns how many were copied.
     ///
     /// # Errors
-    /// As [`copy_with`](Self::copy_with); `Invalid` for no pair, or more than seven, or a number
-    /// that is twice a destination.
+    /// As [`copy_with`](Self::copy_with); `Invalid` for no pair, for more than seven, and if two
+    /// pairs have the same destination.
     pub fn copy_list(
         &self,
         pairs: &[(u64, u64)],
@@ -288,8 +274,8 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         }
         let list = numbers.get(..pairs.len()).and_then(PairList::new);
         let list = list.ok_or(Error::invalid(Operation::CopyList))?;
-        self.pm.call(Operation::CopyList, |client| {
-            client.copy_list(self.handle, destination.handle, list, flags)
+        self.pm.call(Operation::CopyList, |calls| {
+            calls.copy_list(self.handle, destination.handle, list, flags)
         })
     }
 }
@@ -300,10 +286,9 @@ impl<T: Transport> fmt::Debug for ContainerRef<'_, T> {
     }
 }
 
-/// A container that was lent to the caller, by the number that its owner told it. It has no
-/// `allocate`, no `share` and nothing to release: the owner decides when it ends.
-///
-/// What can be done with it is in [`ContainerRef`].
+/// A container that was lent to the caller, by the number that its owner has sent. It has no
+/// `allocate`, no `share` and nothing to release: the owner decides when it ends. Its operations
+/// are in [`ContainerRef`].
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -323,7 +308,7 @@ impl<T: Transport> fmt::Debug for ContainerRef<'_, T> {
 /// # };
 /// # let share = container.share(0..4, terms)?;
 /// # let number = share.weak();
-/// // The client's request has the number; the channel that it came in on says who the client is.
+/// // The number is in the client's request; the channel of the request says who the client is.
 /// let weak = WeakContainer::from_raw(&fs, number);
 /// assert_eq!(weak.owner(), Some(client));
 /// let mapping = weak.map(0..4, window, MapFlags::READ)?;
@@ -338,11 +323,17 @@ pub struct WeakContainer<'pm, T: Transport> {
 }
 
 impl<'pm, T: Transport> WeakContainer<'pm, T> {
-    /// Returns the container of this number, as another domain told it. Makes no call: whether the
-    /// number names anything, the first operation says (`InvalidCap`).
+    /// Returns the container of this number, which another domain has sent. Makes no call: if the
+    /// number names nothing, the first operation fails with `InvalidCap`.
     #[must_use]
     pub const fn from_raw(pm: &'pm Pm<T>, number: u64) -> Self {
-        Self { container: ContainerRef { pm, handle: ContainerHandle::from_raw(number) } }
+        Self::from_handle(pm, ContainerHandle::from_raw(number))
+    }
+
+    /// Returns the container of this handle, as [`from_raw`](Self::from_raw) does of a number.
+    #[must_use]
+    pub const fn from_handle(pm: &'pm Pm<T>, handle: ContainerHandle) -> Self {
+        Self { container: ContainerRef { pm, handle } }
     }
 }
 

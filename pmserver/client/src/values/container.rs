@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Containers in the hands of their owner.
+//! Containers, for their owner.
 
 use core::fmt;
 use core::ops::{Deref, Range, RangeBounds};
@@ -9,14 +9,11 @@ use pmserver_api::{
 };
 use proto::{FrameCount, PeerId, Transport};
 
-use crate::container_ref::ContainerRef;
-use crate::error::{Error, Refused};
-use crate::held::{Held, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
-use crate::share::Share;
-use crate::span::Span;
-use crate::states::States;
+use super::container_ref::ContainerRef;
+use super::share::Share;
+use super::states::States;
+use crate::connection::{Held, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused, Span};
 
 impl<T: Transport> Release for ContainerRef<'_, T> {
     type Transport = T;
@@ -27,18 +24,17 @@ impl<T: Transport> Release for ContainerRef<'_, T> {
 
     fn release(&self) -> Result<(), Error> {
         let operation = Operation::ContainerDestroy;
-        self.pm.call(operation, |client| client.container_destroy(self.handle))
+        self.pm.call(operation, |calls| calls.container_destroy(self.handle))
     }
 }
 
-/// A container of the caller's: a sparse set of numbered frames that one account pays for
+/// A container that the caller owns: a sparse set of numbered frames that one account pays for
 /// ([`Account::create_container`](crate::Account::create_container)). Dropping it destroys it, with
-/// its frames and what was lent of them. What can be done with a borrowed one, too, is in
-/// [`ContainerRef`].
+/// its frames and its shares. Operations that borrowers have, too, are in [`ContainerRef`].
 ///
 /// Frame numbers are the program's own choice. Frames read as zero until they are written to
-/// (PM-30), and are charged from allocation to deallocation (PM-13). Where an operation would touch
-/// more frames than one call does, several are made; whether that shows, each says.
+/// (PM-30), and are charged from allocation to deallocation (PM-13). An operation on more frames
+/// than fit into one call makes several; if that makes a difference, its documentation says so.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -74,8 +70,8 @@ impl<'pm, T: Transport> Container<'pm, T> {
         Self { held: Held::new(ContainerRef { pm, handle }) }
     }
 
-    /// Lets go of the container without destroying it, and returns its number. It is there until it
-    /// is destroyed, or its account is, or its owner is stopped (PM-20).
+    /// Forgets the container without destroying it, and returns its number. It exists until it is
+    /// destroyed, its account is destroyed, or its owner is stopped (PM-20).
     pub fn into_raw(self) -> u64 {
         self.held.leak().raw()
     }
@@ -85,15 +81,15 @@ impl<'pm, T: Transport> Container<'pm, T> {
     /// (PM-22).
     ///
     /// # Errors
-    /// `Pending` with the deadline while a lease, the owner's own too, keeps frames: nothing else
-    /// can be done with the container then (PM-21). Dropping it is enough: pmserver frees the rest
-    /// when somebody calls [`Pm::reclaim`].
+    /// `Pending` with the deadline while a lease, also one of the owner's own, keeps frames. No
+    /// other operation on the container is possible then (PM-21). Dropping it is enough: pmserver
+    /// frees the rest in later calls of [`Pm::reclaim`].
     pub fn destroy(self) -> Result<(), Refused<Self>> {
         self.held.release().map_err(|refused| refused.map(|held| Self { held }))
     }
 
-    /// Destroys the container at the deadline of the leases on it: after one second at most, and at
-    /// once where there is none. Waits as [`Pm::wait_until`] does.
+    /// Destroys the container as soon as the leases on it have ended: after one second at most, and
+    /// at once if there are none. Waits as [`Pm::wait_until`] does.
     ///
     /// # Errors
     /// As [`destroy`](Self::destroy), but for `Pending`.
@@ -110,20 +106,21 @@ impl<'pm, T: Transport> Container<'pm, T> {
         self.allocate_with(frames, AllocateFlags::empty())
     }
 
-    /// Allocates frames (operation 6, allocate) and returns how many: all of the range or, where it
-    /// is refused, none; with PARTIAL those before the first problem, and [`Error::done`] is how
-    /// many (PM-31). SQUASH replaces what is there (PM-32), EXTRA goes above the limit (PM-34), DMA
-    /// is for devices (PM-36), UNDEFINED accepts old contents of the account's own (PM-35).
+    /// Allocates frames (operation 6, allocate) and returns how many: all of the range or, if it is
+    /// refused, none. With PARTIAL the frames before the first problem stay, and [`Error::done`]
+    /// counts them (PM-31). SQUASH replaces frames that exist (PM-32), EXTRA allows frames above
+    /// the limit (PM-34), DMA is for devices (PM-36), UNDEFINED accepts old contents of the same
+    /// account (PM-35).
     ///
-    /// More than 256 frames take several calls. Where a later one is refused, the frames of the
-    /// earlier ones are deallocated again; only where a borrower has locked them meanwhile do they
-    /// stay, as `done` says. With SQUASH, which cannot be undone, PARTIAL is needed then:
-    /// `Invalid`.
+    /// More than 256 frames take several calls. If a later one is refused, the frames of the
+    /// earlier ones are deallocated again; those that a borrower has locked meanwhile stay, and
+    /// `done` counts them. SQUASH cannot be undone: with more than 256 frames it needs PARTIAL, or
+    /// is `Invalid`.
     ///
     /// # Errors
-    /// `Exists`, `QuotaExceeded` or `NoMemory` with the number of the frame; `Locked` where
-    /// another's lease covers any; `NotEligible`; `NoRight` for DMA; `Pending` with a deadline
-    /// where extra frames of others are asked back first (PM-14).
+    /// `Exists`, `QuotaExceeded` or `NoMemory` with the number of the frame; `Locked` if a lease of
+    /// another peer covers any; `NotEligible`; `NoRight` for DMA; `Pending` with a deadline if
+    /// extra frames of others are asked back first (PM-14).
     pub fn allocate_with(
         &self,
         frames: impl RangeBounds<u64>,
@@ -136,8 +133,8 @@ impl<'pm, T: Transport> Container<'pm, T> {
         if span.whole().is_none() && cannot_be_undone {
             return Err(Error::invalid(operation));
         }
-        let allocated = self.held.pm.advance(operation, span, |client, start, count| {
-            client.allocate(self.handle, start, count, flags)
+        let allocated = self.held.pm.advance(operation, span, |calls, start, count| {
+            calls.allocate(self.handle, start, count, flags)
         });
         match allocated {
             Err(error) if error.done > 0 && !is_partial => {
@@ -150,31 +147,32 @@ impl<'pm, T: Transport> Container<'pm, T> {
         }
     }
 
-    /// Allocates `count` frames at numbers that the server chooses and returns these, which are
-    /// consecutive (operation 22, allocate_anywhere; PM-150). Flags are as for
-    /// [`allocate_with`](Self::allocate_with), but for SQUASH. At most 256 frames.
+    /// Allocates `count` frames with consecutive numbers that pmserver chooses, and returns the
+    /// numbers (operation 22, allocate_anywhere; PM-150). Flags are those of
+    /// [`allocate_with`](Self::allocate_with), except SQUASH. At most 256 frames.
     ///
     /// # Errors
-    /// As [`allocate_with`](Self::allocate_with); with PARTIAL the frames that stay are the
-    /// [`done`](Error::done) ones before [`Error::frame`].
+    /// As [`allocate_with`](Self::allocate_with). With PARTIAL, [`done`](Error::done) frames stay:
+    /// those just before [`Error::frame`].
     pub fn allocate_anywhere(&self, count: u64, flags: AllocateFlags) -> Result<Range<u64>, Error> {
         let operation = Operation::AllocateAnywhere;
         let count = FrameCount::new(count).ok_or(Error::invalid(operation))?;
         let placed = self
             .held
             .pm
-            .call(operation, |client| client.allocate_anywhere(self.handle, count, flags))?;
+            .call(operation, |calls| calls.allocate_anywhere(self.handle, count, flags))?;
         let start = placed.start.get();
         Ok(start..start.saturating_add(placed.count))
     }
 
-    /// Allocates frames that are physically contiguous, for a device that has no scatter-gather
-    /// (operation 23, allocate_contiguous; PM-155): from a multiple of `2^align_bits` bytes on, and
-    /// below `2^limit_bits` bytes; 64 is anywhere. Needs the DMA right. At most 256 frames.
+    /// Allocates frames that are physically contiguous, for a device without scatter-gather
+    /// (operation 23, allocate_contiguous; PM-155). They start at a multiple of `2^align_bits`
+    /// bytes and end below `2^limit_bits` bytes; 64 means no limit. Needs the DMA right. At most
+    /// 256 frames.
     ///
     /// # Errors
-    /// `NoMemory` where that cannot be had, also by moving other frames; `Exists`, `QuotaExceeded`,
-    /// `NoRight`.
+    /// `NoMemory` if there is no such memory, even after moving other frames; `Exists`,
+    /// `QuotaExceeded`, `NoRight`.
     pub fn allocate_contiguous(
         &self,
         frames: impl RangeBounds<u64>,
@@ -183,8 +181,8 @@ impl<'pm, T: Transport> Container<'pm, T> {
     ) -> Result<u64, Error> {
         let operation = Operation::AllocateContiguous;
         let (start, count) = Span::short(operation, &frames)?;
-        self.held.pm.call(operation, |client| {
-            client.allocate_contiguous(self.handle, start, count, align_bits, limit_bits)
+        self.held.pm.call(operation, |calls| {
+            calls.allocate_contiguous(self.handle, start, count, align_bits, limit_bits)
         })
     }
 
@@ -198,12 +196,13 @@ impl<'pm, T: Transport> Container<'pm, T> {
     }
 
     /// Frees frames with all their mappings and grants, and returns how many (operation 7,
-    /// deallocate). With STRICT a hole is refused (PM-41); that goes for at most 256 frames, so
-    /// that nothing is freed then.
+    /// deallocate). With STRICT nothing is freed if the range has a hole (PM-41); STRICT is
+    /// possible for at most 256 frames.
     ///
     /// # Errors
-    /// `Locked` with the deadline where another's lease, or a pin, covers any of the 256 frames of
-    /// a call: [`done`](Error::done) is what the calls before have freed. `NotFound` with STRICT.
+    /// `Locked` with the deadline if a lease of another peer, or a pin, covers any frame of one
+    /// call (of 256 frames): [`done`](Error::done) counts what the earlier calls have freed.
+    /// `NotFound` with STRICT.
     pub fn deallocate_with(
         &self,
         frames: impl RangeBounds<u64>,
@@ -214,48 +213,48 @@ impl<'pm, T: Transport> Container<'pm, T> {
         if span.whole().is_none() && flags.contains(DeallocateFlags::STRICT) {
             return Err(Error::invalid(operation));
         }
-        self.held.pm.sweep(operation, span, |client, start, count| {
-            client.deallocate(self.handle, start, count, flags)
+        self.held.pm.sweep(operation, span, |calls, start, count| {
+            calls.deallocate(self.handle, start, count, flags)
         })
     }
 
-    /// Makes the frames of a range that exist read as zero, with number and charge kept, and
-    /// returns how many there were (operation 21, renew; PM-145). Mappings and grants of them are
-    /// gone; copies of them keep the contents.
+    /// Makes the existing frames of a range read as zero, and returns how many there were
+    /// (operation 21, renew; PM-145). They keep their numbers and charges, and lose their mappings
+    /// and grants; copies of them keep the contents.
     ///
     /// # Errors
     /// As [`deallocate`](Self::deallocate).
     pub fn renew(&self, frames: impl RangeBounds<u64>) -> Result<u64, Error> {
         let span = Span::long(Operation::Renew, &frames)?;
-        self.held.pm.sweep(Operation::Renew, span, |client, start, count| {
-            client.renew(self.handle, start, count)
+        self.held.pm.sweep(Operation::Renew, span, |calls, start, count| {
+            calls.renew(self.handle, start, count)
         })
     }
 
-    /// Gives the frames of a range that exist these marks and no others, and returns how many there
-    /// were (operation 41, mark; PM-264). A discardable extra frame is the first to go when memory
-    /// is needed.
+    /// Gives the existing frames of a range these marks and no others, and returns how many there
+    /// were (operation 41, mark; PM-264). When memory is needed, discardable extra frames are freed
+    /// first.
     ///
     /// # Errors
-    /// `InvalidCap` where the container is gone.
+    /// `InvalidCap` if the container no longer exists.
     pub fn mark(&self, frames: impl RangeBounds<u64>, marks: Marks) -> Result<u64, Error> {
         let span = Span::long(Operation::Mark, &frames)?;
-        self.held.pm.sweep(Operation::Mark, span, |client, start, count| {
-            client.mark(self.handle, start, count, marks)
+        self.held.pm.sweep(Operation::Mark, span, |calls, start, count| {
+            calls.mark(self.handle, start, count, marks)
         })
     }
 
     /// Returns the state of one frame (operation 14, status; PM-100).
     ///
     /// # Errors
-    /// `InvalidCap` where the container is gone.
+    /// `InvalidCap` if the container no longer exists.
     pub fn state(&self, number: u64) -> Result<FrameState, Error> {
         let state = self.status(number..=number).next();
         state.unwrap_or(Err(Error::no_progress(Operation::Status))).map(|(_, state)| state)
     }
 
-    /// Tells the state of each frame of a range, with its number (operation 14, status; PM-100).
-    /// Asks for 24 at a time, as they are taken. After an error there is no next one.
+    /// Returns the state of each frame of a range, with its number (operation 14, status; PM-100).
+    /// The iterator makes a call for every 24 frames. It ends after an error.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();
@@ -279,13 +278,13 @@ impl<'pm, T: Transport> Container<'pm, T> {
         States::new(**self, Span::long(Operation::Status, &frames))
     }
 
-    /// Lends the frames of a range to a peer, also those allocated there later (operation 8, share;
-    /// PM-50): `..` is the whole container. The owner tells the peer the number of the weak handle,
-    /// [`Share::weak`].
+    /// Lends the frames of a range to a peer, also frames allocated there later (operation 8,
+    /// share; PM-50). `..` is the whole container. The owner then tells the peer the number of the
+    /// weak handle, [`Share::weak`].
     ///
     /// # Errors
-    /// `Invalid` for the caller itself, a peer that is not there or was stopped, or no right at
-    /// all; `TooMany` beyond 16 shares; `QuotaExceeded` for the record.
+    /// `Invalid` for the caller itself, for a peer that does not exist or was stopped, and for no
+    /// rights; `TooMany` beyond 16 shares; `QuotaExceeded` for the record.
     pub fn share(
         &self,
         frames: impl RangeBounds<u64>,
@@ -294,19 +293,20 @@ impl<'pm, T: Transport> Container<'pm, T> {
         let span = Span::any(Operation::Share, &frames)?;
         let pm = self.held.pm;
         let ShareTerms { peer, rights, lease_max } = terms;
-        let shared = pm.call(Operation::Share, |client| {
-            client.share(self.handle, span.start(), span.count(), peer, rights, lease_max)
+        let shared = pm.call(Operation::Share, |calls| {
+            calls.share(self.handle, span.start(), span.count(), peer, rights, lease_max)
         })?;
         Ok(Share::new(pm, shared))
     }
 
-    /// Names the peer that supplies the frames of a range when they are first touched, with a
-    /// number by which it knows the range (operation 46, set_handler; PM-280). Frames that were
-    /// never written to are absent then, not zero. The handler answers by [`Pm::next_fault`].
+    /// Names the peer that supplies the frames of a range when they are first touched, and a number
+    /// by which that peer knows the range (operation 46, set_handler; PM-280). Frames that were
+    /// never written to are then absent, not zero. The handler learns of faults by
+    /// [`Pm::next_fault`].
     ///
     /// # Errors
-    /// `Exists` where a range overlaps; `TooMany` beyond 4; `Invalid` for no such peer;
-    /// `QuotaExceeded` for the record.
+    /// `Exists` if the range overlaps another handler's; `TooMany` beyond 4; `Invalid` if there is
+    /// no such peer; `QuotaExceeded` for the record.
     pub fn set_handler(
         &self,
         frames: impl RangeBounds<u64>,
@@ -315,21 +315,21 @@ impl<'pm, T: Transport> Container<'pm, T> {
     ) -> Result<(), Error> {
         let operation = Operation::SetHandler;
         let span = Span::any(operation, &frames)?;
-        self.held.pm.call(operation, |client| {
-            client.set_handler(self.handle, span.start(), span.count(), Some(handler), cookie)
+        self.held.pm.call(operation, |calls| {
+            calls.set_handler(self.handle, span.start(), span.count(), Some(handler), cookie)
         })
     }
 
-    /// Ends the handler's range that begins at `start`: its absent frames read as zero then
+    /// Ends the handler's range that begins at `start`: its absent frames then read as zero
     /// (operation 46, set_handler; PM-284).
     ///
     /// # Errors
-    /// `NotFound` where no range begins there.
+    /// `NotFound` if no range begins there.
     pub fn clear_handler(&self, start: u64) -> Result<(), Error> {
         let operation = Operation::SetHandler;
         let span = Span::any(operation, &(start..=start))?;
-        self.held.pm.call(operation, |client| {
-            client.set_handler(self.handle, span.start(), span.count(), None, 0)
+        self.held.pm.call(operation, |calls| {
+            calls.set_handler(self.handle, span.start(), span.count(), None, 0)
         })
     }
 }

@@ -6,11 +6,8 @@ use core::fmt;
 use pmserver_api::{Granted, MapFlags, PmError};
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
-use crate::span::Span;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused, Span};
 
 impl<T: Transport> Release for Named<'_, T, Granted> {
     type Transport = T;
@@ -22,8 +19,8 @@ impl<T: Transport> Release for Named<'_, T, Granted> {
     fn release(&self) -> Result<(), Error> {
         let Granted { address, count, .. } = self.name;
         let grants = Span::any(Operation::Ungrant, &(0..count))?;
-        let taken = self.pm.sweep(Operation::Ungrant, grants, |client, index, count| {
-            client.ungrant(address.checked_add(index.get()).ok_or(PmError::Invalid)?, count)
+        let taken = self.pm.sweep(Operation::Ungrant, grants, |calls, index, count| {
+            calls.ungrant(address.checked_add(index.get()).ok_or(PmError::Invalid)?, count)
         });
         taken.map(drop)
     }
@@ -32,10 +29,10 @@ impl<T: Transport> Release for Named<'_, T, Granted> {
 /// Capabilities to frames, at consecutive addresses of the program's own CSpace
 /// ([`ContainerRef::grant`](crate::ContainerRef::grant)). Dropping it gives them back.
 ///
-/// pmserver takes capabilities back by itself, with what was mapped by them: when the container is
-/// unshared, locked by another or destroyed, the frames deallocated, renewed or copied to (PM-212).
-/// Their addresses may then be given to others: drop grants that were taken back before asking for
-/// new ones.
+/// pmserver revokes capabilities by itself, and unmaps what was mapped by them, when the container
+/// is unshared, locked by another peer or destroyed, and when the frames are deallocated, renewed
+/// or copied to (PM-212). New grants may then get the same addresses: drop revoked grants before
+/// asking for new ones.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -44,7 +41,7 @@ impl<T: Transport> Release for Named<'_, T, Granted> {
 ///
 /// let container = pm.account().create_container()?;
 /// container.allocate(0..4)?;
-/// // The page tables for where the program will map them itself, paid for by its account.
+/// // Page tables for the pages at which the program will map them, charged to its account.
 /// pm.ensure_tables(VirtAddr::new_page(0x1000_0000).unwrap(), 4)?;
 /// let grants = container.grant(0..4, MapFlags::WRITE)?;
 /// assert_eq!(grants.count(), 4);
@@ -68,13 +65,13 @@ impl<'pm, T: Transport> Grants<'pm, T> {
         Self::new(pm, granted)
     }
 
-    /// Returns how many there are: the first so many frames of those asked for.
+    /// Returns how many there are: to the first frames of the range, not always to all.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.held.name.count
     }
 
-    /// Returns what all of them allow: less than asked for where memory is shared copy-on-write.
+    /// Returns the rights of all of them: fewer than asked for if memory is shared copy-on-write.
     #[must_use]
     pub fn rights(&self) -> MapFlags {
         self.held.name.rights
@@ -87,16 +84,16 @@ impl<'pm, T: Transport> Grants<'pm, T> {
         address.checked_add(index).filter(|_| index < count)
     }
 
-    /// Gives the capabilities back: what was mapped by them is not mapped any more (operation 32,
-    /// ungrant; PM-212).
+    /// Gives the capabilities back, and unmaps what was mapped by them (operation 32, ungrant;
+    /// PM-212).
     ///
     /// # Errors
-    /// `Kernel` where the kernel refuses.
+    /// `Kernel` if the kernel refuses.
     pub fn ungrant(self) -> Result<(), Refused<Self>> {
         self.held.release().map_err(|refused| refused.map(|held| Self { held }))
     }
 
-    /// Lets go of the capabilities without giving them back.
+    /// Forgets the capabilities without giving them back.
     pub fn into_raw(self) -> Granted {
         self.held.leak().name
     }

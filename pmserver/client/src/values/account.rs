@@ -5,20 +5,15 @@ use core::fmt;
 use core::ops::RangeBounds;
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, AccountRights, CopyFlags, Created, FrameList, Frames, LimitFlags,
-    ShareTerms,
+    AccountHandle, AccountInfo, CopyFlags, Created, FrameList, Frames, LimitFlags, ShareTerms,
 };
 use proto::{FrameNumber, PeerId, Transport};
 
-use crate::container::Container;
-use crate::container_ref::ContainerRef;
-use crate::error::Error;
-use crate::held::{Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
-use crate::share::Share;
-use crate::span::Span;
-use crate::split_account::{LentAccount, SplitAccount};
+use super::container::Container;
+use super::container_ref::ContainerRef;
+use super::share::Share;
+use crate::connection::{Pm, Release, print};
+use crate::terms::{Error, Operation, Span};
 
 impl<T: Transport> Pm<T> {
     /// Returns the caller's own account.
@@ -26,21 +21,20 @@ impl<T: Transport> Pm<T> {
         Account { pm: self, handle: AccountHandle::OWN }
     }
 
-    /// Returns the account of a peer, by its number (PM-112): for those who may read or set it.
+    /// Returns the account of a peer (PM-112), for callers that may read or set it.
     pub fn account_of(&self, peer: PeerId) -> Account<'_, T> {
         Account { pm: self, handle: AccountHandle::of_peer(peer) }
     }
 
-    /// Returns the account of the pool: all memory, and what of it is free (PM-111).
+    /// Returns the account of the pool: all memory, and how much of it is free (PM-111).
     pub const fn pool(&self) -> Account<'_, T> {
         Account { pm: self, handle: AccountHandle::POOL }
     }
 }
 
-/// An account that the caller may use with the rights that it has there: its own
-/// ([`Pm::account`]), a peer's, the pool's, one that was lent to it
-/// ([`from_raw`](Self::from_raw)), or one that it split off ([`SplitAccount`], which ends with its
-/// value).
+/// An account, and the rights that the caller has to it: its own ([`Pm::account`]), a peer's, the
+/// pool's, one that was lent to it ([`from_raw`](Self::from_raw)), or one that it split off
+/// ([`SplitAccount`](crate::SplitAccount), whose value destroys the account when it is dropped).
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -49,15 +43,15 @@ impl<T: Transport> Pm<T> {
 /// let container = pm.account().create_container()?;
 /// container.allocate(0..100)?;
 /// let info = pm.account().info()?;
-/// // Every frame is charged in full from allocation on, whether it has memory yet or not.
+/// // Every frame is charged in full from its allocation on, whether it has memory yet or not.
 /// assert_eq!(info.frames.get() - before.frames.get(), 100 * 4096);
 /// drop(container);
 /// assert_eq!(pm.account().info()?, before);
 /// # Ok::<(), pmserver_client::Error>(())
 /// ```
 pub struct Account<'pm, T: Transport> {
-    pm: &'pm Pm<T>,
-    handle: AccountHandle,
+    pub(super) pm: &'pm Pm<T>,
+    pub(super) handle: AccountHandle,
 }
 
 // Not derived: what is copied is the reference, whatever the transport is.
@@ -82,7 +76,7 @@ impl<T: Transport> Release for Account<'_, T> {
 }
 
 impl<'pm, T: Transport> Account<'pm, T> {
-    /// Returns the account of this number, as the peer that lends it told it.
+    /// Returns the account of this number, which the lender has told the caller.
     #[must_use]
     pub const fn from_raw(pm: &'pm Pm<T>, number: u64) -> Self {
         Self { pm, handle: AccountHandle::from_raw(number) }
@@ -94,15 +88,16 @@ impl<'pm, T: Transport> Account<'pm, T> {
         self.handle.raw()
     }
 
-    /// Returns limit and use of the account (operation 15, account_info; PM-110). Needs READ.
+    /// Returns the limit and the use of the account (operation 15, account_info; PM-110). Needs
+    /// READ.
     ///
     /// # Errors
     /// `NoRight`, `InvalidCap`.
     pub fn info(&self) -> Result<AccountInfo, Error> {
-        self.pm.call(Operation::AccountInfo, |client| client.account_info(self.handle))
+        self.pm.call(Operation::AccountInfo, |calls| calls.account_info(self.handle))
     }
 
-    /// Makes an empty container that the account pays for, with all that is put into it (operation
+    /// Makes an empty container. The account is charged for it and for all frames in it (operation
     /// 4, container_create; PM-20). Needs ALLOCATE.
     ///
     /// # Errors
@@ -110,15 +105,15 @@ impl<'pm, T: Transport> Account<'pm, T> {
     pub fn create_container(&self) -> Result<Container<'pm, T>, Error> {
         let handle = self
             .pm
-            .call(Operation::ContainerCreate, |client| client.container_create(self.handle))?;
+            .call(Operation::ContainerCreate, |calls| calls.container_create(self.handle))?;
         Ok(Container::from_raw(self.pm, handle.raw()))
     }
 
     /// Makes a container with frames `0..count` and lends all of them (operation 26, create_with;
     /// PM-170): all or nothing. Needs ALLOCATE.
     ///
-    /// More than 256 frames take a call each of create, allocate and share, and more; where one of
-    /// them is refused, the container is destroyed again.
+    /// More than 256 frames take several calls: create, allocate and share. If one of them is
+    /// refused, the container is destroyed again.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();
@@ -134,7 +129,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
     /// let rights = Rights::READ | Rights::WRITE;
     /// let terms = ShareTerms { peer: server, rights, lease_max: Micros::new(0) };
     /// let (container, share) = pm.account().create_with(16, terms)?;
-    /// // The server, which was told `share.weak()`, fills it …
+    /// // The server, which was given `share.weak()`, fills it …
     /// # let weak = WeakContainer::from_raw(&fs, share.weak());
     /// # let filled = weak.map(0..16, window, MapFlags::WRITE)?;
     /// # filled.copy_out(&mut servers_memory, b"from the server", 0)?;
@@ -160,7 +155,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
         match span.whole() {
             Some((_, count)) => self
                 .pm
-                .call(operation, |client| client.create_with(self.handle, count, terms))
+                .call(operation, |calls| calls.create_with(self.handle, count, terms))
                 .map(|created| self.created(created)),
             None => self.build(operation, terms, |container| container.allocate(0..count)),
         }
@@ -186,7 +181,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
             Some((start, count)) => {
                 let source = Frames { container: source.handle, start, count };
                 self.pm
-                    .call(operation, |client| client.create_from(self.handle, source, terms))
+                    .call(operation, |calls| calls.create_from(self.handle, source, terms))
                     .map(|created| self.created(created))
             }
             None => self.build(operation, terms, |container| {
@@ -215,7 +210,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
         let list = numbers.get(..frames.len()).and_then(FrameList::new);
         let list = list.ok_or(Error::invalid(operation))?;
         self.pm
-            .call(operation, |client| client.create_gather(self.handle, source.handle, list, terms))
+            .call(operation, |calls| calls.create_gather(self.handle, source.handle, list, terms))
             .map(|created| self.created(created))
     }
 
@@ -224,7 +219,8 @@ impl<'pm, T: Transport> Account<'pm, T> {
         (container, Share::new(self.pm, created.shared))
     }
 
-    /// Makes, fills and lends a container in several calls. Dropping it undoes all.
+    /// Makes, fills and lends a container in several calls. If one fails, the container is dropped,
+    /// which undoes the others.
     fn build(
         &self,
         operation: Operation,
@@ -240,83 +236,46 @@ impl<'pm, T: Transport> Account<'pm, T> {
         build().map_err(|error: Error| Error { operation, done: 0, ..error })
     }
 
-    /// Splits an account off this one that may use `limit_pages` pages (operation 34,
-    /// account_split; PM-230): [`split_with`](Self::split_with) without flags.
-    ///
-    /// # Errors
-    /// As [`split_with`](Self::split_with).
-    pub fn split(&self, limit_pages: u32) -> Result<SplitAccount<'pm, T>, Error> {
-        self.split_with(limit_pages, LimitFlags::empty())
-    }
-
-    /// Splits an account off this one (operation 34, account_split): its limit is promised to it
-    /// for as long as it is there (PM-230), and what it is charged, this one is charged, too
-    /// (PM-231). EXTRA lets it have extra frames. The caller has all rights to it. Needs ALLOCATE.
-    ///
-    /// # Errors
-    /// `QuotaExceeded` for more than this account has left; `NotEligible`; `NoRight`.
-    pub fn split_with(
-        &self,
-        limit_pages: u32,
-        flags: LimitFlags,
-    ) -> Result<SplitAccount<'pm, T>, Error> {
-        let handle = self.pm.call(Operation::AccountSplit, |client| {
-            client.account_split(self.handle, limit_pages, flags)
-        })?;
-        Ok(SplitAccount::from_raw(self.pm, handle.raw()))
-    }
-
     /// Sets the limit of the account, and whether it may have extra frames (operation 37,
-    /// account_set_limits; PM-240). With EXCESS, which only the peer that sets policy may say, it
-    /// may be less than is used: the newest frames become extra (PM-241). Needs SET.
+    /// account_set_limits; PM-240). With EXCESS, which only the peer that sets policy may use, the
+    /// limit may be below what is used: the newest frames then become extra (PM-241). Needs SET.
     ///
     /// # Errors
     /// `QuotaExceeded` for more than the parent has left or less than is used; `NoRight`.
     pub fn set_limits(&self, limit_pages: u32, flags: LimitFlags) -> Result<(), Error> {
-        self.pm.call(Operation::AccountSetLimits, |client| {
-            client.account_set_limits(self.handle, limit_pages, flags)
+        self.pm.call(Operation::AccountSetLimits, |calls| {
+            calls.account_set_limits(self.handle, limit_pages, flags)
         })
     }
 
-    /// Lets a peer use the account with these rights (operation 38, account_lend; PM-245). The
-    /// caller tells it [`LentAccount::raw`]. Only for an account that the caller split off.
+    /// Charges page tables, slots, mapping records and regions of the caller's VSpace to this
+    /// account from now on (operation 40, vspace_account; PM-250). Needs ALLOCATE.
     ///
     /// # Errors
-    /// `TooMany` beyond 16 peers; `NoRight`, `Invalid`.
-    pub fn lend(&self, peer: PeerId, rights: AccountRights) -> Result<LentAccount<'pm, T>, Error> {
-        let handle = self.pm.call(Operation::AccountLend, |client| {
-            client.account_lend(self.handle, peer, rights)
-        })?;
-        Ok(LentAccount::from_raw(self.pm, handle.raw()))
-    }
-
-    /// Has the account pay for page tables, slots, mapping records and regions of the caller's
-    /// VSpace from now on (operation 40, vspace_account; PM-250). Needs ALLOCATE.
-    ///
-    /// # Errors
-    /// `Occupied` where the VSpace has any of them already, with the first mapping.
+    /// `Occupied` with the first mapping if the VSpace has any of them already.
     pub fn pay_for_vspace(&self) -> Result<(), Error> {
-        self.pm.call(Operation::VspaceAccount, |client| client.vspace_account(self.handle))
+        self.pm.call(Operation::VspaceAccount, |calls| calls.vspace_account(self.handle))
     }
 
     /// Destroys the account, and those below it, with all that they pay for (operation 35,
-    /// account_destroy; PM-235). Needs DESTROY: for the peer that sets policy. What the caller
-    /// split off, [`SplitAccount::destroy`] destroys.
+    /// account_destroy; PM-235). Needs DESTROY, which the peer that sets policy has. An account
+    /// that the caller split off itself, [`SplitAccount::destroy`](crate::SplitAccount::destroy)
+    /// destroys.
     ///
     /// # Errors
     /// `Pending` with the deadline while a lease keeps something (PM-236); `NoRight`.
     pub fn destroy(&self) -> Result<(), Error> {
-        self.pm.call(Operation::AccountDestroy, |client| client.account_destroy(self.handle))
+        self.pm.call(Operation::AccountDestroy, |calls| calls.account_destroy(self.handle))
     }
 
-    /// Removes the account: what it pays for belongs to its parent afterwards (operation 36,
-    /// account_remove; PM-237). Needs REMOVE. What the caller split off,
-    /// [`SplitAccount::remove`] removes.
+    /// Removes the account, and transfers its charges to its parent (operation 36, account_remove;
+    /// PM-237). Needs REMOVE. An account that the caller split off itself,
+    /// [`SplitAccount::remove`](crate::SplitAccount::remove) removes.
     ///
     /// # Errors
-    /// `NoRight`, also for the own account of a peer and for the pool.
+    /// `NoRight`, also for the account that a peer starts with, and for the pool.
     pub fn remove(&self) -> Result<(), Error> {
-        self.pm.call(Operation::AccountRemove, |client| client.account_remove(self.handle))
+        self.pm.call(Operation::AccountRemove, |calls| calls.account_remove(self.handle))
     }
 }
 

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The states of a range of frames, as they are asked for.
+//! The states of a range of frames, one after the other.
 
 use pmserver_api::{FrameState, Status};
 use proto::Transport;
 
-use crate::container_ref::ContainerRef;
-use crate::error::Error;
-use crate::operation::Operation;
-use crate::span::Span;
+use super::container_ref::ContainerRef;
+use crate::terms::{Error, Operation, Span};
 
-/// Goes over a range, asking for as many states as one reply carries.
+/// Iterates over a range, and asks for as many states at a time as one reply carries.
 pub(crate) struct States<'pm, T: Transport> {
     container: ContainerRef<'pm, T>,
     /// The range; nothing after an error.
     span: Result<Option<Span>, Error>,
-    /// How many states were told.
+    /// How many states were returned.
     done: u64,
-    /// The last reply, and how many states of it were told.
+    /// The last reply, and how many states of it were returned.
     reply: Option<(Status, u64)>,
 }
 
@@ -41,8 +39,8 @@ impl<'pm, T: Transport> States<'pm, T> {
             Some(state) => state,
             None => {
                 let container = self.container;
-                let status = container.pm.call(Operation::Status, |client| {
-                    client.status(container.handle, start, count)
+                let status = container.pm.call(Operation::Status, |calls| {
+                    calls.status(container.handle, start, count)
                 })?;
                 self.reply = Some((status, 0));
                 self.told().ok_or(Error::no_progress(Operation::Status))?

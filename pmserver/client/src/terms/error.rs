@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What went wrong, how far it came, and where it stopped.
+//! Errors: why an operation was refused, how much of it is done, and where it stopped.
 
 use core::fmt;
 
 use pmserver_api::{CallError, Failure, PmError};
 use proto::{Micros, ProtocolError, VirtAddr};
 
-use crate::operation::Operation;
+use super::operation::Operation;
 
-/// A refusal: of which operation, why, how far it came, and where it stopped.
+/// A refusal: of which operation, why, how much of it is done, and where it stopped.
 ///
 /// ```
 /// use pmserver_client::{At, Error, ErrorKind, Operation, PmError};
@@ -31,22 +31,22 @@ pub struct Error {
     pub operation: Operation,
     /// Why.
     pub kind: ErrorKind,
-    /// What was done and stays done (PM-4): frames, pages or what the operation counts.
+    /// What is done and stays done (PM-4): frames, pages or whatever the operation counts.
     pub done: u64,
-    /// What the refusal speaks of.
+    /// What the refusal concerns.
     pub at: At,
 }
 
 /// Why an operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// pmserver does not do it. An argument that cannot be sent is `Invalid` without a call.
+    /// pmserver refuses. An argument that cannot be sent is `Invalid` without a call.
     Refused(PmError),
     /// pmserver does not speak this version of the protocol (PM-3).
     Protocol(ProtocolError),
 }
 
-/// What a refusal speaks of.
+/// What a refusal concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// Nothing in particular.
@@ -55,14 +55,14 @@ pub enum At {
     Frame(u64),
     /// A page of the caller's address space.
     Address(VirtAddr),
-    /// It will be possible from then on.
+    /// The time from which on it is possible.
     Deadline(Micros),
-    /// It is to be called again, at once.
+    /// Nothing is in the way: call again at once.
     Again,
 }
 
 impl Error {
-    /// Returns the error as pmserver told it.
+    /// Returns the error that is in a reply of pmserver.
     pub(crate) fn new(operation: Operation, error: CallError) -> Self {
         match error {
             CallError::Refused(failure) => Self {
@@ -83,12 +83,12 @@ impl Error {
         Self { operation, kind, done: 0, at: At::Nothing }
     }
 
-    /// Returns the error of a call that did nothing and says that all is well.
+    /// Returns the error for a call that did nothing and reported success.
     pub(crate) fn no_progress(operation: Operation) -> Self {
         Self::new(operation, ProtocolError::BadReply.into())
     }
 
-    /// Returns the error with what calls before had done.
+    /// Returns the error, with what earlier calls have done added.
     pub(crate) const fn after(self, done: u64) -> Self {
         Self { done: self.done.saturating_add(done), ..self }
     }
@@ -98,13 +98,13 @@ impl Error {
         self.at == At::Again
     }
 
-    /// Whether this is why.
+    /// Whether this is the reason.
     #[must_use]
     pub fn is(&self, error: PmError) -> bool {
         self.refusal() == Some(error)
     }
 
-    /// Returns pmserver's error, if that is what it is.
+    /// Returns pmserver's reason; nothing for an error of the protocol itself.
     #[must_use]
     pub const fn refusal(&self) -> Option<PmError> {
         match self.kind {
@@ -113,7 +113,7 @@ impl Error {
         }
     }
 
-    /// Returns the number of the frame that is in the way, missing or too much.
+    /// Returns the number of the frame that is in the way, is missing, or exceeds a limit.
     #[must_use]
     pub const fn frame(&self) -> Option<u64> {
         match self.at {
@@ -122,7 +122,7 @@ impl Error {
         }
     }
 
-    /// Returns when to call again: the end of the lease that is in the way, or of what is pending.
+    /// Returns when to call again: when the lease that is in the way ends, or what is pending.
     #[must_use]
     pub const fn deadline(&self) -> Option<Micros> {
         match self.at {
@@ -190,9 +190,9 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// A refusal of what ends a value, and the value, which is still there.
+/// A failure to release a value, and the value, which is still there.
 ///
-/// `?` in a function that returns [`Error`] keeps the refusal and drops the value, which tries once
+/// `?` in a function that returns [`Error`] keeps the error and drops the value, which tries once
 /// more to release it.
 #[must_use]
 pub struct Refused<V> {

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Leases, and the leases of devices.
+//! Leases, and pins: leases for devices.
 
 use core::fmt;
 
 use pmserver_api::{BusRun, LeaseHandle, Pinned};
 use proto::{FrameNumber, Micros, Transport};
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Release for Named<'_, T, LeaseHandle> {
     type Transport = T;
@@ -19,16 +17,16 @@ impl<T: Transport> Release for Named<'_, T, LeaseHandle> {
     }
 
     fn release(&self) -> Result<(), Error> {
-        self.pm.call(Operation::Unlock, |client| client.unlock(self.name))
+        self.pm.call(Operation::Unlock, |calls| calls.unlock(self.name))
     }
 }
 
 /// A lock on a range of frames that ends at its deadline
 /// ([`ContainerRef::lock`](crate::ContainerRef::lock)). Dropping it unlocks.
 ///
-/// Whoever needs longer locks again before the deadline and drops the first lease then: a holder's
-/// own leases are not in its way. Where the owner has asked for its memory meanwhile, that is
-/// `Revoking`.
+/// To keep a lock longer, lock again before the deadline and then drop the first lease: leases of
+/// the same holder do not exclude each other. If the owner has asked for its memory meanwhile, the
+/// second lock is `Revoking`.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -41,7 +39,7 @@ impl<T: Transport> Release for Named<'_, T, LeaseHandle> {
 /// lease = container.lock(0..4, LockMode::Read, Micros::new(2000))?;
 /// pm.wait_until(first)?;
 /// assert!(container.state(0)?.contains(FrameState::LOCKED));
-/// // It ends at its deadline, and unlocking says so.
+/// // It has ended at its deadline, and unlocking reports that.
 /// pm.wait_until(lease.deadline())?;
 /// assert!(!container.state(0)?.contains(FrameState::LOCKED));
 /// assert!(lease.unlock().unwrap_err().error.is(PmError::InvalidCap));
@@ -58,8 +56,8 @@ impl<'pm, T: Transport> Lease<'pm, T> {
         Self::from_raw(pm, lease.lease.raw(), lease.deadline)
     }
 
-    /// Returns the lease of this number, as [`into_raw`](Self::into_raw) returned it, which has
-    /// this deadline.
+    /// Returns the lease of this number, as [`into_raw`](Self::into_raw) returned it, with its
+    /// deadline.
     pub const fn from_raw(pm: &'pm Pm<T>, number: u64, deadline: Micros) -> Self {
         Self { held: Held::new(Named { pm, name: LeaseHandle::from_raw(number) }), deadline }
     }
@@ -73,14 +71,13 @@ impl<'pm, T: Transport> Lease<'pm, T> {
     /// Ends the lease (operation 11, unlock; PM-75).
     ///
     /// # Errors
-    /// `InvalidCap` where it has ended already: what was done since the deadline was not done under
-    /// the lock.
+    /// `InvalidCap` if it has ended already: nothing done after the deadline was protected by it.
     pub fn unlock(self) -> Result<(), Refused<Self>> {
         let Self { held, deadline } = self;
         held.release().map_err(|refused| refused.map(|held| Self { held, deadline }))
     }
 
-    /// Lets go of the lease without ending it: it ends at its deadline. Returns its number.
+    /// Forgets the lease without ending it: it ends at its deadline. Returns its number.
     pub fn into_raw(self) -> u64 {
         self.held.leak().name.raw()
     }
@@ -92,13 +89,12 @@ impl<T: Transport> fmt::Debug for Lease<'_, T> {
     }
 }
 
-/// A lease under which frames stay where a device finds them
-/// ([`ContainerRef::pin`](crate::ContainerRef::pin)). Dropping it unlocks: the device has to be
-/// done by then.
+/// A lease under which frames keep their physical addresses, for a device
+/// ([`ContainerRef::pin`](crate::ContainerRef::pin)). Dropping it unlocks: stop the device first.
 ///
-/// Where the deadline passes before that, and there is no IOMMU, the frames get other memory and
-/// the old is used for nothing until the pin is unlocked or its device reset (PM-273). So a driver
-/// that was too late, too, first stops its device and then unlocks.
+/// If the deadline passes earlier, the frames get other memory; without an IOMMU the old memory
+/// stays unused until the pin is unlocked or its device reset (PM-273). So a driver that is too
+/// late still stops its device first and then unlocks.
 #[must_use = "dropping the pin unlocks"]
 pub struct Pin<'pm, T: Transport> {
     held: Held<Named<'pm, T, LeaseHandle>>,
@@ -123,25 +119,24 @@ impl<'pm, T: Transport> Pin<'pm, T> {
         self.pinned.lease.deadline
     }
 
-    /// Returns where a device finds the first frame, and how many are contiguous there.
+    /// Returns the bus address of the first frame, and how many frames are contiguous from there.
     #[must_use]
     pub const fn first(&self) -> BusRun {
         self.pinned.bus
     }
 
-    /// Returns where a device finds a frame of the pin, and how many of those that follow are
-    /// contiguous there (operation 44, bus_address; PM-271).
+    /// Returns the bus address of a frame of the pin, and how many frames are contiguous from there
+    /// (operation 44, bus_address; PM-271).
     ///
     /// # Errors
     /// `InvalidCap` after the deadline.
     pub fn bus_address(&self, number: u64) -> Result<BusRun, Error> {
         let number = FrameNumber::new(number);
-        self.held
-            .pm
-            .call(Operation::BusAddress, |client| client.bus_address(self.held.name, number))
+        self.held.pm.call(Operation::BusAddress, |calls| calls.bus_address(self.held.name, number))
     }
 
-    /// Returns where a device finds all frames of the pin: what goes into its scatter-gather list.
+    /// Returns the bus addresses of all frames of the pin, for the scatter-gather list of the
+    /// device.
     pub fn bus_runs(&self) -> impl Iterator<Item = Result<BusRun, Error>> {
         let mut passed: u64 = 0;
         core::iter::from_fn(move || {
@@ -151,7 +146,7 @@ impl<'pm, T: Transport> Pin<'pm, T> {
                 0 => Ok(self.first()),
                 _ => self.bus_address(number.get()),
             };
-            // After an error, or a run of nothing, there is no next one.
+            // It ends after an error, and after a run of no frames.
             let frames = run.map_or(left, |run| run.frames.min(left));
             passed = passed.saturating_add(if frames == 0 { left } else { frames });
             Some(run.map(|run| BusRun { frames, ..run }))
@@ -161,14 +156,14 @@ impl<'pm, T: Transport> Pin<'pm, T> {
     /// Ends the pin (operation 11, unlock), also after its deadline (PM-273).
     ///
     /// # Errors
-    /// `InvalidCap` where it has ended already, with nothing kept for it.
+    /// `InvalidCap` if it has ended already and no memory is kept for it.
     pub fn unlock(self) -> Result<(), Refused<Self>> {
         let Self { held, pinned, start, count } = self;
         held.release().map_err(|refused| refused.map(|held| Self { held, pinned, start, count }))
     }
 
-    /// Lets go of the pin without ending it: it ends at its deadline. Returns its number, by which
-    /// [`Lease::from_raw`] unlocks it.
+    /// Forgets the pin without ending it: it ends at its deadline. Returns its number, by which
+    /// [`Lease::from_raw`] can unlock it.
     pub fn into_raw(self) -> u64 {
         self.held.leak().name.raw()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Mappings, and regions whose pages are mapped as they are touched.
+//! Mappings, and regions whose pages are mapped when they are touched.
 
 use core::fmt;
 use core::ops::Deref;
@@ -7,12 +7,8 @@ use core::ops::Deref;
 use pmserver_api::{MapFlags, PmError};
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pages::{Pages, Run, Runs};
-use crate::pm::Pm;
-use crate::span::{Span, page};
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Pages, Refused, Run, Runs, Span, page};
 
 impl<T: Transport> Release for Named<'_, T, Pages> {
     type Transport = T;
@@ -27,12 +23,12 @@ impl<T: Transport> Release for Named<'_, T, Pages> {
 }
 
 /// Frames that are mapped in the program's own address space
-/// ([`ContainerRef::map`](crate::ContainerRef::map)). Dropping it unmaps. It is its [`Pages`], for
-/// the bytes in them.
+/// ([`ContainerRef::map`](crate::ContainerRef::map)). Dropping it unmaps. It dereferences to its
+/// [`Pages`], which copy bytes.
 ///
-/// It does not borrow the container: that may be unshared by its owner, destroyed or emptied at any
-/// time, and the mapping is gone then whoever holds this. Nothing else may be mapped at these pages
-/// for as long as the value is there: dropping it would unmap that.
+/// It does not borrow the container: the owner may unshare, destroy or empty that at any time, and
+/// then the pages are unmapped although this value exists. Map nothing else at these pages as long
+/// as the value exists: dropping it would unmap that.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -66,8 +62,8 @@ impl<'pm, T: Transport> Mapping<'pm, T> {
         Self { held: Held::new(Named { pm, name: pages }), runs }
     }
 
-    /// Returns the mapping of these pages, as [`into_pages`](Self::into_pages) returned them, which
-    /// were given these rights.
+    /// Returns the mapping of these pages, as [`into_pages`](Self::into_pages) returned them, with
+    /// the rights that they were given.
     pub fn from_pages(pm: &'pm Pm<T>, pages: Pages, rights: MapFlags) -> Self {
         let mut runs = Runs::default();
         runs.push(Run { pages: pages.count(), rights });
@@ -80,22 +76,22 @@ impl<'pm, T: Transport> Mapping<'pm, T> {
         self.held.name
     }
 
-    /// Returns the rights that all pages were really given: less than was asked for where memory
-    /// is shared copy-on-write, until it is stored to (PM-86). Leases of others suspend them.
+    /// Returns the rights that all pages were given: fewer than asked for if memory is shared
+    /// copy-on-write and not yet written to (PM-86). Leases of other peers may suspend the mapping.
     #[must_use]
     pub fn rights(&self) -> MapFlags {
         self.runs.rights()
     }
 
-    /// Returns the rights that each page was given, in runs of pages with the same ones. Of more
-    /// than six runs the last ones are told as one, with the rights that all of them have.
+    /// Returns the rights of each page, in runs of pages with the same rights. If there are more
+    /// than six runs, the last ones are returned as one, with the rights that all of them have.
     pub fn runs(&self) -> impl Iterator<Item = Run> {
         self.runs.iter()
     }
 
-    /// Has the pages mapped again that were taken away, with these rights, under the same
-    /// conditions as when they were mapped (operation 20, remap; PM-140). Pages that are touched
-    /// come back by themselves (PM-124): this is to have other rights, or to know.
+    /// Maps suspended pages again, with these rights and under the same conditions as `map`
+    /// (operation 20, remap; PM-140). Not needed for pages that are touched, as pmserver maps them
+    /// again then (PM-124): it is for other rights, and to learn whether it is possible.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();
@@ -106,7 +102,7 @@ impl<'pm, T: Transport> Mapping<'pm, T> {
     /// # container.allocate(0..2)?;
     /// # container.map(0..2, window, MapFlags::WRITE | MapFlags::FORCE_WRITE)?.unmap()?;
     /// # container.copy_with(1..2, &container, 7, CopyFlags::NEW)?;
-    /// // Frame 1 has the same memory as a copy of it.
+    /// // Frame 1 shares its memory with a copy.
     /// let mut mapping = container.map(0..2, window, MapFlags::WRITE)?;
     /// assert_eq!(mapping.rights(), MapFlags::READ);
     /// mapping.remap(MapFlags::WRITE | MapFlags::FORCE_WRITE)?;
@@ -115,43 +111,33 @@ impl<'pm, T: Transport> Mapping<'pm, T> {
     /// ```
     ///
     /// # Errors
-    /// As for `map`, with the pages that are done; the other pages are told to have no rights then.
+    /// As for `map`, with how many pages are done. [`rights`](Self::rights) are none for the
+    /// others.
     pub fn remap(&mut self, flags: MapFlags) -> Result<(), Error> {
         let pages = self.held.name;
         let span = Span::first(pages.count());
-        let mut runs = Runs::default();
-        let result = loop {
-            let done = runs.pages();
-            let Some((_, count)) = span.piece(done) else { break Ok(()) };
-            let remapped = self.held.pm.call(Operation::Remap, |client| {
-                client.remap(page(pages.start(), done).ok_or(PmError::Invalid)?, count, flags)
+        let (mut runs, stopped) =
+            self.held.pm.in_runs(Operation::Remap, span, |calls, done, (_, count)| {
+                calls.remap(page(pages.start(), done).ok_or(PmError::Invalid)?, count, flags)
             });
-            match remapped {
-                Ok(mapped) => runs.push_all(&mapped),
-                Err(error) => break Err(error.after(done)),
-            }
-            if runs.pages() == done {
-                break Err(Error::no_progress(Operation::Remap).after(done));
-            }
-        };
         let left = pages.count().saturating_sub(runs.pages());
         runs.push(Run { pages: left, rights: MapFlags::empty() });
         self.runs = runs;
-        result
+        stopped.map_or(Ok(()), Err)
     }
 
     /// Unmaps the pages (operation 13, unmap; PM-90).
     ///
     /// # Errors
-    /// `Kernel` where the kernel refuses.
-    #[allow(clippy::result_large_err)] // The value that is given back knows its runs.
+    /// `Kernel` if the kernel refuses.
+    #[allow(clippy::result_large_err)] // The value that is returned holds its runs.
     pub fn unmap(self) -> Result<(), Refused<Self>> {
         let Self { held, runs } = self;
         held.release().map_err(|refused| refused.map(|held| Self { held, runs }))
     }
 
-    /// Lets go of the pages without unmapping them: for a heap, say. [`Pm::unmap`] and
-    /// [`from_pages`](Self::from_pages) are there for later.
+    /// Forgets the mapping without unmapping it, and returns its pages. [`Pm::unmap`] and
+    /// [`from_pages`](Self::from_pages) can unmap them later.
     pub fn into_pages(self) -> Pages {
         self.held.leak().name
     }
@@ -184,13 +170,13 @@ impl<T: Transport> Release for Named<'_, T, Attached> {
 
     fn release(&self) -> Result<(), Error> {
         let Attached(pages) = self.name;
-        self.pm.call(Operation::Detach, |client| client.detach(pages.start()))
+        self.pm.call(Operation::Detach, |calls| calls.detach(pages.start()))
     }
 }
 
-/// Pages that pmserver maps as they are touched
-/// ([`ContainerRef::attach`](crate::ContainerRef::attach)). Dropping it detaches. It is its
-/// [`Pages`], for the bytes in them.
+/// Pages that pmserver maps when they are touched
+/// ([`ContainerRef::attach`](crate::ContainerRef::attach)). Dropping it detaches. It dereferences
+/// to its [`Pages`], which copy bytes.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -200,7 +186,7 @@ impl<T: Transport> Release for Named<'_, T, Attached> {
 /// # let window = VirtAddr::new_page(0x1000_0000).unwrap();
 /// let container = pm.account().create_container()?;
 /// let region = container.attach(0..100_000, window, MapFlags::WRITE)?;
-/// // A frame has to be there when its page is touched, not before.
+/// // A frame must exist when its page is touched, not earlier.
 /// container.allocate(99_999..100_000)?;
 /// region.copy_out(&mut memory, b"!", region.bytes() - 1)?;
 /// region.detach()?;
@@ -227,13 +213,12 @@ impl<'pm, T: Transport> Region<'pm, T> {
     /// Ends the region and unmaps what is mapped in it (operation 30, detach; PM-202).
     ///
     /// # Errors
-    /// `NotFound` where it has ended, with the account of the VSpace; `Kernel` where the kernel
-    /// refuses.
+    /// `NotFound` if it has ended with the account of the VSpace; `Kernel` if the kernel refuses.
     pub fn detach(self) -> Result<(), Refused<Self>> {
         self.held.release().map_err(|refused| refused.map(|held| Self { held }))
     }
 
-    /// Lets go of the region without ending it.
+    /// Forgets the region without ending it, and returns its pages.
     pub fn into_pages(self) -> Pages {
         let Attached(pages) = self.held.leak().name;
         pages

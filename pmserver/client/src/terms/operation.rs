@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The names of the operations, for errors to say which one was refused.
+//! The names of the operations, by which an error says which one was refused.
 
 use core::fmt;
 
 macro_rules! operations {
     ($($name:ident = $number:literal $text:literal,)*) => {
-        /// An operation of the protocol, under its number there, or one of the two copies that this
-        /// crate makes itself.
+        /// An operation of the protocol, or one of the two copies that this crate makes itself.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs)] // The protocol page says what each does.
         pub enum Operation {
@@ -21,7 +20,7 @@ macro_rules! operations {
             /// Every operation of the protocol, in the order of the numbers.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Returns the number of the operation, where it is one of the protocol's.
+            /// Returns the number that the operation has in the protocol, if it is one of its.
             #[must_use]
             pub const fn number(self) -> Option<u16> {
                 match self {
@@ -97,7 +96,7 @@ operations! {
 }
 
 impl Operation {
-    /// Whether all that it is refused for short of its arguments is the matter of one frame.
+    /// Whether every refusal of it, except for its arguments, concerns one frame.
     pub(crate) const fn is_about_frames(self) -> bool {
         matches!(
             self,

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Waiting for a deadline, never for anybody: by asking what time it is.
+//! Waiting for a deadline, by asking for the time: never for an answer of another domain.
 
 use proto::limits::{LEASE_MICROS_MAX, WATCH_MICROS_MAX};
 use proto::{Micros, Transport};
 
-use crate::error::Error;
-use crate::operation::Operation;
-use crate::pm::Pm;
+use super::pm::Pm;
+use crate::terms::{Error, Operation};
 
 impl<T: Transport> Pm<T> {
-    /// Returns when the deadline is reached, with the time then: calls [`Pm::clock`] until it is.
-    ///
-    /// The caller spends its own time, and no domain of a lower priority runs meanwhile.
+    /// Waits until the deadline is reached, and returns the time then. Calls [`Pm::clock`] in a
+    /// loop: the caller uses its own time, and no domain of a lower priority runs meanwhile.
     ///
     /// # Errors
-    /// `Invalid` where the deadline is more than ten seconds away: pmserver gives none like that.
+    /// `Invalid` if the deadline is more than ten seconds away: pmserver never names such a one.
     pub fn wait_until(&self, deadline: Micros) -> Result<Micros, Error> {
         let mut now = self.clock()?;
         if deadline > now.saturating_add(Micros::new(WATCH_MICROS_MAX)) {
@@ -26,8 +24,8 @@ impl<T: Transport> Pm<T> {
         Ok(now)
     }
 
-    /// Does something, and does it again after each deadline that its refusal names
-    /// ([`Error::deadline`]), for at most one second in all: as long as a lease lasts at most.
+    /// Runs `action`, and runs it again after each deadline that its error names
+    /// ([`Error::deadline`]), for at most one second in all: no lease lasts longer.
     ///
     /// ```
     /// # use sim::testbed::Testbed;
@@ -43,7 +41,7 @@ impl<T: Transport> Pm<T> {
     ///     lease_max: Micros::new(5000),
     /// };
     /// let share = container.share(0..4, terms)?;
-    /// // The borrower locks, and is not heard of again.
+    /// // The borrower locks, and never unlocks.
     /// let weak = WeakContainer::from_raw(&fs, share.weak());
     /// weak.lock(0..4, LockMode::Exclusive, Micros::new(5000))?.into_raw();
     ///
@@ -53,7 +51,7 @@ impl<T: Transport> Pm<T> {
     /// ```
     ///
     /// # Errors
-    /// The refusal, where it names no deadline, or one that is further away.
+    /// The error of `action`, if it names no deadline, or one that is further away.
     pub fn retry<R>(&self, mut action: impl FnMut() -> Result<R, Error>) -> Result<R, Error> {
         let mut patience = Patience::default();
         loop {
@@ -65,14 +63,15 @@ impl<T: Transport> Pm<T> {
     }
 }
 
-/// How long somebody goes on waiting.
+/// How long a caller is willing to wait.
 #[derive(Default)]
 pub(crate) struct Patience {
     end: Option<Micros>,
 }
 
 impl Patience {
-    /// Waits for the deadline of a refusal, or returns the refusal.
+    /// Waits for the deadline that an error names. Returns the error if it names none, or one that
+    /// is too far away.
     pub(crate) fn wait<T: Transport>(&mut self, pm: &Pm<T>, error: Error) -> Result<(), Error> {
         let Some(deadline) = error.deadline() else { return Err(error) };
         let now = pm.clock()?;

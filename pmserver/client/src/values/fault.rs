@@ -6,21 +6,19 @@ use core::fmt;
 use pmserver_api::{AccessKind, FaultHandle};
 use proto::{FrameNumber, Transport};
 
-use crate::container_ref::ContainerRef;
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use super::container_ref::ContainerRef;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Pm<T> {
-    /// Returns the next fault that the caller is to answer, as the handler of a range; nothing
-    /// where there is none (operation 47, next_fault; PM-281). For a handler to call when it is
-    /// notified, until there is none.
+    /// Returns the next fault that the caller must answer as the handler of a range; nothing if
+    /// there is none (operation 47, next_fault; PM-281). A handler calls it when it is notified,
+    /// until there is none.
     ///
     /// # Errors
     /// None that pmserver gives.
     pub fn next_fault(&self) -> Result<Option<PendingFault<'_, T>>, Error> {
-        let fault = self.call(Operation::NextFault, |client| client.next_fault())?;
+        let fault = self.call(Operation::NextFault, |calls| calls.next_fault())?;
         Ok(fault.map(|fault| PendingFault {
             held: Held::new(Named { pm: self, name: fault.fault }),
             cookie: fault.cookie,
@@ -38,12 +36,13 @@ impl<T: Transport> Release for Named<'_, T, FaultHandle> {
     }
 
     fn release(&self) -> Result<(), Error> {
-        self.pm.call(Operation::Refuse, |client| client.refuse(self.name))
+        self.pm.call(Operation::Refuse, |calls| calls.refuse(self.name))
     }
 }
 
-/// A frame of a range of the caller's that somebody touched and that has no contents yet
-/// ([`Pm::next_fault`]). Dropping it unanswered refuses it, so that nobody waits in vain.
+/// A frame that a program has touched and that has no contents yet, in a range that the caller is
+/// the handler of ([`Pm::next_fault`]). Dropping it unanswered refuses it, so that the program does
+/// not wait in vain.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -75,7 +74,7 @@ impl<T: Transport> Release for Named<'_, T, FaultHandle> {
 /// # let mut answer = answer;
 /// # testbed.attend(move || answer().unwrap());
 ///
-/// // In the client, which does not notice but by the time that it takes:
+/// // In the client, which notices nothing but the time that it takes:
 /// let mut bytes = [0; 18];
 /// mapping.copy_in(&memory, 3 * 4096, &mut bytes)?;
 /// assert_eq!(&bytes, b"frame 3 of range 7");
@@ -90,35 +89,47 @@ pub struct PendingFault<'pm, T: Transport> {
 }
 
 impl<T: Transport> PendingFault<'_, T> {
-    /// Returns the number by which the owner of the container told its ranges apart.
+    /// Returns the number that the owner of the container has given to the range.
     #[must_use]
     pub const fn cookie(&self) -> u32 {
         self.cookie
     }
 
-    /// Returns the number of the frame, in the container of whoever named the handler.
+    /// Returns the number of the frame in its container.
     #[must_use]
     pub const fn frame(&self) -> u64 {
         self.number
     }
 
-    /// Returns how it was touched; by whom is not told.
+    /// Returns how it was touched. pmserver does not say by whom.
     #[must_use]
     pub const fn access(&self) -> AccessKind {
         self.access
     }
 
-    /// Answers with the contents of a frame that the caller may read, as a copy of it: no byte is
-    /// copied, and nothing charged (operation 48, supply; PM-282). Who waits goes on.
+    /// Returns the number of the fault, by which pmserver knows it.
+    #[must_use]
+    pub fn raw(&self) -> u64 {
+        self.held.name.raw()
+    }
+
+    /// Forgets the fault without answering it, and returns its number. The program that waits
+    /// faults after one second (PM-283).
+    pub fn into_raw(self) -> u64 {
+        self.held.leak().name.raw()
+    }
+
+    /// Answers with a logical copy of a frame that the caller may read: no byte is copied, and
+    /// nothing is charged (operation 48, supply; PM-282). The program that waits continues.
     ///
     /// # Errors
-    /// `InvalidCap` where nobody waits any more; as for `copy` where the frame cannot be read.
+    /// `InvalidCap` if nobody waits any more; as for `copy` if the frame cannot be read.
     pub fn supply(self, container: &ContainerRef<'_, T>, number: u64) -> Result<(), Refused<Self>> {
         let (fault, number) = (self.held.name, FrameNumber::new(number));
         let supplied = self
             .held
             .pm
-            .call(Operation::Supply, |client| client.supply(fault, container.handle, number));
+            .call(Operation::Supply, |calls| calls.supply(fault, container.handle, number));
         match supplied {
             Ok(()) => {
                 self.held.leak();
@@ -128,11 +139,11 @@ impl<T: Transport> PendingFault<'_, T> {
         }
     }
 
-    /// Answers with a fault: who waits for the frame is stopped, or goes to its recovery entry
-    /// (operation 49, refuse; PM-283).
+    /// Answers with a fault: the program that waits for the frame is stopped, or continues at its
+    /// recovery entry (operation 49, refuse; PM-283).
     ///
     /// # Errors
-    /// `InvalidCap` where nobody waits any more.
+    /// `InvalidCap` if nobody waits any more.
     pub fn refuse(self) -> Result<(), Refused<Self>> {
         let Self { held, cookie, number, access } = self;
         held.release().map_err(|refused| refused.map(|held| Self { held, cookie, number, access }))

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Ranges as programs write them, and the pieces of them that one call takes.
+//! Ranges as programs write them, and the pieces that one call takes.
 
 use core::ops::{Bound, RangeBounds};
 
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PAGE_BYTES, VirtAddr};
 
-use crate::error::Error;
-use crate::operation::Operation;
+use super::error::Error;
+use super::operation::Operation;
 
-/// The most frames that an operation goes over in several calls: more than any account may use.
-/// A longer range is a mistake, and would keep the caller busy for hours.
+/// The longest range that an operation processes in several calls: more frames than any account may
+/// use. A longer one is a mistake, and would keep the caller busy for hours.
 pub const RANGE_FRAMES_MAX: u64 = 1 << 32;
 
 /// Some consecutive frame numbers. Holding one proves that there is at least one.
@@ -26,13 +26,13 @@ impl Span {
         Self::of(range).ok_or(Error::invalid(operation))
     }
 
-    /// Returns a range that is gone over in several calls.
+    /// Returns a range that is processed in as many calls as it takes.
     pub(crate) fn long(operation: Operation, range: &impl RangeBounds<u64>) -> Result<Self, Error> {
         let span = Self::of(range).filter(|span| span.count <= RANGE_FRAMES_MAX);
         span.ok_or(Error::invalid(operation))
     }
 
-    /// Returns a range that one call takes: what cannot be done in several.
+    /// Returns a range that fits into one call, for an operation that cannot be split.
     pub(crate) fn short(
         operation: Operation,
         range: &impl RangeBounds<u64>,
@@ -56,7 +56,7 @@ impl Span {
         Some(Self { start, count })
     }
 
-    /// Returns the frames that are numbered from 0 on.
+    /// Returns the numbers `0..count`.
     pub(crate) const fn first(count: u64) -> Self {
         Self { start: 0, count }
     }
@@ -69,24 +69,24 @@ impl Span {
         self.count
     }
 
-    /// Returns the whole of it where one call takes it.
+    /// Returns all of it, if it fits into one call.
     pub(crate) fn whole(self) -> Option<(FrameNumber, FrameCount)> {
         Some((self.start(), FrameCount::new(self.count)?))
     }
 
-    /// Returns what the next call takes after `done` of the numbers; nothing where none are left.
+    /// Returns what the next call takes after `done` numbers; nothing if none are left.
     pub(crate) fn piece(self, done: u64) -> Option<(FrameNumber, FrameCount)> {
         let left = self.count.checked_sub(done)?.min(CALL_FRAMES_MAX);
         Some((self.start().checked_add(done)?, FrameCount::new(left)?))
     }
 
-    /// Whether it has numbers in common with as many from `start` on.
+    /// Whether it overlaps a range of the same length from `start` on.
     pub(crate) const fn meets(self, start: FrameNumber) -> bool {
         start.get().abs_diff(self.start) < self.count
     }
 }
 
-/// Returns the address of a page of a range; nothing above user space.
+/// Returns the address of the `index`-th page from `start` on; nothing above user space.
 pub(crate) fn page(start: VirtAddr, index: u64) -> Option<VirtAddr> {
     start.checked_add(index.checked_mul(PAGE_BYTES)?)
 }

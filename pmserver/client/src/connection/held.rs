@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the owning values have in common: they release what they stand for, once.
+//! What all owning values have in common: they release what they stand for, once.
 
 use core::fmt;
 use core::mem;
@@ -7,11 +7,11 @@ use core::ops::Deref;
 
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::pm::Pm;
-use crate::waiting::Patience;
+use super::pm::Pm;
+use super::waiting::Patience;
+use crate::terms::{Error, Refused};
 
-/// Names something that pmserver keeps for the caller.
+/// The name of something that pmserver keeps for the caller, and the connection to release it by.
 pub(crate) struct Named<'pm, T: Transport, N> {
     pub(crate) pm: &'pm Pm<T>,
     pub(crate) name: N,
@@ -28,13 +28,13 @@ impl<T: Transport, N: Copy> Copy for Named<'_, T, N> {}
 
 /// Something that can be released.
 pub(crate) trait Release: Copy {
-    /// The channel by which it is.
+    /// The transport of the connection.
     type Transport: Transport;
 
-    /// Returns the connection by which it is.
+    /// Returns the connection to release it by.
     fn pm(&self) -> &Pm<Self::Transport>;
 
-    /// Releases it. Where this fails it is still there, or part of it.
+    /// Releases it. If this fails, it is still there, or part of it.
     fn release(&self) -> Result<(), Error>;
 }
 
@@ -57,7 +57,7 @@ impl<R: Release> Held<R> {
         }
     }
 
-    /// Releases it, waiting for the deadlines that pmserver names.
+    /// Releases it, and waits for the deadlines that pmserver names.
     pub(crate) fn release_waiting(mut self) -> Result<(), Refused<Self>> {
         let mut patience = Patience::default();
         loop {
@@ -72,7 +72,7 @@ impl<R: Release> Held<R> {
         }
     }
 
-    /// Lets go of it without releasing it.
+    /// Forgets it without releasing it.
     pub(crate) fn leak(self) -> R {
         let thing = self.0;
         mem::forget(self);
@@ -82,8 +82,8 @@ impl<R: Release> Held<R> {
 
 impl<R: Release> Drop for Held<R> {
     fn drop(&mut self) {
-        // A destructor can neither wait nor report. What is left is the same as after a domain has
-        // stopped: leases end by themselves, and pmserver frees the rest with its owner.
+        // A destructor can neither wait nor report. What is left is what a stopped domain leaves:
+        // leases end by themselves, and pmserver frees the rest with its owner.
         let _ = self.0.release();
     }
 }
@@ -96,7 +96,7 @@ impl<R: Release> Deref for Held<R> {
     }
 }
 
-/// Prints a value as the number that it stands for.
+/// Prints a value by its name and number.
 pub(crate) fn print(
     f: &mut fmt::Formatter<'_>,
     name: &str,

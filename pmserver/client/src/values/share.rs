@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Shares, in the hands of the container's owner.
+//! Shares, for the owner of the container.
 
 use core::fmt;
 
-use pmserver_api::{ShareHandle, Shared};
+use pmserver_api::{ContainerHandle, ShareHandle, Shared};
 use proto::Transport;
 
-use crate::error::{Error, Refused};
-use crate::held::{Held, Named, Release, print};
-use crate::operation::Operation;
-use crate::pm::Pm;
+use crate::connection::{Held, Named, Pm, Release, print};
+use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Release for Named<'_, T, ShareHandle> {
     type Transport = T;
@@ -19,17 +17,17 @@ impl<T: Transport> Release for Named<'_, T, ShareHandle> {
     }
 
     fn release(&self) -> Result<(), Error> {
-        self.pm.call(Operation::Unshare, |client| client.unshare(self.name))
+        self.pm.call(Operation::Unshare, |calls| calls.unshare(self.name))
     }
 }
 
 /// A range of a container that is lent to a peer ([`Container::share`](crate::Container::share)).
 /// Dropping it unshares.
 ///
-/// A lease of the peer's keeps the share, and a destructor cannot wait: then no further lease is
-/// granted, but what the peer has mapped stays mapped until somebody unshares or the container is
-/// destroyed. Whoever wants to be sure says [`unshare`](Self::unshare) or
-/// [`unshare_waiting`](Self::unshare_waiting), and trusts the contents only after that.
+/// If the peer holds a lease, dropping does not end the share, as a destructor cannot wait: no
+/// further lease is granted, but what the peer has mapped stays mapped until the range is unshared
+/// or the container is destroyed. To be sure, call [`unshare`](Self::unshare) or
+/// [`unshare_waiting`](Self::unshare_waiting), and trust the contents only after that.
 ///
 /// ```
 /// # let testbed = sim::testbed::Testbed::new();
@@ -45,7 +43,7 @@ impl<T: Transport> Release for Named<'_, T, ShareHandle> {
 /// let terms = ShareTerms { peer: server, rights: Rights::all(), lease_max };
 /// let share = container.share(.., terms)?;
 ///
-/// // In the server, which was told the number:
+/// // In the server, which was given the number:
 /// let weak = WeakContainer::from_raw(&fs, share.weak());
 /// let lease = weak.lock(0..16, LockMode::Exclusive, Micros::new(5000))?;
 ///
@@ -75,27 +73,33 @@ impl<'pm, T: Transport> Share<'pm, T> {
         Self { held: Held::new(Named { pm, name: ShareHandle::from_raw(share) }), weak }
     }
 
-    /// Returns the number of the weak handle, for the owner to tell the peer. It is worth nothing
-    /// to anyone else (PM-5).
+    /// Returns the number of the weak handle, which the owner sends to the peer. For anyone else it
+    /// names nothing (PM-5).
     #[must_use]
     pub const fn weak(&self) -> u64 {
         self.weak
     }
 
-    /// Takes the range back (operation 9, unshare). After success nothing of the peer's access
-    /// through this share is left, and its contents change no more behind the owner's back
-    /// (PM-60). Needs nothing of the peer.
+    /// Returns the weak handle itself, for interfaces that pass it on by its type, such as
+    /// fsserver's.
+    #[must_use]
+    pub const fn weak_handle(&self) -> ContainerHandle {
+        ContainerHandle::from_raw(self.weak)
+    }
+
+    /// Takes the range back (operation 9, unshare). After success the peer has no access through
+    /// this share any more, and cannot change the contents (PM-60). The peer need not cooperate.
     ///
     /// # Errors
-    /// `Locked` with the deadline while the peer holds a lease through the share; from now on none
-    /// is granted (PM-61).
+    /// `Locked` with the deadline while the peer holds a lease through the share; no further lease
+    /// is granted from now on (PM-61).
     pub fn unshare(self) -> Result<(), Refused<Self>> {
         let Self { held, weak } = self;
         held.release().map_err(|refused| refused.map(|held| Self { held, weak }))
     }
 
-    /// Takes the range back, at the deadline of the peer's leases where it holds some: after one
-    /// second at most, and at once where there is none. Waits as [`Pm::wait_until`] does.
+    /// Takes the range back as soon as the peer's leases have ended: after one second at most, and
+    /// at once if there are none. Waits as [`Pm::wait_until`] does.
     ///
     /// # Errors
     /// As [`unshare`](Self::unshare), but for `Locked`.
@@ -104,8 +108,8 @@ impl<'pm, T: Transport> Share<'pm, T> {
         held.release_waiting().map_err(|refused| refused.map(|held| Self { held, weak }))
     }
 
-    /// Lets go of the share without ending it: it ends with the container. Returns its number and
-    /// that of the weak handle.
+    /// Forgets the share without ending it: it ends with the container. Returns its number and that
+    /// of the weak handle.
     pub fn into_raw(self) -> (u64, u64) {
         (self.held.leak().name.raw(), self.weak)
     }

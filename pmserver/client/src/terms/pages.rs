@@ -4,16 +4,16 @@
 use pmserver_api::{MapFlags, Mapped, MappedRun};
 use proto::{AddressSpace, PAGE_BYTES, VirtAddr};
 
-use crate::error::Error;
-use crate::operation::Operation;
+use super::error::Error;
+use super::operation::Operation;
 
 /// Consecutive pages of the program's own address space. Holding one proves that all of them lie in
 /// user space; not that anything is mapped there.
 ///
 /// Bytes go in and out by copy, through the [`AddressSpace`] of the program: no reference to memory
-/// exists that another domain may change, or that pmserver may take away. Where nothing is mapped
-/// an access is a page fault of the program, as by a pointer (PM-121); where a mapping was taken
-/// away only for now it succeeds, and nobody notices (PM-124).
+/// exists that another domain could change or pmserver could unmap. An access to a page where
+/// nothing is mapped is a page fault of the program, as through a pointer (PM-121). If pmserver has
+/// only suspended the mapping, the access succeeds, and the program does not notice (PM-124).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pages {
     start: VirtAddr,
@@ -21,8 +21,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Returns `count` pages from `start` on; nothing where there is none, `start` is off a page
-    /// boundary, or they end above user space.
+    /// Returns `count` pages from `start` on; nothing if `count` is 0, `start` is not on a page
+    /// boundary, or the pages end above user space.
     #[must_use]
     pub const fn new(start: VirtAddr, count: u64) -> Option<Self> {
         let Some(bytes) = count.checked_mul(PAGE_BYTES) else { return None };
@@ -54,7 +54,7 @@ impl Pages {
     /// Copies bytes out of the pages, from `offset` on, into private memory.
     ///
     /// # Errors
-    /// `Invalid` where they are not all in the pages: then none is copied.
+    /// `Invalid` if they are not all in the pages: then none is copied.
     pub fn copy_in(
         &self,
         space: &impl AddressSpace,
@@ -68,7 +68,7 @@ impl Pages {
     /// Copies private bytes into the pages, from `offset` on.
     ///
     /// # Errors
-    /// `Invalid` where they do not all fit into the pages: then none is copied.
+    /// `Invalid` if they do not all fit into the pages: then none is copied.
     pub fn copy_out(
         &self,
         space: &mut impl AddressSpace,
@@ -89,20 +89,20 @@ impl Pages {
     }
 }
 
-/// Runs that a mapping tells apart: as many as one reply of pmserver does.
+/// The most runs that a mapping keeps apart: as many as one reply of pmserver has.
 const RUNS_MAX: usize = 6;
 
 /// Consecutive pages with the same rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Run {
-    /// How many.
+    /// How many pages.
     pub pages: u64,
-    /// The rights that they were really given.
+    /// The rights that they were given.
     pub rights: MapFlags,
 }
 
-/// The rights of consecutive pages, in runs. Where there are more runs than fit, the last one is
-/// all the rest, with the rights that all of that has.
+/// The rights of consecutive pages, in runs. If there are more runs than fit, the last one is all
+/// the rest, with the rights that all pages of the rest have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Runs {
     runs: [Run; RUNS_MAX],

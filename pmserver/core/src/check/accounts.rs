@@ -7,7 +7,6 @@
 //! pool.
 
 use super::ensure;
-
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::{Account, AccountFlags, Charge, Children};
 use crate::records::cell::Ref;
@@ -35,14 +34,14 @@ impl<K: Kernel> Service<K> {
     /// Returns all accounts, those that were removed too, parents before children.
     pub(super) fn accounts(&self) -> impl Iterator<Item = Ref<Account>> {
         core::iter::successors(Some(self.pool_account), |account| {
-            let child = Ref::from_link(self.store.get(*account).children);
+            let child = self.store.get(*account).children.target();
             child.or_else(|| self.next_branch(*account))
         })
     }
 
     fn next_branch(&self, mut account: Ref<Account>) -> Option<Ref<Account>> {
         loop {
-            let parent = Ref::<Account>::from_link(self.store.get(account).parent)?;
+            let parent = self.store.get(account).parent.target()?;
             let children = self.store.get(parent).children;
             if let Some(sibling) = self.store.next_of::<Children>(children, account) {
                 return Some(sibling);
@@ -93,8 +92,8 @@ impl<K: Kernel> Service<K> {
 
     /// Returns how many frames of those that a peer pins an account pays for.
     fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
-        let next = |lease: &Ref<Lease>| Ref::from_link(self.store.get(*lease).next_of_holder);
-        let leases = core::iter::successors(Ref::from_link(peer.leases), next);
+        let next = |lease: &Ref<Lease>| self.store.get(*lease).next_of_holder.target();
+        let leases = core::iter::successors(peer.leases.target(), next);
         let paid = leases.filter(|lease| self.store.payer_of(*lease) == account);
         paid.map(|lease| u32::from(self.store.get(lease).pinned)).sum()
     }
@@ -113,14 +112,14 @@ impl<K: Kernel> Service<K> {
         {
             let belongs = |page| {
                 let entry = self.store.entry(page);
-                entry.is(used_as) && entry.owner == account.link()
+                entry.is(used_as) && entry.account() == account.link()
             };
             ensure(self.ring(first).all(belongs), "I1: an account's pages are its own")?;
         }
         for list in FrameList::ALL {
             let belongs = |frame: Ref<Frame>| {
                 let frame = self.store.get(frame);
-                let container = Ref::<Container>::from_link(frame.container);
+                let container = frame.container.target();
                 FrameList::of(frame) == list
                     && !frame.has(FrameMarks::DISCARDED)
                     && container.is_some_and(|container| self.payer(container) == account)

@@ -9,15 +9,14 @@ mod accounts;
 
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::Charge;
-use crate::records::cell::{Ref, link_of};
+use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount};
 use crate::records::frame::{Frame, FrameMarks};
-use crate::records::leaf::Leaf;
-use crate::records::lease::Lease;
+use crate::records::leaf::{Leaf, Tree};
+use crate::records::links::link_of;
 use crate::records::mapping::{Installed, Mapping};
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
-use crate::records::share::Share;
 use crate::records::table::Table;
 use crate::serve::Service;
 
@@ -142,7 +141,7 @@ impl<K: Kernel> Service<K> {
         self.check_one_memory(frame)?;
         let mut link = record.mappings;
         let mut count = 0_u16;
-        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
+        while let Some(mapping) = link.target() {
             let mapping_record = self.store.get(mapping);
             ensure(
                 mapping_record.frame == frame.link(),
@@ -167,7 +166,7 @@ impl<K: Kernel> Service<K> {
         let tree = if record.is_grant() { peer.vspace.grants } else { peer.vspace.mappings };
         let found = self.store.tree_get::<Mapping>(tree, record.vaddr());
         ensure(found == Some(mapping), "I5: a mapping is found by its address")?;
-        match Ref::<Share>::from_link(record.share) {
+        match record.share.target() {
             Some(share) => {
                 let share = self.store.get(share);
                 let lives = share.container == container.link() && share.range.contains(number);
@@ -184,7 +183,7 @@ impl<K: Kernel> Service<K> {
         self.check_installed(mapping)?;
         let mut link = self.store.get(container).leases;
         let now = self.store.kernel.now();
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             let lease = self.store.get(lease);
             let forbids = lease.share != record.share
                 && lease.range.contains(number)
@@ -213,9 +212,9 @@ impl<K: Kernel> Service<K> {
             if !entry.is(PageUse::Frame) {
                 continue;
             }
-            let mut link = entry.owner;
+            let mut link = entry.first_frame();
             let (mut holders, mut previous) = (0_u32, None);
-            while let Some(frame) = Ref::<Frame>::from_link(link) {
+            while let Some(frame) = link.target() {
                 let record = self.store.get(frame);
                 let is_linked =
                     record.page == page.get() && record.previous_of_page == link_of(previous);
@@ -253,10 +252,10 @@ impl<K: Kernel> Service<K> {
     fn check_pins(&self, peer: &Peer) -> Result<u64, &'static str> {
         let mut pinned = 0_u64;
         let mut link = peer.leases;
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             let record = self.store.get(lease);
             pinned = pinned.saturating_add(record.pinned.into());
-            let is_in_place = (record.container == 0) == (record.is_over != 0);
+            let is_in_place = record.container.is_none() == (record.is_over != 0);
             ensure(is_in_place, "a lease is in a container until it is over")?;
             link = record.next_of_holder;
         }
@@ -266,12 +265,12 @@ impl<K: Kernel> Service<K> {
     fn check_shares(&self, container: Ref<Container>) -> Result<(), &'static str> {
         let record = self.store.get(container);
         let (mut link, mut shares) = (record.shares, 0_u16);
-        while let Some(share) = Ref::<Share>::from_link(link) {
+        while let Some(share) = link.target() {
             let share_record = self.store.get(share);
             ensure(share_record.container == container.link(), "a share is of its container")?;
             let mut mapping_link = share_record.mappings;
             let mut previous = None;
-            while let Some(mapping) = Ref::<Mapping>::from_link(mapping_link) {
+            while let Some(mapping) = mapping_link.target() {
                 let mapping_record = self.store.get(mapping);
                 let is_linked = mapping_record.share == share.link()
                     && mapping_record.previous_of_share == link_of(previous);
@@ -283,7 +282,7 @@ impl<K: Kernel> Service<K> {
             link = share_record.next;
         }
         let (mut link, mut leases) = (record.leases, 0_u16);
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             leases = leases.saturating_add(1);
             link = self.store.get(lease).next;
         }
@@ -308,7 +307,7 @@ impl<K: Kernel> Service<K> {
         trees.map(|tree| self.count_leaves::<Table>(*tree)).sum()
     }
 
-    fn count_leaves<T: Leaf>(&self, tree: u32) -> u32 {
+    fn count_leaves<T: Leaf>(&self, tree: Tree<T>) -> u32 {
         let mut count = 0_u32;
         let mut next = self.store.tree_next::<T>(tree, 0);
         while let Some(leaf) = next {

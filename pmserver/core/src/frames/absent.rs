@@ -30,7 +30,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn handlers(&self, container: Ref<Container>) -> impl Iterator<Item = &Handler> {
         let mut link = self.store.get(container).handlers;
         core::iter::from_fn(move || {
-            let handler = self.store.get(Ref::<Handler>::from_link(link)?);
+            let handler = self.store.get(link.target()?);
             link = handler.next;
             Some(handler)
         })
@@ -42,7 +42,7 @@ impl<K: Kernel> FrameManager<K> {
         if record.page != 0 {
             return None;
         }
-        let container = Ref::from_link(record.container)?;
+        let container = record.container.target()?;
         self.handlers(container).find(|handler| handler.range.contains(record.key()))
     }
 
@@ -84,7 +84,7 @@ impl<K: Kernel> FrameManager<K> {
             return Ok(());
         };
         let (asked, cookie) = (handler.peer(), handler.cookie);
-        let Some(container) = Ref::<Container>::from_link(self.store.get(frame).container) else {
+        let Some(container) = self.store.get(frame).container.target() else {
             broken("frame without a container")
         };
         let container = self.store.handle(container);

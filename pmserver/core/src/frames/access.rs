@@ -52,7 +52,7 @@ impl<K: Kernel> FrameManager<K> {
     fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
         let reference = self.store.look_up::<Share>(handle.raw())?;
         let share = self.store.get(reference);
-        let container = Ref::<Container>::from_link(share.container)?;
+        let container = share.container.target()?;
         let record = self.store.get(container);
         let lives = !record.is_dying() && !self.peer(record.owner()).is_stopped;
         let is_valid = lives && share.is_for(caller);

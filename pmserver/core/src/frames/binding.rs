@@ -20,7 +20,8 @@ use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::cell::Ref;
 use crate::records::frame::{Frame, FrameMarks};
-use crate::records::mapping::{Installed, Mapping};
+use crate::records::links::Link;
+use crate::records::mapping::Installed;
 use crate::records::page::PageUse;
 
 /// The frames of one ring.
@@ -35,7 +36,7 @@ impl<K: Kernel> FrameManager<K> {
             if sharers.push(sharer).is_err() {
                 broken("ring of frames without an end");
             }
-            next = Ref::from_link(self.store.get(sharer).next_shared).filter(|next| *next != frame);
+            next = self.store.get(sharer).next_shared.target().filter(|next| *next != frame);
         }
         sharers
     }
@@ -81,13 +82,13 @@ impl<K: Kernel> FrameManager<K> {
         self.hold(Some(other));
         let sharers = self.sharers(frame);
         let mut result = Ok(());
-        let mut link = self.store.entry(page).owner;
-        while let (Ok(()), Some(holder)) = (result, Ref::<Frame>::from_link(link)) {
+        let mut link = self.store.entry(page).first_frame();
+        while let (Ok(()), Some(holder)) = (result, link.target()) {
             link = self.store.get(holder).next_of_page;
             if !sharers.contains(&holder) {
                 result = self.rebind(holder, Some(other));
                 // Its ring has left with it, and was perhaps what came next.
-                link = self.store.entry(page).owner;
+                link = self.store.entry(page).first_frame();
             }
         }
         self.let_go(Some(other));
@@ -143,7 +144,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Gives up the capabilities of all of a frame's mappings; grants go with them.
     pub(super) fn forget_caps(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
+        while let Some(mapping) = link.target() {
             let record = self.store.get(mapping);
             link = record.next_of_frame;
             if record.is_grant() {
@@ -158,17 +159,17 @@ impl<K: Kernel> FrameManager<K> {
     /// Puts a frame without memory on a page.
     pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
         let entry = self.store.entry_mut(page);
-        let next = entry.owner;
-        entry.owner = frame.link();
+        let next = entry.first_frame();
+        entry.set_first_frame(frame.link());
         let holders = entry.holders().saturating_add(1);
         entry.set_holders(holders);
-        if let Some(after) = Ref::<Frame>::from_link(next) {
+        if let Some(after) = next.target() {
             self.store.get_mut(after).previous_of_page = frame.link();
         }
         let record = self.store.get_mut(frame);
         record.page = page.get();
         record.next_of_page = next;
-        record.previous_of_page = 0;
+        record.previous_of_page = Link::NONE;
     }
 
     /// Takes a frame, of which nothing is mapped, off its page, which is free when it was the last.
@@ -177,14 +178,14 @@ impl<K: Kernel> FrameManager<K> {
         let Some(page) = record.page() else { return };
         let (next, previous) = (record.next_of_page, record.previous_of_page);
         record.page = 0;
-        record.next_of_page = 0;
-        record.previous_of_page = 0;
-        if let Some(after) = Ref::<Frame>::from_link(next) {
+        record.next_of_page = Link::NONE;
+        record.previous_of_page = Link::NONE;
+        if let Some(after) = next.target() {
             self.store.get_mut(after).previous_of_page = previous;
         }
-        match Ref::<Frame>::from_link(previous) {
+        match previous.target() {
             Some(before) => self.store.get_mut(before).next_of_page = next,
-            None => self.store.entry_mut(page).owner = next,
+            None => self.store.entry_mut(page).set_first_frame(next),
         }
         let entry = self.store.entry_mut(page);
         let holders = entry.holders().saturating_sub(1);
@@ -197,7 +198,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Makes a frame, which is alone and has no memory, one memory with another and its ring.
     pub(super) fn join_ring(&mut self, frame: Ref<Frame>, other: Ref<Frame>) {
         let next = self.store.get(other).next_shared;
-        self.store.get_mut(frame).next_shared = if next == 0 { other.link() } else { next };
+        self.store.get_mut(frame).next_shared = if next.is_none() { other.link() } else { next };
         self.store.get_mut(other).next_shared = frame.link();
         if let Some(page) = self.store.get(other).page() {
             self.join_page(frame, page);
@@ -210,8 +211,9 @@ impl<K: Kernel> FrameManager<K> {
         let sharers = self.sharers(frame);
         let Some(before) = sharers.last().filter(|last| **last != frame) else { return };
         let next = self.store.get(frame).next_shared;
-        self.store.get_mut(*before).next_shared = if next == before.link() { 0 } else { next };
-        self.store.get_mut(frame).next_shared = 0;
+        self.store.get_mut(*before).next_shared =
+            if next == before.link() { Link::NONE } else { next };
+        self.store.get_mut(frame).next_shared = Link::NONE;
     }
 
     /// Puts a frame, which is alone and has no memory, in the place of another, of which nothing is
@@ -221,7 +223,7 @@ impl<K: Kernel> FrameManager<K> {
         if let Some(before) = before {
             self.store.get_mut(new).next_shared = self.store.get(old).next_shared;
             self.store.get_mut(before).next_shared = new.link();
-            self.store.get_mut(old).next_shared = 0;
+            self.store.get_mut(old).next_shared = Link::NONE;
         }
         if let Some(page) = self.store.get(old).page() {
             self.join_page(new, page);

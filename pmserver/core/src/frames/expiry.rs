@@ -11,7 +11,7 @@ use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::lease::Lease;
-use crate::records::share::Share;
+use crate::records::links::Link;
 
 impl<K: Kernel> FrameManager<K> {
     /// Frees a lease.
@@ -24,12 +24,12 @@ impl<K: Kernel> FrameManager<K> {
     /// Ends what a lease forbids.
     pub(super) fn unlink_from_container(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
-        let Some(container) = Ref::<Container>::from_link(record.container) else { return };
+        let Some(container) = record.container.target() else { return };
         let mut place = self.store.get(container).leases;
         if place == lease.link() {
             self.store.get_mut(container).leases = record.next;
         }
-        while let Some(other) = Ref::<Lease>::from_link(place) {
+        while let Some(other) = place.target() {
             place = self.store.get(other).next;
             if place == lease.link() {
                 self.store.get_mut(other).next = record.next;
@@ -37,14 +37,14 @@ impl<K: Kernel> FrameManager<K> {
         }
         let count = &mut self.store.get_mut(container).lease_count;
         *count = count.saturating_sub(1);
-        if let Some(share) = Ref::<Share>::from_link(record.share) {
+        if let Some(share) = record.share.target() {
             let count = &mut self.store.get_mut(share).lease_count;
             *count = count.saturating_sub(1);
         }
         let record = self.store.get_mut(lease);
-        record.container = 0;
-        record.share = 0;
-        record.next = 0;
+        record.container = Link::NONE;
+        record.share = Link::NONE;
+        record.next = Link::NONE;
     }
 
     fn unlink_from_holder(&mut self, lease: Ref<Lease>) {
@@ -54,7 +54,7 @@ impl<K: Kernel> FrameManager<K> {
         if place == lease.link() {
             self.peer_mut(holder).leases = record.next_of_holder;
         }
-        while let Some(other) = Ref::<Lease>::from_link(place) {
+        while let Some(other) = place.target() {
             place = self.store.get(other).next_of_holder;
             if place == lease.link() {
                 self.store.get_mut(other).next_of_holder = record.next_of_holder;
@@ -76,11 +76,11 @@ impl<K: Kernel> FrameManager<K> {
     /// Ends the leases of a container whose deadline has passed.
     pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
         let mut link = self.store.get(container).leases;
-        if link == 0 {
+        if link.is_none() {
             return;
         }
         let now = self.store.kernel.now();
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             let record = self.store.get(lease);
             link = record.next;
             if record.deadline() <= now {
@@ -92,7 +92,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Ends every lease that a peer holds.
     pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
         let mut link = self.peer(holder).leases;
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             link = self.store.get(lease).next_of_holder;
             self.cut_short(lease);
         }
@@ -102,7 +102,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
         let now = self.store.kernel.now();
         let mut link = self.peer(holder).leases;
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             let record = self.store.get(lease);
             link = record.next_of_holder;
             if record.deadline() <= now && record.is_over == 0 {

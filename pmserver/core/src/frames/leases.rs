@@ -17,11 +17,12 @@ use crate::broken;
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::Shortage;
-use crate::records::cell::{Ref, link_of};
+use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, Need};
+use crate::records::links::link_of;
 use crate::records::mapping::Installed;
 use crate::records::range::Range;
 use crate::records::share::{Access, Share};
@@ -126,8 +127,8 @@ impl<K: Kernel> FrameManager<K> {
 
     fn lease_links(&self, lease: Ref<Lease>) -> (Ref<Container>, Option<Ref<Share>>) {
         let record = self.store.get(lease);
-        match Ref::from_link(record.container) {
-            Some(container) => (container, Ref::from_link(record.share)),
+        match record.container.target() {
+            Some(container) => (container, record.share.target()),
             None => broken("lease without a container"),
         }
     }
@@ -159,7 +160,7 @@ impl<K: Kernel> FrameManager<K> {
     fn check_exclusive(&self, access: &Access, range: Range) -> Result<(), Failure> {
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
-            if self.store.get(frame).next_shared != 0 {
+            if self.store.get(frame).next_shared.target().is_some() {
                 return Err(Failure { error: PmError::Shared, done: 0, at: number });
             }
         }
@@ -169,7 +170,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn leases(&self, container: Ref<Container>) -> impl Iterator<Item = &Lease> {
         let mut link = self.store.get(container).leases;
         core::iter::from_fn(move || {
-            let lease = self.store.get(Ref::<Lease>::from_link(link)?);
+            let lease = self.store.get(link.target()?);
             link = lease.next;
             Some(lease)
         })
@@ -200,14 +201,14 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// As [`Self::check_leases`].
     pub(crate) fn check_sharers(&self, frame: Ref<Frame>, need: Need) -> Result<(), Failure> {
-        if need == Need::Read || self.store.get(frame).next_shared == 0 {
+        if need == Need::Read || self.store.get(frame).next_shared.is_none() {
             return Ok(());
         }
         let now = self.store.kernel.now();
         let sharers = self.sharers(frame);
         let others = sharers.iter().skip(1).map(|sharer| self.store.get(*sharer));
         let deadline = others
-            .filter_map(|other| Ref::from_link(other.container).map(|of| (of, other.key())))
+            .filter_map(|other| other.container.target().map(|of| (of, other.key())))
             .flat_map(|(container, number)| {
                 self.leases(container).filter(move |lease| lease.range.contains(number))
             })

@@ -45,7 +45,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Gives a pin back: the holder says that its device does not touch the frames any more.
     pub(crate) fn unpin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         let record = *self.store.get(lease);
-        if let Some(container) = Ref::from_link(record.container) {
+        if let Some(container) = record.container.target() {
             self.let_frames_go(lease, container, record.range)
                 .map_err(|_: KernelError| PmError::Kernel)?;
         }
@@ -68,7 +68,7 @@ impl<K: Kernel> FrameManager<K> {
     /// again at the next request; until then the frames stay locked.
     pub(super) fn take_over(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
-        let Some(container) = Ref::<Container>::from_link(record.container) else { return };
+        let Some(container) = record.container.target() else { return };
         if self.store.kernel.has_iommu() {
             // Where the kernel refuses, the frames stay locked and it is tried again.
             let _ = self.unpin(lease);
@@ -103,7 +103,7 @@ impl<K: Kernel> FrameManager<K> {
             self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, true);
         }
         let mut entry = PageEntry::new(PageUse::Quarantine);
-        entry.owner = lease.link();
+        entry.set_pin(lease.link());
         entry.next = self.store.get(lease).quarantine;
         *self.store.entry_mut(page) = entry;
         self.store.get_mut(lease).quarantine = page.get();
@@ -127,7 +127,7 @@ impl<K: Kernel> FrameManager<K> {
         }
         let sharers = self.sharers(frame);
         let held = sharers.iter().map(|sharer| self.store.get(*sharer));
-        held.filter_map(|record| Ref::from_link(record.container).map(|of| (of, record.key())))
+        held.filter_map(|record| record.container.target().map(|of| (of, record.key())))
             .flat_map(|(container, number)| {
                 self.leases(container)
                     .filter(move |lease| lease.pinned > 0 && lease.range.contains(number))

@@ -5,8 +5,7 @@ use proto::limits::MOVE_HOLDERS_MAX;
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, PageIndex};
-use crate::records::cell::Ref;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::FrameMarks;
 use crate::records::page::PageUse;
 
 impl<K: Kernel> FrameManager<K> {
@@ -19,13 +18,13 @@ impl<K: Kernel> FrameManager<K> {
         if !entry.is(PageUse::Frame) || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
             return false;
         }
-        let mut holder = Ref::<Frame>::from_link(entry.owner);
+        let mut holder = entry.first_frame().target();
         while let Some(frame) = holder {
             let record = self.store.get(frame);
             if record.has(FrameMarks::CONTIGUOUS) {
                 return false;
             }
-            holder = Ref::from_link(record.next_of_page);
+            holder = record.next_of_page.target();
         }
         true
     }
@@ -36,7 +35,7 @@ impl<K: Kernel> FrameManager<K> {
         // Held, so that it is not free before all are on it.
         self.hold(Some(other));
         let mut result = Ok(());
-        while let Some(frame) = Ref::<Frame>::from_link(self.store.entry(page).owner) {
+        while let Some(frame) = self.store.entry(page).first_frame().target() {
             result = self.rebind(frame, Some(other));
             // The page is free, and somebody else's to be, when its last frame has left it.
             if result.is_err() || !self.store.entry(page).is(PageUse::Frame) {

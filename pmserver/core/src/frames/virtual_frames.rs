@@ -138,7 +138,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the account that pays for a container.
     pub(crate) fn payer(&self, container: Ref<Container>) -> Ref<Account> {
-        match Ref::from_link(self.store.get(container).account) {
+        match self.store.get(container).account.target() {
             Some(account) => self.store.heir(account),
             None => broken("container without an account"),
         }

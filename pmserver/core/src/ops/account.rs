@@ -53,7 +53,7 @@ impl<K: Kernel> Operations<K> {
             return is_own.then_some((account, AccountRights::all()));
         }
         let loan = self.store.get(self.store.look_up::<Loan>(handle.raw())?);
-        let account = Ref::from_link(loan.account)?;
+        let account = loan.account.target()?;
         loan.is_for(caller).then_some((account, loan.rights()))
     }
 

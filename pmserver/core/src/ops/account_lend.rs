@@ -7,8 +7,7 @@ use proto::limits::ACCOUNT_LOANS_MAX;
 
 use crate::kernel::Kernel;
 use crate::ops::Operations;
-use crate::records::account::{Account, Shortage};
-use crate::records::cell::Ref;
+use crate::records::account::Shortage;
 use crate::records::loan::Loan;
 
 impl<K: Kernel> Operations<K> {
@@ -44,7 +43,7 @@ impl<K: Kernel> Operations<K> {
         lent: AccountHandle,
     ) -> Result<(), Failure> {
         let loan = self.store.look_up::<Loan>(lent.raw()).ok_or(PmError::InvalidCap)?;
-        let account = Ref::<Account>::from_link(self.store.get(loan).account);
+        let account = self.store.get(loan).account.target();
         let account = account.ok_or(PmError::InvalidCap)?;
         if !self.store.get(account).is_made_by(caller) || self.store.is_closed(account) {
             return Err(PmError::InvalidCap.into());

@@ -45,7 +45,7 @@ impl<K: Kernel> Operations<K> {
     /// Returns the first of `count` numbers that no frame has.
     fn unused_range(&self, container: Ref<Container>, count: u64) -> Option<u64> {
         // Above all that was ever used, and above what borrowers have locked there.
-        let locked = self.leases(container).filter(|lease| lease.share != 0);
+        let locked = self.leases(container).filter(|lease| !lease.share.is_none());
         let locked = locked.map(|lease| lease.range.last.saturating_add(1)).max();
         let above = self.store.get(container).unused_from.max(locked.unwrap_or(0));
         if Range::new(FrameNumber::new(above), count).is_some() {
@@ -89,7 +89,7 @@ impl<K: Kernel> Operations<K> {
         let record = *self.store.get(frame);
         match record.page() {
             // What is where it has to be is cleared there.
-            Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared == 0 => {
+            Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared.is_none() => {
                 self.remove_mappings(frame, |_| true)?;
                 let zero = self.store.zero;
                 self.store.kernel.copy_page(zero, page)

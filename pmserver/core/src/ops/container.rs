@@ -63,7 +63,7 @@ impl<K: Kernel> Operations<K> {
         };
         let record = self.store.get(frame);
         let mut state = record.state();
-        let is_shared = record.next_shared != 0 || self.is_shared(access.container, number);
+        let is_shared = !record.next_shared.is_none() || self.is_shared(access.container, number);
         state.set(FrameState::SHARED, is_shared);
         let is_leased = self.is_leased(access.container, number);
         let is_locked = is_leased || self.check_sharers(frame, Need::Change).is_err();
@@ -113,7 +113,7 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns the account in whose lists a container is, be it removed.
     fn home(&self, container: Ref<Container>) -> Ref<Account> {
-        match Ref::from_link(self.store.get(container).account) {
+        match self.store.get(container).account.target() {
             Some(account) => account,
             None => broken("container without an account"),
         }
@@ -165,7 +165,7 @@ impl<K: Kernel> Operations<K> {
         let ends = record.has(AccountFlags::DYING) || record.has(AccountFlags::REMOVED);
         let ledger = self.store.ledger_ref(account);
         let lists = self.store.get(ledger);
-        let has_work = ends || lists.dying != 0;
+        let has_work = ends || !lists.dying.is_none();
         let work = self.work;
         if has_work && !lists.is_queued() {
             self.work = self.store.add_last::<Work>(work, ledger);

@@ -202,7 +202,7 @@ impl<K: Kernel> Operations<K> {
             return Ok(());
         }
         // Any name will do that all of a ring have in common.
-        let ring = sharers.iter().map(|sharer| sharer.link()).min().unwrap_or(0);
+        let ring = sharers.iter().map(|sharer| sharer.cell()).min().unwrap_or(0);
         let known = joining.iter_mut().find(|(other, _)| *other == ring);
         let more = match known {
             Some((_, more)) => {

@@ -50,7 +50,7 @@ impl<K: Kernel> Operations<K> {
     fn remove_handler(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
         let mut previous = None;
         let mut link = self.store.get(container).handlers;
-        while let Some(handler) = Ref::<Handler>::from_link(link) {
+        while let Some(handler) = link.target() {
             let record = self.store.get(handler);
             link = record.next;
             if record.range.first == range.first {
@@ -80,7 +80,7 @@ impl<K: Kernel> Operations<K> {
 
     /// Forgets who supplies a container that is being freed.
     pub(super) fn remove_handlers(&mut self, container: Ref<Container>) {
-        while let Some(handler) = Ref::from_link(self.store.get(container).handlers) {
+        while let Some(handler) = self.store.get(container).handlers.target() {
             self.unlink_handler(container, None, handler);
         }
     }

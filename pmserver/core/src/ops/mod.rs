@@ -23,12 +23,14 @@ pub(crate) mod repair;
 pub(crate) mod share;
 
 use crate::frames::FrameManager;
+use crate::records::ledger::Ledger;
+use crate::records::links::Link;
 
 /// The floor of operations.
 pub(crate) struct Operations<K> {
     frames: FrameManager<K>,
     /// The accounts in which something waits to be torn down.
-    pub(crate) work: u32,
+    pub(crate) work: Link<Ledger>,
     /// How many containers and accounts wait for that.
     pub(crate) doomed: u64,
 }
@@ -38,6 +40,6 @@ stands_on!(Operations.frames: FrameManager);
 impl<K> Operations<K> {
     /// Builds the floor on the one below.
     pub(crate) const fn new(frames: FrameManager<K>) -> Self {
-        Self { frames, work: 0, doomed: 0 }
+        Self { frames, work: Link::NONE, doomed: 0 }
     }
 }

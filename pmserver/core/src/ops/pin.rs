@@ -90,7 +90,7 @@ impl<K: Kernel> Operations<K> {
     fn pinned_by(&self, peer: PeerId) -> u64 {
         let mut pinned: u64 = 0;
         let mut link = self.peer(peer).leases;
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             let record = self.store.get(lease);
             pinned = pinned.saturating_add(record.pinned.into());
             link = record.next_of_holder;
@@ -159,7 +159,7 @@ impl<K: Kernel> Operations<K> {
         let is_valid = record.holder() == caller
             && record.pinned > 0
             && record.deadline() > self.store.kernel.now();
-        let container = Ref::from_link(record.container).filter(|_| is_valid);
+        let container = record.container.target().filter(|_| is_valid);
         let container = container.ok_or(PmError::InvalidCap)?;
         if !record.range.contains(number.get()) {
             return Err(PmError::Invalid.into());
@@ -191,7 +191,7 @@ impl<K: Kernel> Operations<K> {
         }
         self.find_peer(peer).ok_or(PmError::Invalid)?;
         let mut link = self.peer(peer).leases;
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
+        while let Some(lease) = link.target() {
             let record = *self.store.get(lease);
             link = record.next_of_holder;
             if record.is_over != 0 {

@@ -25,7 +25,7 @@ use crate::records::leaf::Leaf;
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
-use crate::records::share::{Access, Share};
+use crate::records::share::Access;
 
 /// What became of an access that faulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,10 +152,10 @@ impl<K: Kernel> Operations<K> {
     /// Returns what the handle gave by which a mapping was made.
     fn access_of(&self, mapping: Ref<Mapping>) -> Access {
         let frame = self.frame_of(mapping);
-        let Some(container) = Ref::from_link(self.store.get(frame).container) else {
+        let Some(container) = self.store.get(frame).container.target() else {
             broken("frame without a container")
         };
-        match Ref::<Share>::from_link(self.store.get(mapping).share) {
+        match self.store.get(mapping).share.target() {
             None => Access::strong(container),
             Some(share) => Access::through(container, share, self.store.get(share)),
         }

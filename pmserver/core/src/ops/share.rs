@@ -11,7 +11,6 @@ use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 use crate::records::share::Share;
 
@@ -68,7 +67,7 @@ impl<K: Kernel> Operations<K> {
             return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
         }
         let mut removed = 0;
-        while let Some(mapping) = Ref::<Mapping>::from_link(self.store.get(share).mappings) {
+        while let Some(mapping) = self.store.get(share).mappings.target() {
             if removed == CALL_FRAMES_MAX {
                 return Err(Failure { error: PmError::Pending, done: removed, at: 0 });
             }
@@ -85,19 +84,19 @@ impl<K: Kernel> Operations<K> {
 
     /// Frees the shares of a container that has no frame left, and so no mapping.
     pub(super) fn remove_shares(&mut self, container: Ref<Container>) {
-        while let Some(share) = Ref::<Share>::from_link(self.store.get(container).shares) {
+        while let Some(share) = self.store.get(container).shares.target() {
             self.remove_share(container, share);
         }
     }
 
     fn remove_share(&mut self, container: Ref<Container>, share: Ref<Share>) {
-        assert!(self.store.get(share).mappings == 0, "a share ends without mappings");
+        assert!(self.store.get(share).mappings.is_none(), "a share ends without mappings");
         let next = self.store.get(share).next;
         let mut place = self.store.get(container).shares;
         if place == share.link() {
             self.store.get_mut(container).shares = next;
         }
-        while let Some(other) = Ref::<Share>::from_link(place) {
+        while let Some(other) = place.target() {
             place = self.store.get(other).next;
             if place == share.link() {
                 self.store.get_mut(other).next = next;
@@ -109,7 +108,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     fn container_of(&self, share: Ref<Share>) -> Ref<Container> {
-        match Ref::from_link(self.store.get(share).container) {
+        match self.store.get(share).container.target() {
             Some(container) => container,
             None => broken("share without a container"),
         }
@@ -118,7 +117,7 @@ impl<K: Kernel> Operations<K> {
     /// Returns whether any share covers a frame.
     pub(super) fn is_shared(&self, container: Ref<Container>, number: u64) -> bool {
         let mut link = self.store.get(container).shares;
-        while let Some(share) = Ref::<Share>::from_link(link) {
+        while let Some(share) = link.target() {
             let share = self.store.get(share);
             if share.range.contains(number) {
                 return true;

@@ -21,7 +21,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::KernelError;
 use crate::records::cell::{Stamp, record};
-use crate::records::links::{Links, chain};
+use crate::records::ledger::Ledger;
+use crate::records::links::{Link, Links, chain};
 
 /// What a page is charged as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,13 +97,13 @@ bitflags! {
 pub(crate) struct Account {
     stamp: Stamp,
     /// The account above; 0 for the pool.
-    pub(crate) parent: u32,
+    pub(crate) parent: Link<Account>,
     /// Its second record.
-    pub(crate) ledger: u32,
+    pub(crate) ledger: Link<Ledger>,
     /// The other children of its parent.
-    siblings: Links,
+    siblings: Links<Account>,
     /// The accounts below it.
-    pub(crate) children: u32,
+    pub(crate) children: Link<Account>,
     /// In pages, as all that follows.
     pub(crate) limit: u32,
     frames: u32,
@@ -129,13 +130,18 @@ chain!(
 
 impl Account {
     /// Returns an account that has no ledger and no place in the tree yet.
-    pub(crate) fn new(parent: u32, limit: u32, maker: Option<PeerId>, flags: AccountFlags) -> Self {
+    pub(crate) fn new(
+        parent: Link<Account>,
+        limit: u32,
+        maker: Option<PeerId>,
+        flags: AccountFlags,
+    ) -> Self {
         Self {
             stamp: Stamp::UNSET,
             parent,
-            ledger: 0,
+            ledger: Link::NONE,
             siblings: Links::NONE,
-            children: 0,
+            children: Link::NONE,
             limit,
             frames: 0,
             tables: 0,
@@ -152,7 +158,7 @@ impl Account {
 
     /// Returns the pool's own account, which pays for what there is before any other.
     pub(crate) fn of_pool(limit: u32, records: u32, slots: u32) -> Self {
-        Self { records, slots, ..Self::new(0, limit, None, AccountFlags::EXTRA) }
+        Self { records, slots, ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA) }
     }
 
     /// Returns all pages that are charged, here and below, but for extra frames.

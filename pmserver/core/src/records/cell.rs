@@ -151,13 +151,13 @@ impl<T> PartialEq for Ref<T> {
 impl<T> Eq for Ref<T> {}
 
 impl<T> Ref<T> {
-    /// Returns the record that a link in another record names; 0 names none.
-    pub(crate) const fn from_link(link: u32) -> Option<Self> {
-        if link == 0 { None } else { Some(Self { cell: link, record: PhantomData }) }
+    /// Returns the record in the cell with this number; 0 is none.
+    pub(crate) const fn from_cell(cell: u32) -> Option<Self> {
+        if cell == 0 { None } else { Some(Self { cell, record: PhantomData }) }
     }
 
-    /// Returns the link that names this record.
-    pub(crate) const fn link(self) -> u32 {
+    /// Returns the number of its cell.
+    pub(crate) const fn cell(self) -> u32 {
         self.cell
     }
 
@@ -202,11 +202,6 @@ impl Alleged {
     pub(crate) const fn stamp(&self, kind: Kind) -> Stamp {
         Stamp::named(kind, self.maker, self.generation)
     }
-}
-
-/// Returns a link to what may be a record.
-pub(crate) fn link_of<T>(record: Option<Ref<T>>) -> u32 {
-    record.map_or(0, Ref::link)
 }
 
 pub(crate) use record;

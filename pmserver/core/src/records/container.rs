@@ -5,8 +5,14 @@ use proto::PeerId;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::broken;
+use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
-use crate::records::links::{Links, chain};
+use crate::records::frame::Frame;
+use crate::records::handler::Handler;
+use crate::records::leaf::Tree;
+use crate::records::lease::Lease;
+use crate::records::links::{Link, Links, chain};
+use crate::records::share::Share;
 
 /// A container (protocol R1).
 #[repr(C)]
@@ -18,17 +24,17 @@ pub(crate) struct Container {
     /// How many frames it has, discarded ones not counted.
     pub(crate) frame_count: u32,
     /// The account that pays.
-    pub(crate) account: u32,
+    pub(crate) account: Link<Account>,
     /// The tree of its frames.
-    pub(crate) frames: u32,
-    pub(crate) shares: u32,
-    pub(crate) leases: u32,
+    pub(crate) frames: Tree<Frame>,
+    pub(crate) shares: Link<Share>,
+    pub(crate) leases: Link<Lease>,
     /// The ranges that others supply.
-    pub(crate) handlers: u32,
+    pub(crate) handlers: Link<Handler>,
     /// The account's other containers.
-    of_account: Links,
+    of_account: Links<Container>,
     /// The owner's other containers.
-    of_owner: Links,
+    of_owner: Links<Container>,
     pub(crate) share_count: u16,
     pub(crate) lease_count: u16,
     pub(crate) handler_count: u16,
@@ -51,16 +57,16 @@ chain!(
 );
 
 impl Container {
-    pub(crate) const fn new(account: u32, owner: PeerId) -> Self {
+    pub(crate) const fn new(account: Link<Account>, owner: PeerId) -> Self {
         Self {
             stamp: Stamp::UNSET,
             unused_from: 0,
             frame_count: 0,
             account,
-            frames: 0,
-            shares: 0,
-            leases: 0,
-            handlers: 0,
+            frames: Tree::EMPTY,
+            shares: Link::NONE,
+            leases: Link::NONE,
+            handlers: Link::NONE,
             of_account: Links::NONE,
             of_owner: Links::NONE,
             share_count: 0,

@@ -30,6 +30,6 @@ impl Copying {
     }
 
     pub(crate) const fn is_within(&self) -> bool {
-        self.from.container.link() == self.to.container.link()
+        self.from.container.cell() == self.to.container.cell()
     }
 }

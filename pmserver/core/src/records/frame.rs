@@ -7,8 +7,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::PageIndex;
 use crate::records::cell::{Stamp, record};
+use crate::records::container::Container;
 use crate::records::leaf::Leaf;
-use crate::records::links::{Links, chain};
+use crate::records::links::{Link, Links, chain};
+use crate::records::mapping::Mapping;
 
 bitflags! {
     /// What is to be known of a virtual frame beside where it is.
@@ -38,17 +40,17 @@ bitflags! {
 pub(crate) struct Frame {
     stamp: Stamp,
     number: u64,
-    pub(crate) container: u32,
+    pub(crate) container: Link<Container>,
     /// The page that it is bound to; 0 while it has none.
     pub(crate) page: u32,
     /// The other frames that are bound to the page.
-    pub(crate) next_of_page: u32,
-    pub(crate) previous_of_page: u32,
+    pub(crate) next_of_page: Link<Frame>,
+    pub(crate) previous_of_page: Link<Frame>,
     /// The ring of frames that are really shared; 0 while it is alone.
-    pub(crate) next_shared: u32,
-    pub(crate) mappings: u32,
+    pub(crate) next_shared: Link<Frame>,
+    pub(crate) mappings: Link<Mapping>,
     /// The account's other frames of its kind (`extra.rs`).
-    of_account: Links,
+    of_account: Links<Frame>,
     pub(crate) mapping_count: u16,
     marks: u16,
     padding: [u32; 3],
@@ -63,16 +65,16 @@ chain!(
 
 impl Frame {
     /// Returns a frame that has no memory yet, tentative.
-    pub(crate) const fn new(container: u32, number: u64) -> Self {
+    pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
         Self {
             stamp: Stamp::UNSET,
             number,
             container,
             page: 0,
-            next_of_page: 0,
-            previous_of_page: 0,
-            next_shared: 0,
-            mappings: 0,
+            next_of_page: Link::NONE,
+            previous_of_page: Link::NONE,
+            next_shared: Link::NONE,
+            mappings: Link::NONE,
             of_account: Links::NONE,
             mapping_count: 0,
             marks: FrameMarks::TENTATIVE.bits(),
@@ -109,7 +111,7 @@ impl Frame {
     pub(crate) fn state(&self) -> FrameState {
         let mut state = FrameState::PRESENT;
         state.set(FrameState::BOUND, self.page != 0);
-        state.set(FrameState::MAPPED, self.mappings != 0);
+        state.set(FrameState::MAPPED, !self.mappings.is_none());
         state.set(FrameState::EXTRA, self.has(FrameMarks::EXTRA));
         state.set(FrameState::DISCARDABLE, self.has(FrameMarks::DISCARDABLE));
         state.set(FrameState::TAKEN_OVER, self.has(FrameMarks::TAKEN_OVER));

@@ -6,6 +6,7 @@ use proto::{Micros, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Stamp, record};
+use crate::records::links::Link;
 use crate::records::range::Range;
 
 /// A range of a container whose frames somebody else supplies (protocol R27).
@@ -15,7 +16,7 @@ pub(crate) struct Handler {
     stamp: Stamp,
     pub(crate) range: Range,
     /// The container's other handlers.
-    pub(crate) next: u32,
+    pub(crate) next: Link<Handler>,
     pub(crate) cookie: u32,
     peer: u8,
     padding: [u8; 31],
@@ -24,7 +25,7 @@ pub(crate) struct Handler {
 record!(Handler, Handler);
 
 impl Handler {
-    pub(crate) const fn new(next: u32, range: Range, peer: PeerId, cookie: u32) -> Self {
+    pub(crate) const fn new(next: Link<Handler>, range: Range, peer: PeerId, cookie: u32) -> Self {
         let peer = peer.get();
         Self { stamp: Stamp::UNSET, range, next, cookie, peer, padding: [0; 31] }
     }

@@ -7,7 +7,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::broken;
 use crate::records::cell::{Stamp, record};
+use crate::records::container::Container;
+use crate::records::links::Link;
 use crate::records::range::Range;
+use crate::records::share::Share;
 
 /// A lock with a deadline (protocol O13).
 #[repr(C)]
@@ -16,13 +19,13 @@ pub(crate) struct Lease {
     stamp: Stamp,
     pub(crate) range: Range,
     deadline: u64,
-    pub(crate) container: u32,
+    pub(crate) container: Link<Container>,
     /// The share through which it is held; 0 for the owner.
-    pub(crate) share: u32,
+    pub(crate) share: Link<Share>,
     /// The container's other leases.
-    pub(crate) next: u32,
+    pub(crate) next: Link<Lease>,
     /// The holder's other leases.
-    pub(crate) next_of_holder: u32,
+    pub(crate) next_of_holder: Link<Lease>,
     /// The pages that its holder's device may still write to, once it has run out.
     pub(crate) quarantine: u32,
     /// Frames that it pins, each of which its holder is charged for.
@@ -38,8 +41,8 @@ record!(Lease, Lease);
 
 impl Lease {
     pub(crate) fn new(
-        container: u32,
-        share: u32,
+        container: Link<Container>,
+        share: Link<Share>,
         range: Range,
         holder: PeerId,
         mode: LockMode,
@@ -51,8 +54,8 @@ impl Lease {
             deadline: deadline.get(),
             container,
             share,
-            next: 0,
-            next_of_holder: 0,
+            next: Link::NONE,
+            next_of_holder: Link::NONE,
             quarantine: 0,
             pinned: 0,
             holder: holder.get(),
@@ -67,7 +70,7 @@ impl Lease {
     }
 
     /// Returns whether it forbids this to the holder of a share, or of none.
-    pub(crate) fn forbids(&self, share: u32, need: Need) -> bool {
+    pub(crate) fn forbids(&self, share: Link<Share>, need: Need) -> bool {
         let is_others = self.share != share;
         match need {
             Need::Read => is_others && self.is_exclusive(),

@@ -3,9 +3,12 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
+use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
-use crate::records::links::{Links, chain};
+use crate::records::links::{Link, Links, chain};
+use crate::records::loan::Loan;
 
 /// The lists that the frames of an account are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,27 +38,27 @@ impl FrameList {
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Ledger {
     stamp: Stamp,
-    pub(crate) account: u32,
+    pub(crate) account: Link<Account>,
     /// Its pages of records, those with a free cell first.
     pub(crate) record_pages: u32,
     /// Its CNodes, those with a free slot first.
     pub(crate) slot_pages: u32,
     /// Its containers.
-    pub(crate) containers: u32,
+    pub(crate) containers: Link<Container>,
     /// Those of them that are being destroyed, first come first.
-    pub(crate) dying: u32,
+    pub(crate) dying: Link<Container>,
     /// To whom it is lent.
-    pub(crate) loans: u32,
+    pub(crate) loans: Link<Loan>,
     /// The frames within its limit, newest first, as in the next two.
-    frames: u32,
+    frames: Link<Frame>,
     /// The extra frames without the mark DISCARDABLE.
-    extra: u32,
+    extra: Link<Frame>,
     /// Those with it.
-    discardable: u32,
+    discardable: Link<Frame>,
     /// The others with something to tear down.
-    work: Links,
+    work: Links<Ledger>,
     /// The others with extra frames.
-    pressed: Links,
+    pressed: Links<Ledger>,
     padding: u32,
 }
 
@@ -72,18 +75,18 @@ chain!(
 );
 
 impl Ledger {
-    pub(crate) const fn new(account: u32) -> Self {
+    pub(crate) const fn new(account: Link<Account>) -> Self {
         Self {
             stamp: Stamp::UNSET,
             account,
             record_pages: 0,
             slot_pages: 0,
-            containers: 0,
-            dying: 0,
-            loans: 0,
-            frames: 0,
-            extra: 0,
-            discardable: 0,
+            containers: Link::NONE,
+            dying: Link::NONE,
+            loans: Link::NONE,
+            frames: Link::NONE,
+            extra: Link::NONE,
+            discardable: Link::NONE,
             work: Links::NONE,
             pressed: Links::NONE,
             padding: 0,
@@ -91,7 +94,7 @@ impl Ledger {
     }
 
     /// Returns the first frame of a list: the newest.
-    pub(crate) const fn list(&self, list: FrameList) -> u32 {
+    pub(crate) const fn list(&self, list: FrameList) -> Link<Frame> {
         match list {
             FrameList::Guaranteed => self.frames,
             FrameList::Extra => self.extra,
@@ -102,9 +105,9 @@ impl Ledger {
     /// Returns the last list that has a frame in it: whether it has extra frames, and discardable
     /// ones.
     pub(crate) const fn last_list(&self) -> FrameList {
-        if self.discardable != 0 {
+        if !self.discardable.is_none() {
             FrameList::Discardable
-        } else if self.extra != 0 {
+        } else if !self.extra.is_none() {
             FrameList::Extra
         } else {
             FrameList::Guaranteed
@@ -116,7 +119,7 @@ impl Ledger {
         !self.work.is_none()
     }
 
-    pub(crate) const fn set_list(&mut self, list: FrameList, first: u32) {
+    pub(crate) const fn set_list(&mut self, list: FrameList, first: Link<Frame>) {
         match list {
             FrameList::Guaranteed => self.frames = first,
             FrameList::Extra => self.extra = first,

@@ -5,16 +5,18 @@ use pmserver_api::AccountRights;
 use proto::PeerId;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
+use crate::records::links::Link;
 
 /// An account in the hands of a peer that did not split it off. Paid for by the account itself.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Loan {
     stamp: Stamp,
-    pub(crate) account: u32,
+    pub(crate) account: Link<Account>,
     /// The account's other loans.
-    pub(crate) next: u32,
+    pub(crate) next: Link<Loan>,
     rights: u16,
     peer: u8,
     padding: [u8; 45],
@@ -23,7 +25,12 @@ pub(crate) struct Loan {
 record!(Loan, Loan);
 
 impl Loan {
-    pub(crate) const fn new(account: u32, next: u32, peer: PeerId, rights: AccountRights) -> Self {
+    pub(crate) const fn new(
+        account: Link<Account>,
+        next: Link<Loan>,
+        peer: PeerId,
+        rights: AccountRights,
+    ) -> Self {
         Self {
             stamp: Stamp::UNSET,
             account,

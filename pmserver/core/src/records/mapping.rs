@@ -8,7 +8,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::broken;
 use crate::kernel::{FrameCap, PageIndex, PageRights, SlotAddress};
 use crate::records::cell::{Stamp, record};
+use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
+use crate::records::links::Link;
+use crate::records::share::Share;
 
 /// How a mapping is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,18 +34,18 @@ pub(crate) enum Installed {
 pub(crate) struct Mapping {
     stamp: Stamp,
     vaddr: u64,
-    pub(crate) frame: u32,
+    pub(crate) frame: Link<Frame>,
     /// The page that it has a capability to; 0 while it has none.
     pub(crate) page: u32,
     /// The CNode that has a slot for it; 0 where it has none and uses a page's original capability.
     slot_page: u32,
     /// The frame's other mappings.
-    pub(crate) next_of_frame: u32,
+    pub(crate) next_of_frame: Link<Mapping>,
     /// The share through which it was made; 0 for the owner.
-    pub(crate) share: u32,
+    pub(crate) share: Link<Share>,
     /// The share's other mappings.
-    pub(crate) next_of_share: u32,
-    pub(crate) previous_of_share: u32,
+    pub(crate) next_of_share: Link<Mapping>,
+    pub(crate) previous_of_share: Link<Mapping>,
     /// The flags that it was asked for with.
     asked: u16,
     slot_index: u8,
@@ -56,8 +59,8 @@ record!(Mapping, Mapping);
 
 impl Mapping {
     pub(crate) fn new(
-        frame: u32,
-        share: u32,
+        frame: Link<Frame>,
+        share: Link<Share>,
         peer: PeerId,
         vaddr: VirtAddr,
         asked: MapFlags,
@@ -68,10 +71,10 @@ impl Mapping {
             frame,
             page: 0,
             slot_page: 0,
-            next_of_frame: 0,
+            next_of_frame: Link::NONE,
             share,
-            next_of_share: 0,
-            previous_of_share: 0,
+            next_of_share: Link::NONE,
+            previous_of_share: Link::NONE,
             asked: asked.bits(),
             slot_index: 0,
             peer: peer.get(),
@@ -83,8 +86,8 @@ impl Mapping {
 
     /// Returns a grant that fills a slot of the peer's CNode.
     pub(crate) fn new_grant(
-        frame: u32,
-        share: u32,
+        frame: Link<Frame>,
+        share: Link<Share>,
         peer: PeerId,
         slot: SlotAddress,
         asked: MapFlags,

@@ -7,6 +7,12 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::records::account::Account;
+use crate::records::frame::Frame;
+use crate::records::lease::Lease;
+use crate::records::links::Link;
+use crate::records::mapping::Mapping;
+
 /// What a page is used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -59,7 +65,7 @@ pub(crate) struct PageEntry {
     pub(crate) previous: u32,
     /// `Records`, `Slots`: the account. `Frame`: the first of the virtual frames that are bound to
     /// it. `Quarantine`: the pin.
-    pub(crate) owner: u32,
+    owner: u32,
     /// `Records`, `Slots`: a set bit for every cell or slot that is taken.
     pub(crate) bitmap: [u64; 2],
 }
@@ -74,13 +80,38 @@ impl PageEntry {
     }
 
     /// `Frame`: returns the mapping that has the original capability; 0 for none.
-    pub(crate) const fn original_user(&self) -> u32 {
-        self.next
+    pub(crate) const fn original_user(&self) -> Link<Mapping> {
+        Link::from_raw(self.next)
     }
 
     /// `Frame`: says which mapping has the original capability.
-    pub(crate) const fn set_original_user(&mut self, mapping: u32) {
-        self.next = mapping;
+    pub(crate) const fn set_original_user(&mut self, mapping: Link<Mapping>) {
+        self.next = mapping.raw();
+    }
+
+    /// `Records`, `Slots`: returns the account.
+    pub(crate) const fn account(&self) -> Link<Account> {
+        Link::from_raw(self.owner)
+    }
+
+    /// `Records`, `Slots`: says which account it belongs to.
+    pub(crate) const fn set_account(&mut self, account: Link<Account>) {
+        self.owner = account.raw();
+    }
+
+    /// `Frame`: returns the first of the virtual frames that are bound to it.
+    pub(crate) const fn first_frame(&self) -> Link<Frame> {
+        Link::from_raw(self.owner)
+    }
+
+    /// `Frame`: says which is the first of the virtual frames that are bound to it.
+    pub(crate) const fn set_first_frame(&mut self, frame: Link<Frame>) {
+        self.owner = frame.raw();
+    }
+
+    /// `Quarantine`: says which pin it is kept for.
+    pub(crate) const fn set_pin(&mut self, lease: Link<Lease>) {
+        self.owner = lease.raw();
     }
 
     /// `Frame`: returns how many virtual frames are bound to it.

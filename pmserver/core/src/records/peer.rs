@@ -7,22 +7,29 @@ use crate::config::{PeerConfig, Privileges};
 use crate::kernel::PageIndex;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
+use crate::records::container::Container;
 use crate::records::handler::Wait;
+use crate::records::leaf::Tree;
+use crate::records::lease::Lease;
+use crate::records::links::Link;
+use crate::records::mapping::Mapping;
+use crate::records::region::Region;
 use crate::records::search::Search;
+use crate::records::table::Table;
 
 /// What pmserver keeps of one VSpace.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct VSpaceState {
     /// The tree of mappings, by address.
-    pub(crate) mappings: u32,
+    pub(crate) mappings: Tree<Mapping>,
     /// A tree of tables a level, by the first address that they translate.
-    pub(crate) tables: [u32; 3],
+    pub(crate) tables: [Tree<Table>; 3],
     pub(crate) table_count: u32,
     /// The tree of regions, by their last page.
-    pub(crate) regions: u32,
+    pub(crate) regions: Tree<Region>,
     pub(crate) region_count: u16,
     /// The tree of grants, by their index.
-    pub(crate) grants: u32,
+    pub(crate) grants: Tree<Mapping>,
     /// The CNode that the grants are in.
     pub(crate) grant_node: Option<PageIndex>,
 }
@@ -30,7 +37,10 @@ pub(crate) struct VSpaceState {
 impl VSpaceState {
     /// Returns whether pmserver has put nothing there.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.mappings == 0 && self.regions == 0 && self.grants == 0 && self.table_count == 0
+        self.mappings.is_empty()
+            && self.regions.is_empty()
+            && self.grants.is_empty()
+            && self.table_count == 0
     }
 }
 
@@ -43,7 +53,7 @@ pub(crate) struct Peer {
     /// The account that pays for its VSpace (R25); none where that was destroyed.
     pub(crate) table_account: Option<Ref<Account>>,
     /// The live containers that it made.
-    pub(crate) containers: u32,
+    pub(crate) containers: Link<Container>,
     pub(crate) privileges: Privileges,
     pub(crate) vspace: VSpaceState,
     /// Where it goes on after a fault: entry and stack.
@@ -54,7 +64,7 @@ pub(crate) struct Peer {
     pub(crate) wait: Option<Wait>,
     /// A search for contiguous pages that it goes on with.
     pub(crate) search: Option<Search>,
-    pub(crate) leases: u32,
+    pub(crate) leases: Link<Lease>,
     pub(crate) lease_count: u16,
     /// It faulted and does not run again; what it had is being taken down.
     pub(crate) is_stopped: bool,
@@ -68,14 +78,14 @@ impl Peer {
             name: config.name,
             account: Some(account),
             table_account: Some(account),
-            containers: 0,
+            containers: Link::NONE,
             privileges: config.privileges,
             vspace: VSpaceState::default(),
             recovery: None,
             watch: None,
             wait: None,
             search: None,
-            leases: 0,
+            leases: Link::NONE,
             lease_count: 0,
             is_stopped: false,
         }

@@ -7,6 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Ref, Stamp, record};
 use crate::records::container::Container;
+use crate::records::links::Link;
+use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 
 /// A range of a container that is lent to a peer (protocol O2).
@@ -16,11 +18,11 @@ pub(crate) struct Share {
     stamp: Stamp,
     pub(crate) range: Range,
     lease_max: u64,
-    pub(crate) container: u32,
+    pub(crate) container: Link<Container>,
     /// The container's other shares.
-    pub(crate) next: u32,
+    pub(crate) next: Link<Share>,
     /// The mappings that were made through it.
-    pub(crate) mappings: u32,
+    pub(crate) mappings: Link<Mapping>,
     pub(crate) lease_count: u16,
     rights: u16,
     peer: u8,
@@ -33,8 +35,8 @@ record!(Share, Share);
 
 impl Share {
     pub(crate) const fn new(
-        container: u32,
-        next: u32,
+        container: Link<Container>,
+        next: Link<Share>,
         range: Range,
         peer: PeerId,
         rights: Rights,
@@ -46,7 +48,7 @@ impl Share {
             lease_max: lease_max.get(),
             container,
             next,
-            mappings: 0,
+            mappings: Link::NONE,
             lease_count: 0,
             rights: rights.bits(),
             peer: peer.get(),

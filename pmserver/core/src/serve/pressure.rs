@@ -27,8 +27,6 @@ use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
-use crate::records::container::Container;
-use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
 use crate::records::ledger::{FrameList, PressedAccounts};
 use crate::serve::Service;
@@ -63,7 +61,7 @@ impl<K: Kernel> Service<K> {
     fn drop_discardable(&mut self, most: u64) -> u64 {
         let mut dropped = 0;
         for _ in 0..PRESSURE_FRAMES_MAX {
-            let first = Ref::from_link(self.store.pressed.chain(FrameList::Discardable));
+            let first = self.store.pressed.chain(FrameList::Discardable).target();
             let Some(ledger) = first.filter(|_| dropped < most) else { break };
             let account = self.store.account_of(ledger);
             if self.drop_newest(account, FrameList::Discardable) {
@@ -97,10 +95,10 @@ impl<K: Kernel> Service<K> {
     /// the kernel refuses: then it goes to the end of the list. Returns whether it did.
     fn drop_newest(&mut self, account: Ref<Account>, list: FrameList) -> bool {
         let first = self.store.ledger(account).list(list);
-        let Some(frame) = Ref::<Frame>::from_link(first) else { return false };
+        let Some(frame) = first.target() else { return false };
         let record = self.store.get(frame);
         let number = record.key();
-        let Some(container) = Ref::<Container>::from_link(record.container) else {
+        let Some(container) = record.container.target() else {
             broken("frame without a container")
         };
         self.expire_leases(container);

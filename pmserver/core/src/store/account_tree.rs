@@ -17,11 +17,12 @@ use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Charge, Children, Shortage};
 use crate::records::cell::{Record, Ref, Stamp};
 use crate::records::ledger::Ledger;
+use crate::records::links::Link;
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
     pub(crate) fn ledger_ref(&self, account: Ref<Account>) -> Ref<Ledger> {
-        match Ref::from_link(self.get(account).ledger) {
+        match self.get(account).ledger.target() {
             Some(ledger) => ledger,
             None => broken("account without a ledger"),
         }
@@ -38,7 +39,7 @@ impl<K: Kernel> Store<K> {
     }
 
     pub(crate) fn account_of(&self, ledger: Ref<Ledger>) -> Ref<Account> {
-        match Ref::from_link(self.get(ledger).account) {
+        match self.get(ledger).account.target() {
             Some(account) => account,
             None => broken("ledger without an account"),
         }
@@ -48,7 +49,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn new_pool_account(&mut self) -> Result<Ref<Account>, Shortage> {
         let overhead = self.kernel.overhead_pages();
         let total = self.page_count().saturating_add(overhead);
-        let page = self.take_record_page(0)?;
+        let page = self.take_record_page(Link::NONE)?;
         let mut account = Account::of_pool(total, self.reserved().saturating_add(1), overhead);
         account.set_stamp(Stamp::unnamed(Account::KIND));
         let account = self.fill(page, &account);
@@ -56,7 +57,7 @@ impl<K: Kernel> Store<K> {
         ledger.set_stamp(Stamp::unnamed(Ledger::KIND));
         let ledger = self.fill(page, &ledger);
         self.get_mut(account).ledger = ledger.link();
-        self.entry_mut(page).owner = account.link();
+        self.entry_mut(page).set_account(account.link());
         let pages = self.link_page(0, page);
         self.get_mut(ledger).record_pages = pages;
         Ok(account)
@@ -96,21 +97,16 @@ impl<K: Kernel> Store<K> {
     /// parent may have been removed itself.
     pub(crate) fn close_account(&mut self, account: Ref<Account>) {
         let record = *self.get(account);
-        let Some(parent) = Ref::<Account>::from_link(record.parent) else {
+        let Some(parent) = record.parent.target() else {
             broken("the pool's account is there for ever")
         };
         let ledger = self.ledger_ref(account);
         let lists = self.get(ledger);
-        let is_empty = [lists.record_pages, lists.slot_pages, lists.containers, lists.dying]
-            .into_iter()
-            .chain([
-                record.children,
-                record.used(),
-                record.promised,
-                record.charged(Charge::Extra),
-                lists.loans,
-            ])
-            .all(|what| what == 0);
+        let owns_pages = lists.record_pages != 0 || lists.slot_pages != 0;
+        let has_containers = !lists.containers.is_none() || !lists.dying.is_none();
+        let is_named = !record.children.is_none() || !lists.loans.is_none();
+        let charged = [record.used(), record.promised, record.charged(Charge::Extra)];
+        let is_empty = !owns_pages && !has_containers && !is_named && charged == [0; 3];
         assert!(is_empty, "an account ends empty");
         let children = self.take_out::<Children>(self.get(parent).children, account);
         self.get_mut(parent).children = children;
@@ -133,7 +129,7 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the account that has promised this one's limit.
     pub(crate) fn parent(&self, account: Ref<Account>) -> Ref<Account> {
-        match Ref::from_link(self.get(account).parent) {
+        match self.get(account).parent.target() {
             Some(parent) => self.heir(parent),
             None => broken("the pool's account has none above it"),
         }
@@ -141,7 +137,7 @@ impl<K: Kernel> Store<K> {
 
     /// Returns how many accounts a charge to this one goes through.
     pub(crate) fn depth(&self, account: Ref<Account>) -> usize {
-        let parent = |account: &Ref<Account>| Ref::from_link(self.get(*account).parent);
+        let parent = |account: &Ref<Account>| self.get(*account).parent.target();
         core::iter::successors(Some(account), parent).count()
     }
 

@@ -118,7 +118,8 @@ impl<K: Kernel> Store<K> {
             self.refund(account, Charge::Slots);
             Shortage::from(error)
         })?;
-        self.entry_mut(page).owner = self.heir(account).link();
+        let owner = self.heir(account).link();
+        self.entry_mut(page).set_account(owner);
         Ok(page)
     }
 
@@ -158,7 +159,7 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the account that a page of records or slots belongs to.
     pub(crate) fn page_owner(&self, page: PageIndex) -> Ref<Account> {
-        match Ref::from_link(self.entry(page).owner) {
+        match self.entry(page).account().target() {
             Some(owner) => owner,
             None => broken("page without an owner"),
         }
@@ -197,7 +198,7 @@ impl<K: Kernel> Store<K> {
     }
 
     fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {
-        self.entry_mut(page).owner = account.link();
+        self.entry_mut(page).set_account(account.link());
         let linked = self.link_page(pages, page);
         if self.is_full(page) { self.move_page(linked, page, End::Last) } else { linked }
     }

@@ -10,7 +10,7 @@ use crate::store::Store;
 impl<K: Kernel> Store<K> {
     /// Returns an account and all above it, bottom up; those that were removed are none.
     fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
-        let parent = |account: &Ref<Account>| Ref::from_link(self.get(*account).parent);
+        let parent = |account: &Ref<Account>| self.get(*account).parent.target();
         core::iter::successors(Some(account), parent)
             .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
     }
@@ -64,7 +64,7 @@ impl<K: Kernel> Store<K> {
         let mut is_below = false;
         while let Some(payer) = next {
             let record = self.get_mut(payer);
-            next = Ref::from_link(record.parent);
+            next = record.parent.target();
             if !record.has(AccountFlags::REMOVED) {
                 record.count(kind, is_below, change);
                 is_below = true;

@@ -21,6 +21,7 @@ use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
 use crate::records::ledger::{FrameList, Ledger, PressedAccounts};
+use crate::records::links::Link;
 use crate::store::Store;
 
 /// Pages for records that the frames of one call take at most, and the nodes of the tree that they
@@ -35,21 +36,21 @@ pub(crate) type Demoted = Vec<FrameList, RECORD_PAGES_MAX>;
 /// chain of these alone.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pressed {
-    extra: u32,
-    discardable: u32,
+    extra: Link<Ledger>,
+    discardable: Link<Ledger>,
 }
 
 impl Pressed {
     /// Returns the chain for accounts whose frames are in such a list at best.
-    pub(crate) const fn chain(&self, list: FrameList) -> u32 {
+    pub(crate) const fn chain(&self, list: FrameList) -> Link<Ledger> {
         match list {
-            FrameList::Guaranteed => 0,
+            FrameList::Guaranteed => Link::NONE,
             FrameList::Extra => self.extra,
             FrameList::Discardable => self.discardable,
         }
     }
 
-    const fn set_chain(&mut self, list: FrameList, first: u32) {
+    const fn set_chain(&mut self, list: FrameList, first: Link<Ledger>) {
         match list {
             FrameList::Guaranteed => {}
             FrameList::Extra => self.extra = first,
@@ -108,7 +109,7 @@ impl<K: Kernel> Store<K> {
     /// Makes the newest frame within an account's limit an extra one; returns the list that it is
     /// the last of now, or `None` where there was no frame.
     pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
-        let frame = Ref::from_link(self.ledger(account).list(FrameList::Guaranteed))?;
+        let frame = self.ledger(account).list(FrameList::Guaranteed).target()?;
         self.change_list(account, frame, Charge::Frames, Charge::Extra);
         Some(FrameList::of(self.get(frame)))
     }
@@ -173,7 +174,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn hand_over_frames(&mut self, from: Ref<Account>, to: Ref<Account>) {
         for list in FrameList::ALL {
             let first = self.ledger(from).list(list);
-            self.set_list(from, list, 0);
+            self.set_list(from, list, Link::NONE);
             let joined = self.join::<FramesOfAccount>(self.ledger(to).list(list), first);
             self.set_list(to, list, joined);
         }
@@ -197,7 +198,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Sets a list, and puts the account where it belongs among those with extra frames.
-    fn set_list(&mut self, account: Ref<Account>, list: FrameList, first: u32) {
+    fn set_list(&mut self, account: Ref<Account>, list: FrameList, first: Link<Frame>) {
         let ledger = self.ledger_ref(account);
         let before = self.get(ledger).last_list();
         self.get_mut(ledger).set_list(list, first);

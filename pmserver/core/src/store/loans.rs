@@ -10,14 +10,14 @@ use crate::store::Store;
 impl<K: Kernel> Store<K> {
     /// Returns the loans of an account.
     pub(crate) fn loans(&self, account: Ref<Account>) -> impl Iterator<Item = &Loan> {
-        let first = Ref::<Loan>::from_link(self.ledger(account).loans);
-        let next = |loan: &Ref<Loan>| Ref::from_link(self.get(*loan).next);
+        let first = self.ledger(account).loans.target();
+        let next = |loan: &Ref<Loan>| self.get(*loan).next.target();
         core::iter::successors(first, next).map(|loan| self.get(loan))
     }
 
     /// Ends all loans of an account.
     pub(crate) fn end_loans(&mut self, account: Ref<Account>) {
-        while let Some(loan) = Ref::<Loan>::from_link(self.ledger(account).loans) {
+        while let Some(loan) = self.ledger(account).loans.target() {
             self.ledger_mut(account).loans = self.get(loan).next;
             self.free(loan);
         }
@@ -29,7 +29,7 @@ impl<K: Kernel> Store<K> {
         if place == loan.link() {
             self.ledger_mut(account).loans = after;
         }
-        while let Some(other) = Ref::<Loan>::from_link(place) {
+        while let Some(other) = place.target() {
             place = self.get(other).next;
             if place == loan.link() {
                 self.get_mut(other).next = after;

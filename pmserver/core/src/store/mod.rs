@@ -19,9 +19,11 @@ use zerocopy::FromBytes;
 
 use crate::broken;
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
+use crate::records::account::Account;
 use crate::records::cell::{
     Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
 };
+use crate::records::links::Link;
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
 use crate::store::demand::Demand;
 use crate::store::extra::Pressed;
@@ -154,13 +156,16 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Takes a page for records: all its cells are free.
-    pub(crate) fn take_record_page(&mut self, owner: u32) -> Result<PageIndex, KernelError> {
+    pub(crate) fn take_record_page(
+        &mut self,
+        owner: Link<Account>,
+    ) -> Result<PageIndex, KernelError> {
         let page = self.take(ObjectKind::Frame, PageUse::Records)?;
         if let Err(error) = self.window_map(page) {
             self.release_frame(page);
             return Err(error);
         }
-        self.entry_mut(page).owner = owner;
+        self.entry_mut(page).set_account(owner);
         Ok(page)
     }
 
@@ -235,8 +240,8 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Returns what a cell holds.
-    pub(crate) fn kind_of(&self, link: u32) -> Kind {
-        let place = Ref::<()>::from_link(link).map(Ref::place);
+    pub(crate) fn kind_of(&self, cell: u32) -> Kind {
+        let place = Ref::<()>::from_cell(cell).map(Ref::place);
         let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
         [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Region, Kind::Node]
             .into_iter()
@@ -253,7 +258,7 @@ impl<K: Kernel> Store<K> {
     /// place where a client's number becomes a reference.
     pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
         let alleged = Alleged::from_handle(handle)?;
-        let record = Ref::<T>::from_link(alleged.cell)?;
+        let record = Ref::<T>::from_cell(alleged.cell)?;
         let (page, position) = record.place();
         if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
             return None;

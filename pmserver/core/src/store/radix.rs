@@ -14,7 +14,7 @@ use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::{Kind, Ref, Stamp, record};
-use crate::records::leaf::Leaf;
+use crate::records::leaf::{Leaf, Tree};
 use crate::store::Store;
 
 const GROUP_BITS: u32 = 3;
@@ -68,30 +68,30 @@ type Place = Option<(Ref<Node>, usize)>;
 
 impl<K: Kernel> Store<K> {
     fn as_node(&self, link: u32) -> Option<Ref<Node>> {
-        Ref::from_link(link).filter(|_| self.kind_of(link) == Kind::Node)
+        Ref::from_cell(link).filter(|_| self.kind_of(link) == Kind::Node)
     }
 
     fn leaf<T: Leaf>(&self, link: u32) -> Ref<T> {
-        match Ref::from_link(link) {
+        match Ref::from_cell(link) {
             Some(leaf) if self.kind_of(link) == T::KIND => leaf,
             _ => broken("leaf of another tree"),
         }
     }
 
     /// Returns the record with this key.
-    pub(crate) fn tree_get<T: Leaf>(&self, tree: u32, key: u64) -> Option<Ref<T>> {
-        let mut link = tree;
+    pub(crate) fn tree_get<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+        let mut link = tree.top;
         while let Some(node) = self.as_node(link) {
             let node = self.get(node);
             link = if node.covers(key) { node.child(node.group(key)) } else { 0 };
         }
-        let leaf = Ref::from_link(link).map(|_: Ref<T>| self.leaf::<T>(link))?;
+        let leaf = Ref::from_cell(link).map(|_: Ref<T>| self.leaf::<T>(link))?;
         (self.get(leaf).key() == key).then_some(leaf)
     }
 
     /// Returns the record with the smallest key that is not below `key`.
-    pub(crate) fn tree_next<T: Leaf>(&self, tree: u32, key: u64) -> Option<Ref<T>> {
-        let mut link = tree;
+    pub(crate) fn tree_next<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+        let mut link = tree.top;
         // The nearest subtree to the right of the path; everything in it is above the key.
         let mut right = 0;
         while let Some(node) = self.as_node(link) {
@@ -122,7 +122,7 @@ impl<K: Kernel> Store<K> {
         while let Some(node) = self.as_node(link) {
             link = self.get(node).first_from(0);
         }
-        Ref::from_link(link).map(|_: Ref<T>| self.leaf(link))
+        Ref::from_cell(link).map(|_: Ref<T>| self.leaf(link))
     }
 
     /// Puts a record into a tree, which has none with its key; returns the tree.
@@ -132,12 +132,12 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn tree_insert<T: Leaf>(
         &mut self,
         account: Ref<Account>,
-        tree: u32,
+        tree: Tree<T>,
         leaf: Ref<T>,
-    ) -> Result<u32, Shortage> {
+    ) -> Result<Tree<T>, Shortage> {
         let key = self.get(leaf).key();
         let mut place: Place = None;
-        let mut link = tree;
+        let mut link = tree.top;
         while let Some(node) = self.as_node(link) {
             let record = self.get(node);
             if !record.covers(key) {
@@ -152,10 +152,10 @@ impl<K: Kernel> Store<K> {
                 let count = &mut self.get_mut(node).count;
                 *count = count.saturating_add(1);
             }
-            return Ok(self.set_place(tree, place, leaf.link()));
+            return Ok(self.set_place(tree, place, leaf.cell()));
         }
-        let fork = self.new_fork::<T>(account, link, key, leaf.link())?;
-        Ok(self.set_place(tree, place, fork.link()))
+        let fork = self.new_fork::<T>(account, link, key, leaf.cell())?;
+        Ok(self.set_place(tree, place, fork.cell()))
     }
 
     /// Makes the node under which what `link` names and a new leaf part.
@@ -198,10 +198,10 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Takes the record with this key out of a tree; returns the tree.
-    pub(crate) fn tree_remove(&mut self, tree: u32, key: u64) -> u32 {
+    pub(crate) fn tree_remove<T>(&mut self, tree: Tree<T>, key: u64) -> Tree<T> {
         let mut parent: Place = None;
         let mut place: Place = None;
-        let mut link = tree;
+        let mut link = tree.top;
         while let Some(node) = self.as_node(link) {
             let record = self.get(node);
             let group = record.group(key);
@@ -210,7 +210,7 @@ impl<K: Kernel> Store<K> {
             link = record.child(group);
         }
         assert!(link != 0, "removing a key that is in the tree");
-        let Some((node, group)) = place else { return 0 };
+        let Some((node, group)) = place else { return Tree::EMPTY };
         let record = self.get_mut(node);
         record.set_child(group, 0);
         record.count = record.count.saturating_sub(1);
@@ -222,13 +222,13 @@ impl<K: Kernel> Store<K> {
         self.set_place(tree, parent, only)
     }
 
-    fn set_place(&mut self, tree: u32, place: Place, link: u32) -> u32 {
+    fn set_place<T>(&mut self, tree: Tree<T>, place: Place, link: u32) -> Tree<T> {
         match place {
             Some((node, group)) => {
                 self.get_mut(node).set_child(group, link);
                 tree
             }
-            None => link,
+            None => Tree::new(link),
         }
     }
 }

@@ -13,7 +13,7 @@ impl<K: Kernel> Tables<K> {
     /// Gives the CNode back where nothing is in it.
     pub(crate) fn collect_grant_node(&mut self, peer: PeerId) {
         let vspace = &mut self.peer_mut(peer).vspace;
-        if vspace.grants != 0 {
+        if !vspace.grants.is_empty() {
             return;
         }
         if let Some(node) = vspace.grant_node.take() {

@@ -21,7 +21,9 @@ use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRig
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::frame::Frame;
+use crate::records::links::Link;
 use crate::records::mapping::{Installed, Mapping};
+use crate::records::share::Share;
 use crate::tables::Tables;
 
 /// Rights of what is mapped only to find out which tables are missing.
@@ -55,7 +57,7 @@ impl<K: Kernel> Tables<K> {
         let record = *self.store.get(mapping);
         let slot = match record.slot() {
             Some(slot) => slot,
-            None if page != self.store.zero && self.store.entry(page).original_user() == 0 => {
+            None if page != self.store.zero && self.store.entry(page).original_user().is_none() => {
                 self.store.entry_mut(page).set_original_user(mapping.link());
                 self.store.get_mut(mapping).page = page.get();
                 return Ok(());
@@ -100,7 +102,7 @@ impl<K: Kernel> Tables<K> {
             Some(slot) => self.store.kernel.delete(slot)?,
             None => {
                 self.suspend(mapping)?;
-                self.store.entry_mut(page).set_original_user(0);
+                self.store.entry_mut(page).set_original_user(Link::NONE);
             }
         }
         let record = self.store.get_mut(mapping);
@@ -115,10 +117,10 @@ impl<K: Kernel> Tables<K> {
         &mut self,
         frame: Ref<Frame>,
         most: Installed,
-        whose: impl Fn(u32) -> bool,
+        whose: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
         let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
+        while let Some(mapping) = link.target() {
             let record = *self.store.get(mapping);
             link = record.next_of_frame;
             if record.installed() <= most || !whose(record.share) {

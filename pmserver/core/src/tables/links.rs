@@ -8,6 +8,7 @@ use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::cell::Ref;
 use crate::records::frame::Frame;
+use crate::records::links::Link;
 use crate::records::mapping::Mapping;
 use crate::records::share::Share;
 use crate::tables::Tables;
@@ -21,17 +22,17 @@ impl<K: Kernel> Tables<K> {
         record.mappings = mapping.link();
         record.mapping_count = record.mapping_count.saturating_add(1);
         self.store.get_mut(mapping).next_of_frame = next;
-        let Some(share) = Ref::<Share>::from_link(self.store.get(mapping).share) else { return };
+        let Some(share) = self.store.get(mapping).share.target() else { return };
         let next = self.store.get(share).mappings;
         self.store.get_mut(share).mappings = mapping.link();
         self.store.get_mut(mapping).next_of_share = next;
-        if let Some(after) = Ref::<Mapping>::from_link(next) {
+        if let Some(after) = next.target() {
             self.store.get_mut(after).previous_of_share = mapping.link();
         }
     }
 
     pub(crate) fn frame_of(&self, mapping: Ref<Mapping>) -> Ref<Frame> {
-        match Ref::from_link(self.store.get(mapping).frame) {
+        match self.store.get(mapping).frame.target() {
             Some(frame) => frame,
             None => broken("mapping without a frame"),
         }
@@ -73,7 +74,7 @@ impl<K: Kernel> Tables<K> {
         if place == mapping.link() {
             self.store.get_mut(frame).mappings = record.next_of_frame;
         }
-        while let Some(other) = Ref::<Mapping>::from_link(place) {
+        while let Some(other) = place.target() {
             place = self.store.get(other).next_of_frame;
             if place == mapping.link() {
                 self.store.get_mut(other).next_of_frame = record.next_of_frame;
@@ -81,11 +82,11 @@ impl<K: Kernel> Tables<K> {
         }
         let count = &mut self.store.get_mut(frame).mapping_count;
         *count = count.saturating_sub(1);
-        let Some(share) = Ref::<Share>::from_link(record.share) else { return };
-        if let Some(after) = Ref::<Mapping>::from_link(record.next_of_share) {
+        let Some(share) = record.share.target() else { return };
+        if let Some(after) = record.next_of_share.target() {
             self.store.get_mut(after).previous_of_share = record.previous_of_share;
         }
-        match Ref::<Mapping>::from_link(record.previous_of_share) {
+        match record.previous_of_share.target() {
             Some(before) => self.store.get_mut(before).next_of_share = record.next_of_share,
             None => self.store.get_mut(share).mappings = record.next_of_share,
         }
@@ -96,10 +97,10 @@ impl<K: Kernel> Tables<K> {
     pub(crate) fn remove_mappings(
         &mut self,
         frame: Ref<Frame>,
-        goes: impl Fn(u32) -> bool,
+        goes: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
         let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
+        while let Some(mapping) = link.target() {
             let record = self.store.get(mapping);
             link = record.next_of_frame;
             if goes(record.share) {

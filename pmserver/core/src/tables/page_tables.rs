@@ -12,7 +12,7 @@ use crate::broken;
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
 use crate::records::account::{Charge, Shortage};
 use crate::records::budget::Budget;
-use crate::records::leaf::Leaf;
+use crate::records::leaf::{Leaf, Tree};
 use crate::records::page::PageUse;
 use crate::records::table::Table;
 use crate::tables::Tables;
@@ -123,11 +123,11 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    fn table_tree(&self, peer: PeerId, level: usize) -> u32 {
-        self.peer(peer).vspace.tables.get(level).copied().unwrap_or(0)
+    fn table_tree(&self, peer: PeerId, level: usize) -> Tree<Table> {
+        self.peer(peer).vspace.tables.get(level).copied().unwrap_or_default()
     }
 
-    fn set_table_tree(&mut self, peer: PeerId, level: usize, tree: u32) {
+    fn set_table_tree(&mut self, peer: PeerId, level: usize, tree: Tree<Table>) {
         if let Some(place) = self.peer_mut(peer).vspace.tables.get_mut(level) {
             *place = tree;
         }

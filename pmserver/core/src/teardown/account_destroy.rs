@@ -75,7 +75,7 @@ impl<K: Kernel> Teardown<K> {
     }
 
     fn leaf_below(&self, account: Ref<Account>) -> Ref<Account> {
-        let child = |account: &Ref<Account>| Ref::from_link(self.store.get(*account).children);
+        let child = |account: &Ref<Account>| self.store.get(*account).children.target();
         core::iter::successors(Some(account), child).last().unwrap_or(account)
     }
 
@@ -87,7 +87,7 @@ impl<K: Kernel> Teardown<K> {
         budget: &mut Budget,
     ) -> Result<Option<Micros>, Failure> {
         // Whoever was lent one of them loses it before the memory goes.
-        while let Some(container) = Ref::from_link(self.store.ledger(account).containers) {
+        while let Some(container) = self.store.ledger(account).containers.target() {
             budget.spend()?;
             self.doom(container);
         }
@@ -107,7 +107,7 @@ impl<K: Kernel> Teardown<K> {
     ) -> Result<Option<Micros>, Failure> {
         let mut latest: Option<Micros> = None;
         let mut first_kept: Option<Ref<Container>> = None;
-        while let Some(container) = Ref::from_link(self.store.ledger(account).dying) {
+        while let Some(container) = self.store.ledger(account).dying.target() {
             if first_kept == Some(container) {
                 break;
             }

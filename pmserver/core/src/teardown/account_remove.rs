@@ -79,7 +79,7 @@ impl<K: Kernel> Teardown<K> {
             if peer.table_account == Some(account) {
                 peer.table_account = Some(heir);
                 if let Some(node) = peer.vspace.grant_node {
-                    tables.store.entry_mut(node).owner = heir.link();
+                    tables.store.entry_mut(node).set_account(heir.link());
                 }
             }
         }
@@ -91,12 +91,12 @@ impl<K: Kernel> Teardown<K> {
 
     /// Moves one thing that names an account over to its heir; returns whether there was one.
     fn hand_over_one(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
-        if let Some(child) = Ref::<Account>::from_link(self.store.get(from).children) {
+        if let Some(child) = self.store.get(from).children.target() {
             self.store.adopt(from, child, to);
             return true;
         }
         let ledger = *self.store.ledger(from);
-        if let Some(container) = Ref::from_link(ledger.containers) {
+        if let Some(container) = ledger.containers.target() {
             let rest = self.store.take_out::<ContainersOfAccount>(ledger.containers, container);
             self.store.ledger_mut(from).containers = rest;
             let others = self.store.ledger(to).containers;
@@ -105,7 +105,7 @@ impl<K: Kernel> Teardown<K> {
             self.store.get_mut(container).account = to.link();
             return true;
         }
-        if let Some(container) = Ref::from_link(ledger.dying) {
+        if let Some(container) = ledger.dying.target() {
             let rest = self.store.take_out::<ContainersOfAccount>(ledger.dying, container);
             self.store.ledger_mut(from).dying = rest;
             let others = self.store.ledger(to).dying;

@@ -19,7 +19,7 @@ use crate::ops::Operations;
 use crate::records::account::{Account, AccountFlags};
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
-use crate::records::ledger::{Ledger, Work};
+use crate::records::ledger::Work;
 use crate::records::peer::Peer;
 
 /// Accounts that one step looks at.
@@ -66,7 +66,7 @@ impl<K: Kernel> Teardown<K> {
     fn work_step(&mut self) {
         let mut budget = Budget::new(RECLAIM_STEP_FRAMES);
         for _ in 0..WORK_LOOK_MAX {
-            let Some(ledger) = Ref::<Ledger>::from_link(self.work) else { break };
+            let Some(ledger) = self.work.target() else { break };
             let Err(failure) = self.work_on(self.store.account_of(ledger), &mut budget) else {
                 return;
             };
@@ -88,7 +88,7 @@ impl<K: Kernel> Teardown<K> {
             return self.destroy_account(account, budget);
         }
         let first = self.store.ledger(account).dying;
-        let Some(container) = Ref::from_link(first) else { broken("queued for nothing") };
+        let Some(container) = first.target() else { broken("queued for nothing") };
         self.destroy_step(container, budget).inspect_err(|failure| {
             if !is_more_to_do(failure) {
                 self.pass_over_dying(container);
@@ -99,7 +99,7 @@ impl<K: Kernel> Teardown<K> {
     /// Containers first: whoever was lent one loses it before the memory goes.
     fn teardown_step(&mut self, peer: PeerId) {
         let mut budget = Budget::new(RECLAIM_STEP_FRAMES);
-        while let Some(container) = Ref::from_link(self.peer(peer).containers) {
+        while let Some(container) = self.peer(peer).containers.target() {
             if budget.spend().is_err() {
                 return;
             }
@@ -117,5 +117,5 @@ pub(crate) const fn is_more_to_do(failure: &Failure) -> bool {
 }
 
 fn has_objects(peer: &Peer) -> bool {
-    !peer.vspace.is_empty() || peer.containers != 0
+    !peer.vspace.is_empty() || !peer.containers.is_none()
 }

@@ -141,7 +141,7 @@ impl<K: Kernel> Service<K> {
     /// Checks that an account is charged for exactly what it has, and what those below it have.
     fn check_charges(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let mut own = [0; 5];
-        for heir_of in self.accounts().filter(|other| self.store.heir(*other) == account) {
+        for heir_of in self.accounts().filter(|other| self.store.payer_for(*other) == account) {
             add(&mut own, self.listed(heir_of));
         }
         if account == self.pool_account {
@@ -182,7 +182,7 @@ impl<K: Kernel> Service<K> {
     /// Checks that the queues hold what belongs there and nothing else.
     fn check_queues(&self) -> Result<(), &'static str> {
         let mut pressed = [0_u32; 2];
-        let (mut queued, mut doomed) = (0_u32, 0_u64);
+        let (mut queued, mut dying_count) = (0_u32, 0_u64);
         for account in self.accounts() {
             let ledger = self.store.ledger(account);
             let [plain, discardable] = &mut pressed;
@@ -194,11 +194,12 @@ impl<K: Kernel> Service<K> {
             let record = self.store.get(account);
             let ends = record.has(AccountFlags::DYING) || record.has(AccountFlags::REMOVED);
             let waiting = length(self.store.chain::<ContainersOfAccount>(ledger.dying));
-            doomed = doomed.saturating_add(u64::from(waiting)).saturating_add(ends.into());
+            dying_count =
+                dying_count.saturating_add(u64::from(waiting)).saturating_add(ends.into());
             ensure(ledger.is_queued() == (ends || waiting > 0), "what is to go is in the queue")?;
             queued = queued.saturating_add(ledger.is_queued().into());
         }
-        ensure(doomed == self.doomed, "what is to go is counted")?;
+        ensure(dying_count == self.dying_count, "what is to go is counted")?;
         ensure(length(self.store.chain::<Work>(self.work)) == queued, "the queue has no other")?;
         let chains = [FrameList::Extra, FrameList::Discardable].map(|list| {
             length(self.store.chain::<PressedAccounts>(self.store.pressed.chain(list)))

@@ -79,7 +79,7 @@ impl<K: Kernel> FrameManager<K> {
     fn move_others_off(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
         let other = self.copied_page(page)?;
         // Held, so that it is not free before the first is on it, nor kept where none could be.
-        self.hold(Some(other));
+        self.add_page_reference(Some(other));
         let sharers = self.sharers(frame);
         let mut result = Ok(());
         let mut link = self.store.entry(page).first_frame();
@@ -91,7 +91,7 @@ impl<K: Kernel> FrameManager<K> {
                 link = self.store.entry(page).first_frame();
             }
         }
-        self.let_go(Some(other));
+        self.drop_page_reference(Some(other));
         result
     }
 

@@ -65,9 +65,9 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
-    fn cut_short(&mut self, lease: Ref<Lease>) {
+    fn end_early(&mut self, lease: Ref<Lease>) {
         if self.store.get(lease).pinned > 0 {
-            self.take_over(lease);
+            self.end_expired_pin(lease);
         } else {
             self.end_lease(lease);
         }
@@ -84,7 +84,7 @@ impl<K: Kernel> FrameManager<K> {
             let record = self.store.get(lease);
             link = record.next;
             if record.deadline() <= now {
-                self.cut_short(lease);
+                self.end_early(lease);
             }
         }
     }
@@ -94,7 +94,7 @@ impl<K: Kernel> FrameManager<K> {
         let mut link = self.peer(holder).leases;
         while let Some(lease) = link.target() {
             link = self.store.get(lease).next_of_holder;
-            self.cut_short(lease);
+            self.end_early(lease);
         }
     }
 
@@ -106,7 +106,7 @@ impl<K: Kernel> FrameManager<K> {
             let record = self.store.get(lease);
             link = record.next_of_holder;
             if record.deadline() <= now && record.is_over == 0 {
-                self.cut_short(lease);
+                self.end_early(lease);
             }
         }
     }

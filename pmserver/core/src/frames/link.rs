@@ -66,7 +66,7 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), KernelError> {
         let page = self.take_contents(source)?;
         let result = self.give_contents(destination, page);
-        self.let_go(page);
+        self.drop_page_reference(page);
         result
     }
 
@@ -84,7 +84,7 @@ impl<K: Kernel> FrameManager<K> {
                 Some(page)
             }
         };
-        self.hold(page);
+        self.add_page_reference(page);
         Ok(page)
     }
 
@@ -149,7 +149,7 @@ impl<K: Kernel> FrameManager<K> {
             Some(destination) => destination,
             None => self
                 .insert_moved_frame(copying.to.container, to)
-                .map(|()| self.settle_frame(copying.to.container, to, true))
+                .map(|()| self.keep_or_remove_frame(copying.to.container, to, true))
                 .map(|()| self.find_frame(copying.to.container, to))
                 .map_err(|_: Shortage| KernelError::NotEnoughMemory)?
                 .ok_or(KernelError::Refused)?,
@@ -191,12 +191,12 @@ impl<K: Kernel> FrameManager<K> {
         }
         for (destination, page) in held {
             result = result.and_then(|()| self.give_contents(destination, page));
-            self.let_go(page);
+            self.drop_page_reference(page);
         }
         result
     }
 
-    pub(super) fn hold(&mut self, page: Option<PageIndex>) {
+    pub(super) fn add_page_reference(&mut self, page: Option<PageIndex>) {
         if let Some(page) = page {
             let entry = self.store.entry_mut(page);
             let holders = entry.holders().saturating_add(1);
@@ -204,7 +204,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    pub(super) fn let_go(&mut self, page: Option<PageIndex>) {
+    pub(super) fn drop_page_reference(&mut self, page: Option<PageIndex>) {
         if let Some(page) = page {
             let entry = self.store.entry_mut(page);
             let holders = entry.holders().saturating_sub(1);

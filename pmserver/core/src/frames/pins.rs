@@ -23,7 +23,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Takes frames out of the reach of a device that has an IOMMU, and lets them move again.
-    pub(crate) fn let_frames_go(
+    pub(crate) fn release_pinned_frames(
         &mut self,
         lease: Ref<Lease>,
         container: Ref<Container>,
@@ -46,7 +46,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn unpin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         let record = *self.store.get(lease);
         if let Some(container) = record.container.target() {
-            self.let_frames_go(lease, container, record.range)
+            self.release_pinned_frames(lease, container, record.range)
                 .map_err(|_: KernelError| PmError::Kernel)?;
         }
         self.end_quarantine(lease);
@@ -66,7 +66,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Ends a pin that its holder has not given back. Where the kernel refuses a step it is tried
     /// again at the next request; until then the frames stay locked.
-    pub(super) fn take_over(&mut self, lease: Ref<Lease>) {
+    pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return };
         if self.store.kernel.has_iommu() {
@@ -94,9 +94,9 @@ impl<K: Kernel> FrameManager<K> {
             return Ok(());
         }
         // Held, so that it is not used again when its last frame has left it.
-        self.hold(Some(page));
+        self.add_page_reference(Some(page));
         if let Err(error) = self.relocate(page) {
-            self.let_go(Some(page));
+            self.drop_page_reference(Some(page));
             return Err(error);
         }
         for sharer in self.sharers(frame) {

@@ -33,7 +33,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
         let other = self.copied_page(page)?;
         // Held, so that it is not free before all are on it.
-        self.hold(Some(other));
+        self.add_page_reference(Some(other));
         let mut result = Ok(());
         while let Some(frame) = self.store.entry(page).first_frame().target() {
             result = self.rebind(frame, Some(other));
@@ -42,7 +42,7 @@ impl<K: Kernel> FrameManager<K> {
                 break;
             }
         }
-        self.let_go(Some(other));
+        self.drop_page_reference(Some(other));
         result
     }
 }

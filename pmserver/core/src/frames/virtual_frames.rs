@@ -33,7 +33,7 @@ impl<K: Kernel> FrameManager<K> {
         // Only now: the record may have needed the room that is left.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
-            self.settle_frame(container, number, false);
+            self.keep_or_remove_frame(container, number, false);
         })
     }
 
@@ -113,15 +113,25 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Keeps or takes out the tentative frames of a range.
-    pub(crate) fn settle_frames(&mut self, container: Ref<Container>, range: Range, keep: bool) {
+    pub(crate) fn keep_or_remove_frames(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        keep: bool,
+    ) {
         let mut rest = Some(range);
         while let Some((_, number)) = self.take_frame(container, &mut rest) {
-            self.settle_frame(container, number, keep);
+            self.keep_or_remove_frame(container, number, keep);
         }
     }
 
     /// Keeps or takes out a frame, where it is tentative.
-    pub(crate) fn settle_frame(&mut self, container: Ref<Container>, number: u64, keep: bool) {
+    pub(crate) fn keep_or_remove_frame(
+        &mut self,
+        container: Ref<Container>,
+        number: u64,
+        keep: bool,
+    ) {
         let frame = self.find_frame(container, number);
         let is_tentative = |frame: &Ref<Frame>| self.store.get(*frame).has(FrameMarks::TENTATIVE);
         let Some(frame) = frame.filter(is_tentative) else { return };
@@ -139,7 +149,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the account that pays for a container.
     pub(crate) fn payer(&self, container: Ref<Container>) -> Ref<Account> {
         match self.store.get(container).account.target() {
-            Some(account) => self.store.heir(account),
+            Some(account) => self.store.payer_for(account),
             None => broken("container without an account"),
         }
     }

@@ -48,14 +48,14 @@ impl<K: Kernel> Operations<K> {
         let result = self.insert_frames(access.container, range, flags, &mut progress);
         match result {
             Err(failure) if !flags.contains(AllocateFlags::PARTIAL) => {
-                self.settle_frames(access.container, range, false);
+                self.keep_or_remove_frames(access.container, range, false);
                 while let Some(list) = progress.demoted.pop() {
                     self.store.undo_demote(payer, list);
                 }
                 Err(Failure { done: 0, ..failure })
             }
             result => {
-                self.settle_frames(access.container, range, true);
+                self.keep_or_remove_frames(access.container, range, true);
                 let last = range.first.saturating_add(progress.done.saturating_sub(1));
                 let made = Range { last, ..range };
                 if progress.replaced > 0 {

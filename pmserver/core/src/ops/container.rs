@@ -85,12 +85,12 @@ impl<K: Kernel> Operations<K> {
             let is_weak = self.access(caller, handle).is_ok();
             return Err(if is_weak { PmError::NoRight } else { PmError::InvalidCap }.into());
         };
-        self.doom(container);
+        self.mark_dying(container);
         self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX))
     }
 
     /// Marks a container as dying: weak handles end here, and the owner's can do nothing else.
-    pub(crate) fn doom(&mut self, container: Ref<Container>) {
+    pub(crate) fn mark_dying(&mut self, container: Ref<Container>) {
         let record = self.store.get_mut(container);
         if record.is_dying() {
             return;
@@ -98,16 +98,16 @@ impl<K: Kernel> Operations<K> {
         record.dying = 1;
         let owner = record.owner();
         let rest = self.peer(owner).containers;
-        let rest = self.store.take_out::<ContainersOfOwner>(rest, container);
+        let rest = self.store.remove_from_chain::<ContainersOfOwner>(rest, container);
         self.peer_mut(owner).containers = rest;
         let account = self.home(container);
         let rest = self.store.ledger(account).containers;
-        let rest = self.store.take_out::<ContainersOfAccount>(rest, container);
+        let rest = self.store.remove_from_chain::<ContainersOfAccount>(rest, container);
         self.store.ledger_mut(account).containers = rest;
         let dying = self.store.ledger(account).dying;
         let dying = self.store.add_last::<ContainersOfAccount>(dying, container);
         self.store.ledger_mut(account).dying = dying;
-        self.doomed = self.doomed.saturating_add(1);
+        self.dying_count = self.dying_count.saturating_add(1);
         self.review_work(account);
     }
 
@@ -120,10 +120,10 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Moves a dying container behind the others of its account.
-    pub(crate) fn pass_over_dying(&mut self, container: Ref<Container>) {
+    pub(crate) fn move_dying_to_back(&mut self, container: Ref<Container>) {
         let account = self.home(container);
         let dying = self.store.ledger(account).dying;
-        let rest = self.store.take_out::<ContainersOfAccount>(dying, container);
+        let rest = self.store.remove_from_chain::<ContainersOfAccount>(dying, container);
         let dying = self.store.add_last::<ContainersOfAccount>(rest, container);
         self.store.ledger_mut(account).dying = dying;
     }
@@ -151,10 +151,10 @@ impl<K: Kernel> Operations<K> {
         self.remove_handlers(container);
         let account = self.home(container);
         let dying = self.store.ledger(account).dying;
-        let rest = self.store.take_out::<ContainersOfAccount>(dying, container);
+        let rest = self.store.remove_from_chain::<ContainersOfAccount>(dying, container);
         self.store.ledger_mut(account).dying = rest;
         self.store.free(container);
-        self.doomed = self.doomed.saturating_sub(1);
+        self.dying_count = self.dying_count.saturating_sub(1);
         self.review_work(account);
         Ok(())
     }
@@ -170,7 +170,7 @@ impl<K: Kernel> Operations<K> {
         if has_work && !lists.is_queued() {
             self.work = self.store.add_last::<Work>(work, ledger);
         } else if !has_work && lists.is_queued() {
-            self.work = self.store.take_out::<Work>(work, ledger);
+            self.work = self.store.remove_from_chain::<Work>(work, ledger);
         }
     }
 }

@@ -53,12 +53,12 @@ impl<K: Kernel> Operations<K> {
                     .map_err(|shortage| at_frame(shortage.as_quota(), number)),
             };
             if let Err(failure) = made {
-                self.settle_frames(access.container, range, false);
+                self.keep_or_remove_frames(access.container, range, false);
                 return Err(failure);
             }
         }
         if self.take_run(first, pages).is_err() {
-            self.settle_frames(access.container, range, false);
+            self.keep_or_remove_frames(access.container, range, false);
             return Err(PmError::NoMemory.into());
         }
         self.place(access.container, range, first);
@@ -73,7 +73,7 @@ impl<K: Kernel> Operations<K> {
                 self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, true);
             }
         }
-        self.settle_frames(container, range, true);
+        self.keep_or_remove_frames(container, range, true);
     }
 
     /// Looks for a run of pages, from where the last call of the caller's for the same left off.

@@ -70,7 +70,7 @@ impl<K: Kernel> Operations<K> {
             self.check_sides(&copying, Range::one(*from), Range::one(*to))?;
         }
         let extent = self.extent(caller, &copying, pairs.iter().copied());
-        let count = self.settle_extent(&copying, &extent, pairs.iter().copied())?;
+        let count = self.keep_extent(&copying, &extent, pairs.iter().copied())?;
         let chosen = pairs.get(..count).unwrap_or_default();
         if copying.is_logical() {
             self.link_held(&copying, chosen).map_err(kernel_refused)?;
@@ -91,7 +91,7 @@ impl<K: Kernel> Operations<K> {
         self.check_sides(copying, from, to)?;
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
         let extent = self.extent(caller, copying, pairs.clone());
-        let count = self.settle_extent(copying, &extent, pairs.clone())?;
+        let count = self.keep_extent(copying, &extent, pairs.clone())?;
         let pairs = pairs.take(count);
         // What is read later is not to be written before.
         if copying.is_within() && from.first < to.first {
@@ -243,7 +243,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Decides how much of a copy is done, and takes back the frames that were made in vain.
-    fn settle_extent(
+    fn keep_extent(
         &mut self,
         copying: &Copying,
         extent: &Extent,
@@ -257,7 +257,7 @@ impl<K: Kernel> Operations<K> {
         };
         if copying.makes_new() {
             for (_, to) in pairs.take(extent.count) {
-                self.settle_frame(copying.to.container, to, keep.is_ok());
+                self.keep_or_remove_frame(copying.to.container, to, keep.is_ok());
             }
         }
         keep

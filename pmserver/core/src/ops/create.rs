@@ -116,7 +116,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     fn undo_create(&mut self, container: Ref<Container>) {
-        self.doom(container);
+        self.mark_dying(container);
         // It has no mapping, lease or share, and one call's frames at most: nothing can be in the
         // way.
         let _ = self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX));

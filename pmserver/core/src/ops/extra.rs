@@ -14,7 +14,7 @@ impl<K: Kernel> Operations<K> {
     /// Tells whether extra frames of the caller's are asked back.
     pub(crate) fn extra_request(&self, caller: PeerId) -> ExtraRequest {
         let demand = &self.store.demand;
-        let open = demand.open().filter(|asked| self.is_answerable(caller, asked.account));
+        let open = demand.open().filter(|asked| self.can_give_back(caller, asked.account));
         let count = open.map(|asked| u64::from(asked.count)).sum();
         if count == 0 {
             return ExtraRequest { count, deadline: Micros::new(0), sequence: 0 };
@@ -24,7 +24,7 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns whether a peer can give back what an account has: it is its own, or it has split it
     /// off, or may allocate from it.
-    fn is_answerable(&self, peer: PeerId, account: Ref<Account>) -> bool {
+    fn can_give_back(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let is_lent =
             |loan: &Loan| loan.is_for(peer) && loan.rights().contains(AccountRights::ALLOCATE);
         self.peer_of_account(account) == Some(peer)

@@ -75,7 +75,7 @@ impl<K: Kernel> Operations<K> {
         }
         self.check_mapping_room(access, frame, number)?;
         let was_bound = self.store.get(frame).page != 0;
-        self.ready(peer, frame, number, flags)?;
+        self.prepare_forced_write(peer, frame, number, flags)?;
         let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
         let result = self.add_mapping(peer, mapping, vaddr);
         let result = result.and_then(|mapping| {
@@ -98,7 +98,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Does what FORCE_WRITE asks for: memory of the frame's own, now.
-    pub(super) fn ready(
+    pub(super) fn prepare_forced_write(
         &mut self,
         peer: PeerId,
         frame: Ref<Frame>,

@@ -66,7 +66,7 @@ impl<K: Kernel> Operations<K> {
         let account = self.own_account(caller)?;
         self.charge_pin(account, range)?;
         let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
-            self.hold_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
+            self.pin_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
                 self.end_lease(made.0);
             })
         });
@@ -99,18 +99,18 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Gives each frame memory of its own and holds it there; or none.
-    fn hold_frames(
+    fn pin_frames(
         &mut self,
         lease: Ref<Lease>,
         access: &Access,
         range: Range,
     ) -> Result<(), Failure> {
         for number in range.first..=range.last {
-            if let Err(failure) = self.hold_frame(lease, access, number) {
+            if let Err(failure) = self.pin_frame(lease, access, number) {
                 let held = Range { first: range.first, last: number.saturating_sub(1) };
                 if number > range.first {
                     // What could be mapped for the device can be unmapped.
-                    let _ = self.let_frames_go(lease, access.container, held);
+                    let _ = self.release_pinned_frames(lease, access.container, held);
                 }
                 return Err(failure);
             }
@@ -120,7 +120,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    fn hold_frame(
+    fn pin_frame(
         &mut self,
         lease: Ref<Lease>,
         access: &Access,

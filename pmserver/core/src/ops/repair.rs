@@ -52,8 +52,8 @@ impl<K: Kernel> Operations<K> {
             return if self.is_waiting(peer) { Repair::TryAgain } else { Repair::No };
         }
         // A program is not stopped because the kernel refused once what it had granted before.
-        let result = self.bring(mapping, &access, kind);
-        match result.or_else(|_| self.bring(mapping, &access, kind)) {
+        let result = self.install_for_access(mapping, &access, kind);
+        match result.or_else(|_| self.install_for_access(mapping, &access, kind)) {
             Ok(()) => Repair::TryAgain,
             Err(_) => Repair::No,
         }
@@ -78,7 +78,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Installs a mapping for an access that is allowed.
-    fn bring(
+    fn install_for_access(
         &mut self,
         mapping: Ref<Mapping>,
         access: &Access,
@@ -142,7 +142,7 @@ impl<K: Kernel> Operations<K> {
         self.check_map_rights(&access, range, flags)?;
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;
-        self.ready(peer, frame, number, flags)?;
+        self.prepare_forced_write(peer, frame, number, flags)?;
         self.store.get_mut(mapping).set_asked(flags);
         self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
         self.show(mapping).map_err(|error| at_frame(error, number))?;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Accounts: who pays (protocol R4, R17, R25).
 //!
-//! Accounts form a tree below the pool's own. What is charged to one, a whole page of one of five
-//! kinds, is counted there and in every account above it. The limit of an account is promised by
-//! the one above: it counts there as if it were used up, so that an account that is not at its own
-//! limit is refused by none above it. The pool's limit is all untyped memory. Only *extra* frames
-//! (`extra.rs`) are charged beyond limits, from memory that nobody uses now; where they hold what
-//! somebody was promised, they go (`pressure.rs`).
+//! Accounts form a tree below the pool's account. A charge is one whole page of one of five kinds;
+//! it counts in the account and in every account above it. The parent promises the limit of its
+//! child: it counts the limit as used up, so an account below its own limit is never refused by an
+//! account above it. The pool's limit is all untyped memory. Only *extra* frames (`store/extra.rs`)
+//! are charged beyond limits, from memory that is unused at the moment; they are dropped when
+//! somebody needs memory that was promised (`serve/pressure.rs`).
 //!
 //! ```text
 //!   own = used - below          room = limit - own - promised
 //! ```
 //!
-//! What hangs in an account beside its counters stands in its second record (`ledger.rs`).
+//! The second record of an account (`records/ledger.rs`) holds the heads of its lists.
 
 use bitflags::bitflags;
 use pmserver_api::{AccountInfo, PmError};
@@ -24,7 +24,7 @@ use crate::records::cell::{Stamp, record};
 use crate::records::ledger::Ledger;
 use crate::records::links::{Link, Links, chain};
 
-/// What a page is charged as.
+/// The kind of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charge {
     /// A virtual frame, whether it has memory yet or not.
@@ -39,7 +39,7 @@ pub(crate) enum Charge {
     Extra,
 }
 
-/// Why a page is not to be had.
+/// Why a page could not be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
     /// The account, or one above it, is at its limit or being destroyed.
@@ -51,7 +51,7 @@ pub(crate) enum Shortage {
 }
 
 impl Shortage {
-    /// Returns the error where the account pays for what it asked for.
+    /// Returns the error for an account that pays for what it asked for.
     pub(crate) const fn as_quota(self) -> PmError {
         match self {
             Self::Account => PmError::QuotaExceeded,
@@ -60,7 +60,7 @@ impl Shortage {
         }
     }
 
-    /// Returns the error where the account pays for a mapping (R25).
+    /// Returns the error for an account that pays for a mapping (R25).
     pub(crate) const fn as_table_quota(self) -> PmError {
         match self {
             Self::Account => PmError::NoTableQuota,
@@ -79,14 +79,14 @@ impl From<KernelError> for Shortage {
 }
 
 bitflags! {
-    /// What an account may do, and what becomes of it.
+    /// What an account may do, and whether it is ending.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub(crate) struct AccountFlags: u8 {
-        /// It may have extra frames, where all above it may.
+        /// It may have extra frames, if all accounts above it may.
         const EXTRA = 1 << 0;
-        /// It is being destroyed with all below it: nothing can be charged to them.
+        /// It is being destroyed with all accounts below it; nothing can be charged to them.
         const DYING = 1 << 1;
-        /// It was removed: until nothing names it any more it stands for the one above it.
+        /// It was removed. While something still refers to it, it stands for its parent.
         const REMOVED = 1 << 2;
     }
 }
@@ -104,18 +104,18 @@ pub(crate) struct Account {
     siblings: Links<Account>,
     /// The accounts below it.
     pub(crate) children: Link<Account>,
-    /// In pages, as all that follows.
+    /// In pages, as all counters below.
     pub(crate) limit: u32,
     frames: u32,
     tables: u32,
     slots: u32,
     records: u32,
     extra: u32,
-    /// What the accounts below it use, of what `used` says.
+    /// The part of `used` that the accounts below it use.
     below: u32,
     /// The sum of their limits.
     pub(crate) promised: u32,
-    /// The peer that split it off; 0 where it was there from the start.
+    /// The peer that split it off; 0 for an account that exists from the start.
     maker: u8,
     flags: u8,
     padding: [u8; 2],
@@ -156,12 +156,12 @@ impl Account {
         }
     }
 
-    /// Returns the pool's own account, which pays for what there is before any other.
+    /// Returns the pool's own account, which pays for what exists before any other account.
     pub(crate) fn of_pool(limit: u32, records: u32, slots: u32) -> Self {
         Self { records, slots, ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA) }
     }
 
-    /// Returns all pages that are charged, here and below, but for extra frames.
+    /// Returns the pages charged to it and to accounts below it, without extra frames.
     pub(crate) const fn used(&self) -> u32 {
         self.frames
             .saturating_add(self.tables)
@@ -169,7 +169,7 @@ impl Account {
             .saturating_add(self.records)
     }
 
-    /// Returns what it uses itself.
+    /// Returns what it uses itself, without the accounts below.
     pub(crate) const fn own(&self) -> u32 {
         self.used().saturating_sub(self.below)
     }
@@ -179,12 +179,12 @@ impl Account {
         self.own().saturating_add(self.promised)
     }
 
-    /// Returns what it may use yet.
+    /// Returns how many more pages it may use.
     pub(crate) const fn room(&self) -> u32 {
         self.limit.saturating_sub(self.committed())
     }
 
-    /// Returns the memory that is left where this is the pool's account.
+    /// Returns the unused memory; only for the pool's account.
     pub(crate) const fn free(&self) -> u32 {
         self.limit.saturating_sub(self.used()).saturating_sub(self.extra)
     }
@@ -224,7 +224,7 @@ impl Account {
         PeerId::new(self.maker.into())
     }
 
-    /// Counts one page in or out, charged here or, where `is_below`, to an account below.
+    /// Counts one page up or down; `is_below` if the charge is to an account below this one.
     pub(crate) fn count(&mut self, kind: Charge, is_below: bool, change: Change) {
         let counter = match kind {
             Charge::Frames => &mut self.frames,
@@ -239,8 +239,8 @@ impl Account {
         }
     }
 
-    /// Makes what a child uses and has promised its parent's own: the child's limit is promised no
-    /// more, and it stands for its parent from now on.
+    /// Transfers all charges and promises of a child to its parent. The child's limit is no longer
+    /// promised, and the child stands for its parent from now on.
     pub(crate) fn inherit(&mut self, child: &mut Self) {
         self.below = self.below.saturating_sub(child.own());
         self.promised = self.promised.saturating_sub(child.limit).saturating_add(child.promised);
@@ -274,7 +274,7 @@ impl Account {
     }
 }
 
-/// Which way a counter goes.
+/// The direction in which a counter changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     Up,

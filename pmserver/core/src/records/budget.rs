@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What one call may do at most (decision D6).
+//! The bound on the work of one call (decision D6).
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;
 
-/// How much a call may do, and how much of that it has done: counted in frames, and in records and
-/// pages that take no longer.
+/// How much work a call may do and how much it has done, counted in frames, records and pages.
 pub(crate) struct Budget {
     done: u64,
     most: u64,
@@ -16,10 +15,10 @@ impl Budget {
         Self { done: 0, most }
     }
 
-    /// Counts one more.
+    /// Counts one unit of work.
     ///
     /// # Errors
-    /// `Pending`, to be called again at once, where that would be one too many.
+    /// `Pending` without a deadline if the budget is used up: the caller calls again at once.
     pub(crate) fn spend(&mut self) -> Result<(), Failure> {
         if self.done >= self.most {
             return Err(self.failure(PmError::Pending, 0));
@@ -33,7 +32,7 @@ impl Budget {
         Failure { error, done: self.done, at }
     }
 
-    /// Returns the failure for what has to wait until a deadline.
+    /// Returns the failure for an operation that must wait until a deadline.
     pub(crate) const fn pending_until(&self, deadline: Micros) -> Failure {
         self.failure(PmError::Pending, deadline.get())
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Records: the fixed-size cells that everything pmserver knows of its clients is kept in.
+//! Records: fixed-size cells that hold everything pmserver knows about its clients.
 //!
-//! A cell is 64 bytes; a page of 64 cells belongs to one account, which is charged for it. So the
-//! memory that a client's requests make pmserver use is the client's own (decision D7).
+//! A cell is 64 bytes. A page of 64 cells belongs to one account, which is charged for it, so
+//! clients pay for the records that their requests make (decision D7).
 //!
-//! Records that clients have handles for are *named*: their cell says who made them and in which
-//! generation, and so does the handle. A number that was not given out names nothing, and neither
-//! does one whose object is gone. The generation is not what keeps peers apart, as every handle is
-//! also checked against the peer that uses it: where it comes round, after 2^30 named records, a
-//! peer that kept a handle all the time can at worst reach a newer object of its own.
+//! A record that clients have handles for is *named*: the cell and the handle both contain the peer
+//! that made the record and a generation. A number that was never given out, or whose object is
+//! gone, names nothing. Generations do not separate peers: every handle is also checked against the
+//! peer that uses it. When the generation wraps, after 2^30 named records, a peer that kept an old
+//! handle can at worst reach a newer object of its own.
 //!
 //! ```text
 //!   handle:  | generation: 30 bits | maker: 6 bits | cell: 28 bits |   (page * 64 + position)
@@ -44,7 +44,7 @@ pub(crate) const PAGES_MAX: u32 = 1 << (HANDLE_CELL_BITS - 6);
 
 const _: () = assert!(CELLS_PER_PAGE == 1 << 6 && HANDLE_MAKER_SHIFT == HANDLE_CELL_BITS);
 
-/// The last generation before the first comes again.
+/// The last generation; after it, generations start again at 1.
 pub(crate) const GENERATION_MAX: u64 = (1 << (64 - HANDLE_GENERATION_SHIFT)) - 1;
 
 /// What a cell holds.
@@ -72,7 +72,7 @@ pub(crate) enum Kind {
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
-    /// The stamp of a record that has not been put into a cell yet.
+    /// The stamp of a record that is not in a cell yet.
     pub(crate) const UNSET: Self = Self(0);
 
     /// Returns the stamp of a record that no handle names.
@@ -97,7 +97,7 @@ impl Stamp {
 
 /// A type that fills a cell.
 pub(crate) trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
-    /// What a cell with such a record says it holds.
+    /// The kind that the stamp of such a record has.
     const KIND: Kind;
 
     /// Returns the first word.
@@ -126,8 +126,8 @@ macro_rules! record {
     };
 }
 
-/// The name of a record. Holding one proves that the cell was filled with a `T` when it was made;
-/// whoever frees a record removes every link to it first.
+/// A reference to a record. Holding one proves that the cell held a `T` when the reference was made;
+/// code that frees a record removes every link to it first.
 #[derive(Debug)]
 pub(crate) struct Ref<T> {
     cell: u32,
@@ -166,13 +166,13 @@ impl<T> Ref<T> {
         (PageIndex::new(self.cell / CELLS_PER_PAGE), self.cell % CELLS_PER_PAGE)
     }
 
-    /// Returns the name of the cell at a place; `None` beyond what a handle can name.
+    /// Returns the reference to a cell of a page; `None` if a handle could not name that cell.
     pub(crate) fn at(page: PageIndex, position: u32) -> Option<Self> {
         let cell = page.get().checked_mul(CELLS_PER_PAGE)?.checked_add(position)?;
         (u64::from(cell) <= HANDLE_CELL_MASK).then_some(Self { cell, record: PhantomData })
     }
 
-    /// Returns the handle for this record, which has this stamp.
+    /// Returns the handle for this record, given its stamp.
     pub(crate) fn handle(self, stamp: Stamp) -> u64 {
         let generation = stamp.0 >> STAMP_GENERATION_SHIFT;
         let maker = stamp.0 >> STAMP_MAKER_SHIFT & HANDLE_MAKER_MASK;
@@ -180,10 +180,10 @@ impl<T> Ref<T> {
     }
 }
 
-/// A handle taken apart: a number that a client sent, of which nothing is known yet.
+/// The parts of a handle that a client sent and that nothing has been verified of yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Alleged {
-    /// Which cell it speaks of.
+    /// The number of the cell.
     pub(crate) cell: u32,
     maker: PeerId,
     generation: u64,
@@ -198,7 +198,7 @@ impl Alleged {
         })
     }
 
-    /// Returns the stamp that the cell has if the handle names something of this kind.
+    /// Returns the stamp that the cell has if the handle names a record of this kind.
     pub(crate) const fn stamp(&self, kind: Kind) -> Stamp {
         Stamp::named(kind, self.maker, self.generation)
     }

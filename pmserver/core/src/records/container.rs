@@ -19,9 +19,9 @@ use crate::records::share::Share;
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Container {
     stamp: Stamp,
-    /// Where the search for numbers that are free begins: above all that were ever used.
+    /// The first number above all numbers that were ever used: where a search for free ones begins.
     pub(crate) unused_from: u64,
-    /// How many frames it has, discarded ones not counted.
+    /// How many frames it has, without discarded ones.
     pub(crate) frame_count: u32,
     /// The account that pays.
     pub(crate) account: Link<Account>,
@@ -29,7 +29,7 @@ pub(crate) struct Container {
     pub(crate) frames: Tree<Frame>,
     pub(crate) shares: Link<Share>,
     pub(crate) leases: Link<Lease>,
-    /// The ranges that others supply.
+    /// The ranges that handlers supply.
     pub(crate) handlers: Link<Handler>,
     /// The account's other containers.
     of_account: Links<Container>,
@@ -38,9 +38,9 @@ pub(crate) struct Container {
     pub(crate) share_count: u16,
     pub(crate) lease_count: u16,
     pub(crate) handler_count: u16,
-    /// The peer that made it, for which its handle is strong.
+    /// The peer that made it and holds the strong handle.
     owner: u8,
-    /// 1 once it is being destroyed: nothing but that can be done with it any more.
+    /// 1 while it is being destroyed: no other operation accepts it then.
     pub(crate) dying: u8,
 }
 
@@ -88,7 +88,7 @@ impl Container {
     pub(crate) fn owner(&self) -> PeerId {
         match PeerId::new(self.owner.into()) {
             Some(owner) => owner,
-            None => broken("container of nobody's"),
+            None => broken("container without an owner"),
         }
     }
 }

@@ -6,7 +6,7 @@ use pmserver_api::{CopyFlags, PmError, Rights};
 use crate::records::range::Range;
 use crate::records::share::Access;
 
-/// Both sides of a copy, and how.
+/// Both sides of a copy, and its flags.
 #[derive(Clone, Copy)]
 pub(crate) struct Copying {
     pub(crate) from: Access,
@@ -23,7 +23,7 @@ impl Copying {
         self.flags.contains(CopyFlags::NEW)
     }
 
-    /// Refuses ranges that the handles do not give.
+    /// Refuses ranges that the handles do not give access to.
     pub(crate) fn check_rights(&self, from: Range, to: Range) -> Result<(), PmError> {
         let is_given = self.from.allows(from, Rights::READ) && self.to.allows(to, Rights::WRITE);
         if is_given { Ok(()) } else { Err(PmError::NoRight) }

@@ -13,23 +13,23 @@ use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
 
 bitflags! {
-    /// What is to be known of a virtual frame beside where it is.
+    /// Properties of a virtual frame.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub(crate) struct FrameMarks: u16 {
-        /// The call that allocates it can still fail.
+        /// The call that allocates it may still fail.
         const TENTATIVE = 1 << 0;
         /// It is charged above the limit.
         const EXTRA = 1 << 1;
-        /// Its owner can do without it.
+        /// Its owner allows it to be discarded under memory pressure.
         const DISCARDABLE = 1 << 2;
-        /// It was dropped under pressure: uncharged, and there only to say so.
+        /// It was dropped under memory pressure. The record remains only to report that.
         const DISCARDED = 1 << 3;
-        /// A pin on it ran out: it has a copy of what it had.
+        /// A pin on it expired, and its contents were copied to another page.
         const TAKEN_OVER = 1 << 4;
-        /// Its memory was asked for by its place: it stays there.
+        /// It was allocated contiguously: it stays on its page.
         const CONTIGUOUS = 1 << 5;
-        /// Nobody pays for it: it takes over the charge of a frame that is being moved to its
-        /// place, or has given its own to one.
+        /// It is not charged: it will get the charge of the frame that is moved to it, or has given
+        /// its own charge to one.
         const UNCHARGED = 1 << 6;
     }
 }
@@ -46,10 +46,10 @@ pub(crate) struct Frame {
     /// The other frames that are bound to the page.
     pub(crate) next_of_page: Link<Frame>,
     pub(crate) previous_of_page: Link<Frame>,
-    /// The ring of frames that are really shared; 0 while it is alone.
+    /// The next frame of its ring of really shared frames; 0 if it is not shared.
     pub(crate) next_shared: Link<Frame>,
     pub(crate) mappings: Link<Mapping>,
-    /// The account's other frames of its kind (`extra.rs`).
+    /// Its place in one of the account's lists of frames (`store/extra.rs`).
     of_account: Links<Frame>,
     pub(crate) mapping_count: u16,
     marks: u16,
@@ -64,7 +64,7 @@ chain!(
 );
 
 impl Frame {
-    /// Returns a frame that has no memory yet, tentative.
+    /// Returns a tentative frame without memory.
     pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
         Self {
             stamp: Stamp::UNSET,
@@ -96,18 +96,18 @@ impl Frame {
         self.marks = now.bits();
     }
 
-    /// Returns whether it is what is left of an extra frame that was dropped. While a call makes it
-    /// a frame again it is one already.
+    /// Returns whether only the report of a dropped frame is left. A call that allocates the number
+    /// again makes it a frame at once.
     pub(crate) const fn is_discarded(&self) -> bool {
         self.has(FrameMarks::DISCARDED) && !self.has(FrameMarks::TENTATIVE)
     }
 
-    /// Makes it what is left of an extra frame that was dropped.
+    /// Turns it into the report of a dropped frame.
     pub(crate) const fn discard(&mut self) {
         self.marks = FrameMarks::DISCARDED.bits();
     }
 
-    /// Returns what can be told from the frame alone.
+    /// Returns the part of the state that the record alone determines.
     pub(crate) fn state(&self) -> FrameState {
         let mut state = FrameState::PRESENT;
         state.set(FrameState::BOUND, self.page != 0);

@@ -9,7 +9,7 @@ use crate::records::cell::{Stamp, record};
 use crate::records::links::Link;
 use crate::records::range::Range;
 
-/// A range of a container whose frames somebody else supplies (protocol R27).
+/// A range of a container whose frames another peer supplies (R27).
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Handler {
@@ -35,10 +35,10 @@ impl Handler {
     }
 }
 
-/// What a peer waits for.
+/// A frame that a peer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// The number by which the handler answers.
+    /// The number that the handler answers with.
     pub(crate) id: u64,
     pub(crate) handler: PeerId,
     /// The handle of the container, which may be gone before the answer comes.
@@ -47,7 +47,7 @@ pub(crate) struct Wait {
     pub(crate) number: u64,
     pub(crate) access: AccessKind,
     pub(crate) until: Micros,
-    /// Whether an access waits, or the caller of an operation that asks by calling again.
+    /// Whether an access waits; otherwise an operation that the caller repeats.
     pub(crate) by_access: bool,
     pub(crate) is_told: bool,
     pub(crate) is_refused: bool,

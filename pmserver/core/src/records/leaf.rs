@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Trees, in which records are found by a key (`store/radix.rs`).
+//! Trees that find records by a key (`store/radix.rs`).
 
 use core::marker::PhantomData;
 
@@ -13,7 +13,7 @@ pub(crate) trait Leaf: Record {
     fn key(&self) -> u64;
 }
 
-/// A tree of records, named by its topmost node, or by its leaf if it has one alone.
+/// A tree of records: a link to its topmost node, or to its only leaf.
 #[repr(transparent)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Tree<T> {

@@ -26,13 +26,13 @@ pub(crate) struct Lease {
     pub(crate) next: Link<Lease>,
     /// The holder's other leases.
     pub(crate) next_of_holder: Link<Lease>,
-    /// The pages that its holder's device may still write to, once it has run out.
+    /// The pages that its holder's device may still write to after the pin expired.
     pub(crate) quarantine: u32,
-    /// Frames that it pins, each of which its holder is charged for.
+    /// How many frames it pins. Its holder is charged for each.
     pub(crate) pinned: u16,
     holder: u8,
     exclusive: u8,
-    /// 1 once it has run out and is only kept for what is in quarantine.
+    /// 1 if it has expired and is kept only for its pages in quarantine.
     pub(crate) is_over: u8,
     padding: [u8; 7],
 }
@@ -69,7 +69,7 @@ impl Lease {
         Micros::new(self.deadline)
     }
 
-    /// Returns whether it forbids this to the holder of a share, or of none.
+    /// Returns whether it forbids this to the holder of a share, or to the owner.
     pub(crate) fn forbids(&self, share: Link<Share>, need: Need) -> bool {
         let is_others = self.share != share;
         match need {
@@ -99,13 +99,13 @@ pub(crate) enum Need {
     Read,
     /// Map for writing, lock exclusively, allocate, replace: anything that changes them.
     Change,
-    /// Take them away, which a pin forbids to its holder, too.
+    /// Take them away, which a pin forbids even to its holder.
     Remove,
     /// Share or move them, which any lease forbids.
     Alone,
 }
 
-/// Returns what stores are to a lease.
+/// Returns the [`Need`] to check leases for, given these flags.
 pub(crate) const fn need_of(flags: MapFlags) -> Need {
     if flags.contains(MapFlags::WRITE) { Need::Change } else { Need::Read }
 }

@@ -17,7 +17,7 @@ pub(crate) enum FrameList {
     Guaranteed,
     /// Extra.
     Extra,
-    /// Extra, and its owner can do without.
+    /// Extra, and its owner allows it to be discarded.
     Discardable,
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct Ledger {
     pub(crate) slot_pages: u32,
     /// Its containers.
     pub(crate) containers: Link<Container>,
-    /// Those of them that are being destroyed, first come first.
+    /// Its containers that are being destroyed, oldest first.
     pub(crate) dying: Link<Container>,
-    /// To whom it is lent.
+    /// The peers that may use it.
     pub(crate) loans: Link<Loan>,
     /// The frames within its limit, newest first, as in the next two.
     frames: Link<Frame>,
@@ -55,9 +55,9 @@ pub(crate) struct Ledger {
     extra: Link<Frame>,
     /// Those with it.
     discardable: Link<Frame>,
-    /// The others with something to tear down.
+    /// Its place in the queue of accounts with something to tear down.
     work: Links<Ledger>,
-    /// The others with extra frames.
+    /// Its place in the list of accounts with extra frames.
     pressed: Links<Ledger>,
     padding: u32,
 }
@@ -65,7 +65,7 @@ pub(crate) struct Ledger {
 record!(Ledger, Ledger);
 
 chain!(
-    /// The accounts in which there is something to tear down, first come first.
+    /// The accounts that have something to tear down, oldest first.
     Work, Ledger, work
 );
 
@@ -102,8 +102,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the last list that has a frame in it: whether it has extra frames, and discardable
-    /// ones.
+    /// Returns the last list that is not empty, which says whether the account has extra frames and
+    /// whether it has discardable ones.
     pub(crate) const fn last_list(&self) -> FrameList {
         if !self.discardable.is_none() {
             FrameList::Discardable
@@ -114,7 +114,7 @@ impl Ledger {
         }
     }
 
-    /// Returns whether it is in the queue of what is to be torn down.
+    /// Returns whether it is in the teardown queue.
     pub(crate) const fn is_queued(&self) -> bool {
         !self.work.is_none()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The links by which records hang together: to one other record, and in chains, whose operations
-//! are in `store/chain.rs`.
+//! Links between records: to one other record, and to the neighbours in a chain. `store/chain.rs` has
+//! the operations on chains.
 
 use core::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Record, Ref};
 
-/// A link to a record, or to none, as a record holds it: the number of a cell, 0 for none.
+/// A link from one record to another: the number of a cell, or 0 for none.
 #[repr(transparent)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Link<T> {
@@ -42,7 +42,7 @@ impl<T> Link<T> {
     /// The link to no record.
     pub(crate) const NONE: Self = Self { cell: 0, record: PhantomData };
 
-    /// Returns the record that it leads to.
+    /// Returns the record that it refers to.
     pub(crate) const fn target(self) -> Option<Ref<T>> {
         Ref::from_cell(self.cell)
     }
@@ -52,7 +52,7 @@ impl<T> Link<T> {
         self.cell == 0
     }
 
-    /// Returns the link with this number: for fields that hold links to several types of record.
+    /// Returns the link with this number, for fields that link to records of several types.
     pub(crate) const fn from_raw(cell: u32) -> Self {
         Self { cell, record: PhantomData }
     }
@@ -64,13 +64,13 @@ impl<T> Link<T> {
 }
 
 impl<T> Ref<T> {
-    /// Returns the link that leads to this record.
+    /// Returns the link to this record.
     pub(crate) const fn link(self) -> Link<T> {
         Link { cell: self.cell(), record: PhantomData }
     }
 }
 
-/// Returns the link that leads to this record, or to none.
+/// Returns the link to this record, or to none.
 pub(crate) fn link_of<T>(record: Option<Ref<T>>) -> Link<T> {
     record.map_or(Link::NONE, Ref::link)
 }
@@ -79,7 +79,7 @@ pub(crate) fn link_of<T>(record: Option<Ref<T>>) -> Link<T> {
 #[repr(transparent)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Links<T> {
-    /// The next one's and the previous one's.
+    /// The next and the previous record.
     cells: [u32; 2],
     record: PhantomData<fn() -> T>,
 }
@@ -127,9 +127,9 @@ impl<T> Links<T> {
     }
 }
 
-/// A kind of chain: which records hang in it, and by which of their links.
+/// A kind of chain: which records it links, and by which of their fields.
 pub(crate) trait Chain {
-    /// What hangs in it.
+    /// The type of its records.
     type Item: Record;
 
     fn links(item: &Self::Item) -> Links<Self::Item>;

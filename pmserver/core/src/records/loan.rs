@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Lending an account: another peer may use it, by a handle of its own (protocol O21).
+//! The record of a loan: a peer may use an account that another peer split off (O21).
 
 use pmserver_api::AccountRights;
 use proto::PeerId;
@@ -9,7 +9,7 @@ use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
 use crate::records::links::Link;
 
-/// An account in the hands of a peer that did not split it off. Paid for by the account itself.
+/// A peer's right to use an account that it did not split off. The account pays for the record.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Loan {

@@ -17,7 +17,7 @@ use crate::records::share::Share;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Installed {
-    /// Not now: whoever touches it faults.
+    /// Not installed: an access faults.
     No = 0,
     /// For loads.
     ReadOnly = 1,
@@ -25,10 +25,10 @@ pub(crate) enum Installed {
     ReadWrite = 2,
 }
 
-/// A frame mapped at a page of a VSpace, or granted: then `vaddr` is the index of the grant.
+/// A frame that is mapped at a page of a VSpace, or granted; for a grant, `vaddr` is its index.
 ///
-/// What was asked for stays as it is; what is installed is what can be had now, and follows it when
-/// the page is touched (`repair.rs`).
+/// The flags that were asked for never change. What is installed may be less at the moment; it is
+/// restored when the page is accessed (`ops/repair.rs`).
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Mapping {
@@ -37,7 +37,7 @@ pub(crate) struct Mapping {
     pub(crate) frame: Link<Frame>,
     /// The page that it has a capability to; 0 while it has none.
     pub(crate) page: u32,
-    /// The CNode that has a slot for it; 0 where it has none and uses a page's original capability.
+    /// The CNode of its slot; 0 if it has no slot and uses the page's original capability.
     slot_page: u32,
     /// The frame's other mappings.
     pub(crate) next_of_frame: Link<Mapping>,
@@ -105,7 +105,7 @@ impl Mapping {
         self.is_grant != 0
     }
 
-    /// Returns whose it is.
+    /// Returns the peer whose VSpace or CSpace it is in.
     pub(crate) fn peer(&self) -> PeerId {
         match PeerId::new(self.peer.into()) {
             Some(peer) => peer,

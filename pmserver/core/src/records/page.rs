@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The frame table: one entry for every page of the pool.
 //!
-//! Its size follows from the pool. It fills the first pages of the pool itself and is reached, like
-//! all records, through the pool window. An entry says what its page is used as, who has it, and
-//! links it into the one list that pages of that use are kept in.
+//! Its size follows from the size of the pool. It occupies the first pages of the pool and is accessed
+//! through the pool window, like all records. An entry holds the use of its page and its owner, and
+//! links the page into the list of pages with that use.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -21,7 +21,7 @@ pub(crate) enum PageUse {
     Untyped = 0,
     /// A free frame that is all zero.
     Clean = 1,
-    /// A free frame that holds somebody's former contents.
+    /// A free frame that still holds old contents.
     Dirty = 2,
     /// Bound to a virtual frame.
     Frame = 3,
@@ -33,7 +33,7 @@ pub(crate) enum PageUse {
     Records = 6,
     /// The frame table, the page tables of the pool window, the page of zeros; never changes.
     Reserved = 7,
-    /// A device may still write to it: used for nothing until its pin is given back.
+    /// A device may still write to it: not reused until its pin is released.
     Quarantine = 8,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct PageEntry {
 const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
 
 impl PageEntry {
-    /// Returns the entry of a page that nothing is known of but its use.
+    /// Returns the entry of a page with this use and no other property.
     pub(crate) const fn new(used_as: PageUse) -> Self {
         let used_as = used_as.number();
         Self { used_as, padding: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What pmserver keeps of a protection domain outside the pool: a few words each.
+//! The state of a protection domain that is kept outside the pool: a few words for each.
 
 use proto::{Micros, PeerId, VirtAddr};
 
@@ -17,12 +17,12 @@ use crate::records::region::Region;
 use crate::records::search::Search;
 use crate::records::table::Table;
 
-/// What pmserver keeps of one VSpace.
+/// The state of one VSpace.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct VSpaceState {
     /// The tree of mappings, by address.
     pub(crate) mappings: Tree<Mapping>,
-    /// A tree of tables a level, by the first address that they translate.
+    /// For each level, a tree of tables by the first address that they translate.
     pub(crate) tables: [Tree<Table>; 3],
     pub(crate) table_count: u32,
     /// The tree of regions, by their last page.
@@ -35,7 +35,7 @@ pub(crate) struct VSpaceState {
 }
 
 impl VSpaceState {
-    /// Returns whether pmserver has put nothing there.
+    /// Returns whether pmserver has nothing in it.
     pub(crate) const fn is_empty(&self) -> bool {
         self.mappings.is_empty()
             && self.regions.is_empty()
@@ -44,29 +44,29 @@ impl VSpaceState {
     }
 }
 
-/// What pmserver knows of a protection domain.
+/// A protection domain that pmserver serves.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) name: &'static str,
     /// Its own account, until that is destroyed.
     pub(crate) account: Option<Ref<Account>>,
-    /// The account that pays for its VSpace (R25); none where that was destroyed.
+    /// The account that pays for its VSpace (R25); none if that was destroyed.
     pub(crate) table_account: Option<Ref<Account>>,
     /// The live containers that it made.
     pub(crate) containers: Link<Container>,
     pub(crate) privileges: Privileges,
     pub(crate) vspace: VSpaceState,
-    /// Where it goes on after a fault: entry and stack.
+    /// Its recovery entry and stack, where it continues after a fault.
     pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
-    /// Whom it waits for, and until when.
+    /// The server that it waits for, and until when.
     pub(crate) watch: Option<(PeerId, Micros)>,
-    /// What its last access waits for.
+    /// The frame that its last access waits for.
     pub(crate) wait: Option<Wait>,
-    /// A search for contiguous pages that it goes on with.
+    /// A search for contiguous pages that its next call continues.
     pub(crate) search: Option<Search>,
     pub(crate) leases: Link<Lease>,
     pub(crate) lease_count: u16,
-    /// It faulted and does not run again; what it had is being taken down.
+    /// It faulted and does not run again; its objects are being destroyed.
     pub(crate) is_stopped: bool,
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Ranges of frame numbers, which may reach the last number there is.
+//! Ranges of frame numbers, which may include the largest number.
 
 use proto::FrameNumber;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A range of frame numbers, both ends included: it can reach the last number there is.
+/// A range of frame numbers with both ends included, so that it can contain the largest number.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Range {
@@ -21,7 +21,7 @@ impl Range {
         Self { first: number, last: number }
     }
 
-    /// Returns the `count` numbers from `start`, or `None` where there are not so many or it is 0.
+    /// Returns the `count` numbers from `start`; `None` if `count` is 0 or they pass the largest.
     pub(crate) fn new(start: FrameNumber, count: u64) -> Option<Self> {
         let last = start.get().checked_add(count.checked_sub(1)?)?;
         Some(Self { first: start.get(), last })

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A search for contiguous pages that goes on in the next call.
+//! A search for contiguous pages that continues in the next call.
 
 use proto::PAGE_BYTES;
 
-/// A search for contiguous pages that one call did not end.
+/// A search for contiguous pages that one call did not finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Search {
     pub(crate) wanted: Wanted,
@@ -11,7 +11,7 @@ pub(crate) struct Search {
     pub(crate) next: u32,
 }
 
-/// What contiguous pages have to be like.
+/// The properties that a run of contiguous pages must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) pages: u32,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A share's record, and what a handle gives its holder.
+//! A share's record, and the access that a handle gives its holder.
 
 use pmserver_api::Rights;
 use proto::{Micros, PeerId};
@@ -26,7 +26,7 @@ pub(crate) struct Share {
     pub(crate) lease_count: u16,
     rights: u16,
     peer: u8,
-    /// 1 once the owner wants it back: no new lease (protocol O3).
+    /// 1 once the owner has asked to unshare it: it allows no new lease (O3).
     pub(crate) revoking: u8,
     padding: [u8; 14],
 }
@@ -74,7 +74,7 @@ impl Share {
     }
 }
 
-/// What a handle gives its holder in a container.
+/// The access to a container that a handle gives its holder.
 #[derive(Clone, Copy)]
 pub(crate) struct Access {
     pub(crate) container: Ref<Container>,
@@ -85,12 +85,12 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Returns what a strong handle gives.
+    /// Returns the access of a strong handle.
     pub(crate) const fn strong(container: Ref<Container>) -> Self {
         Self { container, share: None, rights: Rights::all(), range: Range::ALL }
     }
 
-    /// Returns what the weak handle of a share gives. Write implies read.
+    /// Returns the access of a share's weak handle. Write implies read.
     pub(crate) fn through(container: Ref<Container>, link: Ref<Share>, share: &Share) -> Self {
         let mut rights = share.rights();
         rights.set(Rights::READ, rights.intersects(Rights::READ | Rights::WRITE));

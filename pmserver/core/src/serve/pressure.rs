@@ -67,7 +67,7 @@ impl<K: Kernel> Service<K> {
             if self.drop_newest(account, FrameList::Discardable) {
                 dropped = dropped.saturating_add(1);
             } else {
-                self.store.pass_over_account(ledger);
+                self.store.move_account_to_back(ledger);
             }
         }
         dropped
@@ -103,7 +103,7 @@ impl<K: Kernel> Service<K> {
         };
         self.expire_leases(container);
         if self.is_leased(container, number) || self.drop_contents(frame).is_err() {
-            self.store.pass_over(account, frame);
+            self.store.move_to_back(account, frame);
             return false;
         }
         self.discard_frame(container, frame);
@@ -125,7 +125,7 @@ impl<K: Kernel> Service<K> {
         }
         for Asked { account, .. } in asked.into_iter().flatten() {
             let ledger = self.store.ledger_ref(account);
-            self.store.pass_over_account(ledger);
+            self.store.move_account_to_back(ledger);
         }
         if asked.iter().flatten().next().is_none() {
             return Room::Nowhere;

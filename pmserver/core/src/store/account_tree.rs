@@ -45,7 +45,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Makes the topmost account, which has all memory and pays for pmserver's own.
+    /// Makes the topmost account, whose limit is the pool and which pays for pmserver's own memory.
     pub(crate) fn new_pool_account(&mut self) -> Result<Ref<Account>, Shortage> {
         let overhead = self.kernel.overhead_pages();
         let total = self.page_count().saturating_add(overhead);
@@ -63,10 +63,10 @@ impl<K: Kernel> Store<K> {
         Ok(account)
     }
 
-    /// Puts an account below another, which promises its limit.
+    /// Opens an account below another, which promises its limit.
     ///
     /// # Errors
-    /// Where the parent has less than that left, or cannot pay for the records.
+    /// If the parent has less room than the limit, or cannot pay for the records.
     pub(crate) fn open_account(
         &mut self,
         parent: Ref<Account>,
@@ -93,8 +93,8 @@ impl<K: Kernel> Store<K> {
         Ok(account)
     }
 
-    /// Frees the records of an account that was removed or destroyed and has nothing any more. Its
-    /// parent may have been removed itself.
+    /// Frees the records of an empty account that was removed or destroyed. Its parent may have been
+    /// removed itself.
     pub(crate) fn close_account(&mut self, account: Ref<Account>) {
         let record = *self.get(account);
         let Some(parent) = record.parent.target() else {
@@ -108,40 +108,40 @@ impl<K: Kernel> Store<K> {
         let charged = [record.used(), record.promised, record.charged(Charge::Extra)];
         let is_empty = !owns_pages && !has_containers && !is_named && charged == [0; 3];
         assert!(is_empty, "an account ends empty");
-        let children = self.take_out::<Children>(self.get(parent).children, account);
+        let children = self.remove_from_chain::<Children>(self.get(parent).children, account);
         self.get_mut(parent).children = children;
-        let payer = self.heir(parent);
+        let payer = self.payer_for(parent);
         let promised = &mut self.get_mut(payer).promised;
         *promised = promised.saturating_sub(record.limit);
         self.free(ledger);
         self.free(account);
     }
 
-    /// Hangs an account below another instead of its parent, which was removed.
-    pub(crate) fn adopt(&mut self, from: Ref<Account>, child: Ref<Account>, to: Ref<Account>) {
+    /// Moves an account whose parent was removed below another account.
+    pub(crate) fn reparent(&mut self, from: Ref<Account>, child: Ref<Account>, to: Ref<Account>) {
         assert!(self.get(from).has(AccountFlags::REMOVED), "adopted from one that was removed");
-        let children = self.take_out::<Children>(self.get(from).children, child);
+        let children = self.remove_from_chain::<Children>(self.get(from).children, child);
         self.get_mut(from).children = children;
         let children = self.add_last::<Children>(self.get(to).children, child);
         self.get_mut(to).children = children;
         self.get_mut(child).parent = to.link();
     }
 
-    /// Returns the account that has promised this one's limit.
+    /// Returns the account that promises this one's limit.
     pub(crate) fn parent(&self, account: Ref<Account>) -> Ref<Account> {
         match self.get(account).parent.target() {
-            Some(parent) => self.heir(parent),
+            Some(parent) => self.payer_for(parent),
             None => broken("the pool's account has none above it"),
         }
     }
 
-    /// Returns how many accounts a charge to this one goes through.
+    /// Returns in how many accounts a charge to this one counts.
     pub(crate) fn depth(&self, account: Ref<Account>) -> usize {
         let parent = |account: &Ref<Account>| self.get(*account).parent.target();
         core::iter::successors(Some(account), parent).count()
     }
 
-    /// Sets a limit, for which the parent has room.
+    /// Sets a limit. The caller has checked that the parent has room for it.
     pub(crate) fn set_limit(&mut self, account: Ref<Account>, limit: u32) {
         let parent = self.parent(account);
         let before = core::mem::replace(&mut self.get_mut(account).limit, limit);

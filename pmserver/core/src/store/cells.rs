@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Where records and derived capabilities are put: in pages that one account has for them.
+//! Allocation of records and of slots for derived capabilities, in pages that an account pays for.
 //!
-//! An account keeps all of its pages of records in one ring and all of its CNodes in another, those
-//! with a free place first, so that the first page tells whether there is a free place at all.
+//! An account keeps its pages of records in one ring and its CNodes in another. Pages with a free
+//! place come first, so the first page tells whether there is a free place.
 
 use proto::PeerId;
 
@@ -14,7 +14,7 @@ use crate::records::page::PageUse;
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
-    /// Puts a record that no handle names into memory of the account's.
+    /// Stores a record that no handle names; the account pays.
     pub(crate) fn alloc<T: Record>(
         &mut self,
         account: Ref<Account>,
@@ -24,7 +24,7 @@ impl<K: Kernel> Store<K> {
         self.put(account, &record)
     }
 
-    /// Puts a record into memory of the account's that the peer who makes it gets a handle for.
+    /// Stores a record that `maker` gets a handle for; the account pays.
     pub(crate) fn alloc_named<T: Record>(
         &mut self,
         account: Ref<Account>,
@@ -37,11 +37,11 @@ impl<K: Kernel> Store<K> {
     }
 
     fn put<T: Record>(&mut self, account: Ref<Account>, record: &T) -> Result<Ref<T>, Shortage> {
-        // A free cell costs nothing, but nothing new begins in an account that ends.
+        // A free cell costs nothing, but an account that is ending takes nothing new.
         if self.is_closed(account) {
             return Err(Shortage::Account);
         }
-        let account = self.heir(account);
+        let account = self.payer_for(account);
         let page = match PageIndex::from_link(self.ledger(account).record_pages) {
             Some(page) if !self.is_full(page) => page,
             _ => self.add_record_page(account)?,
@@ -90,7 +90,7 @@ impl<K: Kernel> Store<K> {
         if self.is_closed(account) {
             return Err(Shortage::Account);
         }
-        let account = self.heir(account);
+        let account = self.payer_for(account);
         let node = match PageIndex::from_link(self.ledger(account).slot_pages) {
             Some(page) if !self.is_full(page) => page,
             _ => self.add_slot_page(account)?,
@@ -111,19 +111,19 @@ impl<K: Kernel> Store<K> {
         Ok(SlotAddress { node, index })
     }
 
-    /// Takes a page as a CNode that the account pays for.
+    /// Makes a page into a CNode; the account pays.
     pub(crate) fn take_node(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
         self.charge(account, Charge::Slots)?;
         let page = self.take(ObjectKind::CNode, PageUse::Slots).map_err(|error| {
             self.refund(account, Charge::Slots);
             Shortage::from(error)
         })?;
-        let owner = self.heir(account).link();
+        let owner = self.payer_for(account).link();
         self.entry_mut(page).set_account(owner);
         Ok(page)
     }
 
-    /// Gives a CNode back.
+    /// Releases a CNode.
     pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
         self.release_object(node);
         self.refund(account, Charge::Slots);
@@ -136,7 +136,7 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Gives back a slot, which is empty.
+    /// Releases an empty slot.
     pub(crate) fn free_slot(&mut self, slot: SlotAddress) {
         let owner = self.page_owner(slot.node);
         let was_full = self.is_full(slot.node);
@@ -165,9 +165,9 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Returns the account that a record belongs to.
+    /// Returns the account that pays for a record.
     pub(crate) fn payer_of<T: Record>(&self, record: Ref<T>) -> Ref<Account> {
-        self.heir(self.page_owner(record.place().0))
+        self.payer_for(self.page_owner(record.place().0))
     }
 
     /// Returns whether a page of records or slots has no free place.
@@ -180,9 +180,9 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Gives a page of records or slots, the first of `from`'s, to another account; returns whether
-    /// there was one. The charge for it is where it belongs already.
-    pub(crate) fn hand_over_page(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
+    /// Transfers the first page of records or slots of one account to another, and returns whether
+    /// there was one. The charge has been transferred before.
+    pub(crate) fn transfer_page(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
         let ledger = *self.ledger(from);
         if let Some(page) = PageIndex::from_link(ledger.record_pages) {
             self.ledger_mut(from).record_pages = self.unlink_page(ledger.record_pages, page);
@@ -226,11 +226,11 @@ impl<K: Kernel> Store<K> {
         if first == page.get() { next.get() } else { first }
     }
 
-    /// Puts a page that is in a ring at one end of it.
+    /// Moves a page to one end of its ring.
     fn move_page(&mut self, first: u32, page: PageIndex, to: End) -> u32 {
         let rest = self.unlink_page(first, page);
         let linked = self.link_page(rest, page);
-        // What is before the first is the last.
+        // In a ring, the page before the first is the last.
         if to == End::Last && rest != 0 { rest } else { linked }
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Chains: lists that records hang in, to be taken out of again wherever they are.
+//! Chains: doubly linked lists of records.
 //!
-//! A chain is a ring that is named by the link of its first record, 0 when it is empty; operations
-//! that change it return the new first. Its last record is the one before the first. All of them
-//! take constant time, so that an account can have any number of anything.
+//! A chain is a ring, identified by the link to its first record, which is none if the chain is empty.
+//! Operations that change a chain return its new first record. Every operation takes constant time,
+//! whatever the length.
 
 use core::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use crate::records::cell::Ref;
 use crate::records::links::{Chain, Link, Links, link_of};
 use crate::store::Store;
 
-/// The records of a chain, first to last, as it is while nobody changes it.
+/// An iterator over the records of a chain, first to last.
 struct Walk<'a, K, C: Chain> {
     store: &'a Store<K>,
     first: Link<C::Item>,
@@ -54,7 +54,7 @@ impl<K: Kernel> Store<K> {
         C::links(self.get(chain.target()?)).previous().target()
     }
 
-    /// Puts a record, which is in no such chain, before all others.
+    /// Adds a record that is in no chain of this kind at the front.
     pub(crate) fn add_first<C: Chain>(
         &mut self,
         chain: Link<C::Item>,
@@ -64,7 +64,7 @@ impl<K: Kernel> Store<K> {
         item.link()
     }
 
-    /// Puts a record, which is in no such chain, behind all others.
+    /// Adds a record that is in no chain of this kind at the back.
     pub(crate) fn add_last<C: Chain>(
         &mut self,
         chain: Link<C::Item>,
@@ -74,8 +74,8 @@ impl<K: Kernel> Store<K> {
         self.join::<C>(chain, item.link())
     }
 
-    /// Takes a record out of the chain that it is in.
-    pub(crate) fn take_out<C: Chain>(
+    /// Removes a record from its chain.
+    pub(crate) fn remove_from_chain<C: Chain>(
         &mut self,
         chain: Link<C::Item>,
         item: Ref<C::Item>,
@@ -93,7 +93,7 @@ impl<K: Kernel> Store<K> {
         if chain == item.link() { next.link() } else { chain }
     }
 
-    /// Puts a chain behind another.
+    /// Appends a chain to another.
     pub(super) fn join<C: Chain>(
         &mut self,
         first: Link<C::Item>,

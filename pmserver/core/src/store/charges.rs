@@ -8,16 +8,16 @@ use crate::records::cell::Ref;
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
-    /// Returns an account and all above it, bottom up; those that were removed are none.
+    /// Returns an account and all accounts above it, bottom up, without those that were removed.
     fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         let parent = |account: &Ref<Account>| self.get(*account).parent.target();
         core::iter::successors(Some(account), parent)
             .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
     }
 
-    /// Returns the account that pays in the name of this one: itself, or where it was removed the
-    /// next above that was not.
-    pub(crate) fn heir(&self, account: Ref<Account>) -> Ref<Account> {
+    /// Returns the account that is charged for this one: itself or, if it was removed, the nearest
+    /// account above it that was not.
+    pub(crate) fn payer_for(&self, account: Ref<Account>) -> Ref<Account> {
         self.upwards(account).next().unwrap_or(account)
     }
 
@@ -31,16 +31,16 @@ impl<K: Kernel> Store<K> {
         self.upwards(account).all(|account| self.get(account).has(AccountFlags::EXTRA))
     }
 
-    /// Charges one page to an account and all above it, or to none. Whether it may have extra
-    /// frames is for the caller to know.
+    /// Charges one page to an account and all accounts above it, or fails and charges none. The caller
+    /// checks whether the account may have extra frames.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
-        let has_room = kind == Charge::Extra || self.get(self.heir(account)).room() > 0;
+        let has_room = kind == Charge::Extra || self.get(self.payer_for(account)).room() > 0;
         if !has_room || self.is_closed(account) {
             return Err(Shortage::Account);
         }
         let pool = self.upwards(account).last().unwrap_or(account);
         if self.get(pool).free() == 0 {
-            // What was promised is there, unless extra frames have it.
+            // The account has room, so extra frames occupy the memory that it was promised.
             self.is_starved |= kind != Charge::Extra;
             return Err(Shortage::Pool);
         }
@@ -48,12 +48,12 @@ impl<K: Kernel> Store<K> {
         Ok(())
     }
 
-    /// Takes one page off an account and all above it.
+    /// Refunds one page to an account and all accounts above it.
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
         self.count(account, kind, Change::Down);
     }
 
-    /// Charges one page as another kind than before; neither kind of room is looked at.
+    /// Changes the kind of one charge, without checking for room.
     pub(super) fn convert(&mut self, account: Ref<Account>, from: Charge, to: Charge) {
         self.count(account, from, Change::Down);
         self.count(account, to, Change::Up);

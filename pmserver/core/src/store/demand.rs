@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The request for extra frames that is running, if one is (protocol O16).
+//! The running request for extra frames, if there is one (O16).
 //!
-//! There is one at a time, for a few accounts: what it does not bring is asked for by the next.
-//! An account answers with every extra frame less that it has.
+//! There is at most one request, to a few accounts; the next request asks for what is still missing.
+//! An account answers by having fewer extra frames: every one that it frees counts.
 
 use proto::Micros;
 use proto::limits::ASKED_ACCOUNTS_MAX;
@@ -23,12 +23,12 @@ pub(crate) struct Asked {
 pub(crate) struct Demand {
     asked: [Option<Asked>; ASKED_ACCOUNTS_MAX],
     pub(crate) deadline: Micros,
-    /// Goes up with every request.
+    /// Increases with every request.
     pub(crate) sequence: u64,
 }
 
 impl Demand {
-    /// The state in which nothing has been asked for yet.
+    /// The state before the first request.
     pub(crate) const NONE: Self =
         Self { asked: [None; ASKED_ACCOUNTS_MAX], deadline: Micros::new(0), sequence: 0 };
 
@@ -37,17 +37,17 @@ impl Demand {
         *self = Self { asked, deadline, sequence: self.sequence.saturating_add(1) };
     }
 
-    /// Returns what has not been answered.
+    /// Returns the parts that have not been answered.
     pub(crate) fn open(&self) -> impl Iterator<Item = Asked> {
         self.asked.into_iter().flatten()
     }
 
-    /// Returns the deadline while somebody may still answer in time.
+    /// Returns the deadline if it has not passed and something is unanswered.
     pub(crate) fn running(&self, now: Micros) -> Option<Micros> {
         (now < self.deadline && self.open().next().is_some()).then_some(self.deadline)
     }
 
-    /// Counts one extra frame that an account has no more.
+    /// Counts one extra frame that an account has freed.
     pub(super) fn answer(&mut self, account: Ref<Account>) {
         let Some(place) = self.place(account) else { return };
         *place = place
@@ -55,7 +55,7 @@ impl Demand {
             .filter(|asked| asked.count > 0);
     }
 
-    /// Asks an account no more: it is gone, or has nothing that could be taken.
+    /// Drops an account from the request: it is gone, or has nothing that could be taken.
     pub(crate) fn forget(&mut self, account: Ref<Account>) {
         if let Some(place) = self.place(account) {
             *place = None;

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which frames of an account are within its limit, and which are extra (protocol R12, R16).
 //!
-//! A frame is extra where it was allocated as one, above the limit, or where the limit was lowered
-//! below it: then the newest go first. It stays extra for as long as it is there, so that its owner
-//! knows what can be asked back. Only frames can be extra: where the record of an extra frame needs
-//! a page, the newest frame within the limit makes room for that and becomes extra instead.
+//! A frame is extra if it was allocated above the limit, or if the limit was lowered below the use of
+//! the account: then the newest frames become extra. A frame stays extra until it is freed, so that
+//! its owner knows what can be asked back. Only frames can be extra: if the record of an extra frame
+//! needs a page, the newest frame within the limit is *demoted* to an extra one to make room.
 //!
 //! ```text
-//!   within the limit ---- demote ----> extra ---- dropped (`pressure.rs`) ----> discarded: in its
-//!                                                      container to say so, charged to nobody
+//!   within the limit ---- demote ----> extra ---- dropped (`serve/pressure.rs`) ----> discarded:
+//!                                          its record remains, uncharged, and reports the loss
 //! ```
 //!
-//! In the order of age, the newest first, the frames of an account are its extra ones and then the
-//! others, as long as nothing was freed in between.
+//! By age, the extra frames of an account are its newest ones, unless frames were freed in between.
 
 use heapless::Vec;
 
@@ -24,16 +23,15 @@ use crate::records::ledger::{FrameList, Ledger, PressedAccounts};
 use crate::records::links::Link;
 use crate::store::Store;
 
-/// Pages for records that the frames of one call take at most, and the nodes of the tree that they
-/// are in.
+/// The largest number of record pages that one call's frames and their tree nodes can need.
 const RECORD_PAGES_MAX: usize = 16;
 
-/// The frames that became extra during a call, by the lists that they are in: to be taken back in
-/// the reverse order where the call fails.
+/// The lists of the frames that a call has demoted. If the call fails, they are promoted again in
+/// reverse order.
 pub(crate) type Demoted = Vec<FrameList, RECORD_PAGES_MAX>;
 
-/// The accounts that have extra frames, in two chains: those that have discardable ones are in the
-/// chain of these alone.
+/// The accounts that have extra frames, in two chains: accounts with discardable frames are only in
+/// the second.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pressed {
     extra: Link<Ledger>,
@@ -41,7 +39,7 @@ pub(crate) struct Pressed {
 }
 
 impl Pressed {
-    /// Returns the chain for accounts whose frames are in such a list at best.
+    /// Returns the chain for accounts whose last list that is not empty is this one.
     pub(crate) const fn chain(&self, list: FrameList) -> Link<Ledger> {
         match list {
             FrameList::Guaranteed => Link::NONE,
@@ -60,7 +58,7 @@ impl Pressed {
 }
 
 impl<K: Kernel> Store<K> {
-    /// Charges a frame: within the limit, or above it where that is allowed.
+    /// Charges a frame: within the limit if there is room, else as an extra one if allowed.
     pub(crate) fn charge_frame(
         &mut self,
         account: Ref<Account>,
@@ -78,13 +76,13 @@ impl<K: Kernel> Store<K> {
             }
         };
         self.get_mut(frame).set(FrameMarks::EXTRA, is_extra);
-        self.enlist(account, frame, Age::Newest);
+        self.add_to_list(account, frame, Age::Newest);
         Ok(())
     }
 
-    /// Takes the charge for a frame back.
+    /// Refunds a frame.
     pub(crate) fn refund_frame(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
-        let list = self.delist(account, frame);
+        let list = self.remove_from_list(account, frame);
         self.get_mut(frame).set(FrameMarks::EXTRA, false);
         if list == FrameList::Guaranteed {
             self.refund(account, Charge::Frames);
@@ -94,27 +92,27 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Has a frame that nobody pays for take over the charge of another of the same account.
+    /// Transfers the charge of a frame to an uncharged frame of the same account.
     pub(crate) fn move_charge(&mut self, account: Ref<Account>, from: Ref<Frame>, to: Ref<Frame>) {
-        self.delist(account, from);
+        self.remove_from_list(account, from);
         for mark in [FrameMarks::EXTRA, FrameMarks::DISCARDABLE] {
             let has_it = self.get(from).has(mark);
             self.get_mut(to).set(mark, has_it);
         }
         self.get_mut(from).set(FrameMarks::UNCHARGED, true);
         self.get_mut(to).set(FrameMarks::UNCHARGED, false);
-        self.enlist(account, to, Age::Newest);
+        self.add_to_list(account, to, Age::Newest);
     }
 
-    /// Makes the newest frame within an account's limit an extra one; returns the list that it is
-    /// the last of now, or `None` where there was no frame.
+    /// Demotes the newest frame within an account's limit to an extra one. Returns the list whose last
+    /// frame it is now, or `None` if the account has no frame.
     pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
         let frame = self.ledger(account).list(FrameList::Guaranteed).target()?;
         self.change_list(account, frame, Charge::Frames, Charge::Extra);
         Some(FrameList::of(self.get(frame)))
     }
 
-    /// Takes back what [`Self::demote`] has done last, or before all that was taken back already.
+    /// Undoes the last [`Self::demote`] that was not undone yet.
     pub(crate) fn undo_demote(&mut self, account: Ref<Account>, list: FrameList) {
         if let Some(frame) = self.last_of::<FramesOfAccount>(self.ledger(account).list(list)) {
             self.change_list(account, frame, Charge::Extra, Charge::Frames);
@@ -122,22 +120,22 @@ impl<K: Kernel> Store<K> {
     }
 
     fn change_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, from: Charge, to: Charge) {
-        self.delist(account, frame);
+        self.remove_from_list(account, frame);
         self.get_mut(frame).set(FrameMarks::EXTRA, to == Charge::Extra);
-        // What comes to the extra ones is older than they are, what leaves them is newer.
+        // A demoted frame is older than all extra frames; a promoted one is newer than all others.
         let age = if to == Charge::Extra { Age::Oldest } else { Age::Newest };
-        self.enlist(account, frame, age);
+        self.add_to_list(account, frame, age);
         self.convert(account, from, to);
     }
 
-    /// Returns how many frames an account has within its limit, counted up to a number.
+    /// Returns how many frames an account has within its limit, counting up to `most`.
     pub(crate) fn count_guaranteed(&self, account: Ref<Account>, most: u64) -> u64 {
         let chain = self.ledger(account).list(FrameList::Guaranteed);
         let frames = self.chain::<FramesOfAccount>(chain).zip(0..most);
         u64::try_from(frames.count()).unwrap_or(u64::MAX)
     }
 
-    /// Returns how many extra frames an account has, counted up to a number.
+    /// Returns how many extra frames an account has, counting up to `most`.
     pub(crate) fn count_extra(&self, account: Ref<Account>, most: u64) -> u32 {
         let lists = [FrameList::Extra, FrameList::Discardable];
         let frames = lists
@@ -147,7 +145,7 @@ impl<K: Kernel> Store<K> {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Sets or takes away the mark DISCARDABLE of a frame.
+    /// Sets or clears the mark DISCARDABLE of a frame.
     pub(crate) fn set_discardable(
         &mut self,
         account: Ref<Account>,
@@ -158,20 +156,20 @@ impl<K: Kernel> Store<K> {
         if !record.has(FrameMarks::EXTRA) {
             self.get_mut(frame).set(FrameMarks::DISCARDABLE, value);
         } else if record.has(FrameMarks::DISCARDABLE) != value {
-            self.delist(account, frame);
+            self.remove_from_list(account, frame);
             self.get_mut(frame).set(FrameMarks::DISCARDABLE, value);
-            self.enlist(account, frame, Age::Newest);
+            self.add_to_list(account, frame, Age::Newest);
         }
     }
 
-    /// Moves a frame behind the others of its list.
-    pub(crate) fn pass_over(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
-        self.delist(account, frame);
-        self.enlist(account, frame, Age::Oldest);
+    /// Moves a frame to the end of its list.
+    pub(crate) fn move_to_back(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
+        self.remove_from_list(account, frame);
+        self.add_to_list(account, frame, Age::Oldest);
     }
 
-    /// Puts the frames of an account that was removed behind those of another.
-    pub(crate) fn hand_over_frames(&mut self, from: Ref<Account>, to: Ref<Account>) {
+    /// Transfers the frames of a removed account to the end of another account's lists.
+    pub(crate) fn transfer_frames(&mut self, from: Ref<Account>, to: Ref<Account>) {
         for list in FrameList::ALL {
             let first = self.ledger(from).list(list);
             self.set_list(from, list, Link::NONE);
@@ -180,7 +178,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    fn enlist(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
+    fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
         let list = FrameList::of(self.get(frame));
         let first = self.ledger(account).list(list);
         let first = match age {
@@ -190,14 +188,15 @@ impl<K: Kernel> Store<K> {
         self.set_list(account, list, first);
     }
 
-    fn delist(&mut self, account: Ref<Account>, frame: Ref<Frame>) -> FrameList {
+    fn remove_from_list(&mut self, account: Ref<Account>, frame: Ref<Frame>) -> FrameList {
         let list = FrameList::of(self.get(frame));
-        let first = self.take_out::<FramesOfAccount>(self.ledger(account).list(list), frame);
+        let first =
+            self.remove_from_chain::<FramesOfAccount>(self.ledger(account).list(list), frame);
         self.set_list(account, list, first);
         list
     }
 
-    /// Sets a list, and puts the account where it belongs among those with extra frames.
+    /// Sets a list, and moves the account to the chain that now fits it.
     fn set_list(&mut self, account: Ref<Account>, list: FrameList, first: Link<Frame>) {
         let ledger = self.ledger_ref(account);
         let before = self.get(ledger).last_list();
@@ -207,7 +206,8 @@ impl<K: Kernel> Store<K> {
             return;
         }
         if before != FrameList::Guaranteed {
-            let chain = self.take_out::<PressedAccounts>(self.pressed.chain(before), ledger);
+            let chain =
+                self.remove_from_chain::<PressedAccounts>(self.pressed.chain(before), ledger);
             self.pressed.set_chain(before, chain);
         }
         if after != FrameList::Guaranteed {
@@ -216,18 +216,18 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Moves an account behind the others with extra frames.
-    pub(crate) fn pass_over_account(&mut self, ledger: Ref<Ledger>) {
+    /// Moves an account to the end of its chain.
+    pub(crate) fn move_account_to_back(&mut self, ledger: Ref<Ledger>) {
         let list = self.get(ledger).last_list();
         if list != FrameList::Guaranteed {
-            let rest = self.take_out::<PressedAccounts>(self.pressed.chain(list), ledger);
+            let rest = self.remove_from_chain::<PressedAccounts>(self.pressed.chain(list), ledger);
             let chain = self.add_last::<PressedAccounts>(rest, ledger);
             self.pressed.set_chain(list, chain);
         }
     }
 }
 
-/// Where a frame goes in its list.
+/// The end of a list at which a frame is added.
 #[derive(Clone, Copy)]
 enum Age {
     Newest,

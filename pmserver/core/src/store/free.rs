@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Free pages: the lists that they are in, and what they are made into when they are taken.
+//! Free pages: their lists, and the objects that pages are made into when they are taken.
 //!
 //! ```text
 //!            make(Table, CNode, Frame)                     bind
@@ -62,7 +62,7 @@ impl<K: Kernel> Store<K> {
         *count = count.saturating_sub(1);
     }
 
-    /// Returns which free list a page is in.
+    /// Returns the free list that a page is in, if it is free.
     pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
         let entry = self.entry(page);
         [PageUse::Untyped, PageUse::Clean, PageUse::Dirty].into_iter().find(|used| entry.is(*used))
@@ -71,7 +71,7 @@ impl<K: Kernel> Store<K> {
     /// Takes one particular free page as a frame, all zero.
     ///
     /// # Errors
-    /// `Refused` where it is not free; else what the kernel says: then it is as free as it was.
+    /// `Refused` if it is not free, else the kernel's error; the page is then as it was.
     pub(crate) fn take_page(&mut self, page: PageIndex) -> Result<(), KernelError> {
         let from = self.free_use(page).ok_or(KernelError::Refused)?;
         self.unlink_free(page, from);
@@ -92,8 +92,7 @@ impl<K: Kernel> Store<K> {
     /// `used_as` and nothing else.
     ///
     /// # Errors
-    /// `None` where nothing is free, which a charge beforehand rules out; else what the kernel
-    /// says.
+    /// The kernel's error. A charge beforehand ensures that a page is free.
     pub(crate) fn take(
         &mut self,
         kind: ObjectKind,
@@ -131,13 +130,13 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Gives back a frame that nothing maps any more. Its contents stay until it is taken again,
-    /// which makes it anew and so zero.
+    /// Releases a frame that nothing maps. Its contents stay until the page is taken again: then the
+    /// kernel clears it.
     pub(crate) fn release_frame(&mut self, page: PageIndex) {
         self.push_free(page, PageUse::Dirty);
     }
 
-    /// Gives back a page that is a CNode, or a table that is installed nowhere.
+    /// Releases a page that is a CNode, or a table that is not installed.
     pub(crate) fn release_object(&mut self, page: PageIndex) {
         if self.unmake_object(page).is_err() {
             // The object is still there: taking the page again unmakes it first.
@@ -145,17 +144,17 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Gives back a page that is an object, with whatever the kernel still uses it for.
+    /// Releases a page that is an object, even if the kernel still uses the object.
     ///
     /// # Errors
-    /// What the kernel says where it keeps the object; then the page is as it was.
+    /// The kernel's error if it keeps the object; the page is then as it was.
     pub(crate) fn unmake_object(&mut self, page: PageIndex) -> Result<(), KernelError> {
         self.kernel.unmake(page)?;
         self.push_free(page, PageUse::Untyped);
         Ok(())
     }
 
-    /// Makes one dirty page clean; returns whether there was one.
+    /// Cleans one dirty page and returns whether it did.
     pub(crate) fn scrub_one(&mut self) -> bool {
         let Some(page) = self.pop_free(PageUse::Dirty) else { return false };
         let done = self.kernel.unmake(page).is_ok();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The pool: pages, the lists of free ones, and the records that live in them.
+//! The store: the pages of the pool, the records in them, and the accounts that are charged for them.
 //!
-//! Owns the kernel, the frame table and every page. Knows nothing of containers: it takes pages
-//! from the free lists, makes them into what is asked for, and gives them back.
+//! Owns the kernel, the frame table and every page. It takes pages from the free lists, makes them
+//! into kernel objects, and releases them. It knows nothing about what containers do with frames.
 
 pub(crate) mod account_tree;
 pub(crate) mod cells;
@@ -35,13 +35,13 @@ const WINDOW_TABLE_PAGES: u32 = 512;
 
 const DATA: PageRights = PageRights { write: true, execute: false };
 
-/// Everything that pmserver has: see the module.
+/// The floor of pages, records and accounts.
 pub(crate) struct Store<K> {
     pub(crate) kernel: K,
     page_count: u32,
     reserved: u32,
-    /// A frame that nobody writes to: what frames without memory are mapped as. Its original
-    /// capability is mapped for moments only, to find out which page tables are missing.
+    /// The page of zeros, which frames without memory are mapped to for reading. Its original
+    /// capability is mapped only briefly, to find out which page tables are missing.
     pub(crate) zero: PageIndex,
     pub(crate) untyped: FreeList,
     pub(crate) clean: FreeList,
@@ -49,9 +49,9 @@ pub(crate) struct Store<K> {
     generation: u64,
     /// The accounts that have extra frames.
     pub(crate) pressed: Pressed,
-    /// Which of them are asked to give some back.
+    /// The running request to give some of them back.
     pub(crate) demand: Demand,
-    /// Set where somebody was refused what was promised, since extra frames have it.
+    /// Set if promised memory was refused because extra frames occupy it.
     pub(crate) is_starved: bool,
 }
 
@@ -59,7 +59,7 @@ impl<K: Kernel> Store<K> {
     /// Takes over the pool: puts the frame table into its first pages and maps the pool window.
     ///
     /// # Errors
-    /// What the kernel answers where the pool is too small for its own table.
+    /// The kernel's error if the pool is too small for its own table.
     pub(crate) fn new(kernel: K) -> Result<Self, KernelError> {
         let page_count = kernel.page_count();
         let mut pool = Self {
@@ -101,12 +101,12 @@ impl<K: Kernel> Store<K> {
         Ok(pool)
     }
 
-    /// Installs a page table of the window, after those above it that are missing as well.
+    /// Installs a page table of the window, and first those above it that are missing.
     fn install_window_table(&mut self, vaddr: VirtAddr, span_bits: u8) -> Result<(), KernelError> {
         let page = PageIndex::new(self.reserved);
         self.reserved = self.reserved.saturating_add(1);
         self.kernel.make(page, ObjectKind::Table { span_bits })?;
-        // At most the levels that there are: each miss names a level above the last.
+        // Bounded by the number of levels: each miss names a level above the last.
         let mut result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
         while let Err(KernelError::TableMissing { span_bits: above }) = result {
             if above <= span_bits {
@@ -116,7 +116,7 @@ impl<K: Kernel> Store<K> {
             result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
         }
         match result {
-            // The window may begin where the program image has brought the table.
+            // The program image may have brought the first table of the window.
             Err(KernelError::AlreadyMapped) => Ok(()),
             result => result,
         }
@@ -127,7 +127,7 @@ impl<K: Kernel> Store<K> {
         self.page_count
     }
 
-    /// Returns how many pages the frame table, the window's page tables and the zeros take.
+    /// Returns how many pages the frame table, the window's page tables and the page of zeros take.
     pub(crate) const fn reserved(&self) -> u32 {
         self.reserved
     }
@@ -169,22 +169,22 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Gives back a page whose cells are all free.
+    /// Releases a page whose cells are all free.
     pub(crate) fn release_record_page(&mut self, page: PageIndex) {
-        // Where the kernel refuses, taking the page again deletes the capability and so the
-        // mapping.
+        // If the kernel refuses, the mapping goes when the page is taken again: that deletes the
+        // capability.
         let _ = self.kernel.unmap_frame(FrameCap::Original(page));
         self.release_frame(page);
     }
 
-    /// Returns the next generation for a record that handles name; after the last the first again.
+    /// Returns the next generation for a named record; after the last one, it starts again at 1.
     pub(crate) const fn next_generation(&mut self) -> u64 {
         self.generation =
             if self.generation >= GENERATION_MAX { 1 } else { self.generation.saturating_add(1) };
         self.generation
     }
 
-    /// Fills a free cell of a page, which has one.
+    /// Stores a record in a free cell of a page that has one.
     pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
         let bitmap = self.entry(page).bitmap[0];
         let position = bitmap.trailing_ones();
@@ -200,7 +200,7 @@ impl<K: Kernel> Store<K> {
         cell
     }
 
-    /// Empties a cell and returns how many of its page are left.
+    /// Frees a cell and returns how many cells of its page are still in use.
     pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
         assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
         let (page, position) = record.place();
@@ -239,7 +239,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Returns what a cell holds.
+    /// Returns the kind of record in a cell.
     pub(crate) fn kind_of(&self, cell: u32) -> Kind {
         let place = Ref::<()>::from_cell(cell).map(Ref::place);
         let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
@@ -254,8 +254,8 @@ impl<K: Kernel> Store<K> {
         Stamp::read_from_bytes(bytes).ok()
     }
 
-    /// Returns the record that a handle names, if it names one of this kind and generation: the one
-    /// place where a client's number becomes a reference.
+    /// Returns the record that a handle names, if its kind, maker and generation match. Nothing else
+    /// turns a client's number into a reference.
     pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
         let alleged = Alleged::from_handle(handle)?;
         let record = Ref::<T>::from_cell(alleged.cell)?;
@@ -272,7 +272,7 @@ impl<K: Kernel> Store<K> {
     }
 }
 
-/// Returns where the `index`th of things that are `bytes` large lies in a page.
+/// Returns the byte range of the element `index` of `bytes` bytes each in a page.
 fn slot_range(index: u32, bytes: usize) -> core::ops::Range<usize> {
     let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(bytes);
     start..start.saturating_add(bytes)

@@ -2,11 +2,11 @@
 //! Ordered maps from a 64-bit key to a record: frames of a container, mappings and tables of a
 //! VSpace.
 //!
-//! A radix tree over groups of three bits that skips groups in which all its keys agree, so that an
-//! inner node always has two children at least: a tree of n records has fewer than n nodes and is
-//! at most 22 nodes deep whatever keys a client chooses. Leaves are the records themselves. Nodes
-//! are records too, paid for by whoever pays for the leaves. A tree is named by one link, 0 when
-//! empty; operations that change it return the new one.
+//! A radix tree over groups of three bits. It skips groups in which all keys agree, so every inner
+//! node has at least two children: a tree of n records has fewer than n nodes and is at most 22
+//! nodes deep, whatever keys a client chooses. The leaves are the records themselves. Nodes are
+//! records too, and the account that pays for the leaves pays for them. A tree is identified by one
+//! link; operations that change it return the new link.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -125,10 +125,10 @@ impl<K: Kernel> Store<K> {
         Ref::from_cell(link).map(|_: Ref<T>| self.leaf(link))
     }
 
-    /// Puts a record into a tree, which has none with its key; returns the tree.
+    /// Inserts a record into a tree that has none with its key; returns the tree.
     ///
     /// # Errors
-    /// Where the account cannot pay for a node; then nothing has changed.
+    /// If the account cannot pay for a node; nothing has changed then.
     pub(crate) fn tree_insert<T: Leaf>(
         &mut self,
         account: Ref<Account>,
@@ -158,7 +158,7 @@ impl<K: Kernel> Store<K> {
         Ok(self.set_place(tree, place, fork.cell()))
     }
 
-    /// Makes the node under which what `link` names and a new leaf part.
+    /// Makes the node whose children are the subtree at `link` and a new leaf.
     fn new_fork<T: Leaf>(
         &mut self,
         account: Ref<Account>,
@@ -197,7 +197,7 @@ impl<K: Kernel> Store<K> {
         self.alloc(account, fork)
     }
 
-    /// Takes the record with this key out of a tree; returns the tree.
+    /// Removes the record with this key from a tree; returns the tree.
     pub(crate) fn tree_remove<T>(&mut self, tree: Tree<T>, key: u64) -> Tree<T> {
         let mut parent: Place = None;
         let mut place: Place = None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Taking grants back.
+//! Revoking grants.
 
 use proto::PeerId;
 
@@ -10,20 +10,20 @@ use crate::records::mapping::Mapping;
 use crate::tables::Tables;
 
 impl<K: Kernel> Tables<K> {
-    /// Gives the CNode back where nothing is in it.
+    /// Releases the CNode for grants if it is empty.
     pub(crate) fn collect_grant_node(&mut self, peer: PeerId) {
         let vspace = &mut self.peer_mut(peer).vspace;
         if !vspace.grants.is_empty() {
             return;
         }
         if let Some(node) = vspace.grant_node.take() {
-            // It is gone from the peer's CSpace with its object.
+            // The kernel removes it from the peer's CSpace together with the object.
             let owner = self.store.page_owner(node);
             self.store.release_node(owner, node);
         }
     }
 
-    /// Takes a grant back: the peer's capability is gone, and what it mapped by it.
+    /// Revokes a grant: the peer loses the capability and what it mapped with it.
     pub(crate) fn remove_grant(&mut self, grant: Ref<Mapping>) -> Result<(), KernelError> {
         let record = *self.store.get(grant);
         if let Some(slot) = record.slot() {
@@ -38,7 +38,7 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Takes all grants of a peer back.
+    /// Revokes all grants of a peer.
     pub(crate) fn remove_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
         while let Some(grant) = self.store.tree_next(self.peer(peer).vspace.grants, 0) {
             self.remove_grant(grant)?;

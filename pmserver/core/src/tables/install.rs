@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is installed of a mapping in page tables: capabilities, and the rights of the moment.
+//! Installing mappings in page tables, with a capability and the rights of the moment.
 //!
-//! A mapping is a promise that pmserver keeps when the page is touched; what is installed is a
-//! cache of it (protocol R2). It uses the page's original capability where no other mapping has
-//! that, else a derived one in a slot, which it keeps for as long as it lives.
+//! A mapping is a promise that pmserver keeps when the page is accessed; what is installed is a cache
+//! of it (R2). A mapping uses the page's original capability if no other mapping does, else a derived
+//! capability in a slot that it keeps until it is removed.
 //!
 //! ```text
 //!            install                      install, with other rights
@@ -26,12 +26,12 @@ use crate::records::mapping::{Installed, Mapping};
 use crate::records::share::Share;
 use crate::tables::Tables;
 
-/// Rights of what is mapped only to find out which tables are missing.
+/// Rights for mapping a page only to find out which tables are missing.
 const PROBE: PageRights = PageRights { write: false, execute: false };
 
 impl<K: Kernel> Tables<K> {
-    /// Installs a mapping anew with these rights, on the page of its frame or, where that has none,
-    /// on the page of zeros.
+    /// Installs a mapping with these rights: of the frame's page or, if it has none, of the page of
+    /// zeros.
     pub(crate) fn install(
         &mut self,
         mapping: Ref<Mapping>,
@@ -43,7 +43,7 @@ impl<K: Kernel> Tables<K> {
             self.forget_cap(mapping).map_err(kernel)?;
             self.take_cap(mapping, page)?;
         }
-        // Unmapped first, always: a coming kernel forbids to map over a page (decision D8).
+        // Always unmap first: a future kernel forbids mapping over a mapped page (decision D8).
         self.suspend(mapping).map_err(kernel)?;
         let record = *self.store.get(mapping);
         let Some(vaddr) = VirtAddr::new_page(record.vaddr()) else { return Err(PmError::Invalid) };
@@ -52,7 +52,7 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Gets a mapping a capability to a page.
+    /// Gives a mapping a capability to a page.
     fn take_cap(&mut self, mapping: Ref<Mapping>, page: PageIndex) -> Result<(), PmError> {
         let record = *self.store.get(mapping);
         let slot = match record.slot() {
@@ -77,10 +77,10 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Takes a mapping out of the page tables; its capability stays with it.
+    /// Unmaps a mapping. It keeps its capability.
     ///
     /// # Errors
-    /// What the kernel says where it refuses; then it is installed as it was.
+    /// The kernel's error; the mapping is then installed as it was.
     pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
         let record = *self.store.get(mapping);
         if let (Some(page), true) = (record.page(), record.installed() != Installed::No) {
@@ -90,7 +90,7 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Takes a mapping out of the page tables, and its capability from it; a slot stays with it.
+    /// Unmaps a mapping and takes its capability. It keeps its slot.
     ///
     /// # Errors
     /// As [`Self::suspend`].
@@ -98,7 +98,7 @@ impl<K: Kernel> Tables<K> {
         let record = *self.store.get(mapping);
         let Some(page) = record.page() else { return Ok(()) };
         match record.slot() {
-            // Deleting a capability unmaps what was mapped by it.
+            // Deleting a capability unmaps what was mapped with it.
             Some(slot) => self.store.kernel.delete(slot)?,
             None => {
                 self.suspend(mapping)?;
@@ -111,8 +111,8 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Leaves the mappings of a frame that were made through a share that `whose` names with these
-    /// rights at most; grants with more are taken back.
+    /// Reduces the mappings of a frame made through the shares that `whose` selects to at most these
+    /// rights. Grants with more rights are revoked.
     pub(crate) fn limit_mappings(
         &mut self,
         frame: Ref<Frame>,
@@ -131,7 +131,7 @@ impl<K: Kernel> Tables<K> {
             } else {
                 self.suspend(mapping)?;
                 if most > Installed::No {
-                    // Where the kernel refuses it comes back when it is touched.
+                    // If the kernel refuses, it is installed at the next access.
                     let _ = self.install(mapping, most);
                 }
             }
@@ -139,7 +139,7 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Installs the page tables that are missing at an address; returns how many were.
+    /// Installs the page tables that are missing at an address and returns how many.
     pub(crate) fn ensure_tables_at(
         &mut self,
         peer: PeerId,
@@ -151,7 +151,7 @@ impl<K: Kernel> Tables<K> {
         let before = self.peer(peer).vspace.table_count;
         let probe = FrameCap::Original(self.store.zero);
         self.map_with_tables(peer, probe, vaddr, PROBE)?;
-        // The page of zeros is pmserver's own: nothing of the caller's depends on it.
+        // The page of zeros belongs to pmserver: nothing of the caller depends on this mapping.
         self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
         Ok(self.peer(peer).vspace.table_count.saturating_sub(before).into())
     }

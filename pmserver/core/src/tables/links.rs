@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Where a mapping is found, and how it goes: by its address, from its frame, and from the share
-//! that it was made through.
+//! Finding and removing mappings: by their address, from their frame, and from the share that they
+//! were made through.
 
 use proto::{PeerId, VirtAddr};
 
@@ -42,11 +42,10 @@ impl<K: Kernel> Tables<K> {
         self.store.tree_get::<Mapping>(self.peer(peer).vspace.mappings, vaddr.get())
     }
 
-    /// Takes a mapping or a grant away. When this returns success the peer's next access by it
-    /// faults.
+    /// Removes a mapping or a grant. When this succeeds, the peer's next access through it faults.
     ///
     /// # Errors
-    /// What the kernel says where it refuses; then the mapping is as it was.
+    /// The kernel's error; the mapping is then as it was.
     pub(crate) fn remove_mapping(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
         if self.store.get(mapping).is_grant() {
             return self.remove_grant(mapping);
@@ -66,7 +65,7 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Takes a mapping out of the lists of its frame and its share.
+    /// Removes a mapping from the lists of its frame and its share.
     pub(super) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
         let frame = self.frame_of(mapping);
         let record = *self.store.get(mapping);
@@ -92,8 +91,8 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Takes away the mappings and grants of a frame that were made through a share that `goes`
-    /// names.
+    /// Removes the mappings and grants of a frame that were made through the shares that `goes`
+    /// selects.
     pub(crate) fn remove_mappings(
         &mut self,
         frame: Ref<Frame>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is in the page tables and CNodes of peers.
+//! The page tables and CNodes of peers.
 //!
-//! Owns the store, and the state of every peer. Knows which capability is installed where; does not
-//! know what a frame is worth to its container.
+//! Owns the store and the state of every peer. Knows which capability is installed where. Does not
+//! know containers, leases or copies.
 
 pub(crate) mod grants;
 pub(crate) mod install;
@@ -22,7 +22,7 @@ use crate::store::Store;
 
 /// The floor of page tables and CNodes.
 pub(crate) struct Tables<K> {
-    /// The store, which every floor above reaches by this name.
+    /// The store. Every floor above uses it by this name.
     pub(crate) store: Store<K>,
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
@@ -38,7 +38,7 @@ impl<K: Kernel> Tables<K> {
         self.peers.get(usize::from(id.get()))?.as_ref()
     }
 
-    /// Returns a peer that is known to be there.
+    /// Returns a peer that exists.
     pub(crate) fn peer(&self, id: PeerId) -> &Peer {
         match self.find_peer(id) {
             Some(peer) => peer,
@@ -46,7 +46,7 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Returns a peer that is known to be there, for writing.
+    /// Returns a peer that exists, for writing.
     pub(crate) fn peer_mut(&mut self, id: PeerId) -> &mut Peer {
         match self.peers.get_mut(usize::from(id.get())) {
             Some(Some(peer)) => peer,

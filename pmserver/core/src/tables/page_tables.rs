@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The address spaces of peers: which page tables pmserver brought, and who pays for them (R25).
+//! The page tables that pmserver makes in the VSpaces of peers, and who pays for them (R25).
 //!
-//! Tables that came with a program image are not pmserver's and have no record. One of pmserver's
-//! is taken away when the last mapping or table of pmserver's below it goes, so that unmapping
-//! returns the charge to what it was.
+//! Tables that came with a program image have no record. A table that pmserver made is removed when
+//! the last mapping or table that pmserver made below it is removed, so unmapping refunds all that
+//! mapping charged.
 
 use pmserver_api::{Failure, PmError};
 use proto::{PeerId, VirtAddr};
@@ -21,7 +21,7 @@ use crate::tables::Tables;
 const SPANS: [u8; 3] = [21, 30, 39];
 
 impl<K: Kernel> Tables<K> {
-    /// Maps a frame capability, bringing the page tables that are missing.
+    /// Maps a frame capability, and first makes the page tables that are missing.
     pub(super) fn map_with_tables(
         &mut self,
         peer: PeerId,
@@ -44,8 +44,8 @@ impl<K: Kernel> Tables<K> {
         })
     }
 
-    /// Installs one table and records it. The kernel names the topmost level that is missing, so
-    /// that the ones above are there.
+    /// Installs one table and records it. The kernel names the topmost missing level, so the levels
+    /// above exist.
     fn install_table(
         &mut self,
         peer: PeerId,
@@ -133,13 +133,13 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Returns whether a table of pmserver's holds the page at an address.
+    /// Returns whether the lowest table at an address is one that pmserver made.
     pub(super) fn has_leaf_table(&self, peer: PeerId, vaddr: VirtAddr) -> bool {
         let tree = self.table_tree(peer, 0);
         self.store.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
     }
 
-    /// Counts a mapping in (or out of) the lowest table above it.
+    /// Counts a mapping up or down in the lowest table above it.
     pub(crate) fn count_mapping(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
         self.count_child(peer, 0, vaddr, is_new);
     }
@@ -153,8 +153,8 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Takes away the tables above an address under which nothing hangs any more. One that the
-    /// kernel keeps stays in the books, charged and empty, and goes with the next mapping below it.
+    /// Removes the empty tables above an address. A table that the kernel refuses to remove stays
+    /// recorded and charged, and is removed with the next mapping below it.
     pub(crate) fn collect_tables(&mut self, peer: PeerId, vaddr: u64) {
         for level in 0..SPANS.len() {
             let base = base_of(vaddr, level);
@@ -170,7 +170,7 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Takes away the tables of a peer that has no mapping any more.
+    /// Removes the tables of a peer that has no mappings.
     pub(crate) fn clear_tables(
         &mut self,
         peer: PeerId,
@@ -199,12 +199,12 @@ fn base_of(vaddr: u64, level: usize) -> u64 {
     vaddr.checked_shr(span.into()).unwrap_or(0).checked_shl(span.into()).unwrap_or(0)
 }
 
-/// Returns the error for a kernel's refusal to map.
+/// Returns the error for the kernel's refusal to map.
 fn map_error(error: KernelError) -> PmError {
     match error {
         KernelError::AlreadyMapped => PmError::Occupied,
         KernelError::NotEnoughMemory => PmError::NoMemory,
-        // The kernel does not take this address from a user.
+        // The kernel does not allow user programs to map at this address.
         KernelError::Refused => PmError::Invalid,
         KernelError::TableMissing { .. } => PmError::Kernel,
     }

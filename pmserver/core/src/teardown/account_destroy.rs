@@ -32,16 +32,16 @@ impl<K: Kernel> Teardown<K> {
         if !rights.contains(AccountRights::DESTROY) {
             return Err(PmError::NoRight.into());
         }
-        self.doom_account(account);
+        self.mark_account_dying(account);
         self.destroy_account(account, &mut Budget::new(CALL_FRAMES_MAX))
     }
 
-    fn doom_account(&mut self, account: Ref<Account>) {
+    fn mark_account_dying(&mut self, account: Ref<Account>) {
         if self.store.get(account).has(AccountFlags::DYING) {
             return;
         }
         self.store.get_mut(account).set(AccountFlags::DYING, true);
-        self.doomed = self.doomed.saturating_add(1);
+        self.dying_count = self.dying_count.saturating_add(1);
         self.review_work(account);
         if let Some(holder) = self.peer_of_account(account) {
             // They are paid for by the account, and no new ones are from now on.
@@ -89,7 +89,7 @@ impl<K: Kernel> Teardown<K> {
         // Whoever was lent one of them loses it before the memory goes.
         while let Some(container) = self.store.ledger(account).containers.target() {
             budget.spend()?;
-            self.doom(container);
+            self.mark_dying(container);
         }
         let deadline = self.drain_dying(account, budget)?;
         while let Some(user) = self.user_of(account) {
@@ -116,7 +116,7 @@ impl<K: Kernel> Teardown<K> {
             if is_more_to_do(&failure) {
                 return Err(failure);
             }
-            self.pass_over_dying(container);
+            self.move_dying_to_back(container);
             if failure.error != PmError::Pending {
                 return Err(failure);
             }

@@ -52,10 +52,10 @@ impl<K: Kernel> Teardown<K> {
         budget: &mut Budget,
     ) -> Result<(), Failure> {
         if !self.is_removed(account) {
-            self.bequeath(account);
+            self.transfer_to_parent(account);
         }
-        let heir = self.store.heir(account);
-        while self.hand_over_one(account, heir) {
+        let payer = self.store.payer_for(account);
+        while self.transfer_one(account, payer) {
             budget.spend()?;
         }
         self.close_account(account);
@@ -63,41 +63,42 @@ impl<K: Kernel> Teardown<K> {
     }
 
     /// Makes the charges of an account its parent's own.
-    fn bequeath(&mut self, account: Ref<Account>) {
-        let heir = self.store.parent(account);
+    fn transfer_to_parent(&mut self, account: Ref<Account>) {
+        let payer = self.store.parent(account);
         self.store.end_loans(account);
         self.store.demand.forget(account);
         let mut record = *self.store.get(account);
-        self.store.get_mut(heir).inherit(&mut record);
+        self.store.get_mut(payer).inherit(&mut record);
         *self.store.get_mut(account) = record;
-        self.store.hand_over_frames(account, heir);
+        self.store.transfer_frames(account, payer);
         let tables: &mut Tables<K> = self;
         for peer in tables.peers.iter_mut().flatten() {
             if peer.account == Some(account) {
                 peer.account = None;
             }
             if peer.table_account == Some(account) {
-                peer.table_account = Some(heir);
+                peer.table_account = Some(payer);
                 if let Some(node) = peer.vspace.grant_node {
-                    tables.store.entry_mut(node).set_account(heir.link());
+                    tables.store.entry_mut(node).set_account(payer.link());
                 }
             }
         }
         if !record.has(AccountFlags::DYING) {
-            self.doomed = self.doomed.saturating_add(1);
+            self.dying_count = self.dying_count.saturating_add(1);
         }
         self.review_work(account);
     }
 
-    /// Moves one thing that names an account over to its heir; returns whether there was one.
-    fn hand_over_one(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
+    /// Moves one thing that names an account over to its payer; returns whether there was one.
+    fn transfer_one(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
         if let Some(child) = self.store.get(from).children.target() {
-            self.store.adopt(from, child, to);
+            self.store.reparent(from, child, to);
             return true;
         }
         let ledger = *self.store.ledger(from);
         if let Some(container) = ledger.containers.target() {
-            let rest = self.store.take_out::<ContainersOfAccount>(ledger.containers, container);
+            let rest =
+                self.store.remove_from_chain::<ContainersOfAccount>(ledger.containers, container);
             self.store.ledger_mut(from).containers = rest;
             let others = self.store.ledger(to).containers;
             let joined = self.store.add_last::<ContainersOfAccount>(others, container);
@@ -106,7 +107,7 @@ impl<K: Kernel> Teardown<K> {
             return true;
         }
         if let Some(container) = ledger.dying.target() {
-            let rest = self.store.take_out::<ContainersOfAccount>(ledger.dying, container);
+            let rest = self.store.remove_from_chain::<ContainersOfAccount>(ledger.dying, container);
             self.store.ledger_mut(from).dying = rest;
             let others = self.store.ledger(to).dying;
             let joined = self.store.add_last::<ContainersOfAccount>(others, container);
@@ -115,6 +116,6 @@ impl<K: Kernel> Teardown<K> {
             self.review_work(to);
             return true;
         }
-        self.store.hand_over_page(from, to)
+        self.store.transfer_page(from, to)
     }
 }

@@ -45,10 +45,10 @@ impl<K: Kernel> Teardown<K> {
         let ledger = self.store.ledger_ref(account);
         if self.store.get(ledger).is_queued() {
             let work = self.work;
-            self.work = self.store.take_out::<Work>(work, ledger);
+            self.work = self.store.remove_from_chain::<Work>(work, ledger);
         }
         self.store.close_account(account);
-        self.doomed = self.doomed.saturating_sub(1);
+        self.dying_count = self.dying_count.saturating_sub(1);
     }
 
     /// Does one bounded step of what is left to do, and returns how many objects are left to free.
@@ -60,7 +60,7 @@ impl<K: Kernel> Teardown<K> {
         }
         let stopped = self.peers.iter().flatten().filter(|peer| peer.is_stopped);
         let stopped = stopped.filter(|peer| has_objects(peer)).count();
-        self.doomed.saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
+        self.dying_count.saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
     }
 
     fn work_step(&mut self) {
@@ -74,7 +74,7 @@ impl<K: Kernel> Teardown<K> {
                 return;
             }
             let work = self.work;
-            let rest = self.store.take_out::<Work>(work, ledger);
+            let rest = self.store.remove_from_chain::<Work>(work, ledger);
             self.work = self.store.add_last::<Work>(rest, ledger);
         }
         self.store.scrub_one();
@@ -91,7 +91,7 @@ impl<K: Kernel> Teardown<K> {
         let Some(container) = first.target() else { broken("queued for nothing") };
         self.destroy_step(container, budget).inspect_err(|failure| {
             if !is_more_to_do(failure) {
-                self.pass_over_dying(container);
+                self.move_dying_to_back(container);
             }
         })
     }
@@ -103,7 +103,7 @@ impl<K: Kernel> Teardown<K> {
             if budget.spend().is_err() {
                 return;
             }
-            self.doom(container);
+            self.mark_dying(container);
         }
         // What the kernel refuses, or what is too much, is left to the next step.
         let _ = self.clear_vspace(peer, &mut budget);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What always holds of accounts.
+//! Invariants of accounts.
 //!
-//! I1 every charge is accounted for by an object of the account's; what an account is charged, all
-//! above it are charged, too; the sum over accounts plus what is free is the pool. I2 what an
-//! account uses and has promised is within its limit, and so the sum of all limits is within the
-//! pool.
+//! I1: an object of the account exists for every charge; a charge to an account is also charged to
+//! all accounts above it; the sum over accounts plus free memory is the pool. I2: what an account
+//! uses and has promised is within its limit, so the sum of all limits is within the pool.
 
 use super::ensure;
 use crate::kernel::{Kernel, PageIndex};
@@ -31,7 +30,7 @@ fn add(to: &mut Charges, other: Charges) {
 }
 
 impl<K: Kernel> Service<K> {
-    /// Returns all accounts, those that were removed too, parents before children.
+    /// Returns all accounts, removed ones included, parents before children.
     pub(super) fn accounts(&self) -> impl Iterator<Item = Ref<Account>> {
         core::iter::successors(Some(self.pool_account), |account| {
             let child = self.store.get(*account).children.target();
@@ -72,7 +71,7 @@ impl<K: Kernel> Service<K> {
         self.accounts().flat_map(lists).map(count).sum()
     }
 
-    /// Returns what an account has, in its lists and otherwise.
+    /// Returns the pages that an account has objects for.
     fn listed(&self, account: Ref<Account>) -> Charges {
         let ledger = self.store.ledger(account);
         let count = |chain| length(self.store.chain::<FramesOfAccount>(chain));
@@ -90,7 +89,7 @@ impl<K: Kernel> Service<K> {
         charges
     }
 
-    /// Returns how many frames of those that a peer pins an account pays for.
+    /// Returns how many pinned frames of a peer an account pays for.
     fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
         let next = |lease: &Ref<Lease>| self.store.get(*lease).next_of_holder.target();
         let leases = core::iter::successors(peer.leases.target(), next);
@@ -104,7 +103,7 @@ impl<K: Kernel> Service<K> {
         })
     }
 
-    /// Checks that what hangs in the lists of an account belongs there.
+    /// Checks that everything in the lists of an account belongs there.
     fn check_lists(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let ledger = self.store.ledger(account);
         for (first, used_as) in
@@ -138,14 +137,14 @@ impl<K: Kernel> Service<K> {
         Ok(())
     }
 
-    /// Checks that an account is charged for exactly what it has, and what those below it have.
+    /// Checks that an account is charged for exactly what it and the accounts below it have.
     fn check_charges(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let mut own = [0; 5];
         for heir_of in self.accounts().filter(|other| self.store.payer_for(*other) == account) {
             add(&mut own, self.listed(heir_of));
         }
         if account == self.pool_account {
-            // What there was before any account, and what was not made from pages.
+            // Memory that was used before any account existed, or that was not made from pages.
             add(&mut own, [0, 0, self.store.kernel.overhead_pages(), self.store.reserved(), 0]);
         }
         let record = self.store.get(account);
@@ -162,7 +161,7 @@ impl<K: Kernel> Service<K> {
         ensure(record.below() == below, "I1: an account knows what is used below it")
     }
 
-    /// Returns the accounts whose limits an account has promised.
+    /// Returns the accounts whose limits an account promises.
     fn children(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         self.accounts()
             .filter(|other| *other != self.pool_account && !self.is_removed(*other))
@@ -179,7 +178,7 @@ impl<K: Kernel> Service<K> {
         ensure(total <= pool.limit, "I2: what is charged is there")
     }
 
-    /// Checks that the queues hold what belongs there and nothing else.
+    /// Checks that the queues contain exactly what belongs there.
     fn check_queues(&self) -> Result<(), &'static str> {
         let mut pressed = [0_u32; 2];
         let (mut queued, mut dying_count) = (0_u32, 0_u64);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What always holds between two calls, checked by walking everything: for tests and the simulator.
+//! The invariants that hold between two calls, checked by walking everything; for tests and the
+//! simulator.
 //!
-//! I1 every charge is accounted for by an object of the account's; the sum over accounts plus what
-//! is free is the pool. I3 bound frames are charged frames. I5 every mapping stands in the indexes
-//! it is found by, through a share that lives, and no lease of another's forbids it.
+//! I1: an object of the account exists for every charge; the sum over accounts plus free memory is
+//! the pool. I3: bound frames are charged. I5: every mapping is in all its indexes, was made
+//! through a share that exists, and is not forbidden by another holder's lease.
 
 mod accounts;
 
@@ -20,7 +21,7 @@ use crate::records::peer::Peer;
 use crate::records::table::Table;
 use crate::serve::Service;
 
-/// What pages are used as, counted over the frame table.
+/// How many pages have each use, by the frame table.
 #[derive(Default)]
 struct Census {
     free: u32,
@@ -205,7 +206,7 @@ impl<K: Kernel> Service<K> {
         Ok(())
     }
 
-    /// Checks that pages and frames know of each other.
+    /// Checks that pages and frames refer to each other.
     fn check_bindings(&self) -> Result<(), &'static str> {
         for page in (0..self.store.page_count()).map(PageIndex::new) {
             let entry = self.store.entry(page);
@@ -229,7 +230,7 @@ impl<K: Kernel> Service<K> {
         Ok(())
     }
 
-    /// Checks what a mapping has installed.
+    /// Checks what is installed for a mapping.
     fn check_installed(&self, mapping: Ref<Mapping>) -> Result<(), &'static str> {
         let record = self.store.get(mapping);
         let frame = self.frame_of(mapping);
@@ -318,7 +319,7 @@ impl<K: Kernel> Service<K> {
         count
     }
 
-    /// Checks that what the accounts are charged is what the frame table says, kind by kind.
+    /// Checks that the charges of the accounts match the frame table, kind by kind.
     fn check_sums(&self, census: &Census) -> Result<(), &'static str> {
         let pool = self.store.get(self.pool_account);
         let overhead = self.store.kernel.overhead_pages();

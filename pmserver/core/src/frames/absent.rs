@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Ranges of containers whose frames somebody else supplies (protocol R27, S48).
+//! Absent frames: frames that a handler supplies when they are first accessed (R27, S48).
 //!
-//! Who touches an absent frame waits: its access is tried again and again, on its own time, while
-//! the handler, which has a higher priority, is notified and answers. Nobody is blocked by
-//! pmserver, which calls nobody and keeps nothing but one [`Wait`] for each peer: a wait ends
-//! when the frame is supplied, when the handler refuses or is gone, or with its time.
+//! A program that accesses an absent frame waits: its access is retried on its own time, while the
+//! handler, which has a higher priority, is notified and answers. pmserver blocks nobody and calls
+//! nobody. It keeps one [`Wait`] for each peer, which ends when the frame is supplied, when the
+//! handler refuses or is gone, or after one second.
 //!
 //! ```text
 //!   touched --> Wait { asked } --> next_fault: { told } --> supply: over, frame there
@@ -36,7 +36,7 @@ impl<K: Kernel> FrameManager<K> {
         })
     }
 
-    /// Returns who has to supply a frame before it can be used.
+    /// Returns the handler that must supply a frame before it can be used.
     pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<&Handler> {
         let record = self.store.get(frame);
         if record.page != 0 {
@@ -46,7 +46,7 @@ impl<K: Kernel> FrameManager<K> {
         self.handlers(container).find(|handler| handler.range.contains(record.key()))
     }
 
-    /// Refuses a frame that its handler has not supplied yet, and asks for it.
+    /// Refuses a frame that its handler has not supplied yet, and asks the handler for it.
     ///
     /// # Errors
     /// `Absent`.
@@ -59,7 +59,7 @@ impl<K: Kernel> FrameManager<K> {
         self.check_contents(peer, frame, access, false)
     }
 
-    /// The same for an access: one that is refused, or has waited long enough, waits no more.
+    /// The same for an access, which stops waiting if it was refused or its time is over.
     pub(crate) fn check_touched(
         &mut self,
         peer: PeerId,
@@ -103,7 +103,7 @@ impl<K: Kernel> FrameManager<K> {
         Err(at_frame(PmError::Absent, number))
     }
 
-    /// Notes that a peer waits, and notifies whom it waits for; ends a wait that is in vain.
+    /// Records that a peer waits, and notifies the handler; ends the wait if nobody can answer.
     fn ask(
         &mut self,
         peer: PeerId,
@@ -132,7 +132,7 @@ impl<K: Kernel> FrameManager<K> {
                 }
                 self.next_fault_id = id.wrapping_add(1).max(1);
             }
-            // Told again: who serves it may have been restarted in the meantime.
+            // Report it again: the handler may have been restarted in the meantime.
             Some(old) => {
                 let until = if old.by_access == wait.by_access { old.until } else { until };
                 let Wait { access, by_access, .. } = wait;
@@ -144,7 +144,7 @@ impl<K: Kernel> FrameManager<K> {
         self.store.kernel.notify(handler);
     }
 
-    /// Returns whether a peer waits for somebody who may still answer.
+    /// Returns whether a peer waits for a handler that may still answer.
     pub(crate) fn is_waiting(&self, peer: PeerId) -> bool {
         self.peer(peer).wait.is_some()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a handle gives its holder, and the checks that every operation on frames makes first.
+//! The access that a handle gives, and the checks that operations on frames make first.
 
 use pmserver_api::{AccessKind, ContainerHandle, Failure, MapFlags, PmError, Rights};
 use proto::PeerId;
@@ -16,7 +16,7 @@ use crate::records::range::Range;
 use crate::records::share::{Access, Share};
 
 impl<K: Kernel> FrameManager<K> {
-    /// Returns what a container handle gives the caller, after leases that have run out are gone.
+    /// Returns the caller's access to a container, after ending the container's expired leases.
     pub(crate) fn access(
         &mut self,
         caller: PeerId,
@@ -28,7 +28,10 @@ impl<K: Kernel> FrameManager<K> {
         Ok(access)
     }
 
-    /// Returns the container where the caller owns it and it is not being destroyed.
+    /// Returns the access of the owner.
+    ///
+    /// # Errors
+    /// `NoRight` if the caller is not the owner; `InvalidCap` if the container is being destroyed.
     pub(crate) fn owned(
         &mut self,
         caller: PeerId,
@@ -38,7 +41,7 @@ impl<K: Kernel> FrameManager<K> {
         if access.is_strong() { Ok(access) } else { Err(PmError::NoRight.into()) }
     }
 
-    /// Returns the container that a handle names, where the caller's account owns it.
+    /// Returns the container that a handle names, if the caller owns it.
     pub(crate) fn owned_container(&self, caller: PeerId, handle: u64) -> Option<Ref<Container>> {
         let container = self.store.look_up::<Container>(handle)?;
         self.store.get(container).is_owned_by(caller).then_some(container)
@@ -59,7 +62,7 @@ impl<K: Kernel> FrameManager<K> {
         is_valid.then_some(Access::through(container, reference, share))
     }
 
-    /// Refuses to map what a handle does not give, or does not give any more.
+    /// Refuses mappings that the handle does not allow, or no longer allows.
     pub(crate) fn check_map_rights(
         &self,
         access: &Access,
@@ -70,7 +73,7 @@ impl<K: Kernel> FrameManager<K> {
         self.check_revoking(access)
     }
 
-    /// Refuses rights that a handle does not give. The kernel would grant less without a word.
+    /// Refuses rights that the handle does not give. The kernel would silently reduce them.
     pub(crate) fn check_right_to(
         &self,
         access: &Access,
@@ -81,7 +84,8 @@ impl<K: Kernel> FrameManager<K> {
         if access.allows(range, needed) { Ok(()) } else { Err(PmError::NoRight.into()) }
     }
 
-    /// Refuses new mappings through a share that is only kept by leases' ends.
+    /// Refuses new mappings through a share that is being revoked, unless a lease is held through
+    /// it.
     pub(crate) fn check_revoking(&self, access: &Access) -> Result<(), Failure> {
         if let Some(share) = access.share.map(|share| self.store.get(share))
             && share.is_revoking()
@@ -92,7 +96,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// A borrower cannot use up the owner's mappings of a frame.
+    /// Refuses one mapping of a frame too many. Borrowers cannot use up the owner's part.
     pub(crate) fn check_mapping_room(
         &self,
         access: &Access,
@@ -106,7 +110,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Refuses to read what a handle does not give or a lease forbids.
+    /// Refuses to read frames that the handle does not give or that a lease forbids.
     pub(crate) fn check_source(
         &self,
         from: &Access,
@@ -119,7 +123,7 @@ impl<K: Kernel> FrameManager<K> {
         self.check_leases(from, range, need)
     }
 
-    /// Refuses a source frame that has nothing to copy yet, or that a device may be writing to.
+    /// Refuses a source frame that has not been supplied yet, or that a device may write to.
     pub(crate) fn check_copied_from(
         &mut self,
         caller: PeerId,

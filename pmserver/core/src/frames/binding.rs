@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Which virtual frames have which page (protocol R1, R3): memory at the first store,
-//! copy-on-write, and frames that are one memory.
+//! Binding virtual frames to pages (R1, R3): memory at the first store, copy-on-write, real
+//! sharing.
 //!
 //! ```text
 //!   page 7 <--- frame a <=> frame b     really shared: a ring, always on one page
@@ -8,9 +8,9 @@
 //!   none   <--- frame d                 reads as zero: mapped as the page of zeros
 //! ```
 //!
-//! A frame is *copy-on-write* while frames outside of its ring are on its page. Then nobody has
-//! the page mapped for writing; the first store gives the ring a page of its own. Every frame was
-//! charged when it was allocated (R4), so that there is a page for each, always.
+//! A frame is *copy-on-write* while frames outside its ring are on its page. Then nobody has the
+//! page mapped for writing, and the first store gives the ring a page of its own. Every frame is
+//! charged when it is allocated (R4), so a page for it is always available.
 
 use heapless::Vec;
 use proto::limits::SHARERS_MAX;
@@ -28,7 +28,7 @@ use crate::records::page::PageUse;
 pub(crate) type Sharers = Vec<Ref<Frame>, SHARERS_MAX>;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Returns the frames that are one memory with this one, itself first.
+    /// Returns the frames of a frame's ring, itself first.
     pub(crate) fn sharers(&self, frame: Ref<Frame>) -> Sharers {
         let mut sharers = Sharers::new();
         let mut next = Some(frame);
@@ -41,7 +41,7 @@ impl<K: Kernel> FrameManager<K> {
         sharers
     }
 
-    /// Returns whether frames outside of its ring have the same page.
+    /// Returns whether frames outside its ring have the same page.
     pub(crate) fn is_cow(&self, frame: Ref<Frame>) -> bool {
         self.store.get(frame).page().is_some_and(|page| {
             let holders = usize::try_from(self.store.entry(page).holders()).unwrap_or(usize::MAX);
@@ -49,7 +49,7 @@ impl<K: Kernel> FrameManager<K> {
         })
     }
 
-    /// Gives a frame memory, all zero, if it has none yet.
+    /// Gives a frame a page of zeros if it has no memory yet.
     pub(crate) fn bind(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
         if let Some(page) = self.store.get(frame).page() {
             return Ok(page);
@@ -59,14 +59,14 @@ impl<K: Kernel> FrameManager<K> {
         Ok(page)
     }
 
-    /// Gives a frame memory that it shares with its ring alone, with the contents that it has.
+    /// Gives a frame and its ring a page of their own with the same contents.
     pub(crate) fn break_cow(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
         let page = self.bind(frame)?;
         if !self.is_cow(frame) {
             return Ok(page);
         }
         if self.pin_deadline(frame).is_some() {
-            // It is the others that move: few enough, or it would not have been pinned like that.
+            // The others move instead. Pinning has checked that there are few enough of them.
             self.move_others_off(frame, page)?;
             return Ok(page);
         }
@@ -75,10 +75,10 @@ impl<K: Kernel> FrameManager<K> {
         Ok(own)
     }
 
-    /// Moves all frames but a ring's from its page to another one.
+    /// Moves all frames that are not in a frame's ring to another page.
     fn move_others_off(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
         let other = self.copied_page(page)?;
-        // Held, so that it is not free before the first is on it, nor kept where none could be.
+        // The reference keeps the page until the first frame is on it, and frees it if none is.
         self.add_page_reference(Some(other));
         let sharers = self.sharers(frame);
         let mut result = Ok(());
@@ -87,7 +87,7 @@ impl<K: Kernel> FrameManager<K> {
             link = self.store.get(holder).next_of_page;
             if !sharers.contains(&holder) {
                 result = self.rebind(holder, Some(other));
-                // Its ring has left with it, and was perhaps what came next.
+                // Its whole ring has moved, and may have included the next frame: start again.
                 link = self.store.entry(page).first_frame();
             }
         }
@@ -95,7 +95,7 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    /// Takes a page and copies another to it.
+    /// Takes a free page and copies another page to it.
     pub(super) fn copied_page(&mut self, page: PageIndex) -> Result<PageIndex, KernelError> {
         let copy = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
         match self.store.kernel.copy_page(page, copy) {
@@ -115,11 +115,11 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    /// Puts a frame and its ring on another page, or on none. Their mappings stay and show the new
-    /// contents when they are touched; their grants are taken back.
+    /// Binds a frame and its ring to another page, or to none. Their mappings stay and are
+    /// installed with the new page when they are accessed; their grants are revoked.
     ///
     /// # Errors
-    /// What the kernel says where it keeps a mapping; then all are on the page that they were on.
+    /// The kernel's error if it keeps a mapping; all frames are then on their old page.
     pub(crate) fn rebind(
         &mut self,
         frame: Ref<Frame>,
@@ -141,7 +141,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Gives up the capabilities of all of a frame's mappings; grants go with them.
+    /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
     pub(super) fn forget_caps(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         let mut link = self.store.get(frame).mappings;
         while let Some(mapping) = link.target() {
@@ -156,7 +156,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Puts a frame without memory on a page.
+    /// Binds a frame without memory to a page.
     pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
         let entry = self.store.entry_mut(page);
         let next = entry.first_frame();
@@ -172,7 +172,7 @@ impl<K: Kernel> FrameManager<K> {
         record.previous_of_page = Link::NONE;
     }
 
-    /// Takes a frame, of which nothing is mapped, off its page, which is free when it was the last.
+    /// Unbinds a frame that is not mapped from its page. The page is freed with its last frame.
     pub(super) fn leave_page(&mut self, frame: Ref<Frame>) {
         let record = self.store.get_mut(frame);
         let Some(page) = record.page() else { return };
@@ -195,7 +195,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Makes a frame, which is alone and has no memory, one memory with another and its ring.
+    /// Adds a frame that is not shared and has no memory to the ring of another.
     pub(super) fn join_ring(&mut self, frame: Ref<Frame>, other: Ref<Frame>) {
         let next = self.store.get(other).next_shared;
         self.store.get_mut(frame).next_shared = if next.is_none() { other.link() } else { next };
@@ -205,8 +205,8 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Takes a frame out of its ring. It stays on its page, copy-on-write from now on, so that the
-    /// caller gives it other memory, or none, before anything is mapped.
+    /// Removes a frame from its ring. It stays on its page, copy-on-write from now on; the caller
+    /// gives it other memory, or none, before anything is mapped.
     pub(super) fn leave_ring(&mut self, frame: Ref<Frame>) {
         let sharers = self.sharers(frame);
         let Some(before) = sharers.last().filter(|last| **last != frame) else { return };
@@ -216,8 +216,8 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get_mut(frame).next_shared = Link::NONE;
     }
 
-    /// Puts a frame, which is alone and has no memory, in the place of another, of which nothing is
-    /// mapped: into its ring and onto its page.
+    /// Replaces a frame that is not mapped by another that is not shared and has no memory: the new
+    /// one takes its position in the ring and its page.
     pub(crate) fn replace(&mut self, old: Ref<Frame>, new: Ref<Frame>) {
         let before = self.sharers(old).last().copied().filter(|last| *last != old);
         if let Some(before) = before {
@@ -233,11 +233,11 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get_mut(new).set(FrameMarks::CONTIGUOUS, stays);
     }
 
-    /// Takes away what a frame has, mappings, grants and memory; it is shared with no other any
-    /// more and reads as zero.
+    /// Removes a frame's mappings, grants and memory, and takes it out of its ring. It then reads
+    /// as zero.
     ///
     /// # Errors
-    /// What the kernel says where it keeps a mapping; then the memory stays.
+    /// The kernel's error if it keeps a mapping; the memory then stays.
     pub(crate) fn drop_contents(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         self.remove_mappings(frame, |_| true)?;
         self.leave_ring(frame);
@@ -245,8 +245,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Makes sure that nobody can write to a frame's memory by a mapping, so that it can be shared
-    /// copy-on-write.
+    /// Makes every mapping of a frame's memory read-only, so that it can be shared copy-on-write.
     pub(super) fn protect(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         if self.is_cow(frame) {
             return Ok(());

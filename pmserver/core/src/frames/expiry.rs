@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How leases end: given back, at their deadline, or with their holder.
+//! The end of leases: by unlock, at their deadline, or with their holder.
 //!
-//! Nobody has to do anything for a lease to end: what is done with a container first ends those of
-//! its leases whose time is over. Of a pin something may have to stay (`pin.rs`).
+//! Expiry needs no timer: every operation on a container first ends its expired leases. An expired
+//! pin may leave pages in quarantine (`frames/pins.rs`).
 
 use proto::PeerId;
 
@@ -21,7 +21,7 @@ impl<K: Kernel> FrameManager<K> {
         self.store.free(lease);
     }
 
-    /// Ends what a lease forbids.
+    /// Removes a lease from its container and its share: it forbids nothing any more.
     pub(super) fn unlink_from_container(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return };
@@ -64,7 +64,7 @@ impl<K: Kernel> FrameManager<K> {
         peer.lease_count = peer.lease_count.saturating_sub(1);
     }
 
-    /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
+    /// Ends a lease that its holder has not released. A pin may leave pages in quarantine.
     fn end_early(&mut self, lease: Ref<Lease>) {
         if self.store.get(lease).pinned > 0 {
             self.end_expired_pin(lease);
@@ -98,7 +98,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Frees those of a peer's leases whose deadline has passed, wherever they are.
+    /// Ends the expired leases of a peer, in all containers.
     pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
         let now = self.store.kernel.now();
         let mut link = self.peer(holder).leases;

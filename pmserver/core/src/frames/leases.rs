@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Leases: locks with a deadline (protocol O13, R10).
 //!
-//! A lease keeps others from a range of frame numbers until its holder gives it back or its
-//! deadline passes, whichever is first. Expiry needs nobody's cooperation: what is done with a
-//! container handle first frees the container's leases whose time is over. Both lists that a lease
-//! is in are short by limit.
+//! A lease excludes others from a range of frame numbers until its holder releases it or its
+//! deadline passes. Expiry needs no cooperation: every operation on a container first ends its
+//! expired leases (`frames/expiry.rs`). Constants limit both lists that a lease is in.
 
 use pmserver_api::{Failure, LockMode, PmError, Rights};
 use proto::limits::{
@@ -28,7 +27,7 @@ use crate::records::range::Range;
 use crate::records::share::{Access, Share};
 
 impl<K: Kernel> FrameManager<K> {
-    /// Refuses a lease that cannot be; returns for how long it may be.
+    /// Refuses a lease that is not allowed; returns its longest duration.
     pub(crate) fn check_lease(
         &mut self,
         caller: PeerId,
@@ -55,7 +54,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(ttl)
     }
 
-    /// Makes a lease that can be, and has it exclude others.
+    /// Makes a lease that was checked, and excludes others.
     pub(crate) fn make_lease(
         &mut self,
         caller: PeerId,
@@ -78,6 +77,9 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the longest lease that the handle allows.
+    ///
+    /// # Errors
+    /// `NoRight` if the handle does not allow leases.
     fn lease_limit(&self, access: &Access, range: Range) -> Result<Micros, Failure> {
         let system = Micros::new(LEASE_MICROS_MAX);
         let Some(share) = access.share.map(|share| self.store.get(share)) else {
@@ -89,8 +91,8 @@ impl<K: Kernel> FrameManager<K> {
         Ok(system.min(share.lease_max()))
     }
 
-    /// A borrower cannot use up the leases of the owner or, by the bound on each share, of the
-    /// others.
+    /// Returns whether one more lease is within the limits. A borrower cannot use up the leases of
+    /// the owner, nor, because of the limit for each share, those of other borrowers.
     fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> bool {
         if self.peer(caller).lease_count >= PEER_LEASES_MAX {
             self.expire_leases_of(caller);
@@ -133,8 +135,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Takes away what a lease excludes: the mappings of all but its holder, or their right to
-    /// write.
+    /// Unmaps the range for all but the holder, or makes their mappings read-only.
     fn exclude_others(
         &mut self,
         access: &Access,
@@ -156,7 +157,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Refuses an exclusive lease on frames that others have as their own memory, too.
+    /// Refuses an exclusive lease on frames that are really shared.
     fn check_exclusive(&self, access: &Access, range: Range) -> Result<(), Failure> {
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
@@ -176,10 +177,10 @@ impl<K: Kernel> FrameManager<K> {
         })
     }
 
-    /// Refuses what a lease of somebody else's forbids.
+    /// Refuses what another holder's lease forbids.
     ///
     /// # Errors
-    /// `Locked` with the latest deadline that is in the way.
+    /// `Locked` with the latest deadline of such a lease.
     pub(crate) fn check_leases(
         &self,
         access: &Access,
@@ -195,8 +196,8 @@ impl<K: Kernel> FrameManager<K> {
         locked_until(deadline)
     }
 
-    /// Refuses what a lease forbids that somebody holds on a frame that is one memory with this
-    /// one. Such leases are for reading: an exclusive one is not granted on it.
+    /// Refuses what a lease on another frame of the ring forbids. Such leases are for reading,
+    /// because exclusive ones are not allowed on shared frames.
     ///
     /// # Errors
     /// As [`Self::check_leases`].

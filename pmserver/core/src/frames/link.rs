@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Linking contents: what a copy does with one frame, when it is known that it can (`copy.rs`).
+//! Linking contents: what a copy does with each frame, after `ops/copy.rs` has checked it.
 //!
 //! ```text
-//!   logical   two frames, one page, mapped read-only: the first store parts them (`binding.rs`)
-//!   SHARED    frames in one ring, one page: a store is seen in all of them
-//!   MOVE      the destination in the place of the source, which is gone
+//!   logical   two frames, one page, mapped read-only; the first store separates them
+//!   SHARED    frames in one ring, one page; a store is visible in all of them
+//!   MOVE      the destination replaces the source, which is removed
 //! ```
 
 use heapless::Vec;
@@ -18,8 +18,8 @@ use crate::records::copying::Copying;
 use crate::records::frame::{Frame, FrameMarks};
 
 impl<K: Kernel> FrameManager<K> {
-    /// Links pairs in their order. Where the kernel refuses one, the frames that were to take over
-    /// the charge of those that are not moved now are gone again.
+    /// Links pairs in order. If the kernel refuses one, the uncharged destination frames of the
+    /// pairs that were not moved are removed again.
     pub(crate) fn link_each(
         &mut self,
         copying: &Copying,
@@ -32,7 +32,7 @@ impl<K: Kernel> FrameManager<K> {
                 if let Some(frame) = self.find_frame(container, to)
                     && self.store.get(frame).has(FrameMarks::UNCHARGED)
                 {
-                    // Nothing of it is mapped, so there is nothing that the kernel could refuse.
+                    // It is not mapped, so there is nothing that the kernel could refuse.
                     let _ = self.remove_frame(container, frame, to);
                 }
             }
@@ -58,7 +58,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Gives a frame, and all that are one memory with it, the contents of another, copy-on-write.
+    /// Gives a frame and its ring the contents of another frame, copy-on-write.
     pub(crate) fn link_copy(
         &mut self,
         source: Ref<Frame>,
@@ -70,12 +70,13 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    /// Returns a page with the contents of a frame, held, that others may have copy-on-write.
+    /// Returns a page with the contents of a frame that others may share copy-on-write, with one
+    /// page reference taken.
     fn take_contents(&mut self, source: Ref<Frame>) -> Result<Option<PageIndex>, KernelError> {
         let page = match self.store.get(source).page() {
             None => None,
-            // A device may read it, and is not to see what is written to the copy later on; or it
-            // is to stay where it is, whoever writes first.
+            // The frame is pinned for reading, and the device must not see stores to the copy; or
+            // it is contiguous and must stay on its page.
             Some(page) if self.store.entry(page).is_pinned() || self.is_in_place(source) => {
                 Some(self.copied_page(page)?)
             }
@@ -100,7 +101,7 @@ impl<K: Kernel> FrameManager<K> {
             return self.store.kernel.copy_page(from, own);
         }
         if page.is_none() && self.store.get(destination).page().is_none() {
-            // Zeros that were copied are contents, where absence would mean something else.
+            // The destination has a handler: copied zeros must be contents, not an absent frame.
             if self.awaited_handler(destination).is_some() {
                 self.bind(destination)?;
             }
@@ -113,13 +114,13 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Returns whether a frame is one of those whose memory was asked for by its place.
+    /// Returns whether a frame must stay on its page.
     fn is_in_place(&self, frame: Ref<Frame>) -> bool {
         let sharers = self.sharers(frame);
         sharers.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS))
     }
 
-    /// Makes a frame one memory with another.
+    /// Makes a frame share the memory of another.
     fn link_shared(
         &mut self,
         source: Ref<Frame>,
@@ -136,15 +137,15 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Puts one frame in the place of another: the destination has what the source had.
+    /// Moves a frame: the destination gets everything that the source had.
     fn link_moved(
         &mut self,
         copying: &Copying,
         (source, from): (Ref<Frame>, u64),
         (destination, to): (Option<Ref<Frame>>, u64),
     ) -> Result<(), KernelError> {
-        // Where ranges overlap a destination may have been moved away before: its number is free,
-        // its charge is that of the frame that left.
+        // If the ranges overlap, the destination may have been moved away before. Its number is
+        // free then, and its charge went with it.
         let destination = match destination {
             Some(destination) => destination,
             None => self
@@ -166,7 +167,7 @@ impl<K: Kernel> FrameManager<K> {
         self.remove_frame(copying.from.container, source, from)
     }
 
-    /// Copies pairs as if all sources had been read first: holds the pages.
+    /// Copies pairs as if all sources had been read first, by taking references to their pages.
     pub(crate) fn link_held(
         &mut self,
         copying: &Copying,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a frame has: memory, mappings, copies that share its memory, leases, pins, a handler.
+//! Frames: their memory, copies that share it, leases, pins, and handlers.
 //!
 //! Owns the floor of page tables below. Breaks copy-on-write, moves contents between pages, ends
 //! leases. Does not know operations: `ops/` tells it what to do.
@@ -19,7 +19,7 @@ use crate::tables::Tables;
 /// The floor of frames.
 pub(crate) struct FrameManager<K> {
     tables: Tables<K>,
-    /// The number of the next access that a handler is asked for.
+    /// The number of the next fault that a handler is told.
     pub(crate) next_fault_id: u64,
 }
 

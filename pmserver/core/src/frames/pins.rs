@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How pins keep frames where they are, and how they end.
+//! Pins: how they keep frames on their pages, and how they end (`ops/pin.rs` has the picture).
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;
@@ -22,7 +22,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Takes frames out of the reach of a device that has an IOMMU, and lets them move again.
+    /// Unmaps frames from a device behind an IOMMU, and allows them to move again.
     pub(crate) fn release_pinned_frames(
         &mut self,
         lease: Ref<Lease>,
@@ -42,7 +42,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Gives a pin back: the holder says that its device does not touch the frames any more.
+    /// Releases a pin: the holder says that its device no longer accesses the frames.
     pub(crate) fn unpin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         let record = *self.store.get(lease);
         if let Some(container) = record.container.target() {
@@ -50,7 +50,7 @@ impl<K: Kernel> FrameManager<K> {
                 .map_err(|_: KernelError| PmError::Kernel)?;
         }
         self.end_quarantine(lease);
-        // Whoever pays for the lease pays for what it pins, be the holder's account gone.
+        // Charges the account that owns the lease record; the holder's own account may be gone.
         let account = self.store.payer_of(lease);
         self.refund_pin(account, record.pinned.into());
         self.end_lease(lease);
@@ -64,13 +64,13 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Ends a pin that its holder has not given back. Where the kernel refuses a step it is tried
-    /// again at the next request; until then the frames stay locked.
+    /// Ends a pin that its holder has not released. If the kernel refuses a step, it is tried again
+    /// at the next request, and the frames stay locked until then.
     pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return };
         if self.store.kernel.has_iommu() {
-            // Where the kernel refuses, the frames stay locked and it is tried again.
+            // If the kernel refuses, the frames stay locked and the next request tries again.
             let _ = self.unpin(lease);
             return;
         }
@@ -93,7 +93,7 @@ impl<K: Kernel> FrameManager<K> {
         if !self.store.entry(page).is_pinned() {
             return Ok(());
         }
-        // Held, so that it is not used again when its last frame has left it.
+        // The reference keeps the page from being reused when its last frame has left it.
         self.add_page_reference(Some(page));
         if let Err(error) = self.relocate(page) {
             self.drop_page_reference(Some(page));
@@ -110,12 +110,12 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Returns until when a device may write to a frame.
+    /// Returns the deadline until which a device may write to a frame.
     pub(super) fn write_pin(&self, frame: Ref<Frame>) -> Option<Micros> {
         self.pins(frame, Lease::is_exclusive)
     }
 
-    /// Returns until when a pin keeps a frame where it is.
+    /// Returns the deadline until which a pin keeps a frame on its page.
     pub(crate) fn pin_deadline(&self, frame: Ref<Frame>) -> Option<Micros> {
         self.pins(frame, |_| true)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Moving contents to another page (protocol R2).
+//! Moving contents to another page (R2).
 
 use proto::limits::MOVE_HOLDERS_MAX;
 
@@ -9,7 +9,7 @@ use crate::records::frame::FrameMarks;
 use crate::records::page::PageUse;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Returns whether a page is free, or can be.
+    /// Returns whether a page is free or can be made free by moving its contents.
     pub(crate) fn is_movable(&self, page: PageIndex) -> bool {
         if self.store.free_use(page).is_some() {
             return true;
@@ -29,15 +29,15 @@ impl<K: Kernel> FrameManager<K> {
         true
     }
 
-    /// Moves what is on a page to another one; then the page is free.
+    /// Moves the contents of a page to another page, which frees the page.
     pub(crate) fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
         let other = self.copied_page(page)?;
-        // Held, so that it is not free before all are on it.
+        // The reference keeps the new page until all frames are on it.
         self.add_page_reference(Some(other));
         let mut result = Ok(());
         while let Some(frame) = self.store.entry(page).first_frame().target() {
             result = self.rebind(frame, Some(other));
-            // The page is free, and somebody else's to be, when its last frame has left it.
+            // The page is free when its last frame has left it, and may be reused at once.
             if result.is_err() || !self.store.entry(page).is(PageUse::Frame) {
                 break;
             }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The virtual frames of a container: putting one in, finding it, taking it out.
+//! The virtual frames of a container: insertion, lookup, removal.
 //!
-//! A frame that was dropped under pressure leaves its record behind, which says so to whoever looks
-//! for it; nobody is charged for it, and to most operations it is not there.
+//! A frame that was dropped under memory pressure leaves its record, which reports the loss to
+//! whoever looks it up. Nobody is charged for it, and most operations treat the number as free.
 
 use pmserver_api::{Failure, PmError};
 
@@ -20,8 +20,8 @@ use crate::store::Store;
 use crate::store::extra::Demoted;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Charges a frame and puts it into a container, tentative. Where it may be extra, notes which
-    /// others became that for its sake.
+    /// Charges a tentative frame and inserts it. If extra frames are allowed, records in `demoted`
+    /// which frames were made extra to pay for its record.
     pub(crate) fn insert_frame(
         &mut self,
         container: Ref<Container>,
@@ -30,14 +30,14 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), Shortage> {
         let account = self.payer(container);
         let frame = self.insert_record(container, number, demoted.as_deref_mut())?;
-        // Only now: the record may have needed the room that is left.
+        // After the record, which may have needed the last room.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
             self.keep_or_remove_frame(container, number, false);
         })
     }
 
-    /// Puts a frame into a container, tentative, that takes over the charge of another.
+    /// Inserts a tentative frame that will get the charge of another.
     pub(crate) fn insert_moved_frame(
         &mut self,
         container: Ref<Container>,
@@ -48,8 +48,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Puts the record of a tentative frame into a container, or takes what is left of one that was
-    /// discarded.
+    /// Inserts the record of a tentative frame, or reuses the record of a discarded one.
     fn insert_record(
         &mut self,
         container: Ref<Container>,
@@ -89,8 +88,8 @@ impl<K: Kernel> FrameManager<K> {
         Ok(frame)
     }
 
-    /// Makes something that can take a page for records. Where the account is at its limit and the
-    /// page is for an extra frame, the newest frame of the account makes room for it.
+    /// Makes something that may need a page for records. If the account is at its limit and extra
+    /// frames are allowed, the newest frame within the limit is demoted to make room.
     fn with_page<T>(
         &mut self,
         account: Ref<Account>,
@@ -112,7 +111,7 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    /// Keeps or takes out the tentative frames of a range.
+    /// Makes the tentative frames of a range permanent, or removes them.
     pub(crate) fn keep_or_remove_frames(
         &mut self,
         container: Ref<Container>,
@@ -125,7 +124,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Keeps or takes out a frame, where it is tentative.
+    /// Makes a tentative frame permanent, or removes it; does nothing to other frames.
     pub(crate) fn keep_or_remove_frame(
         &mut self,
         container: Ref<Container>,
@@ -161,7 +160,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the frame with this number.
     ///
     /// # Errors
-    /// `NotFound`, or `Discarded` where it was dropped.
+    /// `NotFound`, or `Discarded` if it was dropped.
     pub(crate) fn frame_at(
         &self,
         container: Ref<Container>,
@@ -188,7 +187,7 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Returns the first frame of a range, or what is left of one that was discarded.
+    /// Returns the first frame of a range, discarded ones included.
     pub(crate) fn next_record(
         &self,
         container: Ref<Container>,
@@ -200,7 +199,7 @@ impl<K: Kernel> FrameManager<K> {
         range.contains(number).then_some((frame, number))
     }
 
-    /// Returns the first frame of what is left of a range, and leaves what comes after it.
+    /// Returns the first frame of `rest` and advances `rest` behind it.
     pub(crate) fn take_frame(
         &self,
         container: Ref<Container>,
@@ -211,10 +210,10 @@ impl<K: Kernel> FrameManager<K> {
         Some((frame, number))
     }
 
-    /// Takes a frame out of its container, with its mappings and its charge.
+    /// Removes a frame from its container, with its mappings and its charge.
     ///
     /// # Errors
-    /// What the kernel says where it refuses to unmap; then the frame stays.
+    /// The kernel's error if it refuses to unmap; the frame then stays.
     pub(crate) fn remove_frame(
         &mut self,
         container: Ref<Container>,
@@ -231,7 +230,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Takes the charge for a frame without contents back: its record only says that it was there.
+    /// Refunds a frame without contents and leaves its record to report the loss.
     pub(crate) fn discard_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
         if !self.store.get(frame).has(FrameMarks::UNCHARGED) {
             let payer = self.payer(container);
@@ -242,7 +241,10 @@ impl<K: Kernel> FrameManager<K> {
         *count = count.saturating_sub(1);
     }
 
-    /// Returns a frame of a container, or why there is none.
+    /// Returns a frame of a container.
+    ///
+    /// # Errors
+    /// `NotFound` or `Discarded`, with the number.
     pub(crate) fn present_frame(
         &self,
         container: Ref<Container>,

@@ -126,8 +126,8 @@ macro_rules! record {
     };
 }
 
-/// A reference to a record. Holding one proves that the cell held a `T` when the reference was made;
-/// code that frees a record removes every link to it first.
+/// A reference to a record. Holding one proves that the cell held a `T` when the reference was
+/// made; code that frees a record removes every link to it first.
 #[derive(Debug)]
 pub(crate) struct Ref<T> {
     cell: u32,

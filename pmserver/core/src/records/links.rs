@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Links between records: to one other record, and to the neighbours in a chain. `store/chain.rs` has
-//! the operations on chains.
+//! Links between records: to one other record, and to the neighbours in a chain. `store/chain.rs`
+//! has the operations on chains.
 
 use core::marker::PhantomData;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The frame table: one entry for every page of the pool.
 //!
-//! Its size follows from the size of the pool. It occupies the first pages of the pool and is accessed
-//! through the pool window, like all records. An entry holds the use of its page and its owner, and
-//! links the page into the list of pages with that use.
+//! Its size follows from the size of the pool. It occupies the first pages of the pool and is
+//! accessed through the pool window, like all records. An entry holds the use of its page and its
+//! owner, and links the page into the list of pages with that use.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! From a message to an operation and back.
+//! The main loop of a call: decode, dispatch, retry under memory pressure, encode.
 
 use pmserver_api::{
     AccountRights, CallError, ContainerHandle, CopyFlags, Failure, Frames, PmError, Reply, Request,
@@ -11,12 +11,12 @@ use crate::records::range::Range;
 use crate::serve::Service;
 use crate::serve::pressure::Room;
 
-/// How often a call runs again at most: the first time room was made for all of its frames, so
-/// that what it lacks afterwards is a page for records or a table at a time.
+/// How often one call runs at most. The first retry has room for all of its frames; each later one
+/// lacks only a page for records or a table.
 const RUNS_MAX: u32 = 8;
 
 impl<K: Kernel> Service<K> {
-    /// Answers one call. Total: every message gets a reply, and none can make the server panic.
+    /// Answers one call. Every message gets a reply, and none can make the server panic.
     pub(crate) fn call(&mut self, caller: PeerId, message: &Message) -> Message {
         let reply = Request::decode(message).and_then(|request| {
             self.serve_with_memory(caller, &request)
@@ -28,7 +28,7 @@ impl<K: Kernel> Service<K> {
         }
     }
 
-    /// Runs an operation; where extra frames have the memory that it needs, makes room and runs it
+    /// Runs an operation. If extra frames occupy the memory that it needs, makes room and runs it
     /// again.
     fn serve_with_memory(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
         let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
@@ -53,8 +53,8 @@ impl<K: Kernel> Service<K> {
         again(0)
     }
 
-    /// Returns how many frames an operation has yet to make, as far as they are promised to whoever
-    /// pays for them.
+    /// Returns how many frames an operation still has to make, up to the room that the paying
+    /// account was promised.
     fn frames_needed(&self, caller: PeerId, request: &Request, done: u64) -> u64 {
         let of_container = |container: ContainerHandle| {
             self.owned_container(caller, container.raw()).map(|container| self.payer(container))
@@ -90,7 +90,7 @@ impl<K: Kernel> Service<K> {
         count.saturating_sub(done).min(room.into())
     }
 
-    /// Returns how many frames of a range are not there.
+    /// Returns how many frames of a range do not exist.
     fn missing_frames(&self, caller: PeerId, frames: &Frames) -> u64 {
         let container = self.owned_container(caller, frames.container.raw());
         let range = Range::new(frames.start, frames.count.get());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Faults of peers, and recovery and rescue of servers (decision D4, D11).
+//! Faults of peers: repaired, sent to the recovery entry, or stopped (decisions D4, D11).
 //!
 //! ```text
 //!             fault, recovery registered                 register_recovery
@@ -7,7 +7,7 @@
 //!      |                                        |
 //!      | fault, none registered                 | fault
 //!      v                                        v
-//!   stopped: leases end at once; containers and mappings go in bounded steps (`teardown.rs`)
+//!   stopped: leases end at once; containers and mappings go in bounded steps (`teardown/`)
 //! ```
 
 use core::fmt::Write;
@@ -20,34 +20,34 @@ use crate::ops::repair::Repair;
 use crate::serve::Service;
 use crate::serve::pressure::Room;
 
-/// What happened to a peer.
+/// A fault of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It touched memory that is not mapped, or not for that.
+    /// An access to memory that is not mapped, or not with that right.
     Access {
         /// The address.
         address: u64,
-        /// How.
+        /// The kind of access.
         kind: AccessKind,
     },
-    /// Anything else that stops a program.
+    /// Any other fault.
     Other,
 }
 
-/// What becomes of a peer that faulted. In either case the fault is replied to: that gives the time
-/// back that came with it.
+/// The outcome of a fault. The platform replies to the fault in every case, because the reply
+/// returns the scheduling context that came with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultOutcome {
-    /// What was missing is there now, or is waited for: it tries again.
+    /// The peer retries the access: it can succeed now, or waits for a handler.
     Resumed,
-    /// It goes on at its recovery entry.
+    /// The peer continues at its recovery entry.
     Redirected,
-    /// It does not run again.
+    /// The peer does not run again.
     Stopped,
 }
 
 impl<K: Kernel> Service<K> {
-    /// Decides what becomes of a peer that faulted, and says so on the console in one line.
+    /// Decides what becomes of a peer that faulted, and reports it on the console in one line.
     pub(crate) fn fault(
         &mut self,
         peer: PeerId,
@@ -69,7 +69,7 @@ impl<K: Kernel> Service<K> {
             _ => "sent to its recovery entry",
         };
         let mut line = LineWriter(console);
-        // A console has no way to fail.
+        // The console cannot report errors.
         let _ = match fault {
             Fault::Access { address, .. } => {
                 writeln!(line, "pmserver: {name} {consequence}: no memory at {address:#x}")
@@ -77,7 +77,7 @@ impl<K: Kernel> Service<K> {
             Fault::Other => writeln!(line, "pmserver: {name} {consequence}: exception"),
         };
         if outcome == FaultOutcome::Stopped {
-            // Where the kernel refuses, the peer faults again, and is stopped again.
+            // If the kernel refuses, the peer faults again and is stopped then.
             let _ = self.store.kernel.retire(peer);
             self.end_leases_of(peer);
             let record = self.peer_mut(peer);
@@ -88,15 +88,15 @@ impl<K: Kernel> Service<K> {
         outcome
     }
 
-    /// Does what an access needs that faulted (PM-124), and returns whether the peer is to try it
-    /// again: then it succeeds, or waits for somebody who supplies what is missing.
+    /// Does what a faulting access needs (PM-124). Returns whether the peer should retry: the
+    /// access then succeeds, or waits for a handler.
     pub(crate) fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
         if self.find_peer(peer).is_none_or(|peer| peer.is_stopped) {
             return false;
         }
         self.store.is_starved = false;
         self.repair(peer, address, kind) == Repair::TryAgain
-            // Where extra frames have the memory that this takes, it is there at the next try.
+            // If extra frames occupy the memory, it is available at a later retry.
             || self.store.is_starved && self.make_room(1) != Room::Nowhere
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The server: its state, and the way from a message to an operation and back.
+//! Serving calls and faults: decode, dispatch, retry under memory pressure, reply.
 
 pub(crate) mod call;
 pub(crate) mod dispatch;
@@ -29,8 +29,8 @@ impl<K: Kernel> Service<K> {
     /// Takes over the pool and opens an account for every peer.
     ///
     /// # Errors
-    /// What the kernel answers where the pool is too small for that, or for the sum of the limits;
-    /// `Refused` for a peer that cannot be.
+    /// The kernel's error if the pool is too small for its own tables or for the sum of the limits;
+    /// `Refused` if a peer's number is out of range or given twice.
     pub(crate) fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
         let mut store = Store::new(kernel)?;
         let pool_account = store.new_pool_account().map_err(at_boot)?;
@@ -45,7 +45,7 @@ impl<K: Kernel> Service<K> {
     /// Opens the account of one peer.
     ///
     /// # Errors
-    /// Where the number is none that a peer can have, or another's.
+    /// If the number is out of range or already taken.
     fn add_peer(&mut self, config: &PeerConfig) -> Result<(), Shortage> {
         let id = config.id().ok_or(Shortage::Kernel)?;
         if self.find_peer(id).is_some() {
@@ -54,7 +54,7 @@ impl<K: Kernel> Service<K> {
         let limit = u32::try_from(config.limit.get() / PAGE_BYTES).unwrap_or(u32::MAX);
         let may_have_extra = config.privileges.contains(Privileges::EXTRA);
         let flags = if may_have_extra { AccountFlags::EXTRA } else { AccountFlags::empty() };
-        // A limit is a promise: all of them can be used up at once (protocol I2).
+        // A limit is a promise: all of them can be used up at once (I2).
         let pool = self.pool_account;
         let account = Account::new(pool.link(), limit, None, flags);
         let account = self.store.open_account(pool, account)?;

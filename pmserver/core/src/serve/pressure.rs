@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Memory pressure: taking extra frames back where somebody needs what was promised (protocol R12,
-//! R13, O16).
+//! Memory pressure: reclaiming extra frames when somebody needs memory that was promised (R12, R13,
+//! O16).
 //!
-//! An operation that is refused memory undoes itself; then room is made here, and it runs again.
-//! So nothing is dropped under the hands of an operation. Nobody is waited for: whoever needs the
-//! memory is told when to ask again.
+//! An operation that lacks memory first undoes itself. Then room is made here, and it runs again,
+//! so nothing is dropped while an operation uses it. pmserver never waits: the caller is told when
+//! to call again.
 //!
 //! ```text
-//!   refused -> drop discardable extra frames -> enough: run again
+//!   refused -> drop discardable frames -------> enough: run again
 //!                        | not enough
 //!                        v
 //!              a request runs? -> Pending until its deadline
@@ -32,19 +32,19 @@ use crate::records::ledger::{FrameList, PressedAccounts};
 use crate::serve::Service;
 use crate::store::demand::Asked;
 
-/// What came of making room.
+/// The result of making room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// There is as much as is needed.
+    /// There is enough memory now.
     Made,
-    /// It was asked for, until this deadline.
+    /// Extra frames were asked for, until this deadline.
     Asked(Micros),
-    /// There is no extra frame that could be taken.
+    /// There is no extra frame that could be reclaimed.
     Nowhere,
 }
 
 impl<K: Kernel> Service<K> {
-    /// Makes room for so many pages by dropping extra frames, or asks for it.
+    /// Makes room for this many pages by dropping extra frames, or asks for them.
     pub(super) fn make_room(&mut self, pages: u64) -> Room {
         let now = self.store.kernel.now();
         let mut missing = pages.saturating_sub(self.drop_discardable(pages));
@@ -57,7 +57,7 @@ impl<K: Kernel> Service<K> {
         if missing == 0 { Room::Made } else { self.ask_back(missing, now) }
     }
 
-    /// Drops discardable frames, at most so many; returns how many.
+    /// Drops at most `most` discardable frames; returns how many.
     fn drop_discardable(&mut self, most: u64) -> u64 {
         let mut dropped = 0;
         for _ in 0..PRESSURE_FRAMES_MAX {
@@ -73,8 +73,8 @@ impl<K: Kernel> Service<K> {
         dropped
     }
 
-    /// Drops frames of accounts that were asked for them and have not given them back, at most so
-    /// many; returns how many.
+    /// Drops at most `most` extra frames of accounts that were asked for them and have not freed
+    /// them; returns how many.
     fn drop_overdue(&mut self, most: u64) -> u64 {
         let mut dropped: u64 = 0;
         let mut looks = PRESSURE_FRAMES_MAX;
@@ -91,8 +91,9 @@ impl<K: Kernel> Service<K> {
         dropped
     }
 
-    /// Drops the newest frame of one of an account's lists of extra frames, unless it is leased or
-    /// the kernel refuses: then it goes to the end of the list. Returns whether it did.
+    /// Drops the newest frame of one of an account's lists of extra frames. If the frame is leased
+    /// or the kernel refuses, moves it to the end of the list instead. Returns whether it was
+    /// dropped.
     fn drop_newest(&mut self, account: Ref<Account>, list: FrameList) -> bool {
         let first = self.store.ledger(account).list(list);
         let Some(frame) = first.target() else { return false };
@@ -110,7 +111,7 @@ impl<K: Kernel> Service<K> {
         true
     }
 
-    /// Asks accounts for so many extra frames, those first that have not been asked for longest.
+    /// Asks accounts for this many extra frames, those first whose last request is longest ago.
     fn ask_back(&mut self, frames: u64, now: Micros) -> Room {
         let mut missing = frames;
         let mut asked = [None; ASKED_ACCOUNTS_MAX];

@@ -93,8 +93,8 @@ impl<K: Kernel> Store<K> {
         Ok(account)
     }
 
-    /// Frees the records of an empty account that was removed or destroyed. Its parent may have been
-    /// removed itself.
+    /// Frees the records of an empty account that was removed or destroyed. Its parent may have
+    /// been removed itself.
     pub(crate) fn close_account(&mut self, account: Ref<Account>) {
         let record = *self.get(account);
         let Some(parent) = record.parent.target() else {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Chains: doubly linked lists of records.
 //!
-//! A chain is a ring, identified by the link to its first record, which is none if the chain is empty.
-//! Operations that change a chain return its new first record. Every operation takes constant time,
-//! whatever the length.
+//! A chain is a ring, identified by the link to its first record, which is none if the chain is
+//! empty. Operations that change a chain return its new first record. Every operation takes
+//! constant time, whatever the length.
 
 use core::marker::PhantomData;
 

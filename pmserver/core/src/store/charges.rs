@@ -31,8 +31,8 @@ impl<K: Kernel> Store<K> {
         self.upwards(account).all(|account| self.get(account).has(AccountFlags::EXTRA))
     }
 
-    /// Charges one page to an account and all accounts above it, or fails and charges none. The caller
-    /// checks whether the account may have extra frames.
+    /// Charges one page to an account and all accounts above it, or fails and charges none. The
+    /// caller checks whether the account may have extra frames.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
         let has_room = kind == Charge::Extra || self.get(self.payer_for(account)).room() > 0;
         if !has_room || self.is_closed(account) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The running request for extra frames, if there is one (O16).
 //!
-//! There is at most one request, to a few accounts; the next request asks for what is still missing.
-//! An account answers by having fewer extra frames: every one that it frees counts.
+//! There is at most one request, to a few accounts; the next request asks for what is still
+//! missing. An account answers by having fewer extra frames: every one that it frees counts.
 
 use proto::Micros;
 use proto::limits::ASKED_ACCOUNTS_MAX;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which frames of an account are within its limit, and which are extra (protocol R12, R16).
 //!
-//! A frame is extra if it was allocated above the limit, or if the limit was lowered below the use of
-//! the account: then the newest frames become extra. A frame stays extra until it is freed, so that
-//! its owner knows what can be asked back. Only frames can be extra: if the record of an extra frame
-//! needs a page, the newest frame within the limit is *demoted* to an extra one to make room.
+//! A frame is extra if it was allocated above the limit, or if the limit was lowered below the use
+//! of the account: then the newest frames become extra. A frame stays extra until it is freed, so
+//! that its owner knows what can be asked back. Only frames can be extra: if the record of an extra
+//! frame needs a page, the newest frame within the limit is *demoted* to an extra one to make room.
 //!
 //! ```text
 //!   within the limit ---- demote ----> extra ---- dropped (`serve/pressure.rs`) ----> discarded:
@@ -104,8 +104,8 @@ impl<K: Kernel> Store<K> {
         self.add_to_list(account, to, Age::Newest);
     }
 
-    /// Demotes the newest frame within an account's limit to an extra one. Returns the list whose last
-    /// frame it is now, or `None` if the account has no frame.
+    /// Demotes the newest frame within an account's limit to an extra one. Returns the list whose
+    /// last frame it is now, or `None` if the account has no frame.
     pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
         let frame = self.ledger(account).list(FrameList::Guaranteed).target()?;
         self.change_list(account, frame, Charge::Frames, Charge::Extra);

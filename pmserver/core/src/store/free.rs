@@ -130,8 +130,8 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Releases a frame that nothing maps. Its contents stay until the page is taken again: then the
-    /// kernel clears it.
+    /// Releases a frame that nothing maps. Its contents stay until the page is taken again: then
+    /// the kernel clears it.
     pub(crate) fn release_frame(&mut self, page: PageIndex) {
         self.push_free(page, PageUse::Dirty);
     }

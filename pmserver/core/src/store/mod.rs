@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The store: the pages of the pool, the records in them, and the accounts that are charged for them.
+//! The store: the pages of the pool, the records in them, and the accounts that are charged for
+//! them.
 //!
 //! Owns the kernel, the frame table and every page. It takes pages from the free lists, makes them
 //! into kernel objects, and releases them. It knows nothing about what containers do with frames.
@@ -254,8 +255,8 @@ impl<K: Kernel> Store<K> {
         Stamp::read_from_bytes(bytes).ok()
     }
 
-    /// Returns the record that a handle names, if its kind, maker and generation match. Nothing else
-    /// turns a client's number into a reference.
+    /// Returns the record that a handle names, if its kind, maker and generation match. Nothing
+    /// else turns a client's number into a reference.
     pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
         let alleged = Alleged::from_handle(handle)?;
         let record = Ref::<T>::from_cell(alleged.cell)?;

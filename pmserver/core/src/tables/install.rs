@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Installing mappings in page tables, with a capability and the rights of the moment.
 //!
-//! A mapping is a promise that pmserver keeps when the page is accessed; what is installed is a cache
-//! of it (R2). A mapping uses the page's original capability if no other mapping does, else a derived
-//! capability in a slot that it keeps until it is removed.
+//! A mapping is a promise that pmserver keeps when the page is accessed; what is installed is a
+//! cache of it (R2). A mapping uses the page's original capability if no other mapping does, else a
+//! derived capability in a slot that it keeps until it is removed.
 //!
 //! ```text
 //!            install                      install, with other rights
@@ -111,8 +111,8 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Reduces the mappings of a frame made through the shares that `whose` selects to at most these
-    /// rights. Grants with more rights are revoked.
+    /// Reduces the mappings of a frame made through the shares that `whose` selects to at most
+    /// these rights. Grants with more rights are revoked.
     pub(crate) fn limit_mappings(
         &mut self,
         frame: Ref<Frame>,

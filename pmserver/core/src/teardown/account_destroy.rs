@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Destroying an account with all that it pays for and all below it (protocol R17, lesson 9).
+//! account_destroy: destroys an account with everything that it pays for and all accounts below it
+//! (R17).
 //!
-//! The account is *dying* from the first moment on, and with it all below it: nothing new can be
-//! charged to them. Then the leaves of its tree go, one after the other, each in bounded steps:
-//! what it pays for is freed, and its parent inherits the rest, which is what leases keep. The
-//! last leaf is the account itself.
+//! First the account is marked as *dying*: nothing new can be charged to it or to accounts below
+//! it. Then the leaves of its tree are destroyed one after the other, in bounded steps. What a leaf
+//! pays for is freed; what leases still keep is transferred to its parent. The account itself is
+//! the last leaf.
 
 use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::limits::CALL_FRAMES_MAX;
@@ -44,16 +45,16 @@ impl<K: Kernel> Teardown<K> {
         self.dying_count = self.dying_count.saturating_add(1);
         self.review_work(account);
         if let Some(holder) = self.peer_of_account(account) {
-            // They are paid for by the account, and no new ones are from now on.
+            // The account pays for them, and nothing new can be charged to it from now on.
             self.end_leases_of(holder);
         }
     }
 
-    /// Goes on with destroying an account.
+    /// Continues destroying an account.
     ///
     /// # Errors
-    /// `Pending`: with the deadline of the last lease that is in the way, or without one where
-    /// there is more to free now. What the kernel says where it refuses.
+    /// `Pending` with the deadline of the last lease that keeps something, or without a deadline if
+    /// there is more to free now; `Kernel` if the kernel refuses.
     pub(super) fn destroy_account(
         &mut self,
         account: Ref<Account>,
@@ -66,7 +67,7 @@ impl<K: Kernel> Teardown<K> {
             if let Some(deadline) = deadline.filter(|_| leaf == account) {
                 return Err(budget.pending_until(deadline));
             }
-            // Of the last, what a pin of its peer's has left for good is its parent's to pay now.
+            // Quarantined frames outlive the account: its parent gets their charge.
             self.remove_account(leaf, budget)?;
             if leaf == account {
                 return Ok(());
@@ -79,14 +80,14 @@ impl<K: Kernel> Teardown<K> {
         core::iter::successors(Some(account), child).last().unwrap_or(account)
     }
 
-    /// Frees what an account itself pays for, and returns the deadline of the last lease on what
-    /// is left.
+    /// Frees what an account itself pays for. Returns the deadline of the last lease on what
+    /// remains.
     fn drain(
         &mut self,
         account: Ref<Account>,
         budget: &mut Budget,
     ) -> Result<Option<Micros>, Failure> {
-        // Whoever was lent one of them loses it before the memory goes.
+        // Borrowers lose access before the memory is freed.
         while let Some(container) = self.store.ledger(account).containers.target() {
             budget.spend()?;
             self.mark_dying(container);
@@ -99,7 +100,7 @@ impl<K: Kernel> Teardown<K> {
         Ok(deadline)
     }
 
-    /// Frees the containers of an account that are being destroyed, each as far as can be.
+    /// Frees the dying containers of an account, each as far as leases allow.
     fn drain_dying(
         &mut self,
         account: Ref<Account>,
@@ -132,13 +133,13 @@ impl<K: Kernel> Teardown<K> {
         user.map(|peer| peer.id)
     }
 
-    /// Takes away all that pmserver has put into the VSpace of a peer.
+    /// Removes everything that pmserver has put into the VSpace of a peer.
     pub(super) fn clear_vspace(
         &mut self,
         peer: PeerId,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
-        // First, so that nothing is mapped again.
+        // Regions first, so that nothing is mapped again.
         self.remove_regions(peer);
         loop {
             let VSpaceState { mappings, grants, .. } = self.peer(peer).vspace;

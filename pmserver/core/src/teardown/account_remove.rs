@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Taking an account out of the tree: its parent inherits what it has (protocol O21).
+//! account_remove: removes an account from the tree and transfers what it has to its parent (O21).
 //!
-//! The books change hands at once, in constant time. From then on the account stands for its
-//! parent, in whatever names it: a charge to it is a charge to the parent. What names it is moved
-//! over in bounded steps, and when nothing does any more its records are freed.
+//! The charges are transferred at once, in constant time. From then on the account stands for its
+//! parent: a charge to it is a charge to the parent. Objects that refer to it are transferred in
+//! bounded steps. When nothing refers to it any more, its records are freed.
 //!
 //! ```text
-//!            bequeath                     hand_over, step by step
+//!        transfer_to_parent               transfer_one, step by step
 //!   account ----------> removed: stands for its parent ----------> gone
 //! ```
 
@@ -23,7 +23,7 @@ use crate::tables::Tables;
 use crate::teardown::Teardown;
 
 impl<K: Kernel> Teardown<K> {
-    /// Removes an account, whose parent inherits what it has.
+    /// Removes an account and transfers what it has to its parent.
     pub(crate) fn account_remove(
         &mut self,
         caller: PeerId,
@@ -42,10 +42,10 @@ impl<K: Kernel> Teardown<K> {
         self.store.get(account).has(AccountFlags::REMOVED)
     }
 
-    /// Has its parent inherit from an account, and frees it.
+    /// Continues removing an account.
     ///
     /// # Errors
-    /// `Pending` where that is more than the call may do.
+    /// `Pending` if there is more to transfer than one call may.
     pub(super) fn remove_account(
         &mut self,
         account: Ref<Account>,
@@ -62,7 +62,7 @@ impl<K: Kernel> Teardown<K> {
         Ok(())
     }
 
-    /// Makes the charges of an account its parent's own.
+    /// Transfers the charges of an account to its parent.
     fn transfer_to_parent(&mut self, account: Ref<Account>) {
         let payer = self.store.parent(account);
         self.store.end_loans(account);
@@ -89,7 +89,7 @@ impl<K: Kernel> Teardown<K> {
         self.review_work(account);
     }
 
-    /// Moves one thing that names an account over to its payer; returns whether there was one.
+    /// Transfers one object that refers to an account; returns whether there was one.
     fn transfer_one(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
         if let Some(child) = self.store.get(from).children.target() {
             self.store.reparent(from, child, to);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Taking down containers, accounts, and what stopped peers had, in bounded steps (decision D6).
+//! Teardown of containers, accounts, and objects of stopped peers, in bounded steps (decision D6).
 //!
-//! A container that is being destroyed is *dying*: nothing else can be done with it from the first
-//! moment on. It waits among the dying ones of its account. Accounts in which something waits, or
-//! that end themselves, stand in a queue, first come, first served; one that only leases keep goes
-//! to the end, so that nobody's leases keep anybody else's memory.
+//! A container that is being destroyed is *dying*: no operation accepts it any more. It waits in
+//! the list of dying containers of its account. Accounts with something to tear down, or that are
+//! ending themselves, wait in a queue, oldest first. If only leases keep something, its account
+//! goes to the end of the queue, so that one peer's leases do not delay another peer's memory.
 
 pub(crate) mod account_destroy;
 pub(crate) mod account_remove;
@@ -25,7 +25,7 @@ use crate::records::peer::Peer;
 /// Accounts that one step looks at.
 const WORK_LOOK_MAX: u32 = 16;
 
-/// The floor that takes down what is over.
+/// The floor of teardown.
 pub(crate) struct Teardown<K> {
     operations: Operations<K>,
 }
@@ -40,7 +40,7 @@ impl<K> Teardown<K> {
 }
 
 impl<K: Kernel> Teardown<K> {
-    /// Frees the records of an account that has nothing any more.
+    /// Frees the records of an empty account.
     pub(crate) fn close_account(&mut self, account: Ref<Account>) {
         let ledger = self.store.ledger_ref(account);
         if self.store.get(ledger).is_queued() {
@@ -51,8 +51,8 @@ impl<K: Kernel> Teardown<K> {
         self.dying_count = self.dying_count.saturating_sub(1);
     }
 
-    /// Does one bounded step of what is left to do, and returns how many objects are left to free.
-    /// With nothing to free it scrubs a free page.
+    /// Does one bounded step of teardown and returns how many objects are left to free. If there is
+    /// nothing to free, scrubs a free page.
     pub(crate) fn reclaim(&mut self) -> u64 {
         match self.peers.iter().flatten().find(|peer| peer.is_stopped && has_objects(peer)) {
             Some(peer) => self.teardown_step(peer.id),
@@ -96,7 +96,8 @@ impl<K: Kernel> Teardown<K> {
         })
     }
 
-    /// Containers first: whoever was lent one loses it before the memory goes.
+    /// Frees objects of a stopped peer. Containers first: borrowers lose access before the memory
+    /// is freed.
     fn teardown_step(&mut self, peer: PeerId) {
         let mut budget = Budget::new(RECLAIM_STEP_FRAMES);
         while let Some(container) = self.peer(peer).containers.target() {
@@ -105,13 +106,13 @@ impl<K: Kernel> Teardown<K> {
             }
             self.mark_dying(container);
         }
-        // What the kernel refuses, or what is too much, is left to the next step.
+        // The next step continues with what the kernel refused or what was too much for this one.
         let _ = self.clear_vspace(peer, &mut budget);
     }
 }
 
-/// Returns whether the bound on the step was all that ended it, and not a lease or the kernel: what
-/// these keep goes to the end of the queue.
+/// Returns whether only the bound on the work ended a step. If a lease or the kernel did, the
+/// object goes to the end of the queue.
 pub(crate) const fn is_more_to_do(failure: &Failure) -> bool {
     matches!(failure, Failure { error: PmError::Pending, at: 0, .. })
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Which account a handle names, and what its holder may do with it (protocol O21, lesson 7).
+//! account_info, vspace_account, and the lookup of account handles with their rights (O21).
 //!
-//! Accounts that are there from the start have small numbers; what may be done with them is a
-//! matter of configuration. An account that was split off is named by its handle, to the peer that
-//! split it off, and by the handle of a loan (`loan.rs`), to whom it was lent.
+//! Accounts that exist from the start have small numbers; the configuration decides who may use
+//! them. An account that was split off has a handle for the peer that split it off, and each loan
+//! of it has a handle for its borrower (`ops/account_lend.rs`).
 
 use pmserver_api::{AccountHandle, AccountInfo, AccountRights, Failure, PmError};
 use proto::PeerId;
@@ -18,8 +18,10 @@ use crate::records::loan::Loan;
 use crate::records::mapping::Mapping;
 
 impl<K: Kernel> Operations<K> {
-    /// Returns the account that a handle names, where it can be used and the caller has these
-    /// rights to it.
+    /// Returns the account that a handle names.
+    ///
+    /// # Errors
+    /// `InvalidCap` if there is none or it is ending; `NoRight` if the caller lacks a right to it.
     pub(crate) fn account(
         &self,
         caller: PeerId,
@@ -33,8 +35,8 @@ impl<K: Kernel> Operations<K> {
         if rights.contains(needed) { Ok(account) } else { Err(PmError::NoRight.into()) }
     }
 
-    /// Returns the account that a handle names, and the caller's rights to it, whatever has become
-    /// of it: for the operations that end it in more than one call.
+    /// Returns the account that a handle names, and the caller's rights to it, even if the account
+    /// is ending: for operations that take several calls to end it.
     pub(crate) fn named_account(
         &self,
         caller: PeerId,
@@ -71,7 +73,7 @@ impl<K: Kernel> Operations<K> {
         if holder == caller {
             rights |= AccountRights::ALLOCATE | AccountRights::READ;
         }
-        // Limit and use are a covert channel between siblings: only with the right.
+        // Limit and use would be a covert channel between siblings, so they need the right.
         if privileges.contains(Privileges::READ_ACCOUNTS) {
             rights |= AccountRights::READ;
         }
@@ -81,7 +83,7 @@ impl<K: Kernel> Operations<K> {
         rights
     }
 
-    /// Tells limit and use of an account.
+    /// Returns limit and use of an account (O21).
     pub(crate) fn account_info(
         &self,
         caller: PeerId,
@@ -91,7 +93,7 @@ impl<K: Kernel> Operations<K> {
         Ok(self.store.get(account).info(account == self.pool_account))
     }
 
-    /// Has an account pay for the caller's VSpace, which has nothing that another pays for.
+    /// Makes an account pay for the caller's VSpace (R25), which must be empty.
     pub(crate) fn vspace_account(
         &mut self,
         caller: PeerId,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! account_lend, account_recall.
+//! account_lend, account_recall: letting a peer use an account (O21).
 
 use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::PeerId;
@@ -36,7 +36,7 @@ impl<K: Kernel> Operations<K> {
         Ok(AccountHandle::from_raw(self.store.handle(loan)))
     }
 
-    /// Ends a loan; what was made by it stays.
+    /// Ends a loan. Objects that were made through it stay.
     pub(crate) fn account_recall(
         &mut self,
         caller: PeerId,

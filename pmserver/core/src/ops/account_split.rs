@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Splitting accounts off and setting their limits (protocol O21, R16, R17).
+//! account_split, account_set_limits (O21, R16, R17).
 //!
-//! A limit is promised by the account above: what one has more the other has less.
+//! The account above promises the limit, so raising a limit lowers the room of the account above.
 
 use pmserver_api::{AccountHandle, AccountRights, Failure, LimitFlags, PmError};
 use proto::PeerId;
@@ -13,7 +13,7 @@ use crate::ops::Operations;
 use crate::records::account::{Account, AccountFlags, Shortage};
 
 impl<K: Kernel> Operations<K> {
-    /// Makes an account with a part of another's limit.
+    /// Makes an account with a part of another account's limit.
     pub(crate) fn account_split(
         &mut self,
         caller: PeerId,
@@ -80,7 +80,8 @@ impl<K: Kernel> Operations<K> {
         for _ in 0..step {
             self.store.demote(account);
         }
-        // As far as the call came, so that what has become extra is not allocated once more.
+        // If the call ends early, the limit is set as far as frames were demoted: otherwise the
+        // room of the demoted frames could be allocated again.
         let limit = limit.max(self.store.get(account).committed());
         self.store.set_limit(account, limit);
         if excess > step {

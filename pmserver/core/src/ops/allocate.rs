@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! allocate, deallocate, mark (protocol O4, O5).
+//! allocate, deallocate, mark (O4, O5).
 
 use pmserver_api::{AllocateFlags, DeallocateFlags, Failure, Frames, Marks, PmError};
 use proto::PeerId;
@@ -14,17 +14,17 @@ use crate::records::lease::Need;
 use crate::records::range::Range;
 use crate::store::extra::Demoted;
 
-/// How far an allocation came.
+/// The progress of an allocation.
 #[derive(Default)]
 struct Progress {
     done: u64,
-    /// Frames that were there before and are to be replaced.
+    /// Frames that existed before and will be replaced.
     replaced: u64,
     demoted: Demoted,
 }
 
 impl<K: Kernel> Operations<K> {
-    /// Puts virtual frames into a container (protocol O4): all or nothing unless PARTIAL.
+    /// Allocates virtual frames in a container (O4): all or nothing unless PARTIAL.
     pub(crate) fn allocate(
         &mut self,
         caller: PeerId,
@@ -71,7 +71,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Gives the frames of a range memory, as far as they have none.
+    /// Gives memory to the frames of a range that have none.
     fn bind_frames(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
@@ -110,8 +110,8 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Gives the frames of a range new, empty contents, and returns how many there were. Those that
-    /// an allocation has just made have none, so that nothing is lost by them.
+    /// Clears the frames of a range and returns how many there were. Frames that this allocation
+    /// has just made are empty already.
     fn squash_frames(&mut self, container: Ref<Container>, range: Range) -> Result<u64, Failure> {
         let mut renewed: u64 = 0;
         let mut rest = Some(range);
@@ -128,7 +128,7 @@ impl<K: Kernel> Operations<K> {
         Ok(renewed)
     }
 
-    /// Takes virtual frames out of a container (protocol O5); holes are passed over unless STRICT.
+    /// Removes virtual frames from a container (O5). Holes are skipped unless STRICT.
     pub(crate) fn deallocate(
         &mut self,
         caller: PeerId,
@@ -156,7 +156,7 @@ impl<K: Kernel> Operations<K> {
         Ok(freed)
     }
 
-    /// Gives the frames of a range these marks and no others.
+    /// Sets the marks of the frames of a range to exactly these.
     pub(crate) fn mark(
         &mut self,
         caller: PeerId,

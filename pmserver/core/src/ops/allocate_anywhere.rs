@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! allocate_anywhere, renew (protocol O4, O14).
+//! allocate_anywhere (O4): frames whose numbers the server chooses; renew (O14).
 
 use pmserver_api::{AllocateFlags, ContainerHandle, Failure, Frames, Placed, PmError};
 use proto::{FrameCount, FrameNumber, PeerId};
@@ -12,12 +12,12 @@ use crate::records::frame::{Frame, FrameMarks};
 use crate::records::lease::Need;
 use crate::records::range::Range;
 
-/// Frames that a search for unused numbers looks at: it is only made where the highest number that
-/// there is has been used.
+/// The number of frames that a search for unused numbers looks at. The search is needed only if the
+/// largest number has been used.
 const SEARCH_FRAMES_MAX: u32 = 4096;
 
 impl<K: Kernel> Operations<K> {
-    /// Allocates frames in a range of numbers of the server's choice.
+    /// Allocates frames in a range of numbers that the server chooses.
     pub(crate) fn allocate_anywhere(
         &mut self,
         caller: PeerId,
@@ -34,7 +34,7 @@ impl<K: Kernel> Operations<K> {
         let frames = Frames { container, start: FrameNumber::new(start), count };
         match self.allocate(caller, frames, flags) {
             Ok(count) => Ok(Placed { start: FrameNumber::new(start), count }),
-            // Frames that nobody is told the numbers of would be lost.
+            // The caller must learn the numbers, or the frames leak.
             Err(failure) if failure.done > 0 => {
                 Ok(Placed { start: FrameNumber::new(start), count: failure.done })
             }
@@ -42,9 +42,9 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Returns the first of `count` numbers that no frame has.
+    /// Returns the first of `count` unused numbers in a row.
     fn unused_range(&self, container: Ref<Container>, count: u64) -> Option<u64> {
-        // Above all that was ever used, and above what borrowers have locked there.
+        // Above all numbers that were ever used, and above ranges that borrowers have locked.
         let locked = self.leases(container).filter(|lease| !lease.share.is_none());
         let locked = locked.map(|lease| lease.range.last.saturating_add(1)).max();
         let above = self.store.get(container).unused_from.max(locked.unwrap_or(0));
@@ -62,7 +62,7 @@ impl<K: Kernel> Operations<K> {
         None
     }
 
-    /// Drops the contents of frames (protocol O14).
+    /// Drops the contents of frames, which then read as zero (O14).
     pub(crate) fn renew(
         &mut self,
         caller: PeerId,
@@ -88,7 +88,7 @@ impl<K: Kernel> Operations<K> {
         self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
         let record = *self.store.get(frame);
         match record.page() {
-            // What is where it has to be is cleared there.
+            // A frame that must stay on its page is cleared there.
             Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared.is_none() => {
                 self.remove_mappings(frame, |_| true)?;
                 let zero = self.store.zero;

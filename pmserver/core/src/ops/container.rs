@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! container_create, container_destroy, status (protocol O1, O12, O24).
+//! container_create, container_destroy, status (O1, O12, O24).
 
 use pmserver_api::{
     AccountHandle, AccountRights, ContainerHandle, Failure, FrameState, Frames, PmError, Status,
@@ -20,7 +20,7 @@ use crate::records::range::Range;
 use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
-    /// Makes an empty container (protocol O1).
+    /// Makes an empty container (O1).
     pub(crate) fn container_create(
         &mut self,
         caller: PeerId,
@@ -39,7 +39,7 @@ impl<K: Kernel> Operations<K> {
         Ok(ContainerHandle::from_raw(self.store.handle(container)))
     }
 
-    /// Tells the state of frames (protocol O24).
+    /// Returns the states of frames (O24).
     pub(crate) fn status(
         &mut self,
         caller: PeerId,
@@ -74,13 +74,13 @@ impl<K: Kernel> Operations<K> {
         state
     }
 
-    /// Destroys a container (protocol O12), at most [`CALL_FRAMES_MAX`] frames a call.
+    /// Destroys a container (O12), at most [`CALL_FRAMES_MAX`] frames in one call.
     pub(crate) fn container_destroy(
         &mut self,
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<(), Failure> {
-        // A dying container is still the owner's to destroy: that is how it asks how far it is.
+        // The owner repeats the call on a dying container to continue and to learn the progress.
         let Some(container) = self.owned_container(caller, handle.raw()) else {
             let is_weak = self.access(caller, handle).is_ok();
             return Err(if is_weak { PmError::NoRight } else { PmError::InvalidCap }.into());
@@ -89,7 +89,7 @@ impl<K: Kernel> Operations<K> {
         self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX))
     }
 
-    /// Marks a container as dying: weak handles end here, and the owner's can do nothing else.
+    /// Marks a container as dying: weak handles become invalid, and the owner can only destroy it.
     pub(crate) fn mark_dying(&mut self, container: Ref<Container>) {
         let record = self.store.get_mut(container);
         if record.is_dying() {
@@ -111,7 +111,7 @@ impl<K: Kernel> Operations<K> {
         self.review_work(account);
     }
 
-    /// Returns the account in whose lists a container is, be it removed.
+    /// Returns the account whose lists a container is in, which may have been removed.
     fn home(&self, container: Ref<Container>) -> Ref<Account> {
         match self.store.get(container).account.target() {
             Some(account) => account,
@@ -119,7 +119,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Moves a dying container behind the others of its account.
+    /// Moves a dying container to the end of its account's list.
     pub(crate) fn move_dying_to_back(&mut self, container: Ref<Container>) {
         let account = self.home(container);
         let dying = self.store.ledger(account).dying;
@@ -128,11 +128,11 @@ impl<K: Kernel> Operations<K> {
         self.store.ledger_mut(account).dying = dying;
     }
 
-    /// Frees frames of a dying container and, when none is left, the container.
+    /// Frees frames of a dying container and, if none is left, the container.
     ///
     /// # Errors
-    /// `Pending` with what was done: with the deadline of a lease that is in the way, or without
-    /// one where there is more to free now.
+    /// `Pending` with the progress: with the deadline of a lease that keeps frames, or without a
+    /// deadline if there is more to free now.
     pub(crate) fn destroy_step(
         &mut self,
         container: Ref<Container>,
@@ -159,7 +159,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Puts an account into the queue, or takes it out, as there is something to do or not.
+    /// Adds an account to the teardown queue if it has something to tear down, else removes it.
     pub(crate) fn review_work(&mut self, account: Ref<Account>) {
         let record = self.store.get(account);
         let ends = record.has(AccountFlags::DYING) || record.has(AccountFlags::REMOVED);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! allocate_contiguous: frames that are neighbours in physical memory, for devices.
+//! allocate_contiguous: frames that are physically contiguous, for devices (O4).
 
 use heapless::Vec;
 use pmserver_api::{Failure, Frames, PmError};
@@ -17,7 +17,7 @@ use crate::records::lease::Need;
 use crate::records::range::Range;
 use crate::records::search::{Search, Wanted};
 
-/// How a search ended, for now.
+/// The result of a search, for now.
 enum Found {
     Run(PageIndex),
     LookOn(u32),
@@ -29,7 +29,7 @@ enum Found {
 const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
 
 impl<K: Kernel> Operations<K> {
-    /// Allocates frames that are neighbours in physical memory (protocol A3, "DMA/CONTIG").
+    /// Allocates physically contiguous frames.
     pub(crate) fn allocate_contiguous(
         &mut self,
         caller: PeerId,
@@ -65,7 +65,7 @@ impl<K: Kernel> Operations<K> {
         Ok(count.get())
     }
 
-    /// Puts new frames on consecutive pages.
+    /// Binds new frames to consecutive pages.
     fn place(&mut self, container: Ref<Container>, range: Range, first: PageIndex) {
         for (number, page) in (range.first..=range.last).zip(first.get()..) {
             if let Some(frame) = self.find_frame(container, number) {
@@ -76,7 +76,7 @@ impl<K: Kernel> Operations<K> {
         self.keep_or_remove_frames(container, range, true);
     }
 
-    /// Looks for a run of pages, from where the last call of the caller's for the same left off.
+    /// Looks for a run of pages. Continues the caller's last search if that was for the same.
     fn search(&mut self, caller: PeerId, wanted: Wanted) -> Result<PageIndex, Failure> {
         let before = self.peer(caller).search.filter(|search| search.wanted == wanted);
         let found = self.find_run(wanted, before.map_or(0, |search| search.next));
@@ -105,7 +105,8 @@ impl<K: Kernel> Operations<K> {
         Found::Nothing
     }
 
-    /// Returns the last page at which no run can begin, for a run that cannot begin at `first`.
+    /// If no run can begin at `first`, returns the last page at which none can begin for the same
+    /// reason.
     fn obstacle(&self, first: u32, wanted: Wanted) -> Option<u32> {
         if !self.is_start(first, wanted) {
             return Some(first);
@@ -131,8 +132,7 @@ impl<K: Kernel> Operations<K> {
         wanted.is_aligned(address) && wanted.is_below_limit(address)
     }
 
-    /// Takes the pages of a run: the free ones first, so that nothing is moved to where it has to
-    /// be moved from again.
+    /// Takes the pages of a run. Free pages first, so that nothing is moved to a page of the run.
     fn take_run(&mut self, first: PageIndex, pages: u32) -> Result<(), KernelError> {
         let run = (first.get()..first.get().saturating_add(pages)).map(PageIndex::new);
         let mut taken: Vec<PageIndex, CALL_FRAMES> = Vec::new();

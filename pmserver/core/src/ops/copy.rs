@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Copies (protocol O8): logical ones, real sharing, and moves; no byte is copied here.
+//! copy, copy_list (O8): logical copies, real sharing, and moves. No bytes are copied here.
 //!
-//! An operation has two halves. The first looks at every frame and changes nothing that the caller
-//! could see: it finds how far the copy can go, and with NEW makes the destination frames,
-//! tentative. The second links contents (`link.rs`), which only a kernel that refuses can stop.
-//! Ranges that overlap are gone through from the end that is not read later; the pairs of a list
-//! hold their source pages first: so each copies what was there before.
+//! An operation has two halves. The first checks every frame and changes nothing that the caller
+//! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
+//! The second links contents (`frames/link.rs`); only a refusal by the kernel can stop it.
+//! Overlapping ranges are copied back to front if needed, and lists take references to all source
+//! pages first, so that no source is overwritten before it is read.
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
@@ -26,10 +26,10 @@ use crate::records::range::Range;
 #[allow(clippy::as_conversions)] // 256 is 256 everywhere.
 const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
 
-/// Rings of frames, each with how many a copy adds to it.
+/// Rings of frames, each with the number of frames that a copy adds to it.
 type Joining = Vec<(u32, usize), CALL_FRAMES>;
 
-/// How far a copy can go, and what stops it there.
+/// How far a copy can go, and the failure that stops it there.
 struct Extent {
     count: usize,
     problem: Option<Failure>,
@@ -51,7 +51,7 @@ impl<K: Kernel> Operations<K> {
         self.copy_range(caller, &copying, from, to)
     }
 
-    /// Copies single frames, each to a number of its own.
+    /// Copies listed frames, each to its own destination number.
     pub(crate) fn copy_list(
         &mut self,
         caller: PeerId,
@@ -80,7 +80,7 @@ impl<K: Kernel> Operations<K> {
         finish(count, extent.problem)
     }
 
-    /// Copies one range to another, with both already known to be ranges of their containers.
+    /// Copies one range to another. The caller has validated both ranges.
     pub(super) fn copy_range(
         &mut self,
         caller: PeerId,
@@ -93,7 +93,7 @@ impl<K: Kernel> Operations<K> {
         let extent = self.extent(caller, copying, pairs.clone());
         let count = self.keep_extent(copying, &extent, pairs.clone())?;
         let pairs = pairs.take(count);
-        // What is read later is not to be written before.
+        // Back to front, so that no source is overwritten before it is read.
         if copying.is_within() && from.first < to.first {
             let count = u64::try_from(count).unwrap_or_default();
             let from = (from.first..from.first.saturating_add(count)).rev();
@@ -125,7 +125,7 @@ impl<K: Kernel> Operations<K> {
         Ok(Copying { from, to, flags })
     }
 
-    /// Refuses what the handles do not give, and what leases forbid.
+    /// Refuses ranges that the handles do not give access to or that leases forbid.
     fn check_sides(&self, copying: &Copying, from: Range, to: Range) -> Result<(), Failure> {
         let (reading, writing) = if copying.is_logical() {
             (Need::Read, Need::Change)
@@ -137,7 +137,7 @@ impl<K: Kernel> Operations<K> {
         self.check_leases(&copying.to, to, writing)
     }
 
-    /// Finds the first pair that cannot be copied; with NEW makes the frames before it.
+    /// Finds the first pair that cannot be copied. With NEW, makes the frames before it.
     fn extent(
         &mut self,
         caller: PeerId,
@@ -189,7 +189,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Counts a frame into the ring of a source; refuses one too many.
+    /// Counts a frame that joins the ring of a source; refuses one too many.
     fn check_ring(
         &self,
         (container, from): (Ref<Container>, u64),
@@ -201,7 +201,7 @@ impl<K: Kernel> Operations<K> {
         if to.is_some_and(|to| sharers.contains(&to)) {
             return Ok(());
         }
-        // Any name will do that all of a ring have in common.
+        // The smallest link identifies the ring.
         let ring = sharers.iter().map(|sharer| sharer.cell()).min().unwrap_or(0);
         let known = joining.iter_mut().find(|(other, _)| *other == ring);
         let more = match known {
@@ -230,7 +230,7 @@ impl<K: Kernel> Operations<K> {
         if self.find_frame(container, to).is_some() {
             return Err(at_frame(PmError::Exists, to));
         }
-        // A frame that is made is within the limit, be it for an extra one that is moved.
+        // A new frame is charged within the limit, even if an extra frame is moved to it.
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
             && self.payer(copying.from.container) == self.payer(container)
             && !self.store.get(source).has(FrameMarks::EXTRA);
@@ -242,7 +242,7 @@ impl<K: Kernel> Operations<K> {
         result.map_err(|shortage| at_frame(shortage.as_quota(), to))
     }
 
-    /// Decides how much of a copy is done, and takes back the frames that were made in vain.
+    /// Decides how much of a copy is done, and removes the frames that were made beyond that.
     fn keep_extent(
         &mut self,
         copying: &Copying,
@@ -264,7 +264,7 @@ impl<K: Kernel> Operations<K> {
     }
 }
 
-/// Refuses pairs for which there is no one order.
+/// Refuses pairs whose result would depend on their order.
 fn check_pairs(copying: &Copying, pairs: &[(u64, u64)]) -> Result<(), PmError> {
     let is_moved = copying.flags.contains(CopyFlags::MOVE);
     for (index, (from, to)) in pairs.iter().enumerate() {

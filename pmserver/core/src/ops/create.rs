@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Containers that are made, filled and lent in one call, all or nothing (protocol O9 to O11), and
-//! frames whose numbers the server chooses (lesson 25).
+//! create_with, create_from, create_gather (O9 to O11): make, fill and lend a container in one
+//! call, all or nothing.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, Created, Failure,
@@ -21,7 +21,7 @@ use crate::records::share::Access;
 const FIRST: FrameNumber = FrameNumber::new(0);
 
 impl<K: Kernel> Operations<K> {
-    /// Makes a container with frames, and lends them.
+    /// Makes a container with new frames, and lends them.
     pub(crate) fn create_with(
         &mut self,
         caller: PeerId,
@@ -91,8 +91,8 @@ impl<K: Kernel> Operations<K> {
         Ok(Copying { from, to, flags: CopyFlags::NEW | CopyFlags::ATOMIC })
     }
 
-    /// Makes a container, has it filled with frames `0..count`, and lends them; where anything of
-    /// that is refused there is none.
+    /// Makes a container, fills it with frames `0..count`, and lends them. If any step is refused,
+    /// the container is removed again.
     fn create(
         &mut self,
         caller: PeerId,
@@ -117,8 +117,7 @@ impl<K: Kernel> Operations<K> {
 
     fn undo_create(&mut self, container: Ref<Container>) {
         self.mark_dying(container);
-        // It has no mapping, lease or share, and one call's frames at most: nothing can be in the
-        // way.
+        // It has no mapping, lease or share and at most one call's frames, so this cannot fail.
         let _ = self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX));
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! disturb: does at once what pmserver may do at any time (protocol R2), for tests.
+//! disturb, for tests: does at once what pmserver may do at any time (R2).
 
 use pmserver_api::{Disturbance, Disturbed, Failure, PmError};
 use proto::PeerId;
@@ -12,13 +12,13 @@ use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::records::page::PageUse;
 
-/// Bits of a cursor below the peer: those of a page's address.
+/// The position of the peer in a cursor, above the bits of a page address.
 const CURSOR_PEER_SHIFT: u32 = 48;
 
 const CURSOR_ADDRESS_MASK: u64 = (1 << CURSOR_PEER_SHIFT) - 1;
 
 impl<K: Kernel> Operations<K> {
-    /// Does a step of what pmserver may do at any time.
+    /// Does one bounded step, from a cursor on.
     pub(crate) fn disturb(
         &mut self,
         caller: PeerId,
@@ -65,7 +65,7 @@ impl<K: Kernel> Operations<K> {
         let mut count: u64 = 0;
         let end = self.store.page_count();
         let end = u32::try_from(cursor).ok().filter(|cursor| *cursor > 0).unwrap_or(end).min(end);
-        // Downwards, as free pages are taken upwards: what has been moved is not met again.
+        // Downwards, because free pages are taken upwards: a moved page is not met again.
         for (page, looked) in (0..end).rev().zip(0..) {
             if count == CALL_FRAMES_MAX || looked == CONTIGUOUS_LOOK_PAGES {
                 return Ok(Disturbed { count, cursor: u64::from(page).saturating_add(1) });
@@ -74,7 +74,7 @@ impl<K: Kernel> Operations<K> {
             if self.store.entry(page).is(PageUse::Frame) && self.is_movable(page) {
                 match self.relocate(page) {
                     Ok(()) => count = count.saturating_add(1),
-                    // Where there is no other page there is nowhere to move to.
+                    // No free page is left to move to.
                     Err(KernelError::NotEnoughMemory) => {}
                     Err(_) => return Err(PmError::Kernel.into()),
                 }

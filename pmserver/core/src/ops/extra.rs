@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! extra_request (protocol O16).
+//! extra_request: whether extra frames are asked back (O16).
 
 use pmserver_api::{AccountRights, ExtraRequest};
 use proto::{Micros, PeerId};
@@ -11,7 +11,7 @@ use crate::records::cell::Ref;
 use crate::records::loan::Loan;
 
 impl<K: Kernel> Operations<K> {
-    /// Tells whether extra frames of the caller's are asked back.
+    /// Returns how many extra frames the caller is asked to free.
     pub(crate) fn extra_request(&self, caller: PeerId) -> ExtraRequest {
         let demand = &self.store.demand;
         let open = demand.open().filter(|asked| self.can_give_back(caller, asked.account));
@@ -22,8 +22,8 @@ impl<K: Kernel> Operations<K> {
         ExtraRequest { count, deadline: demand.deadline, sequence: demand.sequence }
     }
 
-    /// Returns whether a peer can give back what an account has: it is its own, or it has split it
-    /// off, or may allocate from it.
+    /// Returns whether a peer can free the frames of an account: the account is its own, or it has
+    /// split it off, or may allocate from it.
     fn can_give_back(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let is_lent =
             |loan: &Loan| loan.is_for(peer) && loan.rights().contains(AccountRights::ALLOCATE);

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Grants: frame capabilities in the CSpace of a peer, which maps them itself (protocol O25).
+//! grant, ungrant, ensure_tables (O25): frame capabilities that a peer maps itself.
 //!
 //! ```text
 //!   root CNode of the peer            CNode of one page, paid for by the peer's table account
 //!     grant_address(0) -----------------> slot i: a derived capability of a frame
 //! ```
 //!
-//! Only pmserver can put something into that CNode or take it out: the peer's addresses lead
-//! through it, to what is in it. A grant is recorded as a mapping is, so that what takes mappings
-//! away takes grants away; it does not come back by itself, as pmserver does not know what it was
-//! used for.
+//! Only pmserver can add capabilities to that CNode or remove them; the peer can only use them. A
+//! grant is recorded like a mapping, so everything that removes mappings also revokes grants. A
+//! revoked grant does not come back by itself, because pmserver does not know how it was used.
 
 use pmserver_api::{AccessKind, Failure, Frames, Granted, MapFlags, PmError};
 use proto::limits::PEER_GRANTS_MAX;
@@ -60,8 +59,8 @@ impl<K: Kernel> Operations<K> {
         granted.ok_or(PmError::Invalid.into())
     }
 
-    /// Returns the lowest index from which on so many grants of the caller's fit; where they fit
-    /// nowhere, the lowest that is unused.
+    /// Returns the lowest index at which `count` grants fit; if they fit nowhere, the lowest unused
+    /// one.
     fn unused_grants(&self, peer: PeerId, count: u64) -> Option<u8> {
         let mut used: u128 = 0;
         let mut next = self.store.tree_next::<Mapping>(self.peer(peer).vspace.grants, 0);
@@ -154,7 +153,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Returns the CNode that holds a peer's grants; makes it where there is none.
+    /// Returns the CNode that holds a peer's grants, and makes it if there is none.
     fn grant_node(&mut self, peer: PeerId) -> Result<PageIndex, PmError> {
         if let Some(node) = self.peer(peer).vspace.grant_node {
             return Ok(node);
@@ -169,7 +168,7 @@ impl<K: Kernel> Operations<K> {
         Ok(node)
     }
 
-    /// Takes granted capabilities back, by address; passes over what is not there.
+    /// Revokes granted capabilities by address; skips addresses without one.
     pub(crate) fn ungrant(
         &mut self,
         caller: PeerId,
@@ -178,7 +177,7 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         let first = address.checked_sub(self.store.kernel.grant_address(0));
         let range = first.and_then(|first| Range::new(proto::FrameNumber::new(first), count.get()));
-        // Where no grant can be there is none to take back.
+        // No grant can be at such an address, so there is nothing to revoke.
         let Some(range) = range else { return Ok(0) };
         let mut taken: u64 = 0;
         while let Some(grant) =

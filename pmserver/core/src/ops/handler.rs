@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! set_handler, next_fault, supply, refuse (protocol R27, S48).
+//! set_handler, next_fault, supply, refuse: memory that another peer supplies (R27, S48).
 
 use pmserver_api::{ContainerHandle, Failure, FaultHandle, PendingFault, PmError};
 use proto::limits::CONTAINER_HANDLERS_MAX;
@@ -16,7 +16,7 @@ use crate::records::lease::Need;
 use crate::records::range::Range;
 
 impl<K: Kernel> Operations<K> {
-    /// Names the peer that supplies a range, or none.
+    /// Sets the peer that supplies a range, or removes it.
     pub(crate) fn set_handler(
         &mut self,
         caller: PeerId,
@@ -78,14 +78,14 @@ impl<K: Kernel> Operations<K> {
         self.store.free(handler);
     }
 
-    /// Forgets who supplies a container that is being freed.
+    /// Removes the handlers of a container that is being freed.
     pub(super) fn remove_handlers(&mut self, container: Ref<Container>) {
         while let Some(handler) = self.store.get(container).handlers.target() {
             self.unlink_handler(container, None, handler);
         }
     }
 
-    /// Returns the next fault that the caller is to answer.
+    /// Returns the next fault that the caller should answer.
     pub(crate) fn next_fault(&mut self, caller: PeerId) -> Option<PendingFault> {
         let wait = self.peers.iter_mut().flatten().find_map(|peer| {
             peer.wait
@@ -101,7 +101,7 @@ impl<K: Kernel> Operations<K> {
         })
     }
 
-    /// Returns the wait that a handler answers.
+    /// Returns the wait that a handler's answer belongs to.
     fn answered(
         &mut self,
         caller: PeerId,
@@ -141,7 +141,7 @@ impl<K: Kernel> Operations<K> {
             *self.answered(caller, fault)? = None;
             return Err(PmError::InvalidCap.into());
         };
-        // Somebody else may have been answered with it already.
+        // An answer to another peer may have supplied it already.
         if self.awaited_handler(frame).is_some() {
             self.link_copy(source, frame).map_err(|_: KernelError| PmError::Kernel)?;
         }
@@ -149,7 +149,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Answers a fault with a fault.
+    /// Answers a fault by refusing: the access fails.
     pub(crate) fn refuse(&mut self, caller: PeerId, fault: FaultHandle) -> Result<(), Failure> {
         if let Some(wait) = self.answered(caller, fault)? {
             wait.is_refused = true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! lock, unlock (protocol O13, R10).
+//! lock, unlock: leases on ranges of frames (O13, R10).
 
 use pmserver_api::{Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, PmError};
 use proto::{Micros, PeerId};
@@ -26,7 +26,7 @@ impl<K: Kernel> Operations<K> {
         Ok(LeaseReply { lease: LeaseHandle::from_raw(self.store.handle(lease)), deadline })
     }
 
-    /// Makes a lease, and has it exclude others.
+    /// Checks and makes a lease, and excludes others.
     fn take_lease(
         &mut self,
         caller: PeerId,
@@ -39,7 +39,7 @@ impl<K: Kernel> Operations<K> {
         self.make_lease(caller, access, range, mode, ttl)
     }
 
-    /// Gives a lease back.
+    /// Releases a lease or a pin.
     pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
         let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
         let record = *self.store.get(lease);
@@ -49,7 +49,7 @@ impl<K: Kernel> Operations<K> {
         if record.pinned > 0 {
             return self.unpin(lease);
         }
-        // Whoever held it too long has to know.
+        // The holder must learn that the lease had expired.
         let has_run_out = record.deadline() <= self.store.kernel.now();
         self.end_lease(lease);
         if has_run_out { Err(PmError::InvalidCap.into()) } else { Ok(()) }

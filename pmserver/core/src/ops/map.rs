@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Mapping frames into the address spaces of peers, and taking mappings away (protocol O6, O7, R2).
+//! map, unmap (O6, O7, R2).
 //!
-//! Every mapping is made here, through a capability that pmserver keeps (protocol R19, lesson 14),
-//! and is found again from three sides: by its address, from its frame, and from the share it was
-//! made through. What of it is installed at the moment is the matter of `install.rs`, what comes
-//! back by itself that of `repair.rs`.
+//! Every mapping is made here, with a capability that pmserver keeps (R19). It is found by its
+//! address, from its frame, and from the share that it was made through. `tables/install.rs`
+//! decides what is installed in page tables at the moment; `ops/repair.rs` restores mappings that
+//! were taken away.
 
 use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError};
 use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
@@ -25,8 +25,7 @@ use crate::records::share::Access;
 const OWN_VSPACE: u32 = 0;
 
 impl<K: Kernel> Operations<K> {
-    /// Maps frames (protocol O6) up to the first problem; it is an error if that is the first
-    /// frame.
+    /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
@@ -47,7 +46,7 @@ impl<K: Kernel> Operations<K> {
             let Some(vaddr) = pages.next() else { break };
             match self.map_one(caller, &access, number, vaddr, flags) {
                 Ok(rights) if mapped.push(rights) => {}
-                // A run too many: the caller goes on from here, and finds nothing in its way.
+                // The reply has no room for another run: unmap the page, the caller continues here.
                 Ok(_) => {
                     self.unmap_at(caller, vaddr)?;
                     break;
@@ -80,7 +79,7 @@ impl<K: Kernel> Operations<K> {
         let result = self.add_mapping(peer, mapping, vaddr);
         let result = result.and_then(|mapping| {
             self.show(mapping).inspect_err(|_| {
-                // The mapping is new: where the kernel keeps it, so do the books.
+                // If the kernel refuses to unmap it, its record stays as well.
                 let _ = self.remove_mapping(mapping);
             })
         });
@@ -88,7 +87,7 @@ impl<K: Kernel> Operations<K> {
             Ok(()) => Ok(self.granted(frame, flags)),
             Err(error) => {
                 if !was_bound {
-                    // It has no mapping but those that it had, and they show zeros again.
+                    // Only the mappings from before are left, and they show zeros again.
                     let _ = self.rebind(frame, None);
                 }
                 let at = if error == PmError::Occupied { vaddr.get() } else { number };
@@ -97,7 +96,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Does what FORCE_WRITE asks for: memory of the frame's own, now.
+    /// With FORCE_WRITE, gives the frame memory of its own now.
     pub(super) fn prepare_forced_write(
         &mut self,
         peer: PeerId,
@@ -121,19 +120,20 @@ impl<K: Kernel> Operations<K> {
         granted
     }
 
-    /// Installs a mapping where its frame has something to show; else it waits to be touched.
+    /// Installs a mapping if its frame has memory; else the first access installs it.
     pub(super) fn show(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
         let frame = self.frame_of(mapping);
         if self.store.get(frame).page().is_none() {
-            // Zeros are mapped when they are read; what may never be read costs nothing.
+            // The page of zeros is mapped at the first load: a frame that is never read costs
+            // nothing.
             return self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel);
         }
         let flags = self.granted(frame, self.store.get(mapping).asked());
         self.install(mapping, installed_for(flags))
     }
 
-    /// Records a mapping, with the page tables that it needs; undoes all of it at the first
-    /// refusal.
+    /// Records a mapping and makes the page tables that it needs; undoes everything if a step
+    /// fails.
     fn add_mapping(
         &mut self,
         peer: PeerId,
@@ -168,7 +168,7 @@ impl<K: Kernel> Operations<K> {
         self.remove_mapping(mapping).map_err(|_: KernelError| PmError::Kernel.into())
     }
 
-    /// Unmaps pages of the caller's own (protocol O7); those that are not mapped are passed over.
+    /// Unmaps pages of the caller (O7). Pages that are not mapped are skipped.
     pub(crate) fn unmap(
         &mut self,
         caller: PeerId,
@@ -179,7 +179,7 @@ impl<K: Kernel> Operations<K> {
         check_vspace(vspace)?;
         let last = last_page(vaddr, count.get())?;
         let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
-        // Tables that were asked for and have nothing below them go with the range.
+        // Empty tables that `ensure_tables` made are removed with the range.
         for page in pages_from(vaddr).take_while(|page| *page <= last) {
             self.collect_tables(caller, page.get());
         }
@@ -211,7 +211,7 @@ impl<K: Kernel> Operations<K> {
     }
 }
 
-/// Refuses flags that make no sense together.
+/// Refuses combinations of flags that are not allowed.
 pub(super) fn check_flags(flags: MapFlags) -> Result<(), PmError> {
     if flags.is_empty() || flags.contains(MapFlags::WRITE | MapFlags::EXECUTE) {
         return Err(PmError::Invalid);
@@ -230,12 +230,12 @@ pub(crate) fn last_page(vaddr: VirtAddr, pages: u64) -> Result<VirtAddr, PmError
     vaddr.checked_add(bytes).ok_or(PmError::Invalid)
 }
 
-/// Returns what is installed for rights that are granted.
+/// Returns how a mapping with these rights is installed.
 pub(super) const fn installed_for(granted: MapFlags) -> Installed {
     if granted.contains(MapFlags::WRITE) { Installed::ReadWrite } else { Installed::ReadOnly }
 }
 
-/// Returns the pages from an address on, as far as there are any.
+/// Returns the pages from an address on, up to the end of the user address space.
 pub(super) fn pages_from(vaddr: VirtAddr) -> impl Iterator<Item = VirtAddr> {
     core::iter::successors(Some(vaddr), |page| page.checked_add(PAGE_BYTES))
 }

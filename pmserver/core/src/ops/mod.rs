@@ -29,9 +29,9 @@ use crate::records::links::Link;
 /// The floor of operations.
 pub(crate) struct Operations<K> {
     frames: FrameManager<K>,
-    /// The accounts in which something waits to be torn down.
+    /// The queue of accounts with something to tear down.
     pub(crate) work: Link<Ledger>,
-    /// How many containers and accounts wait for that.
+    /// How many containers and accounts are dying.
     pub(crate) dying_count: u64,
 }
 

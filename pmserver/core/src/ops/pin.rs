@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Pins: leases for devices (protocol O13, O22, R10, lesson 18, S19 to S21).
+//! pin, bus_address, device_reset: leases for devices (O13, O22, R10, S19 to S21).
 //!
-//! Under a pin the frames keep their physical memory, which is theirs alone, and its holder is told
-//! where that is. A device cannot be made to stop; so where a pin runs out and no IOMMU stands
-//! between the device and memory, it is the frames that move:
+//! Under a pin, frames stay on their physical pages and the holder learns the addresses. A device
+//! cannot be forced to stop. If a pin expires and no IOMMU is between the device and memory, the
+//! contents move instead:
 //!
 //! ```text
-//!   pin ------------------> unlock: as before, nothing has moved
+//!   pin ------------------> unlock: nothing has moved
 //!    | deadline, or the holder is gone
 //!    v
-//!   frames: a new page with a copy, TAKEN_OVER    old page: in quarantine, for nothing,
+//!   frames: a new page with a copy, TAKEN_OVER    old page: in quarantine, unused
 //!                                                 until unlock or device_reset
 //! ```
 //!
-//! Each pinned frame is charged to the holder of the pin as well as to its container's account: so
-//! the second page is paid for before it is needed, and by the one for whose sake it is.
+//! Each pinned frame is charged to the holder of the pin as well as to its container's account, so
+//! the second page is paid for before it is needed.
 
 use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
@@ -36,7 +36,7 @@ use crate::records::range::Range;
 use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
-    /// Takes a lease under which frames do not move, and says where the first ones are.
+    /// Takes a lease under which frames do not move, and returns the bus address of the first ones.
     pub(crate) fn pin(
         &mut self,
         caller: PeerId,
@@ -58,7 +58,7 @@ impl<K: Kernel> Operations<K> {
         for number in range.first..=range.last {
             let frame = self.present_frame(access.container, number)?;
             self.check_supplied(caller, frame, AccessKind::Write)?;
-            // Two devices would each keep the frame from moving when the other's pin runs out.
+            // Two pins would each keep the frame from moving when the other expires.
             if let Some(deadline) = self.pin_deadline(frame) {
                 return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
             }
@@ -86,7 +86,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Returns how many frames a peer has pinned, those in quarantine included.
+    /// Returns how many frames a peer has pinned, including those in quarantine.
     fn pinned_by(&self, peer: PeerId) -> u64 {
         let mut pinned: u64 = 0;
         let mut link = self.peer(peer).leases;
@@ -98,7 +98,7 @@ impl<K: Kernel> Operations<K> {
         pinned
     }
 
-    /// Gives each frame memory of its own and holds it there; or none.
+    /// Gives each frame memory of its own and pins it there, all or nothing.
     fn pin_frames(
         &mut self,
         lease: Ref<Lease>,
@@ -109,7 +109,7 @@ impl<K: Kernel> Operations<K> {
             if let Err(failure) = self.pin_frame(lease, access, number) {
                 let held = Range { first: range.first, last: number.saturating_sub(1) };
                 if number > range.first {
-                    // What could be mapped for the device can be unmapped.
+                    // The kernel has just mapped these for the device, so it can unmap them.
                     let _ = self.release_pinned_frames(lease, access.container, held);
                 }
                 return Err(failure);
@@ -147,7 +147,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Returns where a device finds a frame of a pin.
+    /// Returns the bus address of a frame of a pin.
     pub(crate) fn bus_address(
         &mut self,
         caller: PeerId,
@@ -184,7 +184,7 @@ impl<K: Kernel> Operations<K> {
         if run.frames == 0 { Err(at_frame(PmError::NotFound, range.first)) } else { Ok(run) }
     }
 
-    /// Frees what a peer's device might have written to: it was reset.
+    /// Frees the quarantined pages of a peer whose device was reset.
     pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! watch, rescue: servers that hang are sent to their recovery entry (decision D11).
+//! watch, rescue: send servers that hang to their recovery entry (decision D11).
 
 use pmserver_api::{Failure, PmError, RescueReport};
 use proto::limits::WATCH_MICROS_MAX;
@@ -10,20 +10,20 @@ use crate::kernel::Kernel;
 use crate::ops::Operations;
 
 impl<K: Kernel> Operations<K> {
-    /// Sends a peer to its recovery entry, if it has one. It registers again when it has recovered:
-    /// a recovery that faults does not go round in circles.
+    /// Sends a peer to its recovery entry, if it has one. The entry is used once: the peer
+    /// registers it again after recovering, so a recovery that faults does not loop.
     pub(crate) fn redirect(&mut self, peer: PeerId) -> bool {
         let Some((entry, stack_top)) = self.peer(peer).recovery else { return false };
         if self.store.kernel.redirect(peer, entry, stack_top).is_err() {
             return false;
         }
         self.peer_mut(peer).recovery = None;
-        // What it was in the middle of is over; whoever lent it memory need not wait.
+        // What it was doing is over, so its leases need not delay the owners.
         self.end_leases_of(peer);
         true
     }
 
-    /// Notes how long the caller is willing to wait for a server.
+    /// Records how long the caller is willing to wait for a server.
     pub(crate) fn watch(
         &mut self,
         caller: PeerId,
@@ -43,7 +43,7 @@ impl<K: Kernel> Operations<K> {
         Ok(deadline)
     }
 
-    /// Sends every server to its recovery entry whose caller has waited long enough.
+    /// Sends every server whose watch has expired to its recovery entry.
     pub(crate) fn rescue(&mut self, caller: PeerId) -> Result<RescueReport, Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());

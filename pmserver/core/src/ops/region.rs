@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Regions: runs of pages that pmserver maps as they are touched (protocol O18, R24).
+//! attach, detach: regions, runs of pages that pmserver maps when they are accessed (O18, R24).
 //!
-//! A region is a request to map that has not been carried out yet: nothing of it is checked before
-//! the access but its form, and nothing of it is installed.
+//! A region is a request to map that is carried out later. Only its form is checked when it is
+//! made; everything else is checked at each access.
 
 use pmserver_api::{ContainerHandle, Failure, MapFlags, PmError};
 use proto::limits::{CALL_FRAMES_MAX, VSPACE_REGIONS_MAX};
@@ -18,7 +18,7 @@ use crate::records::range::Range;
 use crate::records::region::Region;
 
 impl<K: Kernel> Operations<K> {
-    /// Names a region of the caller's VSpace.
+    /// Makes a region in the caller's VSpace.
     pub(crate) fn attach(
         &mut self,
         caller: PeerId,
@@ -61,7 +61,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Ends the region that begins at an address, and what is mapped in it.
+    /// Removes the region that begins at an address, and its mappings.
     pub(crate) fn detach(
         &mut self,
         caller: PeerId,
@@ -93,21 +93,21 @@ impl<K: Kernel> Operations<K> {
         self.store.free(region);
     }
 
-    /// Ends all regions of a peer.
+    /// Removes all regions of a peer.
     pub(crate) fn remove_regions(&mut self, peer: PeerId) {
         while let Some(region) = self.store.tree_next(self.peer(peer).vspace.regions, 0) {
             self.remove_region(peer, region);
         }
     }
 
-    /// Returns the region that an address lies in.
+    /// Returns the region that contains an address.
     fn find_region(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Region>> {
         let tree = self.peer(peer).vspace.regions;
         let region = self.store.tree_next::<Region>(tree, vaddr.get())?;
         (self.store.get(region).first_page <= vaddr.get()).then_some(region)
     }
 
-    /// Maps the frame that a region has at a page, where that can be done.
+    /// Maps the frame of a region at a page, if that is allowed.
     pub(super) fn map_in_region(&mut self, peer: PeerId, page: VirtAddr) -> Option<Ref<Mapping>> {
         let region = *self.store.get(self.find_region(peer, page)?);
         let index = page.get().checked_sub(region.first_page)? / PAGE_BYTES;
@@ -115,7 +115,7 @@ impl<K: Kernel> Operations<K> {
         let access = self.access(peer, region.container()).ok()?;
         let range = Range { first: number, last: number };
         self.check_map_rights(&access, range, region.flags()).ok()?;
-        // What is asked for at once is what the access needs, not what FORCE_WRITE would.
+        // Without FORCE_WRITE: only what the access needs happens now.
         let flags = region.flags().difference(MapFlags::FORCE_WRITE);
         let result = self.map_one(peer, &access, number, page, flags);
         result.or_else(|_| self.map_one(peer, &access, number, page, flags)).ok()?;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What comes back by itself: an access that a mapping or a region allows is no fault to the
-//! program (protocol R2, O18, decision D4, D8).
+//! Repair of mappings at a fault, and remap (R2, O18, decisions D4, D8): an access that a mapping
+//! or a region allows never stops the program.
 //!
 //! ```text
 //!   access, nothing installed for it
-//!     | mapping there? else a region, which makes one
-//!     | asked for with that right? no lease of another's against it?  no ----> a fault
-//!     | contents there? ------- no, somebody supplies them ------------------> asked; tried again
+//!     | is there a mapping? else a region, which makes one
+//!     | asked for with that right, and no other holder's lease forbids it?  no -> a fault
+//!     | has contents? ---------- no: ask the handler -------------------------> retried
 //!     v
 //!   store: memory of its own, copied if it is shared     load: the page, or the page of zeros
-//!     +------------------------> installed; tried again <------------------------+
+//!     +--------------------------> installed; retried <--------------------------+
 //! ```
 
 use pmserver_api::{AccessKind, Failure, MapFlags, Mapped, PmError};
@@ -27,17 +27,17 @@ use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
 use crate::records::share::Access;
 
-/// What became of an access that faulted.
+/// The result of repairing a faulting access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repair {
-    /// It succeeds when it is tried again, or what it needs has been asked for.
+    /// A retry succeeds, or what it needs has been asked for.
     TryAgain,
-    /// The program may not do that.
+    /// The access is not allowed.
     No,
 }
 
 impl<K: Kernel> Operations<K> {
-    /// Does what an access needs that faulted.
+    /// Does what a faulting access needs.
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
         let found = self.find_mapping(peer, page).or_else(|| self.map_in_region(peer, page));
@@ -51,7 +51,7 @@ impl<K: Kernel> Operations<K> {
         if self.check_touched(peer, frame, kind).is_err() {
             return if self.is_waiting(peer) { Repair::TryAgain } else { Repair::No };
         }
-        // A program is not stopped because the kernel refused once what it had granted before.
+        // Try twice: one refusal by the kernel must not stop a program.
         let result = self.install_for_access(mapping, &access, kind);
         match result.or_else(|_| self.install_for_access(mapping, &access, kind)) {
             Ok(()) => Repair::TryAgain,
@@ -59,7 +59,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Returns whether a mapping was asked for with the right, and nobody holds a lease against it.
+    /// Returns whether a mapping was asked for with the right, and no lease forbids it.
     fn is_allowed(&self, mapping: Ref<Mapping>, access: &Access, kind: AccessKind) -> bool {
         let (needed, need) = match kind {
             AccessKind::Read => (MapFlags::empty(), Need::Read),
@@ -69,7 +69,7 @@ impl<K: Kernel> Operations<K> {
         self.store.get(mapping).asked().contains(needed) && self.is_free_for(mapping, access, need)
     }
 
-    /// Returns whether no lease of another's forbids this to a mapping.
+    /// Returns whether no other holder's lease forbids this to a mapping.
     fn is_free_for(&self, mapping: Ref<Mapping>, access: &Access, need: Need) -> bool {
         let frame = self.frame_of(mapping);
         let number = self.store.get(frame).key();
@@ -95,7 +95,7 @@ impl<K: Kernel> Operations<K> {
             && self.is_free_for(mapping, access, Need::Change);
         let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
         match self.install(mapping, rights) {
-            // The page of zeros takes a slot, memory of the frame's own does not.
+            // Mapping the page of zeros needs a slot; memory of the frame's own does not.
             Err(PmError::NoTableQuota) if self.store.get(frame).page().is_none() => {
                 self.bind(frame).map_err(|_: KernelError| PmError::Kernel)?;
                 self.install(mapping, rights)
@@ -104,7 +104,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Brings back mappings that were taken away, with the rights that are asked for now (R2).
+    /// Restores mappings, with the rights that are asked for now (R2).
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,
@@ -149,7 +149,7 @@ impl<K: Kernel> Operations<K> {
         Ok(self.granted(frame, flags))
     }
 
-    /// Returns what the handle gave by which a mapping was made.
+    /// Returns the access of the handle that a mapping was made with.
     fn access_of(&self, mapping: Ref<Mapping>) -> Access {
         let frame = self.frame_of(mapping);
         let Some(container) = self.store.get(frame).container.target() else {

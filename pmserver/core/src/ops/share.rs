@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Shares: lending a range of a container to a peer, and taking it back (protocol O2, O3, R9, R11).
+//! share, unshare: lend a range of a container to a peer, and revoke that (O2, O3, R9, R11).
 
 use pmserver_api::{ContainerHandle, Failure, PmError, ShareHandle, ShareTerms, Shared};
 use proto::limits::{CALL_FRAMES_MAX, CONTAINER_SHARES_MAX};
@@ -40,12 +40,12 @@ impl<K: Kernel> Operations<K> {
         let record = self.store.get_mut(container);
         record.shares = share.link();
         record.share_count = record.share_count.saturating_add(1);
-        // One record, two handles: which of them a number is depends on who sends it.
+        // One record, two handles: the sender of the number decides which of them it is.
         let handle = self.store.handle(share);
         Ok(Shared { share: ShareHandle::from_raw(handle), weak: ContainerHandle::from_raw(handle) })
     }
 
-    /// Refuses terms on which nothing can be lent.
+    /// Refuses invalid terms.
     pub(super) fn check_terms(&self, caller: PeerId, terms: &ShareTerms) -> Result<(), PmError> {
         let is_there = self.find_peer(terms.peer).is_some_and(|peer| !peer.is_stopped);
         if terms.peer == caller || terms.rights.is_empty() || !is_there {
@@ -54,7 +54,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Ends a share: success means that no access through it is left.
+    /// Ends a share. On success, no access through it is left (R9).
     pub(crate) fn unshare(&mut self, caller: PeerId, handle: ShareHandle) -> Result<(), Failure> {
         let share = self.store.look_up::<Share>(handle.raw()).ok_or(PmError::InvalidCap)?;
         let container = self.container_of(share);
@@ -82,7 +82,7 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Frees the shares of a container that has no frame left, and so no mapping.
+    /// Frees the shares of a container that has no frames, and so no mappings.
     pub(super) fn remove_shares(&mut self, container: Ref<Container>) {
         while let Some(share) = self.store.get(container).shares.target() {
             self.remove_share(container, share);

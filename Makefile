@@ -115,7 +115,7 @@ boot: image boot-tool
 	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
 
 boot-tool: need-cargo
-	@$(COMPILE) 'the program that starts QEMU and reads its console (about 10 seconds the first time)' \
+	@$(COMPILE) 'what starts QEMU and reads its console (about 10 seconds the first time)' \
 	  cargo build --package boot
 image-tool: need-cargo
 	@$(COMPILE) 'the tool that makes boot images (about half a minute the first time)' \

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Compiles: compile.sh WHAT COMMAND…, where the command is one of cargo's. If something has to be
-# compiled, says what it is and shows which crate is compiled now; if nothing has to, is silent. All of it
-# goes to standard error, as standard output is for what the system prints.
+# Compiles: compile.sh WHAT COMMAND…, with a command that runs cargo. Prints WHAT and the name of
+# each crate as it is compiled; prints nothing if nothing has to be compiled. Everything goes to
+# standard error: standard output is for what the system prints.
 set -euo pipefail
 
 what=$1

@@ -72,8 +72,8 @@ pub const ACCOUNT_DEPTH_MAX: usize = 16;
 /// Peers that one account may be lent to at a time: a request to the account notifies them all.
 pub const ACCOUNT_LOANS_MAX: usize = 16;
 
-/// Accounts that one request to return extra frames goes to, because the request is stored outside
-/// the pool. If they do not have enough, others are asked afterwards.
+/// Accounts that one demand for extra frames is sent to, bounded because the demand is stored
+/// outside the pool. If these accounts do not have enough, others are asked afterwards.
 pub const ASKED_ACCOUNTS_MAX: usize = 8;
 
 /// How long the owners of extra frames have to give them back, in microseconds (a tenth of a

@@ -76,7 +76,7 @@ impl<T: Transport + ?Sized> Transport for &mut T {
     }
 }
 
-/// Misuse of the message form itself. These have a status range of their own (0xFF00 and up), so
+/// A malformed request or reply. These errors have a status range of their own (0xFF00 and up), so
 /// that they are never confused with a service's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]

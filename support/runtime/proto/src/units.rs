@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Newtypes for every number that crosses a boundary.
+//! Newtypes for all numbers that crates and programs exchange.
 //!
 //! None has arithmetic operators or a `Deref`: every sum is computed by a checked method.
 

@@ -197,7 +197,7 @@ pub(crate) const ZERO: &[Operation] = &[
     map(FRAME, NEXT),
     Load(NEXT),
     Store(NEXT, 0x7A),
-    // Freed in parts.
+    // Freed and reused in two parts.
     revoke(UNTYPED),
     retype(UNTYPED, ObjectType::Untyped, 11, A, 2),
     delete(A),

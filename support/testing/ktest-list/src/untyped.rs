@@ -17,7 +17,7 @@ const CNODE: Slot = Slot(20);
 
 use ObjectType::{Frame, Notification, Tcb, Untyped, VSpace};
 
-/// Sizes, counts, and invocations of objects that are not untyped.
+/// Retype with all kinds of sizes and counts, and of objects that are not untyped.
 pub(crate) const RETYPE: &[Operation] = &[
     make(POOL, Frame, A),
     make(POOL, Frame, A),
@@ -51,7 +51,7 @@ pub(crate) const RETYPE: &[Operation] = &[
     retype(POOL, Untyped, 3, A, 257),
     retype(POOL, Frame, 0, A, 257),
     retype(POOL, Untyped, POOL_SIZE_BITS, A, 1),
-    // Not untyped.
+    // Retype an empty slot, and objects that are not untyped.
     make(EMPTY, Frame, Slot(16)),
     make(A, Frame, Slot(16)),
     make(B, Frame, Slot(16)),

@@ -18,7 +18,7 @@ use crate::types::loaded;
 pub(crate) const SLOTS: usize = 4;
 const SCHED_CONTEXT_SIZE_BITS: usize = 7;
 const PRIORITY: Word = 254;
-/// Budget and period are equal: the probe may run all the time, but the first thread waits for it.
+/// Also the period, so that the probe can run without a pause; the first thread waits for it.
 const BUDGET_MICROSECONDS: u64 = 10_000;
 
 #[cfg(target_arch = "x86_64")]

@@ -38,7 +38,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the highest user address, which the kernel calls `USER_TOP`.
+    /// Returns the highest user address (the kernel's "user top").
     #[must_use]
     pub const fn user_top(self) -> u64 {
         match self {

@@ -11,7 +11,7 @@ use sim::machine::Architecture;
 use sim::system::{Settings, System};
 use sim::system_file::SystemFile;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
 }

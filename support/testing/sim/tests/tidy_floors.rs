@@ -60,6 +60,14 @@ const CRATES: &[Crate] = &[
             "error",
         ],
     },
+    Crate { folder: "pmserver/client/src", floors: &["values", "connection", "terms"] },
+    Crate {
+        folder: "pmserver/core/src",
+        floors: &[
+            "server", "check", "serve", "teardown", "ops", "frames", "tables", "store", "records",
+            "config", "kernel",
+        ],
+    },
     Crate {
         folder: "support/runtime/proto/src",
         floors: &["message", "address_space", "console", "units", "limits"],

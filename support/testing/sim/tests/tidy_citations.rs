@@ -33,7 +33,7 @@ const DEFINED_IN: &[(&str, &str)] = &[
 const DECISIONS: &str = "support/docs/decisions/";
 
 /// Folders whose files are not held against these rules yet: to be emptied.
-const NOT_YET: &[&str] = &["pmserver/api/", "pmserver/core/", "support/testing/scenarios/"];
+const NOT_YET: &[&str] = &["pmserver/api/"];
 
 /// Endings of names that are taken for those of files.
 const ENDINGS: &[&str] = &[".rs", ".md", ".toml", ".xml", ".sh", ".mk"];
@@ -101,7 +101,7 @@ fn defined(files: &[File]) -> BTreeSet<String> {
             .filter(|(_, path)| *path == file.path)
             .map(|(kind, _)| *kind)
             .collect();
-        for (_, line) in file.lines() {
+        for (_, line) in file.lines().filter(|_| !kinds.is_empty()) {
             let start = line.strip_prefix("- **").and_then(|rest| rest.split_once("**"));
             let cell = line.strip_prefix("| ").and_then(|rest| rest.split_once(" |"));
             let Some((start, _)) = start.or(cell) else { continue };

@@ -23,7 +23,8 @@
 //! | operation | decided in | done in |
 //! |---|---|---|
 //! | container_create, container_destroy, status | `ops/container.rs` | `store/cells.rs` |
-//! | allocate, deallocate, mark | `ops/allocate.rs` | `frames/virtual_frames.rs`, `store/extra.rs` |
+//! | allocate, deallocate | `ops/allocate.rs` | `frames/virtual_frames.rs` |
+//! | mark | `ops/allocate.rs` | `store/extra.rs` |
 //! | allocate_anywhere, renew | `ops/allocate_anywhere.rs` | `frames/virtual_frames.rs` |
 //! | allocate_contiguous | `ops/contiguous.rs` | `frames/relocate.rs` |
 //! | create_with, create_from, create_gather | `ops/create.rs` | `ops/copy.rs` |

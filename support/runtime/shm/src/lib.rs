@@ -2,9 +2,9 @@
 //! Access to memory by raw address: copies to and from memory that other domains may also write,
 //! and device registers.
 //!
-//! Owns nothing. Only this crate, `support/runtime/heap` and the `regions.rs` of the domains may
-//! use `unsafe`. Every block names the invariant that it relies on; `support/docs/unsafe.md` lists
-//! them all. The crate also builds for the host, where its tests run.
+//! Owns nothing. Only this crate, `support/runtime/heap` and the `regions` modules of the domains
+//! may use `unsafe`. Every block names the invariant that it relies on; `support/docs/unsafe.md`
+//! lists them all. The crate also builds for the host, where its tests run.
 #![no_std]
 #![allow(unsafe_code)]
 // Tests may use unchecked arithmetic: an overflow panics, which fails the test.

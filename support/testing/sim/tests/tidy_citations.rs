@@ -101,7 +101,7 @@ fn defined(files: &[File]) -> BTreeSet<String> {
             .filter(|(_, path)| *path == file.path)
             .map(|(kind, _)| *kind)
             .collect();
-        for (_, line) in file.lines() {
+        for (_, line) in file.lines().filter(|_| !kinds.is_empty()) {
             let start = line.strip_prefix("- **").and_then(|rest| rest.split_once("**"));
             let cell = line.strip_prefix("| ").and_then(|rest| rest.split_once(" |"));
             let Some((start, _)) = start.or(cell) else { continue };

@@ -203,8 +203,8 @@ fn methods_hold(of: &Crate, files: &[File]) -> Vec<String> {
 
 /// Names of methods that types of other crates have, too: a call of one says nothing.
 const OF_OTHERS: &[&str] = &[
-    "any", "fill", "find", "get", "insert", "iter", "len", "map", "next", "push", "read",
-    "read_dir", "remove", "start", "take",
+    "any", "copy_in", "fill", "find", "get", "insert", "iter", "len", "map", "next", "push",
+    "read", "read_dir", "remove", "runs", "start", "take",
 ];
 
 type Rule = fn(&Crate, &[File]) -> Vec<String>;

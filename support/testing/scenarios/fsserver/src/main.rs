@@ -2,7 +2,7 @@
 //! fsserver as the scenarios run it: the same protection domain, whose server faults, hangs or lies
 //! when a client tells it to.
 //!
-//! What it can be told is in `scenarios/core/src/sabotage.rs`.
+//! What it can be told is in `support/testing/scenarios/core/src/sabotage.rs`.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

@@ -12,7 +12,7 @@ use crate::records::account::{Account, AccountFlags, Charge, Children};
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
-use crate::records::lease::Lease;
+use crate::records::lease::LeasesOfHolder;
 use crate::records::ledger::{FrameList, PressedAccounts, Work};
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
@@ -92,8 +92,7 @@ impl<K: Kernel> Service<K> {
 
     /// Returns how many frames of those that a peer pins an account pays for.
     fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
-        let next = |lease: &Ref<Lease>| self.store.get(*lease).next_of_holder.target();
-        let leases = core::iter::successors(peer.leases.target(), next);
+        let leases = self.store.chain::<LeasesOfHolder>(peer.leases);
         let paid = leases.filter(|lease| self.store.payer_of(*lease) == account);
         paid.map(|lease| u32::from(self.store.get(lease).pinned)).sum()
     }

@@ -10,7 +10,7 @@ use crate::frames::FrameManager;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::lease::Lease;
+use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder};
 use crate::records::links::Link;
 
 impl<K: Kernel> FrameManager<K> {
@@ -25,18 +25,11 @@ impl<K: Kernel> FrameManager<K> {
     pub(super) fn unlink_from_container(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return };
-        let mut place = self.store.get(container).leases;
-        if place == lease.link() {
-            self.store.get_mut(container).leases = record.next;
-        }
-        while let Some(other) = place.target() {
-            place = self.store.get(other).next;
-            if place == lease.link() {
-                self.store.get_mut(other).next = record.next;
-            }
-        }
-        let count = &mut self.store.get_mut(container).lease_count;
-        *count = count.saturating_sub(1);
+        let first = self.store.get(container).leases;
+        let first = self.store.take_out::<LeasesOfContainer>(first, lease);
+        let of = self.store.get_mut(container);
+        of.leases = first;
+        of.lease_count = of.lease_count.saturating_sub(1);
         if let Some(share) = record.share.target() {
             let count = &mut self.store.get_mut(share).lease_count;
             *count = count.saturating_sub(1);
@@ -44,23 +37,14 @@ impl<K: Kernel> FrameManager<K> {
         let record = self.store.get_mut(lease);
         record.container = Link::NONE;
         record.share = Link::NONE;
-        record.next = Link::NONE;
     }
 
     fn unlink_from_holder(&mut self, lease: Ref<Lease>) {
-        let record = *self.store.get(lease);
-        let holder = record.holder();
-        let mut place = self.peer(holder).leases;
-        if place == lease.link() {
-            self.peer_mut(holder).leases = record.next_of_holder;
-        }
-        while let Some(other) = place.target() {
-            place = self.store.get(other).next_of_holder;
-            if place == lease.link() {
-                self.store.get_mut(other).next_of_holder = record.next_of_holder;
-            }
-        }
+        let holder = self.store.get(lease).holder();
+        let first = self.peer(holder).leases;
+        let first = self.store.take_out::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
+        peer.leases = first;
         peer.lease_count = peer.lease_count.saturating_sub(1);
     }
 
@@ -75,15 +59,15 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Ends the leases of a container whose deadline has passed.
     pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
-        let mut link = self.store.get(container).leases;
-        if link.is_none() {
+        let mut next = self.store.get(container).leases.target();
+        if next.is_none() {
             return;
         }
         let now = self.store.kernel.now();
-        while let Some(lease) = link.target() {
-            let record = self.store.get(lease);
-            link = record.next;
-            if record.deadline() <= now {
+        while let Some(lease) = next {
+            let first = self.store.get(container).leases;
+            next = self.store.next_of::<LeasesOfContainer>(first, lease);
+            if self.store.get(lease).deadline() <= now {
                 self.cut_short(lease);
             }
         }
@@ -91,9 +75,9 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Ends every lease that a peer holds.
     pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
-        let mut link = self.peer(holder).leases;
-        while let Some(lease) = link.target() {
-            link = self.store.get(lease).next_of_holder;
+        let mut next = self.peer(holder).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(holder, lease);
             self.cut_short(lease);
         }
     }
@@ -101,13 +85,18 @@ impl<K: Kernel> FrameManager<K> {
     /// Frees those of a peer's leases whose deadline has passed, wherever they are.
     pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
         let now = self.store.kernel.now();
-        let mut link = self.peer(holder).leases;
-        while let Some(lease) = link.target() {
+        let mut next = self.peer(holder).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(holder, lease);
             let record = self.store.get(lease);
-            link = record.next_of_holder;
-            if record.deadline() <= now && record.is_over == 0 {
+            if record.deadline() <= now && !record.is_over() {
                 self.cut_short(lease);
             }
         }
+    }
+
+    /// Returns the lease of a peer after one that may end now.
+    pub(crate) fn next_lease_of(&self, holder: PeerId, lease: Ref<Lease>) -> Option<Ref<Lease>> {
+        self.store.next_of::<LeasesOfHolder>(self.peer(holder).leases, lease)
     }
 }

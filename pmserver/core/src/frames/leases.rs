@@ -21,7 +21,7 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
-use crate::records::lease::{Lease, Need};
+use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder, Need};
 use crate::records::links::link_of;
 use crate::records::mapping::Installed;
 use crate::records::range::Range;
@@ -108,16 +108,15 @@ impl<K: Kernel> FrameManager<K> {
 
     fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
         let (container, share) = self.lease_links(lease);
-        let next = self.store.get(container).leases;
-        let next_of_holder = self.peer(holder).leases;
-        let record = self.store.get_mut(lease);
-        record.next = next;
-        record.next_of_holder = next_of_holder;
+        let first = self.store.get(container).leases;
+        let first = self.store.add_first::<LeasesOfContainer>(first, lease);
         let record = self.store.get_mut(container);
-        record.leases = lease.link();
+        record.leases = first;
         record.lease_count = record.lease_count.saturating_add(1);
+        let first = self.peer(holder).leases;
+        let first = self.store.add_first::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
-        peer.leases = lease.link();
+        peer.leases = first;
         peer.lease_count = peer.lease_count.saturating_add(1);
         if let Some(share) = share {
             let count = &mut self.store.get_mut(share).lease_count;
@@ -168,12 +167,8 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     pub(crate) fn leases(&self, container: Ref<Container>) -> impl Iterator<Item = &Lease> {
-        let mut link = self.store.get(container).leases;
-        core::iter::from_fn(move || {
-            let lease = self.store.get(link.target()?);
-            link = lease.next;
-            Some(lease)
-        })
+        let leases = self.store.get(container).leases;
+        self.store.chain::<LeasesOfContainer>(leases).map(|lease| self.store.get(lease))
     }
 
     /// Refuses what a lease of somebody else's forbids.

@@ -81,7 +81,7 @@ impl<K: Kernel> FrameManager<K> {
             }
         }
         self.unlink_from_container(lease);
-        self.store.get_mut(lease).is_over = 1;
+        self.store.get_mut(lease).set_over();
     }
 
     fn move_into_quarantine(

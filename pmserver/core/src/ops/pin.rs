@@ -31,7 +31,7 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
 use crate::records::frame::FrameMarks;
-use crate::records::lease::Lease;
+use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
 use crate::records::share::Access;
 
@@ -88,14 +88,8 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns how many frames a peer has pinned, those in quarantine included.
     fn pinned_by(&self, peer: PeerId) -> u64 {
-        let mut pinned: u64 = 0;
-        let mut link = self.peer(peer).leases;
-        while let Some(lease) = link.target() {
-            let record = self.store.get(lease);
-            pinned = pinned.saturating_add(record.pinned.into());
-            link = record.next_of_holder;
-        }
-        pinned
+        let leases = self.store.chain::<LeasesOfHolder>(self.peer(peer).leases);
+        leases.map(|lease| u64::from(self.store.get(lease).pinned)).sum()
     }
 
     /// Gives each frame memory of its own and holds it there; or none.
@@ -190,11 +184,10 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NoRight.into());
         }
         self.find_peer(peer).ok_or(PmError::Invalid)?;
-        let mut link = self.peer(peer).leases;
-        while let Some(lease) = link.target() {
-            let record = *self.store.get(lease);
-            link = record.next_of_holder;
-            if record.is_over != 0 {
+        let mut next = self.peer(peer).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(peer, lease);
+            if self.store.get(lease).is_over() {
                 self.unpin(lease)?;
             }
         }

@@ -44,8 +44,7 @@ pub(crate) struct Frame {
     /// The page that it is bound to; 0 while it has none.
     pub(crate) page: u32,
     /// The other frames that are bound to the page.
-    pub(crate) next_of_page: Link<Frame>,
-    pub(crate) previous_of_page: Link<Frame>,
+    of_page: Links<Frame>,
     /// The ring of frames that are really shared; 0 while it is alone.
     pub(crate) next_shared: Link<Frame>,
     pub(crate) mappings: Link<Mapping>,
@@ -63,6 +62,11 @@ chain!(
     FramesOfAccount, Frame, of_account
 );
 
+chain!(
+    /// The frames that are bound to a page.
+    FramesOfPage, Frame, of_page
+);
+
 impl Frame {
     /// Returns a frame that has no memory yet, tentative.
     pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
@@ -71,8 +75,7 @@ impl Frame {
             number,
             container,
             page: 0,
-            next_of_page: Link::NONE,
-            previous_of_page: Link::NONE,
+            of_page: Links::NONE,
             next_shared: Link::NONE,
             mappings: Link::NONE,
             of_account: Links::NONE,

@@ -119,10 +119,10 @@ impl<K: Kernel> Tables<K> {
         most: Installed,
         whose: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
-        let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = link.target() {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
             let record = *self.store.get(mapping);
-            link = record.next_of_frame;
             if record.installed() <= most || !whose(record.share) {
                 continue;
             }

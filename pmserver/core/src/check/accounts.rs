@@ -94,7 +94,7 @@ impl<K: Kernel> Service<K> {
     fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
         let leases = self.store.chain::<LeasesOfHolder>(peer.leases);
         let paid = leases.filter(|lease| self.store.payer_of(*lease) == account);
-        paid.map(|lease| u32::from(self.store.get(lease).pinned)).sum()
+        paid.map(|lease| u32::from(self.store.get(lease).pinned.get())).sum()
     }
 
     fn ring(&self, first: u32) -> impl Iterator<Item = PageIndex> {
@@ -197,7 +197,7 @@ impl<K: Kernel> Service<K> {
             ensure(ledger.is_queued() == (ends || waiting > 0), "what is to go is in the queue")?;
             queued = queued.saturating_add(ledger.is_queued().into());
         }
-        ensure(doomed == self.doomed, "what is to go is counted")?;
+        ensure(doomed == self.doomed.get(), "what is to go is counted")?;
         ensure(length(self.store.chain::<Work>(self.work)) == queued, "the queue has no other")?;
         let chains = [FrameList::Extra, FrameList::Discardable].map(|list| {
             length(self.store.chain::<PressedAccounts>(self.store.pressed.chain(list)))

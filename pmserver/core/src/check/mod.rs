@@ -99,13 +99,13 @@ impl<K: Kernel> Service<K> {
         let mut free = 0_u32;
         for (used_as, list) in lists {
             let mut link = list.head;
-            for _ in 0..list.count {
+            for _ in 0..list.count.get() {
                 let page = PageIndex::from_link(link).ok_or("a free list is as long as it says")?;
                 ensure(self.store.entry(page).is(used_as), "a free list has pages of its kind")?;
                 link = self.store.entry(page).next;
             }
             ensure(link == 0, "a free list ends where it says")?;
-            free = free.saturating_add(list.count);
+            free = free.saturating_add(list.count.get());
         }
         ensure(free == census.free, "every free page is in a list")
     }
@@ -126,7 +126,10 @@ impl<K: Kernel> Service<K> {
             let above = self.store.get(frame).key().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<Frame>(record.frames, key));
         }
-        ensure(frames == record.frame_count.into(), "a container has as many frames as it says")?;
+        ensure(
+            frames == record.frame_count.get().into(),
+            "a container has as many frames as it says",
+        )?;
         self.check_shares(container)?;
         Ok(frames)
     }
@@ -151,7 +154,7 @@ impl<K: Kernel> Service<K> {
             count = count.saturating_add(1);
         }
         *mapped = mapped.saturating_add(count.into());
-        ensure(count == record.mapping_count, "a frame has as many mappings as it says")
+        ensure(count == record.mapping_count.get(), "a frame has as many mappings as it says")
     }
 
     fn check_mapping(
@@ -246,7 +249,7 @@ impl<K: Kernel> Service<K> {
         self.check_chain::<LeasesOfHolder>(peer.leases)?;
         for lease in self.store.chain::<LeasesOfHolder>(peer.leases) {
             let record = self.store.get(lease);
-            pinned = pinned.saturating_add(record.pinned.into());
+            pinned = pinned.saturating_add(record.pinned.get().into());
             let is_in_place = record.container.is_none() == record.is_over();
             ensure(is_in_place, "a lease is in a container until it is over")?;
         }
@@ -270,7 +273,7 @@ impl<K: Kernel> Service<K> {
             shares = shares.saturating_add(1);
         }
         let leases = u16::try_from(self.leases(container).count()).unwrap_or(u16::MAX);
-        let counts = shares == record.share_count && leases == record.lease_count;
+        let counts = shares == record.share_count.get() && leases == record.lease_count.get();
         ensure(counts, "a container has as many shares and leases as it says")
     }
 

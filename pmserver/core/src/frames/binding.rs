@@ -162,8 +162,7 @@ impl<K: Kernel> FrameManager<K> {
         let first = self.store.add_first::<FramesOfPage>(first, frame);
         let entry = self.store.entry_mut(page);
         entry.set_first_frame(first);
-        let holders = entry.holders().saturating_add(1);
-        entry.set_holders(holders);
+        entry.add_holder();
         self.store.get_mut(frame).page = page.get();
     }
 
@@ -175,9 +174,7 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get_mut(frame).page = 0;
         let entry = self.store.entry_mut(page);
         entry.set_first_frame(first);
-        let holders = entry.holders().saturating_sub(1);
-        entry.set_holders(holders);
-        if holders == 0 {
+        if entry.remove_holder() == 0 {
             self.store.release_frame(page);
         }
     }

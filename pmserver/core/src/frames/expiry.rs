@@ -29,10 +29,9 @@ impl<K: Kernel> FrameManager<K> {
         let first = self.store.take_out::<LeasesOfContainer>(first, lease);
         let of = self.store.get_mut(container);
         of.leases = first;
-        of.lease_count = of.lease_count.saturating_sub(1);
+        of.lease_count.down();
         if let Some(share) = record.share.target() {
-            let count = &mut self.store.get_mut(share).lease_count;
-            *count = count.saturating_sub(1);
+            self.store.get_mut(share).lease_count.down();
         }
         let record = self.store.get_mut(lease);
         record.container = Link::NONE;
@@ -45,12 +44,12 @@ impl<K: Kernel> FrameManager<K> {
         let first = self.store.take_out::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
         peer.leases = first;
-        peer.lease_count = peer.lease_count.saturating_sub(1);
+        peer.lease_count.down();
     }
 
     /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
     fn cut_short(&mut self, lease: Ref<Lease>) {
-        if self.store.get(lease).pinned > 0 {
+        if self.store.get(lease).pinned.get() > 0 {
             self.take_over(lease);
         } else {
             self.end_lease(lease);

@@ -92,18 +92,18 @@ impl<K: Kernel> FrameManager<K> {
     /// A borrower cannot use up the leases of the owner or, by the bound on each share, of the
     /// others.
     fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> bool {
-        if self.peer(caller).lease_count >= PEER_LEASES_MAX {
+        if self.peer(caller).lease_count.get() >= PEER_LEASES_MAX {
             self.expire_leases_of(caller);
         }
-        let in_container = self.store.get(access.container).lease_count;
+        let in_container = self.store.get(access.container).lease_count.get();
         let fits = match access.share {
             None => in_container < CONTAINER_LEASES_MAX,
             Some(share) => {
                 in_container < CONTAINER_LEASES_MAX.saturating_sub(CONTAINER_LEASES_OWNER)
-                    && self.store.get(share).lease_count < SHARE_LEASES_MAX
+                    && self.store.get(share).lease_count.get() < SHARE_LEASES_MAX
             }
         };
-        fits && self.peer(caller).lease_count < PEER_LEASES_MAX
+        fits && self.peer(caller).lease_count.get() < PEER_LEASES_MAX
     }
 
     fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
@@ -112,15 +112,14 @@ impl<K: Kernel> FrameManager<K> {
         let first = self.store.add_first::<LeasesOfContainer>(first, lease);
         let record = self.store.get_mut(container);
         record.leases = first;
-        record.lease_count = record.lease_count.saturating_add(1);
+        record.lease_count.up();
         let first = self.peer(holder).leases;
         let first = self.store.add_first::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
         peer.leases = first;
-        peer.lease_count = peer.lease_count.saturating_add(1);
+        peer.lease_count.up();
         if let Some(share) = share {
-            let count = &mut self.store.get_mut(share).lease_count;
-            *count = count.saturating_add(1);
+            self.store.get_mut(share).lease_count.up();
         }
     }
 

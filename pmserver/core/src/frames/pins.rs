@@ -52,7 +52,7 @@ impl<K: Kernel> FrameManager<K> {
         self.end_quarantine(lease);
         // Whoever pays for the lease pays for what it pins, be the holder's account gone.
         let account = self.store.payer_of(lease);
-        self.refund_pin(account, record.pinned.into());
+        self.refund_pin(account, record.pinned.get().into());
         self.end_lease(lease);
         Ok(())
     }
@@ -130,7 +130,7 @@ impl<K: Kernel> FrameManager<K> {
         held.filter_map(|record| record.container.target().map(|of| (of, record.key())))
             .flat_map(|(container, number)| {
                 self.leases(container)
-                    .filter(move |lease| lease.pinned > 0 && lease.range.contains(number))
+                    .filter(move |lease| !lease.pinned.is_zero() && lease.range.contains(number))
             })
             .filter(|lease| which(lease))
             .map(Lease::deadline)

@@ -35,7 +35,7 @@ impl<K: Kernel> Operations<K> {
             return Err(at_frame(PmError::Exists, other.range.first));
         }
         let record = self.store.get(container);
-        if record.handler_count >= CONTAINER_HANDLERS_MAX {
+        if record.handler_count.get() >= CONTAINER_HANDLERS_MAX {
             return Err(PmError::TooMany.into());
         }
         let handler = Handler::new(range, peer, cookie);
@@ -45,7 +45,7 @@ impl<K: Kernel> Operations<K> {
         let first = self.store.add_first::<HandlersOfContainer>(first, handler);
         let record = self.store.get_mut(container);
         record.handlers = first;
-        record.handler_count = record.handler_count.saturating_add(1);
+        record.handler_count.up();
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl<K: Kernel> Operations<K> {
         let first = self.store.take_out::<HandlersOfContainer>(first, handler);
         let record = self.store.get_mut(container);
         record.handlers = first;
-        record.handler_count = record.handler_count.saturating_sub(1);
+        record.handler_count.down();
         self.store.free(handler);
     }
 

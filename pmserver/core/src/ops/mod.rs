@@ -23,6 +23,7 @@ pub(crate) mod repair;
 pub(crate) mod share;
 
 use crate::frames::FrameManager;
+use crate::records::count::Count;
 use crate::records::ledger::Ledger;
 use crate::records::links::Link;
 
@@ -32,7 +33,7 @@ pub(crate) struct Operations<K> {
     /// The accounts in which something waits to be torn down.
     pub(crate) work: Link<Ledger>,
     /// How many containers and accounts wait for that.
-    pub(crate) doomed: u64,
+    pub(crate) doomed: Count<u64>,
 }
 
 stands_on!(Operations.frames: FrameManager);
@@ -40,6 +41,6 @@ stands_on!(Operations.frames: FrameManager);
 impl<K> Operations<K> {
     /// Builds the floor on the one below.
     pub(crate) const fn new(frames: FrameManager<K>) -> Self {
-        Self { frames, work: Link::NONE, doomed: 0 }
+        Self { frames, work: Link::NONE, doomed: Count::ZERO }
     }
 }

@@ -89,7 +89,7 @@ impl<K: Kernel> Operations<K> {
     /// Returns how many frames a peer has pinned, those in quarantine included.
     fn pinned_by(&self, peer: PeerId) -> u64 {
         let leases = self.store.chain::<LeasesOfHolder>(self.peer(peer).leases);
-        leases.map(|lease| u64::from(self.store.get(lease).pinned)).sum()
+        leases.map(|lease| u64::from(self.store.get(lease).pinned.get())).sum()
     }
 
     /// Gives each frame memory of its own and holds it there; or none.
@@ -108,8 +108,7 @@ impl<K: Kernel> Operations<K> {
                 }
                 return Err(failure);
             }
-            let count = &mut self.store.get_mut(lease).pinned;
-            *count = count.saturating_add(1);
+            self.store.get_mut(lease).pinned.up();
         }
         Ok(())
     }
@@ -151,7 +150,7 @@ impl<K: Kernel> Operations<K> {
         let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
         let record = *self.store.get(lease);
         let is_valid = record.holder() == caller
-            && record.pinned > 0
+            && !record.pinned.is_zero()
             && record.deadline() > self.store.kernel.now();
         let container = record.container.target().filter(|_| is_valid);
         let container = container.ok_or(PmError::InvalidCap)?;

@@ -29,7 +29,7 @@ impl<K: Kernel> Operations<K> {
         self.check_terms(caller, &terms)?;
         let ShareTerms { peer, rights, lease_max } = terms;
         let record = self.store.get(access.container);
-        if record.share_count >= CONTAINER_SHARES_MAX {
+        if record.share_count.get() >= CONTAINER_SHARES_MAX {
             return Err(PmError::TooMany.into());
         }
         let container = access.container;
@@ -40,7 +40,7 @@ impl<K: Kernel> Operations<K> {
         let first = self.store.add_first::<SharesOfContainer>(first, share);
         let record = self.store.get_mut(container);
         record.shares = first;
-        record.share_count = record.share_count.saturating_add(1);
+        record.share_count.up();
         // One record, two handles: which of them a number is depends on who sends it.
         let handle = self.store.handle(share);
         Ok(Shared { share: ShareHandle::from_raw(handle), weak: ContainerHandle::from_raw(handle) })
@@ -96,7 +96,7 @@ impl<K: Kernel> Operations<K> {
         let first = self.store.take_out::<SharesOfContainer>(first, share);
         let record = self.store.get_mut(container);
         record.shares = first;
-        record.share_count = record.share_count.saturating_sub(1);
+        record.share_count.down();
         self.store.free(share);
     }
 

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::broken;
 use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
+use crate::records::count::Count;
 use crate::records::frame::Frame;
 use crate::records::handler::Handler;
 use crate::records::leaf::Tree;
@@ -22,7 +23,7 @@ pub(crate) struct Container {
     /// Where the search for numbers that are free begins: above all that were ever used.
     pub(crate) unused_from: u64,
     /// How many frames it has, discarded ones not counted.
-    pub(crate) frame_count: u32,
+    pub(crate) frame_count: Count<u32>,
     /// The account that pays.
     pub(crate) account: Link<Account>,
     /// The tree of its frames.
@@ -35,9 +36,9 @@ pub(crate) struct Container {
     of_account: Links<Container>,
     /// The owner's other containers.
     of_owner: Links<Container>,
-    pub(crate) share_count: u16,
-    pub(crate) lease_count: u16,
-    pub(crate) handler_count: u16,
+    pub(crate) share_count: Count<u16>,
+    pub(crate) lease_count: Count<u16>,
+    pub(crate) handler_count: Count<u16>,
     /// The peer that made it, for which its handle is strong.
     owner: u8,
     /// 1 once it is being destroyed: nothing but that can be done with it any more.
@@ -61,7 +62,7 @@ impl Container {
         Self {
             stamp: Stamp::UNSET,
             unused_from: 0,
-            frame_count: 0,
+            frame_count: Count::ZERO,
             account,
             frames: Tree::EMPTY,
             shares: Link::NONE,
@@ -69,9 +70,9 @@ impl Container {
             handlers: Link::NONE,
             of_account: Links::NONE,
             of_owner: Links::NONE,
-            share_count: 0,
-            lease_count: 0,
-            handler_count: 0,
+            share_count: Count::ZERO,
+            lease_count: Count::ZERO,
+            handler_count: Count::ZERO,
             owner: owner.get(),
             dying: 0,
         }

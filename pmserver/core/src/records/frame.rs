@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::kernel::PageIndex;
 use crate::records::cell::{Stamp, record};
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
@@ -50,7 +51,7 @@ pub(crate) struct Frame {
     pub(crate) mappings: Link<Mapping>,
     /// The account's other frames of its kind (`extra.rs`).
     of_account: Links<Frame>,
-    pub(crate) mapping_count: u16,
+    pub(crate) mapping_count: Count<u16>,
     marks: u16,
     padding: [u32; 3],
 }
@@ -79,7 +80,7 @@ impl Frame {
             next_shared: Link::NONE,
             mappings: Link::NONE,
             of_account: Links::NONE,
-            mapping_count: 0,
+            mapping_count: Count::ZERO,
             marks: FrameMarks::TENTATIVE.bits(),
             padding: [0; 3],
         }

@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::broken;
 use crate::records::cell::{Stamp, record};
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::links::{Link, Links, chain};
 use crate::records::range::Range;
 use crate::records::share::Share;
@@ -41,7 +42,7 @@ pub(crate) struct Lease {
     /// The pages that its holder's device may still write to, once it has run out.
     pub(crate) quarantine: u32,
     /// Frames that it pins, each of which its holder is charged for.
-    pub(crate) pinned: u16,
+    pub(crate) pinned: Count<u16>,
     holder: u8,
     flags: u8,
 }
@@ -78,7 +79,7 @@ impl Lease {
             of_container: Links::NONE,
             of_holder: Links::NONE,
             quarantine: 0,
-            pinned: 0,
+            pinned: Count::ZERO,
             holder: holder.get(),
             flags: flags.bits(),
         }
@@ -94,7 +95,7 @@ impl Lease {
         match need {
             Need::Read => is_others && self.is_exclusive(),
             Need::Change => is_others,
-            Need::Remove => is_others || self.pinned > 0,
+            Need::Remove => is_others || !self.pinned.is_zero(),
             Need::Alone => true,
         }
     }

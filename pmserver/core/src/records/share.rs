@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Ref, Stamp, record};
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
 use crate::records::range::Range;
@@ -23,7 +24,7 @@ pub(crate) struct Share {
     of_container: Links<Share>,
     /// The mappings that were made through it.
     pub(crate) mappings: Link<Mapping>,
-    pub(crate) lease_count: u16,
+    pub(crate) lease_count: Count<u16>,
     rights: u16,
     peer: u8,
     /// 1 once the owner wants it back: no new lease (protocol O3).
@@ -53,7 +54,7 @@ impl Share {
             container,
             of_container: Links::NONE,
             mappings: Link::NONE,
-            lease_count: 0,
+            lease_count: Count::ZERO,
             rights: rights.bits(),
             peer: peer.get(),
             revoking: 0,

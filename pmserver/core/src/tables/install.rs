@@ -20,6 +20,7 @@ use proto::{PeerId, VirtAddr};
 use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
+use crate::records::count::minus;
 use crate::records::frame::Frame;
 use crate::records::links::Link;
 use crate::records::mapping::{Installed, Mapping};
@@ -148,11 +149,11 @@ impl<K: Kernel> Tables<K> {
         if self.has_leaf_table(peer, vaddr) {
             return Ok(0);
         }
-        let before = self.peer(peer).vspace.table_count;
+        let before = self.peer(peer).vspace.table_count.get();
         let probe = FrameCap::Original(self.store.zero);
         self.map_with_tables(peer, probe, vaddr, PROBE)?;
         // The page of zeros is pmserver's own: nothing of the caller's depends on it.
         self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
-        Ok(self.peer(peer).vspace.table_count.saturating_sub(before).into())
+        Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
     }
 }

@@ -21,7 +21,7 @@ impl<K: Kernel> Tables<K> {
         let first = self.store.add_first::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
         record.mappings = first;
-        record.mapping_count = record.mapping_count.saturating_add(1);
+        record.mapping_count.up();
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
         let first = self.store.add_first::<MappingsOfShare>(first, mapping);
@@ -70,7 +70,7 @@ impl<K: Kernel> Tables<K> {
         let first = self.store.take_out::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
         record.mappings = first;
-        record.mapping_count = record.mapping_count.saturating_sub(1);
+        record.mapping_count.down();
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
         let first = self.store.take_out::<MappingsOfShare>(first, mapping);

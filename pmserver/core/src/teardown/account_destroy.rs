@@ -41,7 +41,7 @@ impl<K: Kernel> Teardown<K> {
             return;
         }
         self.store.get_mut(account).set(AccountFlags::DYING, true);
-        self.doomed = self.doomed.saturating_add(1);
+        self.doomed.up();
         self.review_work(account);
         if let Some(holder) = self.peer_of_account(account) {
             // They are paid for by the account, and no new ones are from now on.

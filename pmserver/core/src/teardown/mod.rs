@@ -48,7 +48,7 @@ impl<K: Kernel> Teardown<K> {
             self.work = self.store.take_out::<Work>(work, ledger);
         }
         self.store.close_account(account);
-        self.doomed = self.doomed.saturating_sub(1);
+        self.doomed.down();
     }
 
     /// Does one bounded step of what is left to do, and returns how many objects are left to free.
@@ -60,7 +60,7 @@ impl<K: Kernel> Teardown<K> {
         }
         let stopped = self.peers.iter().flatten().filter(|peer| peer.is_stopped);
         let stopped = stopped.filter(|peer| has_objects(peer)).count();
-        self.doomed.saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
+        self.doomed.get().saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
     }
 
     fn work_step(&mut self) {

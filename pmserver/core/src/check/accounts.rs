@@ -11,7 +11,7 @@ use crate::records::account::{Account, AccountFlags, Charge, Children};
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
-use crate::records::lease::Lease;
+use crate::records::lease::LeasesOfHolder;
 use crate::records::ledger::{FrameList, PressedAccounts, Work};
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
@@ -91,10 +91,9 @@ impl<K: Kernel> Service<K> {
 
     /// Returns how many pinned frames of a peer an account pays for.
     fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
-        let next = |lease: &Ref<Lease>| self.store.get(*lease).next_of_holder.target();
-        let leases = core::iter::successors(peer.leases.target(), next);
+        let leases = self.store.chain::<LeasesOfHolder>(peer.leases);
         let paid = leases.filter(|lease| self.store.payer_of(*lease) == account);
-        paid.map(|lease| u32::from(self.store.get(lease).pinned)).sum()
+        paid.map(|lease| u32::from(self.store.get(lease).pinned.get())).sum()
     }
 
     fn ring(&self, first: u32) -> impl Iterator<Item = PageIndex> {
@@ -198,7 +197,7 @@ impl<K: Kernel> Service<K> {
             ensure(ledger.is_queued() == (ends || waiting > 0), "what is to go is in the queue")?;
             queued = queued.saturating_add(ledger.is_queued().into());
         }
-        ensure(dying_count == self.dying_count, "what is to go is counted")?;
+        ensure(doomed == self.doomed.get(), "what is to go is counted")?;
         ensure(length(self.store.chain::<Work>(self.work)) == queued, "the queue has no other")?;
         let chains = [FrameList::Extra, FrameList::Discardable].map(|list| {
             length(self.store.chain::<PressedAccounts>(self.store.pressed.chain(list)))

@@ -12,12 +12,15 @@ use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::Charge;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount};
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
+use crate::records::handler::HandlersOfContainer;
 use crate::records::leaf::{Leaf, Tree};
-use crate::records::links::link_of;
-use crate::records::mapping::{Installed, Mapping};
+use crate::records::lease::{LeasesOfContainer, LeasesOfHolder};
+use crate::records::links::{Chain, Link};
+use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
+use crate::records::share::SharesOfContainer;
 use crate::records::table::Table;
 use crate::serve::Service;
 
@@ -97,13 +100,13 @@ impl<K: Kernel> Service<K> {
         let mut free = 0_u32;
         for (used_as, list) in lists {
             let mut link = list.head;
-            for _ in 0..list.count {
+            for _ in 0..list.count.get() {
                 let page = PageIndex::from_link(link).ok_or("a free list is as long as it says")?;
                 ensure(self.store.entry(page).is(used_as), "a free list has pages of its kind")?;
                 link = self.store.entry(page).next;
             }
             ensure(link == 0, "a free list ends where it says")?;
-            free = free.saturating_add(list.count);
+            free = free.saturating_add(list.count.get());
         }
         ensure(free == census.free, "every free page is in a list")
     }
@@ -124,7 +127,10 @@ impl<K: Kernel> Service<K> {
             let above = self.store.get(frame).key().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<Frame>(record.frames, key));
         }
-        ensure(frames == record.frame_count.into(), "a container has as many frames as it says")?;
+        ensure(
+            frames == record.frame_count.get().into(),
+            "a container has as many frames as it says",
+        )?;
         self.check_shares(container)?;
         Ok(frames)
     }
@@ -140,20 +146,16 @@ impl<K: Kernel> Service<K> {
         let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
         self.check_one_memory(frame)?;
-        let mut link = record.mappings;
+        self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
-        while let Some(mapping) = link.target() {
-            let mapping_record = self.store.get(mapping);
-            ensure(
-                mapping_record.frame == frame.link(),
-                "I5: a mapping is of the frame that has it",
-            )?;
+        for mapping in self.store.chain::<MappingsOfFrame>(record.mappings) {
+            let is_its_own = self.store.get(mapping).frame == frame.link();
+            ensure(is_its_own, "I5: a mapping is of the frame that has it")?;
             self.check_mapping(container, record.key(), mapping)?;
             count = count.saturating_add(1);
-            link = mapping_record.next_of_frame;
         }
         *mapped = mapped.saturating_add(count.into());
-        ensure(count == record.mapping_count, "a frame has as many mappings as it says")
+        ensure(count == record.mapping_count.get(), "a frame has as many mappings as it says")
     }
 
     fn check_mapping(
@@ -182,17 +184,14 @@ impl<K: Kernel> Service<K> {
             }
         }
         self.check_installed(mapping)?;
-        let mut link = self.store.get(container).leases;
         let now = self.store.kernel.now();
-        while let Some(lease) = link.target() {
-            let lease = self.store.get(lease);
+        for lease in self.leases(container) {
             let forbids = lease.share != record.share
                 && lease.range.contains(number)
                 && lease.deadline() > now
                 && record.installed() != Installed::No
                 && (lease.is_exclusive() || record.installed() == Installed::ReadWrite);
             ensure(!forbids, "I5: no lease of another's forbids a mapping")?;
-            link = lease.next;
         }
         Ok(())
     }
@@ -213,16 +212,12 @@ impl<K: Kernel> Service<K> {
             if !entry.is(PageUse::Frame) {
                 continue;
             }
-            let mut link = entry.first_frame();
-            let (mut holders, mut previous) = (0_u32, None);
-            while let Some(frame) = link.target() {
-                let record = self.store.get(frame);
-                let is_linked =
-                    record.page == page.get() && record.previous_of_page == link_of(previous);
-                ensure(is_linked, "I3: a frame is on the page that has it")?;
+            self.check_chain::<FramesOfPage>(entry.first_frame())?;
+            let mut holders = 0_u32;
+            for frame in self.store.chain::<FramesOfPage>(entry.first_frame()) {
+                let is_on_it = self.store.get(frame).page == page.get();
+                ensure(is_on_it, "I3: a frame is on the page that has it")?;
                 holders = holders.saturating_add(1);
-                previous = Some(frame);
-                link = record.next_of_page;
             }
             let is_counted = holders > 0 && holders == entry.holders();
             ensure(is_counted, "I3: a page has as many frames as it says, and one at least")?;
@@ -252,43 +247,46 @@ impl<K: Kernel> Service<K> {
     /// Returns how many frames a peer pins.
     fn check_pins(&self, peer: &Peer) -> Result<u64, &'static str> {
         let mut pinned = 0_u64;
-        let mut link = peer.leases;
-        while let Some(lease) = link.target() {
+        self.check_chain::<LeasesOfHolder>(peer.leases)?;
+        for lease in self.store.chain::<LeasesOfHolder>(peer.leases) {
             let record = self.store.get(lease);
-            pinned = pinned.saturating_add(record.pinned.into());
-            let is_in_place = record.container.is_none() == (record.is_over != 0);
+            pinned = pinned.saturating_add(record.pinned.get().into());
+            let is_in_place = record.container.is_none() == record.is_over();
             ensure(is_in_place, "a lease is in a container until it is over")?;
-            link = record.next_of_holder;
         }
         Ok(pinned)
     }
 
     fn check_shares(&self, container: Ref<Container>) -> Result<(), &'static str> {
         let record = self.store.get(container);
-        let (mut link, mut shares) = (record.shares, 0_u16);
-        while let Some(share) = link.target() {
-            let share_record = self.store.get(share);
-            ensure(share_record.container == container.link(), "a share is of its container")?;
-            let mut mapping_link = share_record.mappings;
-            let mut previous = None;
-            while let Some(mapping) = mapping_link.target() {
-                let mapping_record = self.store.get(mapping);
-                let is_linked = mapping_record.share == share.link()
-                    && mapping_record.previous_of_share == link_of(previous);
-                ensure(is_linked, "I5: a share finds the mappings made through it")?;
-                previous = Some(mapping);
-                mapping_link = mapping_record.next_of_share;
-            }
+        self.check_chain::<SharesOfContainer>(record.shares)?;
+        self.check_chain::<LeasesOfContainer>(record.leases)?;
+        self.check_chain::<HandlersOfContainer>(record.handlers)?;
+        let mut shares = 0_u16;
+        for share in self.store.chain::<SharesOfContainer>(record.shares) {
+            let of_share = self.store.get(share);
+            self.check_chain::<MappingsOfShare>(of_share.mappings)?;
+            ensure(of_share.container == container.link(), "a share is of its container")?;
+            let is_through = |mapping: Ref<Mapping>| self.store.get(mapping).share == share.link();
+            let mut mappings = self.store.chain::<MappingsOfShare>(of_share.mappings);
+            let all_are = mappings.all(is_through);
+            ensure(all_are, "I5: a share finds the mappings made through it")?;
             shares = shares.saturating_add(1);
-            link = share_record.next;
         }
-        let (mut link, mut leases) = (record.leases, 0_u16);
-        while let Some(lease) = link.target() {
-            leases = leases.saturating_add(1);
-            link = self.store.get(lease).next;
-        }
-        let counts = shares == record.share_count && leases == record.lease_count;
+        let leases = u16::try_from(self.leases(container).count()).unwrap_or(u16::MAX);
+        let counts = shares == record.share_count.get() && leases == record.lease_count.get();
         ensure(counts, "a container has as many shares and leases as it says")
+    }
+
+    /// Checks that every record of a chain is the next one of its previous one.
+    fn check_chain<C: Chain>(&self, chain: Link<C::Item>) -> Result<(), &'static str> {
+        let next = |record: Ref<C::Item>| C::links(self.store.get(record)).next();
+        for record in self.store.chain::<C>(chain) {
+            let previous = C::links(self.store.get(record)).previous().target();
+            let is_linked = previous.is_some_and(|previous| next(previous) == record.link());
+            ensure(is_linked, "a record of a chain is linked both ways")?;
+        }
+        Ok(())
     }
 
     fn check_vspaces(&self, census: &Census, mapped: u32) -> Result<(), &'static str> {

@@ -23,17 +23,13 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
-use crate::records::handler::{Handler, Wait};
+use crate::records::handler::{Handler, HandlersOfContainer, Wait};
 use crate::records::leaf::Leaf;
 
 impl<K: Kernel> FrameManager<K> {
     pub(crate) fn handlers(&self, container: Ref<Container>) -> impl Iterator<Item = &Handler> {
-        let mut link = self.store.get(container).handlers;
-        core::iter::from_fn(move || {
-            let handler = self.store.get(link.target()?);
-            link = handler.next;
-            Some(handler)
-        })
+        let handlers = self.store.get(container).handlers;
+        self.store.chain::<HandlersOfContainer>(handlers).map(|handler| self.store.get(handler))
     }
 
     /// Returns the handler that must supply a frame before it can be used.

@@ -89,7 +89,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn check_revoking(&self, access: &Access) -> Result<(), Failure> {
         if let Some(share) = access.share.map(|share| self.store.get(share))
             && share.is_revoking()
-            && share.lease_count == 0
+            && share.lease_count.is_zero()
         {
             return Err(PmError::Revoking.into());
         }
@@ -104,7 +104,8 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
     ) -> Result<(), Failure> {
         let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
-        if self.store.get(frame).mapping_count >= FRAME_MAPPINGS_MAX.saturating_sub(reserved) {
+        if self.store.get(frame).mapping_count.get() >= FRAME_MAPPINGS_MAX.saturating_sub(reserved)
+        {
             return Err(at_frame(PmError::TooMany, number));
         }
         Ok(())

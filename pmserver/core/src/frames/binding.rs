@@ -19,7 +19,7 @@ use crate::broken;
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::cell::Ref;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
 use crate::records::links::Link;
 use crate::records::mapping::Installed;
 use crate::records::page::PageUse;
@@ -82,13 +82,14 @@ impl<K: Kernel> FrameManager<K> {
         self.add_page_reference(Some(other));
         let sharers = self.sharers(frame);
         let mut result = Ok(());
-        let mut link = self.store.entry(page).first_frame();
-        while let (Ok(()), Some(holder)) = (result, link.target()) {
-            link = self.store.get(holder).next_of_page;
+        let mut next = self.store.entry(page).first_frame().target();
+        while let (Ok(()), Some(holder)) = (result, next) {
+            let first = self.store.entry(page).first_frame();
+            next = self.store.next_of::<FramesOfPage>(first, holder);
             if !sharers.contains(&holder) {
                 result = self.rebind(holder, Some(other));
-                // Its whole ring has moved, and may have included the next frame: start again.
-                link = self.store.entry(page).first_frame();
+                // Its ring has left with it, and was perhaps what came next.
+                next = self.store.entry(page).first_frame().target();
             }
         }
         self.drop_page_reference(Some(other));
@@ -143,11 +144,10 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
     pub(super) fn forget_caps(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = link.target() {
-            let record = self.store.get(mapping);
-            link = record.next_of_frame;
-            if record.is_grant() {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            if self.store.get(mapping).is_grant() {
                 self.remove_mapping(mapping)?;
             } else {
                 self.forget_cap(mapping)?;
@@ -158,39 +158,23 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Binds a frame without memory to a page.
     pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
+        let first = self.store.entry(page).first_frame();
+        let first = self.store.add_first::<FramesOfPage>(first, frame);
         let entry = self.store.entry_mut(page);
-        let next = entry.first_frame();
-        entry.set_first_frame(frame.link());
-        let holders = entry.holders().saturating_add(1);
-        entry.set_holders(holders);
-        if let Some(after) = next.target() {
-            self.store.get_mut(after).previous_of_page = frame.link();
-        }
-        let record = self.store.get_mut(frame);
-        record.page = page.get();
-        record.next_of_page = next;
-        record.previous_of_page = Link::NONE;
+        entry.set_first_frame(first);
+        entry.add_holder();
+        self.store.get_mut(frame).page = page.get();
     }
 
     /// Unbinds a frame that is not mapped from its page. The page is freed with its last frame.
     pub(super) fn leave_page(&mut self, frame: Ref<Frame>) {
-        let record = self.store.get_mut(frame);
-        let Some(page) = record.page() else { return };
-        let (next, previous) = (record.next_of_page, record.previous_of_page);
-        record.page = 0;
-        record.next_of_page = Link::NONE;
-        record.previous_of_page = Link::NONE;
-        if let Some(after) = next.target() {
-            self.store.get_mut(after).previous_of_page = previous;
-        }
-        match previous.target() {
-            Some(before) => self.store.get_mut(before).next_of_page = next,
-            None => self.store.entry_mut(page).set_first_frame(next),
-        }
+        let Some(page) = self.store.get(frame).page() else { return };
+        let first = self.store.entry(page).first_frame();
+        let first = self.store.take_out::<FramesOfPage>(first, frame);
+        self.store.get_mut(frame).page = 0;
         let entry = self.store.entry_mut(page);
-        let holders = entry.holders().saturating_sub(1);
-        entry.set_holders(holders);
-        if holders == 0 {
+        entry.set_first_frame(first);
+        if entry.remove_holder() == 0 {
             self.store.release_frame(page);
         }
     }

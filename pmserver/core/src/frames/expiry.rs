@@ -10,7 +10,7 @@ use crate::frames::FrameManager;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::lease::Lease;
+use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder};
 use crate::records::links::Link;
 
 impl<K: Kernel> FrameManager<K> {
@@ -25,49 +25,32 @@ impl<K: Kernel> FrameManager<K> {
     pub(super) fn unlink_from_container(&mut self, lease: Ref<Lease>) {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return };
-        let mut place = self.store.get(container).leases;
-        if place == lease.link() {
-            self.store.get_mut(container).leases = record.next;
-        }
-        while let Some(other) = place.target() {
-            place = self.store.get(other).next;
-            if place == lease.link() {
-                self.store.get_mut(other).next = record.next;
-            }
-        }
-        let count = &mut self.store.get_mut(container).lease_count;
-        *count = count.saturating_sub(1);
+        let first = self.store.get(container).leases;
+        let first = self.store.take_out::<LeasesOfContainer>(first, lease);
+        let of = self.store.get_mut(container);
+        of.leases = first;
+        of.lease_count.down();
         if let Some(share) = record.share.target() {
-            let count = &mut self.store.get_mut(share).lease_count;
-            *count = count.saturating_sub(1);
+            self.store.get_mut(share).lease_count.down();
         }
         let record = self.store.get_mut(lease);
         record.container = Link::NONE;
         record.share = Link::NONE;
-        record.next = Link::NONE;
     }
 
     fn unlink_from_holder(&mut self, lease: Ref<Lease>) {
-        let record = *self.store.get(lease);
-        let holder = record.holder();
-        let mut place = self.peer(holder).leases;
-        if place == lease.link() {
-            self.peer_mut(holder).leases = record.next_of_holder;
-        }
-        while let Some(other) = place.target() {
-            place = self.store.get(other).next_of_holder;
-            if place == lease.link() {
-                self.store.get_mut(other).next_of_holder = record.next_of_holder;
-            }
-        }
+        let holder = self.store.get(lease).holder();
+        let first = self.peer(holder).leases;
+        let first = self.store.take_out::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
-        peer.lease_count = peer.lease_count.saturating_sub(1);
+        peer.leases = first;
+        peer.lease_count.down();
     }
 
-    /// Ends a lease that its holder has not released. A pin may leave pages in quarantine.
-    fn end_early(&mut self, lease: Ref<Lease>) {
-        if self.store.get(lease).pinned > 0 {
-            self.end_expired_pin(lease);
+    /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
+    fn cut_short(&mut self, lease: Ref<Lease>) {
+        if self.store.get(lease).pinned.get() > 0 {
+            self.take_over(lease);
         } else {
             self.end_lease(lease);
         }
@@ -75,39 +58,44 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Ends the leases of a container whose deadline has passed.
     pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
-        let mut link = self.store.get(container).leases;
-        if link.is_none() {
+        let mut next = self.store.get(container).leases.target();
+        if next.is_none() {
             return;
         }
         let now = self.store.kernel.now();
-        while let Some(lease) = link.target() {
-            let record = self.store.get(lease);
-            link = record.next;
-            if record.deadline() <= now {
-                self.end_early(lease);
+        while let Some(lease) = next {
+            let first = self.store.get(container).leases;
+            next = self.store.next_of::<LeasesOfContainer>(first, lease);
+            if self.store.get(lease).deadline() <= now {
+                self.cut_short(lease);
             }
         }
     }
 
     /// Ends every lease that a peer holds.
     pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
-        let mut link = self.peer(holder).leases;
-        while let Some(lease) = link.target() {
-            link = self.store.get(lease).next_of_holder;
-            self.end_early(lease);
+        let mut next = self.peer(holder).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(holder, lease);
+            self.cut_short(lease);
         }
     }
 
     /// Ends the expired leases of a peer, in all containers.
     pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
         let now = self.store.kernel.now();
-        let mut link = self.peer(holder).leases;
-        while let Some(lease) = link.target() {
+        let mut next = self.peer(holder).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(holder, lease);
             let record = self.store.get(lease);
-            link = record.next_of_holder;
-            if record.deadline() <= now && record.is_over == 0 {
-                self.end_early(lease);
+            if record.deadline() <= now && !record.is_over() {
+                self.cut_short(lease);
             }
         }
+    }
+
+    /// Returns the lease of a peer after one that may end now.
+    pub(crate) fn next_lease_of(&self, holder: PeerId, lease: Ref<Lease>) -> Option<Ref<Lease>> {
+        self.store.next_of::<LeasesOfHolder>(self.peer(holder).leases, lease)
     }
 }

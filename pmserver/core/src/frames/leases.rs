@@ -20,7 +20,7 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
-use crate::records::lease::{Lease, Need};
+use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder, Need};
 use crate::records::links::link_of;
 use crate::records::mapping::Installed;
 use crate::records::range::Range;
@@ -94,36 +94,34 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns whether one more lease is within the limits. A borrower cannot use up the leases of
     /// the owner, nor, because of the limit for each share, those of other borrowers.
     fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> bool {
-        if self.peer(caller).lease_count >= PEER_LEASES_MAX {
+        if self.peer(caller).lease_count.get() >= PEER_LEASES_MAX {
             self.expire_leases_of(caller);
         }
-        let in_container = self.store.get(access.container).lease_count;
+        let in_container = self.store.get(access.container).lease_count.get();
         let fits = match access.share {
             None => in_container < CONTAINER_LEASES_MAX,
             Some(share) => {
                 in_container < CONTAINER_LEASES_MAX.saturating_sub(CONTAINER_LEASES_OWNER)
-                    && self.store.get(share).lease_count < SHARE_LEASES_MAX
+                    && self.store.get(share).lease_count.get() < SHARE_LEASES_MAX
             }
         };
-        fits && self.peer(caller).lease_count < PEER_LEASES_MAX
+        fits && self.peer(caller).lease_count.get() < PEER_LEASES_MAX
     }
 
     fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
         let (container, share) = self.lease_links(lease);
-        let next = self.store.get(container).leases;
-        let next_of_holder = self.peer(holder).leases;
-        let record = self.store.get_mut(lease);
-        record.next = next;
-        record.next_of_holder = next_of_holder;
+        let first = self.store.get(container).leases;
+        let first = self.store.add_first::<LeasesOfContainer>(first, lease);
         let record = self.store.get_mut(container);
-        record.leases = lease.link();
-        record.lease_count = record.lease_count.saturating_add(1);
+        record.leases = first;
+        record.lease_count.up();
+        let first = self.peer(holder).leases;
+        let first = self.store.add_first::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
-        peer.leases = lease.link();
-        peer.lease_count = peer.lease_count.saturating_add(1);
+        peer.leases = first;
+        peer.lease_count.up();
         if let Some(share) = share {
-            let count = &mut self.store.get_mut(share).lease_count;
-            *count = count.saturating_add(1);
+            self.store.get_mut(share).lease_count.up();
         }
     }
 
@@ -169,12 +167,8 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     pub(crate) fn leases(&self, container: Ref<Container>) -> impl Iterator<Item = &Lease> {
-        let mut link = self.store.get(container).leases;
-        core::iter::from_fn(move || {
-            let lease = self.store.get(link.target()?);
-            link = lease.next;
-            Some(lease)
-        })
+        let leases = self.store.get(container).leases;
+        self.store.chain::<LeasesOfContainer>(leases).map(|lease| self.store.get(lease))
     }
 
     /// Refuses what another holder's lease forbids.

@@ -200,17 +200,14 @@ impl<K: Kernel> FrameManager<K> {
     pub(super) fn add_page_reference(&mut self, page: Option<PageIndex>) {
         if let Some(page) = page {
             let entry = self.store.entry_mut(page);
-            let holders = entry.holders().saturating_add(1);
-            entry.set_holders(holders);
+            entry.add_holder();
         }
     }
 
     pub(super) fn drop_page_reference(&mut self, page: Option<PageIndex>) {
         if let Some(page) = page {
             let entry = self.store.entry_mut(page);
-            let holders = entry.holders().saturating_sub(1);
-            entry.set_holders(holders);
-            if holders == 0 {
+            if entry.remove_holder() == 0 {
                 self.store.release_frame(page);
             }
         }

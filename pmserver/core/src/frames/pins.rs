@@ -52,7 +52,7 @@ impl<K: Kernel> FrameManager<K> {
         self.end_quarantine(lease);
         // Charges the account that owns the lease record; the holder's own account may be gone.
         let account = self.store.payer_of(lease);
-        self.refund_pin(account, record.pinned.into());
+        self.refund_pin(account, record.pinned.get().into());
         self.end_lease(lease);
         Ok(())
     }
@@ -81,7 +81,7 @@ impl<K: Kernel> FrameManager<K> {
             }
         }
         self.unlink_from_container(lease);
-        self.store.get_mut(lease).is_over = 1;
+        self.store.get_mut(lease).set_over();
     }
 
     fn move_into_quarantine(
@@ -130,7 +130,7 @@ impl<K: Kernel> FrameManager<K> {
         held.filter_map(|record| record.container.target().map(|of| (of, record.key())))
             .flat_map(|(container, number)| {
                 self.leases(container)
-                    .filter(move |lease| lease.pinned > 0 && lease.range.contains(number))
+                    .filter(move |lease| !lease.pinned.is_zero() && lease.range.contains(number))
             })
             .filter(|lease| which(lease))
             .map(Lease::deadline)

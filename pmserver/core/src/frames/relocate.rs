@@ -5,7 +5,7 @@ use proto::limits::MOVE_HOLDERS_MAX;
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, PageIndex};
-use crate::records::frame::FrameMarks;
+use crate::records::frame::{FrameMarks, FramesOfPage};
 use crate::records::page::PageUse;
 
 impl<K: Kernel> FrameManager<K> {
@@ -18,15 +18,8 @@ impl<K: Kernel> FrameManager<K> {
         if !entry.is(PageUse::Frame) || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
             return false;
         }
-        let mut holder = entry.first_frame().target();
-        while let Some(frame) = holder {
-            let record = self.store.get(frame);
-            if record.has(FrameMarks::CONTIGUOUS) {
-                return false;
-            }
-            holder = record.next_of_page.target();
-        }
-        true
+        let mut holders = self.store.chain::<FramesOfPage>(entry.first_frame());
+        !holders.any(|frame| self.store.get(frame).has(FrameMarks::CONTIGUOUS))
     }
 
     /// Moves the contents of a page to another page, which frees the page.

@@ -64,7 +64,7 @@ impl<K: Kernel> FrameManager<K> {
             None => self.new_record(container, number, demoted)?,
         };
         let record = self.store.get_mut(container);
-        record.frame_count = record.frame_count.saturating_add(1);
+        record.frame_count.up();
         record.unused_from = record.unused_from.max(number.saturating_add(1));
         Ok(frame)
     }
@@ -237,8 +237,7 @@ impl<K: Kernel> FrameManager<K> {
             self.store.refund_frame(payer, frame);
         }
         self.store.get_mut(frame).discard();
-        let count = &mut self.store.get_mut(container).frame_count;
-        *count = count.saturating_sub(1);
+        self.store.get_mut(container).frame_count.down();
     }
 
     /// Returns a frame of a container.

@@ -30,9 +30,9 @@ impl<K: Kernel> Operations<K> {
         if self.store.loans(account).count() >= ACCOUNT_LOANS_MAX {
             return Err(PmError::TooMany.into());
         }
-        let loan = Loan::new(account.link(), self.store.ledger(account).loans, peer, rights);
+        let loan = Loan::new(account.link(), peer, rights);
         let loan = self.store.alloc_named(account, caller, loan).map_err(Shortage::as_quota)?;
-        self.store.ledger_mut(account).loans = loan.link();
+        self.store.link_loan(account, loan);
         Ok(AccountHandle::from_raw(self.store.handle(loan)))
     }
 

@@ -11,7 +11,7 @@ use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::handler::{Handler, Wait};
+use crate::records::handler::{Handler, HandlersOfContainer, Wait};
 use crate::records::lease::Need;
 use crate::records::range::Range;
 
@@ -35,53 +35,44 @@ impl<K: Kernel> Operations<K> {
             return Err(at_frame(PmError::Exists, other.range.first));
         }
         let record = self.store.get(container);
-        if record.handler_count >= CONTAINER_HANDLERS_MAX {
+        if record.handler_count.get() >= CONTAINER_HANDLERS_MAX {
             return Err(PmError::TooMany.into());
         }
-        let handler = Handler::new(record.handlers, range, peer, cookie);
+        let handler = Handler::new(range, peer, cookie);
         let payer = self.payer(container);
         let handler = self.store.alloc(payer, handler).map_err(Shortage::as_quota)?;
+        let first = self.store.get(container).handlers;
+        let first = self.store.add_first::<HandlersOfContainer>(first, handler);
         let record = self.store.get_mut(container);
-        record.handlers = handler.link();
-        record.handler_count = record.handler_count.saturating_add(1);
+        record.handlers = first;
+        record.handler_count.up();
         Ok(())
     }
 
     fn remove_handler(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
-        let mut previous = None;
-        let mut link = self.store.get(container).handlers;
-        while let Some(handler) = link.target() {
-            let record = self.store.get(handler);
-            link = record.next;
-            if record.range.first == range.first {
-                self.unlink_handler(container, previous, handler);
-                return Ok(());
-            }
-            previous = Some(handler);
-        }
-        Err(at_frame(PmError::NotFound, range.first))
+        let first = self.store.get(container).handlers;
+        let handler = self
+            .store
+            .chain::<HandlersOfContainer>(first)
+            .find(|handler| self.store.get(*handler).range.first == range.first);
+        let handler = handler.ok_or(at_frame(PmError::NotFound, range.first))?;
+        self.unlink_handler(container, handler);
+        Ok(())
     }
 
-    fn unlink_handler(
-        &mut self,
-        container: Ref<Container>,
-        previous: Option<Ref<Handler>>,
-        handler: Ref<Handler>,
-    ) {
-        let next = self.store.get(handler).next;
-        match previous {
-            Some(previous) => self.store.get_mut(previous).next = next,
-            None => self.store.get_mut(container).handlers = next,
-        }
-        let count = &mut self.store.get_mut(container).handler_count;
-        *count = count.saturating_sub(1);
+    fn unlink_handler(&mut self, container: Ref<Container>, handler: Ref<Handler>) {
+        let first = self.store.get(container).handlers;
+        let first = self.store.take_out::<HandlersOfContainer>(first, handler);
+        let record = self.store.get_mut(container);
+        record.handlers = first;
+        record.handler_count.down();
         self.store.free(handler);
     }
 
     /// Removes the handlers of a container that is being freed.
     pub(super) fn remove_handlers(&mut self, container: Ref<Container>) {
         while let Some(handler) = self.store.get(container).handlers.target() {
-            self.unlink_handler(container, None, handler);
+            self.unlink_handler(container, handler);
         }
     }
 

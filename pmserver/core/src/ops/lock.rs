@@ -46,7 +46,7 @@ impl<K: Kernel> Operations<K> {
         if record.holder() != caller {
             return Err(PmError::InvalidCap.into());
         }
-        if record.pinned > 0 {
+        if !record.pinned.is_zero() {
             return self.unpin(lease);
         }
         // The holder must learn that the lease had expired.

@@ -23,6 +23,7 @@ pub(crate) mod repair;
 pub(crate) mod share;
 
 use crate::frames::FrameManager;
+use crate::records::count::Count;
 use crate::records::ledger::Ledger;
 use crate::records::links::Link;
 
@@ -31,8 +32,8 @@ pub(crate) struct Operations<K> {
     frames: FrameManager<K>,
     /// The queue of accounts with something to tear down.
     pub(crate) work: Link<Ledger>,
-    /// How many containers and accounts are dying.
-    pub(crate) dying_count: u64,
+    /// How many containers and accounts wait for that.
+    pub(crate) doomed: Count<u64>,
 }
 
 stands_on!(Operations.frames: FrameManager);
@@ -40,6 +41,6 @@ stands_on!(Operations.frames: FrameManager);
 impl<K> Operations<K> {
     /// Builds the floor on the one below.
     pub(crate) const fn new(frames: FrameManager<K>) -> Self {
-        Self { frames, work: Link::NONE, dying_count: 0 }
+        Self { frames, work: Link::NONE, doomed: Count::ZERO }
     }
 }

@@ -31,7 +31,7 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
 use crate::records::frame::FrameMarks;
-use crate::records::lease::Lease;
+use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
 use crate::records::share::Access;
 
@@ -88,14 +88,8 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns how many frames a peer has pinned, including those in quarantine.
     fn pinned_by(&self, peer: PeerId) -> u64 {
-        let mut pinned: u64 = 0;
-        let mut link = self.peer(peer).leases;
-        while let Some(lease) = link.target() {
-            let record = self.store.get(lease);
-            pinned = pinned.saturating_add(record.pinned.into());
-            link = record.next_of_holder;
-        }
-        pinned
+        let leases = self.store.chain::<LeasesOfHolder>(self.peer(peer).leases);
+        leases.map(|lease| u64::from(self.store.get(lease).pinned.get())).sum()
     }
 
     /// Gives each frame memory of its own and pins it there, all or nothing.
@@ -114,8 +108,7 @@ impl<K: Kernel> Operations<K> {
                 }
                 return Err(failure);
             }
-            let count = &mut self.store.get_mut(lease).pinned;
-            *count = count.saturating_add(1);
+            self.store.get_mut(lease).pinned.up();
         }
         Ok(())
     }
@@ -157,7 +150,7 @@ impl<K: Kernel> Operations<K> {
         let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
         let record = *self.store.get(lease);
         let is_valid = record.holder() == caller
-            && record.pinned > 0
+            && !record.pinned.is_zero()
             && record.deadline() > self.store.kernel.now();
         let container = record.container.target().filter(|_| is_valid);
         let container = container.ok_or(PmError::InvalidCap)?;
@@ -190,11 +183,10 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NoRight.into());
         }
         self.find_peer(peer).ok_or(PmError::Invalid)?;
-        let mut link = self.peer(peer).leases;
-        while let Some(lease) = link.target() {
-            let record = *self.store.get(lease);
-            link = record.next_of_holder;
-            if record.is_over != 0 {
+        let mut next = self.peer(peer).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(peer, lease);
+            if self.store.get(lease).is_over() {
                 self.unpin(lease)?;
             }
         }

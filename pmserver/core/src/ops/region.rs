@@ -41,7 +41,7 @@ impl<K: Kernel> Operations<K> {
                 return Err(Failure { error: PmError::Occupied, done: 0, at: other });
             }
         }
-        if self.peer(caller).vspace.region_count >= VSPACE_REGIONS_MAX {
+        if self.peer(caller).vspace.region_count.get() >= VSPACE_REGIONS_MAX {
             return Err(PmError::TooMany.into());
         }
         let account = self.table_account(caller)?;
@@ -51,7 +51,7 @@ impl<K: Kernel> Operations<K> {
             Ok(tree) => {
                 let vspace = &mut self.peer_mut(caller).vspace;
                 vspace.regions = tree;
-                vspace.region_count = vspace.region_count.saturating_add(1);
+                vspace.region_count.up();
                 Ok(())
             }
             Err(shortage) => {
@@ -89,7 +89,7 @@ impl<K: Kernel> Operations<K> {
         let tree = self.store.tree_remove(tree, key);
         let vspace = &mut self.peer_mut(peer).vspace;
         vspace.regions = tree;
-        vspace.region_count = vspace.region_count.saturating_sub(1);
+        vspace.region_count.down();
         self.store.free(region);
     }
 

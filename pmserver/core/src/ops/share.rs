@@ -12,7 +12,7 @@ use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::range::Range;
-use crate::records::share::Share;
+use crate::records::share::{Share, SharesOfContainer};
 
 impl<K: Kernel> Operations<K> {
     /// Lends a range to a peer.
@@ -29,18 +29,19 @@ impl<K: Kernel> Operations<K> {
         self.check_terms(caller, &terms)?;
         let ShareTerms { peer, rights, lease_max } = terms;
         let record = self.store.get(access.container);
-        if record.share_count >= CONTAINER_SHARES_MAX {
+        if record.share_count.get() >= CONTAINER_SHARES_MAX {
             return Err(PmError::TooMany.into());
         }
-        let next = record.shares;
         let container = access.container;
-        let share = Share::new(container.link(), next, range, peer, rights, lease_max);
+        let share = Share::new(container.link(), range, peer, rights, lease_max);
         let payer = self.payer(container);
         let share = self.store.alloc_named(payer, caller, share).map_err(Shortage::as_quota)?;
+        let first = self.store.get(container).shares;
+        let first = self.store.add_first::<SharesOfContainer>(first, share);
         let record = self.store.get_mut(container);
-        record.shares = share.link();
-        record.share_count = record.share_count.saturating_add(1);
-        // One record, two handles: the sender of the number decides which of them it is.
+        record.shares = first;
+        record.share_count.up();
+        // One record, two handles: which of them a number is depends on who sends it.
         let handle = self.store.handle(share);
         Ok(Shared { share: ShareHandle::from_raw(handle), weak: ContainerHandle::from_raw(handle) })
     }
@@ -91,19 +92,11 @@ impl<K: Kernel> Operations<K> {
 
     fn remove_share(&mut self, container: Ref<Container>, share: Ref<Share>) {
         assert!(self.store.get(share).mappings.is_none(), "a share ends without mappings");
-        let next = self.store.get(share).next;
-        let mut place = self.store.get(container).shares;
-        if place == share.link() {
-            self.store.get_mut(container).shares = next;
-        }
-        while let Some(other) = place.target() {
-            place = self.store.get(other).next;
-            if place == share.link() {
-                self.store.get_mut(other).next = next;
-            }
-        }
+        let first = self.store.get(container).shares;
+        let first = self.store.take_out::<SharesOfContainer>(first, share);
         let record = self.store.get_mut(container);
-        record.share_count = record.share_count.saturating_sub(1);
+        record.shares = first;
+        record.share_count.down();
         self.store.free(share);
     }
 
@@ -116,14 +109,9 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns whether any share covers a frame.
     pub(super) fn is_shared(&self, container: Ref<Container>, number: u64) -> bool {
-        let mut link = self.store.get(container).shares;
-        while let Some(share) = link.target() {
-            let share = self.store.get(share);
-            if share.range.contains(number) {
-                return true;
-            }
-            link = share.next;
-        }
-        false
+        let shares = self.store.get(container).shares;
+        self.store
+            .chain::<SharesOfContainer>(shares)
+            .any(|share| self.store.get(share).range.contains(number))
     }
 }

@@ -21,6 +21,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::KernelError;
 use crate::records::cell::{Stamp, record};
+use crate::records::count::{minus, plus};
 use crate::records::ledger::Ledger;
 use crate::records::links::{Link, Links, chain};
 
@@ -161,32 +162,29 @@ impl Account {
         Self { records, slots, ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA) }
     }
 
-    /// Returns the pages charged to it and to accounts below it, without extra frames.
-    pub(crate) const fn used(&self) -> u32 {
-        self.frames
-            .saturating_add(self.tables)
-            .saturating_add(self.slots)
-            .saturating_add(self.records)
+    /// Returns all pages that are charged, here and below, but for extra frames.
+    pub(crate) fn used(&self) -> u32 {
+        [self.tables, self.slots, self.records].into_iter().fold(self.frames, plus)
     }
 
-    /// Returns what it uses itself, without the accounts below.
-    pub(crate) const fn own(&self) -> u32 {
-        self.used().saturating_sub(self.below)
+    /// Returns what it uses itself.
+    pub(crate) fn own(&self) -> u32 {
+        minus(self.used(), self.below)
     }
 
     /// Returns what it uses itself and has promised.
-    pub(crate) const fn committed(&self) -> u32 {
-        self.own().saturating_add(self.promised)
+    pub(crate) fn committed(&self) -> u32 {
+        plus(self.own(), self.promised)
     }
 
-    /// Returns how many more pages it may use.
-    pub(crate) const fn room(&self) -> u32 {
-        self.limit.saturating_sub(self.committed())
+    /// Returns what it may use yet.
+    pub(crate) fn room(&self) -> u32 {
+        minus(self.limit, self.committed())
     }
 
-    /// Returns the unused memory; only for the pool's account.
-    pub(crate) const fn free(&self) -> u32 {
-        self.limit.saturating_sub(self.used()).saturating_sub(self.extra)
+    /// Returns the memory that is left where this is the pool's account.
+    pub(crate) fn free(&self) -> u32 {
+        minus(self.limit, plus(self.used(), self.extra))
     }
 
     pub(crate) const fn below(&self) -> u32 {
@@ -242,8 +240,8 @@ impl Account {
     /// Transfers all charges and promises of a child to its parent. The child's limit is no longer
     /// promised, and the child stands for its parent from now on.
     pub(crate) fn inherit(&mut self, child: &mut Self) {
-        self.below = self.below.saturating_sub(child.own());
-        self.promised = self.promised.saturating_sub(child.limit).saturating_add(child.promised);
+        self.below = minus(self.below, child.own());
+        self.promised = plus(minus(self.promised, child.limit), child.promised);
         *child = Self {
             limit: 0,
             frames: 0,
@@ -283,10 +281,9 @@ pub(crate) enum Change {
 
 impl Change {
     fn apply(self, counter: &mut u32) {
-        assert!(self == Self::Up || *counter > 0, "refund of what was never charged");
         *counter = match self {
-            Self::Up => counter.saturating_add(1),
-            Self::Down => counter.saturating_sub(1),
+            Self::Up => plus(*counter, 1),
+            Self::Down => minus(*counter, 1),
         };
     }
 }

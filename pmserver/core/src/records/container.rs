@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::broken;
 use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
+use crate::records::count::Count;
 use crate::records::frame::Frame;
 use crate::records::handler::Handler;
 use crate::records::leaf::Tree;
@@ -21,8 +22,8 @@ pub(crate) struct Container {
     stamp: Stamp,
     /// The first number above all numbers that were ever used: where a search for free ones begins.
     pub(crate) unused_from: u64,
-    /// How many frames it has, without discarded ones.
-    pub(crate) frame_count: u32,
+    /// How many frames it has, discarded ones not counted.
+    pub(crate) frame_count: Count<u32>,
     /// The account that pays.
     pub(crate) account: Link<Account>,
     /// The tree of its frames.
@@ -35,10 +36,10 @@ pub(crate) struct Container {
     of_account: Links<Container>,
     /// The owner's other containers.
     of_owner: Links<Container>,
-    pub(crate) share_count: u16,
-    pub(crate) lease_count: u16,
-    pub(crate) handler_count: u16,
-    /// The peer that made it and holds the strong handle.
+    pub(crate) share_count: Count<u16>,
+    pub(crate) lease_count: Count<u16>,
+    pub(crate) handler_count: Count<u16>,
+    /// The peer that made it, for which its handle is strong.
     owner: u8,
     /// 1 while it is being destroyed: no other operation accepts it then.
     pub(crate) dying: u8,
@@ -61,7 +62,7 @@ impl Container {
         Self {
             stamp: Stamp::UNSET,
             unused_from: 0,
-            frame_count: 0,
+            frame_count: Count::ZERO,
             account,
             frames: Tree::EMPTY,
             shares: Link::NONE,
@@ -69,9 +70,9 @@ impl Container {
             handlers: Link::NONE,
             of_account: Links::NONE,
             of_owner: Links::NONE,
-            share_count: 0,
-            lease_count: 0,
-            handler_count: 0,
+            share_count: Count::ZERO,
+            lease_count: Count::ZERO,
+            handler_count: Count::ZERO,
             owner: owner.get(),
             dying: 0,
         }

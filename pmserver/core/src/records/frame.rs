@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::kernel::PageIndex;
 use crate::records::cell::{Stamp, record};
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
@@ -44,14 +45,13 @@ pub(crate) struct Frame {
     /// The page that it is bound to; 0 while it has none.
     pub(crate) page: u32,
     /// The other frames that are bound to the page.
-    pub(crate) next_of_page: Link<Frame>,
-    pub(crate) previous_of_page: Link<Frame>,
-    /// The next frame of its ring of really shared frames; 0 if it is not shared.
+    of_page: Links<Frame>,
+    /// The ring of frames that are really shared; 0 while it is alone.
     pub(crate) next_shared: Link<Frame>,
     pub(crate) mappings: Link<Mapping>,
     /// Its place in one of the account's lists of frames (`store/extra.rs`).
     of_account: Links<Frame>,
-    pub(crate) mapping_count: u16,
+    pub(crate) mapping_count: Count<u16>,
     marks: u16,
     padding: [u32; 3],
 }
@@ -63,6 +63,11 @@ chain!(
     FramesOfAccount, Frame, of_account
 );
 
+chain!(
+    /// The frames that are bound to a page.
+    FramesOfPage, Frame, of_page
+);
+
 impl Frame {
     /// Returns a tentative frame without memory.
     pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
@@ -71,12 +76,11 @@ impl Frame {
             number,
             container,
             page: 0,
-            next_of_page: Link::NONE,
-            previous_of_page: Link::NONE,
+            of_page: Links::NONE,
             next_shared: Link::NONE,
             mappings: Link::NONE,
             of_account: Links::NONE,
-            mapping_count: 0,
+            mapping_count: Count::ZERO,
             marks: FrameMarks::TENTATIVE.bits(),
             padding: [0; 3],
         }

@@ -6,7 +6,7 @@ use proto::{Micros, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Stamp, record};
-use crate::records::links::Link;
+use crate::records::links::{Links, chain};
 use crate::records::range::Range;
 
 /// A range of a container whose frames another peer supplies (R27).
@@ -16,18 +16,30 @@ pub(crate) struct Handler {
     stamp: Stamp,
     pub(crate) range: Range,
     /// The container's other handlers.
-    pub(crate) next: Link<Handler>,
+    of_container: Links<Handler>,
     pub(crate) cookie: u32,
     peer: u8,
-    padding: [u8; 31],
+    padding: [u8; 27],
 }
 
 record!(Handler, Handler);
 
+chain!(
+    /// The handlers of a container.
+    HandlersOfContainer, Handler, of_container
+);
+
 impl Handler {
-    pub(crate) const fn new(next: Link<Handler>, range: Range, peer: PeerId, cookie: u32) -> Self {
+    pub(crate) const fn new(range: Range, peer: PeerId, cookie: u32) -> Self {
         let peer = peer.get();
-        Self { stamp: Stamp::UNSET, range, next, cookie, peer, padding: [0; 31] }
+        Self {
+            stamp: Stamp::UNSET,
+            range,
+            of_container: Links::NONE,
+            cookie,
+            peer,
+            padding: [0; 27],
+        }
     }
 
     pub(crate) fn peer(&self) -> Option<PeerId> {

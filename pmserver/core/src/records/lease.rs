@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A lease's record, and what operations need that leases can forbid.
 
+use bitflags::bitflags;
 use pmserver_api::{LockMode, MapFlags};
 use proto::{Micros, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -8,9 +9,21 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::broken;
 use crate::records::cell::{Stamp, record};
 use crate::records::container::Container;
-use crate::records::links::Link;
+use crate::records::count::Count;
+use crate::records::links::{Link, Links, chain};
 use crate::records::range::Range;
 use crate::records::share::Share;
+
+bitflags! {
+    /// What kind of lease it is, and what has become of it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct LeaseFlags: u8 {
+        /// It keeps others from reading, too.
+        const EXCLUSIVE = 1 << 0;
+        /// It has run out and is only kept for what is in quarantine.
+        const OVER = 1 << 1;
+    }
+}
 
 /// A lock with a deadline (protocol O13).
 #[repr(C)]
@@ -23,21 +36,28 @@ pub(crate) struct Lease {
     /// The share through which it is held; 0 for the owner.
     pub(crate) share: Link<Share>,
     /// The container's other leases.
-    pub(crate) next: Link<Lease>,
+    of_container: Links<Lease>,
     /// The holder's other leases.
-    pub(crate) next_of_holder: Link<Lease>,
-    /// The pages that its holder's device may still write to after the pin expired.
+    of_holder: Links<Lease>,
+    /// The pages that its holder's device may still write to, once it has run out.
     pub(crate) quarantine: u32,
-    /// How many frames it pins. Its holder is charged for each.
-    pub(crate) pinned: u16,
+    /// Frames that it pins, each of which its holder is charged for.
+    pub(crate) pinned: Count<u16>,
     holder: u8,
-    exclusive: u8,
-    /// 1 if it has expired and is kept only for its pages in quarantine.
-    pub(crate) is_over: u8,
-    padding: [u8; 7],
+    flags: u8,
 }
 
 record!(Lease, Lease);
+
+chain!(
+    /// The leases on a container.
+    LeasesOfContainer, Lease, of_container
+);
+
+chain!(
+    /// The leases of a peer.
+    LeasesOfHolder, Lease, of_holder
+);
 
 impl Lease {
     pub(crate) fn new(
@@ -48,20 +68,20 @@ impl Lease {
         mode: LockMode,
         deadline: Micros,
     ) -> Self {
+        let mut flags = LeaseFlags::empty();
+        flags.set(LeaseFlags::EXCLUSIVE, mode == LockMode::Exclusive);
         Self {
             stamp: Stamp::UNSET,
             range,
             deadline: deadline.get(),
             container,
             share,
-            next: Link::NONE,
-            next_of_holder: Link::NONE,
+            of_container: Links::NONE,
+            of_holder: Links::NONE,
             quarantine: 0,
-            pinned: 0,
+            pinned: Count::ZERO,
             holder: holder.get(),
-            exclusive: u8::from(mode == LockMode::Exclusive),
-            is_over: 0,
-            padding: [0; 7],
+            flags: flags.bits(),
         }
     }
 
@@ -75,13 +95,22 @@ impl Lease {
         match need {
             Need::Read => is_others && self.is_exclusive(),
             Need::Change => is_others,
-            Need::Remove => is_others || self.pinned > 0,
+            Need::Remove => is_others || !self.pinned.is_zero(),
             Need::Alone => true,
         }
     }
 
     pub(crate) const fn is_exclusive(&self) -> bool {
-        self.exclusive != 0
+        LeaseFlags::from_bits_truncate(self.flags).contains(LeaseFlags::EXCLUSIVE)
+    }
+
+    /// Returns whether it has run out and is only kept for what is in quarantine.
+    pub(crate) const fn is_over(&self) -> bool {
+        LeaseFlags::from_bits_truncate(self.flags).contains(LeaseFlags::OVER)
+    }
+
+    pub(crate) const fn set_over(&mut self) {
+        self.flags |= LeaseFlags::OVER.bits();
     }
 
     pub(crate) fn holder(&self) -> PeerId {

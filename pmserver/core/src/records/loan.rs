@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::account::Account;
 use crate::records::cell::{Stamp, record};
-use crate::records::links::Link;
+use crate::records::links::{Link, Links, chain};
 
 /// A peer's right to use an account that it did not split off. The account pays for the record.
 #[repr(C)]
@@ -16,28 +16,28 @@ pub(crate) struct Loan {
     stamp: Stamp,
     pub(crate) account: Link<Account>,
     /// The account's other loans.
-    pub(crate) next: Link<Loan>,
+    of_account: Links<Loan>,
     rights: u16,
     peer: u8,
-    padding: [u8; 45],
+    padding: [u8; 41],
 }
 
 record!(Loan, Loan);
 
+chain!(
+    /// The loans of an account.
+    LoansOfAccount, Loan, of_account
+);
+
 impl Loan {
-    pub(crate) const fn new(
-        account: Link<Account>,
-        next: Link<Loan>,
-        peer: PeerId,
-        rights: AccountRights,
-    ) -> Self {
+    pub(crate) const fn new(account: Link<Account>, peer: PeerId, rights: AccountRights) -> Self {
         Self {
             stamp: Stamp::UNSET,
             account,
-            next,
+            of_account: Links::NONE,
             rights: rights.bits(),
             peer: peer.get(),
-            padding: [0; 45],
+            padding: [0; 41],
         }
     }
 

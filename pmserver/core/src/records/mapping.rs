@@ -10,7 +10,7 @@ use crate::kernel::{FrameCap, PageIndex, PageRights, SlotAddress};
 use crate::records::cell::{Stamp, record};
 use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
-use crate::records::links::Link;
+use crate::records::links::{Link, Links, chain};
 use crate::records::share::Share;
 
 /// How a mapping is installed.
@@ -40,22 +40,31 @@ pub(crate) struct Mapping {
     /// The CNode of its slot; 0 if it has no slot and uses the page's original capability.
     slot_page: u32,
     /// The frame's other mappings.
-    pub(crate) next_of_frame: Link<Mapping>,
+    of_frame: Links<Mapping>,
     /// The share through which it was made; 0 for the owner.
     pub(crate) share: Link<Share>,
     /// The share's other mappings.
-    pub(crate) next_of_share: Link<Mapping>,
-    pub(crate) previous_of_share: Link<Mapping>,
+    of_share: Links<Mapping>,
     /// The flags that it was asked for with.
     asked: u16,
     slot_index: u8,
     peer: u8,
     installed: u8,
     is_grant: u8,
-    padding: [u8; 14],
+    padding: [u8; 10],
 }
 
 record!(Mapping, Mapping);
+
+chain!(
+    /// The mappings and grants of a frame.
+    MappingsOfFrame, Mapping, of_frame
+);
+
+chain!(
+    /// The mappings and grants that were made through a share.
+    MappingsOfShare, Mapping, of_share
+);
 
 impl Mapping {
     pub(crate) fn new(
@@ -71,16 +80,15 @@ impl Mapping {
             frame,
             page: 0,
             slot_page: 0,
-            next_of_frame: Link::NONE,
+            of_frame: Links::NONE,
             share,
-            next_of_share: Link::NONE,
-            previous_of_share: Link::NONE,
+            of_share: Links::NONE,
             asked: asked.bits(),
             slot_index: 0,
             peer: peer.get(),
             installed: 0,
             is_grant: 0,
-            padding: [0; 14],
+            padding: [0; 10],
         }
     }
 

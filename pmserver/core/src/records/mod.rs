@@ -8,6 +8,7 @@ pub(crate) mod budget;
 pub(crate) mod cell;
 pub(crate) mod container;
 pub(crate) mod copying;
+pub(crate) mod count;
 pub(crate) mod failure;
 pub(crate) mod frame;
 pub(crate) mod handler;

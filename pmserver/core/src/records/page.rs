@@ -8,6 +8,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::account::Account;
+use crate::records::count::{minus, plus};
 use crate::records::frame::Frame;
 use crate::records::lease::Lease;
 use crate::records::links::Link;
@@ -119,9 +120,26 @@ impl PageEntry {
         self.previous
     }
 
-    /// `Frame`: says how many virtual frames are bound to it.
-    pub(crate) const fn set_holders(&mut self, count: u32) {
-        self.previous = count;
+    /// `Frame`: counts one more virtual frame that is bound to it.
+    pub(crate) fn add_holder(&mut self) {
+        self.previous = plus(self.previous, 1);
+    }
+
+    /// `Frame`: counts one less; returns how many are left.
+    pub(crate) fn remove_holder(&mut self) -> u32 {
+        self.previous = minus(self.previous, 1);
+        self.previous
+    }
+
+    /// `Records`, `Slots`: counts one more cell or slot that is taken.
+    pub(crate) fn take_place(&mut self) {
+        self.taken = plus(self.taken, 1);
+    }
+
+    /// `Records`, `Slots`: counts one less; returns how many are left.
+    pub(crate) fn leave_place(&mut self) -> u16 {
+        self.taken = minus(self.taken, 1);
+        self.taken
     }
 
     /// `Frame`: returns whether a pin keeps it where it is.

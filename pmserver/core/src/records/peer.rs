@@ -8,6 +8,7 @@ use crate::kernel::PageIndex;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::handler::Wait;
 use crate::records::leaf::Tree;
 use crate::records::lease::Lease;
@@ -24,10 +25,10 @@ pub(crate) struct VSpaceState {
     pub(crate) mappings: Tree<Mapping>,
     /// For each level, a tree of tables by the first address that they translate.
     pub(crate) tables: [Tree<Table>; 3],
-    pub(crate) table_count: u32,
+    pub(crate) table_count: Count<u32>,
     /// The tree of regions, by their last page.
     pub(crate) regions: Tree<Region>,
-    pub(crate) region_count: u16,
+    pub(crate) region_count: Count<u16>,
     /// The tree of grants, by their index.
     pub(crate) grants: Tree<Mapping>,
     /// The CNode that the grants are in.
@@ -35,12 +36,12 @@ pub(crate) struct VSpaceState {
 }
 
 impl VSpaceState {
-    /// Returns whether pmserver has nothing in it.
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Returns whether pmserver has put nothing there.
+    pub(crate) fn is_empty(&self) -> bool {
         self.mappings.is_empty()
             && self.regions.is_empty()
             && self.grants.is_empty()
-            && self.table_count == 0
+            && self.table_count.is_zero()
     }
 }
 
@@ -65,8 +66,8 @@ pub(crate) struct Peer {
     /// A search for contiguous pages that its next call continues.
     pub(crate) search: Option<Search>,
     pub(crate) leases: Link<Lease>,
-    pub(crate) lease_count: u16,
-    /// It faulted and does not run again; its objects are being destroyed.
+    pub(crate) lease_count: Count<u16>,
+    /// It faulted and does not run again; what it had is being taken down.
     pub(crate) is_stopped: bool,
 }
 
@@ -86,7 +87,7 @@ impl Peer {
             wait: None,
             search: None,
             leases: Link::NONE,
-            lease_count: 0,
+            lease_count: Count::ZERO,
             is_stopped: false,
         }
     }

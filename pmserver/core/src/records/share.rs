@@ -7,7 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Ref, Stamp, record};
 use crate::records::container::Container;
-use crate::records::links::Link;
+use crate::records::count::Count;
+use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 
@@ -20,23 +21,27 @@ pub(crate) struct Share {
     lease_max: u64,
     pub(crate) container: Link<Container>,
     /// The container's other shares.
-    pub(crate) next: Link<Share>,
+    of_container: Links<Share>,
     /// The mappings that were made through it.
     pub(crate) mappings: Link<Mapping>,
-    pub(crate) lease_count: u16,
+    pub(crate) lease_count: Count<u16>,
     rights: u16,
     peer: u8,
     /// 1 once the owner has asked to unshare it: it allows no new lease (O3).
     pub(crate) revoking: u8,
-    padding: [u8; 14],
+    padding: [u8; 10],
 }
 
 record!(Share, Share);
 
+chain!(
+    /// The shares of a container.
+    SharesOfContainer, Share, of_container
+);
+
 impl Share {
     pub(crate) const fn new(
         container: Link<Container>,
-        next: Link<Share>,
         range: Range,
         peer: PeerId,
         rights: Rights,
@@ -47,13 +52,13 @@ impl Share {
             range,
             lease_max: lease_max.get(),
             container,
-            next,
+            of_container: Links::NONE,
             mappings: Link::NONE,
-            lease_count: 0,
+            lease_count: Count::ZERO,
             rights: rights.bits(),
             peer: peer.get(),
             revoking: 0,
-            padding: [0; 14],
+            padding: [0; 10],
         }
     }
 

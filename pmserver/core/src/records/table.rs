@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::PageIndex;
 use crate::records::cell::{Stamp, record};
+use crate::records::count::Count;
 use crate::records::leaf::Leaf;
 
 /// A page table that pmserver installed in a VSpace.
@@ -15,8 +16,8 @@ pub(crate) struct Table {
     /// The first address that it translates.
     base: u64,
     pub(crate) page: u32,
-    /// How many mappings and tables that pmserver made are below it.
-    pub(crate) children: u32,
+    /// Mappings and tables of pmserver's that hang below it.
+    pub(crate) children: Count<u32>,
     padding: [u64; 5],
 }
 
@@ -24,7 +25,7 @@ record!(Table, Table);
 
 impl Table {
     pub(crate) const fn new(base: u64, page: PageIndex) -> Self {
-        Self { stamp: Stamp::UNSET, base, page: page.get(), children: 0, padding: [0; 5] }
+        Self { stamp: Stamp::UNSET, base, page: page.get(), children: Count::ZERO, padding: [0; 5] }
     }
 }
 

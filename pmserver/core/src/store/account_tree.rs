@@ -16,6 +16,7 @@ use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Charge, Children, Shortage};
 use crate::records::cell::{Record, Ref, Stamp};
+use crate::records::count::{minus, plus};
 use crate::records::ledger::Ledger;
 use crate::records::links::Link;
 use crate::store::Store;
@@ -89,7 +90,7 @@ impl<K: Kernel> Store<K> {
         let children = self.add_last::<Children>(self.get(parent).children, account);
         let parent = self.get_mut(parent);
         parent.children = children;
-        parent.promised = parent.promised.saturating_add(limit);
+        parent.promised = plus(parent.promised, limit);
         Ok(account)
     }
 
@@ -112,7 +113,7 @@ impl<K: Kernel> Store<K> {
         self.get_mut(parent).children = children;
         let payer = self.payer_for(parent);
         let promised = &mut self.get_mut(payer).promised;
-        *promised = promised.saturating_sub(record.limit);
+        *promised = minus(*promised, record.limit);
         self.free(ledger);
         self.free(account);
     }
@@ -146,6 +147,6 @@ impl<K: Kernel> Store<K> {
         let parent = self.parent(account);
         let before = core::mem::replace(&mut self.get_mut(account).limit, limit);
         let promised = &mut self.get_mut(parent).promised;
-        *promised = promised.saturating_sub(before).saturating_add(limit);
+        *promised = plus(minus(*promised, before), limit);
     }
 }

@@ -104,7 +104,7 @@ impl<K: Kernel> Store<K> {
         let index = u8::try_from(position).unwrap_or(u8::MAX);
         assert!(usize::from(index) < CNODE_SLOTS, "a CNode that is not full has a free slot");
         set_bit(&mut entry.bitmap, index, true);
-        entry.taken = entry.taken.saturating_add(1);
+        entry.take_place();
         if self.is_full(node) {
             self.move_slot_page(account, node, End::Last);
         }
@@ -142,8 +142,7 @@ impl<K: Kernel> Store<K> {
         let was_full = self.is_full(slot.node);
         let entry = self.entry_mut(slot.node);
         set_bit(&mut entry.bitmap, slot.index, false);
-        entry.taken = entry.taken.saturating_sub(1);
-        if entry.taken == 0 {
+        if entry.leave_place() == 0 {
             let pages = self.unlink_page(self.ledger(owner).slot_pages, slot.node);
             self.ledger_mut(owner).slot_pages = pages;
             self.release_node(owner, slot.node);

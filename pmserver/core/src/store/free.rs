@@ -12,6 +12,7 @@
 
 use crate::broken;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::count::Count;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
 
@@ -19,7 +20,7 @@ use crate::store::Store;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FreeList {
     pub(crate) head: u32,
-    pub(crate) count: u32,
+    pub(crate) count: Count<u32>,
 }
 
 impl<K: Kernel> Store<K> {
@@ -40,7 +41,9 @@ impl<K: Kernel> Store<K> {
         if let Some(first) = PageIndex::from_link(list.head) {
             self.entry_mut(first).previous = page.get();
         }
-        *self.list(used_as) = FreeList { head: page.get(), count: list.count.saturating_add(1) };
+        let list = self.list(used_as);
+        list.head = page.get();
+        list.count.up();
     }
 
     fn pop_free(&mut self, used_as: PageUse) -> Option<PageIndex> {
@@ -58,8 +61,7 @@ impl<K: Kernel> Store<K> {
             Some(before) => self.entry_mut(before).next = next,
             None => self.list(used_as).head = next,
         }
-        let count = &mut self.list(used_as).count;
-        *count = count.saturating_sub(1);
+        self.list(used_as).count.down();
     }
 
     /// Returns the free list that a page is in, if it is free.

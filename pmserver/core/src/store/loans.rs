@@ -4,37 +4,31 @@
 use crate::kernel::Kernel;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
-use crate::records::loan::Loan;
+use crate::records::loan::{Loan, LoansOfAccount};
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
     /// Returns the loans of an account.
     pub(crate) fn loans(&self, account: Ref<Account>) -> impl Iterator<Item = &Loan> {
-        let first = self.ledger(account).loans.target();
-        let next = |loan: &Ref<Loan>| self.get(*loan).next.target();
-        core::iter::successors(first, next).map(|loan| self.get(loan))
+        self.chain::<LoansOfAccount>(self.ledger(account).loans).map(|loan| self.get(loan))
+    }
+
+    /// Adds a loan to those of its account.
+    pub(crate) fn link_loan(&mut self, account: Ref<Account>, loan: Ref<Loan>) {
+        let loans = self.add_first::<LoansOfAccount>(self.ledger(account).loans, loan);
+        self.ledger_mut(account).loans = loans;
     }
 
     /// Ends all loans of an account.
     pub(crate) fn end_loans(&mut self, account: Ref<Account>) {
         while let Some(loan) = self.ledger(account).loans.target() {
-            self.ledger_mut(account).loans = self.get(loan).next;
-            self.free(loan);
+            self.end_loan(account, loan);
         }
     }
 
     pub(crate) fn end_loan(&mut self, account: Ref<Account>, loan: Ref<Loan>) {
-        let after = self.get(loan).next;
-        let mut place = self.ledger(account).loans;
-        if place == loan.link() {
-            self.ledger_mut(account).loans = after;
-        }
-        while let Some(other) = place.target() {
-            place = self.get(other).next;
-            if place == loan.link() {
-                self.get_mut(other).next = after;
-            }
-        }
+        let loans = self.take_out::<LoansOfAccount>(self.ledger(account).loans, loan);
+        self.ledger_mut(account).loans = loans;
         self.free(loan);
     }
 }

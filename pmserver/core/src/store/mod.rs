@@ -193,7 +193,7 @@ impl<K: Kernel> Store<K> {
         let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
         let entry = self.entry_mut(page);
         entry.bitmap[0] |= 1 << position;
-        entry.taken = entry.taken.saturating_add(1);
+        entry.take_place();
         match self.cell_mut(page, position).map(T::mut_from_bytes) {
             Some(Ok(place)) => *place = *record,
             _ => broken("record cell"),
@@ -210,8 +210,7 @@ impl<K: Kernel> Store<K> {
         }
         let entry = self.entry_mut(page);
         entry.bitmap[0] &= !(1 << position);
-        entry.taken = entry.taken.saturating_sub(1);
-        entry.taken
+        entry.leave_place()
     }
 
     fn cell(&self, page: PageIndex, position: u32) -> Option<&[u8]> {

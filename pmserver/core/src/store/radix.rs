@@ -14,6 +14,7 @@ use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::{Kind, Ref, Stamp, record};
+use crate::records::count::Count;
 use crate::records::leaf::{Leaf, Tree};
 use crate::store::Store;
 
@@ -32,7 +33,7 @@ pub(crate) struct Node {
     prefix: u64,
     children: [u32; FANOUT],
     shift: u32,
-    count: u32,
+    count: Count<u32>,
     padding: u64,
 }
 
@@ -149,8 +150,7 @@ impl<K: Kernel> Store<K> {
         }
         if link == 0 {
             if let Some((node, _)) = place {
-                let count = &mut self.get_mut(node).count;
-                *count = count.saturating_add(1);
+                self.get_mut(node).count.up();
             }
             return Ok(self.set_place(tree, place, leaf.cell()));
         }
@@ -189,9 +189,11 @@ impl<K: Kernel> Store<K> {
             prefix: above(key, shift),
             children: [0; FANOUT],
             shift,
-            count: 2,
+            count: Count::ZERO,
             padding: 0,
         };
+        fork.count.up();
+        fork.count.up();
         fork.set_child(group_at(other, shift), link);
         fork.set_child(group_at(key, shift), leaf);
         self.alloc(account, fork)
@@ -213,8 +215,8 @@ impl<K: Kernel> Store<K> {
         let Some((node, group)) = place else { return Tree::EMPTY };
         let record = self.get_mut(node);
         record.set_child(group, 0);
-        record.count = record.count.saturating_sub(1);
-        if record.count > 1 {
+        record.count.down();
+        if record.count.get() > 1 {
             return tree;
         }
         let only = record.first_from(0);

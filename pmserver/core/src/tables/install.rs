@@ -20,6 +20,7 @@ use proto::{PeerId, VirtAddr};
 use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
+use crate::records::count::minus;
 use crate::records::frame::Frame;
 use crate::records::links::Link;
 use crate::records::mapping::{Installed, Mapping};
@@ -119,10 +120,10 @@ impl<K: Kernel> Tables<K> {
         most: Installed,
         whose: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
-        let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = link.target() {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
             let record = *self.store.get(mapping);
-            link = record.next_of_frame;
             if record.installed() <= most || !whose(record.share) {
                 continue;
             }
@@ -148,11 +149,11 @@ impl<K: Kernel> Tables<K> {
         if self.has_leaf_table(peer, vaddr) {
             return Ok(0);
         }
-        let before = self.peer(peer).vspace.table_count;
+        let before = self.peer(peer).vspace.table_count.get();
         let probe = FrameCap::Original(self.store.zero);
         self.map_with_tables(peer, probe, vaddr, PROBE)?;
         // The page of zeros belongs to pmserver: nothing of the caller depends on this mapping.
         self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
-        Ok(self.peer(peer).vspace.table_count.saturating_sub(before).into())
+        Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
     }
 }

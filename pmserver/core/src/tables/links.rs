@@ -9,7 +9,7 @@ use crate::kernel::{Kernel, KernelError};
 use crate::records::cell::Ref;
 use crate::records::frame::Frame;
 use crate::records::links::Link;
-use crate::records::mapping::Mapping;
+use crate::records::mapping::{Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::share::Share;
 use crate::tables::Tables;
 
@@ -17,18 +17,15 @@ impl<K: Kernel> Tables<K> {
     /// Links a mapping to its frame and to the share that it was made through.
     pub(crate) fn link_mapping(&mut self, mapping: Ref<Mapping>) {
         let frame = self.frame_of(mapping);
+        let first = self.store.get(frame).mappings;
+        let first = self.store.add_first::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
-        let next = record.mappings;
-        record.mappings = mapping.link();
-        record.mapping_count = record.mapping_count.saturating_add(1);
-        self.store.get_mut(mapping).next_of_frame = next;
+        record.mappings = first;
+        record.mapping_count.up();
         let Some(share) = self.store.get(mapping).share.target() else { return };
-        let next = self.store.get(share).mappings;
-        self.store.get_mut(share).mappings = mapping.link();
-        self.store.get_mut(mapping).next_of_share = next;
-        if let Some(after) = next.target() {
-            self.store.get_mut(after).previous_of_share = mapping.link();
-        }
+        let first = self.store.get(share).mappings;
+        let first = self.store.add_first::<MappingsOfShare>(first, mapping);
+        self.store.get_mut(share).mappings = first;
     }
 
     pub(crate) fn frame_of(&self, mapping: Ref<Mapping>) -> Ref<Frame> {
@@ -68,27 +65,24 @@ impl<K: Kernel> Tables<K> {
     /// Removes a mapping from the lists of its frame and its share.
     pub(super) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
         let frame = self.frame_of(mapping);
-        let record = *self.store.get(mapping);
-        let mut place = self.store.get(frame).mappings;
-        if place == mapping.link() {
-            self.store.get_mut(frame).mappings = record.next_of_frame;
-        }
-        while let Some(other) = place.target() {
-            place = self.store.get(other).next_of_frame;
-            if place == mapping.link() {
-                self.store.get_mut(other).next_of_frame = record.next_of_frame;
-            }
-        }
-        let count = &mut self.store.get_mut(frame).mapping_count;
-        *count = count.saturating_sub(1);
-        let Some(share) = record.share.target() else { return };
-        if let Some(after) = record.next_of_share.target() {
-            self.store.get_mut(after).previous_of_share = record.previous_of_share;
-        }
-        match record.previous_of_share.target() {
-            Some(before) => self.store.get_mut(before).next_of_share = record.next_of_share,
-            None => self.store.get_mut(share).mappings = record.next_of_share,
-        }
+        let first = self.store.get(frame).mappings;
+        let first = self.store.take_out::<MappingsOfFrame>(first, mapping);
+        let record = self.store.get_mut(frame);
+        record.mappings = first;
+        record.mapping_count.down();
+        let Some(share) = self.store.get(mapping).share.target() else { return };
+        let first = self.store.get(share).mappings;
+        let first = self.store.take_out::<MappingsOfShare>(first, mapping);
+        self.store.get_mut(share).mappings = first;
+    }
+
+    /// Returns the mapping of a frame after one that may be removed now.
+    pub(crate) fn next_mapping(
+        &self,
+        frame: Ref<Frame>,
+        mapping: Ref<Mapping>,
+    ) -> Option<Ref<Mapping>> {
+        self.store.next_of::<MappingsOfFrame>(self.store.get(frame).mappings, mapping)
     }
 
     /// Removes the mappings and grants of a frame that were made through the shares that `goes`
@@ -98,11 +92,10 @@ impl<K: Kernel> Tables<K> {
         frame: Ref<Frame>,
         goes: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
-        let mut link = self.store.get(frame).mappings;
-        while let Some(mapping) = link.target() {
-            let record = self.store.get(mapping);
-            link = record.next_of_frame;
-            if goes(record.share) {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            if goes(self.store.get(mapping).share) {
                 self.remove_mapping(mapping)?;
             }
         }

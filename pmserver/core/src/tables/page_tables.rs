@@ -99,8 +99,7 @@ impl<K: Kernel> Tables<K> {
         match self.store.tree_insert(account, self.table_tree(peer, level), table) {
             Ok(tree) => {
                 self.set_table_tree(peer, level, tree);
-                let count = &mut self.peer_mut(peer).vspace.table_count;
-                *count = count.saturating_add(1);
+                self.peer_mut(peer).vspace.table_count.up();
                 self.count_child(peer, level.saturating_add(1), base, true);
                 Ok(())
             }
@@ -117,8 +116,7 @@ impl<K: Kernel> Tables<K> {
             let tree = self.store.tree_remove(tree, base);
             self.set_table_tree(peer, level, tree);
             self.store.free(table);
-            let count = &mut self.peer_mut(peer).vspace.table_count;
-            *count = count.saturating_sub(1);
+            self.peer_mut(peer).vspace.table_count.down();
             self.count_child(peer, level.saturating_add(1), base, false);
         }
     }
@@ -148,8 +146,11 @@ impl<K: Kernel> Tables<K> {
         let tree = self.table_tree(peer, level);
         if let Some(table) = self.store.tree_get::<Table>(tree, base_of(vaddr, level)) {
             let children = &mut self.store.get_mut(table).children;
-            *children =
-                if is_new { children.saturating_add(1) } else { children.saturating_sub(1) };
+            if is_new {
+                children.up();
+            } else {
+                children.down();
+            }
         }
     }
 
@@ -162,7 +163,7 @@ impl<K: Kernel> Tables<K> {
             let Some(table) = self.store.tree_get::<Table>(tree, base) else { continue };
             let record = *self.store.get(table);
             let page = PageIndex::new(record.page);
-            if record.children > 0 || self.store.unmake_object(page).is_err() {
+            if !record.children.is_zero() || self.store.unmake_object(page).is_err() {
                 return;
             }
             self.forget_table(peer, level, base);

@@ -84,7 +84,7 @@ impl<K: Kernel> Teardown<K> {
             }
         }
         if !record.has(AccountFlags::DYING) {
-            self.dying_count = self.dying_count.saturating_add(1);
+            self.doomed.up();
         }
         self.review_work(account);
     }

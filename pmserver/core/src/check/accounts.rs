@@ -197,7 +197,7 @@ impl<K: Kernel> Service<K> {
             ensure(ledger.is_queued() == (ends || waiting > 0), "what is to go is in the queue")?;
             queued = queued.saturating_add(ledger.is_queued().into());
         }
-        ensure(doomed == self.doomed.get(), "what is to go is counted")?;
+        ensure(dying_count == self.dying_count.get(), "what is to go is counted")?;
         ensure(length(self.store.chain::<Work>(self.work)) == queued, "the queue has no other")?;
         let chains = [FrameList::Extra, FrameList::Discardable].map(|list| {
             length(self.store.chain::<PressedAccounts>(self.store.pressed.chain(list)))

@@ -88,7 +88,7 @@ impl<K: Kernel> FrameManager<K> {
             next = self.store.next_of::<FramesOfPage>(first, holder);
             if !sharers.contains(&holder) {
                 result = self.rebind(holder, Some(other));
-                // Its ring has left with it, and was perhaps what came next.
+                // Its whole ring has moved, and may have included the next frame: start again.
                 next = self.store.entry(page).first_frame().target();
             }
         }
@@ -170,7 +170,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(super) fn leave_page(&mut self, frame: Ref<Frame>) {
         let Some(page) = self.store.get(frame).page() else { return };
         let first = self.store.entry(page).first_frame();
-        let first = self.store.take_out::<FramesOfPage>(first, frame);
+        let first = self.store.remove_from_chain::<FramesOfPage>(first, frame);
         self.store.get_mut(frame).page = 0;
         let entry = self.store.entry_mut(page);
         entry.set_first_frame(first);

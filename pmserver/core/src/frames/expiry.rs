@@ -26,7 +26,7 @@ impl<K: Kernel> FrameManager<K> {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return };
         let first = self.store.get(container).leases;
-        let first = self.store.take_out::<LeasesOfContainer>(first, lease);
+        let first = self.store.remove_from_chain::<LeasesOfContainer>(first, lease);
         let of = self.store.get_mut(container);
         of.leases = first;
         of.lease_count.down();
@@ -41,16 +41,16 @@ impl<K: Kernel> FrameManager<K> {
     fn unlink_from_holder(&mut self, lease: Ref<Lease>) {
         let holder = self.store.get(lease).holder();
         let first = self.peer(holder).leases;
-        let first = self.store.take_out::<LeasesOfHolder>(first, lease);
+        let first = self.store.remove_from_chain::<LeasesOfHolder>(first, lease);
         let peer = self.peer_mut(holder);
         peer.leases = first;
         peer.lease_count.down();
     }
 
-    /// Ends a lease whose holder has not given it back. Of a pin something may have to stay.
-    fn cut_short(&mut self, lease: Ref<Lease>) {
+    /// Ends a lease that its holder has not released. A pin may leave pages in quarantine.
+    fn end_early(&mut self, lease: Ref<Lease>) {
         if self.store.get(lease).pinned.get() > 0 {
-            self.take_over(lease);
+            self.end_expired_pin(lease);
         } else {
             self.end_lease(lease);
         }
@@ -67,7 +67,7 @@ impl<K: Kernel> FrameManager<K> {
             let first = self.store.get(container).leases;
             next = self.store.next_of::<LeasesOfContainer>(first, lease);
             if self.store.get(lease).deadline() <= now {
-                self.cut_short(lease);
+                self.end_early(lease);
             }
         }
     }
@@ -77,7 +77,7 @@ impl<K: Kernel> FrameManager<K> {
         let mut next = self.peer(holder).leases.target();
         while let Some(lease) = next {
             next = self.next_lease_of(holder, lease);
-            self.cut_short(lease);
+            self.end_early(lease);
         }
     }
 
@@ -89,7 +89,7 @@ impl<K: Kernel> FrameManager<K> {
             next = self.next_lease_of(holder, lease);
             let record = self.store.get(lease);
             if record.deadline() <= now && !record.is_over() {
-                self.cut_short(lease);
+                self.end_early(lease);
             }
         }
     }

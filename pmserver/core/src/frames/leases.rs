@@ -80,6 +80,9 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `NoRight` if the handle does not allow leases.
+    ///
+    /// # Errors
+    /// `NoRight` if the handle does not allow leases.
     fn lease_limit(&self, access: &Access, range: Range) -> Result<Micros, Failure> {
         let system = Micros::new(LEASE_MICROS_MAX);
         let Some(share) = access.share.map(|share| self.store.get(share)) else {

@@ -107,7 +107,7 @@ impl<K: Kernel> Operations<K> {
         let dying = self.store.ledger(account).dying;
         let dying = self.store.add_last::<ContainersOfAccount>(dying, container);
         self.store.ledger_mut(account).dying = dying;
-        self.doomed.up();
+        self.dying_count.up();
         self.review_work(account);
     }
 
@@ -154,7 +154,7 @@ impl<K: Kernel> Operations<K> {
         let rest = self.store.remove_from_chain::<ContainersOfAccount>(dying, container);
         self.store.ledger_mut(account).dying = rest;
         self.store.free(container);
-        self.doomed.down();
+        self.dying_count.down();
         self.review_work(account);
         Ok(())
     }

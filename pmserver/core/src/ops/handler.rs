@@ -62,7 +62,7 @@ impl<K: Kernel> Operations<K> {
 
     fn unlink_handler(&mut self, container: Ref<Container>, handler: Ref<Handler>) {
         let first = self.store.get(container).handlers;
-        let first = self.store.take_out::<HandlersOfContainer>(first, handler);
+        let first = self.store.remove_from_chain::<HandlersOfContainer>(first, handler);
         let record = self.store.get_mut(container);
         record.handlers = first;
         record.handler_count.down();

@@ -32,8 +32,8 @@ pub(crate) struct Operations<K> {
     frames: FrameManager<K>,
     /// The queue of accounts with something to tear down.
     pub(crate) work: Link<Ledger>,
-    /// How many containers and accounts wait for that.
-    pub(crate) doomed: Count<u64>,
+    /// How many containers and accounts are dying.
+    pub(crate) dying_count: Count<u64>,
 }
 
 stands_on!(Operations.frames: FrameManager);
@@ -41,6 +41,6 @@ stands_on!(Operations.frames: FrameManager);
 impl<K> Operations<K> {
     /// Builds the floor on the one below.
     pub(crate) const fn new(frames: FrameManager<K>) -> Self {
-        Self { frames, work: Link::NONE, doomed: Count::ZERO }
+        Self { frames, work: Link::NONE, dying_count: Count::ZERO }
     }
 }

@@ -41,7 +41,7 @@ impl<K: Kernel> Operations<K> {
         let record = self.store.get_mut(container);
         record.shares = first;
         record.share_count.up();
-        // One record, two handles: which of them a number is depends on who sends it.
+        // One record, two handles: the sender of the number decides which of them it is.
         let handle = self.store.handle(share);
         Ok(Shared { share: ShareHandle::from_raw(handle), weak: ContainerHandle::from_raw(handle) })
     }
@@ -93,7 +93,7 @@ impl<K: Kernel> Operations<K> {
     fn remove_share(&mut self, container: Ref<Container>, share: Ref<Share>) {
         assert!(self.store.get(share).mappings.is_none(), "a share ends without mappings");
         let first = self.store.get(container).shares;
-        let first = self.store.take_out::<SharesOfContainer>(first, share);
+        let first = self.store.remove_from_chain::<SharesOfContainer>(first, share);
         let record = self.store.get_mut(container);
         record.shares = first;
         record.share_count.down();

@@ -162,12 +162,12 @@ impl Account {
         Self { records, slots, ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA) }
     }
 
-    /// Returns all pages that are charged, here and below, but for extra frames.
+    /// Returns the pages charged to it and to accounts below it, without extra frames.
     pub(crate) fn used(&self) -> u32 {
         [self.tables, self.slots, self.records].into_iter().fold(self.frames, plus)
     }
 
-    /// Returns what it uses itself.
+    /// Returns what it uses itself, without the accounts below.
     pub(crate) fn own(&self) -> u32 {
         minus(self.used(), self.below)
     }
@@ -177,12 +177,12 @@ impl Account {
         plus(self.own(), self.promised)
     }
 
-    /// Returns what it may use yet.
+    /// Returns how many more pages it may use.
     pub(crate) fn room(&self) -> u32 {
         minus(self.limit, self.committed())
     }
 
-    /// Returns the memory that is left where this is the pool's account.
+    /// Returns the unused memory; only for the pool's account.
     pub(crate) fn free(&self) -> u32 {
         minus(self.limit, plus(self.used(), self.extra))
     }

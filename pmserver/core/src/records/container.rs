@@ -22,7 +22,7 @@ pub(crate) struct Container {
     stamp: Stamp,
     /// The first number above all numbers that were ever used: where a search for free ones begins.
     pub(crate) unused_from: u64,
-    /// How many frames it has, discarded ones not counted.
+    /// How many frames it has, without discarded ones.
     pub(crate) frame_count: Count<u32>,
     /// The account that pays.
     pub(crate) account: Link<Account>,
@@ -39,7 +39,7 @@ pub(crate) struct Container {
     pub(crate) share_count: Count<u16>,
     pub(crate) lease_count: Count<u16>,
     pub(crate) handler_count: Count<u16>,
-    /// The peer that made it, for which its handle is strong.
+    /// The peer that made it and holds the strong handle.
     owner: u8,
     /// 1 while it is being destroyed: no other operation accepts it then.
     pub(crate) dying: u8,

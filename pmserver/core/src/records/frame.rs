@@ -46,7 +46,7 @@ pub(crate) struct Frame {
     pub(crate) page: u32,
     /// The other frames that are bound to the page.
     of_page: Links<Frame>,
-    /// The ring of frames that are really shared; 0 while it is alone.
+    /// The next frame of its ring of really shared frames; 0 if it is not shared.
     pub(crate) next_shared: Link<Frame>,
     pub(crate) mappings: Link<Mapping>,
     /// Its place in one of the account's lists of frames (`store/extra.rs`).

@@ -39,9 +39,9 @@ pub(crate) struct Lease {
     of_container: Links<Lease>,
     /// The holder's other leases.
     of_holder: Links<Lease>,
-    /// The pages that its holder's device may still write to, once it has run out.
+    /// The pages that its holder's device may still write to after the pin expired.
     pub(crate) quarantine: u32,
-    /// Frames that it pins, each of which its holder is charged for.
+    /// How many frames it pins. Its holder is charged for each.
     pub(crate) pinned: Count<u16>,
     holder: u8,
     flags: u8,

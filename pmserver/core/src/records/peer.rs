@@ -36,7 +36,7 @@ pub(crate) struct VSpaceState {
 }
 
 impl VSpaceState {
-    /// Returns whether pmserver has put nothing there.
+    /// Returns whether pmserver has nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.mappings.is_empty()
             && self.regions.is_empty()
@@ -67,7 +67,7 @@ pub(crate) struct Peer {
     pub(crate) search: Option<Search>,
     pub(crate) leases: Link<Lease>,
     pub(crate) lease_count: Count<u16>,
-    /// It faulted and does not run again; what it had is being taken down.
+    /// It faulted and does not run again; its objects are being destroyed.
     pub(crate) is_stopped: bool,
 }
 

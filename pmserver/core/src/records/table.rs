@@ -16,7 +16,7 @@ pub(crate) struct Table {
     /// The first address that it translates.
     base: u64,
     pub(crate) page: u32,
-    /// Mappings and tables of pmserver's that hang below it.
+    /// How many mappings and tables that pmserver made are below it.
     pub(crate) children: Count<u32>,
     padding: [u64; 5],
 }

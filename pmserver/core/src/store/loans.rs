@@ -27,7 +27,7 @@ impl<K: Kernel> Store<K> {
     }
 
     pub(crate) fn end_loan(&mut self, account: Ref<Account>, loan: Ref<Loan>) {
-        let loans = self.take_out::<LoansOfAccount>(self.ledger(account).loans, loan);
+        let loans = self.remove_from_chain::<LoansOfAccount>(self.ledger(account).loans, loan);
         self.ledger_mut(account).loans = loans;
         self.free(loan);
     }

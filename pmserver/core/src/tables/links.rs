@@ -66,13 +66,13 @@ impl<K: Kernel> Tables<K> {
     pub(super) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
         let frame = self.frame_of(mapping);
         let first = self.store.get(frame).mappings;
-        let first = self.store.take_out::<MappingsOfFrame>(first, mapping);
+        let first = self.store.remove_from_chain::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
         record.mappings = first;
         record.mapping_count.down();
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
-        let first = self.store.take_out::<MappingsOfShare>(first, mapping);
+        let first = self.store.remove_from_chain::<MappingsOfShare>(first, mapping);
         self.store.get_mut(share).mappings = first;
     }
 

@@ -42,7 +42,7 @@ impl<K: Kernel> Teardown<K> {
             return;
         }
         self.store.get_mut(account).set(AccountFlags::DYING, true);
-        self.doomed.up();
+        self.dying_count.up();
         self.review_work(account);
         if let Some(holder) = self.peer_of_account(account) {
             // The account pays for them, and nothing new can be charged to it from now on.

@@ -84,7 +84,7 @@ impl<K: Kernel> Teardown<K> {
             }
         }
         if !record.has(AccountFlags::DYING) {
-            self.doomed.up();
+            self.dying_count.up();
         }
         self.review_work(account);
     }

@@ -48,7 +48,7 @@ impl<K: Kernel> Teardown<K> {
             self.work = self.store.remove_from_chain::<Work>(work, ledger);
         }
         self.store.close_account(account);
-        self.doomed.down();
+        self.dying_count.down();
     }
 
     /// Does one bounded step of teardown and returns how many objects are left to free. If there is
@@ -60,7 +60,7 @@ impl<K: Kernel> Teardown<K> {
         }
         let stopped = self.peers.iter().flatten().filter(|peer| peer.is_stopped);
         let stopped = stopped.filter(|peer| has_objects(peer)).count();
-        self.doomed.get().saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
+        self.dying_count.get().saturating_add(u64::try_from(stopped).unwrap_or(u64::MAX))
     }
 
     fn work_step(&mut self) {

@@ -6,7 +6,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
+use crate::records::broken::broken;
 
 /// How many of something there are.
 #[repr(transparent)]

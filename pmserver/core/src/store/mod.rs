@@ -18,9 +18,9 @@ pub(crate) mod radix;
 use proto::VirtAddr;
 use zerocopy::FromBytes;
 
-use crate::broken;
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
 use crate::records::account::Account;
+use crate::records::broken::broken;
 use crate::records::cell::{
     Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
 };

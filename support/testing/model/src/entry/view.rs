@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the fuzzer may look at, to choose what to do next.
+
+use pmserver_api::{
+    AccountHandle, ContainerHandle, FaultHandle, Frames, LeaseHandle, Request, ShareHandle,
+};
+use proto::limits::STATUS_FRAMES_MAX;
+use proto::{FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::state::{AccountId, Kind, Model, Object};
+
+/// The handles that a peer has.
+#[derive(Clone, Debug, Default)]
+pub struct Handles {
+    /// Containers of its own.
+    pub strong: Vec<ContainerHandle>,
+    /// Containers of others that are shared to it.
+    pub weak: Vec<ContainerHandle>,
+    /// Shares of its containers.
+    pub shares: Vec<ShareHandle>,
+    /// Its leases.
+    pub leases: Vec<LeaseHandle>,
+    /// Accounts that it split off or was lent.
+    pub accounts: Vec<AccountHandle>,
+    /// Faults that it is to answer.
+    pub faults: Vec<FaultHandle>,
+}
+
+impl Model {
+    /// Returns the handles of a peer.
+    #[must_use]
+    pub fn handles(&self, of: PeerId) -> Handles {
+        let mut handles = Handles::default();
+        for (_, kind, raw, object) in self.names.all().filter(|(peer, ..)| *peer == of) {
+            match (kind, object) {
+                (_, Object::Weak(_)) => handles.weak.push(ContainerHandle::from_raw(raw)),
+                (Kind::Container, _) => handles.strong.push(ContainerHandle::from_raw(raw)),
+                (Kind::Share, _) => handles.shares.push(ShareHandle::from_raw(raw)),
+                (Kind::Lease, _) => handles.leases.push(LeaseHandle::from_raw(raw)),
+                (Kind::Account, _) => handles.accounts.push(AccountHandle::from_raw(raw)),
+                (Kind::Fault, _) => handles.faults.push(FaultHandle::from_raw(raw)),
+            }
+        }
+        handles
+    }
+
+    /// Returns the numbers of handles that named something once.
+    #[must_use]
+    pub fn stale(&self) -> Vec<u64> {
+        self.names.stale().collect()
+    }
+
+    /// Returns whether a peer was stopped.
+    #[must_use]
+    pub fn is_stopped(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_none_or(|peer| peer.is_stopped)
+    }
+
+    /// Returns the numbers of the frames in a container that a peer has a handle of.
+    #[must_use]
+    pub fn frames(&self, of: PeerId, handle: ContainerHandle) -> Vec<u64> {
+        let id = match self.names.find(of, Kind::Container, handle.raw()) {
+            Some(Object::Container(id)) => id,
+            Some(Object::Weak(share)) => self.shares[&share].container,
+            _ => return Vec::new(),
+        };
+        self.containers[&id].frames.keys().copied().collect()
+    }
+
+    /// Returns the pages at which a peer has a mapping or a region.
+    #[must_use]
+    pub fn pages(&self, of: PeerId) -> Vec<u64> {
+        let Some(peer) = self.peers.get(&of) else { return Vec::new() };
+        let regions = peer.regions.iter().flat_map(|(at, region)| {
+            (0..region.pages.min(8)).map(move |index| at + index * PAGE_BYTES)
+        });
+        peer.mappings.keys().copied().chain(regions).collect()
+    }
+
+    /// Returns where a peer's regions begin.
+    #[must_use]
+    pub fn regions(&self, of: PeerId) -> Vec<VirtAddr> {
+        let peer = self.peers.get(&of);
+        peer.iter()
+            .flat_map(|peer| peer.regions.keys())
+            .filter_map(|at| VirtAddr::new(*at))
+            .collect()
+    }
+
+    /// Returns the addresses of a peer's grants.
+    #[must_use]
+    pub fn grants(&self, of: PeerId) -> Vec<u64> {
+        self.peers.get(&of).iter().flat_map(|peer| peer.grants.keys()).copied().collect()
+    }
+
+    /// Returns whether pins that ended are charged still, which only a reset of the device changes.
+    #[must_use]
+    pub fn has_pins_left(&self) -> bool {
+        !self.leases.is_empty()
+    }
+
+    /// Returns the accounts, each with a peer that may read it and its handle.
+    #[must_use]
+    pub fn readable_accounts(&self) -> Vec<(PeerId, AccountHandle)> {
+        let ids: Vec<AccountId> = self.accounts.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.reader_of(id)).collect()
+    }
+
+    /// Returns the requests that tell the model which frames are extra and which were dropped.
+    #[must_use]
+    pub fn questions(&self) -> Vec<(PeerId, Request)> {
+        let mut all = Vec::new();
+        for (peer, kind, raw, object) in self.names.all() {
+            let (Kind::Container, Object::Container(id)) = (kind, object) else { continue };
+            let container = &self.containers[&id];
+            if container.is_dying || self.is_stopped(peer) {
+                continue;
+            }
+            let mut next = 0;
+            for (number, frame) in &container.frames {
+                if !frame.is_extra.perhaps() || *number < next {
+                    continue;
+                }
+                let count = STATUS_FRAMES_MAX.min(u64::MAX - number).max(1);
+                let Some(count) = FrameCount::new(count) else { continue };
+                next = number.saturating_add(count.get());
+                let container = ContainerHandle::from_raw(raw);
+                let frames = Frames { container, start: FrameNumber::new(*number), count };
+                all.push((peer, Request::Status { frames }));
+            }
+        }
+        all
+    }
+}

@@ -2,18 +2,20 @@
 //! What the fuzzer may look at, to choose what to do next.
 
 use pmserver_api::{
-    AccountHandle, ContainerHandle, FaultHandle, Frames, LeaseHandle, Request, ShareHandle,
+    AccountHandle, ContainerHandle, FaultHandle, Frames, LeaseHandle, Request, Rights, ShareHandle,
 };
 use proto::limits::STATUS_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::state::{AccountId, Kind, Model, Object};
+use crate::state::{AccountId, Kind, Model, Object, PeerSetup, Place, Via};
 
 /// The handles that a peer has.
 #[derive(Clone, Debug, Default)]
 pub struct Handles {
     /// Containers of its own.
     pub strong: Vec<ContainerHandle>,
+    /// Those of them that are being destroyed.
+    pub dying: Vec<ContainerHandle>,
     /// Containers of others that are shared to it.
     pub weak: Vec<ContainerHandle>,
     /// Shares of its containers.
@@ -33,7 +35,14 @@ impl Model {
         let mut handles = Handles::default();
         for (_, kind, raw, object) in self.names.all().filter(|(peer, ..)| *peer == of) {
             match (kind, object) {
-                (_, Object::Weak(_)) => handles.weak.push(ContainerHandle::from_raw(raw)),
+                (_, Object::Weak(share)) => {
+                    if !self.containers[&self.shares[&share].container].is_dying {
+                        handles.weak.push(ContainerHandle::from_raw(raw));
+                    }
+                }
+                (_, Object::Container(id)) if self.containers[&id].is_dying => {
+                    handles.dying.push(ContainerHandle::from_raw(raw));
+                }
                 (Kind::Container, _) => handles.strong.push(ContainerHandle::from_raw(raw)),
                 (Kind::Share, _) => handles.shares.push(ShareHandle::from_raw(raw)),
                 (Kind::Lease, _) => handles.leases.push(LeaseHandle::from_raw(raw)),
@@ -67,6 +76,43 @@ impl Model {
         self.containers[&id].frames.keys().copied().collect()
     }
 
+    /// Returns whether a frame of a container has a mapping in a range of numbers.
+    #[must_use]
+    pub fn is_mapped(
+        &self,
+        of: PeerId,
+        handle: ContainerHandle,
+        (start, last): (u64, u64),
+    ) -> bool {
+        let Some(Object::Container(id)) = self.names.find(of, Kind::Container, handle.raw()) else {
+            return false;
+        };
+        let is_in = |place: Place| place.0 == id && start <= place.1 && place.1 <= last;
+        let mut mappings = self.peers.values().flat_map(|peer| peer.mappings.values());
+        mappings.any(|mapping| is_in(mapping.place))
+    }
+
+    /// Returns whether a handle gives rights to frames.
+    #[must_use]
+    pub fn gives(&self, of: PeerId, frames: Frames, rights: Rights) -> bool {
+        let last = frames.start.get().saturating_add(frames.count.get() - 1);
+        match self.names.find(of, Kind::Container, frames.container.raw()) {
+            Some(Object::Weak(share)) => {
+                self.allows(Via::Share(share), (frames.start.get(), last), rights)
+            }
+            _ => true,
+        }
+    }
+
+    /// Returns the first frame number that a lease of a peer's covers.
+    #[must_use]
+    pub fn leased(&self, of: PeerId, handle: LeaseHandle) -> Option<u64> {
+        match self.names.find(of, Kind::Lease, handle.raw())? {
+            Object::Lease(lease) => Some(self.leases[&lease].start),
+            _ => None,
+        }
+    }
+
     /// Returns the pages at which a peer has a mapping or a region.
     #[must_use]
     pub fn pages(&self, of: PeerId) -> Vec<u64> {
@@ -75,6 +121,28 @@ impl Model {
             (0..region.pages.min(8)).map(move |index| at + index * PAGE_BYTES)
         });
         peer.mappings.keys().copied().chain(regions).collect()
+    }
+
+    /// Returns the pages at which a peer has an absent frame mapped.
+    #[must_use]
+    pub fn absent_pages(&self, of: PeerId) -> Vec<u64> {
+        let Some(peer) = self.peers.get(&of) else { return Vec::new() };
+        let mappings = peer.mappings.iter();
+        let absent = mappings.filter(|(_, there)| self.is_absent(there.place).perhaps());
+        absent.map(|(page, _)| *page).collect()
+    }
+
+    /// Returns whether a peer waits for frames that another supplies, which has not been told yet.
+    #[must_use]
+    pub fn is_asked(&self, handler: PeerId) -> bool {
+        let mut waits = self.peers.values().filter_map(|peer| peer.wait);
+        waits.any(|wait| wait.handler == handler && !wait.is_told && !wait.is_refused)
+    }
+
+    /// Returns what the configuration says of a peer.
+    #[must_use]
+    pub fn privileges(&self, of: PeerId) -> PeerSetup {
+        self.setup(of)
     }
 
     /// Returns where a peer's regions begin.

@@ -160,7 +160,11 @@ impl Model {
         let stop = self.stop_of(id, (start, start + (count.get() - 1)), flags);
         let after = match (&stop, self.observed.reply()) {
             // The reply to a part tells no error: it may have been any shortage.
-            (None, Some(Reply::Placed(placed))) => self.shorter(id, &placed, count, flags),
+            (stop, Some(Reply::Placed(placed)))
+                if stop.as_ref().is_none_or(|stop| placed.count < stop.after) =>
+            {
+                self.shorter(id, &placed, count, flags)
+            }
             _ => None,
         };
         let after = after.or(stop.as_ref().map(|stop| stop.after));

@@ -23,7 +23,9 @@ impl Model {
         if !self.setup(caller).has_dma {
             return Err(PmError::NoRight.into());
         }
-        self.demand(via, range, Rights::LOCK)?;
+        let is_exclusive = mode == LockMode::Exclusive;
+        let access = if is_exclusive { Rights::WRITE } else { Rights::READ };
+        self.demand(via, range, Rights::LOCK | access)?;
         let count = frames.count.get();
         let pins = self.leases.values().filter(|lease| lease.is_pin && lease.holder == caller);
         let pinned: u64 = pins.map(|lease| lease.frames()).sum();
@@ -41,7 +43,6 @@ impl Model {
         self.pay_for_pin(caller, count, range)?;
         let asked = Asked { mode, is_pin: true };
         let lease = self.take_lease(caller, (id, via), range, (asked, ttl));
-        let is_exclusive = mode == LockMode::Exclusive;
         (range.0..=range.1).for_each(|number| self.hold((id, number), is_exclusive));
         let bus = self.observed.bus_run(count);
         Ok(Expected::Exactly(Ok(Reply::Pinned(Pinned { lease, bus }))))

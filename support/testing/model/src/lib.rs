@@ -31,11 +31,7 @@ mod operations;
 mod rules;
 mod state;
 
-pub use answers::{Answer, CountBounds, Expected, StateBounds};
+pub use answers::{Answer, CALL_MICROS_MAX, CountBounds, Expected, StateBounds};
 pub use entry::{Access, Handles, Touch};
 pub use operations::Fate;
 pub use state::{Config, Model, PeerSetup};
-
-/// How long a call may take on the server's clock: a deadline may lie that much later than was
-/// asked. No lease ends during a call: the caller sees to that.
-pub const CALL_MICROS_MAX: u64 = 20_000;

@@ -5,8 +5,7 @@ use pmserver_api::{AccessKind, PmError};
 use proto::limits::HANDLER_MICROS_MAX;
 use proto::{Micros, PeerId};
 
-use crate::CALL_MICROS_MAX;
-use crate::answers::{Doubt, Expected};
+use crate::answers::{CALL_MICROS_MAX, Doubt, Expected};
 use crate::state::{FaultId, Handler, Model, Object, Place, Wait};
 
 impl Model {

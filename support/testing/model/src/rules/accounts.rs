@@ -6,8 +6,7 @@ use std::ops::RangeInclusive;
 use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::{Micros, PeerId};
 
-use crate::CALL_MICROS_MAX;
-use crate::answers::{Doubt, Expected};
+use crate::answers::{CALL_MICROS_MAX, Doubt, Expected};
 use crate::state::{Account, AccountId, Container, Kind, Model, Object};
 
 /// Records in a page, and levels of page tables that a range of pages may lack, two of each level.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Builds, runs and tests the system; bare `make` says how. What boards need stands in
-# support/boards, what takes more than a few lines of shell in support/make.
+# Builds, runs and tests the system; `make` alone prints how. The settings of each board are in
+# support/boards; whatever needs more than a few lines of shell is in support/make.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory --no-builtin-rules
-# cargo uses all cores already, and one QEMU at a time keeps its time limits honest.
+# cargo uses all cores already, and QEMU's time limits assume that only one QEMU runs at a time.
 .NOTPARALLEL:
 
 BOARDS := x86_64_generic qemu_virt_aarch64
@@ -15,20 +15,20 @@ BOARD ?=
 CONFIG ?= debug
 FILES ?= support/files
 MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
-# Seconds that QEMU gets, for the demo and for the scenarios.
+# Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
-# By the environment, so that a folder may have any name.
+# Passed to scripts in the environment, so that the name of a folder may have any character.
 export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT
-# The Git dependencies come by git itself, which knows the user's proxies and mirrors.
+# cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
 one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
-$(if $(call one-of,$(or $(BOARD),sim),sim $(BOARDS)),,$(error use BOARD=sim $(BOARDS:%=or BOARD=%)))
-$(if $(call one-of,$(CONFIG),$(CONFIGS)),,$(error use CONFIG=debug or CONFIG=release))
+$(if $(call one-of,$(or $(BOARD),sim),sim $(BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(BOARDS:%=or BOARD=%)))
+$(if $(call one-of,$(CONFIG),$(CONFIGS)),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
 -include $(wildcard support/boards/$(BOARD).mk)
 export TARGET TARGET_RUSTFLAGS QEMU
 
-# Where a run on BOARD puts what it makes, and the same run in the simulator.
+# The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
 OUT := build/$(if $(filter sim,$(BOARD)),sim,$(BOARD)/$(CONFIG))
 SIM := build/sim
 IMAGE_DIR = $(OUT)/$(SYSTEM)
@@ -36,6 +36,10 @@ SEL4 := --manifest-path support/sel4/Cargo.toml
 PDS := support/make/toolchain.sh cargo
 # One for all boards and configurations: they share what runs on the host while building.
 PD_TARGET_DIR := build/cargo
+# The image tool is compiled into the host workspace's folder: they share dependencies, too.
+IMAGE := $(SEL4) --package image --target-dir $(or $(CARGO_TARGET_DIR),target)
+# Prints what is compiled, and why, if there is something to compile.
+COMPILE := support/make/compile.sh
 BOOT := cargo run --quiet --package boot --
 
 # The two systems: the demo, and the one that runs the scenarios, with puppets for actors and a
@@ -46,38 +50,41 @@ demo_PDS := console pmserver fsserver client-demo
 demo_SIM := run
 scenarios_XML := support/testing/scenarios/microkit-system.xml
 # All puppets are one program.
-scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
-scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
+scenarios_PDS := console pmserver sabotaged-fsserver scenario-client supervisor puppet
+scenarios_FEATURES := --features pmserver/scenarios
 scenarios_SIM := scenarios
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
+.PHONY: boot-tool image-tool
 .PHONY: test check fuzz sim-test qemu-test board-test pd-check image-check setup sdk clean
 usage:
-	@echo 'make run        boots the demo: seL4 in QEMU where that is possible, else the simulator'
+	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
-	@echo 'make check      formatting, clippy, tests on the host: for between edits'
-	@echo 'make test       everything; says what it had to leave out'
-	@echo 'make qemu-test  the demo and the scenarios on BOARD with CONFIG, against the simulator'
-	@echo 'make ktest      the kernel of BOARD against the model of it that the simulator has'
-	@echo 'make fuzz       random operations against the reference model; SEED=n repeats a run'
-	@echo 'make setup      installs what apt offers; may be run again'
+	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
+	@echo 'make test       runs every test; says at the end which ones it could not run'
+	@echo 'make qemu-test  runs demo and scenarios on BOARD with CONFIG; compares with the simulator'
+	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
+	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
+	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
-	@echo 'make clean      removes what make made'
+	@echo 'make clean      removes everything that make has made'
 	@printf '\n%s\n' 'BOARD=sim|x86_64_generic|qemu_virt_aarch64  where to run'
 	@echo 'CONFIG=debug|release                        which kernel           ($(CONFIG))'
 	@echo 'FILES=folder                                what fsserver serves   ($(FILES))'
 	@echo 'MICROKIT_SDK=folder                         where the SDK is       ($(MICROKIT_SDK))'
 
-# Runs a system on BOARD. Without BOARD: on x86_64_generic, or in the simulator and why.
+# Runs a system on BOARD. Without BOARD: on x86_64_generic if that is possible, else in the
+# simulator. What it chose, and why, goes to standard error, in a line of its own.
 scenarios: SYSTEM := scenarios
 run scenarios: need-cargo
 ifeq ($(BOARD),)
 	@missing=$$($(MAKE) missing BOARD=x86_64_generic); \
 	if [ -z "$$missing" ]; then \
-	  echo "make $@: seL4 on x86_64_generic, as there is a Microkit SDK at $$MICROKIT_SDK"; \
+	  echo "make $@: seL4 on x86_64_generic, with the Microkit SDK at $$MICROKIT_SDK" >&2; \
 	  exec $(MAKE) $@ BOARD=x86_64_generic; \
 	fi; \
-	echo "make $@: the simulator, not seL4: $$missing"; \
+	printf '%s\n' "make $@: THIS IS THE SIMULATOR, NOT seL4, because something is missing:" \
+	  "make $@: $$missing" >&2; \
 	exec $(MAKE) $@ BOARD=sim
 else ifeq ($(BOARD),sim)
 	@exec $(MAKE) simulate SYSTEM=$(SYSTEM)
@@ -85,37 +92,47 @@ else
 	@exec $(MAKE) boot SYSTEM=$(SYSTEM)
 endif
 
-# Prints what is missing to run BOARD with CONFIG; nothing where nothing is.
+# Prints the first thing that is missing to run BOARD with CONFIG; nothing if all is there.
 missing:
 	@support/make/toolchain.sh missing
 need-cargo:
 	@command -v cargo >/dev/null || \
-	  { echo 'cargo is not installed: see https://rustup.rs' >&2; exit 1; }
+	  { echo 'cargo is not installed: install it from https://rustup.rs' >&2; exit 1; }
 need-board: need-cargo
-	@[ "$(filter $(BOARD),$(BOARDS))" ] || { echo 'say BOARD=… : one of $(BOARDS)' >&2; exit 1; }
+	@[ "$(filter $(BOARD),$(BOARDS))" ] || \
+	  { echo 'this needs a board: add one of $(BOARDS:%=BOARD=%)' >&2; exit 1; }
 	@missing=$$($(MAKE) missing); [ -z "$$missing" ] || { echo "$$missing" >&2; exit 1; }
 
-# The file system image that fsserver serves; made anew each time, as FILES may have changed.
+# The file system image that fsserver serves; made on every run, because FILES may have changed.
 fs-image:
 	@support/make/fs-image.sh "$$FILES" build/fs.img
 
 simulate: need-cargo fs-image
+	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
 	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) --image build/fs.img
 
-boot: image
+boot: image boot-tool
 	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
 
-image: need-board fs-image
+boot-tool: need-cargo
+	@$(COMPILE) 'what starts QEMU and reads its console (about 10 seconds the first time)' \
+	  cargo build --package boot
+image-tool: need-cargo
+	@$(COMPILE) 'the tool that makes boot images (about half a minute the first time)' \
+	  cargo build $(IMAGE)
+
+image: need-board fs-image image-tool
 	@mkdir -p $(IMAGE_DIR)
-	@$(PDS) build $(SEL4) --quiet --release --target-dir $(PD_TARGET_DIR) \
+	@$(COMPILE) 'the protection domains for $(BOARD), $(CONFIG) (about 1 minute the first time)' \
+	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
 	  $(addprefix --package ,$($(SYSTEM)_PDS)) $($(SYSTEM)_FEATURES)
 	@for pd in $($(SYSTEM)_PDS); do \
 	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
-	@cargo run $(SEL4) --quiet --package image -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
+	@cargo run --quiet $(IMAGE) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
 	  --report $(IMAGE_DIR)/report.txt $($(SYSTEM)_XML)
 
-# The rings. `check` and `sim-test` need nothing but published crates and mke2fs.
+# The tests. `check` and `sim-test` need only published crates and mke2fs.
 check: need-cargo
 	@support/make/check.sh
 
@@ -131,21 +148,23 @@ board-test: need-board
 	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
-ktest: need-board
+ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 
 pd-check: need-board
 	@$(PDS) clippy $(SEL4) --quiet --release --target-dir $(PD_TARGET_DIR) --workspace --exclude image \
 	  -- -D warnings
 image-check: need-cargo
-	cargo clippy $(SEL4) --quiet --package image --all-targets -- -D warnings
-	cargo test $(SEL4) --quiet --package image
+	cargo clippy --quiet $(IMAGE) --all-targets -- -D warnings
+	cargo test --quiet $(IMAGE)
 
-# Without SEED each run has another; a failure prints the line that repeats it.
+# Without SEED every run has a new one; a failure prints the command that repeats it.
 fuzz: need-cargo
+	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
+	  cargo build --release --package sim
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
 
-test: check sim-test
+test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt
 	@support/make/test-sel4.sh '$(MAKE)' '$(BOARDS)' '$(CONFIGS)'
 

@@ -2,7 +2,8 @@
 //! The demo as a protection domain: gives the core its channels, its memory and its grants, and
 //! runs it once.
 //!
-//! Owns nothing but channels. What the demo does is in `client-demo/core`.
+//! Owns nothing but channels. What the demo does is in `client-demo/core`, which also runs in the
+//! simulator.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -12,6 +13,7 @@ mod regions;
 use core::fmt::Write;
 
 use pd::{OwnGrants, PpChannel};
+use pmserver_client::Pm;
 use proto::LineWriter;
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
@@ -26,13 +28,13 @@ const CONSOLE: usize = 2;
 #[protection_domain]
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
-    let mut pm = pmserver_api::Calls::new(PpChannel::new(PMSERVER));
+    let pm = Pm::new(PpChannel::new(PMSERVER));
     let mut fs = fsserver_api::Client::new(PpChannel::new(FSSERVER));
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
-    match client_demo_core::reserve_heap(&mut pm) {
+    match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(()) => {
             regions::install_heap();
-            client_demo_core::run(&mut pm, &mut fs, &mut OwnMemory, &mut OwnGrants, &mut console);
+            client_demo_core::run(&pm, &mut fs, &mut OwnMemory, &mut OwnGrants, &mut console);
         }
         Err(error) => {
             // The console reports no errors.
@@ -42,7 +44,7 @@ fn init() -> Finished {
     Finished
 }
 
-/// The demo has run: from now on there is nothing to do.
+/// The demo has run. There is nothing more to do.
 struct Finished;
 
 impl Handler for Finished {

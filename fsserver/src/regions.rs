@@ -2,9 +2,9 @@
 //! fsserver's memory: the image, and the heap. The domain's only `unsafe`.
 #![allow(unsafe_code)]
 
-use fsserver_core::{HEAP_FRAMES, HEAP_VADDR};
+use fsserver_core::HEAP as HEAP_PAGES;
 use heap::Heap;
-use proto::{PAGE_BYTES, VirtAddr};
+use pmserver_client::VirtAddr;
 use sel4_microkit::var;
 
 #[global_allocator]
@@ -17,14 +17,13 @@ pub(crate) fn image() -> Option<(VirtAddr, u64)> {
     VirtAddr::new(vaddr).map(|vaddr| (vaddr, bytes))
 }
 
-/// Gives the heap the memory that `reserve_heap` has mapped. What was allocated before is
-/// forgotten. Called once at the start and first thing in every recovery.
+/// Gives the heap the memory that `reserve_heap` has mapped, and forgets what was allocated before.
+/// Called once at the start, and first in every recovery.
 pub(crate) fn install_heap() {
-    let Some(start) = VirtAddr::new(HEAP_VADDR) else { return };
     // Both targets have 64-bit sizes.
-    let bytes = usize::try_from(HEAP_FRAMES.saturating_mul(PAGE_BYTES)).unwrap_or_default();
+    let bytes = usize::try_from(HEAP_PAGES.bytes()).unwrap_or_default();
     // SAFETY: 1. `reserve_heap` has mapped the memory for this, in fsserver's own container that is
     // never shared (U2 heap-exclusive). 2. Nothing allocated uses it: at the start there is
     // nothing, and what ran before a recovery never goes on (U3 recovery-abandons).
-    unsafe { heap::install(&HEAP, start, bytes) };
+    unsafe { heap::install(&HEAP, HEAP_PAGES.start(), bytes) };
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Installs with apt what is missing to build, run and test everything. May be run again: what is
-# there already is left alone, nothing is removed, and where nothing is missing apt is not asked.
+# Installs with apt what is missing to build, run and test everything. May be run again: it changes
+# no installed package, removes nothing, and does not call apt if nothing is missing.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -19,9 +19,9 @@ toolchain_has libclang || want libclang-dev
 has qemu-system-x86_64 || qemu+=(qemu-system-x86)
 has qemu-system-aarch64 || qemu+=(qemu-system-arm)
 
-# A compiler for the bare machine. To a toolchain of its own rustup can add the library for a
-# target, as it is released; it cannot where it does not reach its server, nor to a toolchain that
-# it has only been told of. Then Debian's compiler does, which comes with the library's sources.
+# A compiler for the bare machine. rustup adds the library for a target to the toolchains that it
+# has installed itself, if it reaches its server. If it cannot, Debian's compiler is installed,
+# which comes with the library's sources.
 for target in x86_64-unknown-none aarch64-unknown-none; do
 	TARGET=$target toolchain_has compiler ||
 		{ has rustup && rustup target add $target >/dev/null 2>&1; } ||
@@ -33,23 +33,24 @@ install=(apt-get install -y --no-install-recommends --no-remove)
 can_install() { "${install[@]}" --simulate "$@" >/dev/null 2>&1; }
 
 if [ ${#packages[@]} -eq 0 ] && [ ${#qemu[@]} -eq 0 ]; then
-	echo "make setup: all is there"
+	echo "make setup: nothing is missing"
 elif ! has apt-get; then
-	fail "knows apt only; install what these packages of Debian's hold: ${packages[*]} ${qemu[*]}"
+	fail "there is no apt-get; install the contents of these Debian packages another way:" \
+		"${packages[*]} ${qemu[*]}"
 else
 	sudo=()
 	[ "$(id -u)" -eq 0 ] || sudo=(sudo)
 	"${sudo[@]}" apt-get update
 	[ ${#packages[@]} -eq 0 ] || "${sudo[@]}" "${install[@]}" "${packages[@]}"
-	# Debian 12's QEMU does not go with a qemu-utils from backports: then it has to be theirs, too.
+	# Debian 12's QEMU conflicts with a qemu-utils from backports: then QEMU must come from there.
 	if [ ${#qemu[@]} -gt 0 ] && ! can_install "${qemu[@]}"; then
 		backports=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}-backports")
 		can_install -t "$backports" "${qemu[@]}" ||
-			fail "apt cannot install ${qemu[*]} beside what is installed: if that is a qemu-utils" \
-				"from $backports, add $backports to apt's sources, as" \
-				"https://backports.debian.org/Instructions says"
+			fail "apt cannot install ${qemu[*]} beside the installed packages: if qemu-utils is from" \
+				"$backports, add $backports to apt's sources; see" \
+				"https://backports.debian.org/Instructions"
 		qemu=(-t "$backports" "${qemu[@]}")
 	fi
 	[ ${#qemu[@]} -eq 0 ] || "${sudo[@]}" "${install[@]}" "${qemu[@]}"
 fi
-has cargo || echo "make setup: cargo is missing: get it with rustup (https://rustup.rs)"
+has cargo || echo "make setup: cargo is missing: install it with rustup (https://rustup.rs)"

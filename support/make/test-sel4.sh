@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The rings of `make test` that need the Microkit SDK: test-sel4.sh MAKE BOARDS CONFIGS. Runs what
-# can be run, and says at the end what ran and what did not. Fails where a ring that ran failed.
+# The tests of `make test` that need the Microkit SDK: test-sel4.sh MAKE BOARDS CONFIGS. Runs those
+# that can run here, and prints at the end which ran and which did not. Fails if one of them fails.
 set -euo pipefail
 
 make=$1 boards=$2 configs=$3

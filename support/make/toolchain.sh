@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Finds what it takes to build protection domains and to boot them.
+# Finds the tools that build protection domains and boot them.
 #
-#   toolchain.sh missing   prints one sentence about the first thing that is missing; else nothing
-#   toolchain.sh has …     says by its exit whether there is a compiler, a linker, or libclang
+#   toolchain.sh missing   prints one sentence about the first thing that is missing, if any
+#   toolchain.sh has …     exits with 0 if there is a `compiler`, a `linker`, or `libclang`
 #   toolchain.sh cargo …   runs cargo with the environment that the protection domains need
 #
 # In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG TARGET TARGET_RUSTFLAGS QEMU.
 #
-# Two compilers will do, and the first that is found is taken: one that has the library for the
-# target (rustup target add), or one with the library's sources beside it, from which cargo then
-# builds it (Debian's rustc-web with rust-web-src; rustup's with the component rust-src).
+# It uses the first compiler that has the library for the target (rustup target add), or the
+# library's sources, from which cargo then builds it (Debian's rustc-web with rust-web-src; rustup's
+# with the component rust-src).
 set -euo pipefail
 
 sysroot() { "$1" --print sysroot 2>/dev/null || true; }
@@ -39,7 +39,7 @@ find_compiler() {
 	return 1
 }
 
-# Sets `linker`: the lld that comes with a compiler, or a distribution's.
+# Sets `linker`: the lld that comes with a compiler, or the distribution's.
 find_linker() {
 	for compiler_folder in "$(sysroot rustc)" "$(sysroot /usr/bin/rustc)"; do
 		for linker in "$compiler_folder"/lib/rustlib/*/bin/rust-lld; do
@@ -49,8 +49,8 @@ find_linker() {
 	linker=$(command -v ld.lld)
 }
 
-# As libclang.so or libclang-14.so: only with these come the headers that bindgen needs. (With a
-# version after `so` it is the bare library; libclang-cpp is another one.)
+# Looks for libclang.so or libclang-14.so: the package that has them also has the headers that
+# bindgen needs. (libclang.so.1 comes without them; libclang-cpp is another library.)
 find_libclang() {
 	[ -n "${LIBCLANG_PATH:-}" ] ||
 		ldconfig -p 2>/dev/null | grep -E 'libclang(-[0-9.]+)?\.so ' >/dev/null ||
@@ -62,9 +62,10 @@ missing() {
 	local folder=$MICROKIT_SDK/board/$BOARD/$CONFIG
 	local install='run `make setup`, or install Debian'"'"'s package'
 	if [ ! -d "$MICROKIT_SDK/board" ]; then
-		echo "no Microkit SDK at $MICROKIT_SDK (run \`make sdk\`, or set MICROKIT_SDK to where it is)"
+		echo "there is no Microkit SDK at $MICROKIT_SDK: run \`make sdk\`, or set MICROKIT_SDK to" \
+			"its folder"
 	elif [ "$(cat "$MICROKIT_SDK/VERSION" 2>/dev/null)" != 2.3.0 ]; then
-		echo "the Microkit SDK at $MICROKIT_SDK is not version 2.3.0"
+		echo "the Microkit SDK at $MICROKIT_SDK is not version 2.3.0: set MICROKIT_SDK to one that is"
 	elif [ ! -d "$folder" ]; then
 		echo "the Microkit SDK at $MICROKIT_SDK has no board/$BOARD/$CONFIG"
 	elif ! find_compiler; then
@@ -93,15 +94,15 @@ build() {
 		export CARGO_UNSTABLE_BUILD_STD=core,alloc,compiler_builtins
 		export CARGO_UNSTABLE_BUILD_STD_FEATURES=compiler-builtins-mem
 	fi
-	# These would take precedence over the flags of the target.
+	# These would override the flags of the target.
 	unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 	local verb=$1 clippy=(cargo clippy)
 	shift
 	if [ "$verb" = clippy ]; then
-		# clippy is a compiler of its own and must be of the same release: Debian's with Debian's.
+		# clippy must be of the compiler's release: Debian's clippy for Debian's compiler.
 		[ "$compiler" = rustc ] || clippy=(/usr/bin/cargo-clippy clippy)
 		if ! "${clippy[@]}" --version >/dev/null 2>&1; then
-			echo "the protection domains were NOT checked by clippy: there is none for $compiler"
+			echo "the protection domains were NOT checked by clippy: it is not installed for $compiler"
 			return
 		fi
 		CARGO=$(command -v cargo) exec "${clippy[@]}" --target "$TARGET" "$@"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Checks a demo's transcript from outside: verify.sh TRANSCRIPT FOLDER. Every regular file of the
-# folder has one line, sha256sum accepts them all, and the last line is PASS.
+# Checks the demo's transcript with sha256sum: verify.sh TRANSCRIPT FOLDER. Every regular file of
+# the folder must have one line, sha256sum must accept every line, and the last line must be PASS.
 set -euo pipefail
 
 transcript=$1 folder=$2
@@ -10,14 +10,14 @@ fail() { echo "$transcript: $*" >&2; exit 1; }
 
 sums=$(mktemp)
 trap 'rm -f "$sums"' EXIT
-# sha256sum puts a backslash before a line whose name has one in it, or a line end.
+# sha256sum begins a line with a backslash if the name contains a backslash or a line end.
 grep -aE '^\\?[0-9a-f]{64}  ' "$transcript" >"$sums" || true
 
 listed=$(wc -l <"$sums")
 present=$(find "$folder"/ -type f -printf x | wc -c)
-[ "$listed" -eq "$present" ] || fail "$listed files are listed, $present are there"
-# Without any line sha256sum would complain that there is none.
+[ "$listed" -eq "$present" ] || fail "it lists $listed files, but $folder has $present"
+# sha256sum fails on a list without lines.
 [ "$listed" -eq 0 ] || (cd "$folder" && sha256sum --check --strict --quiet "$sums") ||
-	fail "sha256sum does not accept the lines"
+	fail "sha256sum rejects a line; see above"
 [ "$(tail -n 1 "$transcript")" = PASS ] || fail "the last line is not PASS"
 echo "$transcript: $listed files, sha256sum accepts every line"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The accounts of all who take part, before and after.
+//! The accounts of the client, of fsserver and of the pool, before and after.
 
-use pmserver_api::{AccountHandle, AccountInfo};
-use proto::{Console, PeerId, Transport};
+use pmserver_client::{AccountInfo, PeerId, Pm, Transport};
+use proto::Console;
 
 use crate::error::DemoError;
 use crate::line::print;
@@ -20,18 +20,13 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Reads all three.
-    pub(crate) fn read<T: Transport>(
-        pm: &mut pmserver_api::Calls<T>,
-        fsserver: PeerId,
-    ) -> Result<Self, DemoError> {
-        let mut info = |account| {
-            pm.account_info(account).map_err(|error| DemoError::Pm("reading an account", error))
-        };
+    /// Reads all three: the client's own account, fsserver's, and that of the pool, which counts
+    /// all memory that pmserver has handed out.
+    pub(crate) fn read<P: Transport>(pm: &Pm<P>, fsserver: PeerId) -> Result<Self, DemoError> {
         Ok(Self {
-            client: info(AccountHandle::OWN)?,
-            fsserver: info(AccountHandle::of_peer(fsserver))?,
-            pool: info(AccountHandle::POOL)?,
+            client: pm.account().info()?,
+            fsserver: pm.account_of(fsserver).info()?,
+            pool: pm.pool().info()?,
         })
     }
 
@@ -43,7 +38,7 @@ impl Accounts {
         print(console, format_args!("free: {}", self.pool.free))
     }
 
-    /// Compares all three to the byte.
+    /// Fails unless all three are equal to the byte.
     pub(crate) fn check_unchanged(&self, after: &Self) -> Result<(), DemoError> {
         for (name, before, after) in [
             (CLIENT, &self.client, &after.client),
@@ -75,7 +70,7 @@ fn print_account(
 
 #[cfg(test)]
 mod tests {
-    use proto::ByteCount;
+    use pmserver_client::ByteCount;
 
     use super::*;
 

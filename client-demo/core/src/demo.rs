@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The course of the demo.
+//! The whole program, from the first call to the last.
 
-use pmserver_api::GrantMapper;
-use proto::{AddressSpace, Console, PeerId, Transport};
+use fsserver_api::Client;
+use pmserver_client::{AddressSpace, GrantMapper, Pm, Transport};
+use proto::Console;
 use sha2::{Digest, Sha256};
 
 use crate::accounts::Accounts;
@@ -11,14 +12,17 @@ use crate::line::{print, print_checksum};
 use crate::transfer::Transfer;
 use crate::walk::regular_files;
 
-/// Reads every file of the image, prints what there is to print, and returns whether all went well.
-/// The last line is `PASS`, or `FAIL: ` and why.
-pub fn run<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
-    pm: &mut pmserver_api::Calls<P>,
-    fs: &mut fsserver_api::Client<F>,
-    space: &mut A,
-    grants: &mut G,
-    console: &mut C,
+/// Reads every file of the image, prints its checksum, and returns whether all went well. The last
+/// line is `PASS`, or `FAIL: ` and why.
+///
+/// `pm` and `fs` are the connections to the two servers, `space` is the program's own memory, and
+/// `grants` is the kernel, for the page that the program maps itself.
+pub fn run<P: Transport, F: Transport>(
+    pm: &Pm<P>,
+    fs: &mut Client<F>,
+    space: &mut impl AddressSpace,
+    grants: &mut impl GrantMapper,
+    console: &mut impl Console,
 ) -> bool {
     match demo(pm, fs, space, grants, console) {
         Ok(()) => {
@@ -34,40 +38,33 @@ pub fn run<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Conso
     }
 }
 
-fn demo<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
-    pm: &mut pmserver_api::Calls<P>,
-    fs: &mut fsserver_api::Client<F>,
-    space: &mut A,
-    grants: &mut G,
-    console: &mut C,
+fn demo<P: Transport, F: Transport>(
+    pm: &Pm<P>,
+    fs: &mut Client<F>,
+    space: &mut impl AddressSpace,
+    grants: &mut impl GrantMapper,
+    console: &mut impl Console,
 ) -> Result<(), DemoError> {
-    let fsserver =
-        fs.version().map_err(|error| DemoError::Fs("asking for the version", error))?.peer;
+    // fsserver says under which number pmserver knows it: with that peer we share our containers.
+    let identity = fs.version().map_err(|error| DemoError::Fs("asking for the version", error))?;
+    let fsserver = identity.peer;
+
     let before = Accounts::read(pm, fsserver)?;
     before.print(console)?;
-    read_everything(pm, fs, space, grants, console, fsserver)?;
+
+    let mut transfer = Transfer::new(pm, fs, space, grants, fsserver)?;
+    print_checksums(&mut transfer, console)?;
+    transfer.finish()?;
+
+    // All that was made is gone, and every charge for it refunded.
     let after = Accounts::read(pm, fsserver)?;
     after.print(console)?;
     before.check_unchanged(&after)
 }
 
-fn read_everything<P: Transport, F: Transport, A: AddressSpace, G: GrantMapper, C: Console>(
-    pm: &mut pmserver_api::Calls<P>,
-    fs: &mut fsserver_api::Client<F>,
-    space: &mut A,
-    grants: &mut G,
-    console: &mut C,
-    fsserver: PeerId,
-) -> Result<(), DemoError> {
-    let mut transfer = Transfer::new(pm, fs, space, grants, fsserver)?;
-    let result = print_checksums(&mut transfer, console);
-    let finished = transfer.finish();
-    result.and(finished)
-}
-
-fn print_checksums<P: Transport, F: Transport, A: AddressSpace, C: Console>(
+fn print_checksums<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
-    console: &mut C,
+    console: &mut impl Console,
 ) -> Result<(), DemoError> {
     for path in regular_files(transfer)? {
         match checksum(transfer, &path) {
@@ -89,6 +86,6 @@ fn checksum<P: Transport, F: Transport, A: AddressSpace>(
     let mut hasher = Sha256::new();
     let read = transfer.read(file, |piece| hasher.update(piece));
     let closed = transfer.close(file);
-    // The first thing that went wrong is the one to tell.
+    // If both fail, the first error is the one to report.
     read.and(closed).map(|()| hasher.finalize().into())
 }

@@ -4,44 +4,57 @@
 use core::fmt;
 
 use fsserver_api::EntryError;
-use pmserver_api::KernelRefused;
+use pmserver_client::{KernelRefused, Refused};
 
 /// Why the demo failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DemoError {
-    /// pmserver refused this step.
-    Pm(&'static str, pmserver_api::CallError),
+    /// pmserver refused an operation; the error names it.
+    Pm(pmserver_client::Error),
+    /// pmserver granted no capability, and said that it did.
+    NoGrant,
     /// The kernel does not map what pmserver has granted.
-    Grant(KernelRefused),
+    KernelRefused(KernelRefused),
     /// fsserver refused this step.
     Fs(&'static str, fsserver_api::CallError),
-    /// fsserver listed a directory in a way that cannot be read.
+    /// A directory listing of fsserver's is malformed.
     Listing(EntryError),
-    /// fsserver said that it wrote more, or less, than it can have written.
+    /// fsserver reported a length that the file, or the container, cannot have.
     ReadLength,
     /// A path is longer than fsserver takes.
     PathTooLong,
     /// The client's heap is full.
     OutOfMemory,
-    /// A constant of the demo is no valid address or count.
-    Layout,
-    /// An account is not what it was before.
+    /// This account is not what it was before.
     Account(&'static str),
 }
 
 impl fmt::Display for DemoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pm(step, error) => write!(f, "{step}: pmserver: {error}"),
-            Self::Grant(refused) => write!(f, "mapping the page for paths: {refused}"),
+            Self::Pm(error) => write!(f, "pmserver: {error}"),
+            Self::NoGrant => f.write_str("pmserver granted no capability"),
+            Self::KernelRefused(refused) => write!(f, "mapping the page for paths: {refused}"),
             Self::Fs(step, error) => write!(f, "{step}: fsserver: {error}"),
             Self::Listing(error) => write!(f, "reading a directory: {error}"),
             Self::ReadLength => f.write_str("fsserver read another length than a file has"),
             Self::PathTooLong => f.write_str("a path is too long"),
             Self::OutOfMemory => f.write_str("out of memory"),
-            Self::Layout => f.write_str("the demo's own layout is wrong"),
             Self::Account(name) => write!(f, "account {name} is not what it was before"),
         }
+    }
+}
+
+impl From<pmserver_client::Error> for DemoError {
+    fn from(error: pmserver_client::Error) -> Self {
+        Self::Pm(error)
+    }
+}
+
+/// What could not be released is dropped, which tries once more.
+impl<V> From<Refused<V>> for DemoError {
+    fn from(refused: Refused<V>) -> Self {
+        Self::Pm(refused.error)
     }
 }
 

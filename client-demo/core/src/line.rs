@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The lines of the transcript, each made whole before it is printed.
+//! The lines of the transcript. Each is built completely before it is printed.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -45,11 +45,11 @@ pub(crate) fn print(console: &mut impl Console, text: fmt::Arguments<'_>) -> Res
     line.print(console)
 }
 
-/// Prints a checksum line as sha256sum does, so that `sha256sum -c` takes it.
+/// Prints a checksum line as sha256sum does, so that `sha256sum -c` accepts it.
 ///
-/// A path with a newline or a carriage return is escaped, with a backslash at the start of the line
-/// that says so; any other path, with backslashes too, stands as it is. A file that is called `-`
-/// gets a `./`: to `sha256sum -c` the bare name means its standard input.
+/// A path with a newline or a carriage return is escaped, and a backslash at the start of the line
+/// says so. Any other path, also one with backslashes, is printed as it is. A file named `-` is
+/// printed as `./-`, because for `sha256sum -c` the bare name means its standard input.
 pub(crate) fn print_checksum(
     console: &mut impl Console,
     digest: &[u8],

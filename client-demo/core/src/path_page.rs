@@ -1,66 +1,67 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The page through which fsserver is told paths: a frame that the client was granted and maps
-//! itself (protocol O25), where pmserver maps all else.
+//! The page in which fsserver is told paths. pmserver does not map it: the program is granted a
+//! capability to the frame, and maps it by a call to the kernel.
 //!
 //! ```text
-//!   allocate -> tables -> grant -> map: the kernel, not pmserver -> share, for reading
-//!   unshare -> ungrant -> tables -> destroy
+//!   allocate -> ensure_tables -> grant -> the kernel maps -> share, for reading
+//!   unshare -> ungrant -> unmap (frees the page table) -> destroy
 //! ```
 //!
-//! A grant that was taken back does not come back by itself (PM-212): the next path would stop the
-//! client. So the share gives fsserver no right to lock, which is what would take it back; fsserver
-//! needs none, as it copies a path before it looks at it. And the page has a page table that
-//! nothing else is mapped in: pmserver takes one away with the last mapping that it knows of
-//! (PM-220), and of this one it knows nothing.
+//! Most programs do not need this: [`ContainerRef::map`](pmserver_client::ContainerRef::map) is
+//! one call, and pmserver repairs such a mapping when it is touched. A mapping by capability is
+//! not repaired (PM-212), which has two consequences here:
+//! - The share gives no right to lock: a lease of fsserver's would take the capability back, and
+//!   the program would fault at the next path. fsserver needs no lock, as it copies a path before
+//!   it looks at it.
+//! - Nothing else is mapped in the 2 MiB around the page: pmserver frees a page table with the
+//!   last mapping in it that it knows of, and it does not know of this one (PM-220).
 
-use pmserver_api::{
-    AccountHandle, AllocateFlags, ContainerHandle, GrantMapper, MapFlags, Rights, ShareHandle,
+use pmserver_client::{
+    AddressSpace, Container, ContainerHandle, GrantMapper, Grants, MapFlags, Micros, PeerId, Pm,
+    Rights, Share, ShareTerms, Transport,
 };
 use proto::limits::PATH_BYTES_MAX;
-use proto::{AddressSpace, FrameCount, FrameNumber, Micros, PeerId, Transport, VirtAddr};
 
 use crate::error::DemoError;
+use crate::layout::PATH_PAGE;
 
-/// Where it is mapped.
-pub const PATH_VADDR: u64 = 0x1040_0000;
-
-/// The page, and what was made for it. To be given back by [`PathPage::give_back`].
-pub(crate) struct PathPage {
-    vaddr: VirtAddr,
-    container: ContainerHandle,
-    capability: u64,
-    share: ShareHandle,
-    weak: ContainerHandle,
+/// The page, and what was made for it. Dropping it releases all but the page table.
+pub(crate) struct PathPage<'pm, P: Transport> {
+    // Fields are dropped in this order.
+    share: Share<'pm, P>,
+    grants: Grants<'pm, P>,
+    container: Container<'pm, P>,
 }
 
-impl PathPage {
+impl<'pm, P: Transport> PathPage<'pm, P> {
     /// Makes the page, maps it, and lets fsserver read it from then on.
-    pub(crate) fn new<T: Transport>(
-        pm: &mut pmserver_api::Calls<T>,
-        grants: &mut impl GrantMapper,
+    pub(crate) fn new(
+        pm: &'pm Pm<P>,
+        kernel: &mut impl GrantMapper,
         fsserver: PeerId,
     ) -> Result<Self, DemoError> {
-        let failed = |error| DemoError::Pm("making the page for paths", error);
-        let vaddr = VirtAddr::new_page(PATH_VADDR).ok_or(DemoError::Layout)?;
-        let (start, rights) = (FrameNumber::new(0), MapFlags::READ | MapFlags::WRITE);
-        let container = pm.container_create(AccountHandle::OWN).map_err(failed)?;
-        pm.allocate(container, start, FrameCount::ONE, AllocateFlags::empty()).map_err(failed)?;
-        pm.ensure_tables(vaddr, FrameCount::ONE).map_err(failed)?;
-        let granted = pm.grant(container, start, FrameCount::ONE, rights).map_err(failed)?;
-        let capability = granted.address;
-        grants.map_granted(capability, vaddr, granted.rights).map_err(DemoError::Grant)?;
-        let no_lease = Micros::new(0);
-        let shared =
-            pm.share(container, start, 1, fsserver, Rights::READ, no_lease).map_err(failed)?;
-        Ok(Self { vaddr, container, capability, share: shared.share, weak: shared.weak })
+        let container = pm.account().create_container()?;
+        container.allocate(0..1)?;
+
+        // The kernel maps a frame only where there is a page table already.
+        pm.ensure_tables(PATH_PAGE.start(), PATH_PAGE.count())?;
+        let grants = container.grant(0..1, MapFlags::READ | MapFlags::WRITE)?;
+        let capability = grants.address(0).ok_or(DemoError::NoGrant)?;
+        kernel
+            .map_granted(capability, PATH_PAGE.start(), grants.rights())
+            .map_err(DemoError::KernelRefused)?;
+
+        let terms = ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0) };
+        let share = container.share(0..1, terms)?;
+        Ok(Self { share, grants, container })
     }
 
     /// Returns the handle by which fsserver reads it.
     pub(crate) const fn weak(&self) -> ContainerHandle {
-        self.weak
+        self.share.weak_handle()
     }
 
-    /// Writes a path that is relative to the root as an absolute one; returns how long that is.
+    /// Writes a path that is relative to the root as an absolute one; returns its length.
     pub(crate) fn write(
         &self,
         space: &mut impl AddressSpace,
@@ -70,21 +71,18 @@ impl PathPage {
         if path_bytes > PATH_BYTES_MAX {
             return Err(DemoError::PathTooLong);
         }
-        space.copy_out(b"/", self.vaddr);
-        space.copy_out(path, self.vaddr.checked_add(1).ok_or(DemoError::Layout)?);
+        PATH_PAGE.copy_out(space, b"/", 0)?;
+        PATH_PAGE.copy_out(space, path, 1)?;
         Ok(path_bytes)
     }
 
-    /// Gives back what was made for it.
-    pub(crate) fn give_back<T: Transport>(
-        self,
-        pm: &mut pmserver_api::Calls<T>,
-    ) -> Result<(), DemoError> {
-        let failed = |error| DemoError::Pm("giving the page for paths back", error);
-        pm.unshare(self.share).map_err(failed)?;
-        pm.ungrant(self.capability, FrameCount::ONE).map_err(failed)?;
-        // pmserver has mapped nothing here; the page table goes.
-        pm.unmap(self.vaddr, FrameCount::ONE).map_err(failed)?;
-        pm.container_destroy(self.container).map_err(failed)
+    /// Releases all that was made for it, and reports if something cannot be released.
+    pub(crate) fn release(self, pm: &Pm<P>) -> Result<(), DemoError> {
+        self.share.unshare()?;
+        self.grants.ungrant()?;
+        // pmserver has mapped nothing here, but the page table that it made goes.
+        pm.unmap(PATH_PAGE.start(), PATH_PAGE.count())?;
+        self.container.destroy()?;
+        Ok(())
     }
 }

@@ -4,22 +4,23 @@
 use alloc::vec::Vec;
 
 use fsserver_api::{DirectoryCookie, DirectoryEntry, FileHandle, FileKind};
-use proto::{AddressSpace, FrameCount, Transport};
+use pmserver_client::{AddressSpace, Transport};
+use proto::FrameCount;
 
 use crate::error::DemoError;
 use crate::transfer::Transfer;
 
-/// Frames that a listing may fill in one round.
+/// Frames that one round of a listing may fill.
 const LISTING_FRAMES: u64 = 4;
 
-/// The directory that mke2fs puts into every image; it is in no folder that an image is made from.
+/// The directory that mke2fs adds to every image: the folder that the image is made from has none.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// A path relative to the root; the root itself is empty.
 type RelativePath = Vec<u8>;
 
-/// Returns the paths of all regular files, sorted by their bytes. Symlinks and special files are
-/// left out, as `find -type f` does.
+/// Returns the paths of all regular files, sorted by their bytes. Like `find -type f`, it leaves
+/// out symlinks and special files.
 pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
 ) -> Result<Vec<RelativePath>, DemoError> {
@@ -45,13 +46,13 @@ pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
     Ok(files)
 }
 
-/// Hands every entry of a directory to `take`, round by round.
+/// Passes every entry of a directory to `take`, round by round.
 fn list<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
     directory: FileHandle,
     mut take: impl FnMut(DirectoryEntry<'_>) -> Result<(), DemoError>,
 ) -> Result<(), DemoError> {
-    let frames = FrameCount::new(LISTING_FRAMES).ok_or(DemoError::Layout)?;
+    let frames = FrameCount::new(LISTING_FRAMES).ok_or(DemoError::ReadLength)?;
     let mut bytes = Vec::new();
     let mut cookie = Some(DirectoryCookie::START);
     while let Some(from) = cookie {
@@ -68,7 +69,7 @@ fn list<P: Transport, F: Transport, A: AddressSpace>(
             take(entry)?;
             rest = after;
         }
-        // A server that hands out nothing and still promises more is not waited for.
+        // A server that makes no progress and promises more would keep us here for ever.
         if listed.next == cookie {
             return Err(DemoError::ReadLength);
         }

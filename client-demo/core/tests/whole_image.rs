@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 
 use fake::image::{Folder, noise};
 use fake::{CLIENT, Machine};
-use pmserver_api::{GrantMapper, KernelRefused, MapFlags};
-use proto::{Console, VirtAddr};
+use pmserver_client::{GrantMapper, KernelRefused, MapFlags, Pm, VirtAddr};
+use proto::Console;
 
 struct Printed(Vec<u8>);
 
@@ -33,9 +33,9 @@ fn run(machine: &Machine) -> (bool, Vec<u8>) {
 
 fn run_with(machine: &Machine, grants: &mut impl GrantMapper) -> (bool, Vec<u8>) {
     let mut printed = Printed(Vec::new());
-    let mut pm = pmserver_api::Calls::new(machine.pm(CLIENT));
+    let pm = Pm::new(machine.pm(CLIENT));
     let (mut fs, mut space) = (machine.fs(), machine.space(CLIENT));
-    let passed = client_demo_core::run(&mut pm, &mut fs, &mut space, grants, &mut printed);
+    let passed = client_demo_core::run(&pm, &mut fs, &mut space, grants, &mut printed);
     (passed, printed.0)
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The client side: one method an operation.
+//! The client side: one method per operation.
 
 use pmserver_api::ContainerHandle;
 use proto::{FrameCount, FrameNumber, Transport};
@@ -7,8 +7,8 @@ use proto::{FrameCount, FrameNumber, Transport};
 use crate::error::{CallError, FsError};
 use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
 
-/// Calls fsserver over a transport. Every method but [`Client::read`] is one protected procedure
-/// call; what each operation does, costs and refuses stands with [`Request`].
+/// Calls fsserver over a transport. Every method except [`Client::read`] is one protected procedure
+/// call. [`Request`] documents what each operation does, costs and refuses.
 pub struct Client<T: Transport> {
     transport: T,
 }
@@ -31,7 +31,7 @@ impl<T: Transport> Client<T> {
         Ok(Identity::decode(self.call(Request::Version)?)?)
     }
 
-    /// Opens what the path names that lies at the start of the container.
+    /// Opens a file or directory by its path, which is at the start of the container.
     ///
     /// # Errors
     /// [`FsError::BadPath`] and [`FsError::PathTooLong`] for a length that no path has; see
@@ -55,7 +55,7 @@ impl<T: Transport> Client<T> {
         Ok(FileStatus::decode(self.call(Request::Stat { file })?)?)
     }
 
-    /// Has the next entries of a directory written into `frames` frames of the container.
+    /// Makes fsserver write the next entries of a directory into `frames` frames of the container.
     ///
     /// # Errors
     /// See [`Request::ReadDir`].
@@ -69,9 +69,9 @@ impl<T: Transport> Client<T> {
         self.call(Request::ReadDir { file, container, frames, cookie }).map(Listed::decode)
     }
 
-    /// Has a range of a file read into the container from frame `start` on; returns the bytes,
-    /// fewer than asked at the end of the file. Calls again for as long as the server is on its way
-    /// to the offset.
+    /// Makes fsserver read a range of a file into the container, from frame `start` on. Returns how
+    /// many bytes, fewer than asked for at the end of the file. Repeats the call as long as the
+    /// server is still on its way to the offset.
     ///
     /// # Errors
     /// See [`Request::Read`].
@@ -86,7 +86,7 @@ impl<T: Transport> Client<T> {
         let mut reached = 0;
         loop {
             match self.call(Request::Read { file, container, offset, start, length }) {
-                // A server that comes no further is not waited for.
+                // If the server makes no progress, its error is returned.
                 Err(CallError::Refused(failure))
                     if failure.error == FsError::Again && failure.detail > reached =>
                 {

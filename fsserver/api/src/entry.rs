@@ -11,14 +11,14 @@
 //! | 4.. | the name: any bytes but `/` and NUL, no terminator |
 //!
 //! `.` and `..` are left out. A client copies an entry out of the container, then decodes the copy:
-//! decoding is total, so that a server that writes nonsense makes an error and nothing worse.
+//! decoding accepts any bytes, so nonsense from a server is an error and nothing worse.
 
 use core::fmt;
 
 /// Bytes of the header that stands before each name.
 pub const ENTRY_HEADER_BYTES: usize = 4;
 
-/// Bytes of the longest name of one entry, as ext4 has it.
+/// Bytes of the longest name of one entry, as in ext4.
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// What kind of file it is.
@@ -29,7 +29,7 @@ pub enum FileKind {
     Regular = 1,
     /// A directory.
     Directory = 2,
-    /// A symbolic link; fsserver tells that it is one, and never follows it as the last component.
+    /// A symbolic link. fsserver reports its kind, and never follows it as the last component.
     Symlink = 3,
     /// A device, a pipe or a socket.
     Special = 4,
@@ -61,7 +61,7 @@ impl FileKind {
 pub enum EntryError {
     /// There are fewer bytes than the header, or than the header promises.
     Truncated,
-    /// The kind is none of the known, or the reserved byte is not 0.
+    /// The kind is unknown, or the reserved byte is not 0.
     BadHeader,
     /// The name is empty, too long, `.`, `..`, or holds `/` or NUL.
     BadName,
@@ -78,7 +78,7 @@ impl fmt::Display for EntryError {
 }
 
 /// One entry of a directory. Holding one proves that the name is 1 to 255 bytes long, is neither
-/// `.` nor `..`, and holds neither `/` nor NUL, so that it can stand in a path as one component.
+/// `.` nor `..`, and holds neither `/` nor NUL: it can be a component of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry<'a> {
     kind: FileKind,
@@ -89,7 +89,7 @@ impl<'a> DirectoryEntry<'a> {
     /// Returns the entry of this kind and name.
     ///
     /// # Errors
-    /// [`EntryError::BadName`] where it could not stand in a path.
+    /// [`EntryError::BadName`] if the name cannot be a component of a path.
     pub fn new(kind: FileKind, name: &'a [u8]) -> Result<Self, EntryError> {
         let is_bad = name.is_empty()
             || name.len() > NAME_BYTES_MAX
@@ -104,17 +104,16 @@ impl<'a> DirectoryEntry<'a> {
         self.kind
     }
 
-    /// Returns the name, raw as it stands in the file system.
+    /// Returns the name, as the file system has it.
     #[must_use]
     pub const fn name(&self) -> &'a [u8] {
         self.name
     }
 
-    /// Returns the first entry of `bytes` and what follows it. Total: every pattern gives a value
-    /// or an error.
+    /// Returns the first entry of `bytes` and the bytes after it. Accepts any bytes.
     ///
     /// # Errors
-    /// [`EntryError`] where the bytes begin with no entry.
+    /// [`EntryError`] if the bytes do not begin with an entry.
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EntryError> {
         let ([low, high, kind, reserved], rest) =
             bytes.split_first_chunk::<ENTRY_HEADER_BYTES>().ok_or(EntryError::Truncated)?;
@@ -127,8 +126,7 @@ impl<'a> DirectoryEntry<'a> {
         Ok((Self::new(kind, name)?, rest))
     }
 
-    /// Writes the entry to the start of `to` and returns its bytes, or `None` where it does not
-    /// fit.
+    /// Writes the entry to the start of `to` and returns its length, or `None` if it does not fit.
     pub fn encode(&self, to: &mut [u8]) -> Option<usize> {
         let name_bytes = u16::try_from(self.name.len()).ok()?;
         let (header, rest) = to.split_first_chunk_mut::<ENTRY_HEADER_BYTES>()?;

@@ -6,46 +6,46 @@ use core::fmt;
 use pmserver_api::PmError;
 use proto::{Message, ProtocolError};
 
-/// Why an operation was refused. Where a call fails, nothing of the client's is lost: the container
-/// is unmapped and unlocked again, and no handle was made.
+/// Why an operation was refused. If a call fails, the client has lost nothing: the container is
+/// unmapped and unlocked again, and no handle was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum FsError {
     /// There is no file or directory of this name.
     NotFound = 1,
-    /// A file stands where the operation needs a directory.
+    /// It is a file, and the operation needs a directory.
     NotADirectory = 2,
-    /// A directory stands where the operation needs a file.
+    /// It is a directory, and the operation needs a file.
     IsADirectory = 3,
-    /// A component of the path is `..`, which would leave the directory that it stands in.
+    /// A component of the path is `..`.
     DotDot = 4,
     /// The path is empty, not absolute, holds a NUL byte or a component above 255 bytes.
     BadPath = 5,
-    /// The path has more bytes or more components than fsserver follows.
+    /// The path has more bytes or more components than fsserver accepts.
     PathTooLong = 6,
     /// The range begins past the end of the file; the detail is the file's size.
     PastEnd = 7,
-    /// The length is zero or above what one call reads, or the frame count is.
+    /// The length or the number of frames is zero, or more than one call reads.
     BadRange = 8,
-    /// The container has no frame at a place that the operation has to reach.
+    /// The container lacks a frame that the operation needs, or the share does not cover it.
     ContainerTooSmall = 9,
-    /// pmserver refused what the operation needs; the detail is pmserver's status.
+    /// pmserver refused a call that the operation needs; the detail is pmserver's status.
     PmRefused = 10,
     /// The handle names nothing that the caller has open.
     BadHandle = 11,
     /// The caller, or all callers together, have too many files open.
     TooManyOpenFiles = 12,
-    /// The listing does not stand at this cookie: look the directory up again.
+    /// The listing is not at this cookie: look the directory up again.
     StaleCookie = 13,
-    /// The way to the offset is longer than one call goes: call again; the detail is how far it
-    /// came.
+    /// The offset is further away than one call skips: call again. The detail is the position that
+    /// this call has reached.
     Again = 14,
-    /// It is there, but fsserver does not read this: a symlink, a device, an encrypted file, an
-    /// image without checksums.
+    /// It exists, but fsserver cannot read it: a symlink, a device, an encrypted file, an image
+    /// without checksums.
     Unsupported = 15,
-    /// The image is damaged where the operation has to read it.
+    /// The part of the image that the operation needs is damaged.
     ImageDamaged = 16,
-    /// fsserver was restarted during the call: every handle of before is gone.
+    /// fsserver was restarted during the call: handles from before name nothing.
     Restarted = 17,
 }
 
@@ -115,13 +115,12 @@ impl fmt::Display for FsError {
     }
 }
 
-/// A refusal as it stands in the reply.
+/// A refusal, as the reply carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Why.
     pub error: FsError,
-    /// What the error speaks of: a size, a position or pmserver's status; 0 where it speaks of
-    /// none.
+    /// A size, a position or pmserver's status, as the error says; 0 for the other errors.
     pub detail: u64,
 }
 
@@ -132,7 +131,7 @@ impl Failure {
         Message::new(self.error.status(), [self.detail])
     }
 
-    /// Returns pmserver's refusal, where that is what stopped fsserver.
+    /// Returns pmserver's error, if that is what stopped fsserver.
     #[must_use]
     pub fn pm_refusal(&self) -> Option<PmError> {
         match self.error {
@@ -158,7 +157,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a client's call can come back with instead of a result.
+/// Why a call has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
     /// fsserver refused the operation.
@@ -168,7 +167,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Returns fsserver's error, if that is what it is.
+    /// Returns fsserver's error; nothing for an error of the protocol itself.
     #[must_use]
     pub const fn refusal(&self) -> Option<FsError> {
         match self {
@@ -177,7 +176,7 @@ impl CallError {
         }
     }
 
-    /// Returns pmserver's error, where fsserver passes one on.
+    /// Returns pmserver's error, if fsserver passes one on.
     #[must_use]
     pub fn pm_refusal(&self) -> Option<PmError> {
         match self {

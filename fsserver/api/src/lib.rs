@@ -2,9 +2,9 @@
 //! The file server's interface: operations, errors, directory entries and a client over any
 //! transport.
 //!
-//! A client lends fsserver a container at pmserver (a weak handle) and names it in its request;
-//! what fsserver reads lands there. fsserver allocates nothing for a client, and a reply carries
-//! numbers only. `ops.rs` is the contract.
+//! A client lends fsserver a container at pmserver and sends the weak handle in its request;
+//! fsserver copies what it reads into that container. It allocates nothing for a client, and a
+//! reply carries numbers only. `ops.rs` is the contract.
 //!
 //! ```text
 //!   client                      fsserver                 pmserver

@@ -34,8 +34,8 @@ const OP_CLOSE: u64 = 6;
 const OK: u64 = 0;
 
 /// A file that the caller has open: an index with a generation into the table of the caller, which
-/// only the channel that a call comes in on selects. Holding one proves nothing: fsserver looks it
-/// up at every call.
+/// fsserver selects by the channel of the call. Holding one proves nothing: fsserver looks it up in
+/// every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileHandle(u64);
 
@@ -53,7 +53,7 @@ impl FileHandle {
     }
 }
 
-/// A place in the listing of a directory, as the server told it.
+/// A position in the listing of a directory, from the reply of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectoryCookie(u64);
 
@@ -97,30 +97,29 @@ impl ReadLength {
 
 /// A request, decoded: every argument is in the range that its type promises.
 ///
-/// Anyone may call anything. All but `read_dir` and `close` are idempotent.
+/// Every client may call all of them. All except `read_dir` and `close` are idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Asks for the protocol version, and to which peer containers have to be shared. Constant
-    /// time.
+    /// Asks for the protocol version, and for the peer to share containers with. Constant time.
     Version,
-    /// Opens a file or directory by its absolute path. The path's bytes lie at the start of frame 0
-    /// of the container, which has to be shared with the READ right. Walks one directory a
-    /// component. A symlink as the last component is opened itself, not followed; as another
-    /// component it is followed, inside the image.
+    /// Opens a file or directory by its absolute path, which is at the start of frame 0 of the
+    /// container. The container must be shared with the READ right. Walks one directory per
+    /// component. A symlink is followed, inside the image, except as the last component: then the
+    /// symlink itself is opened.
     Lookup {
         /// Where the path is.
         container: ContainerHandle,
         /// Its length, 1 to [`PATH_BYTES_MAX`].
         path_bytes: u16,
     },
-    /// Tells kind and size. Constant time.
+    /// Returns the kind and the size. Constant time.
     Stat {
         /// The file.
         file: FileHandle,
     },
-    /// Writes the next entries of a directory into frames `0..frames` of the container, which has
-    /// to be shared with READ and WRITE. A listing only goes forward: the cookie must be where the
-    /// last call on this handle ended.
+    /// Writes the next entries of a directory into frames `0..frames` of the container, which must
+    /// be shared with READ and WRITE. A listing only goes forward: the cookie must be the one that
+    /// the last call on this handle returned.
     ReadDir {
         /// The directory.
         file: FileHandle,
@@ -128,14 +127,14 @@ pub enum Request {
         container: ContainerHandle,
         /// Frames that may be filled.
         frames: FrameCount,
-        /// Where the listing goes on.
+        /// Where the listing continues.
         cookie: DirectoryCookie,
     },
     /// Reads bytes `offset..offset+length` of a file, or as many as there are, to the start of
-    /// frame `start` of the container, which has to be shared with READ and WRITE. Where the share
-    /// has the LOCK right, the range is locked meanwhile. Reads at most 256 frames' worth, and
-    /// passes over as many before: [`FsError::Again`] asks to call again. A read that goes on where
-    /// the last one on this handle ended passes over nothing.
+    /// frame `start` of the container, which must be shared with READ and WRITE. If the share has
+    /// the LOCK right, the range is locked meanwhile. Reads at most 1 MiB (256 frames), and skips
+    /// at most as much before: if the offset is further away, [`FsError::Again`] asks to call
+    /// again. A read that continues where the last one on this handle ended skips nothing.
     Read {
         /// The file.
         file: FileHandle,
@@ -167,7 +166,7 @@ impl Request {
         }
     }
 
-    /// Returns the request that a message carries. Total: every pattern gives a value or an error.
+    /// Returns the request that a message carries. Accepts any message.
     ///
     /// # Errors
     /// [`ProtocolError`] for an unknown operation or a wrong number of registers, [`FsError`] for
@@ -245,11 +244,11 @@ impl Request {
 pub struct Identity {
     /// The protocol version.
     pub version: u64,
-    /// The peer at pmserver to share containers to.
+    /// The peer at pmserver to share containers with.
     pub peer: PeerId,
 }
 
-/// What `stat` tells.
+/// What `stat` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStatus {
     /// What kind of file it is.
@@ -263,7 +262,7 @@ pub struct FileStatus {
 pub struct Listed {
     /// Bytes of whole entries, from the start of the container.
     pub bytes: u64,
-    /// Where to go on, or `None` at the end of the directory.
+    /// Where to continue, or `None` at the end of the directory.
     pub next: Option<DirectoryCookie>,
 }
 

@@ -6,9 +6,9 @@ use core::error::Error;
 use core::fmt;
 
 use ext4_view::Ext4Read;
-use proto::{AddressSpace, VirtAddr};
+use pmserver_client::{AddressSpace, VirtAddr};
 
-/// The image as it lies in fsserver's address space, read-only.
+/// The image, mapped read-only in fsserver's address space.
 #[derive(Clone)]
 pub(crate) struct Image<A> {
     space: A,
@@ -27,7 +27,7 @@ impl<A: AddressSpace> Image<A> {
         self.bytes
     }
 
-    /// Fills `to` from `start` on, or leaves it alone where the image ends before.
+    /// Fills `to` with the bytes from `start` on, or copies nothing if the image ends earlier.
     pub(crate) fn copy(&self, start: u64, to: &mut [u8]) -> Result<(), OutsideImage> {
         let length =
             u64::try_from(to.len()).map_err(|_: core::num::TryFromIntError| OutsideImage)?;
@@ -50,7 +50,7 @@ impl<A: AddressSpace> Ext4Read for Image<A> {
     }
 }
 
-/// The file system points outside of its image.
+/// An access outside of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutsideImage;
 

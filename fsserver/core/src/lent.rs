@@ -1,168 +1,136 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A lent container for the time of one call: locked where the share allows it, mapped in the
-//! window, and given back on every way out.
+//! A container that a client has lent, locked and mapped for the time of one call.
+
+use core::ops::RangeInclusive;
 
 use fsserver_api::{Failure, FsError};
-use pmserver_api::{CallError, ContainerHandle, LeaseHandle, LockMode, MapFlags, PmError};
+use pmserver_client::{
+    AddressSpace, ContainerHandle, Error, ErrorKind, Lease, LockMode, MapFlags, Mapping, Micros,
+    Pages, Pm, PmError, Transport, VirtAddr, WeakContainer,
+};
 use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_MICROS};
-use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, Transport, VirtAddr};
+use proto::{FrameCount, FrameNumber};
 
-/// Where lent containers are mapped.
-pub const WINDOW_VADDR: u64 = 0x1010_0000;
+/// Where lent containers are mapped: room for as many frames as one call may touch.
+pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
-/// Frames that fit in the window: as many as one call may touch.
-pub const WINDOW_FRAMES: u64 = CALL_FRAMES_MAX;
-
-/// A page of private memory that everything passes through on its way to or from a container.
+/// A page of private memory. All bytes pass through it on their way to or from a container.
 pub(crate) type PageBuffer = [u8; 4096];
 
-/// What fsserver means to do with a lent container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Copy something out of it: what is copied is private then, so nothing needs to be locked.
-    CopyFrom,
-    /// Fill it: nobody else shall see it half done, as far as the owner lets fsserver lock.
-    Fill,
+/// Frames of a container that are mapped from the start of the window on. Dropping it unmaps them,
+/// then unlocks them.
+pub(crate) struct Lent<'pm, T: Transport> {
+    // Fields are dropped in this order.
+    mapping: Mapping<'pm, T>,
+    _lease: Option<Lease<'pm, T>>,
 }
 
-/// Frames of a container that are in the window from its start. To be given back by
-/// [`Lent::give_back`]; whoever holds one has not done so yet.
-pub(crate) struct Lent {
-    frames: FrameCount,
-    lease: Option<LeaseHandle>,
-}
-
-impl Lent {
-    /// Locks and maps `frames` frames of a container from `start` on: all of them, or none.
-    pub(crate) fn take<T: Transport>(
-        pm: &mut pmserver_api::Calls<T>,
+impl<'pm, T: Transport> Lent<'pm, T> {
+    /// Maps frames for reading. They are not locked: the bytes are copied before they are looked
+    /// at.
+    pub(crate) fn to_copy_from(
+        pm: &'pm Pm<T>,
         container: ContainerHandle,
         start: FrameNumber,
         frames: FrameCount,
-        purpose: Purpose,
     ) -> Result<Self, Failure> {
-        let lease = match purpose {
-            Purpose::CopyFrom => None,
-            Purpose::Fill => lock(pm, container, start, frames)?,
-        };
-        let lent = Self { frames, lease };
-        match map_all(pm, container, start, frames, purpose) {
-            Ok(()) => Ok(lent),
-            Err(error) => {
-                lent.give_back(pm)?;
-                Err(error)
-            }
+        let container = WeakContainer::from_handle(pm, container);
+        let mapping = map(container, start, frames, MapFlags::READ)?;
+        Ok(Self { mapping, _lease: None })
+    }
+
+    /// Locks frames, if the share gives the right to, and maps them for writing. While they are
+    /// locked nobody else sees them half filled.
+    pub(crate) fn to_fill(
+        pm: &'pm Pm<T>,
+        container: ContainerHandle,
+        start: FrameNumber,
+        frames: FrameCount,
+    ) -> Result<Self, Failure> {
+        let container = WeakContainer::from_handle(pm, container);
+        let lease = lock(container, start, frames)?;
+        let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
+        let mapping = map(container, start, frames, flags)?;
+        if !mapping.rights().contains(MapFlags::WRITE) {
+            return Err(pm_refused(PmError::NoRight));
         }
+        Ok(Self { mapping, _lease: lease })
     }
 
-    /// Returns the address of a byte of the lent frames.
-    pub(crate) fn address(&self, offset: u64) -> Result<VirtAddr, FsError> {
-        let bytes = self.frames.get().saturating_mul(PAGE_BYTES);
-        let inside = (offset < bytes).then_some(offset).ok_or(FsError::ContainerTooSmall)?;
-        window_address(inside).ok_or(FsError::ContainerTooSmall)
+    /// Returns how many bytes there are.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.mapping.bytes()
     }
 
-    /// Unmaps and unlocks.
-    pub(crate) fn give_back<T: Transport>(
-        self,
-        pm: &mut pmserver_api::Calls<T>,
-    ) -> Result<(), Failure> {
-        let unmapped = unmap_window(pm, self.frames);
-        if let Some(lease) = self.lease {
-            // A lease that ran out has ended by itself; there is nothing left to give back then.
-            match pm.unlock(lease) {
-                Ok(()) | Err(CallError::Refused(_)) => {}
-                Err(error) => return Err(of_pm(error)),
-            }
-        }
-        unmapped
+    /// Copies the first bytes of the frames into private memory.
+    pub(crate) fn copy_in(&self, space: &impl AddressSpace, to: &mut [u8]) -> Result<(), FsError> {
+        self.mapping.copy_in(space, 0, to).map_err(|_: Error| FsError::ContainerTooSmall)
+    }
+
+    /// Copies private bytes into the frames, from `offset` on.
+    pub(crate) fn copy_out(
+        &self,
+        space: &mut impl AddressSpace,
+        from: &[u8],
+        offset: u64,
+    ) -> Result<(), FsError> {
+        self.mapping.copy_out(space, from, offset).map_err(|_: Error| FsError::ContainerTooSmall)
+    }
+
+    /// Unmaps and unlocks the frames as dropping does, and reports if they cannot be unmapped. A
+    /// lease that has ended at its deadline is no error.
+    pub(crate) fn release(self) -> Result<(), Failure> {
+        self.mapping.unmap().map_err(|refused| of_pm(refused.error))
     }
 }
 
-/// Unmaps whatever is in the window: what a call that did not end left there.
-pub(crate) fn clear_window<T: Transport>(pm: &mut pmserver_api::Calls<T>) -> Result<(), Failure> {
-    unmap_window(pm, FrameCount::new(WINDOW_FRAMES).ok_or(FsError::BadRange)?)
-}
-
-fn unmap_window<T: Transport>(
-    pm: &mut pmserver_api::Calls<T>,
-    frames: FrameCount,
-) -> Result<(), Failure> {
-    let window = window_address(0).ok_or(FsError::ContainerTooSmall)?;
-    pm.unmap(window, frames).map(|_: u64| ()).map_err(of_pm)
-}
-
-fn window_address(offset: u64) -> Option<VirtAddr> {
-    VirtAddr::new(WINDOW_VADDR)?.checked_add(offset)
-}
-
-/// Locks the frames, where the share has the right to; without the right the owner takes its
-/// chances.
-fn lock<T: Transport>(
-    pm: &mut pmserver_api::Calls<T>,
-    container: ContainerHandle,
+/// Locks the frames; without the right to lock, they are filled unlocked, at the owner's risk.
+fn lock<'pm, T: Transport>(
+    container: WeakContainer<'pm, T>,
     start: FrameNumber,
     frames: FrameCount,
-) -> Result<Option<LeaseHandle>, Failure> {
+) -> Result<Option<Lease<'pm, T>>, Failure> {
     let ttl = Micros::new(FS_LEASE_MICROS);
-    match pm.lock(container, start, frames, LockMode::Exclusive, ttl) {
-        Ok(lease) => Ok(Some(lease.lease)),
-        Err(error) if error.refusal() == Some(PmError::NoRight) => Ok(None),
+    match container.lock(range(start, frames)?, LockMode::Exclusive, ttl) {
+        Ok(lease) => Ok(Some(lease)),
+        Err(error) if error.is(PmError::NoRight) => Ok(None),
         Err(error) => Err(of_pm(error)),
     }
 }
 
-/// Maps all the frames, in as many runs as pmserver makes of them.
-fn map_all<T: Transport>(
-    pm: &mut pmserver_api::Calls<T>,
-    container: ContainerHandle,
+/// Maps all the frames, or none.
+fn map<'pm, T: Transport>(
+    container: WeakContainer<'pm, T>,
     start: FrameNumber,
     frames: FrameCount,
-    purpose: Purpose,
-) -> Result<(), Failure> {
-    let flags = match purpose {
-        Purpose::CopyFrom => MapFlags::READ,
-        Purpose::Fill => MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE,
-    };
-    let mut done: u64 = 0;
-    while let Some(left) = frames.get().checked_sub(done).and_then(FrameCount::new) {
-        let first = start.checked_add(done).ok_or(FsError::ContainerTooSmall)?;
-        let vaddr = window_address(done.saturating_mul(PAGE_BYTES)).ok_or(FsError::BadRange)?;
-        let mapped = match pm.map(container, first, left, vaddr, flags) {
-            Ok(mapped) => mapped,
-            Err(error) => {
-                let is_short = error.refusal() == Some(PmError::NoRight)
-                    && left > FrameCount::ONE
-                    && pm.map(container, first, FrameCount::ONE, vaddr, flags).is_ok();
-                // The share ends inside the range: to fsserver that is all there is of the
-                // container.
-                return Err(if is_short {
-                    FsError::ContainerTooSmall.into()
-                } else {
-                    of_pm(error)
-                });
-            }
-        };
-        if purpose == Purpose::Fill && !mapped.rights().contains(MapFlags::WRITE) {
-            return Err(of_pm(PmError::NoRight.into()));
-        }
-        if mapped.count == 0 || mapped.count > left.get() {
-            return Err(of_pm(proto::ProtocolError::BadReply.into()));
-        }
-        done = done.saturating_add(mapped.count);
-    }
-    Ok(())
+    flags: MapFlags,
+) -> Result<Mapping<'pm, T>, Failure> {
+    let at = WINDOW.start();
+    container.map(range(start, frames)?, at, flags).map_err(|error| {
+        // If the first frame alone can be mapped, the share ends inside the range: fsserver can
+        // reach no more of the container than that.
+        let is_short = error.is(PmError::NoRight)
+            && frames > FrameCount::ONE
+            && container.map(start.get()..=start.get(), at, flags).is_ok();
+        if is_short { FsError::ContainerTooSmall.into() } else { of_pm(error) }
+    })
 }
 
-/// Returns fsserver's word for a refusal of pmserver's.
-pub(crate) fn of_pm(error: CallError) -> Failure {
-    match error {
-        CallError::Refused(failure) if failure.error == PmError::NotFound => {
-            FsError::ContainerTooSmall.into()
-        }
-        CallError::Refused(failure) => {
-            Failure { error: FsError::PmRefused, detail: failure.error.status() }
-        }
-        CallError::Protocol(error) => Failure { error: FsError::PmRefused, detail: error.status() },
+fn range(start: FrameNumber, frames: FrameCount) -> Result<RangeInclusive<u64>, Failure> {
+    let last = start.get().checked_add(frames.get().saturating_sub(1));
+    last.map(|last| start.get()..=last).ok_or(pm_refused(PmError::Invalid))
+}
+
+/// Returns what a client is told if pmserver refuses fsserver something.
+pub(crate) fn of_pm(error: Error) -> Failure {
+    match error.kind {
+        ErrorKind::Refused(PmError::NotFound) => FsError::ContainerTooSmall.into(),
+        ErrorKind::Refused(error) => pm_refused(error),
+        ErrorKind::Protocol(error) => Failure { error: FsError::PmRefused, detail: error.status() },
     }
+}
+
+/// Returns what a client is told if pmserver refuses fsserver something for this reason.
+pub(crate) fn pm_refused(error: PmError) -> Failure {
+    Failure { error: FsError::PmRefused, detail: error.status() }
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The file server: reads an ext4 image into containers that its clients lend it.
 //!
-//! Owns the open files of its clients and a reader of the image. Owns none of the memory that the
-//! data lands in, and allocates nothing for a client: a client lends a container at pmserver, and
-//! fsserver maps it for the time of one call, in one window, and leaves nothing behind.
+//! Owns the open files of its clients and a reader of the image. Does not own the memory that it
+//! copies data to, and allocates nothing for a client: a client lends it a container at pmserver,
+//! and fsserver maps that in its one window for the time of one call.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `server` | takes a request, answers it: the six operations |
-//! | `path` | says which paths are valid |
-//! | `volume` | finds files in the image; guards the ext4 reader against damaged images |
+//! | `server` | the six operations: decodes a request, does what it asks, answers it |
+//! | `path` | checks paths |
+//! | `volume` | finds files in the image; protects the ext4 reader from damaged images |
 //! | `image` | copies bytes out of the image region |
 //! | `open_file` | the table of open files |
-//! | `read`, `listing` | bring file contents and directory entries into a container |
-//! | `lent` | locks and maps a lent container, and takes both back |
+//! | `read`, `listing` | copy file contents and directory entries into a container |
+//! | `lent` | locks and maps a lent container, for one call |
 //! | `heap` | fsserver's own memory, and what it is bounded by |
 //!
 //! The address space (one window, so one lent container at a time; all below 1 GiB):
@@ -38,7 +38,7 @@ mod read;
 mod server;
 mod volume;
 
-pub use heap::{HEAP_FRAMES, HEAP_VADDR, reserve_heap};
-pub use lent::{WINDOW_FRAMES, WINDOW_VADDR};
+pub use heap::HEAP;
+pub use lent::WINDOW;
 pub use open_file::ClientId;
 pub use server::FileServer;

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Brings the entries of a directory into a lent container.
+//! Copies the entries of a directory into a lent container.
 
 use ext4_view::{DirEntry, ReadDir};
 use fsserver_api::{DirectoryCookie, DirectoryEntry, EntryError, Failure, FsError, Listed};
-use proto::AddressSpace;
+use pmserver_client::{AddressSpace, Transport};
 
 use crate::lent::{Lent, PageBuffer};
 use crate::volume::{kind_of, of_reader};
 
-/// A directory at an entry. It only goes forward: the reader has no way back but a new lookup.
+/// A directory at an entry. It only goes forward: to go back, a client looks the directory up
+/// again.
 pub(crate) struct Listing {
     entries: ReadDir,
     /// The entry that did not fit into the last container.
     held_back: Option<DirEntry>,
-    /// Entries that were handed out.
+    /// How many entries were written to containers.
     position: u64,
-    /// Whether reading failed: the next call must not go on as if nothing was missing.
+    /// Whether reading failed: the next call must not continue as if no entry were missing.
     is_damaged: bool,
 }
 
@@ -25,7 +26,7 @@ impl Listing {
         Self { entries, held_back: None, position: 0, is_damaged: false }
     }
 
-    /// Says whether the listing can go on at `cookie`.
+    /// Fails unless the listing can continue at `cookie`.
     pub(crate) fn check(&self, cookie: DirectoryCookie) -> Result<(), FsError> {
         if self.is_damaged {
             return Err(FsError::ImageDamaged);
@@ -33,14 +34,12 @@ impl Listing {
         if cookie.raw() == self.position { Ok(()) } else { Err(FsError::StaleCookie) }
     }
 
-    /// Writes entries to the start of the lent frames, for as long as they fit into `capacity`
-    /// bytes.
-    pub(crate) fn copy_to<A: AddressSpace>(
+    /// Writes entries into the lent frames, from their start, as many as fit.
+    pub(crate) fn copy_to<T: Transport>(
         &mut self,
-        lent: &Lent,
-        capacity: u64,
+        lent: &Lent<'_, T>,
         page: &mut PageBuffer,
-        space: &mut A,
+        space: &mut impl AddressSpace,
     ) -> Result<Listed, Failure> {
         let mut flushed: u64 = 0;
         let mut buffered: usize = 0;
@@ -50,7 +49,7 @@ impl Listing {
             let name = entry.file_name();
             let encoded = DirectoryEntry::new(kind, name.as_ref())
                 .map_err(|_: EntryError| FsError::ImageDamaged)?;
-            let room = usize::try_from(capacity.saturating_sub(flushed)).unwrap_or(usize::MAX);
+            let room = usize::try_from(lent.bytes().saturating_sub(flushed)).unwrap_or(usize::MAX);
             let end = room.min(page.len());
             if let Some(bytes) = page.get_mut(buffered..end).and_then(|to| encoded.encode(to)) {
                 buffered = buffered.saturating_add(bytes);
@@ -88,16 +87,16 @@ impl Listing {
     }
 }
 
-/// Copies what is buffered to the lent frames and returns how much it was.
-fn flush<A: AddressSpace>(
-    lent: &Lent,
+/// Copies the buffered bytes into the lent frames and returns how many there were.
+fn flush<T: Transport>(
+    lent: &Lent<'_, T>,
     offset: u64,
     page: &PageBuffer,
     buffered: &mut usize,
-    space: &mut A,
+    space: &mut impl AddressSpace,
 ) -> Result<u64, FsError> {
     let bytes = page.get(..*buffered).unwrap_or(&[]);
-    space.copy_out(bytes, lent.address(offset)?);
+    lent.copy_out(space, bytes, offset)?;
     *buffered = 0;
     Ok(u64::try_from(bytes.len()).unwrap_or(0))
 }

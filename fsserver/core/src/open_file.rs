@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The table of open files: fixed, with a share of it for every client.
+//! The table of open files: of a fixed size, with an equal share for every client.
 //!
-//! A handle is the index of an entry and its generation. Generations never repeat, not in the life
-//! of one server nor, as they start from pmserver's clock, in that of the next one after a
-//! recovery: a handle of before names nothing then.
+//! A handle is the index of an entry and its generation. Generations never repeat, and as they
+//! start from pmserver's clock they do not repeat after a recovery either: handles from before a
+//! recovery name nothing.
 
 use fsserver_api::{FileHandle, FileStatus, FsError};
-use pmserver_api::ContainerHandle;
+use pmserver_client::ContainerHandle;
 use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
 
 use crate::listing::Listing;
@@ -17,8 +17,8 @@ const INDEX_BITS: u32 = 8;
 
 const _: () = assert!(ENTRIES <= 1 << INDEX_BITS);
 
-/// A client: the channel that its calls come in on, and so nothing that a client can choose. The
-/// channel has the number by which pmserver knows the client (microkit-system.xml).
+/// A client: the channel that its calls come in on, which a client cannot choose. The channel has
+/// the number by which pmserver knows the client (microkit-system.xml).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientId(u8);
 
@@ -29,8 +29,8 @@ impl ClientId {
         Self(channel)
     }
 
-    /// Returns whether a container is the client's own, by what the handle alleges and pmserver
-    /// checks.
+    /// Returns whether a container is the client's own: the handle names an owner, and pmserver
+    /// refuses a handle that names the wrong one.
     pub(crate) fn owns(self, container: ContainerHandle) -> bool {
         container.owner().is_some_and(|owner| owner.get() == self.0)
     }
@@ -72,7 +72,7 @@ impl OpenFiles {
         Self { entries: [const { None }; ENTRIES], next_generation: first_generation }
     }
 
-    /// Says whether a client may open another file; asked before the work of finding it.
+    /// Fails unless the client may open another file. Called before the file is looked up.
     pub(crate) fn check_room(&self, client: ClientId) -> Result<(), FsError> {
         let of_client =
             self.entries.iter().flatten().filter(|entry| entry.client == client).count();
@@ -81,7 +81,7 @@ impl OpenFiles {
         if has_room { Ok(()) } else { Err(FsError::TooManyOpenFiles) }
     }
 
-    /// Enters a file and returns its handle.
+    /// Adds a file and returns its handle.
     pub(crate) fn insert(
         &mut self,
         client: ClientId,
@@ -107,7 +107,7 @@ impl OpenFiles {
         self.entry(client, handle)?.as_mut().map(|entry| &mut entry.file).ok_or(FsError::BadHandle)
     }
 
-    /// Takes a file out.
+    /// Removes a file.
     pub(crate) fn close(&mut self, client: ClientId, handle: FileHandle) -> Result<(), FsError> {
         *self.entry(client, handle)? = None;
         Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Which paths are valid. The bytes come from a client and are checked in fsserver's own copy.
+//! Checks paths. The bytes come from a client, and are checked in fsserver's own copy.
 
 use ext4_view::Path;
 use fsserver_api::{FsError, NAME_BYTES_MAX};
@@ -10,8 +10,7 @@ const COMPONENTS_MAX: usize = 1000;
 
 /// Returns the path, which is absolute, has no `..`, and can be looked up.
 ///
-/// `//` counts as `/`, `.` as the directory that it stands in, and a trailing `/` asks for a
-/// directory: what ext4 has no name for needs no error.
+/// `//` means `/`, `.` means the directory it is in, and a trailing `/` asks for a directory.
 pub(crate) fn checked(bytes: &[u8]) -> Result<Path<'_>, FsError> {
     if bytes.len() > PATH_BYTES_MAX {
         return Err(FsError::PathTooLong);

@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Brings a range of a file into a lent container.
+//! Copies a range of a file into a lent container.
 
 use ext4_view::File;
 use fsserver_api::{Failure, FsError};
+use pmserver_client::{AddressSpace, PAGE_BYTES, Transport};
 use proto::limits::CALL_FRAMES_MAX;
-use proto::{AddressSpace, PAGE_BYTES};
 
 use crate::lent::{Lent, PageBuffer};
 use crate::volume::of_reader;
 
-/// Bytes that one call passes over at most on its way to an offset.
+/// The most bytes that one call skips on its way to an offset.
 const SKIP_BYTES_MAX: u64 = CALL_FRAMES_MAX * PAGE_BYTES;
 
 /// A regular file at a position.
 ///
-/// The ext4 reader only walks forward through the blocks of a file. A read that goes on where the
-/// last one ended costs nothing extra; another one passes over the blocks between, from the
-/// position or from the start, at most [`SKIP_BYTES_MAX`] in a call. That is done by reading and
-/// not by the reader's own `seek_to`, which goes any distance in one call and passes over errors in
-/// silence.
+/// The ext4 reader only walks forward through the blocks of a file. A read that continues where the
+/// last one ended costs nothing extra. Any other read first skips the blocks up to its offset, from
+/// the position or from the start, at most [`SKIP_BYTES_MAX`] per call. It skips by reading: the
+/// reader's own `seek_to` goes any distance in one call, and ignores errors.
 pub(crate) struct Cursor {
     file: File,
-    /// Whether a read failed: the reader must be taken back to the start before the next, as it
-    /// panics where it is asked to go on.
+    /// Whether a read failed. Then the reader must go back to the start before the next read: it
+    /// panics if it is asked to continue.
     is_broken: bool,
 }
 
@@ -35,7 +34,7 @@ impl Cursor {
     /// Goes to an offset, which is not past the end of the file.
     ///
     /// # Errors
-    /// [`FsError::Again`] with the position where one call does not suffice.
+    /// [`FsError::Again`] with the position reached, if one call is not enough.
     pub(crate) fn go_to(&mut self, offset: u64, page: &mut PageBuffer) -> Result<(), Failure> {
         if self.is_broken || self.file.position() > offset {
             self.is_broken = true;
@@ -54,14 +53,14 @@ impl Cursor {
         Ok(())
     }
 
-    /// Copies `bytes` bytes from the position on to the start of the lent frames; returns how many
-    /// there were before the end of the file.
-    pub(crate) fn copy_to<A: AddressSpace>(
+    /// Copies `bytes` bytes from the position on to the start of the lent frames. Returns how many
+    /// were copied: fewer at the end of the file.
+    pub(crate) fn copy_to<T: Transport>(
         &mut self,
-        lent: &Lent,
+        lent: &Lent<'_, T>,
         bytes: u64,
         page: &mut PageBuffer,
-        space: &mut A,
+        space: &mut impl AddressSpace,
     ) -> Result<u64, Failure> {
         let mut done = 0;
         while let Some(left @ 1..) = bytes.checked_sub(done) {
@@ -70,13 +69,13 @@ impl Cursor {
             if length == 0 {
                 break;
             }
-            space.copy_out(data, lent.address(done)?);
+            lent.copy_out(space, data, done)?;
             done = done.saturating_add(length);
         }
         Ok(done)
     }
 
-    /// Reads the next `bytes` bytes, or a page full of them, and returns what the file has of them.
+    /// Reads the next `bytes` bytes, at most a page, and returns those that the file has.
     fn fill<'a>(&mut self, bytes: u64, page: &'a mut PageBuffer) -> Result<&'a [u8], FsError> {
         let wanted = usize::try_from(bytes.min(PAGE_BYTES)).unwrap_or(0);
         let mut done: usize = 0;

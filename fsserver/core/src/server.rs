@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Takes a request, answers it.
+//! Decodes a request, does what it asks, and answers it.
 
 use alloc::boxed::Box;
 
@@ -7,13 +7,13 @@ use fsserver_api::{
     CallError, DirectoryCookie, Failure, FileHandle, FsError, Identity, PROTOCOL_VERSION,
     ReadLength, Reply, Request,
 };
-use pmserver_api::{ContainerHandle, PmError};
-use proto::{
-    AddressSpace, FrameCount, FrameNumber, Message, PAGE_BYTES, PeerId, Transport, VirtAddr,
+use pmserver_client::{
+    AddressSpace, ContainerHandle, Message, PAGE_BYTES, PeerId, Pm, PmError, Transport, VirtAddr,
 };
+use proto::{FrameCount, FrameNumber};
 
 use crate::image::Image;
-use crate::lent::{Lent, PageBuffer, Purpose, clear_window, of_pm};
+use crate::lent::{Lent, PageBuffer, WINDOW, of_pm, pm_refused};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
 use crate::path;
@@ -22,10 +22,10 @@ use crate::volume::{Node, Volume};
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {
-    pm: pmserver_api::Calls<T>,
+    pm: Pm<T>,
     space: A,
     peer: PeerId,
-    /// The file system, or why there is none: every request that needs it gets that for an answer.
+    /// The file system, or why there is none: the answer to every request that needs it.
     volume: Result<Volume, FsError>,
     files: OpenFiles,
     page: Box<PageBuffer>,
@@ -34,20 +34,20 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
 impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
     /// Returns a server of the image of `image_bytes` bytes at `image_vaddr`.
     ///
-    /// May be called again after a recovery: it begins by taking out of the window what a call that
-    /// did not end left there, and takes over nothing else. An image that cannot be read is no
-    /// error here: clients are told so when they ask.
+    /// May be called again after a recovery. It first unmaps what an unfinished call may have left
+    /// in the window, and keeps nothing else of before. An image that cannot be read is no error
+    /// here: clients are told so when they ask.
     ///
     /// # Errors
-    /// [`FsError::PmRefused`] where pmserver does.
+    /// [`FsError::PmRefused`] if pmserver refuses.
     pub fn new(
         pmserver: T,
         space: A,
         image_vaddr: VirtAddr,
         image_bytes: u64,
     ) -> Result<Self, FsError> {
-        let mut pm = pmserver_api::Calls::new(pmserver);
-        clear_window(&mut pm).map_err(|failure| failure.error)?;
+        let pm = Pm::new(pmserver);
+        pm.unmap(WINDOW.start(), WINDOW.count()).map_err(|error| of_pm(error).error)?;
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
         let now = pm.clock().map_err(|error| of_pm(error).error)?;
         let volume = Volume::load(Image::new(space.clone(), image_vaddr, image_bytes));
@@ -67,10 +67,10 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
     }
 
     fn serve(&mut self, client: ClientId, request: Request) -> Result<Reply, Failure> {
-        // What another client lent is not this one's to have filled or read, though pmserver lets
-        // fsserver do both: to this client the number names nothing.
+        // pmserver would let fsserver use what another client has lent it. This client must not:
+        // for it, that number names nothing.
         if request.container().is_some_and(|container| !client.owns(container)) {
-            return Err(of_pm(PmError::InvalidCap.into()));
+            return Err(pm_refused(PmError::InvalidCap));
         }
         match request {
             Request::Version => {
@@ -99,11 +99,11 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
     ) -> Result<Reply, Failure> {
         self.files.check_room(client)?;
         let start = FrameNumber::new(0);
-        let lent = Lent::take(&mut self.pm, container, start, FrameCount::ONE, Purpose::CopyFrom)?;
-        // Copied first, checked then: the client may change the container meanwhile (design D10).
+        let lent = Lent::to_copy_from(&self.pm, container, start, FrameCount::ONE)?;
+        // Copied first, then checked: the client may change the container meanwhile.
         let path = self.page.get_mut(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
-        self.space.copy_in(lent.address(0)?, path);
-        lent.give_back(&mut self.pm)?;
+        lent.copy_in(&self.space, path)?;
+        lent.release()?;
         let path = path::checked(path)?;
         let (node, status) = self.volume.as_ref().map_err(|error| *error)?.open(path)?;
         let content = match node {
@@ -127,11 +127,10 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         };
         listing.check(cookie)?;
         let start = FrameNumber::new(0);
-        let lent = Lent::take(&mut self.pm, container, start, frames, Purpose::Fill)?;
-        let capacity = frames.get().saturating_mul(PAGE_BYTES);
-        let result = listing.copy_to(&lent, capacity, &mut self.page, &mut self.space);
-        lent.give_back(&mut self.pm)?;
-        Ok(Reply::Listed(result?))
+        let lent = Lent::to_fill(&self.pm, container, start, frames)?;
+        let listed = listing.copy_to(&lent, &mut self.page, &mut self.space)?;
+        lent.release()?;
+        Ok(Reply::Listed(listed))
     }
 
     fn read(
@@ -156,9 +155,9 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
             return Ok(Reply::Bytes(0));
         };
         cursor.go_to(offset, &mut self.page)?;
-        let lent = Lent::take(&mut self.pm, container, start, frames, Purpose::Fill)?;
-        let result = cursor.copy_to(&lent, bytes, &mut self.page, &mut self.space);
-        lent.give_back(&mut self.pm)?;
-        Ok(Reply::Bytes(result?))
+        let lent = Lent::to_fill(&self.pm, container, start, frames)?;
+        let bytes = cursor.copy_to(&lent, bytes, &mut self.page, &mut self.space)?;
+        lent.release()?;
+        Ok(Reply::Bytes(bytes))
     }
 }

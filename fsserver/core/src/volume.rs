@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Finds files in the image, and guards the ext4 reader against what a damaged image makes of it.
+//! Finds files in the image, and protects the ext4 reader from damaged images.
 //!
-//! The reader checks what it reads, but takes sizes from the superblock on trust and allocates by
-//! them. So [`Volume::load`] looks at the superblock first and refuses what the heap could not hold
-//! (`heap.rs` has the sum) or what cannot be checked:
-//! - blocks above 4 KiB, more block groups than 4096, an image that is cut off;
-//! - an image without metadata checksums: only they tell damage from data;
-//! - an image whose journal has to be replayed: it was not unmounted, and is not as it was meant.
+//! The reader checks what it reads, but trusts the sizes in the superblock and allocates by them.
+//! So [`Volume::load`] looks at the superblock first. It refuses what the heap could not hold
+//! (`heap.rs` has the sum) and what cannot be checked:
+//! - blocks above 4 KiB, more than 4096 block groups, an image that is cut off;
+//! - an image without metadata checksums: without them, damage cannot be detected;
+//! - an image whose journal must be replayed: it was not unmounted, and is inconsistent.
 //!
-//! Two things remain that only the reader itself could mend (ext4-view 1.0.0), and that no image
-//! has which mke2fs makes from a folder: damage in the index block of an indexed directory makes it
-//! panic, which is a fault of fsserver's like any other (design D11); and it takes extents that are
-//! allocated but not written for data.
+//! Two defects of the reader itself remain (ext4-view 1.0.0). Images that mke2fs makes from a
+//! folder provoke neither. Damage in the index block of an indexed directory makes it panic, from
+//! which fsserver recovers as from any fault. And it returns the contents of extents that are
+//! allocated but not written.
 
 use alloc::boxed::Box;
 
 use ext4_view::{Ext4, Ext4Error, File, FileType, Path, ReadDir};
 use fsserver_api::{FileKind, FileStatus, FsError};
-use proto::AddressSpace;
+use pmserver_client::AddressSpace;
 
 use crate::image::{Image, OutsideImage};
 
@@ -28,7 +28,7 @@ const BLOCK_BYTES_MAX: u64 = 4096;
 const GROUPS_MAX: u64 = 4096;
 /// Feature bit `needs_recovery` of the incompatible features.
 const INCOMPATIBLE_RECOVERY: u32 = 0x4;
-/// Feature bit `metadata_csum` of the features that only writing has to know.
+/// Feature bit `metadata_csum` of the features that only a writer must support.
 const READ_ONLY_METADATA_CHECKSUMS: u32 = 0x400;
 
 /// A file system that can be read.
@@ -40,7 +40,7 @@ pub(crate) enum Node {
     File(File),
     /// A directory.
     Directory(ReadDir),
-    /// Anything else: it can be told about, not read.
+    /// Anything else: it has a kind and a size, and cannot be read.
     Other,
 }
 
@@ -51,8 +51,8 @@ impl Volume {
         Ext4::load(Box::new(image)).map(Self).map_err(of_reader)
     }
 
-    /// Opens what a path leads to. A symlink is not followed where it is the last component; where
-    /// it is another it is, and stays inside the image whatever it says.
+    /// Opens what a path leads to. A symlink is followed unless it is the last component, and never
+    /// leads out of the image.
     pub(crate) fn open(&self, path: Path<'_>) -> Result<(Node, FileStatus), FsError> {
         let metadata = self.0.symlink_metadata(path).map_err(of_reader)?;
         let kind = kind_of(metadata.file_type());
@@ -65,7 +65,7 @@ impl Volume {
     }
 }
 
-/// Returns fsserver's word for a type of file.
+/// Returns the kind that fsserver reports for a type of file.
 pub(crate) fn kind_of(file_type: FileType) -> FileKind {
     match file_type {
         FileType::Regular => FileKind::Regular,
@@ -77,7 +77,7 @@ pub(crate) fn kind_of(file_type: FileType) -> FileKind {
     }
 }
 
-/// Returns fsserver's word for an error of the ext4 reader.
+/// Returns the error that fsserver reports for an error of the ext4 reader.
 pub(crate) fn of_reader(error: Ext4Error) -> FsError {
     match error {
         Ext4Error::NotFound => FsError::NotFound,

@@ -73,7 +73,7 @@ pub enum Request {
     Status { frames: Frames },
     /// 15: tells limit and use of an account (O21).
     AccountInfo { account: AccountHandle },
-    /// 16: names the place where the caller goes on when it has faulted (design D11).
+    /// 16: names the place where the caller goes on when it has faulted (decision D11).
     RegisterRecovery { entry: VirtAddr, stack_top: VirtAddr },
     /// 17: announces a call to a server: after `ttl` a supervisor may rescue it. 0 ends the watch.
     Watch { peer: PeerId, ttl: Micros },

@@ -3,10 +3,10 @@
 //!
 //! pmserver owns all memory that is handed out at run time. A program asks it for memory, lends
 //! memory to others, and takes it back; `support/docs/pm-protocol.md` is the protocol, and PM-nn
-//! are its sentences. This crate is the same protocol for programs that had rather not keep
-//! numbers, count to 256 or write loops. It allocates nothing, keeps no state of its own, and knows
-//! nothing of the platform: all it needs is a [`Transport`], the domain's channel to pmserver, and
-//! for bytes an [`AddressSpace`].
+//! are its sentences. This crate is the same protocol without numbers to keep, limits of a single
+//! call to count to, and loops to write. It allocates nothing, keeps no state of its own, and does
+//! not depend on the platform: it needs a [`Transport`], which is the domain's channel to pmserver,
+//! and for bytes an [`AddressSpace`].
 //!
 //! # The protocol in one page
 //!
@@ -31,7 +31,7 @@
 //! container.allocate(0..16)?;
 //!
 //! // It is lent to a server for one operation: which frames, to whom, with which rights, and for
-//! // how long the server may lock them. The server is told a number, worth nothing to others.
+//! // how long the server may lock them. The server gets a number, worth nothing to others.
 //! let terms = ShareTerms {
 //!     peer: server,
 //!     rights: Rights::WRITE | Rights::LOCK,
@@ -53,14 +53,14 @@
 //! }
 //!
 //! // --- The client again. ---
-//! // Success means that nothing of the server's access is left: from now on the bytes are the
-//! // client's own, and only now does it look at them.
+//! // Success means that the server has no access any more: nobody else can change the bytes from
+//! // now on, and only now does the client look at them.
 //! share.unshare()?;
 //! let mapping = container.map(0..16, WINDOW, MapFlags::READ)?;
 //! let mut bytes = [0; 4];
 //! mapping.copy_in(&memory, 0, &mut bytes)?;
 //! assert_eq!(&bytes, b"data");
-//! // Frames that nobody wrote to read as zero.
+//! // Frames that nobody has written to read as zero.
 //! mapping.copy_in(&memory, 4096, &mut bytes)?;
 //! assert_eq!(bytes, [0; 4]);
 //! # Ok::<(), pmserver_client::Error>(())
@@ -68,7 +68,7 @@
 //!
 //! # What ends when
 //!
-//! | value | stands for | dropping it | says whether it did |
+//! | value | stands for | dropping it | the same, and reports errors |
 //! |---|---|---|---|
 //! | [`Container`] | frames that an account pays for | destroys it | [`Container::destroy`] |
 //! | [`Share`] | a range that is lent | unshares | [`Share::unshare`] |
@@ -79,37 +79,43 @@
 //! | [`Grants`] | capabilities to frames | gives them back | [`Grants::ungrant`] |
 //! | [`SplitAccount`] | an account | destroys it | [`SplitAccount::destroy`] |
 //! | [`LentAccount`] | a peer's use of an account | recalls it | [`LentAccount::recall`] |
-//! | [`PendingFault`] | somebody who waits for a frame | refuses it | [`PendingFault::supply`] |
+//! | [`PendingFault`] | a program that waits for a frame | refuses it | [`PendingFault::supply`] |
 //! | [`Watch`] | how long a caller waits | ends it | [`Watch::end`] |
 //!
-//! A destructor can neither wait nor report, so it does what can be done now. What a lease keeps
-//! for the moment is freed later, with the container or account that was destroyed
-//! ([`Pm::reclaim`]); only a [`Share`] that a lease keeps is still there then, until it is unshared
-//! or its container destroyed. The methods on the right take the value and give it back in
-//! [`Refused`] where it is still there. The values do not borrow each other, as none of them keeps
-//! another alive: when a container is destroyed, the shares, leases and mappings of it that are
-//! still around stand for nothing, and dropping them does nothing, but that a [`Mapping`], a
-//! [`Region`] and [`Grants`] go by their addresses, which may be another's by then. `into_raw` lets
-//! go of a value without releasing anything, and `from_raw` takes it up again.
+//! A destructor can neither wait nor report, so it does what can be done now. If a lease of
+//! somebody else's is in the way:
+//! - A container or an account that was destroyed keeps the leased frames until the lease ends;
+//!   pmserver frees them later ([`Pm::reclaim`]).
+//! - A [`Share`] stays until it is unshared or its container is destroyed.
 //!
-//! A domain that faults and goes on at its recovery entry abandons its stack, and no value on it is
-//! dropped: see [`Pm::register_recovery`].
+//! The methods on the right take the value. If they fail they return it in [`Refused`], as it is
+//! still there.
+//!
+//! The values do not borrow each other, because none of them keeps another alive. When a container
+//! is destroyed, its shares, leases and mappings end. The values for them may still exist; dropping
+//! those does nothing, with one exception: a [`Mapping`], a [`Region`] and [`Grants`] release
+//! whatever is at their addresses, also if something else has been mapped or granted there since.
+//!
+//! `into_raw` forgets a value without releasing anything, and `from_raw` makes it again.
+//!
+//! When a domain faults and continues at its recovery entry, it abandons its stack, and no value on
+//! it is dropped: see [`Pm::register_recovery`].
 //!
 //! # Ranges
 //!
 //! Frames are numbered by the program, in `u64`, and operations take Rust's ranges: `0..16`,
 //! `5..=5`, for [`Container::share`] also `..`. One call of pmserver touches at most 256 frames,
-//! and `map` may stop earlier: the methods make as many calls as it takes. What is all or nothing
-//! in one call is all or nothing in several where it can be undone, and `Invalid` where it cannot;
-//! each method says which. An empty range is `Invalid`, as is one of more than
-//! [`RANGE_FRAMES_MAX`].
+//! and `map` may stop earlier: the methods make as many calls as it takes. If an operation is all
+//! or nothing in one call, it is so in several calls too if it can be undone, and `Invalid` if it
+//! cannot; each method says which. An empty range is `Invalid`, and so is one of more than
+//! [`RANGE_FRAMES_MAX`] frames.
 //!
 //! # Errors
 //!
 //! An [`Error`] says which operation was refused, why ([`PmError`]), how much of it stays done, and
-//! which frame, page or deadline it speaks of ([`At`]). Nothing here panics, and a call that fails
-//! changed nothing but what [`Error::done`] says. Where a lease of another is in the way,
-//! [`Error::deadline`] is when it ends, and nobody has to do anything for that: [`Pm::retry`],
+//! which frame, page or deadline it concerns ([`At`]). Nothing here panics, and a call that fails
+//! has changed nothing but what [`Error::done`] counts. If a lease of somebody else's is in the
+//! way, [`Error::deadline`] is when it ends, without any action of its holder: [`Pm::retry`],
 //! [`Share::unshare_waiting`] and [`Container::destroy_waiting`] wait for it, one second at most.
 //!
 //! # Operations
@@ -167,54 +173,43 @@
 //! | 49 | refuse | [`PendingFault::refuse`], `drop` |
 //! | 50 | disturb | [`Pm::disturb`] |
 //!
-//! A bare [`api::Calls`], with one method an operation and nothing else, calls over the same
-//! connection: `api::Calls::new(&pm)`.
+//! [`Pm::reserve_heap`] is several of them: memory for the program's own allocator.
+//!
+//! The raw calls, [`api::Calls`], have one method per operation and nothing else. They work over
+//! the same connection: `api::Calls::new(&pm)`.
+//!
+//! # Folders
+//!
+//! Each uses those below it, never one above:
+//!
+//! | folder | what is in it |
+//! |---|---|
+//! | `values/` | the values in the table above, with their operations |
+//! | `connection/` | [`Pm`]: how an operation becomes calls, waiting, release on drop |
+//! | `terms/` | errors, names of operations, ranges, pages: nothing that makes a call |
 #![no_std]
 #![forbid(unsafe_code)]
 // Tests may overflow: they fail by panicking.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
-mod account;
-mod container;
-mod container_ref;
-mod error;
-mod fault;
-mod grants;
-mod held;
-mod lease;
-mod mapping;
-mod operation;
-mod pages;
-mod pm;
-mod share;
-mod span;
-mod split_account;
-mod states;
-mod waiting;
-mod watch;
+mod connection;
+mod terms;
+mod values;
 
-pub use account::Account;
-pub use container::Container;
-pub use container_ref::{ContainerRef, WeakContainer};
-pub use error::{At, Error, ErrorKind, Refused};
-pub use fault::PendingFault;
-pub use grants::Grants;
-pub use lease::{Lease, Pin};
-pub use mapping::{Mapping, Region};
-pub use operation::Operation;
-pub use pages::{Pages, Run};
-pub use pm::Pm;
+pub use connection::Pm;
 pub use pmserver_api as api;
 pub use pmserver_api::{
-    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, CopyFlags, DeallocateFlags,
-    Disturbance, ExtraRequest, FrameState, Granted, Identity, LimitFlags, LockMode, MapFlags,
-    Marks, PROTOCOL_VERSION, PmError, RescueReport, Rights, ShareTerms,
+    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, ContainerHandle, CopyFlags,
+    DeallocateFlags, Disturbance, ExtraRequest, FrameState, GrantMapper, Granted, Identity,
+    KernelRefused, LimitFlags, LockMode, MapFlags, Marks, PROTOCOL_VERSION, PmError, RescueReport,
+    Rights, ShareTerms,
 };
 pub use proto::{
     AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport,
     VirtAddr,
 };
-pub use share::Share;
-pub use span::RANGE_FRAMES_MAX;
-pub use split_account::{LentAccount, SplitAccount};
-pub use watch::Watch;
+pub use terms::{At, Error, ErrorKind, Operation, Pages, RANGE_FRAMES_MAX, Refused, Run};
+pub use values::{
+    Account, Container, ContainerRef, Grants, Lease, LentAccount, Mapping, PendingFault, Pin,
+    Region, Share, SplitAccount, Watch, WeakContainer,
+};

@@ -5,7 +5,7 @@
 
 use pmserver_client::{
     Account, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, Error,
-    FrameState, LimitFlags, LockMode, MapFlags, Marks, Micros, PeerId, Pm, PmError, Rights,
+    FrameState, LimitFlags, LockMode, MapFlags, Marks, Micros, Pages, PeerId, Pm, PmError, Rights,
     ShareTerms, VirtAddr, WeakContainer,
 };
 use sim::testbed::{Channel, Testbed};
@@ -51,6 +51,28 @@ fn long_ranges_are_allocated_mapped_and_freed_as_wholes() -> Outcome {
     assert_eq!(container.deallocate(0..2000)?, 901);
     drop(container);
     assert_eq!(pm.account().info()?, before);
+    testbed.check();
+    Ok(())
+}
+
+#[test]
+fn a_heap_that_cannot_be_had_leaves_nothing() -> Outcome {
+    let testbed = Testbed::new();
+    let (pm, _) = connect(&testbed);
+    let before = pm.account().info()?;
+    let too_large = Pages::new(WINDOW, before.limit.get() / 4096 + 1).unwrap();
+    assert!(pm.reserve_heap(too_large).unwrap_err().is(PmError::QuotaExceeded));
+    assert_eq!(pm.account().info()?, before);
+    // Something is mapped at the last page.
+    let container = pm.account().create_container()?;
+    container.allocate(0..1)?;
+    let mapping = container.map(0..1, WINDOW, MapFlags::READ)?;
+    let at = VirtAddr::new_page(WINDOW.get() - 299 * 4096).unwrap();
+    let between = pm.account().info()?;
+    let error = pm.reserve_heap(Pages::new(at, 300).unwrap()).unwrap_err();
+    assert!(error.is(PmError::Occupied));
+    assert_eq!(pm.account().info()?, between);
+    drop((mapping, container));
     testbed.check();
     Ok(())
 }

@@ -198,6 +198,10 @@ fn answering_a_fault_is_not_refusing_it() {
     let refused = fault.supply(&weak(&pm), 6).unwrap_err();
     refused.value.supply(&weak(&pm), 7).unwrap();
     assert!(matches!(fake.asked()[..], [Request::Supply { .. }, Request::Supply { .. }]));
+    fake.will(Reply::Fault(Some(reply)));
+    let fault = pm.next_fault().unwrap().unwrap();
+    assert_eq!((fault.raw(), fault.into_raw()), (4, 4));
+    assert_eq!(fake.asked(), [Request::NextFault], "forgotten, not refused");
 }
 
 #[test]

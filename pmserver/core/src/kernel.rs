@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the core needs of a capability kernel: the seam between policy and platform.
 //!
-//! The platform divides the untyped memory that it was given into *pages* of 4 KiB, numbered from 0
-//! in the order in which they were made, each of them an untyped object of its own. Everything
-//! that pmserver makes (frames, page tables, CNodes) is exactly one page large, so that a page can
-//! change its use without leaving a gap, and every charge is a whole number of pages. A page has
-//! two slots at home, one for its untyped and one for the object made from it; derived capabilities
-//! live in CNodes that are made from pages as well.
+//! The platform divides its untyped memory into *pages* of 4 KiB, numbered from 0 in the order in
+//! which they were made. Each page is an untyped object. Everything that pmserver makes (frames,
+//! page tables, CNodes) is exactly one page large, so a page can change its use without leaving a
+//! gap, and every charge is a whole number of pages. Each page has two slots in pmserver's CSpace,
+//! one for its untyped and one for the object made from it. Derived capabilities are in CNodes that
+//! are made from pages as well.
 //!
 //! ```text
 //!   page p:  untyped(p) --make--> object(p) --derive--> slots of CNode pages
@@ -20,12 +20,33 @@
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::memory::frame_table::PageIndex;
+/// The number of a page of the pool, in the order of physical addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageIndex(u32);
 
-/// What a page can be made into. All are 4 KiB large.
+impl PageIndex {
+    /// Returns the page with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number of the page.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the page that a link names. Page 0 belongs to the frame table, so 0 names none.
+    pub(crate) const fn from_link(link: u32) -> Option<Self> {
+        if link == 0 { None } else { Some(Self(link)) }
+    }
+}
+
+/// The kinds of objects that a page can be made into, each 4 KiB large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
-    /// A frame of memory; all zero when made.
+    /// A frame, which the kernel clears when it is made.
     Frame,
     /// A page table whose entries together span `2^span_bits` bytes of virtual memory.
     Table {
@@ -66,9 +87,9 @@ pub struct SlotAddress {
 /// An address space that pmserver maps into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VSpace {
-    /// pmserver's own, for its records.
+    /// pmserver's own VSpace, for its records.
     Own,
-    /// The one of a peer.
+    /// The VSpace of a peer.
     Peer(PeerId),
 }
 
@@ -86,55 +107,54 @@ pub struct PageRights {
 pub enum CapRights {
     /// Those of the original: pmserver reduces them when it maps.
     All,
-    /// Loads alone.
+    /// Loads only.
     Read,
 }
 
-/// Why the kernel refused.
+/// The kernel's reason to refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelError {
     /// A page table that spans `2^span_bits` bytes is missing at the address.
     TableMissing {
-        /// Which one: 21, 30 or 39.
+        /// 21, 30 or 39.
         span_bits: u8,
     },
-    /// Something is mapped, or a table is installed, at the address already.
+    /// A page is mapped or a table is installed at the address.
     AlreadyMapped,
     /// The untyped object has no room left.
     NotEnoughMemory,
-    /// Anything else: a bug of the caller's or an object that is gone.
+    /// Any other error: a defect of the caller, or an object that is gone.
     Refused,
 }
 
-/// The kernel's objects as the core uses them. No method waits; each is a bounded number of kernel
-/// invocations; one that fails has changed nothing.
+/// The kernel's objects as the core uses them. No method waits, each makes a bounded number of
+/// kernel invocations, and a method that fails has changed nothing.
 pub trait Kernel {
     /// Returns how many pages the pool has.
     fn page_count(&self) -> u32;
 
-    /// Returns how many pages of the untyped memory the platform itself took for the home slots.
+    /// Returns how many pages of the untyped memory the platform took for pmserver's own slots.
     fn overhead_pages(&self) -> u32;
 
-    /// Makes an object from a page that is untyped ("Untyped Retype"). Its memory is
-    /// zero whatever the page held before.
+    /// Makes an object from an untyped page ("Untyped Retype"). The kernel clears its memory.
     ///
     /// # Errors
-    /// [`KernelError::NotEnoughMemory`] where there is no room; [`KernelError::AlreadyMapped`] or
-    /// [`KernelError::Refused`] where the page is an object already.
+    /// [`KernelError::NotEnoughMemory`] if there is no room; [`KernelError::AlreadyMapped`] or
+    /// [`KernelError::Refused`] if the page is an object already.
     fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError>;
 
-    /// Deletes the object made from a page with every capability derived from it, so that the page
+    /// Deletes the object made from a page and every capability derived from it, so that the page
     /// is untyped again ("CNode Revoke").
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError>;
 
-    /// Copies the original capability of a frame into an empty slot ("CNode Copy"), with all its
-    /// rights or for loads alone.
+    /// Copies the original capability of a frame into an empty slot ("CNode Copy"), with all rights
+    /// or for loads only.
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the slot is taken or the frame gone.
+    /// [`KernelError::Refused`] if the slot is taken or the frame is gone.
     fn derive(
         &mut self,
         frame: PageIndex,
@@ -142,18 +162,18 @@ pub trait Kernel {
         rights: CapRights,
     ) -> Result<(), KernelError>;
 
-    /// Deletes the capability in a slot, unmapping what was mapped through it ("CNode Delete").
+    /// Deletes the capability in a slot and unmaps what was mapped with it ("CNode Delete").
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError>;
 
     /// Maps a frame ("Page Map").
     ///
     /// # Errors
     /// [`KernelError::TableMissing`] names the table to install first;
-    /// [`KernelError::AlreadyMapped`] where the page is occupied; [`KernelError::Refused`] where
-    /// the capability is mapped elsewhere or the address is not for users.
+    /// [`KernelError::AlreadyMapped`] if the page is occupied; [`KernelError::Refused`] if the
+    /// capability is mapped elsewhere or the address is not a user address.
     fn map_frame(
         &mut self,
         frame: FrameCap,
@@ -162,13 +182,13 @@ pub trait Kernel {
         rights: PageRights,
     ) -> Result<(), KernelError>;
 
-    /// Unmaps the frame capability from where it is mapped ("Page Unmap").
+    /// Unmaps a frame capability ("Page Unmap").
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError>;
 
-    /// Installs a page that is a table ("Page Table Map" and its kin).
+    /// Installs a page that is a table ("Page Table Map" or the like).
     ///
     /// # Errors
     /// As for [`Kernel::map_frame`].
@@ -183,7 +203,7 @@ pub trait Kernel {
     /// Returns the page's contents, which pmserver has mapped at its place in the pool window.
     ///
     /// # Panics
-    /// Where the page is not mapped there: the core calls it for its own records alone.
+    /// If the page is not mapped there. The core calls this only for its own records.
     fn record_page(&self, page: PageIndex) -> &RecordPage;
 
     /// Returns the page's contents for writing; see [`Kernel::record_page`].
@@ -196,11 +216,11 @@ pub trait Kernel {
     /// large as the pool.
     fn window_address(&self, page: PageIndex) -> VirtAddr;
 
-    /// Makes a peer go on at `entry` with the stack `stack_top` when it next runs ("TCB Write
+    /// Makes a peer continue at `entry` with the stack `stack_top` when it next runs ("TCB Write
     /// Registers", without resuming it).
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn redirect(
         &mut self,
         peer: PeerId,
@@ -208,19 +228,19 @@ pub trait Kernel {
         stack_top: VirtAddr,
     ) -> Result<(), KernelError>;
 
-    /// Takes a peer's fault handler away, so that the next fault ends it for good. When the fault
-    /// that it is in now is replied to, it gets its time back, faults again, and stops ("TCB Set
-    /// Sched Params").
+    /// Removes a peer's fault handler, so that its next fault stops it for good. The reply to the
+    /// current fault returns its scheduling context; then it faults again and stops ("TCB Set Sched
+    /// Params").
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn retire(&mut self, peer: PeerId) -> Result<(), KernelError>;
 
-    /// Copies the contents of a frame to another; both are frames, and neither need be mapped
-    /// anywhere: pmserver maps them for that moment.
+    /// Copies the contents of one frame to another. Neither needs to be mapped: pmserver maps both
+    /// for the duration of the copy.
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses; then the other's contents are undefined.
+    /// [`KernelError::Refused`]; the contents of the destination are then undefined.
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
 
     /// Returns the physical address of a page, whatever it is used as.
@@ -229,30 +249,29 @@ pub trait Kernel {
     /// Notifies a peer on its channel; never waits ("Send" on a notification).
     fn notify(&mut self, peer: PeerId);
 
-    /// Puts a CNode page into the CSpace of a peer, where [`Kernel::grant_address`] says. It is
-    /// there until the page is unmade.
+    /// Puts a CNode page into the CSpace of a peer, at [`Kernel::grant_address`], until the page is
+    /// unmade.
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses, or pmserver has no authority over the
-    /// peer's CSpace.
+    /// [`KernelError::Refused`], also if pmserver has no authority over the peer's CSpace.
     fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError>;
 
-    /// Returns the address that a peer has for a slot of the CNode that was put into its CSpace.
+    /// Returns the capability address of a slot of the CNode for grants in a peer's CSpace.
     fn grant_address(&self, index: u8) -> u64;
 
-    /// Returns whether there is an IOMMU between devices and memory.
+    /// Returns whether an IOMMU is between devices and memory.
     fn has_iommu(&self) -> bool;
 
-    /// Puts a frame into the address space of a peer's device, at its physical address.
+    /// Maps a frame into the address space of a peer's device, at its physical address.
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn bus_map(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError>;
 
-    /// Takes a frame out of the address space of a peer's device.
+    /// Unmaps a frame from the address space of a peer's device.
     ///
     /// # Errors
-    /// [`KernelError::Refused`] where the kernel refuses.
+    /// [`KernelError::Refused`].
     fn bus_unmap(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError>;
 
     /// Returns the time on a monotonic clock.

@@ -4,63 +4,85 @@
 //! A [`Server`] decides; a [`Kernel`](kernel::Kernel) does. The same core runs in the protection
 //! domain and in the simulator. All of its state but a few words is in the pool that it manages.
 //!
-//! | to find | look in |
-//! |---|---|
-//! | where a request becomes an operation | `server.rs`, `dispatch.rs` |
-//! | what the core needs of the platform, and its configuration | `kernel.rs`, `config.rs` |
-//! | what always holds | `check/` |
+//! The core has floors. Each owns the one below it, so a floor can call downwards only: the
+//! compiler and `tidy` check it (decision 0015).
 //!
-//! | operations | `containers/` |
-//! |---|---|
-//! | container_create, container_destroy, status | `container.rs` |
-//! | allocate, deallocate, mark | `frames.rs` |
-//! | create_with and its kin, allocate_anywhere, renew | `create.rs` |
-//! | copy, copy_list | `copy.rs`, `link.rs` |
-//! | share, unshare, weak handles | `share.rs` |
-//! | lock, unlock, expiry | `lease.rs`, `expiry.rs` |
-//! | pin, bus_address, device_reset | `pin.rs` |
-//! | set_handler, next_fault, supply, refuse | `handler.rs` |
-//! | allocate_contiguous, disturb | `relocate.rs` |
-//! | which frame has which page, copy-on-write | `binding.rs` |
+//! | floor | type | what it does |
+//! |---|---|---|
+//! | `server.rs` | [`Server`] | every way into the core |
+//! | `check/` | | verifies everything that must hold between two calls |
+//! | `serve/` | `Service` | dispatches calls, retries under memory pressure; faults |
+//! | `teardown/` | `Teardown` | destroys accounts and stopped peers, in bounded steps |
+//! | `ops/` | `Operations` | the operations of the protocol |
+//! | `frames/` | `FrameManager` | what a frame has: memory, copies, leases, pins, a handler |
+//! | `tables/` | `Tables` | what is in the page tables and CNodes of peers |
+//! | `store/` | `Store` | pages, records, and the accounts that are charged for them |
+//! | `records/` | | every record type and small value; no behaviour |
+//! | `kernel.rs`, `config.rs` | [`Kernel`](kernel::Kernel) | the platform; the peers |
 //!
-//! | operations | `mappings/` |
-//! |---|---|
-//! | map, unmap | `mapping.rs`, `links.rs` |
-//! | remap, what comes back by itself | `repair.rs` |
-//! | attach, detach | `region.rs` |
-//! | grant, ungrant, ensure_tables | `grant.rs` |
-//! | what is in page tables: capabilities, tables | `install.rs`, `vspace.rs` |
-//!
-//! | operations | `accounts/` |
-//! |---|---|
-//! | charges, account_info | `account.rs`, `ledger.rs`, `payer.rs` |
-//! | account_split, account_set_limits | `split.rs` |
-//! | account_lend, account_recall | `loan.rs` |
-//! | extra frames, extra_request, memory pressure | `extra.rs`, `demand.rs`, `pressure.rs` |
-//!
-//! | operations | elsewhere |
-//! |---|---|
-//! | account_destroy, account_remove, reclaim | `teardown/` |
-//! | register_recovery, watch, rescue; faults | `peers/fault.rs` |
-//! | pages, free lists | `memory/pool.rs`, `free.rs`, `frame_table.rs` |
-//! | records, and what they hang in | `memory/records.rs`, `cells.rs`, `chain.rs`, `radix.rs` |
+//! | operation | decided in | done in |
+//! |---|---|---|
+//! | container_create, container_destroy, status | `ops/container.rs` | `store/cells.rs` |
+//! | allocate, deallocate | `ops/allocate.rs` | `frames/virtual_frames.rs` |
+//! | mark | `ops/allocate.rs` | `store/extra.rs` |
+//! | allocate_anywhere, renew | `ops/allocate_anywhere.rs` | `frames/virtual_frames.rs` |
+//! | allocate_contiguous | `ops/contiguous.rs` | `frames/relocate.rs` |
+//! | create_with, create_from, create_gather | `ops/create.rs` | `ops/copy.rs` |
+//! | copy, copy_list | `ops/copy.rs` | `frames/link.rs`, `frames/binding.rs` |
+//! | share, unshare | `ops/share.rs` | `tables/links.rs` |
+//! | lock, unlock | `ops/lock.rs` | `frames/leases.rs`, `frames/expiry.rs` |
+//! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |
+//! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
+//! | map, unmap | `ops/map.rs` | `tables/install.rs`, `tables/page_tables.rs` |
+//! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/install.rs` |
+//! | attach, detach | `ops/region.rs` | `ops/repair.rs` |
+//! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
+//! | account_info, vspace_account | `ops/account.rs` | `tables/payers.rs` |
+//! | account_split, account_set_limits | `ops/account_split.rs` | `store/account_tree.rs` |
+//! | account_lend, account_recall | `ops/account_lend.rs` | `store/loans.rs` |
+//! | account_destroy | `teardown/account_destroy.rs` | `ops/container.rs` |
+//! | account_remove | `teardown/account_remove.rs` | `store/account_tree.rs` |
+//! | reclaim | `teardown/mod.rs` | |
+//! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/demand.rs` |
+//! | register_recovery, watch, rescue; faults | `ops/recovery.rs` | `serve/fault.rs` |
+//! | disturb | `ops/disturb.rs` | `frames/relocate.rs` |
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod accounts;
+/// Lays a floor on the one below it: what the lower one can do, the upper one can do too, and never
+/// the other way round.
+macro_rules! stands_on {
+    ($upper:ident . $field:ident: $lower:ident) => {
+        impl<K> core::ops::Deref for $upper<K> {
+            type Target = $lower<K>;
+
+            fn deref(&self) -> &$lower<K> {
+                &self.$field
+            }
+        }
+
+        impl<K> core::ops::DerefMut for $upper<K> {
+            fn deref_mut(&mut self) -> &mut $lower<K> {
+                &mut self.$field
+            }
+        }
+    };
+}
+
 mod check;
 pub mod config;
-mod containers;
-mod dispatch;
+mod frames;
 pub mod kernel;
-mod mappings;
-mod memory;
-mod peers;
+mod ops;
+mod records;
+mod serve;
 mod server;
+mod store;
+mod tables;
 mod teardown;
 
-pub use memory::frame_table::PageIndex;
-pub use peers::fault::{Fault, FaultOutcome};
+pub use kernel::PageIndex;
+pub use serve::fault::{Fault, FaultOutcome};
 pub use server::Server;
 
 /// Stops the server: its own state is not what it must be. No request can bring this about; where

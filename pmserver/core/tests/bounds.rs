@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Bounds that hold for everybody and against everybody (design D6, D7; protocol O12, O13, I2,
+//! Bounds that hold for everybody and against everybody (decision D6, D7; protocol O12, O13, I2,
 //! S49).
 #![allow(
     clippy::arithmetic_side_effects,

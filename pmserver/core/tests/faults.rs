@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Faults, recovery, rescue and teardown (design D4, D6, D11; S10, S39).
+//! Faults, recovery, rescue and teardown (decision D4, D6, D11; S10, S39).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

@@ -156,7 +156,7 @@ impl Machine {
         for page in 0..2 {
             let share = Some(weak.raw());
             let mapping = Mapping { container, frame: page, share, grant: None, is_writable: true };
-            let vaddr = fsserver_core::WINDOW_VADDR + page * PAGE_BYTES;
+            let vaddr = fsserver_core::WINDOW.start().get() + page * PAGE_BYTES;
             state.mappings.insert((FSSERVER, vaddr), mapping);
         }
     }

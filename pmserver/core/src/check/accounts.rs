@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What always holds of accounts.
+//! Invariants of accounts.
 //!
-//! I1 every charge is accounted for by an object of the account's; what an account is charged, all
-//! above it are charged, too; the sum over accounts plus what is free is the pool. I2 what an
-//! account uses and has promised is within its limit, and so the sum of all limits is within the
-//! pool.
+//! I1: an object of the account exists for every charge; a charge to an account is also charged to
+//! all accounts above it; the sum over accounts plus free memory is the pool. I2: what an account
+//! uses and has promised is within its limit, so the sum of all limits is within the pool.
 
 use super::ensure;
-use crate::accounts::account::{Account, AccountFlags, Charge, Children};
-use crate::accounts::extra::FrameList;
-use crate::accounts::ledger::{PressedAccounts, Work};
-use crate::containers::objects::{
-    Container, ContainersOfAccount, ContainersOfOwner, Frame, FrameMarks, FramesOfAccount, Lease,
-};
-use crate::kernel::Kernel;
-use crate::memory::frame_table::{PageIndex, PageUse};
-use crate::memory::records::Ref;
-use crate::peers::peer::Peer;
-use crate::server::Server;
+use crate::kernel::{Kernel, PageIndex};
+use crate::records::account::{Account, AccountFlags, Charge, Children};
+use crate::records::cell::Ref;
+use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
+use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
+use crate::records::lease::LeasesOfHolder;
+use crate::records::ledger::{FrameList, PressedAccounts, Work};
+use crate::records::page::PageUse;
+use crate::records::peer::Peer;
+use crate::serve::Service;
 
 const KINDS: [Charge; 5] =
     [Charge::Frames, Charge::Tables, Charge::Slots, Charge::Records, Charge::Extra];
@@ -31,20 +29,20 @@ fn add(to: &mut Charges, other: Charges) {
     }
 }
 
-impl<K: Kernel> Server<K> {
-    /// Returns all accounts, those that were removed too, parents before children.
+impl<K: Kernel> Service<K> {
+    /// Returns all accounts, removed ones included, parents before children.
     pub(super) fn accounts(&self) -> impl Iterator<Item = Ref<Account>> {
         core::iter::successors(Some(self.pool_account), |account| {
-            let child = Ref::from_link(self.pool.get(*account).children);
+            let child = self.store.get(*account).children.target();
             child.or_else(|| self.next_branch(*account))
         })
     }
 
     fn next_branch(&self, mut account: Ref<Account>) -> Option<Ref<Account>> {
         loop {
-            let parent = Ref::<Account>::from_link(self.pool.get(account).parent)?;
-            let children = self.pool.get(parent).children;
-            if let Some(sibling) = self.pool.next_of::<Children>(children, account) {
+            let parent = self.store.get(account).parent.target()?;
+            let children = self.store.get(parent).children;
+            if let Some(sibling) = self.store.next_of::<Children>(children, account) {
                 return Some(sibling);
             }
             account = parent;
@@ -55,7 +53,7 @@ impl<K: Kernel> Server<K> {
         for account in self.accounts() {
             self.check_lists(account)?;
             if self.is_removed(account) {
-                let record = self.pool.get(account);
+                let record = self.store.get(account);
                 let is_empty = record.limit == 0 && record.promised == 0 && record.used() == 0;
                 ensure(is_empty, "an account that was removed has no charges")?;
             } else {
@@ -68,15 +66,15 @@ impl<K: Kernel> Server<K> {
 
     /// Returns how many frames are in the lists of all accounts.
     pub(super) fn listed_frames(&self) -> u64 {
-        let lists = |account| FrameList::ALL.map(|list| self.pool.ledger(account).list(list));
-        let count = |first| u64::from(length(self.pool.chain::<FramesOfAccount>(first)));
+        let lists = |account| FrameList::ALL.map(|list| self.store.ledger(account).list(list));
+        let count = |first| u64::from(length(self.store.chain::<FramesOfAccount>(first)));
         self.accounts().flat_map(lists).map(count).sum()
     }
 
-    /// Returns what an account has, in its lists and otherwise.
+    /// Returns the pages that an account has objects for.
     fn listed(&self, account: Ref<Account>) -> Charges {
-        let ledger = self.pool.ledger(account);
-        let count = |chain| length(self.pool.chain::<FramesOfAccount>(chain));
+        let ledger = self.store.ledger(account);
+        let count = |chain| length(self.store.chain::<FramesOfAccount>(chain));
         let [frames, extra, discardable] = FrameList::ALL.map(|list| count(ledger.list(list)));
         let [slots, records] =
             [ledger.slot_pages, ledger.record_pages].map(|first| length(self.ring(first)));
@@ -91,125 +89,126 @@ impl<K: Kernel> Server<K> {
         charges
     }
 
-    /// Returns how many frames of those that a peer pins an account pays for.
+    /// Returns how many pinned frames of a peer an account pays for.
     fn count_pinned(&self, peer: &Peer, account: Ref<Account>) -> u32 {
-        let next = |lease: &Ref<Lease>| Ref::from_link(self.pool.get(*lease).next_of_holder);
-        let leases = core::iter::successors(Ref::from_link(peer.leases), next);
-        let paid = leases.filter(|lease| self.pool.payer_of(*lease) == account);
-        paid.map(|lease| u32::from(self.pool.get(lease).pinned)).sum()
+        let leases = self.store.chain::<LeasesOfHolder>(peer.leases);
+        let paid = leases.filter(|lease| self.store.payer_of(*lease) == account);
+        paid.map(|lease| u32::from(self.store.get(lease).pinned.get())).sum()
     }
 
     fn ring(&self, first: u32) -> impl Iterator<Item = PageIndex> {
         core::iter::successors(PageIndex::from_link(first), move |page| {
-            PageIndex::from_link(self.pool.entry(*page).next).filter(|next| next.get() != first)
+            PageIndex::from_link(self.store.entry(*page).next).filter(|next| next.get() != first)
         })
     }
 
-    /// Checks that what hangs in the lists of an account belongs there.
+    /// Checks that everything in the lists of an account belongs there.
     fn check_lists(&self, account: Ref<Account>) -> Result<(), &'static str> {
-        let ledger = self.pool.ledger(account);
+        let ledger = self.store.ledger(account);
         for (first, used_as) in
             [(ledger.record_pages, PageUse::Records), (ledger.slot_pages, PageUse::Slots)]
         {
             let belongs = |page| {
-                let entry = self.pool.entry(page);
-                entry.is(used_as) && entry.owner == account.link()
+                let entry = self.store.entry(page);
+                entry.is(used_as) && entry.account() == account.link()
             };
             ensure(self.ring(first).all(belongs), "I1: an account's pages are its own")?;
         }
         for list in FrameList::ALL {
             let belongs = |frame: Ref<Frame>| {
-                let frame = self.pool.get(frame);
-                let container = Ref::<Container>::from_link(frame.container);
+                let frame = self.store.get(frame);
+                let container = frame.container.target();
                 FrameList::of(frame) == list
                     && !frame.has(FrameMarks::DISCARDED)
                     && container.is_some_and(|container| self.payer(container) == account)
             };
-            let mut frames = self.pool.chain::<FramesOfAccount>(ledger.list(list));
+            let mut frames = self.store.chain::<FramesOfAccount>(ledger.list(list));
             ensure(frames.all(belongs), "I1: an account's frames are in the list for them")?;
         }
         for (chain, dying) in [(ledger.containers, false), (ledger.dying, true)] {
             let belongs = |container: Ref<Container>| {
-                let container = self.pool.get(container);
+                let container = self.store.get(container);
                 container.account == account.link() && container.is_dying() == dying
             };
-            let mut containers = self.pool.chain::<ContainersOfAccount>(chain);
+            let mut containers = self.store.chain::<ContainersOfAccount>(chain);
             ensure(containers.all(belongs), "an account's containers are its own")?;
         }
         Ok(())
     }
 
-    /// Checks that an account is charged for exactly what it has, and what those below it have.
+    /// Checks that an account is charged for exactly what it and the accounts below it have.
     fn check_charges(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let mut own = [0; 5];
-        for heir_of in self.accounts().filter(|other| self.pool.heir(*other) == account) {
+        for heir_of in self.accounts().filter(|other| self.store.payer_for(*other) == account) {
             add(&mut own, self.listed(heir_of));
         }
         if account == self.pool_account {
-            // What there was before any account, and what was not made from pages.
-            add(&mut own, [0, 0, self.pool.kernel.overhead_pages(), self.pool.reserved(), 0]);
+            // Memory that was used before any account existed, or that was not made from pages.
+            add(&mut own, [0, 0, self.store.kernel.overhead_pages(), self.store.reserved(), 0]);
         }
-        let record = self.pool.get(account);
+        let record = self.store.get(account);
         let [frames, tables, slots, records, _] = own;
         let used = [frames, tables, slots, records].iter().sum::<u32>();
         ensure(record.own() == used, "I1: an account is charged for exactly what it has")?;
         let mut sum = own;
         for child in self.children(account) {
-            add(&mut sum, KINDS.map(|kind| self.pool.get(child).charged(kind)));
+            add(&mut sum, KINDS.map(|kind| self.store.get(child).charged(kind)));
         }
         let charged = KINDS.map(|kind| record.charged(kind));
         ensure(charged == sum, "I1: a charge is counted in every account above it")?;
-        let below = self.children(account).map(|child| self.pool.get(child).used()).sum::<u32>();
+        let below = self.children(account).map(|child| self.store.get(child).used()).sum::<u32>();
         ensure(record.below() == below, "I1: an account knows what is used below it")
     }
 
-    /// Returns the accounts whose limits an account has promised.
+    /// Returns the accounts whose limits an account promises.
     fn children(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         self.accounts()
             .filter(|other| *other != self.pool_account && !self.is_removed(*other))
-            .filter(move |other| self.pool.parent(*other) == account)
+            .filter(move |other| self.store.parent(*other) == account)
     }
 
     fn check_limits(&self, account: Ref<Account>) -> Result<(), &'static str> {
-        let record = self.pool.get(account);
-        let promised = self.children(account).map(|child| self.pool.get(child).limit).sum::<u32>();
+        let record = self.store.get(account);
+        let promised = self.children(account).map(|child| self.store.get(child).limit).sum::<u32>();
         ensure(record.promised == promised, "I2: what is promised is the sum of the limits below")?;
         ensure(record.committed() <= record.limit, "I2: no account is above its limit")?;
-        let pool = self.pool.get(self.pool_account);
+        let pool = self.store.get(self.pool_account);
         let total = pool.used().saturating_add(pool.charged(Charge::Extra));
         ensure(total <= pool.limit, "I2: what is charged is there")
     }
 
-    /// Checks that the queues hold what belongs there and nothing else.
+    /// Checks that the queues contain exactly what belongs there.
     fn check_queues(&self) -> Result<(), &'static str> {
         let mut pressed = [0_u32; 2];
-        let (mut queued, mut doomed) = (0_u32, 0_u64);
+        let (mut queued, mut dying_count) = (0_u32, 0_u64);
         for account in self.accounts() {
-            let ledger = self.pool.ledger(account);
+            let ledger = self.store.ledger(account);
             let [plain, discardable] = &mut pressed;
             match ledger.last_list() {
                 FrameList::Guaranteed => {}
                 FrameList::Extra => *plain = plain.saturating_add(1),
                 FrameList::Discardable => *discardable = discardable.saturating_add(1),
             }
-            let record = self.pool.get(account);
+            let record = self.store.get(account);
             let ends = record.has(AccountFlags::DYING) || record.has(AccountFlags::REMOVED);
-            let waiting = length(self.pool.chain::<ContainersOfAccount>(ledger.dying));
-            doomed = doomed.saturating_add(u64::from(waiting)).saturating_add(ends.into());
+            let waiting = length(self.store.chain::<ContainersOfAccount>(ledger.dying));
+            dying_count =
+                dying_count.saturating_add(u64::from(waiting)).saturating_add(ends.into());
             ensure(ledger.is_queued() == (ends || waiting > 0), "what is to go is in the queue")?;
             queued = queued.saturating_add(ledger.is_queued().into());
         }
-        ensure(doomed == self.doomed, "what is to go is counted")?;
-        ensure(length(self.pool.chain::<Work>(self.work)) == queued, "the queue has no other")?;
-        let chains = [FrameList::Extra, FrameList::Discardable]
-            .map(|list| length(self.pool.chain::<PressedAccounts>(self.pool.pressed.chain(list))));
+        ensure(dying_count == self.dying_count.get(), "what is to go is counted")?;
+        ensure(length(self.store.chain::<Work>(self.work)) == queued, "the queue has no other")?;
+        let chains = [FrameList::Extra, FrameList::Discardable].map(|list| {
+            length(self.store.chain::<PressedAccounts>(self.store.pressed.chain(list)))
+        });
         ensure(chains == pressed, "accounts with extra frames are found")?;
         for peer in self.peers.iter().flatten() {
             let of_peer = |container: Ref<Container>| {
-                let container = self.pool.get(container);
+                let container = self.store.get(container);
                 container.is_owned_by(peer.id) && !container.is_dying()
             };
-            let mut containers = self.pool.chain::<ContainersOfOwner>(peer.containers);
+            let mut containers = self.store.chain::<ContainersOfOwner>(peer.containers);
             ensure(containers.all(of_peer), "a peer's containers are its own")?;
         }
         Ok(())

@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What always holds between two calls, checked by walking everything: for tests and the simulator.
+//! The invariants that hold between two calls, checked by walking everything; for tests and the
+//! simulator.
 //!
-//! I1 every charge is accounted for by an object of the account's; the sum over accounts plus what
-//! is free is the pool. I3 bound frames are charged frames. I5 every mapping stands in the indexes
-//! it is found by, through a share that lives, and no lease of another's forbids it.
+//! I1: an object of the account exists for every charge; the sum over accounts plus free memory is
+//! the pool. I3: bound frames are charged. I5: every mapping is in all its indexes, was made
+//! through a share that exists, and is not forbidden by another holder's lease.
 
 mod accounts;
 
-use crate::accounts::account::Charge;
-use crate::containers::objects::{Container, ContainersOfAccount, Frame, FrameMarks, Lease, Share};
-use crate::kernel::Kernel;
-use crate::mappings::objects::{Installed, Mapping, Table};
-use crate::memory::frame_table::{PageIndex, PageUse};
-use crate::memory::radix::Leaf;
-use crate::memory::records::{Ref, link_of};
-use crate::peers::peer::Peer;
-use crate::server::Server;
+use crate::kernel::{Kernel, PageIndex};
+use crate::records::account::Charge;
+use crate::records::cell::Ref;
+use crate::records::container::{Container, ContainersOfAccount};
+use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
+use crate::records::handler::HandlersOfContainer;
+use crate::records::leaf::{Leaf, Tree};
+use crate::records::lease::{LeasesOfContainer, LeasesOfHolder};
+use crate::records::links::{Chain, Link};
+use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
+use crate::records::page::PageUse;
+use crate::records::peer::Peer;
+use crate::records::share::SharesOfContainer;
+use crate::records::table::Table;
+use crate::serve::Service;
 
-/// What pages are used as, counted over the frame table.
+/// How many pages have each use, by the frame table.
 #[derive(Default)]
 struct Census {
     free: u32,
@@ -29,20 +36,20 @@ struct Census {
     quarantine: u32,
 }
 
-impl<K: Kernel> Server<K> {
+impl<K: Kernel> Service<K> {
     /// Checks every invariant.
     ///
     /// # Errors
     /// The sentence that does not hold.
-    pub fn check_invariants(&self) -> Result<(), &'static str> {
+    pub(crate) fn check_invariants(&self) -> Result<(), &'static str> {
         let census = self.census();
         self.check_free_lists(&census)?;
         let mut charged = 0_u64;
         let mut mapped = 0_u32;
         for account in self.accounts() {
-            let ledger = self.pool.ledger(account);
+            let ledger = self.store.ledger(account);
             for chain in [ledger.containers, ledger.dying] {
-                for container in self.pool.chain::<ContainersOfAccount>(chain) {
+                for container in self.store.chain::<ContainersOfAccount>(chain) {
                     let frames = self.check_container(container, &mut mapped)?;
                     charged = charged.saturating_add(frames);
                 }
@@ -62,8 +69,8 @@ impl<K: Kernel> Server<K> {
 
     fn census(&self) -> Census {
         let mut census = Census::default();
-        for page in (0..self.pool.page_count()).map(PageIndex::new) {
-            let entry = self.pool.entry(page);
+        for page in (0..self.store.page_count()).map(PageIndex::new) {
+            let entry = self.store.entry(page);
             let counter = if entry.is(PageUse::Frame) {
                 &mut census.frames
             } else if entry.is(PageUse::Table) {
@@ -86,20 +93,20 @@ impl<K: Kernel> Server<K> {
 
     fn check_free_lists(&self, census: &Census) -> Result<(), &'static str> {
         let lists = [
-            (PageUse::Untyped, self.pool.untyped),
-            (PageUse::Clean, self.pool.clean),
-            (PageUse::Dirty, self.pool.dirty),
+            (PageUse::Untyped, self.store.untyped),
+            (PageUse::Clean, self.store.clean),
+            (PageUse::Dirty, self.store.dirty),
         ];
         let mut free = 0_u32;
         for (used_as, list) in lists {
             let mut link = list.head;
-            for _ in 0..list.count {
+            for _ in 0..list.count.get() {
                 let page = PageIndex::from_link(link).ok_or("a free list is as long as it says")?;
-                ensure(self.pool.entry(page).is(used_as), "a free list has pages of its kind")?;
-                link = self.pool.entry(page).next;
+                ensure(self.store.entry(page).is(used_as), "a free list has pages of its kind")?;
+                link = self.store.entry(page).next;
             }
             ensure(link == 0, "a free list ends where it says")?;
-            free = free.saturating_add(list.count);
+            free = free.saturating_add(list.count.get());
         }
         ensure(free == census.free, "every free page is in a list")
     }
@@ -109,18 +116,21 @@ impl<K: Kernel> Server<K> {
         container: Ref<Container>,
         mapped: &mut u32,
     ) -> Result<u64, &'static str> {
-        let record = self.pool.get(container);
+        let record = self.store.get(container);
         let mut frames = 0_u64;
-        let mut next = self.pool.tree_next::<Frame>(record.frames, 0);
+        let mut next = self.store.tree_next::<Frame>(record.frames, 0);
         while let Some(frame) = next {
-            if !self.pool.get(frame).is_discarded() {
+            if !self.store.get(frame).is_discarded() {
                 frames = frames.saturating_add(1);
             }
             self.check_frame(container, frame, mapped)?;
-            let above = self.pool.get(frame).key().checked_add(1);
-            next = above.and_then(|key| self.pool.tree_next::<Frame>(record.frames, key));
+            let above = self.store.get(frame).key().checked_add(1);
+            next = above.and_then(|key| self.store.tree_next::<Frame>(record.frames, key));
         }
-        ensure(frames == record.frame_count.into(), "a container has as many frames as it says")?;
+        ensure(
+            frames == record.frame_count.get().into(),
+            "a container has as many frames as it says",
+        )?;
         self.check_shares(container)?;
         Ok(frames)
     }
@@ -131,25 +141,21 @@ impl<K: Kernel> Server<K> {
         frame: Ref<Frame>,
         mapped: &mut u32,
     ) -> Result<(), &'static str> {
-        let record = self.pool.get(frame);
+        let record = self.store.get(frame);
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
         let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
         self.check_one_memory(frame)?;
-        let mut link = record.mappings;
+        self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
-        while let Some(mapping) = Ref::<Mapping>::from_link(link) {
-            let mapping_record = self.pool.get(mapping);
-            ensure(
-                mapping_record.frame == frame.link(),
-                "I5: a mapping is of the frame that has it",
-            )?;
+        for mapping in self.store.chain::<MappingsOfFrame>(record.mappings) {
+            let is_its_own = self.store.get(mapping).frame == frame.link();
+            ensure(is_its_own, "I5: a mapping is of the frame that has it")?;
             self.check_mapping(container, record.key(), mapping)?;
             count = count.saturating_add(1);
-            link = mapping_record.next_of_frame;
         }
         *mapped = mapped.saturating_add(count.into());
-        ensure(count == record.mapping_count, "a frame has as many mappings as it says")
+        ensure(count == record.mapping_count.get(), "a frame has as many mappings as it says")
     }
 
     fn check_mapping(
@@ -158,14 +164,14 @@ impl<K: Kernel> Server<K> {
         number: u64,
         mapping: Ref<Mapping>,
     ) -> Result<(), &'static str> {
-        let record = self.pool.get(mapping);
+        let record = self.store.get(mapping);
         let peer = self.find_peer(record.peer()).ok_or("I5: a mapping is some peer's")?;
         let tree = if record.is_grant() { peer.vspace.grants } else { peer.vspace.mappings };
-        let found = self.pool.tree_get::<Mapping>(tree, record.vaddr());
+        let found = self.store.tree_get::<Mapping>(tree, record.vaddr());
         ensure(found == Some(mapping), "I5: a mapping is found by its address")?;
-        match Ref::<Share>::from_link(record.share) {
+        match record.share.target() {
             Some(share) => {
-                let share = self.pool.get(share);
+                let share = self.store.get(share);
                 let lives = share.container == container.link() && share.range.contains(number);
                 ensure(
                     lives && share.is_for(peer.id),
@@ -173,52 +179,45 @@ impl<K: Kernel> Server<K> {
                 )?;
             }
             None => {
-                let is_owner = self.pool.get(container).is_owned_by(peer.id);
+                let is_owner = self.store.get(container).is_owned_by(peer.id);
                 ensure(is_owner, "I5: a mapping without a share is the owner's")?;
             }
         }
         self.check_installed(mapping)?;
-        let mut link = self.pool.get(container).leases;
-        let now = self.pool.kernel.now();
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
-            let lease = self.pool.get(lease);
+        let now = self.store.kernel.now();
+        for lease in self.leases(container) {
             let forbids = lease.share != record.share
                 && lease.range.contains(number)
                 && lease.deadline() > now
                 && record.installed() != Installed::No
                 && (lease.is_exclusive() || record.installed() == Installed::ReadWrite);
             ensure(!forbids, "I5: no lease of another's forbids a mapping")?;
-            link = lease.next;
         }
         Ok(())
     }
 
     /// Checks that the frames of a ring are on one page, or on none.
     fn check_one_memory(&self, frame: Ref<Frame>) -> Result<(), &'static str> {
-        let page = self.pool.get(frame).page;
+        let page = self.store.get(frame).page;
         for sharer in self.sharers(frame) {
-            ensure(self.pool.get(sharer).page == page, "I6: what is really shared is one memory")?;
+            ensure(self.store.get(sharer).page == page, "I6: what is really shared is one memory")?;
         }
         Ok(())
     }
 
-    /// Checks that pages and frames know of each other.
+    /// Checks that pages and frames refer to each other.
     fn check_bindings(&self) -> Result<(), &'static str> {
-        for page in (0..self.pool.page_count()).map(PageIndex::new) {
-            let entry = self.pool.entry(page);
+        for page in (0..self.store.page_count()).map(PageIndex::new) {
+            let entry = self.store.entry(page);
             if !entry.is(PageUse::Frame) {
                 continue;
             }
-            let mut link = entry.owner;
-            let (mut holders, mut previous) = (0_u32, None);
-            while let Some(frame) = Ref::<Frame>::from_link(link) {
-                let record = self.pool.get(frame);
-                let is_linked =
-                    record.page == page.get() && record.previous_of_page == link_of(previous);
-                ensure(is_linked, "I3: a frame is on the page that has it")?;
+            self.check_chain::<FramesOfPage>(entry.first_frame())?;
+            let mut holders = 0_u32;
+            for frame in self.store.chain::<FramesOfPage>(entry.first_frame()) {
+                let is_on_it = self.store.get(frame).page == page.get();
+                ensure(is_on_it, "I3: a frame is on the page that has it")?;
                 holders = holders.saturating_add(1);
-                previous = Some(frame);
-                link = record.next_of_page;
             }
             let is_counted = holders > 0 && holders == entry.holders();
             ensure(is_counted, "I3: a page has as many frames as it says, and one at least")?;
@@ -226,65 +225,68 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    /// Checks what a mapping has installed.
+    /// Checks what is installed for a mapping.
     fn check_installed(&self, mapping: Ref<Mapping>) -> Result<(), &'static str> {
-        let record = self.pool.get(mapping);
+        let record = self.store.get(mapping);
         let frame = self.frame_of(mapping);
         let Some(page) = record.page() else {
             return ensure(record.installed() == Installed::No, "I5: what is mapped has a page");
         };
-        let own = self.pool.get(frame).page();
-        ensure(page == own.unwrap_or(self.pool.zero), "I6: a mapping shows its frame's page")?;
+        let own = self.store.get(frame).page();
+        ensure(page == own.unwrap_or(self.store.zero), "I6: a mapping shows its frame's page")?;
         let may_write = own.is_some() && !self.is_cow(frame);
         ensure(
             may_write || record.installed() != Installed::ReadWrite,
             "I6: nobody writes to memory that is shared copy-on-write",
         )?;
         let is_original = record.slot().is_none();
-        let user = self.pool.entry(page).original_user();
+        let user = self.store.entry(page).original_user();
         ensure(!is_original || user == mapping.link(), "an original capability has one user")
     }
 
     /// Returns how many frames a peer pins.
     fn check_pins(&self, peer: &Peer) -> Result<u64, &'static str> {
         let mut pinned = 0_u64;
-        let mut link = peer.leases;
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
-            let record = self.pool.get(lease);
-            pinned = pinned.saturating_add(record.pinned.into());
-            let is_in_place = (record.container == 0) == (record.is_over != 0);
+        self.check_chain::<LeasesOfHolder>(peer.leases)?;
+        for lease in self.store.chain::<LeasesOfHolder>(peer.leases) {
+            let record = self.store.get(lease);
+            pinned = pinned.saturating_add(record.pinned.get().into());
+            let is_in_place = record.container.is_none() == record.is_over();
             ensure(is_in_place, "a lease is in a container until it is over")?;
-            link = record.next_of_holder;
         }
         Ok(pinned)
     }
 
     fn check_shares(&self, container: Ref<Container>) -> Result<(), &'static str> {
-        let record = self.pool.get(container);
-        let (mut link, mut shares) = (record.shares, 0_u16);
-        while let Some(share) = Ref::<Share>::from_link(link) {
-            let share_record = self.pool.get(share);
-            ensure(share_record.container == container.link(), "a share is of its container")?;
-            let mut mapping_link = share_record.mappings;
-            let mut previous = None;
-            while let Some(mapping) = Ref::<Mapping>::from_link(mapping_link) {
-                let mapping_record = self.pool.get(mapping);
-                let is_linked = mapping_record.share == share.link()
-                    && mapping_record.previous_of_share == link_of(previous);
-                ensure(is_linked, "I5: a share finds the mappings made through it")?;
-                previous = Some(mapping);
-                mapping_link = mapping_record.next_of_share;
-            }
+        let record = self.store.get(container);
+        self.check_chain::<SharesOfContainer>(record.shares)?;
+        self.check_chain::<LeasesOfContainer>(record.leases)?;
+        self.check_chain::<HandlersOfContainer>(record.handlers)?;
+        let mut shares = 0_u16;
+        for share in self.store.chain::<SharesOfContainer>(record.shares) {
+            let of_share = self.store.get(share);
+            self.check_chain::<MappingsOfShare>(of_share.mappings)?;
+            ensure(of_share.container == container.link(), "a share is of its container")?;
+            let is_through = |mapping: Ref<Mapping>| self.store.get(mapping).share == share.link();
+            let mut mappings = self.store.chain::<MappingsOfShare>(of_share.mappings);
+            let all_are = mappings.all(is_through);
+            ensure(all_are, "I5: a share finds the mappings made through it")?;
             shares = shares.saturating_add(1);
-            link = share_record.next;
         }
-        let (mut link, mut leases) = (record.leases, 0_u16);
-        while let Some(lease) = Ref::<Lease>::from_link(link) {
-            leases = leases.saturating_add(1);
-            link = self.pool.get(lease).next;
-        }
-        let counts = shares == record.share_count && leases == record.lease_count;
+        let leases = u16::try_from(self.leases(container).count()).unwrap_or(u16::MAX);
+        let counts = shares == record.share_count.get() && leases == record.lease_count.get();
         ensure(counts, "a container has as many shares and leases as it says")
+    }
+
+    /// Checks that every record of a chain is the next one of its previous one.
+    fn check_chain<C: Chain>(&self, chain: Link<C::Item>) -> Result<(), &'static str> {
+        let next = |record: Ref<C::Item>| C::links(self.store.get(record)).next();
+        for record in self.store.chain::<C>(chain) {
+            let previous = C::links(self.store.get(record)).previous().target();
+            let is_linked = previous.is_some_and(|previous| next(previous) == record.link());
+            ensure(is_linked, "a record of a chain is linked both ways")?;
+        }
+        Ok(())
     }
 
     fn check_vspaces(&self, census: &Census, mapped: u32) -> Result<(), &'static str> {
@@ -304,21 +306,21 @@ impl<K: Kernel> Server<K> {
         trees.map(|tree| self.count_leaves::<Table>(*tree)).sum()
     }
 
-    fn count_leaves<T: Leaf>(&self, tree: u32) -> u32 {
+    fn count_leaves<T: Leaf>(&self, tree: Tree<T>) -> u32 {
         let mut count = 0_u32;
-        let mut next = self.pool.tree_next::<T>(tree, 0);
+        let mut next = self.store.tree_next::<T>(tree, 0);
         while let Some(leaf) = next {
             count = count.saturating_add(1);
-            let above = self.pool.get(leaf).key().checked_add(1);
-            next = above.and_then(|key| self.pool.tree_next::<T>(tree, key));
+            let above = self.store.get(leaf).key().checked_add(1);
+            next = above.and_then(|key| self.store.tree_next::<T>(tree, key));
         }
         count
     }
 
-    /// Checks that what the accounts are charged is what the frame table says, kind by kind.
+    /// Checks that the charges of the accounts match the frame table, kind by kind.
     fn check_sums(&self, census: &Census) -> Result<(), &'static str> {
-        let pool = self.pool.get(self.pool_account);
-        let overhead = self.pool.kernel.overhead_pages();
+        let pool = self.store.get(self.pool_account);
+        let overhead = self.store.kernel.overhead_pages();
         let kinds = [
             (Charge::Tables, census.tables),
             (Charge::Slots, census.slots.saturating_add(overhead)),
@@ -327,7 +329,7 @@ impl<K: Kernel> Server<K> {
         for (kind, pages) in kinds {
             ensure(pool.charged(kind) == pages, "I1: the pool's account is the sum, kind by kind")?;
         }
-        let total = self.pool.page_count().saturating_add(overhead);
+        let total = self.store.page_count().saturating_add(overhead);
         ensure(pool.limit == total, "I1: the pool's limit is all untyped memory")
     }
 }

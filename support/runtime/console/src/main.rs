@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The console server: writes the bytes that its clients send to the serial port, as they come.
+//! The console server: writes the bytes that its clients send to the serial port.
 //!
-//! Owns the serial port. Keeps nothing: no lines, no order but that of the calls. Passive and of
-//! the highest priority, so that what one call carries is written whole. Release kernels print
-//! nothing, and so every line that the system prints goes this way, in every configuration.
+//! Owns the serial port. Buffers nothing: bytes are printed in the order of the calls. It is
+//! passive and has the highest priority, so that the bytes of one call stay together. Release
+//! kernels print nothing, so the system prints every line through this server, in all
+//! configurations.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -50,7 +51,7 @@ impl Handler for Console {
         Ok(pd::send(&reply))
     }
 
-    /// Nobody has a reason to notify the console; a notification asks for nothing.
+    /// Ignores notifications: they have no meaning for the console.
     fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
         Ok(())
     }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The 16550 at COM1 of the PC (National Semiconductor PC16550D, "Registers"), through the
-//! capability to its I/O ports.
+//! The 16550 serial port at COM1 of the PC (National Semiconductor PC16550D, "Registers"), accessed
+//! by an I/O port capability.
 
 use sel4_microkit::MessageRegisterValue as Word;
 
-/// The I/O port capability with id 0 in microkit-system.xml (Microkit manual, "I/O Ports"; the slot
-/// is the platform's).
+/// The I/O port capability with id 0 in microkit-system.xml (Microkit manual, "I/O Ports"). The
+/// platform chooses the slot.
 const IO_PORT_CAPABILITY: Word = 394;
 
 /// First port of COM1.
 const COM1: u16 = 0x3F8;
 
-/// Offsets of the registers that are used.
+/// Offsets of the registers.
 const DATA: u16 = 0;
 const INTERRUPT_ENABLE: u16 = 1;
 const FIFO_CONTROL: u16 = 2;
@@ -20,7 +20,7 @@ const LINE_STATUS: u16 = 5;
 
 /// Divisor of the 1.8432 MHz clock for 115200 baud.
 const DIVISOR: Word = 1;
-/// Divisor registers in the place of the data registers.
+/// Makes the divisor registers appear at the offsets of the data registers.
 const LINE_DIVISOR_ACCESS: Word = 1 << 7;
 /// Words of eight bits, no parity, one stop bit.
 const LINE_8_BITS: Word = 0b11;
@@ -44,7 +44,7 @@ impl SerialPort {
         port
     }
 
-    /// Writes a byte, waiting for room: at most the time that the line takes for a full FIFO.
+    /// Writes a byte. Waits for room, at most as long as the line takes to send a full FIFO.
     pub(crate) fn put(&mut self, byte: u8) {
         while self.status() & STATUS_TRANSMIT_EMPTY == 0 {
             core::hint::spin_loop();
@@ -53,8 +53,9 @@ impl SerialPort {
     }
 
     fn status(&self) -> u8 {
-        // CAP: the ports of COM1, which this domain alone holds. A refusal reads as a port without
-        // room that is tried again; the capability is there from the start and stays.
+        // CAP: the ports of COM1, which only this domain holds. A refusal looks like a port without
+        // room, and the caller tries again; the capability exists from boot on and is never
+        // removed.
         let reply = sel4::with_ipc_buffer_mut(|ipc| {
             ipc.inner_mut().seL4_X86_IOPort_In8(IO_PORT_CAPABILITY, COM1 | LINE_STATUS)
         });
@@ -62,7 +63,7 @@ impl SerialPort {
     }
 
     fn write(&mut self, register: u16, value: Word) {
-        // CAP: as in `status`. A refusal loses a byte; there is nobody to tell.
+        // CAP: as in `status`. A refusal loses a byte, and nothing can report that.
         let _ = sel4::with_ipc_buffer_mut(|ipc| {
             ipc.inner_mut().seL4_X86_IOPort_Out8(
                 IO_PORT_CAPABILITY,

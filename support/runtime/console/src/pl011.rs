@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The PL011 of the Arm boards (Arm DDI 0183, "Programmers Model"), as a device region.
+//! The PL011 serial port of the Arm boards (Arm DDI 0183, "Programmers Model"), accessed by a
+//! device region.
 //!
-//! Speed and clock are as the boot loader left them.
+//! Keeps the speed and the clock that the boot loader set.
 
 use sel4_microkit::var;
 
-/// Byte offsets of the registers that are used.
+/// Byte offsets of the registers.
 const DATA: usize = 0x00;
 const FLAGS: usize = 0x18;
 const LINE_CONTROL: usize = 0x2C;
@@ -33,7 +34,7 @@ impl SerialPort {
         port
     }
 
-    /// Writes a byte, waiting for room: at most the time that the line takes for one byte.
+    /// Writes a byte. Waits for room, at most as long as the line takes to send one byte.
     pub(crate) fn put(&mut self, byte: u8) {
         while self.read(FLAGS) & FLAG_TRANSMIT_FULL != 0 {
             core::hint::spin_loop();

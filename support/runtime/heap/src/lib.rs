@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The heap of a protection domain, over memory that it mapped for this and nothing else.
+//! The heap of a protection domain, in memory that the domain mapped for this purpose only.
 //!
-//! An allocator that starts empty; [`install`] gives it its memory, and gives it the same memory
-//! anew when the domain recovers (design D11): what was allocated before is then forgotten. A crate
-//! of its own, because a program that merely links it needs a global allocator. Builds for the
-//! host, where its tests run.
+//! The allocator starts empty; [`install`] gives it its memory. When the domain recovers from a
+//! fault, it installs the same memory again, and all earlier allocations are forgotten (design
+//! D11). This is a crate of its own because every program that links it needs a global allocator.
+//! It also builds for the host, where its tests run.
 #![no_std]
 #![allow(unsafe_code)]
-// Tests may overflow: they fail by panicking.
+// Tests may use unchecked arithmetic: an overflow panics, which fails the test.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 use core::ptr;
@@ -21,17 +21,17 @@ use talc::source::Manual;
 /// A global allocator for a protection domain.
 pub type Heap = TalcLock<SingleThread, Manual>;
 
-/// The lock of a program with one thread: none.
+/// A lock that does nothing, for programs with one thread.
 ///
-/// A lock that could be taken would stay taken for ever where the domain was sent to its recovery
-/// entry in the middle of an allocation.
+/// A real lock would stay locked for ever if the domain was sent to its recovery entry in the
+/// middle of an allocation.
 pub struct SingleThread;
 
-// SAFETY: 1. A protection domain has one thread, and no signal handlers. 2. The allocator calls
-// nothing that allocates while it holds the lock (`Manual` acquires nothing). 3. What a recovered
-// domain left in the middle never goes on (U3 recovery-abandons).
+// SAFETY: 1. A protection domain has one thread and no signal handlers. 2. The allocator calls
+// nothing that allocates while it holds the lock (`Manual` acquires no memory). 3. An allocation
+// that a recovery interrupted never continues (U3 recovery-abandons).
 unsafe impl RawMutex for SingleThread {
-    // A lock is a constant here, and no state is behind it.
+    // The trait requires a constant; this one has no interior state.
     #[allow(clippy::declare_interior_mutable_const)]
     const INIT: Self = Self;
     type GuardMarker = GuardNoSend;
@@ -51,17 +51,17 @@ pub const fn empty() -> Heap {
     Heap::new(Manual)
 }
 
-/// Makes `bytes` bytes at `start` the memory of the heap; everything allocated before is forgotten.
-/// Returns whether the allocator could use it.
+/// Makes the `bytes` bytes at `start` the memory of the heap and forgets all earlier allocations.
+/// Returns whether the allocator can use the memory.
 ///
 /// # Safety
-/// The memory is mapped for writing, belongs to this domain alone, and nothing uses it, or anything
-/// that was allocated from the heap, any more.
+/// The memory is mapped writable and belongs to this domain alone. Nothing uses it any more, nor
+/// anything that was allocated from the heap before.
 pub unsafe fn install(heap: &Heap, start: VirtAddr, bytes: usize) -> bool {
     let Ok(start) = usize::try_from(start.get()) else { return false };
     let mut heap = heap.lock();
     *heap = Talc::new(Manual);
-    // SAFETY: the caller's promise is what `claim` asks for (U2 heap-exclusive).
+    // SAFETY: `claim` requires what the caller guarantees (U2 heap-exclusive).
     unsafe { heap.claim(ptr::with_exposed_provenance_mut(start), bytes) }.is_some()
 }
 
@@ -75,14 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_comes_from_the_range_of_the_last_install_alone() {
+    fn blocks_come_only_from_the_memory_of_the_last_install() {
         const BYTES: usize = 1 << 16;
         let layout = Layout::from_size_align(BYTES / 4, 16).unwrap();
         let heap = empty();
         for _ in 0..2 {
             let memory = vec![0_u8; BYTES].leak().as_mut_ptr().expose_provenance();
             let start = VirtAddr::new(u64::try_from(memory).unwrap()).unwrap();
-            // SAFETY: the memory is leaked for this test, and the blocks of the round before are
+            // SAFETY: the memory is leaked for this test, and the blocks of the previous round are
             // not used.
             assert!(unsafe { install(&heap, start, BYTES) });
             for _ in 0..2 {

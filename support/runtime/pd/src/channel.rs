@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The message form of `proto` over the message registers of the platform.
+//! Converts the messages of `proto` to and from Microkit's message registers.
 
 use proto::{Message, ProtocolError, Transport};
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
 
-/// A channel on which protected procedures of the other end are called.
+/// A channel on which the domain may call protected procedures of the other end.
 pub struct PpChannel(Channel);
 
 impl PpChannel {
@@ -22,21 +22,21 @@ impl Transport for PpChannel {
     }
 }
 
-/// Puts a message into the message registers; the result announces it to the kernel.
+/// Writes a message to the message registers; returns the `MessageInfo` that describes it.
 #[must_use]
 pub fn send(message: &Message) -> MessageInfo {
     MessageInfo::new(message.label(), with_msg_regs_mut(|wire| put(message, wire)))
 }
 
-/// Copies the message that arrived out of the message registers.
+/// Reads the message that arrived from the message registers.
 ///
 /// # Errors
-/// [`ProtocolError::WrongLength`] where it has more registers than any message of the system.
+/// [`ProtocolError::WrongLength`] if it has more registers than a [`Message`] can have.
 pub fn receive(info: &MessageInfo) -> Result<Message, ProtocolError> {
     with_msg_regs(|wire| take(info.label(), info.count(), wire))
 }
 
-/// Puts the registers of a message into message registers; returns how many there are.
+/// Writes the registers of a message to `wire`; returns how many there are.
 #[must_use]
 pub fn put(message: &Message, wire: &mut [u64]) -> usize {
     for (to, from) in wire.iter_mut().zip(message.registers()) {
@@ -45,10 +45,10 @@ pub fn put(message: &Message, wire: &mut [u64]) -> usize {
     message.registers().len()
 }
 
-/// Copies the message with this label and number of registers out of message registers.
+/// Reads a message with this label and number of registers from `wire`.
 ///
 /// # Errors
-/// As [`receive`].
+/// The same as [`receive`].
 pub fn take(label: u64, count: usize, wire: &[u64]) -> Result<Message, ProtocolError> {
     Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?)
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Frames that a domain maps by itself: capabilities that pmserver has put into its CSpace
+//! Frames that a domain maps itself, with capabilities that pmserver has put into its CSpace
 //! (protocol, `grant`).
 
-use pmserver_api::{GrantMapper, KernelRefused, MapFlags};
-use proto::VirtAddr;
+use pmserver_client::{GrantMapper, KernelRefused, MapFlags, VirtAddr};
 use sel4::{Cap, CapRights, ImplicitInvocationContext, InvocationContext, VmAttributes, cap};
 
-/// The domain's own address space, in a slot that the platform promises to every domain.
+/// The domain's own address space, in the slot where the platform puts it for every domain.
 const VSPACE: cap::VSpace = Cap::from_bits(3);
 
-/// What the domain was granted. After a fault it is [`Recovered`](crate::recovery::Recovered) that
-/// maps it.
+/// Maps the frames that the domain was granted. After a fault, use
+/// [`Recovered`](crate::recovery::Recovered) instead.
 pub struct OwnGrants;
 
 impl GrantMapper for OwnGrants {
@@ -24,7 +23,7 @@ impl GrantMapper for OwnGrants {
     }
 }
 
-/// Maps a granted frame, with this way to the IPC buffer.
+/// Maps a granted frame; `ipc` gives access to the IPC buffer.
 pub(crate) fn map_with<C: InvocationContext>(
     ipc: C,
     capability: u64,
@@ -38,8 +37,8 @@ pub(crate) fn map_with<C: InvocationContext>(
     };
     // Both targets have 64-bit addresses.
     let vaddr = usize::try_from(vaddr.get()).unwrap_or(usize::MAX);
-    // CAP: a frame that the domain was granted, and its own VSpace: nobody else has anything of it.
-    // Where the address holds no frame the kernel refuses, and nothing is mapped.
+    // CAP: a frame that the domain was granted, and its own VSpace: no other domain is affected. If
+    // the slot holds no frame, the kernel refuses and nothing is mapped.
     let mapped = frame.with(ipc).frame_map(VSPACE, vaddr, allowed, attributes(rights));
     mapped.map_err(|_: sel4::Error| KernelRefused)
 }
@@ -53,7 +52,7 @@ fn attributes(rights: MapFlags) -> VmAttributes {
     }
 }
 
-/// The kernel maps everything executable on x86-64: it has no attribute for that.
+/// On x86-64 the kernel maps everything executable: it has no attribute for that.
 #[cfg(target_arch = "x86_64")]
 fn attributes(_: MapFlags) -> VmAttributes {
     VmAttributes::default()

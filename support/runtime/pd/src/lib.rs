@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What every protection domain shares: the message form over Microkit channels, how a domain
-//! reports its own panic, goes on after a fault, and maps what it was granted.
+//! What all protection domains share: messages over Microkit channels, the panic report, recovery
+//! after a fault, and the mapping of granted frames.
 //!
-//! Holds no policy: what a message means is decided by the `api` and `core` crates.
+//! Contains no policy: the `api` and `core` crates decide what a message means.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A domain's last words, on the console that all kernels have: what the platform prints for a
-//! panic appears in debug kernels alone.
+//! Reports a panic on the console server. The platform's own panic message is printed by debug
+//! kernels only.
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -13,18 +13,18 @@ use sel4_microkit::panicking::set_hook;
 use crate::PpChannel;
 
 /// Set by the first panic.
-static TOLD: AtomicBool = AtomicBool::new(false);
+static REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes a panic of this domain end the run on the console, which it has at the channel `CONSOLE`:
-/// `FAIL: panic …`. Called once, first.
+/// Makes a panic of this domain print `FAIL: panic …`, which ends a test run, on the console at
+/// channel `CONSOLE`. Called once, before anything else.
 pub fn report_panics<const CONSOLE: usize>() {
     set_hook(&|info: &PanicInfo| {
-        // Where it is the message registers that the panic is about, telling it panics again.
-        if TOLD.swap(true, Ordering::Relaxed) {
+        // If the panic came from the message registers, this report panics again.
+        if REPORTED.swap(true, Ordering::Relaxed) {
             return;
         }
         let mut console = Client::new(PpChannel::new(CONSOLE));
-        // The console reports no errors, and a domain that panics has nobody to tell of them.
+        // The console returns no errors, and a panicking domain could not report them.
         let _ = writeln!(LineWriter(&mut console), "FAIL: panic: {}", info.message());
     });
 }

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How a server goes on after a fault, or after a rescue (design D11).
+//! How a server continues after a fault, or after a rescue (decision D11).
 //!
 //! ```text
-//!   fault or rescue -> the domain's entry: state built anew, entry registered again
+//!   fault or rescue -> the domain's entry: rebuild state, register the entry again
 //!                        |
 //!                        v
 //!                answer the pending caller -> wait -> serve -> answer -> wait …
 //! ```
 //!
-//! It runs on the scheduling context that the pending caller has lent, and what keeps that moving
-//! is one call: the reply that waits for the next request. Everything that ran before is abandoned
-//! where it stood, with the platform's handle to the IPC buffer perhaps taken: [`Recovered`] is a
-//! handle of its own, for every call from then on.
+//! The server runs on the scheduling context that the pending caller lent it, and returns that with
+//! its reply; one system call replies and waits for the next request. The code that the fault
+//! interrupted never continues, and may hold the platform's handle to the IPC buffer. [`Recovered`]
+//! is therefore a separate handle, which all later calls use.
 
 use core::cell::RefCell;
 
-use pmserver_api::{CallError, GrantMapper, KernelRefused, MapFlags, PmError};
-use proto::{Message, ProtocolError, Transport, VirtAddr};
+use pmserver_client::{
+    Error, GrantMapper, KernelRefused, MapFlags, Message, Pm, ProtocolError, Transport, VirtAddr,
+};
 use sel4::cap::{Endpoint, Reply};
 use sel4::{Cap, IpcBuffer, MessageInfo};
 use sel4_microkit::Channel;
@@ -25,35 +26,38 @@ use sel4_stack::Stack;
 use crate::granted::map_with;
 use crate::{put, regions, take};
 
-/// The endpoint on which a domain waits, and the reply capability of its pending caller: the
-/// platform's own, in slots that it promises to every domain.
+/// The endpoint on which a domain waits, and the reply capability of its pending caller, in the
+/// slots where the platform puts them for every domain.
 const INPUT: Endpoint = Cap::from_bits(1);
 const REPLY: Reply = Cap::from_bits(4);
 
-/// Set in the badge of a request; the rest is the channel that it came in on.
+/// Set in the badge of a request; the other bits are the channel of the request.
 const REQUEST_BADGE: u64 = 1 << 63;
 
 const STACK_BYTES: usize = 0x1_0000;
 static STACK: Stack<STACK_BYTES> = Stack::new();
 
-/// What a function finds on the stack above it: on x86-64 the address that it returns to.
+/// Bytes that a function expects on the stack when it starts: on x86-64, its return address.
 const STACK_OFFSET: u64 = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
 
-/// Tells pmserver to send the domain to `entry` after its next fault. pmserver forgets it with that
-/// fault, so that a recovery that faults does not go round in circles.
+/// Tells pmserver to send the domain to `entry` after its next fault. pmserver uses the entry only
+/// once, so that a recovery that faults again does not loop for ever.
 ///
 /// # Errors
-/// As the operation.
+/// Those of the operation `register_recovery`.
 pub fn register<T: Transport>(
-    pm: &mut pmserver_api::Calls<T>,
+    pm: &Pm<T>,
     entry: extern "C" fn() -> !,
-) -> Result<(), CallError> {
+) -> Result<(), Error> {
     // A function has no other way to its address, and addresses are 64 bits wide.
     #[allow(clippy::as_conversions)]
-    let entry = VirtAddr::new(entry as *const () as u64).ok_or(PmError::Invalid)?;
+    let entry = VirtAddr::new(entry as *const () as u64);
     let stack = u64::try_from(STACK.bottom().ptr().expose_provenance());
     let stack = stack.ok().and_then(|top| VirtAddr::new(top.saturating_sub(STACK_OFFSET)));
-    pm.register_recovery(entry, stack.ok_or(PmError::Invalid)?)
+    let Some((entry, stack)) = entry.zip(stack) else {
+        unreachable!("a domain's code and its stack lie in user space")
+    };
+    pm.register_recovery(entry, stack)
 }
 
 /// Makes a recovery possible. Called once, before the first [`register`].
@@ -61,31 +65,31 @@ pub fn prepare() {
     regions::remember_ipc_buffer();
 }
 
-/// What a domain is woken for.
+/// Why a domain was woken.
 pub enum Event {
-    /// A protected procedure on a channel, to be answered.
+    /// A call of a protected procedure, which must be answered.
     Request {
-        /// Which channel.
+        /// The channel of the caller.
         channel: usize,
-        /// What was asked.
+        /// The request.
         message: Result<Message, ProtocolError>,
     },
     /// A notification, which is not answered.
     Notification,
 }
 
-/// The kernel, as a domain reaches it after a fault.
+/// Access to the kernel for a domain that recovers from a fault.
 pub struct Recovered(RefCell<&'static mut IpcBuffer>);
 
 impl Recovered {
-    /// Returns it. Called once in a recovery, first.
+    /// Returns the handle. Called once in each recovery, before anything else.
     ///
     /// # Panics
-    /// Where the domain did not [`prepare`] for it.
+    /// If the domain did not call [`prepare`] before the fault.
     #[must_use]
     pub fn enter() -> Self {
         let Some(buffer) = regions::recovered_ipc_buffer() else {
-            unreachable!("a domain prepares before it registers")
+            unreachable!("prepare() must come before register()")
         };
         Self(RefCell::new(buffer))
     }
@@ -96,7 +100,8 @@ impl Recovered {
         RecoveredChannel { kernel: self, channel: Channel::new(identifier) }
     }
 
-    /// Answers the pending caller with `reply`, and then everybody else with what `serve` returns.
+    /// Sends `reply` to the pending caller, then serves for ever: `serve` returns the reply to each
+    /// request.
     pub fn serve(&self, reply: Message, mut serve: impl FnMut(Event) -> Option<Message>) -> ! {
         let mut reply = Some(reply);
         loop {
@@ -124,7 +129,6 @@ impl Recovered {
     }
 }
 
-/// What the domain was granted, after a fault.
 impl GrantMapper for &Recovered {
     fn map_granted(
         &mut self,
@@ -136,7 +140,7 @@ impl GrantMapper for &Recovered {
     }
 }
 
-/// A channel on which protected procedures of the other end are called after a fault.
+/// A channel on which a recovered domain may call protected procedures of the other end.
 pub struct RecoveredChannel<'a> {
     kernel: &'a Recovered,
     channel: Channel,

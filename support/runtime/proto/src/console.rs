@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The console as the cores see it: bytes in order, nothing else.
+//! The console as seen by the core crates: a sink for bytes.
 
 use core::fmt;
 
-/// A place to print. Lines end with `\n` alone.
+/// Something to print to. Lines end with `\n` alone.
 pub trait Console {
     /// Writes all bytes, in order.
     fn write(&mut self, bytes: &[u8]);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What every interface of the system shares: units, the message form, the address-space window,
+//! What all interfaces of the system share: units, the message form, copies to and from memory,
 //! and every compile-time limit.
 //!
 //! Owns no state and makes no calls. The protection domains implement [`Transport`],
-//! [`AddressSpace`] and [`Console`] over the platform; the simulator implements them over its
-//! model. The cores reach the world by them, and by two seams of pmserver's: its core's `Kernel`,
-//! and `GrantMapper` of its contract.
+//! [`AddressSpace`] and [`Console`] on the platform; the simulator implements them on its model of
+//! the kernel. The core crates reach everything outside through these traits and two more: `Kernel`
+//! in pmserver's core, and `GrantMapper` in its api.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The form of every request and reply: a label and some registers.
 //!
-//! Four is what the kernel's IPC fastpath carries (design D5): what is called often has no more. In
-//! a request the label names the operation; in a reply it is the status, 0 for success.
+//! The kernel's IPC fastpath carries four registers (decision D5), so frequent operations use no
+//! more. In a request the label names the operation; in a reply it is the status, 0 for success.
 
 use core::fmt;
 
@@ -17,7 +17,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Returns a message with `N` registers; more than fit is a compile error.
+    /// Returns a message with `N` registers; too many are a compile error.
     #[must_use]
     pub const fn new<const N: usize>(label: u64, values: [u64; N]) -> Self {
         const { assert!(N <= MESSAGE_REGISTERS_MAX) };
@@ -30,7 +30,7 @@ impl Message {
     /// Returns the message that arrived with this label and these registers.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongLength`] where there are more registers than any message has.
+    /// [`ProtocolError::WrongLength`] if there are more registers than a message can have.
     pub fn from_wire(label: u64, values: &[u64]) -> Result<Self, ProtocolError> {
         let mut registers = [0; MESSAGE_REGISTERS_MAX];
         registers
@@ -55,8 +55,8 @@ impl Message {
     /// Returns the registers as an array of exactly `N`.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongLength`] where the message carries more or fewer: an unused register
-    /// is refused, never ignored.
+    /// [`ProtocolError::WrongLength`] if the message carries more or fewer: surplus registers are
+    /// refused, never ignored.
     pub fn exactly<const N: usize>(&self) -> Result<[u64; N], ProtocolError> {
         self.registers()
             .try_into()
@@ -64,7 +64,7 @@ impl Message {
     }
 }
 
-/// The other end of a channel, called by protected procedure.
+/// A server at the other end of a channel, called by protected procedure.
 pub trait Transport {
     /// Calls the server and waits for its reply (Microkit manual, "Protected procedures").
     fn call(&mut self, request: Message) -> Message;
@@ -76,16 +76,16 @@ impl<T: Transport + ?Sized> Transport for &mut T {
     }
 }
 
-/// Misuse of the message form itself, in a status range of its own (0xFF00 and up) so that it is
-/// never mixed up with a service's errors.
+/// A malformed request or reply. These errors have a status range of their own (0xFF00 and up), so
+/// that they are never confused with a service's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum ProtocolError {
-    /// The server has no operation of this number.
+    /// The server has no operation with this number.
     UnknownOperation = 0xFF00,
     /// The operation takes more or fewer registers.
     WrongLength = 0xFF01,
-    /// The reply is none that this version of the protocol knows.
+    /// This version of the protocol has no such reply.
     BadReply = 0xFF02,
 }
 

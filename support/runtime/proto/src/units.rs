@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Newtypes for every number that crosses a boundary.
+//! Newtypes for all numbers that crates and programs exchange.
 //!
-//! None has arithmetic operators or a `Deref`: sums are checked where they are made.
+//! None has arithmetic operators or a `Deref`: every sum is computed by a checked method.
 
 use core::fmt;
 
@@ -11,12 +11,12 @@ use crate::limits::PEERS_MAX;
 pub const PAGE_BYTES: u64 = 4096;
 
 const PAGE_OFFSET_MASK: u64 = 4095;
-/// One past the highest user address of either architecture that a mapping may have: 2^47 on
-/// x86_64; aarch64 with a hypervisor kernel has less, and its kernel refuses the rest itself.
+/// One past the highest user address that may be mapped on either architecture: 2^47 on x86_64.
+/// aarch64 with a hypervisor kernel has fewer; its kernel refuses the others itself.
 const USER_ADDRESS_END: u64 = 1 << 47;
 
-/// A page-aligned or unaligned user virtual address. Holding one proves that it lies below the end
-/// of user space, so that the address of its page's last byte cannot wrap.
+/// A user virtual address, page-aligned or not. Holding one proves that it lies below the end of
+/// user space, so that the address of its page's last byte cannot wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VirtAddr(u64);
 
@@ -24,13 +24,13 @@ impl VirtAddr {
     /// The lowest address.
     pub const ZERO: Self = Self(0);
 
-    /// Returns the address, or `None` above user space.
+    /// Returns the address, or `None` if it is above user space.
     #[must_use]
     pub const fn new(address: u64) -> Option<Self> {
         if address < USER_ADDRESS_END { Some(Self(address)) } else { None }
     }
 
-    /// Returns the address, or `None` above user space or off a page boundary.
+    /// Returns the address, or `None` if it is above user space or not page-aligned.
     #[must_use]
     pub const fn new_page(address: u64) -> Option<Self> {
         if address & PAGE_OFFSET_MASK == 0 { Self::new(address) } else { None }
@@ -42,7 +42,7 @@ impl VirtAddr {
         self.0
     }
 
-    /// Returns the address `bytes` further on, or `None` above user space.
+    /// Returns the address `bytes` further on, or `None` if that is above user space.
     #[must_use]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
@@ -51,7 +51,7 @@ impl VirtAddr {
         }
     }
 
-    /// Returns the start of the page that holds this address.
+    /// Returns the start of the page that contains this address.
     #[must_use]
     pub const fn page(self) -> Self {
         Self(self.0 & !PAGE_OFFSET_MASK)
@@ -81,7 +81,7 @@ impl FrameNumber {
         self.0
     }
 
-    /// Returns the frame `frames` further on, or `None` where the numbers end.
+    /// Returns the frame number `frames` further on, or `None` if the sum overflows.
     #[must_use]
     pub const fn checked_add(self, frames: u64) -> Option<Self> {
         match self.0.checked_add(frames) {
@@ -97,7 +97,7 @@ impl fmt::Display for FrameNumber {
     }
 }
 
-/// A number of frames that one call may ask for. Holding one proves that it is at least 1 and at
+/// The number of frames that one call asks for. Holding one proves that it is at least 1 and at
 /// most [`CALL_FRAMES_MAX`](crate::limits::CALL_FRAMES_MAX).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FrameCount(u64);
@@ -106,7 +106,7 @@ impl FrameCount {
     /// One frame.
     pub const ONE: Self = Self(1);
 
-    /// Returns the count, or `None` at 0 or above the bound on a call.
+    /// Returns the count, or `None` if it is 0 or above the limit of a call.
     #[must_use]
     pub const fn new(count: u64) -> Option<Self> {
         if 1 <= count && count <= crate::limits::CALL_FRAMES_MAX { Some(Self(count)) } else { None }
@@ -130,7 +130,7 @@ impl ByteCount {
         Self(bytes)
     }
 
-    /// Returns the bytes in `pages` base pages; saturates, which no real memory reaches.
+    /// Returns the bytes in `pages` base pages. Saturates, at more than any real memory.
     #[must_use]
     pub const fn from_pages(pages: u64) -> Self {
         Self(pages.saturating_mul(PAGE_BYTES))
@@ -149,12 +149,12 @@ impl fmt::Display for ByteCount {
     }
 }
 
-/// A time or a span on pmserver's monotonic clock, in microseconds since it started.
+/// A duration, or a time on pmserver's monotonic clock since it started, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Micros(u64);
 
 impl Micros {
-    /// Returns the time or span.
+    /// Returns the time or duration.
     #[must_use]
     pub const fn new(micros: u64) -> Self {
         Self(micros)
@@ -166,20 +166,20 @@ impl Micros {
         self.0
     }
 
-    /// Returns the time `span` later; the end of time is not reached in half a million years.
+    /// Returns the time `span` later. Saturates, after half a million years.
     #[must_use]
     pub const fn saturating_add(self, span: Self) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 }
 
-/// The number by which pmserver knows a protection domain: its channel's identifier at pmserver and
-/// its child number there, which microkit-system.xml keeps equal.
+/// The number by which pmserver knows a protection domain: both the identifier of its channel to
+/// pmserver and its child number there, which microkit-system.xml keeps equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(u8);
 
 impl PeerId {
-    /// Returns the peer, or `None` for a number that no peer has: 0 and those beyond the last.
+    /// Returns the peer, or `None` if the number is 0 or above the highest peer number.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         let id = u8::try_from(number).ok()?;
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_has_at_least_one_frame_and_a_bound() {
+    fn a_frame_count_is_between_1_and_the_limit_of_a_call() {
         assert!(FrameCount::new(0).is_none());
         assert!(FrameCount::new(1).is_some());
         assert!(FrameCount::new(crate::limits::CALL_FRAMES_MAX).is_some());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_have_numbers_from_1_on() {
+    fn peers_are_numbered_from_1_to_31() {
         assert!(PeerId::new(0).is_none());
         assert!(PeerId::new(1).is_some());
         assert!(PeerId::new(31).is_some());

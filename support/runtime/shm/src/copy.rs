@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Copies between private memory and raw addresses of the own address space.
+//! Copies between private memory and raw addresses in the program's own address space.
 //!
-//! Every access through a raw address is volatile, and a whole word where the alignment allows it:
-//! another domain may change the memory at any time, so each word is read once, and what was read
-//! is private from then on (design D10). A loop over words costs what `memcpy` costs on aarch64,
-//! and less than `rep movs` under emulation.
+//! Every access through a raw address is volatile, and a whole word if the alignment allows it.
+//! Another domain may change the memory at any time, so each word is read exactly once and only
+//! the private copy is used afterwards (decision D10). A loop over words is as fast as `memcpy` on
+//! aarch64, and faster than `rep movs` under emulation.
 
 use proto::{AddressSpace, VirtAddr};
 use zerocopy::FromBytes;
@@ -14,7 +14,7 @@ use crate::access::{load, store};
 const WORD_BYTES: usize = 8;
 const PAGE_BYTES: usize = 4096;
 
-/// The address space of the program that uses this value.
+/// The address space of the running program.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OwnMemory;
 
@@ -56,7 +56,7 @@ impl AddressSpace for OwnMemory {
     }
 }
 
-/// Copies a page to another, both mapped in the own address space.
+/// Copies one page to another; both are mapped in the program's own address space.
 pub fn copy_page(from: VirtAddr, to: VirtAddr) {
     let words = |page: VirtAddr| {
         let Piece { at, bytes } = Pieces::of(page, PAGE_BYTES).words;
@@ -73,7 +73,7 @@ struct Piece {
     bytes: usize,
 }
 
-/// A range of raw addresses, cut at the first and the last word boundary in it.
+/// A range of raw addresses, split at its first and its last word boundary.
 struct Pieces {
     head: Piece,
     words: Piece,
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_copied_whole_and_nothing_beside_it() {
+    fn copy_page_copies_the_whole_page_and_nothing_else() {
         let memory = vec![0_u64; 4 * 512].leak();
         let base = memory.as_mut_ptr().expose_provenance().next_multiple_of(PAGE_BYTES);
         let page = |number: usize| {
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(seen, [&pattern[..], &pattern, &[0; PAGE_BYTES]].concat());
     }
 
-    /// Copies between all alignments of both sides and compares what arrived, and its surroundings.
+    /// Copies between all alignments of both sides; compares the copy and the bytes around it.
     #[test]
     fn every_alignment_and_length_copies_exactly_its_bytes() {
         const ROOM: usize = 64;

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::path::Path;
 
-/// The first line in which two transcripts differ; a side that has ended has none.
+/// The first line in which two transcripts differ; `None` for a transcript that is shorter.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     number: usize,
@@ -46,7 +46,7 @@ fn first_difference(expected: &[u8], actual: &[u8]) -> Option<Difference> {
     }
 }
 
-/// Shows every byte that is not plain text as an escape, so that any difference can be seen.
+/// Escapes every byte that is not plain text, so that any difference is visible.
 fn readable(line: &[u8]) -> String {
     line.escape_ascii().to_string()
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Makes lines out of console bytes, and knows which lines end a run.
+//! Splits console output into lines, and recognises the lines that end a run.
 
-/// The longest line that is kept; the rest of a longer one is passed on but not looked at. A path
-/// of 4095 bytes with every byte escaped, and its checksum, is far below.
+/// The longest line that is examined; the rest of a longer one is printed but otherwise ignored. A
+/// path of 4095 bytes with every byte escaped, and its checksum, is far shorter.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// How a system says that it is done.
+/// The lines by which a system reports that it has finished.
 pub(crate) struct Sentinel {
     pub(crate) pass: String,
     pub(crate) fail: String,
 }
 
-/// What a sentinel line said.
+/// The meaning of a sentinel line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pass,
@@ -19,7 +19,7 @@ pub(crate) enum Verdict {
 }
 
 impl Sentinel {
-    /// Returns what a line says, if it is a sentinel: the pass line, the fail line, or the fail
+    /// Returns the verdict if the line is a sentinel: the pass line, the fail line, or the fail
     /// line followed by a colon and a reason.
     pub(crate) fn verdict(&self, line: &[u8]) -> Option<Verdict> {
         if line == self.pass.as_bytes() {
@@ -30,15 +30,15 @@ impl Sentinel {
     }
 }
 
-/// Collects bytes into lines, without their ends. Carriage returns are dropped wherever they stand:
-/// the kernel and the loader print them, the simulator does not.
+/// Collects bytes into lines, without the line ends. Drops all carriage returns: the kernel and the
+/// loader print them, the simulator does not.
 #[derive(Default)]
 pub(crate) struct Lines {
     line: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes the next byte; returns the line that it ends, if it ends one.
+    /// Adds the next byte; returns the line if the byte ends one.
     pub(crate) fn push(&mut self, byte: u8) -> Option<Vec<u8>> {
         match byte {
             b'\n' => return Some(std::mem::take(&mut self.line)),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The QEMU process: started in a process group of its own, and never left behind.
+//! The QEMU process, which runs in its own process group and is always ended.
 //!
-//! A group, so that what QEMU itself started ends with it, and so that a Ctrl-C in the terminal
-//! reaches this program alone, which then ends QEMU. Only a kill of this program that it cannot
-//! catch (SIGKILL) leaves QEMU running.
+//! The group makes sure that processes which QEMU started end with it, and that a Ctrl-C in the
+//! terminal reaches only this program, which then ends QEMU. QEMU keeps running only if this
+//! program is killed by a signal that it cannot catch (SIGKILL).
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -16,26 +16,28 @@ use std::thread;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// Chunks that wait to be handled; more make QEMU wait, so that a flood takes bounded memory.
+/// Chunks of output that may be queued. A full queue makes QEMU wait, so that endless output takes
+/// bounded memory.
 const WAITING_CHUNKS_MAX: usize = 64;
 const CHUNK_BYTES: usize = 4096;
 
 /// What happens while a machine runs.
 pub(crate) enum Event {
-    /// Bytes came from the console.
+    /// The console printed these bytes.
     Bytes(Vec<u8>),
     /// The console was closed: QEMU has ended.
     Closed,
-    /// The user, or whoever started this program, asked it to stop.
+    /// This program received a signal to stop.
     Interrupted,
 }
 
-/// What the thread that watches for Ctrl-C shares with the one that owns the machine.
+/// State shared by the thread that handles signals and the one that owns the machine.
 #[derive(Default)]
 struct Group {
-    /// The process group of a running QEMU; none before it has started and after it was ended.
+    /// The process group of QEMU, while it runs.
     number: Mutex<Option<Pid>>,
-    /// Somebody asked to stop. QEMU's end, which follows, may be seen before the event.
+    /// A signal asked to stop. QEMU then ends, and [`Event::Closed`] may arrive before
+    /// [`Event::Interrupted`].
     interrupted: AtomicBool,
 }
 
@@ -45,11 +47,11 @@ impl Group {
         std::mem::replace(&mut number, group)
     }
 
-    /// Kills the group. Taking its number first makes sure that it is never used after the process
-    /// was waited for, when the number may belong to somebody else.
+    /// Kills the group. Takes its number first, so that the number is never used after the process
+    /// was waited for: the operating system may then reuse it.
     fn kill(&self) {
         if let Some(group) = self.set(None) {
-            // It may have ended a moment ago, which is as good.
+            // An error means that it has already ended.
             let _ = killpg(group, Signal::SIGKILL);
         }
     }
@@ -62,12 +64,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts the command and returns it with what will happen to it.
+    /// Starts the command; returns it and the channel of its events.
     pub(crate) fn start(command: &[String]) -> Result<(Self, Receiver<Event>), String> {
         let (program, arguments) = command.split_first().ok_or("no QEMU command was given")?;
         let (sender, events) = sync_channel(WAITING_CHUNKS_MAX);
         let group = Arc::new(Group::default());
-        stop_when_asked(Arc::clone(&group), sender.clone())?;
+        stop_on_signals(Arc::clone(&group), sender.clone())?;
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -83,14 +85,14 @@ impl Machine {
         Ok((machine, events))
     }
 
-    /// Tells whether somebody asked to stop.
+    /// Returns whether a signal asked to stop.
     pub(crate) fn was_interrupted(&self) -> bool {
         self.group.interrupted.load(Ordering::SeqCst)
     }
 
-    /// Waits for a QEMU that has closed its console, and returns how it ended.
+    /// Ends a QEMU that has closed its console, and returns its exit status.
     pub(crate) fn wait(mut self) -> io::Result<ExitStatus> {
-        // A program that closes its output and runs on must not be waited for.
+        // A program that closed its output and did not exit would be waited for for ever.
         self.group.kill();
         self.child.wait()
     }
@@ -99,17 +101,17 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.group.kill();
-        // Nobody is left to tell where even this fails.
+        // A destructor cannot report an error.
         let _ = self.child.wait();
     }
 }
 
-/// Ends QEMU on Ctrl-C, SIGTERM and SIGHUP, also while nobody takes events.
-fn stop_when_asked(group: Arc<Group>, sender: SyncSender<Event>) -> Result<(), String> {
+/// Ends QEMU on Ctrl-C, SIGTERM and SIGHUP, even if the event queue is full.
+fn stop_on_signals(group: Arc<Group>, sender: SyncSender<Event>) -> Result<(), String> {
     ctrlc::set_handler(move || {
         group.interrupted.store(true, Ordering::SeqCst);
         group.kill();
-        // Where nobody listens any more, the run is over anyway.
+        // An error means that nothing receives events any more: the run has ended.
         let _ = sender.send(Event::Interrupted);
     })
     .map_err(|error| format!("cannot watch for Ctrl-C: {error}"))

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Boots an image in QEMU, watches its console and tells how it ended.
 //!
-//! Owns the QEMU process from start to end and the rules for reading a console: what a sentinel is,
-//! what is noise of kernel and loader, what makes two transcripts equal. It knows no board: the
-//! QEMU command comes after `--`, from `support/boards/*.mk` by way of the Makefile.
+//! Owns the QEMU process from start to end and the rules for reading a console: which lines are
+//! sentinels, which come from kernel and loader, and when two transcripts are equal. Contains
+//! nothing about boards: the Makefile passes the QEMU command of `support/boards/*.mk` after `--`.
 //!
 //! | exit status | meaning |
 //! |---|---|
-//! | 0 | the pass line came; or the transcripts are equal |
-//! | 1 | the fail line came; or the transcripts differ |
-//! | 2 | neither came: timeout, QEMU ended by itself or did not start, wrong usage |
+//! | 0 | the pass line was printed; or the transcripts are equal |
+//! | 1 | the fail line was printed; or the transcripts differ |
+//! | 2 | neither was printed: timeout, QEMU ended by itself or did not start, wrong usage |
 //! | 130 | interrupted |
 #![forbid(unsafe_code)]
 

@@ -2,11 +2,12 @@
 //! Writes the transcript: the lines that the system itself printed.
 //!
 //! The debug kernel, the loader, the capDL initialiser and Microkit's monitor print to the same
-//! serial port, and the simulator has none of them. Whatever comes before the monitor's greeting is
-//! theirs: no protection domain runs before it. After it, they are known by how their lines begin.
-//! The kernel reports the end of a domain without a fault handler, which is one that pmserver has
-//! stopped and told of itself; when it does so depends on when that domain is given time once more.
-//! Anything else is the system's, also what should not be there: then the comparison fails.
+//! serial port; the simulator has none of them. No protection domain runs before the monitor prints
+//! its greeting, so everything up to there is left out. After it, their lines are recognised by
+//! their first characters. The kernel also reports a fault of a domain without a fault handler:
+//! pmserver has stopped that domain and printed a line of its own, and the report is left out
+//! because the moment at which the kernel prints it varies. All other lines stay, even unexpected
+//! ones, so that the comparison fails.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
@@ -14,23 +15,24 @@ use std::io::{self, BufWriter, Seek, Write};
 /// Printed by the monitor of a debug system when it starts, before any protection domain runs.
 const GREETING: &[u8] = b"MON|INFO: Microkit Monitor started!";
 
-/// How the lines of others begin: loader, monitor, and the kernel's remarks on refused invocations.
+/// How other lines begin: those of the loader, those of the monitor, and the kernel's messages
+/// about refused invocations.
 const NOISE: [&[u8]; 3] = [b"LDR|", b"MON|", b"\x1b[0m\x1b[1m<<\x1b[0m\x1b[32mseL4(CPU "];
 
-/// How the kernel's report of the end of a domain begins. What the fault was, whose it was, and a
-/// heading follow, a line each, and then the words of the stack.
+/// The first line of the kernel's report of a fault without a handler. Three lines follow (the
+/// fault, the thread, a heading), and then the words of the stack.
 const REPORT: &[u8] = b"Found thread has no fault handler while trying to handle:";
 const REPORT_HEAD_LINES: u8 = 3;
 const STACK_WORD: &[u8] = b"0x";
 
-/// Where in such a report the console is.
+/// The position of the next line in such a report.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Report {
-    /// In none.
+    /// Not in a report.
     Outside,
-    /// So many lines are left before the stack.
+    /// This many lines before the stack.
     Head(u8),
-    /// Among the words of the stack.
+    /// In the words of the stack.
     Stack,
 }
 
@@ -46,21 +48,21 @@ impl Transcript {
         Self { file: BufWriter::new(file), report: Report::Outside }
     }
 
-    /// Takes the next line of the console.
+    /// Adds the next line of the console.
     pub(crate) fn line(&mut self, line: &[u8]) -> io::Result<()> {
         if line == GREETING {
             self.file.rewind()?;
             return self.file.get_ref().set_len(0);
         }
-        if NOISE.iter().any(|beginning| line.starts_with(beginning)) || self.is_reported(line) {
+        if NOISE.iter().any(|beginning| line.starts_with(beginning)) || self.is_in_report(line) {
             return Ok(());
         }
         self.file.write_all(line)?;
         self.file.write_all(b"\n")
     }
 
-    /// Returns whether the next line is part of a report of the kernel's.
-    fn is_reported(&mut self, line: &[u8]) -> bool {
+    /// Returns whether the next line is part of such a report of the kernel.
+    fn is_in_report(&mut self, line: &[u8]) -> bool {
         self.report = match self.report {
             Report::Head(left @ 2..) => Report::Head(left.saturating_sub(1)),
             Report::Head(_) => Report::Stack,
@@ -71,7 +73,7 @@ impl Transcript {
         self.report != Report::Outside
     }
 
-    /// Takes what came after the last line end, and makes sure that all is in the file.
+    /// Adds the text after the last line end, and flushes the file.
     pub(crate) fn finish(&mut self, rest: &[u8]) -> io::Result<()> {
         self.file.write_all(rest)?;
         self.file.flush()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! One run: from the start of QEMU to the sentinel, the timeout, or the end.
+//! One run, from the start of QEMU to the sentinel, the timeout, or the end of QEMU.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -29,7 +29,7 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-/// Why the console is not read any more.
+/// Why reading the console stopped.
 enum End {
     Sentinel(Verdict),
     Timeout,
@@ -38,7 +38,7 @@ enum End {
 }
 
 impl Watch {
-    /// Starts QEMU and watches it; it has ended when this returns.
+    /// Starts QEMU and watches it. When this returns, QEMU has ended.
     pub(crate) fn run(self) -> Result<Outcome, String> {
         let mut transcript = match &self.transcript {
             None => None,

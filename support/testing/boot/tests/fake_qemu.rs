@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The harness against machines that misbehave: shell scripts in the place of QEMU.
+//! Tests the harness with shell scripts in place of QEMU, most of which misbehave.
 //!
-//! Each test says what the machine does and which status must come out. These are the harness's own
-//! canaries: a harness that always says PASS fails here.
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may panic as tests may.
+//! Each test checks the exit status for one behaviour of the machine. A harness that always reports
+//! PASS fails here.
+#![allow(clippy::unwrap_used, clippy::panic)] // Test helpers may panic, just as tests may.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn output(timeout_seconds: &str, script: &str) -> Output {
     boot(timeout_seconds, &[], script).output().unwrap()
 }
 
-/// Returns a path for a file of one test, with no file there.
+/// Returns a path for a file of one test; removes a file that an earlier run left there.
 fn scratch(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_file(&path);
@@ -45,22 +45,22 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Returns the process numbers that a script wrote into a file, one to a line.
+/// Returns the process numbers that a script wrote to a file, one on each line.
 fn pids(path: &Path, count: usize) -> Vec<Pid> {
     let read = || fs::read_to_string(path).unwrap_or_default();
-    wait_until("the script's start", || read().lines().count() == count);
+    wait_until("the start of the script", || read().lines().count() == count);
     read().lines().map(|line| Pid::from_raw(line.parse().unwrap())).collect()
 }
 
 fn is_gone(pid: Pid) -> bool {
-    // A process that nobody has waited for yet still has a number, but has ended.
+    // A process that has ended keeps its number, as a zombie, until its parent waits for it.
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     kill(pid, None) == Err(Errno::ESRCH) || state.contains(") Z ")
 }
 
 fn status_within_patience(child: &mut Child) -> Option<i32> {
     let mut status = None;
-    wait_until("the harness's end", || {
+    wait_until("the end of the harness", || {
         status = child.try_wait().unwrap();
         status.is_some()
     });
@@ -68,7 +68,7 @@ fn status_within_patience(child: &mut Child) -> Option<i32> {
 }
 
 #[test]
-fn pass_ends_the_run_at_once_with_0() {
+fn pass_ends_the_run_at_once_with_status_0() {
     let start = Instant::now();
     let output = output("20", r"printf 'one\r\ntwo\r\nPASS\r\nafter\r\n'; exec sleep 30");
     assert_eq!(output.status.code(), Some(0));
@@ -77,7 +77,7 @@ fn pass_ends_the_run_at_once_with_0() {
 }
 
 #[test]
-fn fail_ends_the_run_at_once_with_1() {
+fn fail_ends_the_run_at_once_with_status_1() {
     let bare = output("20", "echo FAIL; echo PASS; exec sleep 30");
     assert_eq!(bare.status.code(), Some(1));
     let with_reason = output("20", "echo 'FAIL: a leak'; echo PASS; exec sleep 30");
@@ -86,13 +86,13 @@ fn fail_ends_the_run_at_once_with_1() {
 }
 
 #[test]
-fn sentinels_within_other_lines_do_not_count() {
+fn a_sentinel_must_be_a_whole_line() {
     let script = "echo ' PASS'; echo 'PASS '; echo 'PASSED'; echo 'S9 FAIL: no'; echo; printf PASS";
     assert_eq!(output("20", script).status.code(), Some(2));
 }
 
 #[test]
-fn other_sentinels_can_be_asked_for() {
+fn sentinels_can_be_set_by_options() {
     let arguments = ["--pass", "all good", "--fail", "panic"];
     let run = |script| boot("20", &arguments, script).output().unwrap().status.code();
     assert_eq!(run("echo PASS; echo all good; exec sleep 30"), Some(0));
@@ -100,7 +100,7 @@ fn other_sentinels_can_be_asked_for() {
 }
 
 #[test]
-fn silence_is_a_timeout() {
+fn a_silent_machine_times_out() {
     let output = output("1", "printf 'not a whole line'; exec sleep 30");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stdout, b"not a whole line");
@@ -108,13 +108,13 @@ fn silence_is_a_timeout() {
 }
 
 #[test]
-fn a_flood_is_a_timeout() {
+fn endless_output_times_out() {
     let mut child = boot("1", &[], "exec yes").stdout(Stdio::null()).spawn().unwrap();
     assert_eq!(status_within_patience(&mut child), Some(2));
 }
 
 #[test]
-fn an_early_end_is_no_pass() {
+fn a_machine_that_ends_by_itself_does_not_pass() {
     for script in ["exit 0", "echo one; exit 3", "kill -9 $$", "printf PASS", "printf 'x\nPAS'"] {
         let output = output("20", script);
         assert_eq!(output.status.code(), Some(2), "{script}");
@@ -123,14 +123,14 @@ fn an_early_end_is_no_pass() {
 }
 
 #[test]
-fn closing_the_console_is_an_early_end() {
+fn a_closed_console_ends_the_run() {
     let start = Instant::now();
     assert_eq!(output("30", "exec >&-; exec sleep 30").status.code(), Some(2));
     assert!(start.elapsed() < PATIENCE);
 }
 
 #[test]
-fn garbage_and_huge_lines_harm_nothing() {
+fn garbage_and_huge_lines_do_no_harm() {
     let garbage = r"head -c 100000 /dev/urandom | tr -d '\r'; printf '\n\377\000\nPASS\n'";
     let out = output("20", &format!("{garbage}; exec sleep 30"));
     assert_eq!(out.status.code(), Some(0));
@@ -143,7 +143,7 @@ fn garbage_and_huge_lines_harm_nothing() {
 }
 
 #[test]
-fn the_console_is_passed_on_as_it_comes() {
+fn output_is_printed_at_once() {
     let go_on = scratch("go-on");
     let script = format!(
         "printf begun; while [ ! -e '{}' ]; do sleep 0.05; done; echo; echo PASS; exec sleep 30",
@@ -172,13 +172,13 @@ fn stopping_the_harness_stops_qemu_and_what_it_started() {
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
         assert_eq!(status_within_patience(&mut child), Some(130), "{name}");
         for pid in started {
-            wait_until("the end of all that was started", || is_gone(pid));
+            wait_until("the end of every process", || is_gone(pid));
         }
     }
 }
 
 #[test]
-fn every_other_end_stops_qemu_and_what_it_started() {
+fn every_other_outcome_stops_qemu_and_what_it_started() {
     for (end, name, status) in
         [("echo PASS", "passed", 0), ("echo FAIL", "failed", 1), (":", "late", 2)]
     {
@@ -189,13 +189,13 @@ fn every_other_end_stops_qemu_and_what_it_started() {
         let started = pids(&file, 2);
         assert_eq!(status_within_patience(&mut child), Some(status), "{name}");
         for pid in started {
-            wait_until("the end of all that was started", || is_gone(pid));
+            wait_until("the end of every process", || is_gone(pid));
         }
     }
 }
 
 #[test]
-fn a_missing_qemu_is_one_sentence_that_says_what_to_install() {
+fn the_message_for_a_missing_qemu_names_the_package_to_install() {
     for (program, package) in
         [("qemu-system-aarch64", "qemu-system-arm"), ("qemu-system-x86_64", "qemu-system-x86")]
     {
@@ -211,7 +211,7 @@ fn a_missing_qemu_is_one_sentence_that_says_what_to_install() {
 }
 
 #[test]
-fn wrong_usage_is_2() {
+fn wrong_usage_exits_with_status_2() {
     for arguments in
         [&["run"][..], &["run", "--"], &["run", "--timeout", "soon", "--", "true"], &[]]
     {

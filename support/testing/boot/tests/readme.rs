@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The README shows the transcript that `make test` compares with.
+//! Checks that the README quotes the transcript that `make test` expects.
 
 #[test]
 fn the_readme_quotes_the_expected_transcript() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What becomes of a console in the transcript, and how transcripts are compared.
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests may panic as tests may.
+//! Tests which console lines the transcript keeps, and how transcripts are compared.
+#![allow(clippy::unwrap_used, clippy::panic)] // Test helpers may panic, just as tests may.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The start of a debug system, as booting one shows it.
+/// What a debug system prints while it boots.
 const PREAMBLE: &str = concat!(
     "LDR|INFO: loader for seL4 starting\r\n",
     "             seL4 configured as hypervisor\r\n",
@@ -25,7 +25,7 @@ fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Returns the status of a run over this console, and its transcript.
+/// Runs the harness on this console output; returns its exit status and the transcript.
 fn transcript(name: &str, console: &str) -> (Option<i32>, String) {
     let (image, transcript) = (scratch(&format!("{name}.console")), scratch(name));
     fs::write(&image, console).unwrap();
@@ -49,26 +49,26 @@ fn compare(expected: &str, actual: &str, name: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_debug_console_leaves_only_the_lines_of_the_system() {
+fn lines_of_kernel_loader_and_monitor_are_left_out() {
     let passive = "MON|INFO: PD 'fsserver' is now passive!\r\n";
     let console = format!("{PREAMBLE}{passive}one\r\n{REMARK}{passive}\r\n two\r\nPASS\r\n");
     assert_eq!(transcript("debug", &console), (Some(0), "one\n\n two\nPASS\n".into()));
 }
 
 #[test]
-fn a_release_console_is_kept_whole() {
+fn release_output_is_kept_whole() {
     assert_eq!(transcript("release", "one\nPASS\n"), (Some(0), "one\nPASS\n".into()));
 }
 
 #[test]
-fn what_is_not_known_as_noise_stays() {
+fn unknown_lines_stay() {
     let console = format!("{PREAMBLE}Caught cap fault\r\nBootstrapping kernel\r\nFAIL: x\r\n");
     let expected = "Caught cap fault\nBootstrapping kernel\nFAIL: x\n";
     assert_eq!(transcript("unknown", &console), (Some(1), expected.into()));
 }
 
 #[test]
-fn the_kernels_report_of_a_stopped_domain_is_left_out() {
+fn the_kernel_report_of_a_stopped_domain_is_left_out() {
     let report = concat!(
         "Found thread has no fault handler while trying to handle:\r\n",
         "vm fault on code at address 0x3f000000 with status 0x82000006\r\n",
@@ -84,7 +84,7 @@ fn the_kernels_report_of_a_stopped_domain_is_left_out() {
 }
 
 #[test]
-fn a_last_line_without_end_stays() {
+fn a_last_line_without_line_end_stays() {
     assert_eq!(transcript("partial", "one\nPAS"), (Some(2), "one\nPAS".into()));
 }
 
@@ -94,7 +94,7 @@ fn equal_transcripts_compare_equal() {
 }
 
 #[test]
-fn a_difference_is_shown_with_its_line() {
+fn a_difference_is_shown_with_its_line_number() {
     let (status, message) = compare("one\ntwo\nPASS\n", "one\ntow\nPASS\n", "different");
     assert_eq!(status, Some(1));
     for part in ["line 2", "two", "tow"] {
@@ -105,7 +105,7 @@ fn a_difference_is_shown_with_its_line() {
 }
 
 #[test]
-fn a_transcript_that_cannot_be_read_is_2() {
+fn an_unreadable_transcript_exits_with_status_2() {
     let status = Command::new(env!("CARGO_BIN_EXE_boot"))
         .args(["compare", "/nowhere/a", "/nowhere/b"])
         .output()

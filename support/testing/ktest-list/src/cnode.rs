@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! CNodes: Copy, Mint, Move, Mutate, Delete, Revoke; badges, guards, addresses; what deletion does.
+//! CNodes: Copy, Mint, Move, Mutate, Delete, Revoke; badges, guards, addresses; effects of
+//! deletion.
 
 use crate::operation::{
     Node, ObjectType, Operation, Place, Rights, Slot, TableKind, Transfer, at, copy, copy_between,
@@ -25,7 +26,7 @@ const fn move_between(from: Place, to: Place) -> Operation {
     Operation::Transfer(Transfer::Move, to, from)
 }
 
-/// Empty sources, full destinations, what can be copied at all.
+/// Empty sources, occupied destinations, and which capabilities can be copied.
 pub(crate) const TRANSFERS: &[Operation] = &[
     make(POOL, ObjectType::Notification, NOTIFICATION),
     make(POOL, ObjectType::Frame, FRAME),
@@ -69,7 +70,7 @@ pub(crate) const TRANSFERS: &[Operation] = &[
     delete(Slot(27)),
     delete(EMPTY),
     revoke(EMPTY),
-    // Not a CNode that is invoked.
+    // Invoke something that is not a CNode.
     copy_between(at(NOTIFICATION), under(FRAME, 0, 64)),
     copy_between(at(NOTIFICATION), under(EMPTY, 0, 64)),
     Operation::Delete(under(Slot(17), 0, 64)),
@@ -78,7 +79,7 @@ pub(crate) const TRANSFERS: &[Operation] = &[
     copy(NOTIFICATION, EMPTY),
 ];
 
-/// Badges, rights to send, and which copies Revoke takes.
+/// Badges, the right to signal, and which copies Revoke deletes.
 pub(crate) const BADGES: &[Operation] = &[
     make(POOL, ObjectType::Notification, NOTIFICATION),
     Poll(NOTIFICATION),
@@ -106,7 +107,7 @@ pub(crate) const BADGES: &[Operation] = &[
     copy_with(Rights::Write, NOTIFICATION, Slot(17)),
     Signal(Slot(17)),
     Signal(EMPTY),
-    // The first with a badge is the parent of its copies; a copy is nobody's.
+    // The first capability with a badge is the parent of its copies; a copy has no children.
     revoke(B),
     Signal(A),
     revoke(A),
@@ -127,7 +128,7 @@ pub(crate) const BADGES: &[Operation] = &[
     Signal(D),
     Signal(NOTIFICATION),
     Poll(NOTIFICATION),
-    // The original can go first.
+    // Delete the original first.
     copy(NOTIFICATION, A),
     mint(3, A, B),
     delete(NOTIFICATION),
@@ -135,7 +136,7 @@ pub(crate) const BADGES: &[Operation] = &[
     Poll(A),
     revoke(A),
     Signal(B),
-    // Two families of the same badge; the second loses its first.
+    // Two families with the same badge; then delete the first member of the older one.
     make(POOL, ObjectType::Notification, NOTIFICATION),
     mint(5, NOTIFICATION, C),
     copy(C, D),
@@ -181,7 +182,7 @@ pub(crate) const ADDRESSES: &[Operation] = &[
     copy_between(under(FRAME, 4, 4), at(B)),
     copy_between(under(FRAME, 4, 0), at(B)),
     copy_between(under(EMPTY, 4, 4), at(B)),
-    // A full destination is named before a bad source.
+    // An occupied destination is reported before a bad source.
     copy_between(under(FRAME, 4, 4), at(A)),
     Operation::Delete(under(CNODE, 4, 3)),
     Operation::Delete(under(CNODE, 4, 0)),
@@ -221,14 +222,14 @@ pub(crate) const ADDRESSES: &[Operation] = &[
     revoke(POOL),
 ];
 
-/// Deletion of CNodes with something in them, also with themselves.
+/// Deletion of CNodes that are not empty, including CNodes that contain themselves.
 pub(crate) const DELETION: &[Operation] = &[
     make(POOL, ObjectType::Notification, NOTIFICATION),
     retype(POOL, ObjectType::CNode, 2, CNODE, 3),
     mint(4, NOTIFICATION, A),
     move_between(at(A), under(CNODE, 2, 2)),
     copy_between(under(CNODE, 2, 2), at(B)),
-    // The last capability to a CNode takes along what is in it.
+    // Deleting the last capability to a CNode deletes its contents.
     copy(CNODE, C),
     delete(CNODE),
     copy_between(under(C, 2, 2), at(D)),
@@ -244,7 +245,7 @@ pub(crate) const DELETION: &[Operation] = &[
     Signal(NOTIFICATION),
     revoke(POOL),
     Signal(NOTIFICATION),
-    // One that holds itself, and one that is reached through itself alone.
+    // A CNode that contains itself, and one that is only reachable through itself.
     retype(POOL, ObjectType::CNode, 2, CNODE, 2),
     copy_between(at(CNODE), under(CNODE, 1, 2)),
     copy_between(at(CNODE), under(CNODE, 0b0110, 4)),
@@ -254,7 +255,7 @@ pub(crate) const DELETION: &[Operation] = &[
     copy_between(at(INNER), under(INNER, 0, 2)),
     move_between(at(INNER), under(INNER, 3, 2)),
     retype(POOL, ObjectType::CNode, 2, CNODE, 2),
-    // Two that hold each other.
+    // Two CNodes that contain each other.
     copy_between(at(CNODE), under(INNER, 0, 2)),
     copy_between(at(INNER), under(CNODE, 0, 2)),
     delete(CNODE),
@@ -269,7 +270,7 @@ pub(crate) const DELETION: &[Operation] = &[
     retype(POOL, ObjectType::CNode, 2, CNODE, 1),
     copy_between(at(CNODE), under(CNODE, 0, 2)),
     copy_between(under(CNODE, 0, 2), at(A)),
-    // Revoking through a place in the CNode that goes.
+    // Revoke a slot inside the CNode that is deleted later.
     make(POOL, ObjectType::Notification, NOTIFICATION),
     copy_between(at(NOTIFICATION), under(CNODE, 1, 2)),
     copy_between(under(CNODE, 1, 2), at(B)),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Frames that are put into another's CSpace: a CNode in a CNode, with a guard between the two that
-//! fills all 64 bits of an address; and where frames are. The sections come after
-//! `tables::TABLES_…` and end with `paging::END`.
+//! Frames in the CSpace of another domain: a CNode in a CNode, with a guard between the two so that
+//! addresses have all 64 bits; and physical addresses. These sections run after `tables::TABLES_…`
+//! and before `paging::END`.
 
 use crate::operation::{
     ObjectType, Operation, Place, Rights, Slot, TableKind, Transfer, at, copy, copy_between,
@@ -12,17 +12,17 @@ use crate::{POOL, VSPACE};
 
 use Operation::{Load, PageAddress, PageUnmap, Store};
 
-/// The holder's root CNode, of 64 slots.
+/// The root CNode of the domain that holds the grants, of 64 slots.
 const HOLDER: Slot = Slot(20);
-/// The CNode that is put into it, of 128 slots.
+/// The CNode with the granted frames, of 128 slots.
 const NODE: Slot = Slot(21);
 
-/// A slot of the CNode, by its own capability.
+/// A slot of the CNode, addressed from the CNode itself.
 const fn in_node(index: u64) -> Place {
     under(NODE, index, 7)
 }
 
-/// The same as the holder addresses it.
+/// The same slot, addressed from the holder's root.
 const fn held(index: u64) -> Place {
     under(HOLDER, 40 << 58 | index, 64)
 }
@@ -36,7 +36,7 @@ const fn install(from: Slot) -> Operation {
     Operation::Transfer(how, under(HOLDER, 40, 6), at(from))
 }
 
-/// What the holder's addresses lead to, and what goes with the page that the CNode is made from.
+/// What the holder's addresses resolve to, and what is deleted with the page of the CNode.
 pub(crate) const GRANTS: &[Operation] = &[
     retype(POOL, ObjectType::CNode, 6, HOLDER, 1),
     retype(POOL, ObjectType::Untyped, 12, UNTYPED, 1),
@@ -60,21 +60,21 @@ pub(crate) const GRANTS: &[Operation] = &[
     copy_between(held(5), held(6)),
     Operation::Delete(held(6)),
     Operation::Delete(held(1 << 30 | 5)),
-    // What was weakened stays so.
+    // A capability never regains rights.
     map(A, PAGE),
     Load(PAGE),
     Store(PAGE, 1),
     map(B, NEXT),
     Store(NEXT, 2),
     Load(NEXT),
-    // Deleting one capability unmaps what was mapped by it, and nothing else.
+    // Deleting one capability removes only the mapping made with it.
     map_with(Rights::Read, FRAME, FAR),
     Operation::Delete(held(5)),
     copy_between(held(5), at(C)),
     Load(PAGE),
     delete(A),
     Load(PAGE),
-    // The CNode goes with its page, from the holder, too, and what is in it.
+    // Revoking its page deletes the CNode, also in the holder's root, with its contents.
     revoke(UNTYPED),
     copy_between(held(127), at(C)),
     copy_between(in_node(127), at(C)),
@@ -92,7 +92,7 @@ pub(crate) const GRANTS: &[Operation] = &[
     copy_between(held(0), at(A)),
 ];
 
-/// Where frames are: from the beginning of what they are made from on, in order.
+/// Physical addresses: frames are made in order from the start of the untyped memory.
 pub(crate) const WHERE: &[Operation] = &[
     retype(POOL, ObjectType::Frame, 0, FRAME, 3),
     PageAddress(FRAME),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The conformance test's list: object operations, one after the other, and what is printed of each
-//! (design D9).
+//! The conformance test's list: a sequence of kernel operations, and how each is printed with its
+//! reply (decision D9).
 //!
-//! Whoever implements [`Kernel`] carries an operation out: the root task `ktest` on seL4, the
-//! simulator on its model. Both print a [`transcript`], and these must be equal line by line.
-//! Nothing here says what an operation ought to answer: seL4 itself says it.
+//! [`Kernel`] performs the operations; the root task `ktest` implements it with seL4, the simulator
+//! with its model. Both print a [`transcript`], and the two must be equal line by line. The list
+//! contains no expected replies: those of seL4 are the correct ones.
 //!
 //! ```text
-//!   operation.rs  what can be asked, and how it is written   untyped.rs  Retype, watermark, reset
-//!   reply.rs      what can be answered                       cnode.rs    CNodes, badges, deletion
-//!                                                            tables.rs   tables, address spaces
-//!                                                            paging.rs   frames, rights, contents
-//!                                                            grants.rs   frames of another's
+//!   operation.rs  operations and their printed form   untyped.rs  Retype, watermark, reset
+//!   reply.rs      replies and their printed form      cnode.rs    CNodes, badges, deletion
+//!                                                     tables.rs   tables, address spaces
+//!                                                     paging.rs   frames, rights, contents
+//!                                                     grants.rs   frames in another CSpace
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -31,38 +31,38 @@ pub use operation::{
 };
 pub use reply::Reply;
 
-/// Holds the untyped object that everything is made of, `2^POOL_SIZE_BITS` bytes.
+/// Holds the untyped object, of `2^POOL_SIZE_BITS` bytes, from which all objects are made.
 pub const POOL: Slot = Slot(0);
-/// Holds the address space that loads and stores go through; it has a number.
+/// Holds the address space of all loads and stores; it has an ASID.
 pub const VSPACE: Slot = Slot(1);
-/// Holds a pool of address space numbers.
+/// Holds an ASID pool.
 pub const ASID_POOL: Slot = Slot(2);
 /// Size of the pool as a power of two.
 pub const POOL_SIZE_BITS: u64 = 20;
-/// Slots that the list uses, from the first.
+/// Number of slots that the list uses.
 pub const SLOTS: u64 = 1024;
-/// From here on nothing is mapped in [`VSPACE`], and no table but the root is there either.
+/// From this address on, [`VSPACE`] has no mappings, and no tables below the root.
 pub const FREE_ADDRESS: u64 = 0x80_0000_0000;
 
-/// The architecture: page tables are of different types.
+/// The architecture, which determines the types of page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// Four levels, a type for each.
+    /// Four levels, each of its own type.
     X86_64,
-    /// Three levels, one type for those below the root.
+    /// Three levels; those below the root are of one type.
     Aarch64,
 }
 
-/// Something that carries operations out.
+/// Performs operations.
 pub trait Kernel {
-    /// Carries out one operation.
+    /// Performs one operation.
     fn perform(&mut self, operation: &Operation) -> Reply;
 }
 
-/// Runs the whole list and writes a line for each operation: its number, itself, the reply.
+/// Performs the whole list and writes a line for each operation: number, operation, reply.
 ///
 /// # Errors
-/// As `out` has them.
+/// Those of `out`.
 pub fn transcript(
     kernel: &mut impl Kernel,
     architecture: Architecture,

@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Operations: seL4's invocations as plain values, with capabilities named by slots, and loads and
-//! stores. The functions at the end write the common ones shortly.
+//! Operations: loads, stores, and seL4's invocations as plain values that name capabilities by
+//! slots. The functions at the end are short forms for the common ones.
 
 use core::fmt::{Display, Formatter, Result};
 
-/// A slot of the first thread's CNode, counted from the first that the list may use.
+/// A slot of the first thread's CNode. Slot 0 is the first that the list may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(pub u64);
 
-/// The capability that a walk starts at.
+/// The CNode at which an address lookup starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// The first thread's CNode; slots in it are counted as [`Slot`] does.
+    /// The first thread's CNode; addresses in it are numbers of [`Slot`]s.
     Root,
-    /// What a slot holds.
+    /// The capability in a slot.
     In(Slot),
 }
 
 /// The address of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where the walk starts.
+    /// Where the lookup starts.
     pub node: Node,
-    /// The address, from there.
+    /// The address, relative to `node`.
     pub index: u64,
-    /// Bits of the address.
+    /// Number of bits of the address.
     pub depth: u8,
 }
 
 /// Where Retype puts the new capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
-    /// The CNode; with depth 0, the node that the walk would start at.
+    /// The CNode; if the depth is 0, the node at which the lookup would start.
     pub cnode: Place,
     /// The first slot in it.
     pub offset: u64,
-    /// How many.
+    /// Number of capabilities.
     pub count: u64,
 }
 
@@ -53,13 +53,13 @@ pub enum Rights {
 }
 
 impl Rights {
-    /// Returns whether reading is among them.
+    /// Returns whether the rights include reading.
     #[must_use]
     pub const fn read(self) -> bool {
         matches!(self, Self::Read | Self::All)
     }
 
-    /// Returns whether writing is among them.
+    /// Returns whether the rights include writing.
     #[must_use]
     pub const fn write(self) -> bool {
         matches!(self, Self::Write | Self::All)
@@ -71,9 +71,9 @@ impl Rights {
 pub enum TableKind {
     /// The level that holds pages on x86_64; any level on aarch64.
     PageTable,
-    /// The level above, on x86_64 alone.
+    /// The level above, on x86_64 only.
     PageDirectory,
-    /// The level below the root, on x86_64 alone.
+    /// The level below the root, on x86_64 only.
     Pdpt,
 }
 
@@ -96,12 +96,12 @@ pub enum ObjectType {
     VSpace,
 }
 
-/// The four operations that take a capability from one slot to another.
+/// The four operations that copy or move a capability to another slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// Derive with these rights at most.
+    /// Derive with at most these rights.
     Copy(Rights),
-    /// The same, and with a badge or guard.
+    /// The same, with a badge or guard.
     Mint(Rights, u64),
     /// Move.
     Move,
@@ -112,29 +112,29 @@ pub enum Transfer {
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Makes objects of an untyped one.
+    /// Makes objects from untyped memory.
     Retype(Slot, ObjectType, u64, Destination),
-    /// Takes a capability from the second place to the first.
+    /// Copies or moves a capability to the first slot from the second.
     Transfer(Transfer, Place, Place),
     /// Empties a slot.
     Delete(Place),
-    /// Deletes what was derived from the capability in a slot.
+    /// Deletes all capabilities derived from the one in a slot.
     Revoke(Place),
     /// Sets the flags of a notification.
     Signal(Slot),
-    /// Takes the flags of a notification, which must be there.
+    /// Reads and clears the flags of a notification. The slot must hold one.
     Poll(Slot),
     /// Maps a frame into an address space at an address.
     PageMap(Slot, Slot, u64, Rights),
     /// Unmaps a frame.
     PageUnmap(Slot),
-    /// Asks for the physical address of a frame, which is told from the pool's beginning on.
+    /// Returns the physical address of a frame, relative to the start of the pool.
     PageAddress(Slot),
-    /// Maps a page table into an address space; the operation is the one for this kind.
+    /// Maps a page table into an address space, by the invocation for this kind of table.
     TableMap(TableKind, Slot, Slot, u64),
     /// Unmaps a page table.
     TableUnmap(TableKind, Slot),
-    /// Takes a number from a pool for an address space.
+    /// Assigns an ASID from a pool to an address space.
     AsidAssign(Slot, Slot),
     /// Loads a byte.
     Load(u64),
@@ -204,12 +204,12 @@ impl Display for Operation {
     }
 }
 
-/// The slot of the first thread's CNode.
+/// The place of a slot of the first thread's CNode.
 pub(crate) const fn at(slot: Slot) -> Place {
     Place { node: Node::Root, index: slot.0, depth: 64 }
 }
 
-/// A slot by its address from what another slot holds.
+/// The place that an address leads to from the CNode in another slot.
 pub(crate) const fn under(slot: Slot, index: u64, depth: u8) -> Place {
     Place { node: Node::In(slot), index, depth }
 }
@@ -231,7 +231,7 @@ pub(crate) const fn retype(
     )
 }
 
-/// Makes one object of a type that has one size.
+/// Makes one object of a type with a fixed size.
 pub(crate) const fn make(untyped: Slot, object_type: ObjectType, to: Slot) -> Operation {
     retype(untyped, object_type, 0, to, 1)
 }
@@ -240,12 +240,12 @@ pub(crate) const fn copy(from: Slot, to: Slot) -> Operation {
     Operation::Transfer(Transfer::Copy(Rights::All), at(to), at(from))
 }
 
-/// Copies between two places that need not be slots of the first thread's CNode.
+/// Copies between any two places, not only slots of the first thread's CNode.
 pub(crate) const fn copy_between(from: Place, to: Place) -> Operation {
     Operation::Transfer(Transfer::Copy(Rights::All), to, from)
 }
 
-/// CNode data: a guard and its bits.
+/// Returns the data word of Mint and Mutate for a CNode: the guard and its number of bits.
 pub(crate) const fn guard(value: u64, bits: u64) -> u64 {
     value << 6 | bits
 }

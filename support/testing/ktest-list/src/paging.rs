@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Frames in an address space: where they can be mapped, rights as loads and stores see them,
-//! memory that is given out again. The sections come after `tables::TABLES_…` and end with `END`.
+//! Frames in an address space: where they can be mapped, the effect of rights on loads and stores,
+//! and memory that is reused. These sections run after `tables::TABLES_…` and before `END`.
 
 use crate::operation::{
     ObjectType, Operation, Rights, Slot, TableKind, copy, copy_with, delete, make, relocate,
@@ -17,7 +17,7 @@ pub(crate) const A: Slot = Slot(11);
 pub(crate) const B: Slot = Slot(12);
 pub(crate) const C: Slot = Slot(13);
 pub(crate) const EMPTY: Slot = Slot(30);
-/// The tables, from the highest. `LEAF` holds pages.
+/// The tables, from the highest level down. `LEAF` holds pages.
 pub(crate) const TOP: Slot = Slot(40);
 pub(crate) const MIDDLE: Slot = Slot(41);
 pub(crate) const LEAF: Slot = Slot(42);
@@ -29,7 +29,7 @@ pub(crate) const SECOND_SPACE: Slot = Slot(52);
 pub(crate) const PAGE: u64 = FREE_ADDRESS;
 pub(crate) const NEXT: u64 = PAGE + 0x1000;
 pub(crate) const LAST: u64 = PAGE + 0x1F_F000;
-/// Under the same tables but the leaf.
+/// Under the same tables, except for the leaf.
 pub(crate) const FAR: u64 = PAGE + 0x20_0000;
 
 pub(crate) const fn map(frame: Slot, vaddr: u64) -> Operation {
@@ -48,7 +48,7 @@ pub(crate) const fn table(kind: TableKind, slot: Slot) -> Operation {
     make(POOL, ObjectType::Table(kind), slot)
 }
 
-/// Where a frame can be mapped, and what its copies do.
+/// Where a frame can be mapped, and how copies of its capability behave.
 pub(crate) const FRAMES: &[Operation] = &[
     retype(POOL, ObjectType::Frame, 0, FRAME, 3),
     map(FRAME, PAGE + 8),
@@ -87,7 +87,7 @@ pub(crate) const FRAMES: &[Operation] = &[
     Load(PAGE),
     Load(NEXT),
     Store(NEXT, 1),
-    // Every capability to a frame has a mapping of its own.
+    // Every capability to a frame has its own mapping.
     copy(FRAME, A),
     map(A, NEXT),
     Load(NEXT),
@@ -109,7 +109,7 @@ pub(crate) const FRAMES: &[Operation] = &[
     PageUnmap(A),
     Load(NEXT),
     Load(PAGE),
-    // Over another frame.
+    // Map over another frame.
     map(OTHER, PAGE),
     Load(PAGE),
     PageUnmap(FRAME),
@@ -133,7 +133,7 @@ pub(crate) const FRAMES: &[Operation] = &[
     PageUnmap(THIRD),
 ];
 
-/// Rights of capabilities and of mappings, as loads and stores see them. `THIRD` is there.
+/// The effect of the rights of capabilities and mappings on loads and stores. `THIRD` exists.
 pub(crate) const RIGHTS: &[Operation] = &[
     map(THIRD, PAGE),
     Store(PAGE, 1),
@@ -166,7 +166,7 @@ pub(crate) const RIGHTS: &[Operation] = &[
     copy_with(Rights::None, THIRD, C),
     map(C, PAGE + 0x2000),
     Load(PAGE + 0x2000),
-    // Nothing there is replaced by nothing.
+    // Map again without any rights, then unmap.
     map_with(Rights::None, THIRD, PAGE),
     PageUnmap(THIRD),
     Load(PAGE),
@@ -175,7 +175,7 @@ pub(crate) const RIGHTS: &[Operation] = &[
     Load(LAST),
 ];
 
-/// Memory is zero when it is given out again, however it came back.
+/// Reused memory is zero, however it was freed.
 pub(crate) const ZERO: &[Operation] = &[
     retype(POOL, ObjectType::Untyped, 12, UNTYPED, 1),
     make(UNTYPED, ObjectType::Frame, FRAME),
@@ -197,7 +197,7 @@ pub(crate) const ZERO: &[Operation] = &[
     map(FRAME, NEXT),
     Load(NEXT),
     Store(NEXT, 0x7A),
-    // As parts of it.
+    // Freed and reused in two parts.
     revoke(UNTYPED),
     retype(UNTYPED, ObjectType::Untyped, 11, A, 2),
     delete(A),
@@ -206,7 +206,7 @@ pub(crate) const ZERO: &[Operation] = &[
     map(FRAME, NEXT),
     Load(NEXT),
     Store(NEXT, 0x7B),
-    // The capability to the untyped goes, and what is in use is not given out before the pool is.
+    // Delete the untyped capability: memory in use is not reused before the pool is revoked.
     delete(UNTYPED),
     Load(NEXT),
     make(POOL, ObjectType::Frame, OTHER),
@@ -217,5 +217,5 @@ pub(crate) const ZERO: &[Operation] = &[
     Load(NEXT),
 ];
 
-/// Everything goes.
+/// Deletes all objects.
 pub(crate) const END: &[Operation] = &[revoke(POOL), Load(PAGE), Load(NEXT), Load(LAST), Load(FAR)];

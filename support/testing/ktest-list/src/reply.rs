@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Replies: an error's number and the words that the kernel sends with it.
+//! Replies: a result, or an error number and the words that the kernel sends with it.
 
 use core::fmt::{Display, Formatter, Result};
 
@@ -18,23 +18,23 @@ const NAMES: [&str; 11] = [
     "NotEnoughMemory",
 ];
 
-/// What an operation comes to.
+/// The result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It was done.
+    /// It succeeded.
     Done,
-    /// It was done and gave this.
+    /// It succeeded and returned this value.
     Value(u64),
-    /// A load or store was stopped by the address space.
+    /// The load or store faulted.
     Fault,
     /// The kernel refused it.
     Refused {
         /// The number of the error.
         code: u64,
-        /// The first message registers; how many of them say something follows from the code.
+        /// The first message registers; the code determines how many of them are used.
         words: [u64; 5],
     },
-    /// It cannot be asked here, or came to something that no kernel says.
+    /// The operation cannot be performed here, or its result is none that a kernel can give.
     Impossible,
 }
 
@@ -43,7 +43,7 @@ const fn length(code: u64, words: &[u64; 5]) -> usize {
     match (code, words) {
         (1 | 2 | 10, _) => 1,
         (4, _) => 2,
-        // A failed lookup: source or destination, then the kind of fault and what belongs to it.
+        // A failed lookup: source or destination, the kind of fault, and its parameters.
         (6, [_, 1, ..]) => 2,
         (6, [_, 2, ..]) => 3,
         (6, [_, 3, ..]) => 4,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Page tables and address spaces: which table is missing, tables and address spaces that go while
-//! something is mapped under them. Slots and addresses are those of the frames' sections.
+//! Page tables and address spaces: which table is missing, and tables and address spaces that are
+//! deleted while something is mapped in them. Slots and addresses are those of `paging.rs`.
 
 use crate::operation::{
     ObjectType, Operation, TableKind, copy, delete, make, relocate, retype, revoke,
@@ -51,7 +51,7 @@ pub(crate) const MISSING_X86_64: &[Operation] = &[
     TableUnmap(Pdpt, TOP),
     Load(PAGE),
     map(FRAME, PAGE),
-    // What was under it is still said to be mapped, and is not there.
+    // The capabilities to what was under it still count as mapped, but an access faults.
     TableMap(PageDirectory, MIDDLE, VSPACE, PAGE),
     TableUnmap(PageDirectory, MIDDLE),
     TableUnmap(PageTable, LEAF),
@@ -61,7 +61,7 @@ pub(crate) const MISSING_X86_64: &[Operation] = &[
     TableMap(PageTable, LEAF, VSPACE, PAGE),
     map(FRAME, PAGE),
     Load(PAGE),
-    // A higher one that is deleted.
+    // Delete a table above the leaf.
     delete(MIDDLE),
     Load(PAGE),
     map(FRAME, PAGE),
@@ -69,7 +69,7 @@ pub(crate) const MISSING_X86_64: &[Operation] = &[
     Load(PAGE),
 ];
 
-/// The same on aarch64, where a table goes wherever the first one is missing.
+/// The same on aarch64, where a table is mapped at the first level that has none.
 pub(crate) const MISSING_AARCH64: &[Operation] = &[
     make(POOL, ObjectType::Frame, FRAME),
     table(PageTable, TOP),
@@ -131,7 +131,7 @@ pub(crate) const TABLES_AARCH64: &[Operation] = &[
     TableMap(PageTable, LEAF, VSPACE, PAGE),
 ];
 
-/// What is left of a table that goes while a frame is mapped under it.
+/// What remains of a table that is deleted while a frame is mapped under it.
 pub(crate) const DELETED_TABLES: &[Operation] = &[
     retype(POOL, ObjectType::Frame, 0, FRAME, 2),
     map(FRAME, PAGE),
@@ -183,7 +183,7 @@ pub(crate) const DELETED_TABLES: &[Operation] = &[
     delete(FRAME),
 ];
 
-/// A table and a page in an address space that goes, on x86_64.
+/// A table and a page in an address space that is deleted, on x86_64.
 pub(crate) const GONE_X86_64: &[Operation] = &[
     make(POOL, ObjectType::VSpace, SPACE),
     AsidAssign(ASID_POOL, SPACE),
@@ -213,7 +213,7 @@ pub(crate) const GONE_X86_64: &[Operation] = &[
     TableMap(PageTable, LEAF, VSPACE, PAGE),
 ];
 
-/// A table and a page in an address space that goes, on aarch64.
+/// A table and a page in an address space that is deleted, on aarch64.
 pub(crate) const GONE_AARCH64: &[Operation] = &[
     make(POOL, ObjectType::VSpace, SPACE),
     AsidAssign(ASID_POOL, SPACE),
@@ -241,7 +241,7 @@ pub(crate) const GONE_AARCH64: &[Operation] = &[
     Load(PAGE),
 ];
 
-/// Numbers of address spaces, and what outlives them.
+/// ASIDs, and mappings that remain recorded after their address space is deleted.
 pub(crate) const ADDRESS_SPACES: &[Operation] = &[
     retype(POOL, ObjectType::VSpace, 0, SPACE, 2),
     make(POOL, ObjectType::Frame, FRAME),
@@ -262,7 +262,7 @@ pub(crate) const ADDRESS_SPACES: &[Operation] = &[
     table(PageTable, LEAF),
     table(PageTable, SPARE),
     map_in(A, FRAME, PAGE + 1),
-    // A number lives as long as the last capability.
+    // An ASID stays assigned until the last capability to the address space is deleted.
     delete(SPACE),
     map_in(A, FRAME, PAGE),
     relocate(A, SPACE),

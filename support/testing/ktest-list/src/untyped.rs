@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Untyped memory: what Retype refuses, the watermark and its reset, destinations.
+//! Untyped memory: what Retype refuses, the watermark and its reset, and destinations.
 
 use crate::operation::{
     Destination, Node, ObjectType, Operation, Place, Slot, TableKind, at, copy, delete, make,
@@ -17,7 +17,7 @@ const CNODE: Slot = Slot(20);
 
 use ObjectType::{Frame, Notification, Tcb, Untyped, VSpace};
 
-/// Sizes, counts and what is invoked.
+/// Retype with all kinds of sizes and counts, and of objects that are not untyped.
 pub(crate) const RETYPE: &[Operation] = &[
     make(POOL, Frame, A),
     make(POOL, Frame, A),
@@ -47,11 +47,11 @@ pub(crate) const RETYPE: &[Operation] = &[
     retype(POOL, ObjectType::CNode, 43, EMPTY, 1),
     retype(POOL, ObjectType::CNode, 60, EMPTY, 1),
     retype(POOL, ObjectType::CNode, 64, EMPTY, 1),
-    // Several mistakes at once: which one is named first?
+    // Several errors at once: which one does the kernel report?
     retype(POOL, Untyped, 3, A, 257),
     retype(POOL, Frame, 0, A, 257),
     retype(POOL, Untyped, POOL_SIZE_BITS, A, 1),
-    // Not untyped.
+    // Retype an empty slot, and objects that are not untyped.
     make(EMPTY, Frame, Slot(16)),
     make(A, Frame, Slot(16)),
     make(B, Frame, Slot(16)),
@@ -62,7 +62,7 @@ pub(crate) const RETYPE: &[Operation] = &[
     revoke(POOL),
 ];
 
-/// How much is left, and when all of it is there again.
+/// How much memory is left, and when all of it becomes free again.
 pub(crate) const WATERMARK: &[Operation] = &[
     retype(POOL, Untyped, 12, A, 1),
     make(A, Frame, B),
@@ -96,7 +96,7 @@ pub(crate) const WATERMARK: &[Operation] = &[
     retype(B, ObjectType::CNode, 7, Slot(14), 1),
     retype(B, ObjectType::CNode, 7, Slot(15), 1),
     revoke(B),
-    // A second capability to untyped memory takes all of it.
+    // A copy of an untyped capability takes all the memory from the original.
     retype(POOL, Untyped, 14, Slot(17), 1),
     copy(Slot(17), Slot(18)),
     make(Slot(17), Frame, EMPTY),
@@ -117,7 +117,7 @@ pub(crate) const WATERMARK: &[Operation] = &[
     revoke(Slot(12)),
     make(Slot(12), Frame, EMPTY),
     make(POOL, Frame, B),
-    // What is below what is revoked goes too.
+    // Revoke also deletes indirect descendants.
     retype(Slot(12), Untyped, 12, Slot(13), 1),
     retype(Slot(13), Notification, 0, Slot(14), 2),
     revoke(POOL),
@@ -135,7 +135,7 @@ const fn into(root: Node, index: u64, depth: u8, offset: u64, count: u64) -> Ope
     Operation::Retype(POOL, Notification, 0, Destination { cnode, offset, count })
 }
 
-/// CNodes that Retype puts capabilities into.
+/// CNodes as destinations of Retype.
 pub(crate) const DESTINATIONS: &[Operation] = &[
     retype(POOL, ObjectType::CNode, 4, CNODE, 1),
     make(POOL, Frame, A),

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is particular to aarch64: object types, the operations of page tables, a register.
+//! The aarch64 part: object types, invocations of page tables, a register.
 
 use ktest_list::{ObjectType, TableKind};
 use sel4::sys::{self, seL4_IPCBuffer};
 use sel4::{UserContext, VmAttributes, Word};
 
-/// For the list.
 pub(crate) const ARCHITECTURE: ktest_list::Architecture = ktest_list::Architecture::Aarch64;
 
-/// Returns the kernel's number of an object type, `None` where it has no such type.
+/// Returns the kernel's number of an object type, or `None` if it has no such type.
 pub(crate) fn object_type(object_type: ObjectType) -> Option<Word> {
     let number = match object_type {
         ObjectType::Untyped => sys::api_object::seL4_UntypedObject,
@@ -39,7 +38,7 @@ pub(crate) fn page_unmap(buffer: &mut seL4_IPCBuffer, frame: Word) -> sys::seL4_
     buffer.seL4_ARM_Page_Unmap(frame)
 }
 
-/// Returns the physical address of a frame, after the error.
+/// Returns an error code and the physical address of a frame.
 pub(crate) fn page_address(
     buffer: &mut seL4_IPCBuffer,
     frame: Word,
@@ -48,7 +47,7 @@ pub(crate) fn page_address(
     (reply.error, reply.paddr)
 }
 
-/// Maps a table; `None` where there is no such kind.
+/// Maps a table; returns `None` if the architecture has no such kind.
 pub(crate) fn table_map(
     buffer: &mut seL4_IPCBuffer,
     kind: TableKind,
@@ -61,7 +60,7 @@ pub(crate) fn table_map(
         .then(|| buffer.seL4_ARM_PageTable_Map(table, vspace, vaddr, attributes))
 }
 
-/// Unmaps a table; `None` where there is no such kind.
+/// Unmaps a table; returns `None` if the architecture has no such kind.
 pub(crate) fn table_unmap(
     buffer: &mut seL4_IPCBuffer,
     kind: TableKind,
@@ -70,7 +69,7 @@ pub(crate) fn table_unmap(
     (kind == TableKind::PageTable).then(|| buffer.seL4_ARM_PageTable_Unmap(table))
 }
 
-/// Gives an address space a number.
+/// Assigns an ASID to an address space.
 pub(crate) fn asid_assign(
     buffer: &mut seL4_IPCBuffer,
     pool: Word,

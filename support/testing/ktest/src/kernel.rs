@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Carries the list's operations out on seL4. The invocations are made with the kernel's own words,
-//! below rust-sel4's types, because the list asks for what these rule out.
+//! Performs the list's operations on seL4. It calls the kernel with plain words instead of
+//! rust-sel4's types, because the list contains invocations that these types rule out.
 
 use ktest_list::{Destination, Kernel, Node, Operation, Place, Reply, Rights, Slot, Transfer};
 use sel4::init_thread::slot;
@@ -11,7 +11,8 @@ use crate::probe::Access;
 use crate::stage::Stage;
 use crate::types;
 
-/// Where a walk starts, the address from there, and its bits.
+/// The address of a slot: the CNode where the walk starts, and the address from there with its
+/// number of bits.
 struct Address {
     node: Word,
     index: Word,
@@ -65,7 +66,7 @@ impl Stage {
         }
     }
 
-    /// Makes an invocation; returns the label of the reply, `None` where it cannot be made.
+    /// Makes an invocation; returns the label of the reply, or `None` if it cannot be made.
     fn invoke(&self, buffer: &mut seL4_IPCBuffer, operation: &Operation) -> Option<Word> {
         let code = match *operation {
             Operation::Retype(untyped, object_type, size_bits, to) => {
@@ -81,7 +82,7 @@ impl Stage {
                 let at = self.address(place);
                 buffer.seL4_CNode_Revoke(at.node, at.index, at.depth)
             }
-            // Called rather than sent, so that a refusal is told.
+            // A call and not a send, so that the kernel replies with an error.
             Operation::Signal(slot) => {
                 let info = MessageInfo::new(0, 0, 0, 0).into_inner();
                 return Some(buffer.seL4_Call(self.cptr(slot), info).get_label());

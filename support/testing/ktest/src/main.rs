@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The conformance test's root task: carries the list out on seL4 itself and prints the transcript
-//! with the kernel's debug console, so it needs a debug kernel (design D9).
+//! The root task of the conformance test: performs the list of operations on seL4 itself. It prints
+//! the transcript on the kernel's debug console, so it needs a debug kernel (decision D9).
 //!
-//! The last line is PASS when the list was gone through. That the replies are those of the
-//! simulator is for the comparison of the transcripts to say.
+//! The last line is PASS if the whole list was performed. Whether the simulator gives the same
+//! replies is checked by comparing the transcripts.
 #![no_std]
 #![no_main]
 
@@ -32,7 +32,7 @@ impl Write for Console {
 
 #[root_task]
 fn main(bootinfo: &BootInfoPtr) -> Never {
-    match Stage::set(bootinfo) {
+    match Stage::prepare(bootinfo) {
         Ok(mut stage) => {
             match ktest_list::transcript(&mut stage, types::ARCHITECTURE, &mut Console) {
                 Ok(()) => debug_println!("PASS"),

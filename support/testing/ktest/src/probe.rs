@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A thread that loads and stores where the list says, so that a fault stops it and not the list.
+//! A thread that performs the loads and stores of the list, so that a fault stops this thread and
+//! not the list.
 //!
-//! It runs two instructions: the access, and one that is always an exception. Which of them stops
-//! it, its fault handler is told, and that is the first thread. It has no stack, no IPC buffer and
-//! no memory of its own, so nothing of Rust is at stake whatever it does.
-#![allow(unsafe_code)] // Two symbols of assembly, of which the addresses alone are used.
+//! It runs two instructions: the access, and one that always raises an exception. Its fault
+//! handler, the first thread, learns which of the two stopped it. The probe has no stack, no IPC
+//! buffer and no memory of its own, so no Rust invariant depends on it.
+#![allow(unsafe_code)] // Two symbols of assembly, of which only the addresses are used.
 
 use core::arch::global_asm;
 
@@ -13,11 +14,11 @@ use sel4::{CNodeCapData, Fault, ObjectBlueprint, Result, UserContext, Word, cap}
 
 use crate::types::loaded;
 
-/// Slots that the probe takes.
+/// Slots that the probe needs.
 pub(crate) const SLOTS: usize = 4;
 const SCHED_CONTEXT_SIZE_BITS: usize = 7;
 const PRIORITY: Word = 254;
-/// All of the time, as long as the first thread waits for it.
+/// Also the period, so that the probe can run without a pause; the first thread waits for it.
 const BUDGET_MICROSECONDS: u64 = 10_000;
 
 #[cfg(target_arch = "x86_64")]
@@ -41,16 +42,16 @@ unsafe extern "C" {
     static ktest_probe_store: u8;
 }
 
-/// The thread, and the endpoint that its faults come to.
+/// The thread, and the endpoint that receives its faults.
 pub(crate) struct Probe {
     tcb: cap::Tcb,
     endpoint: cap::Endpoint,
     reply: cap::Reply,
 }
 
-/// What an access came to.
+/// The result of an access.
 pub(crate) enum Access {
-    /// The byte that was loaded; what it is after a store means nothing.
+    /// It succeeded. After a load, this is the byte; after a store, it has no meaning.
     Done(u8),
     /// The address space does not allow it.
     Fault,
@@ -59,8 +60,8 @@ pub(crate) enum Access {
 }
 
 impl Probe {
-    /// Makes the thread, with what it needs in the slots from `first_slot`; it runs when it is
-    /// asked for an access.
+    /// Creates the thread and the objects that it needs, in the slots from `first_slot` on. The
+    /// thread runs only to perform an access.
     pub(crate) fn start(
         memory: cap::Untyped,
         sched_control: cap::SchedControl,

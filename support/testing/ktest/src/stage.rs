@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Sets the stage: what the list needs before its first operation, made of the memory that the
+//! The setup: creates what the list needs before its first operation, from the memory that the
 //! kernel gives to the first thread.
 
 use sel4::init_thread::{Slot, slot};
@@ -7,18 +7,18 @@ use sel4::{BootInfoPtr, CapRights, FrameObjectType, ObjectBlueprint, cap};
 
 use crate::probe::{self, Probe};
 
-/// The list's slots, and what loads and stores for it.
+/// The slots that the list uses, and the probe that loads and stores for it.
 pub(crate) struct Stage {
     /// The first slot of the first thread's CNode that the list may use.
     pub(crate) first_slot: u64,
-    /// Where the pool is in physical memory.
+    /// The physical address of the pool.
     pub(crate) pool_address: u64,
     pub(crate) probe: Probe,
 }
 
 impl Stage {
-    /// Makes the pool, and the probe with all that it needs, behind the list's slots.
-    pub(crate) fn set(bootinfo: &BootInfoPtr) -> Result<Self, &'static str> {
+    /// Creates the pool and the probe. The probe uses the slots after those of the list.
+    pub(crate) fn prepare(bootinfo: &BootInfoPtr) -> Result<Self, &'static str> {
         let empty = bootinfo.empty();
         let slots = usize::try_from(ktest_list::SLOTS).map_err(|_| "a 64-bit machine")?;
         let own = empty.start().checked_add(slots).ok_or("no slot is empty")?;
@@ -53,8 +53,7 @@ impl Stage {
     }
 }
 
-/// Returns the physical address of an untyped object of which nothing was made; uses a slot that is
-/// empty for that.
+/// Returns the physical address of an untyped object that has no children; needs an empty slot.
 fn address(untyped: usize, scratch: usize) -> sel4::Result<u64> {
     let [untyped, frame] = [untyped, scratch].map(Slot::from_index);
     let (untyped, frame): (cap::Untyped, cap::Granule) =

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Virtual time: it moves by fixed steps when something happens, and never by itself.
+//! Virtual time, which advances by fixed steps when something happens, and never by itself.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use proto::Micros;
 
-/// The one clock of a simulated system. Clones show the same time.
+/// The clock of a simulated system. All clones show the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Rc<Cell<u64>>);
 
@@ -17,7 +17,7 @@ impl Clock {
         Micros::new(self.0.get())
     }
 
-    /// Moves time on.
+    /// Advances the time.
     pub fn advance(&self, micros: u64) {
         self.0.set(self.0.get() + micros);
     }

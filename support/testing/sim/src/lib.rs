@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The deterministic simulator: the third place where the whole system runs (design D9).
+//! The deterministic simulator, which runs the whole system on the host (decision D9).
 //!
-//! [`machine`] models seL4's objects by seL4's rules and knows nothing of pmserver; [`SimKernel`]
-//! drives it as pmserver's PD drives the kernel; [`system`] runs the protection domains of a
-//! [`system_file`] on top, and a [`testbed`] is pmserver with peers that a test speaks for. Nothing
-//! here reads the host's clock, starts a thread or draws a random number, so that a run depends on
-//! its inputs alone.
+//! [`machine`] models seL4's objects and rules, and contains nothing about pmserver. [`SimKernel`]
+//! makes the same invocations of it as pmserver's PD makes of seL4. [`system`] runs the protection
+//! domains of a [`system_file`] on top; a [`testbed`] runs only pmserver, and a test acts as its
+//! peers. Nothing here reads the host's clock, starts a thread or draws a random number, so a run
+//! depends only on its inputs.
 #![forbid(unsafe_code)]
-// A defect of the simulator may stop it: it serves nobody, and a stop is what a test looks for.
+// The simulator may panic on its own defects: it runs only in tests, which then fail.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,

@@ -33,18 +33,18 @@ enum Command {
 
 #[derive(Args)]
 struct Fuzz {
-    /// pm, self, wire or canary; or smoke: each of them for a short time
+    /// pm, self, wire or canary; or smoke: a short run of each
     name: String,
-    /// What stands for the run; without it another each time
+    /// The seed, which determines the whole run; without it, a new one each time
     #[arg(value_parser = seed)]
     seed: Option<u64>,
-    /// How many seeds from there on
+    /// How many consecutive seeds to run
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// How many operations a seed has
+    /// How many operations to run for each seed
     #[arg(long)]
     operations: Option<usize>,
-    /// The operations to do, by number, as a failure tells them
+    /// Run only the operations with these numbers, as printed by a failure
     #[arg(long, value_delimiter = ',')]
     only: Option<Vec<usize>>,
     /// Prints every operation
@@ -76,20 +76,13 @@ struct Files {
 /// One of the two systems.
 struct Kind {
     peers: &'static [PeerConfig],
-    /// Whether fsserver can be told to misbehave.
-    sabotage: bool,
     client: &'static str,
     program: fn(&Domain) -> bool,
 }
 
-const DEMO: Kind =
-    Kind { peers: &PEERS, sabotage: false, client: "client-demo", program: client_demo };
-const SCENARIOS: Kind = Kind {
-    peers: &SCENARIO_PEERS,
-    sabotage: true,
-    client: "scenario-client",
-    program: scenario_client,
-};
+const DEMO: Kind = Kind { peers: &PEERS, client: "client-demo", program: client_demo };
+const SCENARIOS: Kind =
+    Kind { peers: &SCENARIO_PEERS, client: "scenario-client", program: scenario_client };
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -107,7 +100,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a fuzzer with one seed after the other, up to the first failure.
+/// Runs a fuzzer with consecutive seeds until one fails.
 fn fuzz(arguments: &Fuzz) -> ExitCode {
     let first = arguments.seed.unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -137,8 +130,8 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs a client of the system; returns whether all went well.
-fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Result<bool, String> {
+/// Runs a client of the system; returns whether it succeeded.
+fn run(files: &Files, &Kind { peers, client, program }: &Kind) -> Result<bool, String> {
     let text = String::from_utf8(read(&files.system)?)
         .map_err(|_| format!("{} is no text", files.system.display()))?;
     let file =
@@ -148,15 +141,8 @@ fn run(files: &Files, &Kind { peers, sabotage, client, program }: &Kind) -> Resu
     }
     let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
-    let settings = Settings {
-        file: &file,
-        image: &image,
-        peers,
-        architecture,
-        sabotage,
-        fail_nth: None,
-        echo: true,
-    };
+    let settings =
+        Settings { file: &file, image: &image, peers, architecture, fail_nth: None, echo: true };
     match System::start(&settings)?.run(client, program) {
         End::Finished(passed) => Ok(passed),
         End::Stopped => Err(format!("{client} was stopped")),

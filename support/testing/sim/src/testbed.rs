@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! pmserver and some peers that run no programs of their own: a test speaks for all of them.
+//! pmserver on the simulated kernel, with peers that run no programs: a test acts as the peers.
 //!
-//! A peer is a [`Channel`], for its calls, and a [`Memory`], for its loads and stores. What
-//! pmserver repairs when a peer touches it is repaired here as it is in a running system, and what
-//! it does not stops the peer.
+//! A test makes the calls of a peer on its [`Channel`], and its loads and stores in its [`Memory`].
+//! A fault goes to pmserver as in a running system: either pmserver repairs it and the access is
+//! repeated, or the peer is stopped or sent to its recovery entry.
 //!
 //! ```
 //! use pmserver_api::{AccountHandle, AllocateFlags, Calls, MapFlags};
@@ -40,17 +40,17 @@ const POOL_BYTES: u64 = 32 << 20;
 const LIMIT: ByteCount = ByteCount::new(6 << 20);
 const NAMES: [&str; 4] = ["peer-1", "peer-2", "peer-3", "peer-4"];
 
-/// What a call costs on the virtual clock, there and back.
+/// Virtual time of a call and its reply.
 const CALL_MICROS: u64 = 2;
-/// What an access that faults costs.
+/// Virtual time of a fault.
 const FAULT_MICROS: u64 = 3;
-/// One turn of waiting.
+/// Virtual time of one pause in a waiting loop.
 const RELAX_MICROS: u64 = 50;
 
 /// A program that runs while a peer waits.
 type Attendant = Box<dyn FnMut()>;
 
-/// pmserver over the simulated kernel, and its peers. Clones are the same one.
+/// pmserver on the simulated kernel, and its peers. Clones refer to the same testbed.
 #[derive(Clone)]
 pub struct Testbed {
     server: Rc<RefCell<Server<SimKernel>>>,
@@ -64,7 +64,7 @@ impl Default for Testbed {
 }
 
 impl Testbed {
-    /// Returns one with a pool of 32 MiB and the peers 1 to 4, each of which may use 6 MiB and has
+    /// Returns a testbed with a pool of 32 MiB and the peers 1 to 4, each with a limit of 6 MiB and
     /// every privilege.
     ///
     /// # Panics
@@ -84,11 +84,11 @@ impl Testbed {
         Self::with_peers(POOL_BYTES, &peers)
     }
 
-    /// Returns one with a pool of so many bytes, a power of two, and these peers of those that
-    /// [`SimKernel::new`] has programs for.
+    /// Returns a testbed with these peers, numbered 1 to 8, and a pool of `pool_bytes` bytes, which
+    /// must be a power of two.
     ///
     /// # Panics
-    /// Where pmserver cannot start with that.
+    /// If pmserver cannot start, for example because the pool is too small.
     #[must_use]
     pub fn with_peers(pool_bytes: u64, peers: &[PeerConfig]) -> Self {
         let server = Server::new(SimKernel::new(pool_bytes), peers).expect("the pool is too small");
@@ -98,7 +98,7 @@ impl Testbed {
     /// Returns a peer's channel to pmserver.
     ///
     /// # Panics
-    /// Where the number is none that a peer can have.
+    /// If no peer can have this number.
     #[must_use]
     pub fn channel(&self, peer: u64) -> Channel {
         Channel { testbed: self.clone(), peer: id(peer) }
@@ -107,39 +107,40 @@ impl Testbed {
     /// Returns a peer's memory.
     ///
     /// # Panics
-    /// Where the number is none that a peer can have.
+    /// If no peer can have this number.
     #[must_use]
     pub fn memory(&self, peer: u64) -> Memory {
         Memory { testbed: self.clone(), peer: id(peer) }
     }
 
-    /// Has a program run while a peer waits for what it touched: the one that is to supply it.
+    /// Runs `program` each time after pmserver has answered a fault, while the peer waits: for
+    /// example the handler that supplies the missing memory.
     pub fn attend(&self, program: impl FnMut() + 'static) {
         self.attendants.borrow_mut().push(Box::new(program));
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, micros: u64) {
         self.server.borrow().kernel().clock().advance(micros);
     }
 
-    /// Looks at pmserver, or touches it, between two calls.
-    pub fn with_server<R>(&self, look: impl FnOnce(&mut Server<SimKernel>) -> R) -> R {
-        look(&mut self.server.borrow_mut())
+    /// Gives `action` access to pmserver between two calls.
+    pub fn with_server<R>(&self, action: impl FnOnce(&mut Server<SimKernel>) -> R) -> R {
+        action(&mut self.server.borrow_mut())
     }
 
-    /// Panics unless everything holds in pmserver that always holds.
+    /// Checks pmserver's invariants.
     ///
     /// # Panics
-    /// Where it does not.
+    /// If one does not hold.
     pub fn check(&self) {
         if let Err(sentence) = self.server.borrow().check_invariants() {
             panic!("{sentence}");
         }
     }
 
-    /// Lets time pass for a peer that waits, and those run that it waits for.
-    fn wait(&self) {
+    /// Runs all attendants once.
+    fn run_attendants(&self) {
         let mut attendants = self.attendants.take();
         attendants.iter_mut().for_each(|program| program());
         self.attendants.borrow_mut().append(&mut attendants);
@@ -159,7 +160,7 @@ pub struct Channel {
 
 impl Transport for Channel {
     fn call(&mut self, request: Message) -> Message {
-        // A program that is being given up makes no calls: what it had on its stack is abandoned.
+        // While a panic unwinds the stack, destructors must not make calls: the domain has ended.
         if std::thread::panicking() {
             return pmserver_api::Failure::from(PmError::InvalidCap).reply();
         }
@@ -168,7 +169,7 @@ impl Transport for Channel {
     }
 }
 
-/// A peer's memory: every access goes through its page tables, and to pmserver where it faults.
+/// A peer's memory: every access goes through its page tables, and a fault goes to pmserver.
 #[derive(Clone)]
 pub struct Memory {
     testbed: Testbed,
@@ -178,13 +179,13 @@ pub struct Memory {
 /// An access that pmserver did not repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faulted {
-    /// What became of the peer.
+    /// What pmserver did with the peer.
     pub outcome: FaultOutcome,
-    /// What pmserver said on the console.
+    /// What pmserver printed on the console.
     pub line: String,
 }
 
-/// The console of one fault.
+/// A console that collects what pmserver prints about one fault.
 #[derive(Default)]
 struct Line(String);
 
@@ -198,7 +199,7 @@ impl Memory {
     /// Loads a byte.
     ///
     /// # Errors
-    /// What became of the peer where it may not.
+    /// [`Faulted`] if pmserver does not repair the fault.
     pub fn load(&self, from: VirtAddr) -> Result<u8, Faulted> {
         let mut byte = [0];
         self.try_copy_in(from, &mut byte).map(|()| byte[0])
@@ -207,7 +208,7 @@ impl Memory {
     /// Stores a byte.
     ///
     /// # Errors
-    /// What became of the peer where it may not.
+    /// [`Faulted`] if pmserver does not repair the fault.
     pub fn store(&mut self, byte: u8, to: VirtAddr) -> Result<(), Faulted> {
         self.try_copy_out(&[byte], to)
     }
@@ -215,7 +216,7 @@ impl Memory {
     /// Loads bytes.
     ///
     /// # Errors
-    /// What became of the peer where it may not; the bytes before are copied.
+    /// [`Faulted`] if pmserver does not repair the fault; the bytes before it have been copied.
     pub fn try_copy_in(&self, from: VirtAddr, to: &mut [u8]) -> Result<(), Faulted> {
         self.access(AccessKind::Read, |server, vspace| server.kernel().load(vspace, from.get(), to))
     }
@@ -223,14 +224,14 @@ impl Memory {
     /// Stores bytes.
     ///
     /// # Errors
-    /// What became of the peer where it may not; the bytes before are copied.
+    /// [`Faulted`] if pmserver does not repair the fault; the bytes before it have been copied.
     pub fn try_copy_out(&mut self, from: &[u8], to: VirtAddr) -> Result<(), Faulted> {
         self.access(AccessKind::Write, |server, vspace| {
             server.kernel_mut().store(vspace, from, to.get())
         })
     }
 
-    /// Makes an access, which returns the address where it faults, until it does not any more.
+    /// Repeats `attempt`, which returns the address if it faults, until it succeeds.
     fn access(
         &self,
         kind: AccessKind,
@@ -246,7 +247,7 @@ impl Memory {
             if outcome != FaultOutcome::Resumed {
                 return Err(Faulted { outcome, line: line.0 });
             }
-            self.testbed.wait();
+            self.testbed.run_attendants();
         }
         Ok(())
     }

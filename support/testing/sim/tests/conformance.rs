@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Runs the conformance list on the simulator's model of the kernel's objects. The root task
-//! `ktest` runs the same list on seL4, and both transcripts must be equal line by line. Transcripts
-//! recorded on seL4 are in `support/testing/ktest-list/expected`; `make ktest` checks that they are
-//! current.
+//! Runs the conformance list on the simulator's model of the kernel. The root task `ktest` runs the
+//! same list on seL4, and both transcripts must be equal line by line. Transcripts recorded on seL4
+//! are in `support/testing/ktest-list/expected`; `make ktest` checks that they are current.
 // Tests may fail by panicking.
 #![allow(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -13,12 +12,12 @@ use sim::machine::{
     ObjectType, PAGE_BYTES, Place, Source, TableKind, Transfer,
 };
 
-/// Bytes of the machine as a power of two: twice the list's pool and a bit.
+/// Memory of the machine as a power of two: more than twice the list's pool.
 const MEMORY_BITS: u8 = 22;
-/// The slot of the first thread's CNode that the list counts from.
+/// The slot of the first thread's CNode that the list calls slot 0.
 const FIRST_SLOT: u64 = Machine::ROOT_EMPTY;
 
-/// Panics with the first line that is not as on seL4.
+/// Panics if a line differs from the one on seL4.
 fn compare(
     architecture: Architecture,
     list_architecture: ktest_list::Architecture,
@@ -29,9 +28,9 @@ fn compare(
     ktest_list::transcript(&mut kernel, list_architecture, &mut actual).expect("a string has room");
     actual.push_str("PASS\n");
     for (model, kernel) in actual.lines().zip(expected.lines()) {
-        assert_eq!(model, kernel, "the model's line, and seL4's");
+        assert_eq!(model, kernel, "the line of the model, and that of seL4");
     }
-    assert_eq!(actual.lines().count(), expected.lines().count(), "lines of the transcripts");
+    assert_eq!(actual.lines().count(), expected.lines().count(), "length of the transcripts");
 }
 
 #[test]
@@ -52,7 +51,7 @@ struct Model {
 }
 
 impl Model {
-    /// Sets the stage as the root task does: the pool, an address space and the pool of numbers.
+    /// Prepares what the root task prepares: the pool, an address space and an ASID pool.
     fn new(architecture: Architecture) -> Self {
         let machine = Machine::new(architecture, MEMORY_BITS);
         let cspace = machine.root_cspace();
@@ -75,12 +74,12 @@ impl Model {
             (Machine::ROOT_ASID_POOL, Invocation::AsidAssign { vspace }),
             (Machine::ROOT_CNODE, copy),
         ] {
-            model.machine.invoke(cspace, slot, &invocation).expect("the stage can be set");
+            model.machine.invoke(cspace, slot, &invocation).expect("the preparation succeeds");
         }
         model
     }
 
-    /// Returns the page and the offset that an address is translated to.
+    /// Translates an address to a physical page and an offset.
     fn translate(&self, vaddr: u64, access: Access) -> Option<(u64, usize)> {
         let vspace = self.machine.look(self.cspace, address(ktest_list::VSPACE)).ok()?;
         let page = self.machine.translate(vspace, vaddr, access)?;
@@ -103,7 +102,7 @@ impl Model {
     fn pool_base(&self) -> u64 {
         match self.machine.look(self.cspace, address(ktest_list::POOL)) {
             Ok(Cap::Untyped { base, .. }) => base,
-            _ => unreachable!("the list does not delete it"),
+            _ => unreachable!("the list does not delete the pool"),
         }
     }
 
@@ -132,7 +131,7 @@ impl Kernel for Model {
     }
 }
 
-/// Returns what is invoked, and how.
+/// Returns the invocation for an operation, and the slot of the invoked capability.
 fn invocation(operation: &Operation) -> (u64, Invocation) {
     match *operation {
         Operation::Retype(untyped, object_type, size_bits, to) => {
@@ -176,7 +175,7 @@ fn invocation(operation: &Operation) -> (u64, Invocation) {
             (address(pool), Invocation::AsidAssign { vspace: address(vspace) })
         }
         Operation::Load(_) | Operation::Store(..) | Operation::PageAddress(_) => {
-            unreachable!("these have no plain reply")
+            unreachable!("`perform` handles these")
         }
     }
 }
@@ -185,7 +184,7 @@ fn address(slot: Slot) -> u64 {
     FIRST_SLOT + slot.0
 }
 
-/// Returns where a walk starts and the address from there.
+/// Returns the CNode where the lookup of a place starts, and the address from there.
 fn start(place: ktest_list::Place) -> (u64, u64) {
     match place.node {
         Node::Root => (Machine::ROOT_CNODE, address(Slot(place.index))),
@@ -235,7 +234,7 @@ const fn object_type(object_type: ktest_list::ObjectType) -> ObjectType {
     }
 }
 
-/// Writes an error into message registers as the kernel does (seL4 manual, "Errors").
+/// Encodes an error in message registers as the kernel does (seL4 manual, "Errors").
 fn refused(error: Error) -> Reply {
     let Some(code) = error.code() else {
         return Reply::Impossible;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The demo in the simulator, checked from outside: the real `sha256sum` takes its lines.
+//! Runs the demo in the simulator and checks its output with the host's `sha256sum`.
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -16,9 +16,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use client_demo_core::PATH_VADDR;
+use client_demo_core::PATH_PAGE;
 use fsserver_api::Request;
 use pmserver_api::{ContainerHandle, GrantMapper, KernelRefused, LockMode, MapFlags, PmError};
+use pmserver_client::Pm;
 use proto::{FrameCount, FrameNumber, Message, Micros, Transport, VirtAddr};
 use sim::machine::Architecture;
 use sim::system::{Channel, Domain, End, Settings, System, client_demo};
@@ -31,7 +32,8 @@ fn write(folder: &Path, path: &str, bytes: usize) {
     std::fs::write(path, contents).unwrap();
 }
 
-/// Fills a folder with files of all the kinds that a walk may trip over.
+/// Fills a folder with files whose sizes, names and depths are likely to cause trouble. Returns
+/// their number.
 fn fill(folder: &Path) -> usize {
     let sizes = [0, 1, 31, 4095, 4096, 4097, 65_536, 262_143, 262_144, 262_145, 3_000_001];
     for size in sizes {
@@ -80,7 +82,7 @@ fn sha256sum(folder: &Path, lines: &[&str]) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("sha256sum is there");
+        .expect("sha256sum is installed");
     let mut input = child.stdin.take().unwrap();
     writeln!(input, "{}", lines.join("\n")).unwrap();
     drop(input);
@@ -110,11 +112,11 @@ fn sha256sum_accepts_what_the_demo_prints() {
     let verdict = sha256sum(&files, &lines);
     assert!(verdict.status.success(), "{}", String::from_utf8_lossy(&verdict.stdout));
     std::fs::write(files.join("sizes/31.bin"), "changed").unwrap();
-    assert!(!sha256sum(&files, &lines).status.success(), "the check can fail");
+    assert!(!sha256sum(&files, &lines).status.success(), "sha256sum must notice a change");
 }
 
 #[test]
-fn accounts_are_the_same_before_and_after_and_the_pool_is_whole() {
+fn the_demo_leaves_accounts_and_pool_as_they_were() {
     let image = stage::example_image("accounts");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -128,7 +130,7 @@ fn accounts_are_the_same_before_and_after_and_the_pool_is_whole() {
 }
 
 #[test]
-fn the_transcript_is_the_same_every_time_and_on_both_architectures() {
+fn the_transcript_is_the_same_in_every_run_and_on_both_architectures() {
     let image = stage::example_image("architectures");
     let file = stage::demo_file();
     let run = |architecture| {
@@ -144,7 +146,7 @@ fn the_transcript_is_the_same_every_time_and_on_both_architectures() {
 }
 
 #[test]
-fn an_image_that_is_none_makes_the_demo_fail_and_nothing_else() {
+fn an_invalid_image_makes_the_demo_fail_but_damages_nothing() {
     let file = stage::demo_file();
     for image in [Vec::new(), vec![0; 100], vec![0xA5; 1 << 20]] {
         let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -155,7 +157,7 @@ fn an_image_that_is_none_makes_the_demo_fail_and_nothing_else() {
     }
 }
 
-/// The grants of the demo, and what it mapped of them.
+/// Maps grants and records what the demo mapped.
 struct Watched {
     domain: Domain,
     mapped: Vec<(u64, VirtAddr, MapFlags)>,
@@ -173,7 +175,8 @@ impl GrantMapper for Watched {
     }
 }
 
-/// A file server that first tries to take what it was lent for itself: what pmserver answers.
+/// A channel to the file server on which the file server, before each lookup, tries to lock the
+/// client out of the container that it was lent. Records pmserver's replies.
 struct Greedy {
     fs: Channel,
     pm: pmserver_api::Calls<Channel>,
@@ -198,18 +201,18 @@ impl Transport for Greedy {
     }
 }
 
-/// Runs the demo with this file server and these grants. It has no heap of its own here.
+/// Runs the demo with this file server and these grants, and without reserving its heap.
 fn run(system: &System, fs: impl Transport, grants: &mut impl GrantMapper) -> End<bool> {
     let mut fs = fsserver_api::Client::new(fs);
     system.run("client-demo", |domain| {
-        let mut pm = pmserver_api::Calls::new(domain.channel(0));
+        let pm = Pm::new(domain.channel(0));
         let mut console = console_api::Client::new(domain.channel(2));
-        client_demo_core::run(&mut pm, &mut fs, &mut domain.space(), grants, &mut console)
+        client_demo_core::run(&pm, &mut fs, &mut domain.space(), grants, &mut console)
     })
 }
 
 #[test]
-fn pm_210_the_demo_maps_the_page_for_paths_itself_and_gives_it_back() {
+fn pm_210_the_demo_maps_the_page_for_paths_itself_and_returns_it() {
     let image = stage::example_image("granted");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -217,13 +220,13 @@ fn pm_210_the_demo_maps_the_page_for_paths_itself_and_gives_it_back() {
     let mut watched = Watched { domain: domain.clone(), mapped: Vec::new() };
     assert_eq!(run(&system, domain.channel(1), &mut watched), End::Finished(true));
     let [(capability, vaddr, rights)] = watched.mapped[..] else { panic!("{:?}", watched.mapped) };
-    assert_eq!((vaddr.get(), rights), (PATH_VADDR, MapFlags::READ | MapFlags::WRITE));
+    assert_eq!((vaddr.get(), rights), (PATH_PAGE.start().get(), MapFlags::READ | MapFlags::WRITE));
     assert_eq!(watched.map_granted(capability, vaddr, rights), Err(KernelRefused), "PM-212");
     stage::check(&system, &"after the demo");
 }
 
 #[test]
-fn pm_212_fsserver_cannot_take_the_page_for_paths_back() {
+fn pm_212_fsserver_cannot_lock_the_page_for_paths() {
     let image = stage::example_image("greedy");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -231,7 +234,7 @@ fn pm_212_fsserver_cannot_take_the_page_for_paths_back() {
     let pm = pmserver_api::Calls::new(system.domain("fsserver").unwrap().channel(0));
     let mut greedy = Greedy { fs: domain.channel(1), pm, refusals: Vec::new() };
     assert_eq!(run(&system, &mut greedy, &mut domain), End::Finished(true));
-    assert!(greedy.refusals.len() > 10, "two for every path");
+    assert!(greedy.refusals.len() > 10, "two attempts for every path");
     assert!(greedy.refusals.iter().all(|error| *error == Some(PmError::NoRight)));
     stage::check(&system, &"after the demo");
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Short runs of the fuzzers with seeds that are always the same (S52); `sim fuzz` runs longer
-//! ones.
+//! Short runs of the fuzzers with fixed seeds (S52); `sim fuzz` does longer runs.
 #![allow(clippy::panic)]
 
 use sim::fuzz::{Plan, fuzz};
 
-/// Runs a fuzzer with some seeds, and says which arguments repeat what it finds.
-fn well(name: &str, seeds: std::ops::Range<u64>, operations: usize) {
+/// Runs a fuzzer with some seeds. A failure prints the arguments that reproduce it.
+fn expect_success(name: &str, seeds: std::ops::Range<u64>, operations: usize) {
     for seed in seeds {
         if let Err(line) = fuzz(name, &Plan { operations, ..Plan::of(seed) }) {
             panic!("{line}");
@@ -15,22 +14,22 @@ fn well(name: &str, seeds: std::ops::Range<u64>, operations: usize) {
 }
 
 #[test]
-fn the_server_answers_as_the_model_does() {
-    well("pm", 1..9, 300);
+fn server_and_model_give_the_same_replies() {
+    expect_success("pm", 1..9, 300);
 }
 
 #[test]
 fn the_model_agrees_with_itself() {
-    well("self", 1..60, 600);
+    expect_success("self", 1..60, 600);
 }
 
 #[test]
-fn no_registers_stop_the_server() {
+fn no_register_values_crash_the_server() {
     // PM-2
-    well("wire", 1..7, 600);
+    expect_success("wire", 1..7, 600);
 }
 
 #[test]
-fn a_wrong_model_is_found() {
-    well("canary", 1..2, 300);
+fn a_wrong_model_is_detected() {
+    expect_success("canary", 1..2, 300);
 }

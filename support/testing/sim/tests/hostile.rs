@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Garbage from clients and refusals from the kernel: no server panics, and after every step
-//! everything holds that always holds.
+//! Garbage from clients and errors from the kernel: no server may panic, and pmserver's invariants
+//! must hold after every step.
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -20,7 +20,7 @@ use proto::{
 };
 use sim::system::{Domain, End, Settings, System, chosen_scenarios, client_demo};
 
-/// Marsaglia's xorshift: the same numbers for the same seed, everywhere.
+/// Marsaglia's xorshift generator: the same numbers for the same seed on every host.
 struct Xorshift(u64);
 
 impl Xorshift {
@@ -40,17 +40,17 @@ impl Xorshift {
     }
 }
 
-/// Servers, by the channel that a client has to them.
+/// A server, with the number of a client's channel to it.
 #[derive(Clone, Copy)]
 enum Server {
     Pm = 0,
     Fs = 1,
 }
 
-/// Who sends, to whom, and what that server's operations look like.
+/// The program that sends, the server, and the registers of that server's operations.
 type Sender = (&'static str, Server, &'static [&'static [Role]]);
 
-/// What a register of a request stands for.
+/// The meaning of a register in a request.
 #[derive(Clone, Copy)]
 enum Role {
     Container,
@@ -61,15 +61,15 @@ enum Role {
     Flags,
     Address,
     Micros,
-    /// Two small fields and a large one, as they are packed into one register.
+    /// Two small fields and a large one, packed into one register.
     Packed,
-    /// Two halves, as they are packed into one register.
+    /// Two 32-bit fields, packed into one register.
     Span,
 }
 
 use Role::{Address, Container, File, Flags, Lease, Micros, Packed, Share, Small, Span};
 
-/// The registers of pmserver's operations, from operation 1 on. Destroying comes last, to be rare.
+/// The registers of pmserver's operations, from operation 1 on.
 const PMSERVER_ROLES: [&[Role]; 19] = [
     &[],
     &[],
@@ -112,12 +112,12 @@ const PATH: &[u8] = b"/containers.txt";
 const PM_LOCK: u64 = 10;
 const FS_LOOKUP: u64 = 2;
 const WINDOW: u64 = 0x1030_0000;
-/// Where no garbage maps anything.
+/// An address that garbage never maps.
 const PATH_VADDR: u64 = WINDOW + (1 << 20);
 const LEND_EVERY: u64 = 200;
 
-/// Makes requests that nearly make sense: mostly a number of the right kind for each register, now
-/// and then one of another kind, one too few or many, or any 64 bits.
+/// Makes nearly valid requests: most registers have a value of the right kind; sometimes a value is
+/// of another kind or any 64 bits, or a register is missing or surplus.
 struct Garbage {
     random: Xorshift,
     /// Handles that servers replied with, by kind.
@@ -165,7 +165,7 @@ impl Garbage {
 
     fn request(&mut self, operations: &[&[Role]]) -> Message {
         let mut label = 1 + self.random.below(operations.len() as u64);
-        // More that fills containers than that makes or ends them.
+        // Fill containers more often than create or destroy them.
         if matches!(label, PM_CREATE | PM_DESTROY) && self.random.below(4) != 0 {
             label = self.random.pick(&[PM_ALLOCATE, PM_SHARE, PM_MAP]).min(operations.len() as u64);
         }
@@ -180,7 +180,7 @@ impl Garbage {
         Message::from_wire(label, &registers).unwrap()
     }
 
-    /// Keeps the handles of a reply. Of which kind they are follows from the operation.
+    /// Records the handles in a reply; the operation determines their kinds.
     fn remember(&mut self, server: Server, request: &Message, reply: &Message) {
         let kinds: &[Role] = match (server, request.label()) {
             _ if reply.label() != 0 => &[],
@@ -205,8 +205,8 @@ impl Garbage {
     }
 }
 
-/// Lends fsserver frames with a path in the first, so that a lookup can succeed. Its first byte
-/// alone is the path of the root folder. Garbage may have made that impossible.
+/// Lends fsserver frames that start with a path, so that a lookup can succeed; a length of 1 gives
+/// the root folder. Returns `None` if earlier garbage makes that impossible.
 fn lend_path(system: &System) -> Option<u64> {
     let client = system.domain("client-demo")?;
     let mut pm = pmserver_api::Calls::new(client.channel(0));
@@ -222,7 +222,7 @@ fn lend_path(system: &System) -> Option<u64> {
     Some(shared.weak.raw())
 }
 
-/// Says where a panic happened, whoever panics.
+/// Prints seed and step if anything panics.
 struct Replay {
     seed: u64,
     step: u64,
@@ -236,8 +236,8 @@ impl Drop for Replay {
     }
 }
 
-/// Sends garbage to a server, from a domain that is drawn for each step. Returns how often each
-/// operation succeeded.
+/// Sends garbage; each step draws one of `senders`. Returns how often each operation of the first
+/// sender succeeded.
 fn send_garbage(seed: u64, steps: u64, senders: &[Sender], check_every: u64) -> [u64; 32] {
     let image = stage::example_image(&format!("garbage {seed:x}"));
     let file = stage::small_demo_file();
@@ -268,14 +268,14 @@ fn send_garbage(seed: u64, steps: u64, senders: &[Sender], check_every: u64) -> 
         }
     }
     let replaced = system.with_server(|server| server.kernel().machine().replaced_pages());
-    assert_eq!(replaced, 0, "pages were mapped over others (seed {seed:#x})");
+    assert_eq!(replaced, 0, "pages were mapped over other pages (seed {seed:#x})");
     succeeded
 }
 
-/// Garbage that never gets anywhere would show nothing.
+/// Panics if an operation never succeeded, because then it was not really tested.
 fn expect_success_of_all(succeeded: &[u64], operations: impl Iterator<Item = usize>) {
     let missed: Vec<usize> = operations.filter(|&operation| succeeded[operation] == 0).collect();
-    assert!(missed.is_empty(), "no garbage ever succeeded at {missed:?}: {succeeded:?}");
+    assert!(missed.is_empty(), "operations {missed:?} never succeeded: {succeeded:?}");
 }
 
 const CLIENT_TO_PMSERVER: Sender = ("client-demo", Server::Pm, &PMSERVER_ROLES);
@@ -292,7 +292,7 @@ fn no_garbage_panics_pmserver_or_breaks_an_account() {
             *sum += count;
         }
     }
-    // Rescuing is for the supervisor alone.
+    // Only the supervisor may call `rescue`.
     expect_success_of_all(&succeeded, (1..=19).filter(|&operation| operation != 18));
 }
 
@@ -309,10 +309,11 @@ fn no_garbage_panics_fsserver() {
     expect_success_of_all(&succeeded, 1..=6);
 }
 
-/// Runs a client with the n-th kernel invocation failing, and looks at what is left.
+/// Runs a client while the n-th kernel invocation fails, and checks pmserver's invariants
+/// afterwards.
 fn fail_nth(n: u64, settings: &Settings<'_>, client: &str) -> Option<End<bool>> {
     let settings = Settings { fail_nth: Some(n), ..*settings };
-    // A pmserver that cannot start says so and stops: nobody is hurt.
+    // pmserver may refuse to start: then no client runs.
     let system = System::start(&settings).ok()?;
     let program = if client == "client-demo" { client_demo } else { short_scenarios };
     let end = system.run(client, program);
@@ -333,14 +334,14 @@ fn invocations(settings: &Settings<'_>, client: &str) -> u64 {
 }
 
 #[test]
-fn the_demo_survives_any_one_refusal_of_the_kernel() {
+fn the_demo_survives_any_single_kernel_error() {
     let image = stage::example_image("refusals");
     let file = stage::small_demo_file();
     let settings = Settings { peers: &stage::POOR_PEERS, ..stage::settings(&file, &image) };
     let total = invocations(&settings, "client-demo");
     assert!(total > 100, "{total}");
     let mut refusals = 0;
-    // All of the start, where every invocation is another one, then a sample.
+    // Every invocation of the start, because these all differ; then a sample.
     for n in (1..200).chain((200..total).step_by(29)) {
         match fail_nth(n, &settings, "client-demo") {
             Some(End::Finished(true)) | None => {}
@@ -348,21 +349,21 @@ fn the_demo_survives_any_one_refusal_of_the_kernel() {
             Some(other) => panic!("invocation {n} failed: {other:?}"),
         }
     }
-    assert!(refusals > 0, "no refusal was ever noticed");
+    assert!(refusals > 0, "no kernel error had an effect");
     assert_eq!(fail_nth(total + 1, &settings, "client-demo"), Some(End::Finished(true)));
 }
 
-/// So many of the kernel's refusals are tried.
+/// How many kernel errors the test tries.
 const SAMPLES: usize = 30;
 
-/// Those scenarios that do not take long: of the others each fills the pool, or waits long.
+/// Runs all scenarios except those that take long, because they fill the pool or wait.
 fn short_scenarios(domain: &Domain) -> bool {
     let long = ["S29", "S30", "S31", "S32", "S48"];
     chosen_scenarios(domain, |name| !long.contains(&name))
 }
 
 #[test]
-fn the_scenarios_survive_any_one_refusal_of_the_kernel() {
+fn the_scenarios_survive_any_single_kernel_error() {
     let image = stage::example_image("scenario refusals");
     let file = stage::scenario_file();
     let settings = stage::scenario_settings(&file, &image);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! pmserver's seam to the kernel, over the machine: what the trait promises, and what tests rely
-//! on.
+//! Tests of `SimKernel`: what the `Kernel` trait requires, and the functions that tests rely on.
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -35,7 +34,7 @@ fn client() -> VSpace {
     VSpace::Peer(PeerId::new(2).unwrap())
 }
 
-/// A peer over whose CSpace pmserver has no authority.
+/// A peer whose CSpace pmserver cannot change.
 fn stranger() -> PeerId {
     PeerId::new(3).unwrap()
 }
@@ -47,7 +46,7 @@ fn kernel(architecture: Architecture, pool: Pool) -> SimKernel {
 }
 
 #[test]
-fn the_pool_pays_for_its_own_cnodes_and_table_and_no_page_is_lost() {
+fn pages_and_overhead_add_up_to_the_pool() {
     for (pool, overhead) in [
         (Pool { size_bits: 26, count: 1 }, 257),
         (Pool { size_bits: 20, count: 1 }, 5),
@@ -60,7 +59,7 @@ fn the_pool_pays_for_its_own_cnodes_and_table_and_no_page_is_lost() {
 }
 
 #[test]
-fn a_page_is_where_the_object_made_from_it_is_whatever_that_is() {
+fn the_address_of_a_page_does_not_depend_on_the_object_made_from_it() {
     for pool in [Pool { size_bits: 22, count: 1 }, Pool { size_bits: 21, count: 3 }] {
         let mut kernel = kernel(Architecture::Aarch64, pool);
         let last = kernel.page_count() - 1;
@@ -81,7 +80,7 @@ fn a_page_is_where_the_object_made_from_it_is_whatever_that_is() {
 }
 
 #[test]
-fn a_frame_is_mapped_with_one_table_that_its_address_space_lacks() {
+fn map_frame_reports_a_missing_table_and_succeeds_once_that_is_mapped() {
     for architecture in [Architecture::X86_64, Architecture::Aarch64] {
         let mut kernel = kernel(architecture, Pool { size_bits: 22, count: 1 });
         let (frame, table, at) = (page(3), page(4), vaddr(0x1030_0000));
@@ -103,7 +102,7 @@ fn a_frame_is_mapped_with_one_table_that_its_address_space_lacks() {
         assert_eq!(&bytes, b"hello");
         kernel.unmap_frame(FrameCap::Original(frame)).unwrap();
         assert_eq!(kernel.load(client(), at.get() + 4090, &mut bytes), Err(at.get() + 4090));
-        assert_eq!(kernel.store(VSpace::Own, b"x", at.get()), Err(at.get()), "another's memory");
+        assert_eq!(kernel.store(VSpace::Own, b"x", at.get()), Err(at.get()), "mapped in the peer");
     }
 }
 
@@ -136,13 +135,13 @@ fn a_page_that_is_unmade_loses_everything_derived_from_it() {
     assert_eq!(
         kernel.derive(frame, slot, CapRights::All),
         Err(KernelError::Refused),
-        "the slot is taken"
+        "the slot is occupied"
     );
     kernel.map_frame(FrameCap::Derived(slot), client(), at, READ_WRITE).unwrap();
     kernel.store(client(), b"secret", at.get()).unwrap();
     let elsewhere = vaddr(0x1030_1000);
     let moved = kernel.map_frame(FrameCap::Derived(slot), client(), elsewhere, READ_WRITE);
-    assert_eq!(moved, Err(KernelError::Refused), "a capability has one place");
+    assert_eq!(moved, Err(KernelError::Refused), "a capability has only one mapping");
     kernel.unmake(frame).unwrap();
     assert!(kernel.load(client(), at.get(), &mut [0]).is_err());
     kernel.make(frame, ObjectKind::Frame).unwrap();
@@ -152,8 +151,8 @@ fn a_page_that_is_unmade_loses_everything_derived_from_it() {
     kernel.load(client(), at.get(), &mut bytes).unwrap();
     assert_eq!(bytes, [0; 6], "a new frame is all zero");
     kernel.unmake(node).unwrap();
-    assert!(kernel.load(client(), at.get(), &mut [0]).is_err(), "its capability went with it");
-    assert_eq!(kernel.delete(slot), Err(KernelError::Refused), "there is no such slot any more");
+    assert!(kernel.load(client(), at.get(), &mut [0]).is_err(), "the capability was in the CNode");
+    assert_eq!(kernel.delete(slot), Err(KernelError::Refused), "the slot no longer exists");
 }
 
 #[test]
@@ -175,7 +174,7 @@ fn records_are_read_and_written_through_the_pool_window() {
 
 #[test]
 #[should_panic(expected = "a record page is mapped in the pool window")]
-fn a_record_page_that_is_not_mapped_is_a_defect_of_the_core() {
+fn access_to_a_record_page_that_is_not_mapped_panics() {
     let _ = SimKernel::new(4 * MIB).record_page(page(0));
 }
 
@@ -195,7 +194,7 @@ fn the_nth_invocation_fails_once_and_changes_nothing() {
 }
 
 #[test]
-fn a_redirected_thread_has_new_registers_and_does_not_run_by_that() {
+fn a_redirected_thread_has_new_registers_but_is_not_resumed() {
     let mut kernel = SimKernel::new(4 * MIB);
     let peer = PeerId::new(1).unwrap();
     kernel.redirect(peer, vaddr(0x20_0000), vaddr(0x7000)).unwrap();
@@ -206,7 +205,7 @@ fn a_redirected_thread_has_new_registers_and_does_not_run_by_that() {
 }
 
 #[test]
-fn time_moves_with_every_invocation_and_never_by_itself() {
+fn time_advances_with_every_invocation_and_never_by_itself() {
     let mut kernel = SimKernel::new(4 * MIB);
     let before = kernel.now();
     assert_eq!(kernel.now(), before);

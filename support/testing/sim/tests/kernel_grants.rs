@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Capabilities that pmserver puts into a peer's CSpace, notifications, and what devices reach,
-//! over the machine.
+//! Tests of `SimKernel`: capabilities in a peer's CSpace, notifications, devices, copies of pages.
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -24,7 +23,7 @@ use sim::{BootPlan, DeviceFault, InvocationKind, Pool, SimKernel};
 const MIB: u64 = 1 << 20;
 const READ_WRITE: PageRights = PageRights { write: true, execute: false };
 const VADDR: u64 = 0x1030_0000;
-/// Where a peer finds the slots of its grants, as pmserver's contract with it says.
+/// The address of a peer's grants in its CSpace, which is part of the container protocol.
 const GRANTS: u64 = 40 << 58;
 const EMPTY: Error = Error::InvalidCapability(0);
 
@@ -41,7 +40,7 @@ fn slot(index: u8) -> SlotAddress {
     SlotAddress { node: NODE, index }
 }
 
-/// A kernel where peer 2 has a CNode with a frame in slot 5, and a table for where it maps.
+/// Returns a kernel in which peer 2 has a CNode with a frame in slot 5, and a page table to map it.
 fn granted(rights: CapRights) -> SimKernel {
     let mut kernel = SimKernel::new(4 * MIB);
     let at = VirtAddr::new(VADDR).unwrap();
@@ -64,7 +63,7 @@ fn store(kernel: &mut SimKernel, byte: u8) -> Result<(), u64> {
 }
 
 #[test]
-fn a_peer_maps_by_itself_what_was_put_into_its_cspace() {
+fn a_peer_can_map_a_frame_that_was_granted_to_it() {
     let mut kernel = granted(CapRights::All);
     assert_eq!(kernel.grant_address(5), GRANTS | 5);
     assert_eq!(load(&kernel), Err(VADDR));
@@ -73,11 +72,11 @@ fn a_peer_maps_by_itself_what_was_put_into_its_cspace() {
     assert_eq!(load(&kernel), Ok(7));
     assert_eq!(kernel.machine().page(kernel.physical_address(FRAME)).0[0], 7);
     let others = kernel.map_granted(peer(1), GRANTS | 5, VADDR, Rights::ALL);
-    assert_eq!(others, Err(EMPTY), "nobody else has it");
+    assert_eq!(others, Err(EMPTY), "only peer 2 has it");
 }
 
 #[test]
-fn a_capability_for_loads_never_maps_for_stores() {
+fn a_read_only_capability_cannot_be_mapped_writable() {
     let mut kernel = granted(CapRights::Read);
     kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
     assert_eq!(load(&kernel), Ok(0));
@@ -85,24 +84,24 @@ fn a_capability_for_loads_never_maps_for_stores() {
 }
 
 #[test]
-fn what_is_taken_back_is_not_mapped_any_more() {
-    type Take = fn(&mut SimKernel) -> Result<(), KernelError>;
-    let takes: [Take; 3] = [
+fn a_revoked_grant_is_no_longer_mapped() {
+    type Revoke = fn(&mut SimKernel) -> Result<(), KernelError>;
+    let ways: [Revoke; 3] = [
         |kernel| kernel.delete(slot(5)),
         |kernel| kernel.unmake(FRAME),
         |kernel| kernel.unmake(NODE),
     ];
-    for take in takes {
+    for revoke in ways {
         let mut kernel = granted(CapRights::All);
         kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
-        take(&mut kernel).unwrap();
+        revoke(&mut kernel).unwrap();
         assert_eq!(load(&kernel), Err(VADDR));
         assert_eq!(kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL), Err(EMPTY));
     }
 }
 
 #[test]
-fn the_cnode_is_gone_with_its_page_and_another_can_take_its_place() {
+fn after_the_page_of_a_cnode_is_unmade_another_cnode_can_replace_it() {
     let mut kernel = granted(CapRights::All);
     kernel.make(OTHER, ObjectKind::CNode).unwrap();
     assert_eq!(kernel.install_grants(peer(2), OTHER), Err(KernelError::Refused));
@@ -114,9 +113,9 @@ fn the_cnode_is_gone_with_its_page_and_another_can_take_its_place() {
     assert_eq!(kernel.count(InvocationKind::Mint), 3);
 }
 
-/// PM-210: the holder cannot copy or pass them on.
+/// PM-210: the holder can use the capabilities in the CNode, but cannot copy or pass them on.
 #[test]
-fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
+fn the_holder_cannot_invoke_the_cnode_of_its_grants() {
     let mut kernel = granted(CapRights::All);
     let to = Place { index: 7, depth: 7 };
     let copy = |root| Invocation::Transfer {
@@ -132,7 +131,7 @@ fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
         assert_eq!(of_frame, Err(Error::IllegalOperation), "a frame has no {operation:?}");
         let of_empty = kernel.invoke_as(peer(2), GRANTS, &operation);
         assert_eq!(of_empty, Err(EMPTY), "{operation:?}");
-        // Any bit between the two indices misses the guard: there is no address that ends early.
+        // Any set bit between the two indices mismatches the guard, so no address can end early.
         for bit in 7..58 {
             let address = GRANTS | 1 << bit | 5;
             let missed = kernel.invoke_as(peer(2), address, &operation);
@@ -140,7 +139,7 @@ fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
                 panic!("{address:#x}: {missed:?}")
             };
         }
-        // To name the slot of the CNode it would need its own root, and it has not got that.
+        // To address the slot of the CNode, it would need a capability to its own root CNode.
         let own = kernel.invoke_as(peer(2), 500, &operation);
         assert_eq!(own, Err(EMPTY));
     }
@@ -148,7 +147,7 @@ fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
 }
 
 #[test]
-fn without_authority_over_the_cspace_nothing_is_put_there() {
+fn grants_cannot_be_installed_without_a_capability_to_the_cspace() {
     let peers: Vec<PeerId> = (1..=2).filter_map(PeerId::new).collect();
     let pool = Pool { size_bits: 22, count: 1 };
     let mut kernel = SimKernel::boot(&BootPlan {
@@ -165,7 +164,7 @@ fn without_authority_over_the_cspace_nothing_is_put_there() {
 }
 
 #[test]
-fn who_is_notified_is_told_once_however_often() {
+fn several_notifications_of_a_peer_are_reported_once() {
     let mut kernel = SimKernel::new(4 * MIB);
     kernel.fail_nth(Some(1));
     kernel.notify(peer(3));
@@ -174,12 +173,12 @@ fn who_is_notified_is_told_once_however_often() {
     kernel.notify(peer(31));
     assert_eq!(kernel.take_notifications(), [peer(1), peer(3)]);
     assert_eq!(kernel.take_notifications(), []);
-    assert!(kernel.make(FRAME, ObjectKind::Frame).is_err(), "no signal was the one that fails");
+    assert!(kernel.make(FRAME, ObjectKind::Frame).is_err(), "signals never fail");
     assert_eq!(kernel.count(InvocationKind::Signal), 4);
 }
 
 #[test]
-fn a_device_without_an_iommu_writes_where_it_likes() {
+fn a_device_without_an_iommu_can_write_everywhere() {
     let mut kernel = granted(CapRights::All);
     kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
     assert!(!kernel.has_iommu());
@@ -191,7 +190,7 @@ fn a_device_without_an_iommu_writes_where_it_likes() {
 }
 
 #[test]
-fn a_device_behind_an_iommu_writes_to_its_pages_alone() {
+fn a_device_behind_an_iommu_can_write_only_to_its_pages() {
     let mut kernel = SimKernel::new(4 * MIB).with_iommu();
     assert!(kernel.has_iommu());
     let address = kernel.physical_address(FRAME);
@@ -199,14 +198,14 @@ fn a_device_behind_an_iommu_writes_to_its_pages_alone() {
     let fault = |bus_address| DeviceFault { peer: peer(1), bus_address };
     assert_eq!(kernel.device_write(peer(1), address, &[9]), Err(fault(address)));
     kernel.bus_map(peer(1), FRAME).unwrap();
-    assert_eq!(kernel.bus_map(peer(1), FRAME), Err(KernelError::Refused), "it is there");
+    assert_eq!(kernel.bus_map(peer(1), FRAME), Err(KernelError::Refused), "already mapped");
     kernel.device_write(peer(1), address + 4095, &[9]).unwrap();
     let across = kernel.device_write(peer(1), address + 4094, &[1, 2, 3]);
     assert_eq!(across, Err(fault(address + 4096)));
-    assert_eq!(kernel.machine().page(address).0[4094..], [0, 9], "nothing of it was written");
+    assert_eq!(kernel.machine().page(address).0[4094..], [0, 9], "nothing was written");
     kernel.device_write(peer(2), address, &[9]).unwrap_err();
     kernel.bus_unmap(peer(1), FRAME).unwrap();
-    assert_eq!(kernel.bus_unmap(peer(1), FRAME), Err(KernelError::Refused), "it was not there");
+    assert_eq!(kernel.bus_unmap(peer(1), FRAME), Err(KernelError::Refused), "not mapped");
     kernel.device_write(peer(1), address, &[9]).unwrap_err();
     assert_eq!(kernel.device_faults().len(), 4);
     kernel.fail_nth(Some(1));
@@ -214,7 +213,7 @@ fn a_device_behind_an_iommu_writes_to_its_pages_alone() {
     kernel.device_write(peer(1), address, &[9]).unwrap_err();
 }
 
-/// Copies of a page: what they carry, and that nobody's mapping is touched.
+/// Copies of pages.
 mod copies {
     use super::{
         CapRights, FRAME, FrameCap, GRANTS, InvocationKind, Kernel, MIB, NODE, OTHER, ObjectKind,
@@ -234,7 +233,7 @@ mod copies {
         kernel.make(OTHER, ObjectKind::Frame).unwrap();
         let before = kernel.invocations();
         kernel.copy_page(FRAME, OTHER).unwrap();
-        assert_eq!(kernel.invocations() - before, 6, "bounded, and the same each time");
+        assert_eq!(kernel.invocations() - before, 6, "the same number each time");
         kernel.copy_page(FRAME, OTHER).unwrap();
         assert_eq!(kernel.invocations() - before, 12);
         let copy = kernel.machine().page(kernel.physical_address(OTHER));
@@ -244,14 +243,14 @@ mod copies {
     }
 
     #[test]
-    fn a_refusal_anywhere_leaves_nothing_behind() {
+    fn a_copy_that_fails_anywhere_does_not_disturb_the_next_one() {
         for n in 1..=6 {
             let mut kernel = SimKernel::new(4 * MIB);
             kernel.make(FRAME, ObjectKind::Frame).unwrap();
             kernel.make(OTHER, ObjectKind::Frame).unwrap();
             kernel.fail_nth(Some(n));
             kernel.copy_page(FRAME, OTHER).unwrap_err();
-            // The next copy is of other pages, whose old ones may be in the way.
+            // The next copy uses other pages, while the first may still be mapped.
             kernel.make(NODE, ObjectKind::Frame).unwrap();
             kernel.copy_page(OTHER, NODE).unwrap();
             for address in [0x0FFF_E000, 0x0FFF_F000] {
@@ -262,7 +261,7 @@ mod copies {
     }
 
     #[test]
-    fn what_is_no_frame_is_not_copied() {
+    fn only_frames_can_be_copied() {
         let mut kernel = granted(CapRights::All);
         kernel.copy_page(FRAME, NODE).unwrap_err();
         kernel.copy_page(NODE, FRAME).unwrap_err();

@@ -22,9 +22,9 @@ fn lookup_failed(source: bool, fault: LookupFault) -> Result<u64, Error> {
     Err(Error::FailedLookup { source, fault })
 }
 
-/// A CNode of 2^4 slots in a slot of the root, with a guard of 4 bits before it.
+/// A CNode of 2^4 slots, with a guard of 4 bits, in a slot of another CNode.
 ///
-/// The root takes 64 bits with its guard, so a smaller root is made for the walk.
+/// The first thread's root CNode cannot be the other one: it translates all 64 bits.
 struct TwoLevels {
     thread: FirstThread,
     /// A root of 2^6 slots without a guard.
@@ -70,7 +70,7 @@ fn an_address_must_end_with_a_level() {
     let inside = LookupFault::DepthMismatch { bits_found: 8, bits_left: 4 };
     assert_eq!(two.copy_untyped_to(path, 10), lookup_failed(false, inside));
     let beyond = LookupFault::DepthMismatch { bits_found: 0, bits_left: 2 };
-    assert_eq!(two.copy_untyped_to(0b0001_0100, 8), lookup_failed(false, beyond), "no CNode there");
+    assert_eq!(two.copy_untyped_to(0b0001_0100, 8), lookup_failed(false, beyond), "not a CNode");
     let range = Err(Error::RangeError { min: 1, max: 64 });
     assert_eq!(two.copy_untyped_to(0, 0), range);
     assert_eq!(two.copy_untyped_to(0, 65), range);
@@ -89,7 +89,7 @@ fn an_invoked_capability_may_leave_bits_of_its_address_unused() {
     assert!(matches!(found, Cap::Untyped { .. }));
     let through = two.thread.machine.look(cspace, INNER_SLOT << 58);
     let guard = LookupFault::GuardMismatch { guard: GUARD, bits_left: 58, bits_found: 4 };
-    assert_eq!(through, Err(Error::CapFault(guard)), "a CNode on the way is gone through");
+    assert_eq!(through, Err(Error::CapFault(guard)), "the lookup continues through a CNode");
 }
 
 #[test]
@@ -138,14 +138,14 @@ fn revoking_deletes_what_was_derived_and_keeps_the_rest() {
     let of_copy = thread.copy(copy).unwrap();
     let of_other = thread.copy(other).unwrap();
     thread.revoke(copy);
-    assert!(!thread.look(of_copy).is_null(), "a copy of a frame is nobody's parent");
+    assert!(!thread.look(of_copy).is_null(), "a copy of a frame has no children");
     thread.revoke(frame);
     assert_eq!((thread.look(copy), thread.look(of_copy)), (Cap::Null, Cap::Null));
     assert!(!thread.look(frame).is_null() && !thread.look(of_other).is_null());
 }
 
 #[test]
-fn children_of_a_deleted_capability_go_to_its_parent() {
+fn children_of_a_deleted_capability_become_children_of_its_parent() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 12);
     let frame = thread.retype(small, ObjectType::Frame, 0).unwrap();
@@ -171,7 +171,7 @@ fn a_moved_capability_keeps_its_place_in_the_tree() {
 }
 
 #[test]
-fn a_badge_is_set_once_and_makes_a_parent() {
+fn a_badge_can_be_set_once_and_makes_a_parent() {
     let mut thread = FirstThread::new(X86);
     let plain = thread.make(ObjectType::Notification, 0);
     let (badged, again, copy) = (thread.slot(), thread.slot(), thread.slot());
@@ -197,7 +197,7 @@ fn a_reader_of_a_notification_cannot_signal() {
 }
 
 #[test]
-fn the_last_capability_to_a_cnode_takes_its_contents_with_it() {
+fn deleting_the_last_capability_to_a_cnode_deletes_its_contents() {
     let mut thread = FirstThread::new(X86);
     let node = thread.make(ObjectType::CapTable, 2);
     let vspace = thread.vspace();
@@ -215,9 +215,9 @@ fn the_last_capability_to_a_cnode_takes_its_contents_with_it() {
     let at = |thread: &FirstThread| {
         thread.machine.translate(thread.look(vspace), 0x1000, sim::machine::Access::Read)
     };
-    assert!(at(&thread).is_some(), "another capability to the CNode is left");
+    assert!(at(&thread).is_some(), "another capability to the CNode exists");
     thread.delete(other);
-    assert_eq!(at(&thread), None, "the frame's capability is gone and so is its mapping");
+    assert_eq!(at(&thread), None, "deleting the capability unmapped the frame");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_cnode_inside_a_deleted_cnode_stays_until_its_memory_is_revoked() {
 }
 
 #[test]
-fn a_cnode_that_holds_itself_can_be_deleted() {
+fn a_cnode_that_contains_itself_can_be_deleted() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 12);
     let node = thread.retype(small, ObjectType::CapTable, 2).unwrap();
@@ -260,7 +260,7 @@ fn a_cnode_that_holds_itself_can_be_deleted() {
 }
 
 #[test]
-fn cnodes_that_hold_each_other_go_with_their_memory() {
+fn cnodes_that_contain_each_other_are_deleted_with_their_memory() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 12);
     let nodes = [(); 2].map(|()| thread.retype(small, ObjectType::CapTable, 1).unwrap());
@@ -283,7 +283,7 @@ fn cnodes_that_hold_each_other_go_with_their_memory() {
 }
 
 #[test]
-fn the_first_of_its_badge_hands_that_on_when_it_goes() {
+fn when_the_first_capability_with_a_badge_is_deleted_the_next_becomes_the_first() {
     let mut thread = FirstThread::new(X86);
     let plain = thread.make(ObjectType::Notification, 0);
     let (first, copy, second) = (thread.slot(), thread.slot(), thread.slot());
@@ -293,13 +293,13 @@ fn the_first_of_its_badge_hands_that_on_when_it_goes() {
     thread.delete(first);
     thread.transfer(plain, second, mint).unwrap();
     thread.revoke(second);
-    assert!(!thread.look(copy).is_null(), "of the same badge, but not made from this one");
+    assert!(!thread.look(copy).is_null(), "the same badge, but not a child of this one");
     thread.revoke(plain);
     assert_eq!((thread.look(copy), thread.look(second)), (Cap::Null, Cap::Null));
 }
 
 #[test]
-fn a_copied_table_must_be_installed_and_a_copied_frame_is_not_mapped() {
+fn only_a_mapped_table_can_be_copied_and_a_copied_frame_is_not_mapped() {
     let mut thread = FirstThread::new(X86);
     let vspace = thread.vspace();
     let tables = thread.tables(vspace, 0);
@@ -315,7 +315,7 @@ fn a_copied_table_must_be_installed_and_a_copied_frame_is_not_mapped() {
 }
 
 #[test]
-fn a_capability_that_is_not_there_is_a_fault_or_an_error() {
+fn a_missing_capability_is_a_fault_or_an_error() {
     let mut thread = FirstThread::new(X86);
     let nowhere = 1 << 40;
     let guard = LookupFault::GuardMismatch { guard: 0, bits_left: 64, bits_found: 48 };

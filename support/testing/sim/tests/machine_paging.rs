@@ -48,7 +48,7 @@ fn x86_names_each_missing_table_by_its_span() {
 }
 
 #[test]
-fn aarch64_has_one_type_of_table_and_installs_it_where_one_is_missing() {
+fn aarch64_has_one_type_of_table_and_maps_it_at_the_first_level_without_one() {
     let mut thread = FirstThread::new(ARM);
     let (vspace, frame) = (thread.vspace(), thread.frame());
     for span in [30, 21] {
@@ -65,7 +65,7 @@ fn aarch64_has_one_type_of_table_and_installs_it_where_one_is_missing() {
 }
 
 #[test]
-fn a_second_table_at_one_place_is_refused() {
+fn a_second_table_at_the_same_address_is_refused() {
     let mut thread = FirstThread::new(X86);
     let vspace = thread.vspace();
     let tables = thread.tables(vspace, PAGE);
@@ -73,13 +73,13 @@ fn a_second_table_at_one_place_is_refused() {
     let refused = thread.map_table(other, TableKind::PageTable, vspace, PAGE);
     assert_eq!(refused, Err(Error::DeleteFirst));
     let again = thread.map_table(tables[2], TableKind::PageTable, vspace, 0);
-    assert_eq!(again, Err(Error::InvalidCapability(0)), "it is installed already");
+    assert_eq!(again, Err(Error::InvalidCapability(0)), "already mapped");
     let as_directory = thread.map_table(other, TableKind::PageDirectory, vspace, PAGE);
     assert_eq!(as_directory, Err(Error::IllegalOperation));
 }
 
 #[test]
-fn a_mapped_frame_stays_where_it_is_but_may_change_its_rights() {
+fn a_mapped_frame_can_change_its_rights_but_not_its_address() {
     for architecture in [X86, ARM] {
         let mut thread = FirstThread::new(architecture);
         let (vspace, other, frame) = (thread.vspace(), thread.vspace(), thread.frame());
@@ -108,7 +108,7 @@ fn a_mapping_has_no_more_rights_than_the_capability() {
     assert_eq!(write(&thread, vspace, PAGE), None);
     let write_only = CapRights { read: false, write: true };
     thread.map_with(frame, vspace, PAGE + 0x1000, write_only).unwrap();
-    assert_eq!(read(&thread, vspace, PAGE + 0x1000), None, "write alone gives nothing");
+    assert_eq!(read(&thread, vspace, PAGE + 0x1000), None, "write without read gives no access");
 }
 
 #[test]
@@ -139,13 +139,13 @@ fn mapping_over_another_page_replaces_it_without_an_error() {
         assert_eq!(thread.machine.replaced_pages(), 1);
         assert_eq!(read(&thread, vspace, PAGE), Some(base_of(thread.look(second))));
         thread.unmap(first).unwrap();
-        assert!(read(&thread, vspace, PAGE).is_some(), "the entry is not the first's any more");
+        assert!(read(&thread, vspace, PAGE).is_some(), "the entry belongs to the other frame");
         assert_eq!(mapped_at(thread.look(first)), None);
     }
 }
 
 #[test]
-fn addresses_must_be_aligned_and_the_users() {
+fn addresses_must_be_aligned_and_in_user_space() {
     for (architecture, last) in [(X86, 0x7FFF_FFFF_E000), (ARM, 0xFF_FFFF_F000)] {
         let mut thread = FirstThread::new(architecture);
         let (vspace, frame) = (thread.vspace(), thread.frame());
@@ -162,7 +162,7 @@ fn addresses_must_be_aligned_and_the_users() {
 }
 
 #[test]
-fn unaligned_beats_misplaced_on_aarch64_alone() {
+fn only_aarch64_reports_a_misaligned_address_before_a_different_one() {
     for (architecture, expected) in [(X86, Error::InvalidArgument(0)), (ARM, Error::AlignmentError)]
     {
         let mut thread = FirstThread::new(architecture);
@@ -174,7 +174,7 @@ fn unaligned_beats_misplaced_on_aarch64_alone() {
 }
 
 #[test]
-fn a_deleted_table_takes_its_pages_out_of_the_address_space() {
+fn pages_under_a_deleted_table_are_not_accessible() {
     for architecture in [X86, ARM] {
         let mut thread = FirstThread::new(architecture);
         let (vspace, frame) = (thread.vspace(), thread.frame());
@@ -183,7 +183,10 @@ fn a_deleted_table_takes_its_pages_out_of_the_address_space() {
         thread.delete(tables[tables.len() - 1]);
         assert_eq!(read(&thread, vspace, PAGE), None);
         assert_eq!(thread.map(frame, vspace, PAGE), Err(missing_table(21)));
-        assert!(mapped_at(thread.look(frame)).is_some(), "the capability remembers its place");
+        assert!(
+            mapped_at(thread.look(frame)).is_some(),
+            "the capability still records its mapping"
+        );
         assert_eq!(thread.map(frame, vspace, 0), Err(Error::InvalidArgument(0)));
         thread.unmap(frame).unwrap();
         assert_eq!(mapped_at(thread.look(frame)), None);
@@ -191,7 +194,7 @@ fn a_deleted_table_takes_its_pages_out_of_the_address_space() {
 }
 
 #[test]
-fn an_unmapped_table_is_empty_when_it_is_installed_again() {
+fn an_unmapped_table_is_empty_when_it_is_mapped_again() {
     for architecture in [X86, ARM] {
         let mut thread = FirstThread::new(architecture);
         let (vspace, frame) = (thread.vspace(), thread.frame());
@@ -213,7 +216,7 @@ fn an_unmapped_table_is_empty_when_it_is_installed_again() {
 }
 
 #[test]
-fn an_address_space_needs_a_number_and_loses_it_when_it_dies() {
+fn an_address_space_needs_an_asid_and_loses_it_when_it_is_deleted() {
     let mut thread = FirstThread::new(X86);
     let (vspace, frame) = (thread.make(ObjectType::VSpace, 0), thread.frame());
     assert_eq!(thread.map(frame, vspace, PAGE), Err(Error::InvalidCapability(1)));
@@ -228,11 +231,11 @@ fn an_address_space_needs_a_number_and_loses_it_when_it_dies() {
     thread.delete(vspace);
     thread.unmap(frame).unwrap();
     thread.invoke(tables[2], Invocation::TableUnmap { kind: TableKind::PageTable }).unwrap();
-    assert_eq!(mapped_at(thread.look(frame)), None, "nothing is left to unmap from");
+    assert_eq!(mapped_at(thread.look(frame)), None, "the record of the mapping is cleared");
 }
 
 #[test]
-fn the_number_of_a_dead_address_space_is_given_out_again() {
+fn the_asid_of_a_deleted_address_space_is_reused() {
     let mut thread = FirstThread::new(X86);
     let (vspace, frame) = (thread.vspace(), thread.frame());
     thread.tables(vspace, PAGE);
@@ -240,13 +243,13 @@ fn the_number_of_a_dead_address_space_is_given_out_again() {
     thread.delete(vspace);
     let next = thread.vspace();
     thread.tables(next, PAGE);
-    // The capability remembers a number and an address, and takes the new space for the old.
+    // The capability records ASID and address, and cannot tell the new address space from the old.
     assert_eq!(thread.map(frame, next, 0), Err(Error::InvalidArgument(0)));
     assert_eq!(thread.map(frame, next, PAGE), Ok(0));
 }
 
 #[test]
-fn frames_are_mapped_into_address_spaces_alone() {
+fn frames_can_only_be_mapped_into_address_spaces() {
     let mut thread = FirstThread::new(X86);
     let (frame, other) = (thread.frame(), thread.frame());
     assert_eq!(thread.map(frame, other, PAGE), Err(Error::InvalidCapability(1)));
@@ -261,7 +264,7 @@ fn frames_are_mapped_into_address_spaces_alone() {
 }
 
 #[test]
-fn written_registers_wait_for_the_thread_to_run() {
+fn writing_registers_does_not_resume_the_thread() {
     let mut thread = FirstThread::new(X86);
     let tcb = thread.make(ObjectType::Tcb, 0);
     let write = Invocation::WriteRegisters { resume: false, pc: 0x20_0000, sp: 0x7000 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Any list of invocations: the machine answers each, and revoking all memory undoes them all
-//! (seL4 manual, "CNode Revoke").
+//! Random lists of invocations: the machine answers each of them, and revoking all memory undoes
+//! them all (seL4 manual, "CNode Revoke").
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -43,7 +43,7 @@ impl Random {
         self.pick(&[TableKind::PageTable, TableKind::PageDirectory, TableKind::Pdpt])
     }
 
-    /// A slot of the root, or of a CNode in one of its slots.
+    /// Draws a slot of the root, or of a CNode in one of its slots.
     fn place(&mut self, root: u64) -> Place {
         match root {
             ROOT => Place { index: self.slot(), depth: 64 },
@@ -116,7 +116,7 @@ impl Random {
 }
 
 #[test]
-fn whatever_was_done_is_undone_by_revoking_all_memory() {
+fn revoking_all_memory_undoes_everything() {
     for (architecture, seed) in [(X86, 3), (X86, 0xABCD_EF01), (ARM, 4), (ARM, 0x5555_1234)] {
         let mut thread = FirstThread::new(architecture);
         let mut random = Random(seed);

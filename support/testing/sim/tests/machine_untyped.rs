@@ -24,7 +24,7 @@ fn watermark(thread: &FirstThread, untyped: u64) -> u64 {
 }
 
 #[test]
-fn the_watermark_moves_by_what_is_made_and_aligns_to_it() {
+fn the_watermark_is_aligned_to_the_object_and_advances_by_its_size() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 4);
     assert_eq!((base_of(thread.look(small)), watermark(&thread, UNTYPED)), (0, 16));
@@ -35,7 +35,7 @@ fn the_watermark_moves_by_what_is_made_and_aligns_to_it() {
 }
 
 #[test]
-fn one_retype_makes_a_row_of_objects() {
+fn one_retype_can_make_several_objects() {
     let mut thread = FirstThread::new(X86);
     let first = thread.slot();
     let row = root_window(first, FAN_OUT_MAX);
@@ -46,7 +46,7 @@ fn one_retype_makes_a_row_of_objects() {
 }
 
 #[test]
-fn the_fan_out_of_one_call_is_limited() {
+fn the_number_of_objects_of_one_retype_is_limited() {
     let mut thread = FirstThread::new(X86);
     let first = thread.slot();
     let range = Error::RangeError { min: 1, max: 256 };
@@ -57,7 +57,7 @@ fn the_fan_out_of_one_call_is_limited() {
 }
 
 #[test]
-fn a_full_untyped_says_how_much_is_left() {
+fn a_full_untyped_reports_how_much_is_left() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 13);
     thread.retype(small, ObjectType::Frame, 0).unwrap();
@@ -84,7 +84,7 @@ fn deleting_one_of_two_children_frees_nothing_and_deleting_both_frees_all() {
 }
 
 #[test]
-fn a_reset_zeroes_what_had_been_given_out() {
+fn a_reset_zeroes_the_memory_that_was_used() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 12);
     let frame = thread.retype(small, ObjectType::Frame, 0).unwrap();
@@ -97,7 +97,7 @@ fn a_reset_zeroes_what_had_been_given_out() {
 }
 
 #[test]
-fn a_destination_that_holds_something_is_refused_and_nothing_is_made() {
+fn an_occupied_destination_is_refused_and_nothing_is_made() {
     let mut thread = FirstThread::new(X86);
     let (first, taken) = (100, 101);
     thread.retype_to(UNTYPED, ObjectType::Frame, 0, root_window(taken, 1)).unwrap();
@@ -119,7 +119,7 @@ fn a_window_must_lie_in_its_cnode() {
 }
 
 #[test]
-fn the_destination_may_be_found_by_a_walk() {
+fn the_destination_can_be_given_by_an_address() {
     let mut thread = FirstThread::new(X86);
     let node = thread.make(ObjectType::CapTable, 3);
     let to = |index| Destination { root: ROOT, index, depth: 64, offset: 2, count: 1 };
@@ -127,17 +127,21 @@ fn the_destination_may_be_found_by_a_walk() {
     let empty = thread.slot();
     let fault = LookupFault::MissingCapability { bits_left: 64 };
     let refused = thread.retype_to(UNTYPED, ObjectType::Frame, 0, to(empty));
-    assert_eq!(refused, Err(Error::FailedLookup { source: false, fault }), "no CNode there");
+    assert_eq!(refused, Err(Error::FailedLookup { source: false, fault }), "not a CNode");
 }
 
 #[test]
-fn sizes_that_no_object_has_are_refused() {
+fn invalid_sizes_are_refused() {
     let mut thread = FirstThread::new(X86);
     let range = Err(Error::RangeError { min: 0, max: 47 });
     assert_eq!(thread.retype(UNTYPED, ObjectType::Untyped, 48), range);
     assert_eq!(thread.retype(UNTYPED, ObjectType::Untyped, u64::MAX), range);
     assert_eq!(thread.retype(UNTYPED, ObjectType::CapTable, 43), range);
-    assert_eq!(thread.retype(UNTYPED, ObjectType::Frame, 64), range, "even where it is ignored");
+    assert_eq!(
+        thread.retype(UNTYPED, ObjectType::Frame, 64),
+        range,
+        "even for a type with a fixed size"
+    );
     let small = Err(Error::InvalidArgument(1));
     assert_eq!(thread.retype(UNTYPED, ObjectType::Untyped, 3), small);
     assert_eq!(thread.retype(UNTYPED, ObjectType::CapTable, 0), small);
@@ -151,7 +155,7 @@ fn an_object_type_of_another_architecture_is_refused() {
 }
 
 #[test]
-fn untyped_memory_with_children_cannot_be_copied_and_a_copy_takes_it_all() {
+fn untyped_memory_with_children_cannot_be_copied_and_a_copy_takes_all_of_it() {
     let mut thread = FirstThread::new(X86);
     let small = thread.make(ObjectType::Untyped, 12);
     let copy = thread.copy(small).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The acceptance scenarios in the simulator, and what happens where nobody rescues.
+//! The acceptance scenarios in the simulator, and what happens without a supervisor.
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -18,23 +18,26 @@ use std::rc::Rc;
 use pmserver_api::PmError;
 use proto::{AddressSpace, Message, Transport, VirtAddr};
 use scenarios_core::Sabotage;
-use sim::system::{Channel, Domain, End, Settings, System, client_demo, scenario_client};
+use sim::system::{Channel, Domain, End, System, client_demo, scenario_client};
 
 const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
 
-/// The rows of the acceptance table, but for the fuzzer's.
+/// The numbers of the acceptance table, without the rows of the fuzzer.
 const SCENARIOS: [u8; 45] = [
     1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29,
     30, 31, 32, 33, 34, 35, 36, 38, 39, 40, 41, 42, 44, 46, 47, 48, 49, 50, 51,
 ];
 
-fn sabotaged(file: &sim::system_file::SystemFile, image: &[u8]) -> System {
-    System::start(&Settings { sabotage: true, ..stage::settings(file, image) }).unwrap()
+/// Starts the demo's system with a file server that can be told to misbehave.
+fn sabotaged(mut file: sim::system_file::SystemFile, image: &[u8]) -> System {
+    let fsserver = file.running("fsserver").unwrap();
+    file.domains[fsserver].program = "sabotaged-fsserver".to_owned();
+    System::start(&stage::settings(&file, image)).unwrap()
 }
 
 #[test]
-fn every_scenario_passes_and_leaves_the_pool_whole() {
+fn every_scenario_passes_and_the_invariants_hold() {
     let image = stage::example_image("scenarios");
     let file = stage::scenario_file();
     let system = System::start(&stage::scenario_settings(&file, &image)).unwrap();
@@ -50,8 +53,7 @@ fn every_scenario_passes_and_leaves_the_pool_whole() {
 /// Tells the file server to misbehave, then runs the demo against it.
 fn arm_and_run(sabotage: Sabotage) -> (End<bool>, System) {
     let image = stage::example_image(&format!("armed {sabotage:?}"));
-    let file = stage::demo_file();
-    let system = sabotaged(&file, &image);
+    let system = sabotaged(stage::demo_file(), &image);
     let armed = |domain: &Domain| {
         domain.channel(FSSERVER).call(sabotage.request());
         client_demo(domain)
@@ -62,13 +64,13 @@ fn arm_and_run(sabotage: Sabotage) -> (End<bool>, System) {
 }
 
 #[test]
-fn a_hang_that_nobody_ends_is_told() {
+fn a_hang_that_nothing_ends_is_reported() {
     let (end, _) = arm_and_run(Sabotage::HangAfter(1));
     assert_eq!(end, End::Hung { domain: "fsserver".to_owned() });
 }
 
 #[test]
-fn a_supervisor_below_the_server_never_gets_to_run() {
+fn a_supervisor_of_lower_priority_than_the_server_never_runs() {
     let image = stage::example_image("low supervisor");
     let mut file = stage::scenario_file();
     let supervisor = file.running("supervisor").unwrap();
@@ -79,7 +81,7 @@ fn a_supervisor_below_the_server_never_gets_to_run() {
 }
 
 #[test]
-fn a_fault_of_the_server_is_answered_and_the_demo_says_why_it_fails() {
+fn after_a_fault_of_the_server_the_demo_fails_with_a_reason_and_the_server_recovers() {
     let (end, system) = arm_and_run(Sabotage::FaultAfter(1));
     assert_eq!(end, End::Finished(false));
     let transcript = String::from_utf8(system.transcript()).unwrap();
@@ -92,7 +94,7 @@ fn a_fault_of_the_server_is_answered_and_the_demo_says_why_it_fails() {
 }
 
 #[test]
-fn a_client_that_touches_what_it_has_not_is_stopped_and_the_others_go_on() {
+fn a_client_that_accesses_unmapped_memory_is_stopped_and_the_others_continue() {
     let image = stage::example_image("stopped client");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -109,11 +111,11 @@ fn a_client_that_touches_what_it_has_not_is_stopped_and_the_others_go_on() {
     stage::check(&system, &"after the fault");
     let version = system
         .run("fsserver", |domain| pmserver_api::Calls::new(domain.channel(0)).version().is_ok());
-    assert_eq!(version, End::Finished(true), "fsserver still has its server");
+    assert_eq!(version, End::Finished(true), "pmserver still serves fsserver");
 }
 
 #[test]
-fn a_server_that_faults_before_it_has_recovered_is_stopped_and_its_callers_wait_for_ever() {
+fn a_server_that_faults_again_before_it_recovers_is_stopped_and_its_callers_wait_for_ever() {
     let image = stage::example_image("stopped server");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -128,7 +130,7 @@ fn a_server_that_faults_before_it_has_recovered_is_stopped_and_its_callers_wait_
 }
 
 #[test]
-fn what_a_domain_may_only_read_it_cannot_write() {
+fn a_domain_cannot_write_to_read_only_memory() {
     let image = stage::example_image("read-only");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -139,11 +141,11 @@ fn what_a_domain_may_only_read_it_cannot_write() {
         assert_eq!(first[..], image[..2048]);
         domain.space().copy_out(&[1], vaddr);
     };
-    // fsserver has a recovery entry, and is sent there.
+    // fsserver has registered a recovery entry, so it is sent there.
     assert_eq!(system.run("fsserver", write), End::Redirected);
 }
 
-/// Calls when it is dropped, and notes the status of the reply.
+/// Makes a call when it is dropped, and records the status of the reply.
 struct Caller(Channel, Rc<Cell<Option<u64>>>);
 
 impl Drop for Caller {
@@ -153,7 +155,7 @@ impl Drop for Caller {
 }
 
 #[test]
-fn what_is_dropped_on_an_abandoned_stack_makes_no_call() {
+fn destructors_on_an_abandoned_stack_make_no_calls() {
     let image = stage::example_image("abandoned stack");
     let file = stage::demo_file();
     let system = System::start(&stage::settings(&file, &image)).unwrap();
@@ -165,5 +167,5 @@ fn what_is_dropped_on_an_abandoned_stack_makes_no_call() {
     assert_eq!(system.run("fsserver", touch), End::Redirected);
     assert_eq!(status.take(), Some(PmError::InvalidCap.status()));
     system.run("client-demo", |domain| drop(Caller(domain.channel(PMSERVER), Rc::clone(&status))));
-    assert_eq!(status.take(), Some(0), "on any other it does");
+    assert_eq!(status.take(), Some(0), "on any other stack it does");
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The console's contract: one operation that writes a few bytes, and a client that cuts longer
+//! The console's protocol: one operation that writes a few bytes, and a client that splits longer
 //! text into such writes.
 //!
-//! Owns no state. The console server decodes with [`Write::decode`], everybody who prints encodes
-//! through [`Client`]; both ends are plain code, so that the simulator uses the same.
+//! Owns no state. The console server decodes requests with [`Write::decode`]; programs that print
+//! use [`Client`]. Neither depends on the platform, so the simulator uses the same code.
 //!
 //! | operation | registers in | reply |
 //! |---|---|---|
-//! | 1 write | a length byte, then the bytes, in four registers; the rest is 0 | status 0 |
+//! | 1 write | four registers: a length byte, the bytes, then zeros | status 0 |
 #![no_std]
-// Tests may overflow: they fail by panicking.
+// Tests may use unchecked arithmetic: an overflow panics, which fails the test.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 #![forbid(unsafe_code)]
 
@@ -19,19 +19,19 @@ use proto::{Console, Message, ProtocolError, Transport};
 /// The number of the only operation.
 const OP_WRITE: u64 = 1;
 
-/// The status of every reply to a request that was understood.
+/// The status of the reply to every valid request.
 const OK: u64 = 0;
 
 const REGISTER_BYTES: usize = 8;
 
 const MESSAGE_BYTES: usize = FASTPATH_REGISTERS * REGISTER_BYTES;
 
-/// Bytes that one call writes at most: what four registers hold beside the length.
+/// Bytes that one call can write: what four registers hold, less the length byte.
 pub const WRITE_BYTES_MAX: usize = MESSAGE_BYTES - 1;
 
 const _: () = assert!(WRITE_BYTES_MAX < 1 << 8, "the length is one byte");
 
-/// A request to write. Holding one proves that the length fits the bytes that came with it.
+/// A request to write. Holding one proves that the length is not larger than the bytes in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {
     length: u8,
@@ -39,7 +39,8 @@ pub struct Write {
 }
 
 impl Write {
-    /// Takes what fits into one request from the front of `text`; returns it and the rest.
+    /// Takes as much as fits in one request from the front of `text`; returns the request and the
+    /// rest of the text.
     #[must_use]
     pub fn take(text: &[u8]) -> (Self, &[u8]) {
         let (head, rest) = text.split_at_checked(WRITE_BYTES_MAX).unwrap_or((text, &[]));
@@ -69,11 +70,11 @@ impl Write {
         Message::new(OP_WRITE, registers.map(u64::from_le_bytes))
     }
 
-    /// Returns the request that a message carries. Total: every message gives a value or an error.
+    /// Returns the request in a message. Total: every message gives a value or an error.
     ///
     /// # Errors
-    /// [`ProtocolError::UnknownOperation`]; [`ProtocolError::WrongLength`] where there are not four
-    /// registers, the length is larger than they hold, or a byte beyond it is not 0.
+    /// [`ProtocolError::UnknownOperation`]; [`ProtocolError::WrongLength`] if there are not four
+    /// registers, the length is larger than the bytes in them, or a byte after the text is not 0.
     pub fn decode(message: &Message) -> Result<Self, ProtocolError> {
         if message.label() != OP_WRITE {
             return Err(ProtocolError::UnknownOperation);
@@ -94,13 +95,13 @@ impl Write {
     }
 }
 
-/// Returns the reply to a write that was done.
+/// Returns the reply that reports success.
 #[must_use]
 pub const fn done() -> Message {
     Message::new(OK, [])
 }
 
-/// Prints over a transport.
+/// Prints on a console server, which it calls over a transport.
 pub struct Client<T: Transport> {
     transport: T,
 }
@@ -117,8 +118,7 @@ impl<T: Transport> Console for Client<T> {
         let mut left = bytes;
         while !left.is_empty() {
             let (write, rest) = Write::take(left);
-            // There is no better place to report a failing console than the console: drop the
-            // reply.
+            // An error of the console could only be reported on the console: ignore the reply.
             let _ = self.transport.call(write.encode());
             left = rest;
         }
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// Collects what a console server would write.
+    /// Stands in for the console server and collects the bytes.
     #[derive(Default)]
     struct Written {
         bytes: Vec<u8>,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_write_is_refused() {
+    fn malformed_writes_are_refused() {
         let good = Write::take(b"abc").0.encode();
         let registers: [u64; 4] = good.exactly().unwrap();
         assert_eq!(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The acceptance scenarios as a protection domain, in the place of the demo: gives the core its
+//! The acceptance scenarios as a protection domain, in place of the demo: gives the core its
 //! channels and runs it once.
 //!
 //! Owns nothing but channels. What the scenarios do is in `support/testing/scenarios/core`.
@@ -19,7 +19,7 @@ use shm::OwnMemory;
 const FSSERVER: usize = 1;
 const CONSOLE: usize = 2;
 
-/// The scenarios allocate nothing, but are linked with code of the file server that does.
+/// The scenarios allocate nothing, but they are linked with code of the file server that does.
 #[global_allocator]
 static NO_HEAP: Heap = heap::empty();
 
@@ -32,7 +32,7 @@ fn init() -> Finished {
     Finished
 }
 
-/// The scenarios have run: from now on there is nothing to do.
+/// The scenarios have run. There is nothing more to do.
 struct Finished;
 
 impl Handler for Finished {

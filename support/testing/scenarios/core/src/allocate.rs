@@ -36,7 +36,7 @@ pub(crate) fn s1<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 /// Makes a container with frame 5 alone.
 fn occupied<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<ContainerHandle> {
     let container = world.container(Client)?;
-    let done = world.pm(Client).allocate(container, at(5), FrameCount::ONE, NONE);
+    let done = world.calls(Client).allocate(container, at(5), FrameCount::ONE, NONE);
     same("frames allocated", pm("allocating id 5", done)?, 1)?;
     Ok(container)
 }
@@ -46,7 +46,7 @@ fn occupied<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<C
 pub(crate) fn s2<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = occupied(world)?;
     let before = world.account(Client)?;
-    let result = world.pm(Client).allocate(container, at(0), frames(10), NONE);
+    let result = world.calls(Client).allocate(container, at(0), frames(10), NONE);
     let failure = refused("allocating over id 5", result, PmError::Exists)?;
     same("the id in the way", failure.at, 5)?;
     same("frames done", failure.done, 0)?;
@@ -59,7 +59,7 @@ pub(crate) fn s3<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
     let container = occupied(world)?;
     let before = world.frames_of(Client)?;
     let partial = AllocateFlags::PARTIAL;
-    let result = world.pm(Client).allocate(container, at(0), frames(10), partial);
+    let result = world.calls(Client).allocate(container, at(0), frames(10), partial);
     let failure = refused("allocating up to id 5", result, PmError::Exists)?;
     same("the id in the way", failure.at, 5)?;
     same("frames done", failure.done, 5)?;
@@ -73,10 +73,10 @@ pub(crate) fn s3<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 pub(crate) fn s4<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = occupied(world)?;
     let sibling = world.container(Client)?;
-    let mapped = world.pm(Client).map(container, at(5), FrameCount::ONE, WINDOW, READ_WRITE);
+    let mapped = world.calls(Client).map(container, at(5), FrameCount::ONE, WINDOW, READ_WRITE);
     pm("mapping id 5", mapped)?;
     did("writing to id 5", world.puppet(Client).fill(WINDOW, 1, 5))?;
-    let copied = world.pm(Client).copy(
+    let copied = world.calls(Client).copy(
         (container, at(5)),
         (sibling, at(0)),
         FrameCount::ONE,
@@ -86,13 +86,13 @@ pub(crate) fn s4<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 
     let before = world.frames_of(Client)?;
     let squash = AllocateFlags::SQUASH;
-    let done = world.pm(Client).allocate(container, at(0), frames(10), squash);
+    let done = world.calls(Client).allocate(container, at(0), frames(10), squash);
     same("frames done", pm("allocating over id 5", done)?, 10)?;
     same("frames there", world.count_in(Client, container, 10, FrameState::PRESENT)?, 10)?;
     same("charge", world.frames_of(Client)?, before.saturating_add(9))?;
     world.map(Client, container, 10, WINDOW_2, MapFlags::READ)?;
     world.holds(Client, "id 5 and the others", WINDOW_2, 10, 0)?;
-    let mapped = world.pm(Client).map(sibling, at(0), FrameCount::ONE, WINDOW, MapFlags::READ);
+    let mapped = world.calls(Client).map(sibling, at(0), FrameCount::ONE, WINDOW, MapFlags::READ);
     pm("mapping the sibling", mapped)?;
     world.holds(Client, "the sibling", WINDOW, 1, 5)
 }
@@ -103,9 +103,10 @@ pub(crate) fn s5<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
     let account = world.split(pmserver_api::AccountHandle::OWN, 40, LimitFlags::empty())?;
     let lent = world.lend_account(account, Client, AccountRights::ALLOCATE)?;
     let container = world.container_in(Client, lent)?;
-    // All ten, so that the records for them are there, and all but the last, which keeps them.
+    // Allocate ten, so that the records for them exist, and free all but the last, which keeps the
+    // records.
     world.allocate(Client, container, 10)?;
-    let freed = world.pm(Client).deallocate(container, at(0), frames(9), FREE);
+    let freed = world.calls(Client).deallocate(container, at(0), frames(9), FREE);
     same("frames freed", pm("freeing", freed)?, 9)?;
     let used = pages(world.info(account)?.used);
 
@@ -117,36 +118,36 @@ pub(crate) fn s5<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
     ];
     for (room, flags, expected) in cases {
         let limit = u32::try_from(used.saturating_add(room)).unwrap_or(u32::MAX);
-        let set = world.pm(Parent).account_set_limits(account, limit, LimitFlags::empty());
+        let set = world.calls(Parent).account_set_limits(account, limit, LimitFlags::empty());
         pm("setting the limit", set)?;
-        let result = world.pm(Client).allocate(container, at(0), frames(9), flags);
+        let result = world.calls(Client).allocate(container, at(0), frames(9), flags);
         let failure = refused("allocating beyond the limit", result, PmError::QuotaExceeded)?;
         same("frames done", failure.done, expected)?;
         same("the id that is too much", failure.at, room)?;
         let there = world.count_in(Client, container, 9, FrameState::PRESENT)?;
         same("frames there", there, expected)?;
         same("charge", pages(world.info(account)?.used), used.saturating_add(expected))?;
-        pm("freeing", world.pm(Client).deallocate(container, at(0), frames(9), FREE))?;
+        pm("freeing", world.calls(Client).deallocate(container, at(0), frames(9), FREE))?;
     }
     Ok(())
 }
 
 /// S7: "fresh frames after another account wrote a secret and freed: read all zero; never the
-/// secret." With UNDEFINED, too: that permits the account's own old contents alone (R15).
+/// secret." With UNDEFINED too, which only permits old contents of the same account (PM-35).
 pub(crate) fn s7<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let secret = world.filled_container(Server, 256)?;
     world.map(Server, secret, 256, WINDOW, READ_WRITE)?;
     did("writing the secret", world.puppet(Server).fill(WINDOW, 256, 7))?;
-    let freed = world.pm(Server).deallocate(secret, at(0), frames(256), FREE);
+    let freed = world.calls(Server).deallocate(secret, at(0), frames(256), FREE);
     same("frames freed", pm("freeing the secret", freed)?, 256)?;
     for flags in [NONE, AllocateFlags::UNDEFINED] {
         let fresh = world.container(Client)?;
-        let done = world.pm(Client).allocate(fresh, at(0), frames(256), flags);
+        let done = world.calls(Client).allocate(fresh, at(0), frames(256), flags);
         same("frames allocated", pm("allocating", done)?, 256)?;
         let force = READ_WRITE | MapFlags::FORCE_WRITE;
         world.map(Client, fresh, 256, WINDOW, force)?;
         world.holds(Client, "fresh frames", WINDOW, 256, 0)?;
-        pm("freeing", world.pm(Client).deallocate(fresh, at(0), frames(256), FREE))?;
+        pm("freeing", world.calls(Client).deallocate(fresh, at(0), frames(256), FREE))?;
     }
     Ok(())
 }
@@ -155,19 +156,19 @@ pub(crate) fn s7<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 /// NotFound{at}, nothing freed."
 pub(crate) fn s8<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 8)?;
-    let freed = world.pm(Client).deallocate(container, at(3), frames(2), FREE);
+    let freed = world.calls(Client).deallocate(container, at(3), frames(2), FREE);
     same("frames freed for the hole", pm("making a hole", freed)?, 2)?;
     let before = world.frames_of(Client)?;
 
     let strict = DeallocateFlags::STRICT;
-    let result = world.pm(Client).deallocate(container, at(0), frames(8), strict);
+    let result = world.calls(Client).deallocate(container, at(0), frames(8), strict);
     let failure = refused("freeing strictly", result, PmError::NotFound)?;
     same("the hole", failure.at, 3)?;
     same("frames freed strictly", failure.done, 0)?;
     same("frames there", world.count_in(Client, container, 8, FrameState::PRESENT)?, 6)?;
     same("charge", world.frames_of(Client)?, before)?;
 
-    let freed = world.pm(Client).deallocate(container, at(0), frames(10), FREE);
+    let freed = world.calls(Client).deallocate(container, at(0), frames(10), FREE);
     same("frames freed", pm("freeing", freed)?, 6)?;
     same("charge for none", world.frames_of(Client)?, before.saturating_sub(6))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What all accounts have and use, before a scenario and after it (I4).
+//! Limit and use of all accounts, before a scenario and after it.
 
 use pmserver_api::{AccountHandle, AccountInfo};
 use proto::{AddressSpace, Transport};
@@ -8,10 +8,10 @@ use crate::cast::Actor;
 use crate::error::{Outcome, ScenarioError};
 use crate::world::{World, pages};
 
-/// Accounts that are compared.
+/// How many accounts are compared.
 const ACCOUNTS: usize = 7;
 
-/// What all accounts have and use at one time, but those of who dies.
+/// Limit and use of all accounts at one time, except those of the actors that die.
 pub(crate) struct Baseline([(&'static str, AccountInfo); ACCOUNTS]);
 
 impl Baseline {
@@ -33,8 +33,8 @@ impl Baseline {
         ]))
     }
 
-    /// Says whether the accounts are what they were; where somebody died, the pool has gained by
-    /// it and is not compared.
+    /// Fails unless the accounts are what they were. If an actor has died, the pool has got its
+    /// memory and is not compared.
     pub(crate) fn expect<T: Transport, A: AddressSpace>(
         &self,
         world: &mut World<T, A>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Who takes part.
+//! The actors.
 
-/// An actor of the scenarios: a protection domain with an account of its own. Their priorities go
-/// up in this order.
+/// An actor of the scenarios: a protection domain with an account of its own. In order of rising
+/// priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Actor {
     /// Runs the scenarios, and is no puppet. P: splits accounts off, and sets the policy.
@@ -15,11 +15,11 @@ pub(crate) enum Actor {
     Holder,
     /// S: is lent containers. Answers the faults of those below.
     Server,
-    /// Dies in a scenario, each in one of its own.
+    /// Dies. Each of the three dies in another scenario.
     Mortal1,
-    /// See there.
+    /// Dies, too.
     Mortal2,
-    /// See there.
+    /// Dies, too.
     Mortal3,
 }
 
@@ -35,8 +35,8 @@ pub struct Cast<T> {
 }
 
 impl<T> Cast<T> {
-    /// Makes what every actor needs of the channel that leads to it: the parent's own to pmserver
-    /// is channel 0, and to the others those from 4 on.
+    /// Makes one for each actor, from the channel that leads to it: for the parent channel 0, which
+    /// is its own to pmserver, for the others the channels from 4 on.
     pub fn from_channels(mut make: impl FnMut(u8) -> T) -> Self {
         Self {
             parent: make(0),
@@ -76,7 +76,7 @@ impl<T> Cast<T> {
         }
     }
 
-    /// Does something with all that the cast has.
+    /// Returns what `make` makes of each, or its first error.
     pub(crate) fn try_map<U, E>(
         &mut self,
         mut make: impl FnMut(&mut T) -> Result<U, E>,

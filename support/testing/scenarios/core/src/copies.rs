@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S23, S24, S28, S46: logical copies.
 //!
-//! Whether two frames have the same memory shows in their bus addresses.
+//! Two frames share memory if their bus addresses are equal.
 
 use pmserver_api::{ContainerHandle, CopyFlags, FrameState, LockMode, MapFlags, PmError, Rights};
 use proto::{AddressSpace, FrameCount, Transport};
@@ -13,7 +13,7 @@ use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames};
 const ONE: FrameCount = FrameCount::ONE;
 const REPLACE: CopyFlags = CopyFlags::empty();
 
-/// Makes the file server's cache of one frame, and has the driver fill it under a lease.
+/// Makes a cache of one frame for the file server, which the driver fills under a lease.
 fn cache_from_driver<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     seed: u64,
@@ -24,12 +24,12 @@ fn cache_from_driver<T: Transport, A: AddressSpace>(
     world.map(Driver, shared.weak, 1, WINDOW, READ_WRITE)?;
     did("the driver filling a frame", world.puppet(Driver).fill(WINDOW, 1, seed))?;
     world.unmap(Driver, WINDOW, 1)?;
-    pm("the driver unlocking", world.pm(Driver).unlock(lease.lease))?;
-    pm("taking the frame back", world.pm(Server).unshare(shared.share))?;
+    pm("the driver unlocking", world.calls(Driver).unlock(lease.lease))?;
+    pm("taking the frame back", world.calls(Server).unshare(shared.share))?;
     Ok(cache)
 }
 
-/// Has a client lend a frame to the file server, and the server copy its cache there.
+/// A client lends a frame to the file server, and the server copies its cache to it.
 fn read_from_cache<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     client: Actor,
@@ -37,9 +37,9 @@ fn read_from_cache<T: Transport, A: AddressSpace>(
 ) -> Outcome<ContainerHandle> {
     let container = world.filled_container(client, 1)?;
     let shared = world.share(client, container, Server, Rights::READ | Rights::WRITE)?;
-    let copied = world.pm(Server).copy((cache, at(0)), (shared.weak, at(0)), ONE, REPLACE);
+    let copied = world.calls(Server).copy((cache, at(0)), (shared.weak, at(0)), ONE, REPLACE);
     same("frames copied", pm("copying from the cache", copied)?, 1)?;
-    pm("unsharing", world.pm(client).unshare(shared.share))?;
+    pm("unsharing", world.calls(client).unshare(shared.share))?;
     Ok(container)
 }
 
@@ -78,21 +78,21 @@ pub(crate) fn s24<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let third = read_from_cache(world, Driver, cache)?;
     let containers = [first, second, third];
     let memory = world.bus_address(Server, cache)?;
-    pm("evicting the cache", world.pm(Server).container_destroy(cache))?;
+    pm("evicting the cache", world.calls(Server).container_destroy(cache))?;
     for (client, container) in clients.into_iter().zip(containers) {
         world.map(client, container, 1, WINDOW, MapFlags::READ)?;
         world.holds(client, "a client after the eviction", WINDOW, 1, 24)?;
     }
     same("where the second client's frame is", world.bus_address(Holder, second)?, memory)?;
-    pm("the first client freeing", world.pm(Client).container_destroy(first))?;
+    pm("the first client freeing", world.calls(Client).container_destroy(first))?;
     same("where it is without the first", world.bus_address(Holder, second)?, memory)?;
-    pm("the second client freeing", world.pm(Holder).container_destroy(second))?;
+    pm("the second client freeing", world.calls(Holder).container_destroy(second))?;
     world.holds(Driver, "the last client", WINDOW, 1, 24)
 }
 
 /// S28: "map RW on a COW frame without FORCE; then with FORCE: RO granted and reported, no copy;
-/// then copy and RW; FORCE without WRITE behaves as READ." And the first store through what was
-/// granted read-only makes the copy (PM-86).
+/// then copy and RW; FORCE without WRITE behaves as READ." And the first store through the
+/// read-only mapping makes the copy (PM-86).
 pub(crate) fn s28<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let original = world.filled_container(Client, 1)?;
     world.map(Client, original, 1, WINDOW, READ_WRITE)?;
@@ -100,21 +100,21 @@ pub(crate) fn s28<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let copy = world.container(Client)?;
     for number in 0..3 {
         let copied =
-            world.pm(Client).copy((original, at(0)), (copy, at(number)), ONE, CopyFlags::NEW);
+            world.calls(Client).copy((original, at(0)), (copy, at(number)), ONE, CopyFlags::NEW);
         same("frames copied", pm("copying", copied)?, 1)?;
     }
 
     granted(world, copy, 0, READ_WRITE, MapFlags::READ)?;
     expect_cow(world, copy, 0, true)?;
-    pm("unmapping", world.pm(Client).unmap(WINDOW_2, ONE))?;
+    pm("unmapping", world.calls(Client).unmap(WINDOW_2, ONE))?;
     granted(world, copy, 0, READ_WRITE | MapFlags::FORCE_WRITE, READ_WRITE)?;
     expect_cow(world, copy, 0, false)?;
     world.writes(Client, "writing to the first copy", WINDOW_2, 1)?;
-    pm("unmapping", world.pm(Client).unmap(WINDOW_2, ONE))?;
+    pm("unmapping", world.calls(Client).unmap(WINDOW_2, ONE))?;
 
     granted(world, copy, 1, MapFlags::READ | MapFlags::FORCE_WRITE, MapFlags::READ)?;
     expect_cow(world, copy, 1, true)?;
-    pm("unmapping", world.pm(Client).unmap(WINDOW_2, ONE))?;
+    pm("unmapping", world.calls(Client).unmap(WINDOW_2, ONE))?;
 
     granted(world, copy, 2, READ_WRITE, MapFlags::READ)?;
     world.writes(Client, "writing to the third copy", WINDOW_2, 3)?;
@@ -123,7 +123,7 @@ pub(crate) fn s28<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.holds(Client, "the original", WINDOW, 1, 28)
 }
 
-/// Maps a frame and compares the rights that are told.
+/// Maps a frame and compares the rights that the reply reports.
 fn granted<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     container: ContainerHandle,
@@ -131,7 +131,7 @@ fn granted<T: Transport, A: AddressSpace>(
     asked: MapFlags,
     expected: MapFlags,
 ) -> Outcome {
-    let mapped = world.pm(Client).map(container, at(number), ONE, WINDOW_2, asked);
+    let mapped = world.calls(Client).map(container, at(number), ONE, WINDOW_2, asked);
     let rights = pm("mapping a copy", mapped)?.rights().intersection(READ_WRITE);
     same("rights granted", rights.bits().into(), expected.bits().into())
 }
@@ -153,7 +153,7 @@ pub(crate) fn s46<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.map(Client, source, 4, WINDOW, READ_WRITE)?;
     did("filling the source", world.puppet(Client).fill(WINDOW, 4, 46))?;
     let free = pmserver_api::DeallocateFlags::empty();
-    pm("making a hole", world.pm(Client).deallocate(source, at(2), ONE, free))?;
+    pm("making a hole", world.calls(Client).deallocate(source, at(2), ONE, free))?;
     let made = world.container(Client)?;
     let there = world.filled_container(Client, 4)?;
 
@@ -161,7 +161,7 @@ pub(crate) fn s46<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
         let before = world.frames_of(Client)?;
         let from_to = ((source, at(0)), (destination, at(0)));
         let atomic = flags | CopyFlags::ATOMIC;
-        let copied = world.pm(Client).copy(from_to.0, from_to.1, frames(4), atomic);
+        let copied = world.calls(Client).copy(from_to.0, from_to.1, frames(4), atomic);
         let failure = refused("copying all or none", copied, PmError::NotFound)?;
         same("the hole", failure.at, 2)?;
         same("frames copied of all or none", failure.done, 0)?;
@@ -169,7 +169,7 @@ pub(crate) fn s46<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
         let bound = world.count_in(Client, destination, 4, FrameState::BOUND)?;
         same("frames with contents", bound, 0)?;
 
-        let copied = world.pm(Client).copy(from_to.0, from_to.1, frames(4), flags);
+        let copied = world.calls(Client).copy(from_to.0, from_to.1, frames(4), flags);
         let failure = refused("copying up to the hole", copied, PmError::NotFound)?;
         same("the hole", failure.at, 2)?;
         same("frames copied", failure.done, 2)?;
@@ -183,20 +183,20 @@ pub(crate) fn s46<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Returns where a device finds the first frame of a container.
+    /// Returns the bus address of the first frame of a container.
     pub(crate) fn bus_address(&mut self, owner: Actor, container: ContainerHandle) -> Outcome<u64> {
         let read = Rights::READ | Rights::LOCK;
-        // A driver needs no share for what is its own.
+        // A driver needs no share of its own container.
         let shared = match owner {
             Driver => None,
             _ => Some(self.share(owner, container, Driver, read)?),
         };
         let pinned = shared.map_or(container, |shared| shared.weak);
-        let pin = self.pm(Driver).pin(pinned, at(0), ONE, LockMode::Read, LONG);
+        let pin = self.calls(Driver).pin(pinned, at(0), ONE, LockMode::Read, LONG);
         let pin = pm("pinning a frame", pin)?;
-        pm("ending the pin", self.pm(Driver).unlock(pin.lease.lease))?;
+        pm("ending the pin", self.calls(Driver).unlock(pin.lease.lease))?;
         if let Some(shared) = shared {
-            pm("ending the driver's share", self.pm(owner).unshare(shared.share))?;
+            pm("ending the driver's share", self.calls(owner).unshare(shared.share))?;
         }
         Ok(pin.bus.address)
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S19 to S21: memory for devices.
 //!
-//! There is no device in the scenario system: where one would write, its driver does. What a
-//! device could still reach shows in the bus addresses.
+//! The scenario system has no device: its driver writes in its place. The bus addresses show what a
+//! device could still reach.
 
 use pmserver_api::{CopyFlags, Disturbance, FrameState, LockMode, PmError, Rights};
 use proto::{AddressSpace, FrameCount, Micros, Transport};
@@ -16,7 +16,7 @@ const EXCLUSIVE: LockMode = LockMode::Exclusive;
 /// S19: "Lease expires during device DMA: with IOMMU: bus mapping removed before C regains access,
 /// device fault logged; without: physical frame quarantined and charged to the driver account until
 /// unpin/reset, C gets zeroed or copied frame and an explicit event; never device writes into C's
-/// live data." Without an IOMMU, as in all places where this runs.
+/// live data." Without an IOMMU: nothing that this runs on has one.
 pub(crate) fn s19<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 1)?;
     let weak = world.share(Client, container, Driver, Rights::all())?.weak;
@@ -25,7 +25,7 @@ pub(crate) fn s19<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let driver_before = world.frames_of(Driver)?;
     for resets in [false, true] {
         let short = Micros::new(50_000);
-        let pin = world.pm(Driver).pin(weak, at(0), FrameCount::ONE, EXCLUSIVE, short);
+        let pin = world.calls(Driver).pin(weak, at(0), FrameCount::ONE, EXCLUSIVE, short);
         let pin = pm("pinning", pin)?;
         let charge = world.frames_of(Driver)?;
         same("the driver's charge for the pin", charge, driver_before.saturating_add(1))?;
@@ -34,7 +34,7 @@ pub(crate) fn s19<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
         world.holds(Client, "C's frame after the deadline", WINDOW, 1, 19)?;
         let state = world.state(Client, container, 0)?;
         expect(state.contains(FrameState::TAKEN_OVER), "C is not told that the pin ran out")?;
-        let late = world.pm(Driver).bus_address(pin.lease.lease, at(0));
+        let late = world.calls(Driver).bus_address(pin.lease.lease, at(0));
         refused("the driver asking late", late, PmError::InvalidCap)?;
         let charge = world.frames_of(Driver)?;
         same("the driver's charge for the old memory", charge, driver_before.saturating_add(1))?;
@@ -44,9 +44,9 @@ pub(crate) fn s19<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
         if resets {
             let driver = world.peer(Driver);
-            pm("resetting the device", world.pm(Parent).device_reset(driver))?;
+            pm("resetting the device", world.calls(Parent).device_reset(driver))?;
         } else {
-            pm("the driver unlocking", world.pm(Driver).unlock(pin.lease.lease))?;
+            pm("the driver unlocking", world.calls(Driver).unlock(pin.lease.lease))?;
         }
         same("the driver's charge at last", world.frames_of(Driver)?, driver_before)?;
     }
@@ -60,7 +60,7 @@ pub(crate) fn s20<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.map(Client, container, 1, WINDOW, READ_WRITE)?;
     did("C filling the frame", world.puppet(Client).fill(WINDOW, 1, 20))?;
     let sibling = world.container(Client)?;
-    let copied = world.pm(Client).copy(
+    let copied = world.calls(Client).copy(
         (container, at(0)),
         (sibling, at(0)),
         FrameCount::ONE,
@@ -69,7 +69,7 @@ pub(crate) fn s20<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     pm("copying", copied)?;
     let weak = world.share(Client, container, Driver, Rights::all())?.weak;
 
-    let pin = world.pm(Driver).pin(weak, at(0), FrameCount::ONE, EXCLUSIVE, LONG);
+    let pin = world.calls(Driver).pin(weak, at(0), FrameCount::ONE, EXCLUSIVE, LONG);
     let pin = pm("pinning", pin)?;
     let is_cow = world.state(Client, container, 0)?.contains(FrameState::COW);
     expect(!is_cow, "the pinned frame still shares its memory")?;
@@ -77,14 +77,14 @@ pub(crate) fn s20<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     expect(sibling_at != pin.bus.address, "the sibling is where the device writes")?;
     world.map(Driver, weak, 1, WINDOW, READ_WRITE)?;
     did("the device writing", world.puppet(Driver).fill(WINDOW, 1, 21))?;
-    pm("unlocking", world.pm(Driver).unlock(pin.lease.lease))?;
+    pm("unlocking", world.calls(Driver).unlock(pin.lease.lease))?;
     world.map(Client, sibling, 1, WINDOW_2, READ_WRITE)?;
     world.holds(Client, "the sibling", WINDOW_2, 1, 20)?;
     world.holds(Client, "what the device wrote", WINDOW, 1, 21)
 }
 
 /// S21: "pin while the server wants to move/defragment: frame not moved; bus address constant for
-/// the whole lease." What is not pinned moves unnoticed.
+/// the whole lease." Frames that are not pinned move, and nobody notices.
 pub(crate) fn s21<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let unpinned = world.filled_container(Client, 4)?;
@@ -96,8 +96,8 @@ pub(crate) fn s21<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let weak = world.share(Client, container, Driver, Rights::all())?.weak;
     let mut cursor = 0;
     loop {
-        // A pin for each step, as all of them may take longer than a lease lasts.
-        let pin = world.pm(Driver).pin(weak, at(0), frames(4), LockMode::Read, LONG);
+        // A pin for each step, as all steps together may take longer than a lease lasts.
+        let pin = world.calls(Driver).pin(weak, at(0), frames(4), LockMode::Read, LONG);
         let lease = pm("pinning", pin)?.lease.lease;
         let before = bus_addresses(world, lease)?;
         cursor = world.disturb_step(Disturbance::Move, cursor)?;
@@ -105,7 +105,7 @@ pub(crate) fn s21<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
         for (seen, expected) in after.into_iter().zip(before) {
             same("where a pinned frame is", seen, expected)?;
         }
-        pm("unlocking", world.pm(Driver).unlock(lease))?;
+        pm("unlocking", world.calls(Driver).unlock(lease))?;
         if cursor == 0 {
             break;
         }
@@ -122,7 +122,7 @@ fn bus_addresses<T: Transport, A: AddressSpace>(
     lease: pmserver_api::LeaseHandle,
 ) -> Outcome<[u64; 4]> {
     let mut address = |number| {
-        let run = world.pm(Driver).bus_address(lease, at(number));
+        let run = world.calls(Driver).bus_address(lease, at(number));
         pm("asking for a bus address", run).map(|run| run.address)
     };
     Ok([address(0)?, address(1)?, address(2)?, address(3)?])

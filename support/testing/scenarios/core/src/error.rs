@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a scenario found wrong: what was seen, and what was expected.
+//! Why a scenario failed: what was seen, and what was expected.
 
 use core::fmt;
 
@@ -9,25 +9,27 @@ use puppet_core::{OrderError, checksum_of};
 /// Why a scenario failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScenarioError {
-    /// pmserver refused a step that has to succeed.
+    /// pmserver refused a step that must succeed.
     Pm(&'static str, CallError),
-    /// fsserver refused a step that has to succeed.
+    /// The same, through the client crate.
+    Client(&'static str, pmserver_client::Error),
+    /// fsserver refused a step that must succeed.
     Fs(&'static str, fsserver_api::CallError),
-    /// A puppet could not do what has to be possible.
+    /// A puppet could not do what must be possible.
     Order(&'static str, OrderError),
     /// pmserver did not refuse a step, or not with this error.
     Answer { step: &'static str, seen: Option<CallError>, expected: PmError },
     /// A puppet could do what it must not be able to do.
     NoFault(&'static str),
-    /// A number is another.
+    /// A number is not the expected one.
     Number { what: &'static str, seen: u64, expected: u64 },
-    /// A number is out of its range.
+    /// A number is outside the expected range.
     Outside { what: &'static str, seen: u64, least: u64, most: u64 },
-    /// Pages hold another pattern, or none: a pattern is known by its seed, 0 for zeros.
+    /// Pages hold another pattern, or none. A pattern is named by its seed; 0 is for zeros.
     Contents { what: &'static str, seen: Option<u64>, expected: u64 },
     /// An account is not what it was before the scenario.
     Account { whose: &'static str, what: &'static str, seen: u64, expected: u64 },
-    /// Something that has to hold does not.
+    /// Something that must hold does not.
     Wrong(&'static str),
 }
 
@@ -35,6 +37,7 @@ impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pm(step, error) => write!(f, "{step}: seen `{error}`, expected success"),
+            Self::Client(step, error) => write!(f, "{step}: seen `{error}`, expected success"),
             Self::Fs(step, error) => {
                 write!(f, "{step}: seen fsserver's `{error}`, expected success")
             }
@@ -74,21 +77,21 @@ pub(crate) fn expect(holds: bool, what: &'static str) -> Outcome {
     if holds { Ok(()) } else { Err(ScenarioError::Wrong(what)) }
 }
 
-/// Compares a number.
+/// Fails unless two numbers are equal.
 pub(crate) fn same(what: &'static str, seen: u64, expected: u64) -> Outcome {
     if seen == expected { Ok(()) } else { Err(ScenarioError::Number { what, seen, expected }) }
 }
 
-/// Says whether a number is within bounds.
+/// Fails unless a number is within bounds.
 pub(crate) fn between(what: &'static str, seen: u64, least: u64, most: u64) -> Outcome {
     let is_inside = (least..=most).contains(&seen);
     if is_inside { Ok(()) } else { Err(ScenarioError::Outside { what, seen, least, most }) }
 }
 
-/// The seeds of all patterns that scenarios use lie below.
+/// All seeds that scenarios use are below this.
 const SEEDS_MAX: u64 = 64;
 
-/// Compares the checksum of so many pages with that of a pattern.
+/// Fails unless the checksum of `count` pages is that of the expected pattern.
 pub(crate) fn filled(what: &'static str, count: u64, checksum: u64, expected: u64) -> Outcome {
     if checksum == checksum_of(count, expected) {
         return Ok(());
@@ -97,22 +100,30 @@ pub(crate) fn filled(what: &'static str, count: u64, checksum: u64, expected: u6
     Err(ScenarioError::Contents { what, seen, expected })
 }
 
-/// Says which step of pmserver's failed.
+/// Adds to an error of pmserver which step failed.
 pub(crate) fn pm<T>(step: &'static str, result: Result<T, CallError>) -> Outcome<T> {
     result.map_err(|error| ScenarioError::Pm(step, error))
 }
 
-/// Says which step of fsserver's failed.
+/// Adds to an error of the client crate which step failed.
+pub(crate) fn done<T>(
+    step: &'static str,
+    result: Result<T, impl Into<pmserver_client::Error>>,
+) -> Outcome<T> {
+    result.map_err(|error| ScenarioError::Client(step, error.into()))
+}
+
+/// Adds to an error of fsserver which step failed.
 pub(crate) fn fs<T>(step: &'static str, result: Result<T, fsserver_api::CallError>) -> Outcome<T> {
     result.map_err(|error| ScenarioError::Fs(step, error))
 }
 
-/// Says which step of a puppet's failed.
+/// Adds to an error of a puppet which step failed.
 pub(crate) fn did<T>(step: &'static str, result: Result<T, OrderError>) -> Outcome<T> {
     result.map_err(|error| ScenarioError::Order(step, error))
 }
 
-/// Says whether pmserver refused a step with this error; returns the refusal.
+/// Fails unless pmserver refused a step with this error; returns the refusal.
 pub(crate) fn refused<T>(
     step: &'static str,
     result: Result<T, CallError>,
@@ -124,7 +135,7 @@ pub(crate) fn refused<T>(
     }
 }
 
-/// Says whether a puppet faulted over a step.
+/// Fails unless a step made a puppet fault.
 pub(crate) fn faults<T>(step: &'static str, result: Result<T, OrderError>) -> Outcome {
     match result {
         Err(OrderError::Faulted) => Ok(()),

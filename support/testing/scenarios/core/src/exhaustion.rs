@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S49: one client that makes things without end.
+//! S49: one client that makes objects without end.
 
 use pmserver_api::{
     AccountHandle, AccountRights, CallError, ContainerHandle, LimitFlags, LockMode, PmError, Rights,
@@ -16,8 +16,8 @@ const WITHOUT_END: u32 = 10_000;
 const LOCKED: usize = 6;
 
 /// S49: "cap exhaustion: C creates containers, shares, leases without end: QuotaExceeded on C's
-/// account; other clients' latency and success unaffected." A peer has at most 64 leases, so that
-/// the count may be the first to stop it.
+/// account; other clients' latency and success unaffected." A peer has at most 64 leases, so leases
+/// may be refused for their number first.
 pub(crate) fn s49<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     containers(world)?;
     others_go_on(world)?;
@@ -36,7 +36,7 @@ fn poor_account<T: Transport, A: AddressSpace>(
     Ok((account, lent))
 }
 
-/// Does something until it is refused; returns how often it was not, and the refusal.
+/// Repeats a call until it is refused. Returns how often it succeeded, and the refusal.
 fn until_refused<R>(mut step: impl FnMut() -> Result<R, CallError>) -> (u32, Result<R, CallError>) {
     let mut times = 0;
     loop {
@@ -49,12 +49,12 @@ fn until_refused<R>(mut step: impl FnMut() -> Result<R, CallError>) -> (u32, Res
 
 fn containers<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let (account, lent) = poor_account(world)?;
-    let (made, refusal) = until_refused(|| world.pm(Client).container_create(lent));
+    let (made, refusal) = until_refused(|| world.calls(Client).container_create(lent));
     refused("making containers without end", refusal, PmError::QuotaExceeded)?;
     between("containers made", made.into(), 8, 8 * 64)?;
     same("what they cost", pages(world.info(account)?.used), 8)?;
-    // One at a time would take long: their account takes them all.
-    pm("destroying the account", world.pm(Parent).account_destroy(account))
+    // Destroying them one by one would take long: destroying their account destroys all.
+    pm("destroying the account", world.calls(Parent).account_destroy(account))
 }
 
 fn shares<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
@@ -62,12 +62,12 @@ fn shares<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let server = world.peer(Server);
     let mut made: u32 = 0;
     loop {
-        let container = world.pm(Client).container_create(lent);
+        let container = world.calls(Client).container_create(lent);
         let Ok(container) = container else {
             refused("making a container to share", container, PmError::QuotaExceeded)?;
             break;
         };
-        let share = || world.pm(Client).share(container, at(0), 1, server, Rights::READ, LONG);
+        let share = || world.calls(Client).share(container, at(0), 1, server, Rights::READ, LONG);
         let (times, refusal) = until_refused(share);
         made = made.saturating_add(times);
         match refusal.err().and_then(|error| error.refusal()) {
@@ -78,7 +78,7 @@ fn shares<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     }
     between("shares made", made.into(), 16, 8 * 64)?;
     same("what they cost", pages(world.info(account)?.used), 8)?;
-    pm("destroying the account", world.pm(Parent).account_destroy(account))
+    pm("destroying the account", world.calls(Parent).account_destroy(account))
 }
 
 fn leases<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
@@ -92,7 +92,7 @@ fn leases<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     for container in containers.into_iter().flatten() {
         let lock = || {
             let mode = LockMode::Read;
-            world.pm(Client).lock(container, at(0), FrameCount::ONE, mode, LONG)
+            world.calls(Client).lock(container, at(0), FrameCount::ONE, mode, LONG)
         };
         let (times, refusal) = until_refused(lock);
         made = made.saturating_add(times);
@@ -106,7 +106,7 @@ fn leases<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     same("what they cost beyond the limit", pages(world.account(Client)?.used), used)
 }
 
-/// Everything goes on for the others.
+/// The others can still do everything.
 fn others_go_on<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     for other in [Server, Driver] {
         let container = world.filled_container(other, 16)?;
@@ -114,9 +114,9 @@ fn others_go_on<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outco
         world.writes(other, "another working", WINDOW, 49)?;
         let lease = pm("another locking", world.lock_all(other, container, 16, LONG))?;
         world.reads(other, "another under its lease", WINDOW, 49)?;
-        pm("another unlocking", world.pm(other).unlock(lease.lease))?;
-        same("pages unmapped", pm("unmapping", world.pm(other).unmap(WINDOW, frames(16)))?, 16)?;
-        pm("another destroying", world.pm(other).container_destroy(container))?;
+        pm("another unlocking", world.calls(other).unlock(lease.lease))?;
+        same("pages unmapped", pm("unmapping", world.calls(other).unmap(WINDOW, frames(16)))?, 16)?;
+        pm("another destroying", world.calls(other).container_destroy(container))?;
     }
     Ok(())
 }

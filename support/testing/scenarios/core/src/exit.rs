@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S25, S26, S38 to S40: what is left when somebody goes.
+//! S25, S26, S38 to S40: what is left when an actor or an account ends.
 
 use pmserver_api::{
     AccountHandle, AccountRights, CallError, ContainerHandle, CopyFlags, FrameState, LimitFlags,
@@ -24,21 +24,21 @@ pub(crate) fn s25<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.map(Client, of_a, 2, WINDOW, READ_WRITE)?;
     let of_b = world.container(Client)?;
     let shared = CopyFlags::NEW | CopyFlags::SHARED;
-    let copied = world.pm(Client).copy((of_a, at(0)), (of_b, at(0)), frames(2), shared);
+    let copied = world.calls(Client).copy((of_a, at(0)), (of_b, at(0)), frames(2), shared);
     same("frames shared", pm("sharing really", copied)?, 2)?;
     world.map(Client, of_b, 2, WINDOW_2, READ_WRITE)?;
     did("writing to A's frames", world.puppet(Client).fill(WINDOW, 2, 25))?;
     world.holds(Client, "B's frames", WINDOW_2, 2, 25)?;
     let charge = world.frames_of(Client)?;
 
-    pm("A exiting", world.pm(Parent).account_destroy(account))?;
+    pm("A exiting", world.calls(Parent).account_destroy(account))?;
     world.holds(Client, "B's frames after A's exit", WINDOW_2, 2, 25)?;
     world.writes(Client, "B writing after A's exit", WINDOW_2, 26)?;
     same("B's charge", world.frames_of(Client)?, charge)?;
     faults("reading A's frames", world.puppet(Client).load(WINDOW))?;
-    let status = world.pm(Client).status(of_a, at(0), FrameCount::ONE);
+    let status = world.calls(Client).status(of_a, at(0), FrameCount::ONE);
     refused("asking for A's frames", status, PmError::InvalidCap)?;
-    let info = world.pm(Parent).account_info(account);
+    let info = world.calls(Parent).account_info(account);
     refused("asking for A's account", info, PmError::InvalidCap)?;
     same("what is promised", pages(world.account(Parent)?.promised), promised)
 }
@@ -46,9 +46,9 @@ pub(crate) fn s25<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 /// S26: "A (owner) exits while B only holds a weak cap: B's mappings vanish, B gets
 /// InvalidCap/fault message, B not killed by pmserver."
 pub(crate) fn s26<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
-    // It goes with A.
+    // It is destroyed with A.
     let container =
-        pm("A making a container", world.pm(Mortal2).container_create(AccountHandle::OWN))?;
+        pm("A making a container", world.calls(Mortal2).container_create(AccountHandle::OWN))?;
     world.allocate(Mortal2, container, 2)?;
     world.map(Mortal2, container, 2, WINDOW, READ_WRITE)?;
     did("A filling its frames", world.puppet(Mortal2).fill(WINDOW, 2, 26))?;
@@ -58,7 +58,8 @@ pub(crate) fn s26<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
     world.kill(Mortal2)?;
     faults("B reading after A's death", world.puppet(Server).load(WINDOW))?;
-    let mapped = world.pm(Server).map(shared.weak, at(0), FrameCount::ONE, WINDOW, MapFlags::READ);
+    let mapped =
+        world.calls(Server).map(shared.weak, at(0), FrameCount::ONE, WINDOW, MapFlags::READ);
     refused("B mapping after A's death", mapped, PmError::InvalidCap)?;
     let container = world.filled_container(Server, 1)?;
     world.map(Server, container, 1, WINDOW, READ_WRITE)?;
@@ -74,41 +75,41 @@ pub(crate) fn s38<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let account = world.table_account(Server, AccountHandle::OWN, 32)?;
     world.map(Server, container, 2, WINDOW, READ_WRITE)?;
     did("filling the frames", world.puppet(Server).fill(WINDOW, 2, 38))?;
-    pm("destroying the table account", world.pm(Parent).account_destroy(account))?;
+    pm("destroying the table account", world.calls(Parent).account_destroy(account))?;
     faults("reading afterwards", world.puppet(Server).load(WINDOW))?;
     let present = world.count_in(Server, container, 2, FrameState::PRESENT)?;
     same("frames that are left", present, 2)?;
     same("mappings that are left", world.count_in(Server, container, 2, FrameState::MAPPED)?, 0)?;
-    let mapped = world.pm(Server).map(container, at(0), frames(2), WINDOW, READ_WRITE);
+    let mapped = world.calls(Server).map(container, at(0), frames(2), WINDOW, READ_WRITE);
     refused("mapping without a table account", mapped, PmError::NoTableQuota)?;
-    let named = world.pm(Server).vspace_account(AccountHandle::OWN);
+    let named = world.calls(Server).vspace_account(AccountHandle::OWN);
     pm("naming another table account", named)?;
     world.map(Server, container, 2, WINDOW, READ_WRITE)?;
     world.holds(Server, "the frames", WINDOW, 2, 38)
 }
 
-/// A child's account with what it pays for, below an account of the parent's with 100 pages.
+/// A child's account and what it pays for, below an account of the parent with 100 pages.
 struct Family {
     account: AccountHandle,
     child: AccountHandle,
-    /// The same as the server has it.
+    /// The handle that the server has to the same account.
     child_lent: AccountHandle,
-    /// The server's, of 10 frames, mapped at [`WINDOW`].
+    /// A container of the server with 10 frames, mapped at [`WINDOW`].
     container: ContainerHandle,
-    /// The server's, of 3 frames that the grandchild pays for.
+    /// A container of the server with 3 frames that the grandchild pays for.
     of_grandchild: ContainerHandle,
-    /// The weak handle of the client to the latter.
+    /// The client's weak handle to that container.
     weak: ContainerHandle,
 }
 
-/// "P splits A (100) to child (10), child allocates 10, grandchild 3 of them": a record costs too,
-/// so that the child has some more.
+/// "P splits A (100) to child (10), child allocates 10, grandchild 3 of them." Records are charged
+/// too, so the child gets some pages more.
 fn raise_family<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Family> {
     let account = world.split(AccountHandle::OWN, 100, NO_FLAGS)?;
     let child = world.table_account(Server, account, 40)?;
     let allocate = AccountRights::ALLOCATE;
     let child_lent = world.lend_account(child, Server, allocate)?;
-    let grandchild = pm("splitting", world.pm(Parent).account_split(child, 12, NO_FLAGS))?;
+    let grandchild = pm("splitting", world.calls(Parent).account_split(child, 12, NO_FLAGS))?;
     let grandchild_lent = world.lend_account(grandchild, Server, allocate)?;
     let container = world.container_in(Server, child_lent)?;
     world.allocate(Server, container, 10)?;
@@ -130,20 +131,20 @@ pub(crate) fn s39<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("what A has promised", pages(info.promised), 40)?;
     world.map(Client, family.weak, 3, WINDOW_2, READ_WRITE)?;
 
-    pm("destroying the child", world.pm(Parent).account_destroy(family.child))?;
+    pm("destroying the child", world.calls(Parent).account_destroy(family.child))?;
     is_childless(world, family.account)?;
     faults("the child's thread", world.puppet(Server).load(WINDOW))?;
     faults("who used the share", world.puppet(Client).load(WINDOW_2))?;
     for container in [family.container, family.of_grandchild] {
-        let status = world.pm(Server).status(container, at(0), FrameCount::ONE);
+        let status = world.calls(Server).status(container, at(0), FrameCount::ONE);
         refused("the child's container", status, PmError::InvalidCap)?;
     }
-    let mapped = world.pm(Client).map(family.weak, at(0), FrameCount::ONE, WINDOW_2, READ_WRITE);
+    let mapped = world.calls(Client).map(family.weak, at(0), FrameCount::ONE, WINDOW_2, READ_WRITE);
     refused("the share", mapped, PmError::InvalidCap)?;
-    let created = world.pm(Server).container_create(family.child_lent);
+    let created = world.calls(Server).container_create(family.child_lent);
     refused("the child's account", created, PmError::InvalidCap)?;
 
-    // Whoever uses the memory next is safe from the child.
+    // The next user of the memory is safe from the child.
     let next = world.filled_container(Client, 64)?;
     let force = READ_WRITE | MapFlags::FORCE_WRITE;
     world.map(Client, next, 64, WINDOW, force)?;
@@ -172,17 +173,17 @@ pub(crate) fn s40<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let family = raise_family(world)?;
     let lease = pm("S locking", world.lock_all(Client, family.weak, 3, LONG))?;
     let deadline = lease.deadline.get();
-    let destroyed: Result<(), CallError> = world.pm(Parent).account_destroy(family.child);
+    let destroyed: Result<(), CallError> = world.calls(Parent).account_destroy(family.child);
     let failure = refused("destroying the child", destroyed, PmError::Pending)?;
     same("the deadline", failure.at, deadline)?;
     let info = world.info(family.account)?;
     same("frames that are left", pages(info.frames), 3)?;
     same("tables that are left", pages(info.tables), 0)?;
     faults("the child's thread", world.puppet(Server).load(WINDOW))?;
-    let status = world.pm(Server).status(family.container, at(0), FrameCount::ONE);
+    let status = world.calls(Server).status(family.container, at(0), FrameCount::ONE);
     refused("the child's container", status, PmError::InvalidCap)?;
 
     world.wait_until(deadline)?;
-    pm("destroying the rest", world.pm(Parent).account_destroy(family.child))?;
+    pm("destroying the rest", world.calls(Parent).account_destroy(family.child))?;
     is_childless(world, family.account)
 }

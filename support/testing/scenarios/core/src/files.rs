@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The file server, and a file that the scenarios know.
+//! The file server, and a file whose contents the scenarios know.
 
 use fsserver_api::{FileHandle, FsError, ReadLength};
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, Created, FrameState, MapFlags,
-    Rights, ShareTerms, Shared,
+    AccountHandle, AccountInfo, ContainerHandle, Created, FrameState, MapFlags, Rights, ShareTerms,
+    Shared,
 };
-use proto::{AddressSpace, FrameCount, Message, Micros, PeerId, Transport, VirtAddr};
+use pmserver_client::{Error, Pm};
+use proto::{AddressSpace, Message, Micros, PeerId, Transport, VirtAddr};
 
 use crate::cast::Actor::Parent;
-use crate::error::{Outcome, expect, fs, pm, same};
+use crate::error::{Outcome, done, expect, fs, pm, same};
 use crate::sabotage::Sabotage;
 use crate::world::{LONG, Made, World, at, frames, page, vaddr};
 
-/// Where the parent maps containers, and behind them its page for paths.
+/// Where the parent maps containers, followed by its page for paths.
 const PARENT_WINDOW: VirtAddr = vaddr(0x1030_0000);
 const PATH: VirtAddr = page(PARENT_WINDOW, CONTAINER_FRAMES);
 
 /// Frames of the container that these scenarios lend.
 pub(crate) const CONTAINER_FRAMES: u64 = 16;
 
-/// The file that is read, as it stands in the image.
+/// The file that is read, as the image has it.
 const KNOWN_PATH: &[u8] = b"/numbers/powers.txt";
 const KNOWN_BYTES: &[u8] = include_bytes!("../../../../files/numbers/powers.txt");
 
@@ -29,7 +30,7 @@ const _: () = assert!(
     "long enough to be interrupted, short enough to leave frames untouched"
 );
 
-/// As many pages of the known file as there are.
+/// All pages of the known file.
 pub(crate) const ALL_PAGES: u64 = u64::MAX;
 
 /// What a scenario lends to the file server.
@@ -42,7 +43,7 @@ pub(crate) struct Loan {
 
 /// The file server as the parent has it.
 pub(crate) struct Files<T: Transport> {
-    /// Called through a client or, to sabotage it, bare.
+    /// Called through a client or, to sabotage the server, directly.
     transport: T,
     /// The file server's number at pmserver.
     pub(crate) peer: PeerId,
@@ -52,21 +53,11 @@ pub(crate) struct Files<T: Transport> {
 impl<T: Transport> Files<T> {
     /// Makes a frame for paths, which stays lent and mapped, so that no baseline depends on the
     /// page tables of the window.
-    pub(crate) fn new(
-        mut pm_client: pmserver_api::Calls<impl Transport>,
-        mut transport: T,
-    ) -> Outcome<Self> {
+    pub(crate) fn new(parent: &Pm<impl Transport>, mut transport: T) -> Outcome<Self> {
         let identity = fsserver_api::Client::new(&mut transport).version();
         let peer = fs("asking for the version", identity)?.peer;
-        let step = "setting the stage";
-        let path = pm(step, pm_client.container_create(AccountHandle::OWN))?;
-        let none = AllocateFlags::empty();
-        pm(step, pm_client.allocate(path, at(0), FrameCount::ONE, none))?;
-        let flags = MapFlags::READ | MapFlags::WRITE;
-        pm(step, pm_client.map(path, at(0), FrameCount::ONE, PATH, flags))?;
-        let no_lease = Micros::new(0);
-        let shared = pm(step, pm_client.share(path, at(0), 1, peer, Rights::READ, no_lease))?;
-        Ok(Self { transport, peer, path_weak: shared.weak })
+        let path_weak = done("setting the stage", path_frame(parent, peer))?;
+        Ok(Self { transport, peer, path_weak })
     }
 
     /// Returns a client of the file server.
@@ -74,7 +65,7 @@ impl<T: Transport> Files<T> {
         fsserver_api::Client::new(&mut self.transport)
     }
 
-    /// Sends the file server a request that no client has a method for.
+    /// Sends the file server a request that the client has no method for.
     pub(crate) fn call_bare(&mut self, request: Message) -> Message {
         self.transport.call(request)
     }
@@ -85,7 +76,7 @@ impl<T: Transport> Files<T> {
         same("fsserver's answer to sabotage", reply.label(), 0)
     }
 
-    /// Has the file server read the known file into the container, from its first frame on.
+    /// Makes the file server read the known file into the container, from its first frame on.
     pub(crate) fn read_known(
         &mut self,
         file: FileHandle,
@@ -97,8 +88,21 @@ impl<T: Transport> Files<T> {
     }
 }
 
+/// Makes the frame for paths, maps it and lends it to the file server, for good.
+fn path_frame(parent: &Pm<impl Transport>, fsserver: PeerId) -> Result<ContainerHandle, Error> {
+    let container = parent.account().create_container()?;
+    container.allocate(0..1)?;
+    let terms = ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0) };
+    container.map(0..1, PATH, MapFlags::READ | MapFlags::WRITE)?.into_pages();
+    let share = container.share(0..1, terms)?;
+    let weak = share.weak_handle();
+    share.into_raw();
+    container.into_raw();
+    Ok(weak)
+}
+
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Returns what the file server's account has and uses.
+    /// Returns the limit and the use of the file server's account.
     pub(crate) fn fsserver_account(&mut self) -> Outcome<AccountInfo> {
         let account = AccountHandle::of_peer(self.files.peer);
         self.info(account)
@@ -115,7 +119,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
     pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
         let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG };
         let count = frames(CONTAINER_FRAMES);
-        let created = self.pm(Parent).create_with(AccountHandle::OWN, count, terms);
+        let created = self.calls(Parent).create_with(AccountHandle::OWN, count, terms);
         let Created { container, shared } = pm("making a container and lending it", created)?;
         self.remember(Made::Container(Parent, container))?;
         Ok(Loan { container, shared })
@@ -128,16 +132,18 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         rights: Rights,
     ) -> Outcome<Shared> {
         let peer = self.files.peer;
-        let shared = self.pm(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
+        let shared =
+            self.calls(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
         pm("sharing", shared)
     }
 
-    /// Compares how much was read with the length of the known file.
+    /// Fails unless as many bytes were read as the known file has.
     pub(crate) fn expect_known_length(bytes: u64) -> Outcome {
         same("bytes read", bytes, u64::try_from(KNOWN_BYTES.len()).unwrap_or(u64::MAX))
     }
 
-    /// Says whether the container has its frames, all of them, no more, and lent to nobody.
+    /// Fails unless the container has exactly its frames, and they are neither lent, locked nor
+    /// mapped.
     pub(crate) fn expect_frames(&mut self, container: ContainerHandle) -> Outcome {
         let count = CONTAINER_FRAMES.saturating_add(1);
         let mut frames_in = |state| self.count_in(Parent, container, count, state);
@@ -147,8 +153,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         same("frames still mapped", frames_in(FrameState::MAPPED)?, 0)
     }
 
-    /// Maps the container and says whether its first `pages` pages hold the known file and all the
-    /// others, and what follows the end of the file, zeros.
+    /// Maps the container. Fails unless its first `pages` pages hold the known file, and everything
+    /// after them, or after the end of the file, is zero.
     pub(crate) fn expect_contents(&mut self, container: ContainerHandle, pages: u64) -> Outcome {
         self.map(Parent, container, CONTAINER_FRAMES, PARENT_WINDOW, MapFlags::READ)?;
         let compared = self.compare(pages);

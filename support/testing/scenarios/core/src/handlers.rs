@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S48: memory whose contents somebody else supplies; and how an actor dies.
+//! S48: memory whose contents another actor supplies; and how an actor dies.
 
 use pmserver_api::{ContainerHandle, FaultHandle, FrameState, PmError};
 use proto::{AddressSpace, Micros, Transport};
@@ -9,13 +9,13 @@ use crate::cast::Actor::{self, Client, Mortal3, Parent, Server};
 use crate::error::{Outcome, ScenarioError, between, did, faults, pm, refused, same};
 use crate::world::{READ_WRITE, WINDOW, World, at, page, vaddr};
 
-/// How long pmserver waits for a handler, and how much later that may be noticed.
+/// How long pmserver waits for a handler, and how much later a program may notice that.
 const PATIENCE: u64 = 1_000_000;
 const TOLERANCE: u64 = 1_000_000;
 const AT_ONCE: Micros = Micros::new(0);
-/// Steps that it takes at most to tear down what an actor has.
+/// The most steps that it takes to tear down what an actor has.
 const TEARDOWN_STEPS_MAX: u32 = 100;
-/// Where who dies is called by a fault.
+/// Where the actor that dies is made to handle a fault.
 const BAIT: proto::VirtAddr = vaddr(0x2800_0000);
 
 /// S48: "virtual memory object: range with handler, handler answers / answers late / dies / maps
@@ -27,7 +27,7 @@ pub(crate) fn s48<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     did("filling what is supplied", world.puppet(Server).fill(WINDOW, 8, 48))?;
     let object = world.filled_container(Client, 8)?;
     let server = world.peer(Server);
-    let handled = world.pm(Client).set_handler(object, at(0), 8, Some(server), 48);
+    let handled = world.calls(Client).set_handler(object, at(0), 8, Some(server), 48);
     pm("naming the handler", handled)?;
     same("absent frames", world.count_in(Client, object, 8, FrameState::ABSENT)?, 8)?;
     world.map(Client, object, 8, WINDOW, READ_WRITE)?;
@@ -43,7 +43,7 @@ pub(crate) fn s48<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("when the death of a handler was told", world.now()?, start, bound)
 }
 
-/// The handler answers at once, then within the time that it has.
+/// The handler answers at once, then later, but within the time that it has.
 fn answers<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     source: ContainerHandle,
@@ -64,7 +64,7 @@ fn answers<T: Transport, A: AddressSpace>(
     world.holds(Client, "what was supplied", WINDOW, 1, 48)
 }
 
-/// The handler asks what the fault is, and nothing else.
+/// The handler asks for the fault, and never answers it.
 fn answers_too_late<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     source: ContainerHandle,
@@ -76,13 +76,13 @@ fn answers_too_late<T: Transport, A: AddressSpace>(
     between("when that was", world.now()?, deadline, deadline.saturating_add(TOLERANCE))?;
     let report = did("asking the handler", world.puppet(Server).report())?;
     let fault = FaultHandle::from_raw(report.fault);
-    let late = world.pm(Server).supply(fault, source, at(3));
+    let late = world.calls(Server).supply(fault, source, at(3));
     refused("answering too late", late, PmError::InvalidCap)?;
-    let next = pm("asking for faults", world.pm(Server).next_fault())?;
+    let next = pm("asking for faults", world.calls(Server).next_fault())?;
     same("faults that are left", next.is_some().into(), 0)
 }
 
-/// The handler refuses, then supplies what is not its own.
+/// The handler refuses, then tries to supply what is not its own.
 fn refuses_and_cheats<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     object: ContainerHandle,
@@ -92,7 +92,7 @@ fn refuses_and_cheats<T: Transport, A: AddressSpace>(
     faults("what is refused", world.puppet(Client).store(page(WINDOW, 4), 1))?;
     between("when that was", world.now()?, start, start.saturating_add(PATIENCE))?;
 
-    // A container of the client's own, which it has not lent to the handler.
+    // A container of the client, which it has not lent to the handler.
     let supply = Behaviour::Supply { container: object, delay: AT_ONCE, touch: None };
     did("telling the handler to cheat", world.puppet(Server).behave(supply))?;
     faults("what is another's", world.puppet(Client).load(page(WINDOW, 4)))?;
@@ -101,19 +101,19 @@ fn refuses_and_cheats<T: Transport, A: AddressSpace>(
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Has an actor die: it is asked to supply a frame, and faults over that without a recovery
-    /// entry. Who waited for the frame faults. Nothing may be asked of the actor any more.
+    /// Makes an actor die: it is asked to supply a frame, and faults over that without a recovery
+    /// entry. The program that waits for the frame faults. The actor must not be called any more.
     pub(crate) fn kill(&mut self, actor: Actor) -> Outcome {
         let bait = self.filled_container(Client, 1)?;
         let peer = self.peer(actor);
-        let handled = self.pm(Client).set_handler(bait, at(0), 1, Some(peer), 0);
+        let handled = self.calls(Client).set_handler(bait, at(0), 1, Some(peer), 0);
         pm("baiting", handled)?;
         self.map(Client, bait, 1, BAIT, READ_WRITE)?;
         did("telling an actor to die", self.puppet(actor).behave(Behaviour::Die))?;
         self.has_died = true;
         faults("waiting for the dead", self.puppet(Client).load(BAIT))?;
         for _ in 0..TEARDOWN_STEPS_MAX {
-            if pm("tearing down", self.pm(Parent).reclaim())? == 0 {
+            if pm("tearing down", self.calls(Parent).reclaim())? == 0 {
                 return Ok(());
             }
         }

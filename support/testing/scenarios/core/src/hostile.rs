@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S12, S51: who has a handle, and wants more.
+//! S12, S51: an actor that tries to use more than it was given.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
@@ -19,14 +19,14 @@ const NONE: AllocateFlags = AllocateFlags::empty();
 pub(crate) fn s12<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let peer = world.peer(Server);
-    let shared = world.pm(Client).share(container, at(0), 8, peer, Rights::all(), LONG);
+    let shared = world.calls(Client).share(container, at(0), 8, peer, Rights::all(), LONG);
     let weak = pm("sharing", shared)?.weak;
     let own = world.filled_container(Server, 4)?;
     let before = (world.account(Client)?, world.account(Server)?);
     let driver = world.peer(Driver);
     let no = PmError::NoRight;
 
-    let mut pm = world.pm(Server);
+    let mut pm = world.calls(Server);
     let free = DeallocateFlags::empty();
     refused("allocating", pm.allocate(weak, at(4), ONE, NONE), no)?;
     refused("allocating anywhere", pm.allocate_anywhere(weak, ONE, NONE), no)?;
@@ -71,12 +71,12 @@ pub(crate) fn s51<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     forged(world, container, own)?;
     others_numbers(world, read.weak, read.share)?;
 
-    // The holder of a share without WRITE, and of a handle that has none of its range.
+    // The holder of a share without WRITE, and of a handle that covers none of the range.
     let replace = CopyFlags::empty();
     let drivers = world.filled_container(Driver, 2)?;
-    let copied = world.pm(Driver).copy((drivers, at(0)), (read.weak, at(0)), ONE, replace);
+    let copied = world.calls(Driver).copy((drivers, at(0)), (read.weak, at(0)), ONE, replace);
     refused("replacing without WRITE", copied, PmError::NoRight)?;
-    let mapped = world.pm(Driver).map(read.weak, at(0), ONE, WINDOW, READ_WRITE);
+    let mapped = world.calls(Driver).map(read.weak, at(0), ONE, WINDOW, READ_WRITE);
     refused("mapping for writing without WRITE", mapped, PmError::NoRight)?;
     let locked = world.lock_all(Driver, read.weak, 1, LONG);
     refused("locking without LOCK", locked, PmError::NoRight)?;
@@ -84,7 +84,7 @@ pub(crate) fn s51<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     old_numbers(world)
 }
 
-/// Another's number, and those around it, name nothing.
+/// The number of another actor's handle, and the numbers around it, name nothing.
 fn forged<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     container: ContainerHandle,
@@ -93,15 +93,15 @@ fn forged<T: Transport, A: AddressSpace>(
     let no = PmError::InvalidCap;
     let numbers = container.raw().saturating_sub(64)..container.raw().saturating_add(64);
     for number in numbers.chain([0, u64::MAX, u64::MAX >> 1]) {
-        // The neighbour may be the server's own: it is no forgery then.
+        // A number nearby may be one of the server's own handles: that is no forgery.
         if number == own.raw() {
             continue;
         }
         let forged = ContainerHandle::from_raw(number);
-        let status = world.pm(Server).status(forged, at(0), ONE);
+        let status = world.calls(Server).status(forged, at(0), ONE);
         refused("asking for another's frames", status, no)?;
     }
-    let mut pm = world.pm(Server);
+    let mut pm = world.calls(Server);
     let free = DeallocateFlags::empty();
     refused("allocating into another's", pm.allocate(container, at(5), ONE, NONE), no)?;
     refused("freeing another's", pm.deallocate(container, at(0), ONE, free), no)?;
@@ -116,53 +116,53 @@ fn forged<T: Transport, A: AddressSpace>(
     Ok(())
 }
 
-/// Numbers that were given to somebody else name nothing for who has learnt them.
+/// Numbers of handles that were given to another actor name nothing for one that has learnt them.
 fn others_numbers<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     weak: ContainerHandle,
     share: ShareHandle,
 ) -> Outcome {
     let no = PmError::InvalidCap;
-    let mapped = world.pm(Server).map(weak, at(0), ONE, WINDOW, MapFlags::READ);
+    let mapped = world.calls(Server).map(weak, at(0), ONE, WINDOW, MapFlags::READ);
     refused("using another's weak handle", mapped, no)?;
-    refused("ending another's share", world.pm(Server).unshare(share), no)?;
-    refused("its holder ending a share", world.pm(Driver).unshare(share), no)?;
+    refused("ending another's share", world.calls(Server).unshare(share), no)?;
+    refused("its holder ending a share", world.calls(Driver).unshare(share), no)?;
     let as_lease = LeaseHandle::from_raw(share.raw());
-    refused("a share as a lease", world.pm(Client).unlock(as_lease), no)?;
+    refused("a share as a lease", world.calls(Client).unlock(as_lease), no)?;
     let as_container = ContainerHandle::from_raw(share.raw());
-    let status = world.pm(Client).status(as_container, at(0), ONE);
+    let status = world.calls(Client).status(as_container, at(0), ONE);
     refused("a share as a container", status, no)?;
 
     let account = world.split(AccountHandle::OWN, 16, LimitFlags::empty())?;
     let lent = world.lend_account(account, Driver, AccountRights::ALLOCATE)?;
     for handle in [account, lent] {
-        let made = world.pm(Server).container_create(handle);
+        let made = world.calls(Server).container_create(handle);
         refused("using another's account", made, no)?;
     }
-    let destroyed = world.pm(Driver).account_destroy(lent);
+    let destroyed = world.calls(Driver).account_destroy(lent);
     refused("destroying a lent account", destroyed, PmError::NoRight)?;
-    pm("recalling the account", world.pm(Parent).account_recall(lent))?;
-    let made = world.pm(Driver).container_create(lent);
+    pm("recalling the account", world.calls(Parent).account_recall(lent))?;
+    let made = world.calls(Driver).container_create(lent);
     refused("using a recalled account", made, no).map(drop)
 }
 
-/// A number whose object is gone names nothing, also when its place has been used again.
+/// The number of an object that no longer exists names nothing, also after its place was reused.
 fn old_numbers<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let no = PmError::InvalidCap;
     let old = world.filled_container(Client, 1)?;
     let shared = world.share(Client, old, Server, Rights::all())?;
     let lease = pm("locking", world.lock_all(Server, shared.weak, 1, LONG))?;
-    pm("unlocking", world.pm(Server).unlock(lease.lease))?;
-    refused("unlocking again", world.pm(Server).unlock(lease.lease), no)?;
-    pm("destroying", world.pm(Client).container_destroy(old))?;
+    pm("unlocking", world.calls(Server).unlock(lease.lease))?;
+    refused("unlocking again", world.calls(Server).unlock(lease.lease), no)?;
+    pm("destroying", world.calls(Client).container_destroy(old))?;
     let mut made: [Option<ContainerHandle>; 4] = [None; 4];
     for place in &mut made {
         *place = Some(world.filled_container(Client, 1)?);
-        let status = world.pm(Client).status(old, at(0), ONE);
+        let status = world.calls(Client).status(old, at(0), ONE);
         refused("an old container", status, no)?;
-        let mapped = world.pm(Server).map(shared.weak, at(0), ONE, WINDOW, READ_WRITE);
+        let mapped = world.calls(Server).map(shared.weak, at(0), ONE, WINDOW, READ_WRITE);
         refused("an old weak handle", mapped, no)?;
-        refused("an old share", world.pm(Client).unshare(shared.share), no)?;
+        refused("an old share", world.calls(Client).unshare(shared.share), no)?;
     }
     same("new containers", u64::try_from(made.iter().flatten().count()).unwrap_or(0), 4)
 }

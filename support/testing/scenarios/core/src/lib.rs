@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The acceptance scenarios of the container protocol (protocol.md (b)), in the place of the
-//! client, and what they need of the others: a file server that can be told to misbehave, and a
-//! supervisor. The actors are puppets (`support/testing/scenarios/puppet`).
+//! The acceptance scenarios of the container protocol, and a file server that can be told to
+//! misbehave. The actors are puppets (`support/testing/scenarios/puppet`).
 //!
-//! Each scenario is a function of its number; its doc quotes the row of the table. It begins with
-//! nothing that another has left, and when it ends every account has to be what it was.
+//! Each scenario is a function named by its number; its doc quotes what is to be shown. It finds
+//! nothing that another has left, and when it ends every account must be what it was before.
 //!
-//! The same code runs on the kernel and in the simulator. It allocates nothing. What it prints is
-//! the same everywhere: a line a scenario, the sum, and `PASS` or `FAIL: why`.
+//! The same code runs on the kernel and in the simulator. It allocates nothing, and prints the same
+//! everywhere: one line per scenario, the sum, and `PASS` or `FAIL: why`.
+//!
+//! # Why the scenarios make raw calls
+//!
+//! What only has to work, such as cleaning up after a scenario, goes through `pmserver_client`.
+//! What a scenario checks goes through `pmserver_api::Calls`, for three reasons:
+//! - They check single calls: how much one reply says is done, and where it stopped. The client
+//!   crate sums this up over several calls.
+//! - They use handles that are invalid, of another peer, or of something that has ended. The values
+//!   of the client crate exist to prevent that.
+//! - One program speaks for eight peers, each of which may be stopped in the middle of a scenario:
+//!   what is left to release then does not follow from scope.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -34,11 +44,9 @@ mod run;
 mod sabotage;
 mod server_cancelled;
 mod server_death;
-mod supervisor;
 mod tables;
 mod world;
 
 pub use cast::Cast;
 pub use run::{run, run_chosen};
 pub use sabotage::{Sabotage, Sabotaged, SabotagedServer};
-pub use supervisor::supervisor_step;

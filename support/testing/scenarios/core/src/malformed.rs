@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S50: messages that no client sends.
+//! S50: messages that no client library sends.
 
 use pmserver_api::{ContainerHandle, PmError};
 use proto::{AddressSpace, FrameCount, Message, ProtocolError, Transport};
@@ -29,15 +29,15 @@ const NO_RIGHT: u64 = PmError::NoRight.status();
 const UNKNOWN: u64 = ProtocolError::UnknownOperation.status();
 const LENGTH: u64 = ProtocolError::WrongLength.status();
 
-/// Frames and pages that are there and free.
+/// A page where nothing is mapped.
 const PAGE: u64 = WINDOW.get() + 0x10_0000;
-/// What the kernel keeps for itself, and the last page below.
+/// The start of the kernel's addresses, and the last page of user space.
 const KERNEL: u64 = 0xFFFF_8000_0000_0000;
 const LAST_PAGE: u64 = 0x7FFF_FFFF_F000;
-/// All ones: no frame number is behind it.
+/// All ones: there is no higher frame number.
 const END: u64 = u64::MAX;
 
-/// Returns count, flags and space as they share a register.
+/// Returns the register that holds count, flags and space.
 const fn how(count: u64, flags: u64, vspace: u64) -> u64 {
     count | flags << 16 | vspace << 32
 }
@@ -61,15 +61,15 @@ pub(crate) fn s50<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     addresses(world, number)?;
     terms(world, number, own, sharer)?;
 
-    let mapped = world.pm(Client).map(container, at(1), FrameCount::ONE, WINDOW, READ_WRITE);
+    let mapped = world.calls(Client).map(container, at(1), FrameCount::ONE, WINDOW, READ_WRITE);
     let failure = refused("mapping where something is", mapped, PmError::Occupied)?;
     same("where that is", failure.at, WINDOW.get())?;
     let after = (world.account(Client)?, world.count_in_all(container)?);
     expect(after == before, "something has changed")?;
-    same("the version", pm("asking for the version", world.pm(Client).version())?, 2)
+    same("the version", pm("asking for the version", world.calls(Client).version())?, 2)
 }
 
-/// Sends the client's messages and compares the status of each reply.
+/// Sends messages as the client, and compares the status of each reply.
 fn send<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     messages: &[(&'static str, Message, u64)],
@@ -205,7 +205,7 @@ fn terms<T: Transport, A: AddressSpace>(
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Returns how many frames there are among the first.
+    /// Returns how many of the first frames exist.
     fn count_in_all(&mut self, container: ContainerHandle) -> Outcome<u64> {
         self.count_in(Client, container, 24, pmserver_api::FrameState::PRESENT)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S29 to S34: memory above the guarantee, and how it comes back.
+//! S29 to S34: memory above the guarantee, and how pmserver gets it back.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, DeallocateFlags,
@@ -16,26 +16,26 @@ use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page, pages}
 const NONE: AllocateFlags = AllocateFlags::empty();
 const PARTIAL: AllocateFlags = AllocateFlags::PARTIAL;
 const EXTRA: LimitFlags = LimitFlags::EXTRA;
-/// Frames that the holder works with, all of them within its guarantee.
+/// Frames that the holder works with, all within its guarantee.
 const GUARANTEED: u64 = 8;
-/// Frames that are asked for when there are none left.
+/// How many frames are asked for when none are left.
 const WANTED: u64 = 16;
 
-/// A pool without free memory, much of it in extra frames of the holder.
+/// A pool without free memory, much of which is in extra frames of the holder.
 struct Shortage {
     /// The holder's container, with extra frames at the end.
     container: ContainerHandle,
     /// The first extra frame, and how many follow.
     first: u64,
     count: u64,
-    /// What has taken all the rest.
+    /// The container that has taken all the rest.
     ballast: ContainerHandle,
     ballast_frames: u64,
 }
 
-/// Makes memory short: gives the holder all that is promised to nobody, lets it use that, makes it
-/// extra, and has another account use what else there is. Ends where the first frame is refused,
-/// so that the holder has been asked to give some back.
+/// Makes memory short: gives the holder all pages that are reserved for nobody, lets it use them,
+/// makes them extra, and makes another account use what else there is. Ends when the first frame is
+/// refused: by then the holder has been asked to give frames back.
 fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Shortage> {
     let limit = pages(world.account(Holder)?.limit);
     let spare = unpromised(world)?;
@@ -57,22 +57,21 @@ fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
     Ok(Shortage { container, first, count, ballast, ballast_frames: 0 })
 }
 
-/// Returns how many pages of the pool are neither used by the pool itself nor promised.
+/// Returns how many pages of the pool are neither used by pmserver itself nor reserved.
 fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<u64> {
     let pool = world.info(AccountHandle::POOL)?;
     let mut own = pages(pool.used);
     let mut peers = 1..32;
     while let Some(peer) = peers.next().and_then(proto::PeerId::new) {
         // There are fewer peers than numbers, and some have died.
-        if let Ok(info) = world.pm(Parent).account_info(AccountHandle::of_peer(peer)) {
+        if let Ok(info) = world.calls(Parent).account_info(AccountHandle::of_peer(peer)) {
             own = own.saturating_sub(pages(info.used));
         }
     }
     Ok(pages(pool.limit).saturating_sub(own).saturating_sub(pages(pool.promised)))
 }
 
-/// Allocates frames from a number on until that is refused; returns the number that was refused,
-/// and how.
+/// Allocates frames from a number on until one is refused. Returns its number and the refusal.
 fn allocate_all<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     actor: Actor,
@@ -81,10 +80,11 @@ fn allocate_all<T: Transport, A: AddressSpace>(
 ) -> (u64, Result<u64, CallError>) {
     let mut all = start;
     loop {
-        let result = world.pm(actor).allocate(container, at(all), frames(CALL_FRAMES_MAX), PARTIAL);
+        let result =
+            world.calls(actor).allocate(container, at(all), frames(CALL_FRAMES_MAX), PARTIAL);
         match result {
             Ok(done)
-            // Room was made: there is more to be had at once.
+            // Memory was freed meanwhile: repeat the call at once.
             | Err(CallError::Refused(Failure { error: PmError::Pending, done, at: 0 })) => {
                 all = all.saturating_add(done);
             }
@@ -94,7 +94,7 @@ fn allocate_all<T: Transport, A: AddressSpace>(
     }
 }
 
-/// Uses up all memory; returns until when the call that got none has to wait.
+/// Uses up all memory. Returns until when the call that got none must wait.
 fn run_out<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &mut Shortage,
@@ -105,16 +105,16 @@ fn run_out<T: Transport, A: AddressSpace>(
     Ok(failure.at)
 }
 
-/// Asks for some frames more.
+/// Allocates some more frames.
 fn ask<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
 ) -> Result<u64, CallError> {
     let start = at(shortage.ballast_frames);
-    world.pm(Parent).allocate(shortage.ballast, start, frames(WANTED), NONE)
+    world.calls(Parent).allocate(shortage.ballast, start, frames(WANTED), NONE)
 }
 
-/// Says whether the holder's guaranteed frames are what they were, all of them.
+/// Fails unless all guaranteed frames of the holder are what they were.
 fn expect_guaranteed<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
@@ -148,7 +148,7 @@ pub(crate) fn s29<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("frames that the holder released", report.answers, WANTED, shortage.count)?;
     let extra = pages(world.account(Holder)?.extra);
     let left = shortage.count.saturating_sub(report.answers);
-    // Where a page of records went with what was released, a frame is not extra any more.
+    // If a page of records was freed with the frames, one frame is no longer extra.
     between("extra frames that are left", extra, left.saturating_sub(4), left)?;
     expect_guaranteed(world, &shortage)
 }
@@ -158,8 +158,8 @@ pub(crate) fn s29<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     const MARKED: u64 = 24;
     let mut shortage = make_short(world)?;
-    // The oldest of them: without a mark they would be the last to go.
-    let marked = world.pm(Holder).mark(
+    // The oldest ones: without a mark they would be freed last.
+    let marked = world.calls(Holder).mark(
         shortage.container,
         at(shortage.first),
         frames(MARKED),
@@ -168,16 +168,16 @@ pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("frames marked", pm("marking", marked)?, MARKED)?;
     run_out(world, &mut shortage)?;
 
-    let status = world.pm(Holder).status(shortage.container, at(shortage.first), frames(MARKED));
+    let status = world.calls(Holder).status(shortage.container, at(shortage.first), frames(MARKED));
     let states = pm("asking for states", status)?.frames;
     let dropped = states.iter().filter(|state| state.contains(FrameState::DISCARDED)).count();
     same("marked frames dropped", u64::try_from(dropped).unwrap_or(u64::MAX), MARKED)?;
     let start = at(shortage.first);
     let mapped =
-        world.pm(Holder).map(shortage.container, start, FrameCount::ONE, WINDOW_2, READ_WRITE);
+        world.calls(Holder).map(shortage.container, start, FrameCount::ONE, WINDOW_2, READ_WRITE);
     refused("mapping a dropped frame", mapped, PmError::Discarded)?;
     let free = DeallocateFlags::empty();
-    let freed = world.pm(Holder).deallocate(shortage.container, start, frames(MARKED), free);
+    let freed = world.calls(Holder).deallocate(shortage.container, start, frames(MARKED), free);
     same("dropped frames freed", pm("freeing dropped frames", freed)?, 0)?;
     let extra = pages(world.account(Holder)?.extra);
     same("extra frames left", extra, shortage.count.saturating_sub(MARKED))?;
@@ -188,8 +188,8 @@ pub(crate) fn s30<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
 /// S31: "task ignores the request, no marks: after deadline: excess extra frames dropped
 /// newest-first; if still short, whole account dropped (seed's threat); others unaffected; other
-/// accounts' guaranteed frames untouched." It is never short then: what is guaranteed to all is
-/// there when nothing is extra (I2, PM-261).
+/// accounts' guaranteed frames untouched." Memory is never short after that: without extra frames
+/// there is enough for all guarantees (PM-261).
 pub(crate) fn s31<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let others = world.filled_container(Client, 4)?;
     world.map(Client, others, 4, WINDOW, READ_WRITE)?;
@@ -215,7 +215,7 @@ pub(crate) fn s31<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 /// S32: "task's control thread not receiving: server does not block (measure: other RPCs
-/// progress)." As many of them as there can be until the deadline, and at least as many as here.
+/// progress)." Here 32 rounds of calls by another actor are answered before the deadline.
 pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let others = world.filled_container(Client, 4)?;
     world.map(Client, others, 4, WINDOW_2, READ_WRITE)?;
@@ -223,7 +223,7 @@ pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let deadline = run_out(world, &mut shortage)?;
     for round in 0..32 {
         world.writes(Client, "another working", page(WINDOW_2, round & 3), round)?;
-        let renewed = world.pm(Client).renew(others, at(round & 3), FrameCount::ONE);
+        let renewed = world.calls(Client).renew(others, at(round & 3), FrameCount::ONE);
         same("frames renewed", pm("another calling", renewed)?, 1)?;
         world.map_one(Client, others, round & 3, WINDOW_2)?;
         let early = ask(world, &shortage);
@@ -232,7 +232,7 @@ pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("when that was", world.now()?, 0, deadline)?;
     let report = did("asking the holder", world.puppet(Holder).report())?;
     between("notifications", report.notifications, 1, 64)?;
-    let request = pm("what was asked back", world.pm(Holder).extra_request())?;
+    let request = pm("what was asked back", world.calls(Holder).extra_request())?;
     between("frames asked back", request.count, 1, shortage.count)?;
     expect_guaranteed(world, &shortage)
 }
@@ -248,21 +248,21 @@ pub(crate) fn s33<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     between("free memory", pages(world.info(AccountHandle::POOL)?.free), 256, u64::MAX)?;
     let used = pages(world.info(account)?.used);
     for flags in [AllocateFlags::EXTRA, AllocateFlags::EXTRA | PARTIAL] {
-        let result = world.pm(Client).allocate(container, at(all), frames(4), flags);
+        let result = world.calls(Client).allocate(container, at(all), frames(4), flags);
         let failure = refused("asking for extra frames", result, PmError::NotEligible)?;
         same("frames done", failure.done, 0)?;
     }
     same("what is used", pages(world.info(account)?.used), used)?;
 
     let container = world.container(Holder)?;
-    // All, so that the records are there, and all but the last, which keeps them.
+    // Allocate all, so that the records exist, and free all but the last, which keeps the records.
     world.allocate(Holder, container, 12)?;
     let free = DeallocateFlags::empty();
-    pm("freeing", world.pm(Holder).deallocate(container, at(0), frames(11), free))?;
+    pm("freeing", world.calls(Holder).deallocate(container, at(0), frames(11), free))?;
     let used = pages(world.account(Holder)?.used);
     world.limit(Holder, used.saturating_add(4), EXTRA)?;
     let extra = AllocateFlags::EXTRA;
-    let done = world.pm(Holder).allocate(container, at(0), frames(10), extra);
+    let done = world.calls(Holder).allocate(container, at(0), frames(10), extra);
     same("frames done", pm("allocating above the limit", done)?, 10)?;
     let info = world.account(Holder)?;
     same("what is used of the limit", pages(info.used), used.saturating_add(4))?;
@@ -294,7 +294,7 @@ pub(crate) fn s34<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     same("older frames that are extra", states, 0)?;
     same("frames there", world.count_in(Holder, container, 20, FrameState::PRESENT)?, 20)?;
     world.holds(Holder, "the holder's frames", WINDOW, 20, 34)?;
-    let above = world.pm(Holder).allocate(container, at(20), FrameCount::ONE, NONE);
+    let above = world.calls(Holder).allocate(container, at(20), FrameCount::ONE, NONE);
     refused("allocating above the new limit", above, PmError::QuotaExceeded)?;
 
     let spare = unpromised(world)?;
@@ -305,7 +305,7 @@ pub(crate) fn s34<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Has an actor map one frame at its place in a window.
+    /// Makes an actor map one frame at its place in a window.
     fn map_one(
         &mut self,
         actor: Actor,
@@ -314,7 +314,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         window: proto::VirtAddr,
     ) -> Outcome {
         let (vaddr, flags) = (page(window, number), READ_WRITE);
-        let mapped = self.pm(actor).map(container, at(number), FrameCount::ONE, vaddr, flags);
+        let mapped = self.calls(actor).map(container, at(number), FrameCount::ONE, vaddr, flags);
         same("pages mapped", pm("mapping", mapped)?.count, 1)
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, same};
 use crate::files::ALL_PAGES;
 use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
-/// How often the client looks whether what it has validated is still the same.
+/// How often the client checks that the data it has validated is unchanged.
 const LOOKS: u64 = 100_000;
 
 /// S9: "read path: create_with(16), S copies file data in, C unshares, maps: C sees data; container
@@ -21,7 +21,7 @@ pub(crate) fn s9<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
     let loan = world.lend(Rights::READ | Rights::WRITE | Rights::LOCK)?;
     let bytes = fs("reading", world.files.read_known(file, loan.shared.weak))?;
     World::<T, A>::expect_known_length(bytes)?;
-    pm("unsharing", world.pm(Parent).unshare(loan.shared.share))?;
+    pm("unsharing", world.calls(Parent).unshare(loan.shared.share))?;
 
     expect(world.fsserver_account()? == before, "the account of S is not what it was")?;
     world.expect_frames(loan.container)?;
@@ -37,7 +37,7 @@ pub(crate) fn s9<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 
 /// S11: "Malicious S keeps its mapping and writes after replying: before unshare S's writes are
 /// visible, after unshare returned S's next store faults; C's checksum taken after unshare is
-/// stable for 10^5 attempts." The same for a capability that S was granted and maps itself.
+/// stable for 10^5 attempts." The same with a capability that S was granted and maps itself.
 pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let container = world.filled_container(Client, 4)?;
     let shared = world.share(Client, container, Server, Rights::READ | Rights::WRITE)?;
@@ -45,9 +45,9 @@ pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     did("S filling the frames", world.puppet(Server).fill(WINDOW, 4, 11))?;
     world.map(Client, container, 4, WINDOW, MapFlags::READ)?;
     world.holds(Client, "what S wrote", WINDOW, 4, 11)?;
-    let granted = world.pm(Server).grant(shared.weak, at(0), FrameCount::ONE, READ_WRITE);
+    let granted = world.calls(Server).grant(shared.weak, at(0), FrameCount::ONE, READ_WRITE);
     let granted = pm("granting S a frame", granted)?;
-    pm("making tables", world.pm(Server).ensure_tables(WINDOW_2, FrameCount::ONE))?;
+    pm("making tables", world.calls(Server).ensure_tables(WINDOW_2, FrameCount::ONE))?;
     let mapped = world.puppet(Server).map_granted(granted.address, WINDOW_2, READ_WRITE);
     did("S mapping the frame itself", mapped)?;
     world.writes(Server, "S writing by its capability", WINDOW_2, 0x5ec0)?;
@@ -55,7 +55,7 @@ pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     world.writes(Server, "S writing before unshare", WINDOW, 0x5ec1)?;
     world.reads(Client, "what S wrote before unshare", WINDOW, 0x5ec1)?;
 
-    pm("unsharing", world.pm(Client).unshare(shared.share))?;
+    pm("unsharing", world.calls(Client).unshare(shared.share))?;
     let validated = did("C reading", world.puppet(Client).sum(WINDOW, 4))?;
     faults("S storing after unshare", world.puppet(Server).store(WINDOW, 1))?;
     faults("S storing by its capability", world.puppet(Server).store(WINDOW_2, 1))?;
@@ -65,7 +65,7 @@ pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let changes = did("C looking again", world.puppet(Client).reload(WINDOW, LOOKS))?;
     same("changes that C has seen", changes, 0)?;
     faults("S storing later", world.puppet(Server).store(WINDOW, 2))?;
-    pm("taking the tables back", world.pm(Server).unmap(WINDOW_2, FrameCount::ONE))?;
+    pm("taking the tables back", world.calls(Server).unmap(WINDOW_2, FrameCount::ONE))?;
     let sum = did("C reading", world.puppet(Client).sum(WINDOW, 4))?;
     if sum == validated {
         Ok(())

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S44, S47: what pmserver takes away at any time, it brings back (R2).
+//! S44, S47: mappings that pmserver suspends at any time are repaired when they are touched.
 
 use pmserver_api::{Disturbance, FrameState, MapFlags, Rights};
 use proto::{AddressSpace, Micros, Transport};
 use puppet_core::Behaviour;
 
 use crate::cast::Actor::{Client, Parent, Server};
-use crate::error::{Outcome, did, fs, pm, same};
+use crate::error::{Outcome, did, done, fs, pm, same};
 use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
 /// S44: "forced spontaneous unmap of everything during a workload: clients with pager continue,
-/// data identical." The same where frames move.
+/// data identical." The same if frames are moved.
 pub(crate) fn s44<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     const PAGES: u64 = 8;
     let container = world.filled_container(Client, PAGES)?;
@@ -48,7 +48,7 @@ pub(crate) fn s47<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
     let container = world.filled_container(Client, 2)?;
     let server = world.peer(Server);
-    let handled = world.pm(Client).set_handler(container, at(0), 2, Some(server), 47);
+    let handled = world.calls(Client).set_handler(container, at(0), 2, Some(server), 47);
     pm("naming the pager", handled)?;
     world.map(Client, container, 2, WINDOW, READ_WRITE)?;
     let supply =
@@ -64,20 +64,14 @@ pub(crate) fn s47<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Has pmserver do, with all that it has, what it may do at any time.
+    /// Makes pmserver suspend all mappings, or move all frames, as it may do at any time.
     pub(crate) fn disturb(&mut self, what: Disturbance) -> Outcome {
-        let mut cursor = 0;
-        loop {
-            cursor = self.disturb_step(what, cursor)?;
-            if cursor == 0 {
-                return Ok(());
-            }
-        }
+        done("disturbing", self.pm(Parent).disturb(what)).map(drop)
     }
 
-    /// Has it do a step of that; returns where the next begins, or 0 at the end.
+    /// Makes it do one step of that. Returns where the next one begins, or 0 at the end.
     pub(crate) fn disturb_step(&mut self, what: Disturbance, cursor: u64) -> Outcome<u64> {
-        let step = self.pm(Parent).disturb(what, cursor);
+        let step = self.calls(Parent).disturb(what, cursor);
         pm("disturbing", step).map(|disturbed| disturbed.cursor)
     }
 }

@@ -90,7 +90,7 @@ pub fn run<T: Transport, A: AddressSpace, C: Console>(
     run_chosen(channels, fsserver, space, console, |_| true)
 }
 
-/// Runs those scenarios alone that are chosen by their names; see [`run`].
+/// Runs only the scenarios that are chosen by their names; see [`run`].
 pub fn run_chosen<T: Transport, A: AddressSpace, C: Console>(
     channels: Cast<T>,
     fsserver: T,
@@ -136,7 +136,7 @@ fn run_all<T: Transport, A: AddressSpace, C: Console>(
     failed == 0
 }
 
-/// Runs a scenario, takes away what it has made, and says whether every account is what it was.
+/// Runs a scenario and undoes what it has made. Fails unless every account is what it was.
 fn run_one<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     scenario: fn(&mut World<T, A>) -> Outcome,
@@ -148,6 +148,6 @@ fn run_one<T: Transport, A: AddressSpace>(
 }
 
 fn print(console: &mut impl Console, text: core::fmt::Arguments<'_>) {
-    // The console takes everything: its writer has no error.
+    // The console accepts everything: its writer has no error.
     let _ = LineWriter(console).write_fmt(text);
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A file server that misbehaves when it is told to.
+//! A file server that misbehaves when it is told to. The domain around it is `sabotaged-fsserver`.
 //!
 //! [`Sabotaged`] stands between fsserver's core and its memory, [`SabotagedServer`] between
-//! fsserver's core and its clients; the core itself is the one that runs everywhere else. Told
-//! once, misbehaves once. A restart forgets everything.
+//! fsserver's core and its clients. The core itself is the unchanged one. Each order makes it
+//! misbehave once. A restart forgets all orders.
 //!
 //! | no | operation | r0 | r1 | reply |
 //! |---|---|---|---|---|
 //! | 0xF001 | arm | what: 1 fault, 2 hang, 3 skip | pages | |
-//! | 0xF002 | late | | | what the request gets that was skipped |
+//! | 0xF002 | late | | | the reply to the request that was skipped |
 
 use alloc::rc::Rc;
 use core::cell::Cell;
@@ -27,14 +27,14 @@ const ARM_SKIP: u64 = 3;
 /// An address that is mapped in no protection domain.
 const UNMAPPED_VADDR: u64 = 0x3000_0000;
 
-/// How the server shall misbehave.
+/// How the server is to misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// Copy so many pages to a client, then access memory that is not mapped.
     FaultAfter(u64),
-    /// Copy so many pages to a client, then never go on.
+    /// Copy so many pages to a client, then never continue.
     HangAfter(u64),
-    /// Answer the next read with success and do nothing of it.
+    /// Answer the next read with success, and do nothing.
     Skip,
 }
 
@@ -50,7 +50,7 @@ impl Sabotage {
         Message::new(OP_ARM, registers)
     }
 
-    /// Returns the request for the late call: what was skipped is tried now.
+    /// Returns the request for the late call: the server now does what it has skipped.
     #[must_use]
     pub const fn late_request() -> Message {
         Message::new(OP_LATE, [])
@@ -66,7 +66,7 @@ impl Sabotage {
     }
 }
 
-/// fsserver's memory, with a fault or a hang in it.
+/// fsserver's memory, in which an access may fault or hang.
 #[derive(Clone)]
 pub struct Sabotaged<A> {
     space: A,
@@ -129,7 +129,7 @@ pub struct SabotagedServer<T: Transport, A: AddressSpace> {
 }
 
 impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
-    /// Returns a server that behaves, so far. See [`FileServer::new`].
+    /// Returns a server without orders. See [`FileServer::new`].
     ///
     /// # Errors
     /// As [`FileServer::new`].
@@ -145,7 +145,7 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
         Ok(Self { server, armed, skipped: None })
     }
 
-    /// Answers a request, or does not.
+    /// Answers a request, or misbehaves.
     pub fn call(&mut self, client: ClientId, request: &Message) -> Message {
         match request.label() {
             OP_ARM => match Sabotage::decode(request) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S14: the server never answers, and the client cancels.
 //!
-//! A protected procedure that is never answered would block its caller, so that the scenario has
-//! two halves: the server answers, but has not done the work and means to do it late; or it hangs,
-//! and a supervisor ends that after the time that the client was willing to wait (design D11).
+//! A protected procedure that is never answered would block its caller. So the scenario has two
+//! halves: the server answers without having done the work, and tries to do it later; or it hangs,
+//! and a supervisor ends that after the time that the client was willing to wait.
 
 use fsserver_api::{CallError, FsError};
 use pmserver_api::{DeallocateFlags, PmError, Rights};
@@ -50,9 +50,9 @@ fn server_hangs<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outco
     world.files.arm(Sabotage::HangAfter(PAGES_WRITTEN))?;
     let patience = Micros::new(PATIENCE_MICROS);
     let fsserver = world.files.peer;
-    pm("announcing the call", world.pm(Parent).watch(fsserver, patience))?;
+    pm("announcing the call", world.calls(Parent).watch(fsserver, patience))?;
     let result = world.files.read_known(file, loan.shared.weak);
-    pm("ending the watch", world.pm(Parent).watch(fsserver, Micros::new(0)))?;
+    pm("ending the watch", world.calls(Parent).watch(fsserver, Micros::new(0)))?;
     expect(
         result.err().and_then(|error| error.refusal()) == Some(FsError::Restarted),
         "C was not told that S was rescued",
@@ -68,18 +68,18 @@ fn server_hangs<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outco
     fs("closing", world.files.client().close(file))
 }
 
-/// Cancels: unshares, finds what was written, and uses the frames anew.
+/// Cancels: unshares, checks what was written, and reuses the frames.
 fn cancel<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     loan: &Loan,
     pages_written: u64,
 ) -> Outcome {
-    pm("cancelling", world.pm(Parent).unshare(loan.shared.share))?;
+    pm("cancelling", world.calls(Parent).unshare(loan.shared.share))?;
     world.expect_frames(loan.container)?;
     world.expect_contents(loan.container, pages_written)?;
     let all = frames(CONTAINER_FRAMES);
     let strict = DeallocateFlags::STRICT;
-    let freed = pm("freeing", world.pm(Parent).deallocate(loan.container, at(0), all, strict))?;
+    let freed = pm("freeing", world.calls(Parent).deallocate(loan.container, at(0), all, strict))?;
     same("frames freed", freed, CONTAINER_FRAMES)?;
     world.allocate(Parent, loan.container, CONTAINER_FRAMES)
 }

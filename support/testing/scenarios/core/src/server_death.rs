@@ -15,7 +15,7 @@ use crate::world::World;
 const PAGES_WRITTEN: u64 = 6;
 
 /// S10: "S dies half-way through the copy: C unshares at once; frames already written keep data,
-/// others zero; no leak in S or C accounts." And, as design D11 has it: C's call is answered, and S
+/// others zero; no leak in S or C accounts." And C's call is answered with `Restarted`, and S
 /// serves on.
 pub(crate) fn s10<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let before = world.fsserver_account()?;
@@ -27,7 +27,7 @@ pub(crate) fn s10<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
         refusal.and_then(|error| error.refusal()) == Some(FsError::Restarted),
         "C was not told that S was restarted",
     )?;
-    pm("unsharing at once", world.pm(Parent).unshare(loan.shared.share))?;
+    pm("unsharing at once", world.calls(Parent).unshare(loan.shared.share))?;
 
     expect(world.fsserver_account()? == before, "the account of S is not what it was")?;
     world.expect_frames(loan.container)?;
@@ -41,7 +41,7 @@ pub(crate) fn s10<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let file = world.open_known()?;
     let shared = world.lend_again(loan.container, Rights::READ | Rights::WRITE)?;
     fs("reading after the restart", world.files.read_known(file, shared.weak))?;
-    pm("unsharing again", world.pm(Parent).unshare(shared.share))?;
+    pm("unsharing again", world.calls(Parent).unshare(shared.share))?;
     world.expect_contents(loan.container, ALL_PAGES)?;
     fs("closing", world.files.client().close(file))
 }

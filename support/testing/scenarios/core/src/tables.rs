@@ -8,14 +8,14 @@ use crate::cast::Actor::{Client, Parent, Server};
 use crate::error::{Outcome, between, expect, pm, refused, same};
 use crate::world::{READ_WRITE, World, at, page, pages, vaddr};
 
-/// The second gigabyte: nothing of a program is there, and no table either.
+/// The second gigabyte: programs have nothing mapped there, so there are no tables.
 const GIGABYTE: VirtAddr = vaddr(0x4000_0000);
-/// Areas of which each needs a table of its own.
+/// How many areas are used; each needs a table of its own.
 const AREAS: u64 = 512;
 const AREA_PAGES: u64 = 512;
-/// Frames that are mapped there, four times each.
+/// How many frames are mapped there, four times each.
 const FRAMES: u64 = 128;
-/// Tables above: 1 for the gigabyte, and more where not even that is there.
+/// The most tables above them: one for the gigabyte, and those above it if it has none yet.
 const UPPER_TABLES_MAX: u64 = 2;
 const FORCED: MapFlags = READ_WRITE.union(MapFlags::FORCE_WRITE);
 const ONE: FrameCount = FrameCount::ONE;
@@ -31,8 +31,8 @@ pub(crate) fn s35<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     for area in 0..AREAS {
         let vaddr = page(GIGABYTE, area.saturating_mul(AREA_PAGES));
         let number = at(area.checked_rem(FRAMES).unwrap_or(0));
-        // With memory: there is no capability, and no slot for it, to what has none.
-        let mapped = world.pm(Client).map(container, number, ONE, vaddr, FORCED);
+        // FORCE_WRITE gives each frame memory: without it there is no capability, and no slot.
+        let mapped = world.calls(Client).map(container, number, ONE, vaddr, FORCED);
         same("pages mapped", pm("mapping in an area", mapped)?.count, 1)?;
     }
     let after = world.info(account)?;
@@ -44,11 +44,11 @@ pub(crate) fn s35<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
     let used = u32::try_from(pages(after.used)).unwrap_or(u32::MAX);
     let none = pmserver_api::LimitFlags::empty();
-    let set = world.pm(Parent).account_set_limits(account, used, none);
+    let set = world.calls(Parent).account_set_limits(account, used, none);
     pm("setting the limit to what is used", set)?;
     let beyond = page(GIGABYTE, AREAS.saturating_mul(AREA_PAGES));
     let other = world.filled_container(Client, 1)?;
-    let mapped = world.pm(Client).map(other, at(0), ONE, beyond, MapFlags::READ);
+    let mapped = world.calls(Client).map(other, at(0), ONE, beyond, MapFlags::READ);
     refused("mapping beyond the limit", mapped, PmError::NoTableQuota)?;
     same("use after that", pages(world.info(account)?.used), used.into())?;
 
@@ -69,7 +69,7 @@ pub(crate) fn s36<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let before = world.account(Server)?;
     for area in 0..HERE {
         let vaddr = page(GIGABYTE, area.saturating_mul(AREA_PAGES));
-        let mapped = world.pm(Server).map(weak, at(area), ONE, vaddr, MapFlags::READ);
+        let mapped = world.calls(Server).map(weak, at(area), ONE, vaddr, MapFlags::READ);
         same("pages mapped", pm("mapping in an area", mapped)?.count, 1)?;
     }
     let after = world.account(Server)?;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the scenarios work with: the actors and what they can be told to do, and what a scenario
-//! has made, which is taken away behind it.
+//! What the scenarios work with: the actors, and what a scenario has made, which is undone after
+//! it.
 
 use pmserver_api::{
-    AccountHandle, AccountInfo, AllocateFlags, CallError, ContainerHandle, Failure, FrameState,
-    LimitFlags, MapFlags, PmError, Rights, Shared,
+    AccountHandle, AccountInfo, AllocateFlags, Calls, ContainerHandle, FrameState, LimitFlags,
+    MapFlags, Rights, Shared,
 };
+use pmserver_client::{Container, Error, Pages, Pm, Region, SplitAccount};
 use proto::limits::LEASE_MICROS_MAX;
 use proto::{
     AddressSpace, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
@@ -16,19 +17,19 @@ use crate::cast::{Actor, Cast};
 use crate::error::{Outcome, ScenarioError, did, filled, pm, same};
 use crate::files::Files;
 
-/// Where puppets map containers: in the first gigabyte, and in tables of its own.
+/// Where puppets map containers: in the first gigabyte, with tables of its own.
 pub(crate) const WINDOW: VirtAddr = vaddr(0x2000_0000);
-/// Another place, in other tables.
+/// Another place, with other tables.
 pub(crate) const WINDOW_2: VirtAddr = vaddr(0x2400_0000);
 /// The longest lease.
 pub(crate) const LONG: Micros = Micros::new(LEASE_MICROS_MAX);
 /// Readable and writable.
 pub(crate) const READ_WRITE: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
 
-/// Things that one scenario makes.
+/// How many things one scenario may make.
 const MADE_MAX: usize = 24;
 
-/// An address of the scenarios' own choice.
+/// Returns an address that the scenarios have chosen.
 pub(crate) const fn vaddr(address: u64) -> VirtAddr {
     match VirtAddr::new(address) {
         Some(vaddr) => vaddr,
@@ -36,7 +37,7 @@ pub(crate) const fn vaddr(address: u64) -> VirtAddr {
     }
 }
 
-/// The address so many pages on.
+/// Returns the address `pages` pages further on.
 pub(crate) const fn page(vaddr: VirtAddr, pages: u64) -> VirtAddr {
     match vaddr.checked_add(pages.saturating_mul(PAGE_BYTES)) {
         Some(vaddr) => vaddr,
@@ -44,12 +45,12 @@ pub(crate) const fn page(vaddr: VirtAddr, pages: u64) -> VirtAddr {
     }
 }
 
-/// A frame number.
+/// Returns a frame number.
 pub(crate) const fn at(number: u64) -> FrameNumber {
     FrameNumber::new(number)
 }
 
-/// A count that fits into one call.
+/// Returns a count that fits into one call.
 pub(crate) const fn frames(count: u64) -> FrameCount {
     match FrameCount::new(count) {
         Some(count) => count,
@@ -57,22 +58,22 @@ pub(crate) const fn frames(count: u64) -> FrameCount {
     }
 }
 
-/// Something that does not go by itself at the end of a scenario.
+/// Something to undo at the end of a scenario.
 #[derive(Clone, Copy)]
 pub(crate) enum Made {
     /// An actor's container.
     Container(Actor, ContainerHandle),
     /// An account that the parent has split off.
     Account(AccountHandle),
-    /// An actor's limit is what it was before, with these flags.
+    /// The limit of an actor's account, to be what it was before, with these flags.
     Limit(Actor, AccountInfo, LimitFlags),
-    /// An actor's VSpace is paid for by its own account.
+    /// An actor's VSpace, to be paid for by its own account again.
     VspaceAccount(Actor),
-    /// An actor's region at an address.
-    Region(Actor, VirtAddr),
+    /// An actor's region.
+    Region(Actor, Pages),
 }
 
-/// The whole stage.
+/// All that a scenario works with.
 pub(crate) struct World<T: Transport, A: AddressSpace> {
     channels: Cast<T>,
     peers: Cast<PeerId>,
@@ -84,20 +85,25 @@ pub(crate) struct World<T: Transport, A: AddressSpace> {
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Sets the stage.
+    /// Asks the actors who they are, and prepares the file server.
     pub(crate) fn new(mut channels: Cast<T>, fsserver: T, space: A) -> Outcome<Self> {
         let peers = channels.try_map(|channel| {
-            let identity = pmserver_api::Calls::new(channel).whoami();
+            let identity = Calls::new(channel).whoami();
             pm("asking an actor who it is", identity).map(|identity| identity.peer)
         })?;
-        let parent = pmserver_api::Calls::new(channels.get_mut(Actor::Parent));
-        let files = Files::new(parent, fsserver)?;
+        let parent = Pm::new(channels.get_mut(Actor::Parent));
+        let files = Files::new(&parent, fsserver)?;
         Ok(Self { channels, peers, space, files, made: [None; MADE_MAX], has_died: false })
     }
 
-    /// Returns pmserver as an actor has it.
-    pub(crate) const fn pm(&mut self, actor: Actor) -> pmserver_api::Calls<&mut T> {
-        pmserver_api::Calls::new(self.channels.get_mut(actor))
+    /// Returns the raw calls of an actor, for what a scenario checks.
+    pub(crate) const fn calls(&mut self, actor: Actor) -> Calls<&mut T> {
+        Calls::new(self.channels.get_mut(actor))
+    }
+
+    /// Returns an actor's connection as programs have it, for what only has to work.
+    pub(crate) const fn pm(&mut self, actor: Actor) -> Pm<&mut T> {
+        Pm::new(self.channels.get_mut(actor))
     }
 
     /// Returns a puppet, to tell it what to do.
@@ -105,7 +111,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         puppet_core::Client::new(self.channels.get_mut(actor))
     }
 
-    /// Returns the channel to pmserver as an actor has it, for messages that no client sends.
+    /// Returns an actor's channel to pmserver, for messages that no client library sends.
     pub(crate) const fn channel(&mut self, actor: Actor) -> &mut T {
         self.channels.get_mut(actor)
     }
@@ -115,30 +121,30 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         *self.peers.get(actor)
     }
 
-    /// Has something undone when the scenario is over.
+    /// Remembers something to undo when the scenario is over.
     pub(crate) fn remember(&mut self, made: Made) -> Outcome {
         let place = self.made.iter_mut().find(|place| place.is_none());
         *place.ok_or(ScenarioError::Wrong("a scenario makes too much"))? = Some(made);
         Ok(())
     }
 
-    /// Has an actor make a container, which this account pays for.
+    /// Makes an actor create a container that this account pays for.
     pub(crate) fn container_in(
         &mut self,
         actor: Actor,
         account: AccountHandle,
     ) -> Outcome<ContainerHandle> {
-        let container = pm("making a container", self.pm(actor).container_create(account))?;
+        let container = pm("making a container", self.calls(actor).container_create(account))?;
         self.remember(Made::Container(actor, container))?;
         Ok(container)
     }
 
-    /// Has an actor make a container.
+    /// Makes an actor create a container.
     pub(crate) fn container(&mut self, actor: Actor) -> Outcome<ContainerHandle> {
         self.container_in(actor, AccountHandle::OWN)
     }
 
-    /// Has an actor allocate the first frames of a container.
+    /// Makes an actor allocate the first frames of a container.
     pub(crate) fn allocate(
         &mut self,
         actor: Actor,
@@ -146,11 +152,11 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         count: u64,
     ) -> Outcome {
         let none = AllocateFlags::empty();
-        let done = self.pm(actor).allocate(container, at(0), frames(count), none);
+        let done = self.calls(actor).allocate(container, at(0), frames(count), none);
         same("frames allocated", pm("allocating", done)?, count)
     }
 
-    /// Has an actor make a container with so many frames.
+    /// Makes an actor create a container with `count` frames.
     pub(crate) fn filled_container(
         &mut self,
         actor: Actor,
@@ -161,7 +167,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(container)
     }
 
-    /// Has an actor map the first frames of a container.
+    /// Makes an actor map the first frames of a container.
     pub(crate) fn map(
         &mut self,
         actor: Actor,
@@ -170,17 +176,17 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Outcome {
-        let mapped = self.pm(actor).map(container, at(0), frames(count), vaddr, flags);
+        let mapped = self.calls(actor).map(container, at(0), frames(count), vaddr, flags);
         same("pages mapped", pm("mapping", mapped)?.count, count)
     }
 
-    /// Has an actor unmap pages.
+    /// Makes an actor unmap pages.
     pub(crate) fn unmap(&mut self, actor: Actor, vaddr: VirtAddr, count: u64) -> Outcome {
-        let unmapped = self.pm(actor).unmap(vaddr, frames(count));
+        let unmapped = self.calls(actor).unmap(vaddr, frames(count));
         same("pages unmapped", pm("unmapping", unmapped)?, count)
     }
 
-    /// Has an actor lend all frames of a container, for leases of up to a second.
+    /// Makes an actor lend all frames of a container, for leases of up to a second.
     pub(crate) fn share(
         &mut self,
         actor: Actor,
@@ -189,10 +195,10 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         rights: Rights,
     ) -> Outcome<Shared> {
         let peer = self.peer(to);
-        pm("sharing", self.pm(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
+        pm("sharing", self.calls(actor).share(container, at(0), u64::MAX, peer, rights, LONG))
     }
 
-    /// Has an actor's faults in a region answered by pmserver, from the first frame on.
+    /// Makes an actor attach the first frames of a container as a region.
     pub(crate) fn attach(
         &mut self,
         actor: Actor,
@@ -200,12 +206,14 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         count: u32,
         vaddr: VirtAddr,
     ) -> Outcome {
-        let attached = self.pm(actor).attach(container, at(0), count, vaddr, READ_WRITE);
+        let attached = self.calls(actor).attach(container, at(0), count, vaddr, READ_WRITE);
         pm("attaching", attached)?;
-        self.remember(Made::Region(actor, vaddr))
+        let region = Pages::new(vaddr, count.into());
+        let region = region.ok_or(ScenarioError::Wrong("a region outside user space"))?;
+        self.remember(Made::Region(actor, region))
     }
 
-    /// Returns how many of the first frames of a container are in a state, of at most 24.
+    /// Returns how many of the first frames of a container, at most 24, are in a state.
     pub(crate) fn count_in(
         &mut self,
         actor: Actor,
@@ -213,7 +221,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         count: u64,
         state: FrameState,
     ) -> Outcome<u64> {
-        let status = self.pm(actor).status(container, at(0), frames(count));
+        let status = self.calls(actor).status(container, at(0), frames(count));
         let status = pm("asking for states", status)?;
         same("states told", status.count, count)?;
         let states = status.frames.into_iter().zip(0..count);
@@ -227,12 +235,12 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         container: ContainerHandle,
         number: u64,
     ) -> Outcome<FrameState> {
-        let status = self.pm(actor).status(container, at(number), FrameCount::ONE);
+        let status = self.calls(actor).status(container, at(number), FrameCount::ONE);
         let [state, ..] = pm("asking for a state", status)?.frames;
         Ok(state)
     }
 
-    /// Says whether a puppet reads a word.
+    /// Fails unless a puppet reads the expected word.
     pub(crate) fn reads(
         &mut self,
         actor: Actor,
@@ -244,7 +252,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         same(what, word, expected)
     }
 
-    /// Has a puppet store a word.
+    /// Makes a puppet store a word.
     pub(crate) fn writes(
         &mut self,
         actor: Actor,
@@ -255,7 +263,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         did(what, self.puppet(actor).store(vaddr, word))
     }
 
-    /// Says whether pages hold the pattern of a seed; of 0 where nobody has written to them.
+    /// Fails unless pages hold the pattern of a seed: 0 for pages that nobody has written to.
     pub(crate) fn holds(
         &mut self,
         actor: Actor,
@@ -270,10 +278,10 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
 
     /// Returns the time.
     pub(crate) fn now(&mut self) -> Outcome<u64> {
-        pm("asking for the time", self.pm(Actor::Parent).clock()).map(Micros::get)
+        pm("asking for the time", self.calls(Actor::Parent).clock()).map(Micros::get)
     }
 
-    /// Lets time pass until a deadline is over.
+    /// Waits until a deadline is over.
     pub(crate) fn wait_until(&mut self, deadline: u64) -> Outcome {
         while self.now()? <= deadline {
             self.space.relax();
@@ -281,26 +289,12 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         Ok(())
     }
 
-    /// Takes away all that the scenario has made, the last first, and returns whether somebody
-    /// died in it. Never fails: what is left is seen in the accounts.
+    /// Undoes all that the scenario has made, the last first, and returns whether an actor died in
+    /// it. Never fails: the accounts show what is left.
     pub(crate) fn clear(&mut self) -> bool {
         while let Some(made) = self.made.iter_mut().rev().find_map(Option::take) {
-            // Gone already is as good.
-            let _: Result<(), CallError> = match made {
-                Made::Container(actor, container) => {
-                    self.destroy(|world| world.pm(actor).container_destroy(container))
-                }
-                Made::Account(account) => {
-                    self.destroy(|world| world.pm(Actor::Parent).account_destroy(account))
-                }
-                Made::Limit(actor, before, flags) => {
-                    let account = AccountHandle::of_peer(self.peer(actor));
-                    let limit = u32::try_from(pages(before.limit)).unwrap_or(u32::MAX);
-                    self.pm(Actor::Parent).account_set_limits(account, limit, flags)
-                }
-                Made::VspaceAccount(actor) => self.pm(actor).vspace_account(AccountHandle::OWN),
-                Made::Region(actor, vaddr) => self.pm(actor).detach(vaddr),
-            };
+            // If it no longer exists, there is nothing to undo.
+            let _: Result<(), Error> = self.undo(made);
         }
         for actor in [Actor::Client, Actor::Driver, Actor::Holder, Actor::Server] {
             let _: Result<(), OrderError> = self.puppet(actor).behave(Behaviour::Count);
@@ -308,23 +302,30 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         core::mem::take(&mut self.has_died)
     }
 
-    /// Destroys something, after the leases on it have ended.
-    fn destroy(
-        &mut self,
-        mut step: impl FnMut(&mut Self) -> Result<(), CallError>,
-    ) -> Result<(), CallError> {
-        match step(self) {
-            Err(CallError::Refused(Failure { error: PmError::Pending, at: deadline, .. })) => {
-                // Where there is no time there is nothing to wait for.
-                let _ = self.wait_until(deadline);
-                step(self)
+    /// Undoes one thing, as soon as the leases on it have ended.
+    fn undo(&mut self, made: Made) -> Result<(), Error> {
+        match made {
+            Made::Container(actor, container) => {
+                Container::from_raw(&self.pm(actor), container.raw()).destroy_waiting()?;
             }
-            result => result,
+            Made::Account(account) => {
+                SplitAccount::from_raw(&self.pm(Actor::Parent), account.raw()).destroy_waiting()?;
+            }
+            Made::Limit(actor, before, flags) => {
+                let peer = self.peer(actor);
+                let limit = u32::try_from(pages(before.limit)).unwrap_or(u32::MAX);
+                self.pm(Actor::Parent).account_of(peer).set_limits(limit, flags)?;
+            }
+            Made::VspaceAccount(actor) => self.pm(actor).account().pay_for_vspace()?,
+            Made::Region(actor, region) => {
+                Region::from_pages(&self.pm(actor), region).detach()?;
+            }
         }
+        Ok(())
     }
 }
 
-/// Returns how many pages an amount is.
+/// Returns how many pages a number of bytes is.
 pub(crate) const fn pages(bytes: proto::ByteCount) -> u64 {
     bytes.get() >> 12
 }

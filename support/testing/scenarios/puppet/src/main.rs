@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A puppet as a protection domain: one program that several domains of the scenario system run.
 //!
-//! Owns nothing but its channels. What it can be told to do is in `puppet/core`; where it faults by
-//! that, it goes on in `recovery.rs`.
+//! Owns nothing but its channels. What it can be told to do is in `puppet/core`; if it faults over
+//! that, it continues in `recovery.rs`.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@
 mod recovery;
 
 use pd::{OwnGrants, PpChannel};
+use pmserver_client::Pm;
 use puppet_core::Puppet;
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
@@ -22,8 +23,7 @@ const PMSERVER: usize = 0;
 #[protection_domain]
 fn init() -> PuppetDomain {
     pd::recovery::prepare();
-    let mut pm = pmserver_api::Calls::new(PpChannel::new(PMSERVER));
-    recovery::register(&mut pm);
+    recovery::register(&Pm::new(PpChannel::new(PMSERVER)));
     PuppetDomain(Puppet::new(PpChannel::new(PMSERVER), OwnMemory, OwnGrants))
 }
 

@@ -10,7 +10,7 @@ use proto::{ByteCount, Console, Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::decode::decode;
 use super::subject::{Failed, Outcome, Subject};
-use crate::SimKernel;
+use crate::kernel::SimKernel;
 
 /// Where the copy of a page's word is, to see whether a page is whole.
 const LAST_WORD: u64 = PAGE_BYTES - 8;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Memory as the owner of an address space reaches it: behind the walk of its page tables.
+//! Loads and stores by the owner of an address space, translated by its page tables.
 
 use pmserver_core::kernel::VSpace;
 
@@ -7,10 +7,10 @@ use super::{SimKernel, vspace_address};
 use crate::machine::{Access, PAGE_BYTES};
 
 impl SimKernel {
-    /// Copies bytes out of an address space, as its owner would load them.
+    /// Loads bytes from an address space.
     ///
     /// # Errors
-    /// The first address that faults; the bytes before it are copied.
+    /// The first address that faults; the bytes before it have been copied.
     pub fn load(&self, vspace: VSpace, from: u64, to: &mut [u8]) -> Result<(), u64> {
         let mut done = 0;
         while done < to.len() {
@@ -24,10 +24,10 @@ impl SimKernel {
         Ok(())
     }
 
-    /// Copies bytes into an address space, as its owner would store them.
+    /// Stores bytes to an address space.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// The same as [`Self::load`].
     pub fn store(&mut self, vspace: VSpace, from: &[u8], to: u64) -> Result<(), u64> {
         let mut done = 0;
         while done < from.len() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Contents from page to page: both are mapped for that moment, by capabilities of their own, so
-//! that nobody else's mapping is touched.
+//! Copies a page to another. Both are mapped for the time of the copy by copied capabilities, so
+//! that other mappings of the pages do not change.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::VSpace;
@@ -49,7 +49,7 @@ impl SimKernel {
         self.invoke(InvocationKind::PageMap, place.slot << ROOT_SHIFT, &map)
     }
 
-    /// Deletes both capabilities and so their mappings; what is empty stays so.
+    /// Deletes both capabilities, which also unmaps them. Empty slots are not an error.
     fn empty_copy_slots(&mut self) -> Result<(), Error> {
         let [first, second] = COPY_PLACES.map(|place| {
             let delete = Invocation::Delete(Place { index: place.slot, depth: ROOT_BITS });

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Devices: they write to physical memory by themselves, and only an IOMMU can keep them from it.
+//! Devices, which write to physical memory on their own; only an IOMMU can prevent that.
 //!
-//! One device for each peer, that writes when a test says so. With an IOMMU it has an address space
-//! of its own, in which a page is at its physical address or not at all; without one it reaches all
-//! memory. A page stays in a device's address space until it is taken out, whatever is made of it
-//! meanwhile: who forgets that is to be found out.
+//! Each peer has one device, which writes when a test tells it to. With an IOMMU the device has its
+//! own address space, in which every mapped page is at its physical address; without one it can
+//! write to all memory. A page stays mapped in a device's address space until it is unmapped there,
+//! even if it is reused for something else, so that tests find a missing unmap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +16,16 @@ use crate::machine::{Error, PAGE_BYTES};
 /// A write that an IOMMU refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceFault {
-    /// Whose device it was.
+    /// The peer whose device it was.
     pub peer: PeerId,
-    /// The first address that it may not write to.
+    /// The first address that the device may not write to.
     pub bus_address: u64,
 }
 
 /// All devices, and the IOMMU if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    /// The pages of each device's address space, by physical address; `None` without an IOMMU.
+    /// The physical addresses of the pages in each device's address space; `None` without an IOMMU.
     spaces: Option<BTreeMap<PeerId, BTreeSet<u64>>>,
     faults: Vec<DeviceFault>,
 }
@@ -35,14 +35,14 @@ impl Devices {
         self.spaces.is_some()
     }
 
-    /// Puts a page into a device's address space. Without an IOMMU there is nothing to do.
+    /// Maps a page in a device's address space. Does nothing without an IOMMU.
     pub(super) fn map(&mut self, peer: PeerId, page: u64) -> Result<(), Error> {
         let Some(spaces) = &mut self.spaces else { return Ok(()) };
         let is_new = spaces.entry(peer).or_default().insert(page);
         if is_new { Ok(()) } else { Err(Error::DeleteFirst) }
     }
 
-    /// Takes a page out of a device's address space.
+    /// Unmaps a page from a device's address space.
     pub(super) fn unmap(&mut self, peer: PeerId, page: u64) -> Result<(), Error> {
         let Some(spaces) = &mut self.spaces else { return Ok(()) };
         let was_there = spaces.entry(peer).or_default().remove(&page);
@@ -56,20 +56,20 @@ impl Devices {
 }
 
 impl SimKernel {
-    /// Returns the same machine with an IOMMU between its devices and memory.
+    /// Adds an IOMMU between the devices and memory.
     #[must_use]
     pub fn with_iommu(mut self) -> Self {
         self.devices.spaces = Some(BTreeMap::new());
         self
     }
 
-    /// Has the device of a peer write to memory: no program and no page table is in between.
+    /// Makes the device of a peer write to physical memory, without any program or page table.
     ///
     /// # Errors
-    /// Where the IOMMU refuses it; nothing is written then.
+    /// [`DeviceFault`] if the IOMMU refuses it; nothing is written then.
     ///
     /// # Panics
-    /// Where there is no memory.
+    /// If an address is beyond the end of memory.
     pub fn device_write(
         &mut self,
         peer: PeerId,
@@ -91,7 +91,7 @@ impl SimKernel {
         Ok(())
     }
 
-    /// Returns the writes that were refused, in order.
+    /// Returns the refused writes, in order.
     #[must_use]
     pub fn device_faults(&self) -> &[DeviceFault] {
         &self.devices.faults

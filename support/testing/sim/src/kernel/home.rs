@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The pool at home, exactly as pmserver's PD lays it out (`pmserver/src/home.rs`): two CNodes made
-//! of the pool itself, with the untyped object of every page and the object made from it, and a
-//! page table, for copying.
+//! The layout of the pool, exactly as in pmserver's PD (`pmserver/src/home.rs`). From the pool
+//! itself it makes two CNodes, one with the untyped object of every page and one with the object
+//! made from it, and a page table that is used to copy pages.
 //!
 //! ```text
 //!   untyped of page p:      28 << 58 | p << (58 - k)            2^k slots each, no guards
@@ -19,9 +19,9 @@ use crate::machine::{
     TableKind,
 };
 
-/// Where pmserver's address space has the pages of the pool that hold its records.
+/// Where pmserver maps the pages of the pool that hold its records.
 pub(super) const WINDOW: u64 = 0x1000_0000;
-/// Where it has two pages while one is copied to the other, with which capabilities.
+/// Where it maps two pages while it copies one to the other, and the slots of their capabilities.
 pub(super) const COPY_PLACES: [CopyPlace; 2] = [
     CopyPlace { slot: 30, vaddr: WINDOW - 2 * PAGE_BYTES },
     CopyPlace { slot: 31, vaddr: WINDOW - PAGE_BYTES },
@@ -29,10 +29,10 @@ pub(super) const COPY_PLACES: [CopyPlace; 2] = [
 const SLOT_COPY_TABLE: u64 = 6;
 const SLOT_UNTYPEDS: u64 = 28;
 const SLOT_OBJECTS: u64 = 29;
-/// For a moment at the start.
+/// Used temporarily at start.
 const SLOT_SCRATCH: u64 = 30;
 const PAGE_BITS: u64 = 12;
-/// Bits that index a CNode which is one page large.
+/// Bits that index a CNode of one page.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
 
 /// A root slot and an address.
@@ -41,14 +41,14 @@ pub(super) struct CopyPlace {
     pub(super) vaddr: u64,
 }
 
-/// Consecutive pages, from the first one of an untyped object on.
+/// The consecutive pages of one untyped object.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     first: u64,
     address: u64,
 }
 
-/// Where pages live in the capability space, and where in physical memory.
+/// Where the capabilities of pages are, and their physical addresses.
 #[derive(Debug)]
 pub(super) struct Home {
     /// Each of the two CNodes has `2^k` slots.
@@ -59,11 +59,11 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Divides the pool into pages, numbered in the order of the slots and, within one, of the
-    /// physical addresses.
+    /// Divides the pool into pages. They are numbered in the order of the pool's untyped objects,
+    /// and in each of these by physical address.
     pub(super) fn build(machine: &mut Machine, cspace: Cap, pool: Pool) -> Self {
         let k = u64::from(pool.pages().next_power_of_two().ilog2()).max(PAGE_NODE_BITS);
-        // The PD takes the last of the largest objects; here all are of one size.
+        // The PD uses the last of the largest objects for this; here all have the same size.
         let last = SLOT_POOL + u64::from(pool.count) - 1;
         let bases: Vec<u64> =
             (SLOT_POOL..=last).map(|part| physical_base(machine, cspace, part)).collect();
@@ -101,7 +101,7 @@ impl Home {
         run.address + (page - run.first) * PAGE_BYTES
     }
 
-    /// Bits of an address that lead to a page's slot.
+    /// Number of bits in the address of a page's slot.
     const fn depth(&self) -> u64 {
         ROOT_BITS + self.k
     }
@@ -131,7 +131,7 @@ impl Home {
         Source { root: LEAF_CNODE, index, depth: self.depth() }
     }
 
-    /// Returns that slot as a place to make the object in.
+    /// Returns the same slot as a destination of Retype.
     pub(super) fn object_destination(page: PageIndex) -> Destination {
         Destination {
             root: LEAF_CNODE,
@@ -142,7 +142,7 @@ impl Home {
         }
     }
 
-    /// Returns a slot of a page that is a CNode.
+    /// Returns a slot of a CNode that was made from a page.
     pub(super) fn derived_slot(&self, at: SlotAddress) -> Place {
         let node = SLOT_OBJECTS << self.k | u64::from(at.node.get());
         let depth = self.depth() + PAGE_NODE_BITS;
@@ -175,7 +175,7 @@ fn retype(
         .expect("the pool holds its CNodes and the slots are empty");
 }
 
-/// Makes the page table that pages are copied under, and installs it.
+/// Creates and maps the page table that is used to copy pages.
 fn make_copy_table(machine: &mut Machine, cspace: Cap, part: u64) {
     let kind = TableKind::PageTable;
     let to =
@@ -185,10 +185,11 @@ fn make_copy_table(machine: &mut Machine, cspace: Cap, part: u64) {
     let map = Invocation::TableMap { kind, vspace, vaddr: COPY_PLACES[0].vaddr };
     machine
         .invoke(cspace, SLOT_COPY_TABLE << ROOT_SHIFT, &map)
-        .expect("nothing is there, and the image has the tables above");
+        .expect("the entry is empty, and the image provides the tables above");
 }
 
-/// Learns where an untyped object is that nothing was made from yet: a frame is at its beginning.
+/// Returns the physical address of an untyped object without children: it makes a frame at its
+/// start, asks for the address of that, and deletes it.
 fn physical_base(machine: &mut Machine, cspace: Cap, part: u64) -> u64 {
     let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: SLOT_SCRATCH, count: 1 };
     retype(machine, cspace, part, ObjectType::Frame, 0, to);
@@ -196,6 +197,6 @@ fn physical_base(machine: &mut Machine, cspace: Cap, part: u64) -> u64 {
         .invoke(cspace, SLOT_SCRATCH << ROOT_SHIFT, &Invocation::PageAddress)
         .expect("the frame was made above");
     let delete = Invocation::Delete(Place { index: SLOT_SCRATCH, depth: ROOT_BITS });
-    machine.invoke(cspace, LEAF_CNODE, &delete).expect("the slot is there");
+    machine.invoke(cspace, LEAF_CNODE, &delete).expect("the slot exists");
     base
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! `SimKernel`: pmserver's seam to the kernel, over the model of the kernel's objects.
+//! `SimKernel` implements pmserver's `Kernel` trait on the model of the kernel's objects.
 //!
-//! Makes the same invocations with the same addresses as pmserver's PD makes on seL4. Can make the
-//! n-th of them fail, and counts them.
+//! It makes the same invocations with the same addresses as pmserver's PD makes on seL4, and counts
+//! them. It can make the n-th of them fail.
 //!
 //! ```text
 //!   seam.rs   the methods of `Kernel`          home.rs     where capabilities are
-//!   peers.rs  what a peer does with its own    bytes.rs    loads and stores
-//!   copy.rs   contents from page to page       devices.rs  what writes to memory beside programs
+//!   peers.rs  invocations made by peers        bytes.rs    loads and stores
+//!   copy.rs   copying pages                    devices.rs  devices that write to memory
 //! ```
 
 mod bytes;
@@ -32,12 +32,12 @@ use crate::machine::{Architecture, Cap, Error, Invocation, LookupFault, Machine,
 
 pub use self::devices::DeviceFault;
 
-/// What one invocation costs on the virtual clock.
+/// Virtual time of one invocation.
 const INVOCATION_MICROS: u64 = 1;
 
-/// Kinds of kernel invocations, to count them by.
+/// Kinds of kernel invocations, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)] // Each is the invocation of its name.
+#[allow(missing_docs)] // Each is named after its invocation.
 pub enum InvocationKind {
     Retype,
     Copy,
@@ -54,14 +54,14 @@ pub enum InvocationKind {
     SetSchedParams,
 }
 
-/// The kernel as pmserver sees it.
+/// The simulated kernel, with pmserver's capabilities.
 pub struct SimKernel {
     machine: Machine,
     cspace: Cap,
     peers: BTreeMap<PeerId, LoadedPeer>,
     clock: Clock,
     home: Home,
-    /// Whether a refusal left something in the slots for copying.
+    /// Whether a failed copy left capabilities in the slots for copying.
     copy_slots_are_dirty: bool,
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
@@ -69,11 +69,11 @@ pub struct SimKernel {
 }
 
 impl SimKernel {
-    /// Returns a kernel with a pool of so many bytes, a power of two, and with eight peers that
-    /// have programs and nothing else.
+    /// Returns a kernel with eight peers and a pool of `pool_bytes` bytes, which must be a power of
+    /// two.
     ///
     /// # Panics
-    /// Where the pool is no power of two or too small to hold its own CNodes.
+    /// If the pool is not a power of two, or too small for its own CNodes.
     #[must_use]
     pub fn new(pool_bytes: u64) -> Self {
         assert!(pool_bytes.is_power_of_two(), "a pool is one untyped object");
@@ -88,10 +88,10 @@ impl SimKernel {
         })
     }
 
-    /// Loads a system and does what pmserver does first: divides its untyped memory into pages.
+    /// Loads a system and, as pmserver does at start, divides its untyped memory into pages.
     ///
     /// # Panics
-    /// Where the plan makes no sense.
+    /// If the plan is inconsistent.
     #[must_use]
     pub fn boot(plan: &BootPlan) -> Self {
         let Loaded { mut machine, cspace, peers } = load(plan);
@@ -115,7 +115,7 @@ impl SimKernel {
         &self.machine
     }
 
-    /// Returns the machine underneath, to do things behind pmserver's back.
+    /// Returns the machine underneath, for changes that pmserver does not know of.
     pub const fn machine_mut(&mut self) -> &mut Machine {
         &mut self.machine
     }
@@ -143,7 +143,7 @@ impl SimKernel {
         self.counts.values().sum()
     }
 
-    /// Returns what the machine knows of a peer's thread.
+    /// Returns the state of a peer's thread.
     #[must_use]
     pub fn thread(&self, peer: PeerId) -> Option<Thread> {
         let address = LEAF_THREADS + u64::from(peer.get());
@@ -160,7 +160,7 @@ impl SimKernel {
         self.machine.invoke(self.cspace, address, invocation).map(drop)
     }
 
-    /// Counts an invocation that is about to be made, or says that it is the one that fails.
+    /// Counts an invocation before it is made; returns an error if it is the one that must fail.
     fn count_invocation(&mut self, kind: InvocationKind) -> Result<(), Error> {
         self.clock.advance(INVOCATION_MICROS);
         *self.counts.entry(kind).or_default() += 1;
@@ -187,7 +187,7 @@ fn vspace_address(vspace: VSpace) -> u64 {
     (SLOT_VSPACES + number) << ROOT_SHIFT
 }
 
-/// Returns what a refusal means to the core where something was to be mapped.
+/// Converts an error of a map operation for the core.
 fn mapping_refusal(error: Error) -> KernelError {
     match error {
         Error::FailedLookup {
@@ -199,7 +199,7 @@ fn mapping_refusal(error: Error) -> KernelError {
     }
 }
 
-/// Returns what a refusal means to the core, where it does not matter which one it is.
+/// Converts an error for the core, which only distinguishes a lack of memory.
 fn refusal(error: Error) -> KernelError {
     match error {
         Error::NotEnoughMemory { .. } => KernelError::NotEnoughMemory,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a peer does with its own CSpace, and what it is told.
+//! Invocations that a peer makes with its own capabilities, and notifications to peers.
 
 use proto::PeerId;
 
@@ -8,13 +8,13 @@ use crate::loader::LEAF_OWN_VSPACE;
 use crate::machine::{CapRights, Error, Invocation};
 
 impl SimKernel {
-    /// Maps a frame that a peer has a capability for, as the peer does it itself.
+    /// Maps a frame with a capability of the peer, as the peer itself would.
     ///
     /// # Errors
-    /// As the kernel: [`Error::CapFault`] where the peer has no such address.
+    /// Those of the kernel; [`Error::CapFault`] if the address does not resolve in its CSpace.
     ///
     /// # Panics
-    /// Where there is no such peer.
+    /// If there is no such peer.
     pub fn map_granted(
         &mut self,
         peer: PeerId,
@@ -26,13 +26,13 @@ impl SimKernel {
         self.invoke_as(peer, address, &map)
     }
 
-    /// Makes any invocation as a peer, of a capability of its own.
+    /// Makes an invocation of a capability of the peer, as the peer itself would.
     ///
     /// # Errors
-    /// As [`Self::map_granted`].
+    /// The same as [`Self::map_granted`].
     ///
     /// # Panics
-    /// As [`Self::map_granted`].
+    /// The same as [`Self::map_granted`].
     pub fn invoke_as(
         &mut self,
         peer: PeerId,
@@ -40,17 +40,17 @@ impl SimKernel {
         invocation: &Invocation,
     ) -> Result<(), Error> {
         self.clock.advance(INVOCATION_MICROS);
-        let cspace = self.peers.get(&peer).expect("there is such a peer").cspace;
+        let cspace = self.peers.get(&peer).expect("the peer exists").cspace;
         self.machine.invoke(cspace, address, invocation).map(drop)
     }
 
-    /// Returns who was notified since this was asked last, and takes the notifications away.
+    /// Returns the peers that were notified since the last call, and clears the notifications.
     pub fn take_notifications(&mut self) -> Vec<PeerId> {
         let first_thread = self.machine.root_cspace();
         let machine = &mut self.machine;
         let mut was_notified = |notification| {
             let flags = machine.invoke(first_thread, notification, &Invocation::Poll);
-            flags.expect("a notification for each") != 0
+            flags.expect("each peer has a notification") != 0
         };
         let peers = self.peers.iter();
         peers.filter(|(_, has)| was_notified(has.notification)).map(|(&peer, _)| peer).collect()

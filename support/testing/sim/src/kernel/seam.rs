@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The methods of [`Kernel`], each as the invocations that pmserver's PD makes for it.
+//! The methods of [`Kernel`], each implemented by the invocations that pmserver's PD also makes.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
@@ -18,9 +18,9 @@ use crate::machine::{
     Access, CapRights, Error, Invocation, ObjectType, PAGE_BYTES, Place, Transfer,
 };
 
-/// Where a peer's grants go, from its root CNode.
+/// The slot for a peer's grants in its root CNode.
 const GRANTS: Place = Place { index: SLOT_GRANTS, depth: ROOT_BITS };
-/// A guard of zeros between the two CNodes, so that an address ends with the number of the slot.
+/// A guard of zeros between the two CNodes, so that an address ends with the slot number.
 const GRANTS_GUARD_BITS: u64 = ROOT_SHIFT - PAGE_NODE_BITS;
 
 impl Kernel for SimKernel {
@@ -45,7 +45,7 @@ impl Kernel for SimKernel {
         let retype = Invocation::Retype { object_type, size_bits, to };
         self.invoke(InvocationKind::Retype, self.home.untyped(page), &retype).map_err(|error| {
             match error {
-                // The home slot is taken: the page is an object already.
+                // The slot is occupied: the page is already an object.
                 Error::DeleteFirst => KernelError::NotEnoughMemory,
                 other => refusal(other),
             }
@@ -127,7 +127,7 @@ impl Kernel for SimKernel {
 
     fn window_address(&self, page: PageIndex) -> VirtAddr {
         VirtAddr::new(WINDOW + u64::from(page.get()) * PAGE_BYTES)
-            .expect("the window lies in the first gigabyte")
+            .expect("the window lies in user space")
     }
 
     fn redirect(
@@ -156,8 +156,8 @@ impl Kernel for SimKernel {
         self.home.physical_address(page)
     }
 
-    /// The n-th invocation that fails is never this one: a signal cannot be refused, and where
-    /// there is no such peer nobody is told.
+    /// Never the invocation that [`SimKernel::fail_nth`] makes fail: the kernel cannot refuse a
+    /// signal. A peer that does not exist is ignored.
     fn notify(&mut self, peer: PeerId) {
         let address = LEAF_NOTIFICATIONS + u64::from(peer.get());
         let fail_in = self.fail_in.take();

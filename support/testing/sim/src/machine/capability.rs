@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Capabilities: what a slot holds, and the rules that compare, weaken and change them.
+//! Capabilities, and the rules for comparing, weakening and changing them.
 //!
-//! As in the kernel, an object is known by its physical address and has no other identity.
+//! As in the kernel, an object is identified only by its physical address.
 
 use super::object::{TableKind, object_bits};
 use super::{Architecture, ObjectType};
 
-/// Rights that an invocation asks for (seL4 manual, "CapRights").
+/// Rights in an invocation (seL4 manual, "CapRights").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CapRights {
     /// Loads, or receiving.
@@ -16,16 +16,16 @@ pub struct CapRights {
 }
 
 impl CapRights {
-    /// Everything.
+    /// All rights.
     pub const ALL: Self = Self { read: true, write: true };
-    /// Loads alone.
+    /// Only loads.
     pub const READ: Self = Self { read: true, write: false };
 }
 
 /// Rights of a frame capability or of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameRights {
-    /// None for users.
+    /// No access for users.
     KernelOnly,
     /// Loads.
     ReadOnly,
@@ -34,8 +34,8 @@ pub enum FrameRights {
 }
 
 impl FrameRights {
-    /// Returns what is left of these rights under a mask. Write alone is not supported and gives
-    /// nothing (seL4 manual, "Access rights").
+    /// Returns these rights reduced by a mask. Write without read is not supported and gives no
+    /// access (seL4 manual, "Access rights").
     #[must_use]
     pub const fn mask(self, mask: CapRights) -> Self {
         match (self, mask.read, mask.write) {
@@ -46,76 +46,76 @@ impl FrameRights {
     }
 }
 
-/// Where a frame or a page table is mapped, as its capability remembers it.
+/// Where a frame or a page table is mapped, as recorded in its capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// The address space.
+    /// The ASID of the address space.
     pub asid: u16,
-    /// The address.
+    /// The virtual address.
     pub vaddr: u64,
 }
 
 /// A capability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cap {
-    /// None: the slot is empty.
+    /// No capability: the slot is empty.
     #[default]
     Null,
-    /// Memory to make objects of.
+    /// Memory from which objects can be made.
     Untyped {
         /// Its physical address.
         base: u64,
         /// Its size, as a power of two.
         size_bits: u8,
-        /// Bytes from the start that are used up: the watermark.
+        /// Bytes from the start that are in use: the watermark.
         free: u64,
     },
     /// A table of capabilities.
     CNode {
         /// Its physical address.
         base: u64,
-        /// Slots, as a power of two.
+        /// Number of slots, as a power of two.
         radix: u8,
-        /// Bits that an address must have in front of the index.
+        /// Bits that an address must have before the index.
         guard: u64,
-        /// How many.
+        /// Number of these bits.
         guard_bits: u8,
     },
     /// A CNode that is being deleted.
     Zombie {
         /// Its physical address.
         base: u64,
-        /// Slots that may still hold something, from the first.
+        /// Number of slots, from the first, that may still hold a capability.
         count: u64,
-        /// All its slots, as a power of two.
+        /// Number of all its slots, as a power of two.
         radix: u8,
     },
     /// A 4 KiB frame.
     Frame {
         /// Its physical address.
         base: u64,
-        /// What it may be mapped with.
+        /// The most rights that a mapping can have.
         rights: FrameRights,
-        /// The one place where it is mapped through this capability.
+        /// Where it is mapped by this capability.
         mapped: Option<Mapped>,
     },
     /// A page table below the root.
     Table {
         /// Its physical address.
         base: u64,
-        /// Which one, where the architecture tells them apart.
+        /// The kind of table; always `PageTable` on aarch64.
         kind: TableKind,
-        /// Where it is installed.
+        /// Where it is mapped.
         mapped: Option<Mapped>,
     },
-    /// An address space, that is the root of its page tables.
+    /// An address space: the root of its page tables.
     VSpace {
         /// Its physical address.
         base: u64,
-        /// Its number; without one it cannot be mapped into.
+        /// Its ASID; without one nothing can be mapped in it.
         asid: Option<u16>,
     },
-    /// Authority to give numbers to address spaces.
+    /// Authority to assign ASIDs to address spaces.
     AsidPool,
     /// A thread.
     Tcb {
@@ -126,21 +126,21 @@ pub enum Cap {
     Notification {
         /// Its physical address.
         base: u64,
-        /// What a signal through this capability sets.
+        /// The flags that a signal with this capability sets.
         badge: u64,
-        /// What it allows.
+        /// Whether it allows signals, polls, or both.
         rights: CapRights,
     },
 }
 
 impl Cap {
-    /// Returns whether there is none.
+    /// Returns whether this is [`Self::Null`].
     #[must_use]
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// Returns the physical range that the object fills, as base and size in bits.
+    /// Returns the physical range of the object: base, and size as a power of two.
     fn extent(&self, architecture: Architecture) -> Option<(u64, u8)> {
         let bits = |object_type| object_bits(architecture, object_type, 0).map_or(0, |bits| bits);
         match *self {
@@ -158,7 +158,7 @@ impl Cap {
         }
     }
 
-    /// Returns whether `other` speaks of memory that lies in what `self` speaks of.
+    /// Returns whether the object of `other` lies in the object of `self`.
     pub(crate) fn same_region_as(&self, other: &Self, architecture: Architecture) -> bool {
         match (*self, *other) {
             (Self::Untyped { base, size_bits, .. }, _) => {
@@ -181,12 +181,12 @@ impl Cap {
         }
     }
 
-    /// Returns whether both speak of one object; untyped ones never do.
+    /// Returns whether both refer to the same object; always false for untyped memory.
     pub(crate) fn same_object_as(&self, other: &Self, architecture: Architecture) -> bool {
         !matches!(self, Self::Untyped { .. }) && self.same_region_as(other, architecture)
     }
 
-    /// Returns the capability with its rights weakened.
+    /// Returns the capability with its rights reduced by a mask.
     pub(crate) fn masked(self, mask: CapRights) -> Self {
         match self {
             Self::Frame { base, rights, mapped } => {
@@ -201,8 +201,8 @@ impl Cap {
         }
     }
 
-    /// Returns the capability with a new badge or guard; a badge can be set once and only while
-    /// copying. `Null` where that is not allowed (seL4 manual, "CNode Mint").
+    /// Returns the capability with a new badge or guard, or `Null` if that is not allowed. A badge
+    /// can be set only once, and only while copying (seL4 manual, "CNode Mint").
     pub(crate) fn with_data(self, preserve: bool, data: u64) -> Self {
         match self {
             Self::Notification { base, badge: 0, rights } if !preserve => {
@@ -221,7 +221,7 @@ impl Cap {
         }
     }
 
-    /// Returns whether a capability derived from `source` can be a parent itself.
+    /// Returns whether this capability, derived from `source`, can have children.
     pub(crate) fn is_revocable(&self, source: &Self) -> bool {
         match (self, source) {
             (Self::Untyped { .. }, _) => true,

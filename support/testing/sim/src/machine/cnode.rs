@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! CNode operations, and what happens to an object when its last capability goes
+//! CNode operations, and what happens to an object when its last capability is deleted
 //! (seL4 manual, "CNode Operations").
 
 use super::invocation::Source;
 use super::slots::SlotRef;
 use super::{Cap, CapRights, Error, LookupFault, Machine};
 
-/// The four operations that take a capability from one slot to another.
+/// The four operations that copy or move a capability to another slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// Derive with weaker rights.
@@ -50,8 +50,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Returns what a copy of a capability is: a copied frame is not mapped, and neither a table
-    /// that is not installed nor an untyped with children can be copied.
+    /// Returns the copy of a capability. The copy of a frame is not mapped. A table that is not
+    /// mapped, an address space without an ASID, and an untyped with children cannot be copied.
     fn derive(&self, source: SlotRef, cap: Cap) -> Result<Cap, Error> {
         match cap {
             Cap::Zombie { .. } => Ok(Cap::Null),
@@ -84,8 +84,8 @@ impl Machine {
         self.slots.remove(slot);
     }
 
-    /// Does what the object's death or the capability's end means for the rest of the machine.
-    /// Returns what is left to take apart.
+    /// Applies the effects of deleting a capability, and its object if it is the last one. Returns
+    /// a zombie if the object is a CNode that still has to be emptied.
     fn finalise(&mut self, slot: SlotRef) -> Cap {
         let cap = self.slots.cap(slot);
         let is_final = self.slots.is_final(slot);
@@ -94,7 +94,7 @@ impl Machine {
                 return Cap::Zombie { base, count: 1 << radix, radix };
             }
             Cap::Zombie { .. } => return cap,
-            // Every capability to a frame has a mapping of its own.
+            // Every capability to a frame has its own mapping.
             Cap::Frame { base, mapped: Some(at), .. } => self.clear_page_entry(at, base),
             Cap::Table { base, kind, mapped: Some(at) } if is_final => {
                 self.clear_table_entry(at, base, kind);
@@ -105,9 +105,9 @@ impl Machine {
         Cap::Null
     }
 
-    /// Takes one step towards emptying a CNode that is being deleted. So that the kernel need not
-    /// recurse, a CNode found inside moves into its own first slot and stays there until somebody
-    /// revokes the untyped that it was made from.
+    /// Does one step of emptying a CNode that is being deleted. To avoid recursion, the kernel
+    /// moves a CNode found inside into the first slot of that CNode itself. It stays there until
+    /// the untyped it was made from is revoked.
     fn reduce_zombie(&mut self, slot: SlotRef, exposed: bool) {
         let Cap::Zombie { base, count, radix } = self.slots.cap(slot) else {
             return;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Addresses of capabilities: walks through CNodes (seL4 manual, "Capability Address Resolution").
+//! Lookup of capability addresses in CNodes (seL4 manual, "Capability Address Resolution").
 
 use super::slots::SlotRef;
 use super::{Cap, Error, LookupFault, Machine};
 
 const WORD_BITS: u64 = 64;
 
-/// Where a walk ended, and how many bits of the address it did not need.
+/// Where a lookup ended, and how many bits of the address it did not use.
 pub(crate) struct Resolved {
     pub(crate) slot: SlotRef,
     pub(crate) bits_left: u64,
@@ -16,13 +16,13 @@ fn low_bits(word: u64, bits: u64) -> u64 {
     if bits >= WORD_BITS { word } else { word & ((1 << bits) - 1) }
 }
 
-/// Shifts right; by a whole word or more nothing is left.
-fn right(word: u64, bits: u64) -> u64 {
+/// Shifts right; the result is 0 if the shift is a whole word or more.
+fn shift_right(word: u64, bits: u64) -> u64 {
     if bits >= WORD_BITS { 0 } else { word >> bits }
 }
 
 impl Machine {
-    /// Walks `depth` bits of an address from a root. Ends early at a slot that holds no CNode.
+    /// Resolves `depth` bits of an address from a root. Ends early at a slot that holds no CNode.
     pub(crate) fn resolve(
         &self,
         root: Cap,
@@ -39,7 +39,8 @@ impl Machine {
                     .ok_or(LookupFault::InvalidRoot);
             };
             let (radix, guard_bits) = (u64::from(radix), u64::from(guard_bits));
-            let found = low_bits(right(address, bits_left.saturating_sub(guard_bits)), guard_bits);
+            let prefix = shift_right(address, bits_left.saturating_sub(guard_bits));
+            let found = low_bits(prefix, guard_bits);
             if guard_bits > bits_left || found != guard {
                 return Err(LookupFault::GuardMismatch {
                     guard,
@@ -52,7 +53,7 @@ impl Machine {
                 return Err(LookupFault::DepthMismatch { bits_found: level_bits, bits_left });
             }
             bits_left -= level_bits;
-            let index = low_bits(right(address, bits_left), radix);
+            let index = low_bits(shift_right(address, bits_left), radix);
             let slot = SlotRef { node: base, index };
             if bits_left == 0 {
                 return Ok(Resolved { slot, bits_left });
@@ -62,15 +63,14 @@ impl Machine {
         }
     }
 
-    /// Finds the slot of an invoked or extra capability: all 64 bits, and what is left does not
-    /// matter.
+    /// Finds the slot of an invoked or extra capability: resolves 64 bits, and ignores unused ones.
     pub(crate) fn slot_of(&self, cspace: Cap, address: u64) -> Result<SlotRef, Error> {
         self.resolve(cspace, address, WORD_BITS)
             .map(|resolved| resolved.slot)
             .map_err(Error::CapFault)
     }
 
-    /// Finds the slot that a CNode operation names, exactly `depth` bits down.
+    /// Finds the slot that a CNode operation names; the address must have exactly `depth` bits.
     pub(crate) fn slot_for_operation(
         &self,
         source: bool,

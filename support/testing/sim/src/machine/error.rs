@@ -1,75 +1,76 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The kernel's error replies, by its own names and numbers (seL4 manual, "Errors").
+//! The kernel's error replies, with the kernel's names and numbers (seL4 manual, "Errors").
 
 /// Why an invocation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// An argument is out of the question; says which one, from 0.
+    /// An argument is invalid: its number, from 0.
     InvalidArgument(u64),
-    /// A capability is of the wrong kind or state; 0 is the invoked one, then the extra ones.
+    /// A capability is of the wrong kind or state: 0 for the invoked one, from 1 for extra ones.
     InvalidCapability(u64),
-    /// The object has no such operation, or not for this capability.
+    /// The object has no such operation, or this capability does not allow it.
     IllegalOperation,
-    /// An argument lies outside of a range.
+    /// An argument is out of range.
     RangeError {
-        /// The lowest value that is allowed.
+        /// The lowest value allowed.
         min: u64,
-        /// The highest.
+        /// The highest value allowed.
         max: u64,
     },
     /// An address or size is not aligned.
     AlignmentError,
-    /// A capability or page table was not found on the way.
+    /// The lookup of a slot or a page table failed.
     FailedLookup {
-        /// Whether it was looked up as a source.
+        /// Whether it was the lookup of a source.
         source: bool,
-        /// What stopped it.
+        /// What stopped the lookup.
         fault: LookupFault,
     },
-    /// The destination holds something.
+    /// The destination is not empty.
     DeleteFirst,
-    /// The object has children or siblings.
+    /// The capability has children, or others to the same object exist.
     RevokeFirst,
-    /// The untyped object has too little room.
+    /// The untyped object has too little free memory.
     NotEnoughMemory {
-        /// Bytes that are left in it.
+        /// Free bytes in it.
         left: u64,
     },
-    /// Not an error reply: the address of the invoked or an extra capability does not resolve, so
-    /// that the caller faults instead of getting a reply.
+    /// Not an error reply: the address of the invoked capability or of an extra one does not
+    /// resolve, so the caller faults and gets no reply.
     CapFault(LookupFault),
 }
 
-/// What stopped a walk through a CSpace or a page table.
+/// What stopped a lookup in a CSpace or in page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupFault {
-    /// The walk began at something that is no root.
+    /// The root is not a CNode, or not an address space with an ASID.
     InvalidRoot,
-    /// Nothing is there.
+    /// The slot is empty, or a page table is missing.
     MissingCapability {
-        /// Bits of the address that were not translated; for page tables, the span of the missing.
+        /// Bits of the address that were not translated; for page tables, the span of the missing
+        /// one as a power of two.
         bits_left: u64,
     },
     /// The address ends between two levels.
     DepthMismatch {
-        /// Bits that the level translates.
+        /// Number of bits that the level translates.
         bits_found: u64,
-        /// Bits that were left.
+        /// Number of bits that were left.
         bits_left: u64,
     },
-    /// The address has other bits than the guard.
+    /// The bits of the address differ from the guard.
     GuardMismatch {
         /// The guard.
         guard: u64,
-        /// Bits that were left.
+        /// Number of bits that were left.
         bits_left: u64,
-        /// Bits of the guard.
+        /// Number of bits of the guard.
         bits_found: u64,
     },
 }
 
 impl Error {
-    /// Returns the number of `seL4_Error`; a capability fault has none.
+    /// Returns the `seL4_Error` number; a capability fault has none.
     #[must_use]
     pub const fn code(self) -> Option<u64> {
         match self {
@@ -86,7 +87,7 @@ impl Error {
         }
     }
 
-    /// Returns the error for a page table that spans `2^span_bits` bytes and is missing.
+    /// Returns the error that reports a missing page table, which would span `2^span_bits` bytes.
     pub(crate) const fn table_missing(span_bits: u64) -> Self {
         let fault = LookupFault::MissingCapability { bits_left: span_bits };
         Self::FailedLookup { source: false, fault }

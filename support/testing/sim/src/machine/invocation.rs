@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Invocations as plain values: what a thread asks of the kernel, with capabilities named by their
-//! addresses in its CSpace. A list of them can be run here and on the kernel itself.
+//! Invocations as plain values, which name capabilities by their addresses in the caller's CSpace.
+//! The same list of invocations can be run here and on the kernel itself.
 
 use super::capability::CapRights;
 use super::cnode::Transfer;
@@ -10,102 +10,100 @@ use super::{Cap, Error, Machine};
 /// Where Retype puts the new capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
-    /// Address of the capability that the walk starts at.
+    /// Address of the CNode where the lookup starts.
     pub root: u64,
-    /// Address of the CNode, from the root.
+    /// Address of the destination CNode, relative to the root.
     pub index: u64,
-    /// Bits of that address; with 0 the root is the CNode.
+    /// Number of bits of that address; with 0 the root is the destination.
     pub depth: u64,
     /// The first slot.
     pub offset: u64,
-    /// How many.
+    /// Number of slots.
     pub count: u64,
 }
 
-/// A slot, from a CNode capability that is invoked.
+/// A slot, addressed relative to the invoked CNode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The address of the slot.
     pub index: u64,
-    /// Bits of that address.
+    /// Number of bits of that address.
     pub depth: u64,
 }
 
-/// The slot that a capability is taken from.
+/// The slot from which a capability is copied or moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Address of the capability that the walk starts at.
+    /// Address of the CNode where the lookup starts.
     pub root: u64,
-    /// The address of the slot, from the root.
+    /// The address of the slot, relative to the root.
     pub index: u64,
-    /// Bits of that address.
+    /// Number of bits of that address.
     pub depth: u64,
 }
 
-/// One operation on the capability that is invoked, by the names of the seL4 manual, "seL4 API
-/// Reference".
+/// One operation on the invoked capability, named as in the seL4 manual, "seL4 API Reference".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Untyped: makes objects.
     Retype {
-        /// Of which type.
+        /// The type of the objects.
         object_type: ObjectType,
-        /// Of which size, where the type leaves a choice: bits of bytes, or of slots.
+        /// Their size in bytes or slots, as a power of two, if the type does not fix it.
         size_bits: u64,
-        /// Where to.
+        /// Where their capabilities go.
         to: Destination,
     },
-    /// CNode: copies, mints, moves or mutates into a slot.
+    /// CNode: copies, mints, moves or mutates a capability.
     Transfer {
-        /// Into which.
+        /// The destination.
         to: Place,
-        /// Out of which.
+        /// The source.
         from: Source,
-        /// Which of the four.
+        /// Which of the four operations.
         how: Transfer,
     },
     /// CNode: empties a slot.
     Delete(Place),
-    /// CNode: deletes what was derived from the capability in a slot.
+    /// CNode: deletes all capabilities derived from the one in a slot.
     Revoke(Place),
-    /// Frame: maps.
+    /// Frame: maps it.
     PageMap {
         /// Address of the VSpace's capability.
         vspace: u64,
-        /// Where.
+        /// The virtual address.
         vaddr: u64,
-        /// With which rights at most.
+        /// The most rights of the mapping.
         rights: CapRights,
     },
-    /// Frame: unmaps.
+    /// Frame: unmaps it.
     PageUnmap,
-    /// Frame: tells its physical address.
+    /// Frame: returns its physical address.
     PageAddress,
-    /// Page table: installs.
+    /// Page table: maps it.
     TableMap {
         /// The type of table that the operation is for.
         kind: TableKind,
         /// Address of the VSpace's capability.
         vspace: u64,
-        /// Any address under it.
+        /// Any virtual address that it translates.
         vaddr: u64,
     },
-    /// Page table: takes away.
+    /// Page table: unmaps it.
     TableUnmap {
         /// The type of table that the operation is for.
         kind: TableKind,
     },
-    /// ASID pool: numbers an address space.
+    /// ASID pool: assigns an ASID to an address space.
     AsidAssign {
         /// Address of the VSpace's capability.
         vspace: u64,
     },
-    /// Thread: takes its fault handler away ("TCB Set Sched Params", of which it models nothing
-    /// else).
+    /// Thread: removes its fault handler (the only modelled use of "TCB Set Sched Params").
     TakeFaultHandler,
     /// Thread: sets pc and sp.
     WriteRegisters {
-        /// Whether it runs then.
+        /// Whether to resume it afterwards.
         resume: bool,
         /// The program counter.
         pc: u64,
@@ -114,16 +112,16 @@ pub enum Invocation {
     },
     /// Notification: sets its flags.
     Signal,
-    /// Notification: takes its flags, without waiting.
+    /// Notification: returns and clears its flags, without waiting.
     Poll,
 }
 
 impl Machine {
-    /// Performs one operation for a thread whose CSpace has this root. Returns what it replies
-    /// with: the flags for Poll, the address for `PageAddress`, else 0.
+    /// Performs one operation for a thread whose CSpace has this root. Returns the flags for Poll,
+    /// the address for `PageAddress`, and 0 for all others.
     ///
     /// # Errors
-    /// As the kernel: nothing has changed then.
+    /// Those of the kernel; nothing has changed then.
     pub fn invoke(
         &mut self,
         cspace: Cap,
@@ -132,7 +130,8 @@ impl Machine {
     ) -> Result<u64, Error> {
         let slot = self.slot_of(cspace, address)?;
         let cap = self.slots.cap(slot);
-        // Extra capabilities are looked up before anything is decoded: a missing one is a fault.
+        // The kernel looks up extra capabilities before it decodes the operation: one that does not
+        // resolve is a fault.
         let extra = match *invocation {
             Invocation::Retype { to: Destination { root, .. }, .. }
             | Invocation::Transfer { from: Source { root, .. }, .. } => Some(root),

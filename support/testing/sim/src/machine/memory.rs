@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Physical memory: pages that exist once something else than zero was written to them.
+//! Physical memory. A page takes host memory only after it was written to.
 
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;
@@ -42,7 +42,7 @@ impl Memory {
         self.page_mut(address).0[at..at + 8].copy_from_slice(&word.to_le_bytes());
     }
 
-    /// Zeroes a range; where it covers whole pages they cease to exist.
+    /// Zeroes a range, and frees the pages that lie wholly in it.
     pub(crate) fn clear(&mut self, start: u64, bytes: u64) {
         let mut at = start;
         let end = start + bytes;

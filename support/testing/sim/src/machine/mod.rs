@@ -2,14 +2,14 @@
 //! A model of seL4's objects: untyped memory, CNodes, the derivation tree, frames, page tables,
 //! threads and notifications, with the kernel's rules and error replies.
 //!
-//! Owns all state of the simulated hardware and kernel. Written after the kernel's sources (16.0.0,
-//! MCS, one core), so that a list of [`Invocation`]s has the same results here and there. Not
-//! modelled: device memory, large frames, endpoints and scheduling contexts, CNode Rotate, the
-//! roots and the IPC buffer that a thread's own slots hold, write-back of caches, preemption of
-//! long operations, and a thread that writes its own registers.
+//! Owns all state of the simulated hardware and kernel. It follows the kernel's sources (16.0.0,
+//! MCS, one core), so that a list of [`Invocation`]s has the same results on both. Not modelled:
+//! device memory, large frames, endpoints and scheduling contexts, CNode Rotate, the capabilities
+//! in a thread's own slots (roots and IPC buffer), cache write-back, preemption of long operations,
+//! and a thread that writes its own registers.
 //!
 //! ```text
-//!   invocation.rs  what a thread asks        cspace.rs   addresses of capabilities -> slots
+//!   invocation.rs  invocations as values     cspace.rs   addresses of capabilities -> slots
 //!   untyped.rs     Retype, watermark         slots.rs    slots, derivation tree
 //!   cnode.rs       Copy .. Revoke, deletion  capability.rs, object.rs   what slots hold
 //!   paging.rs      page tables, mappings     threads.rs, memory.rs      registers, flags, bytes
@@ -56,21 +56,21 @@ pub struct Machine {
 impl Machine {
     /// Slots of the first thread's CNode, as a power of two.
     pub const ROOT_RADIX: u8 = 16;
-    /// Where the first thread finds its own CNode.
+    /// The slot of the first thread's own CNode.
     pub const ROOT_CNODE: u64 = 2;
-    /// Where it finds the pool of address space numbers.
+    /// The slot of the ASID pool.
     pub const ROOT_ASID_POOL: u64 = 6;
-    /// Where it finds all memory of the machine, as one untyped object.
+    /// The slot of the machine's memory: one untyped object.
     pub const ROOT_UNTYPED: u64 = 16;
-    /// The first slot that is empty.
+    /// The first empty slot.
     pub const ROOT_EMPTY: u64 = 17;
 
-    /// Returns a machine with `2^memory_bits` bytes, as it is when its first thread starts.
+    /// Returns a machine with `2^memory_bits` bytes, in the state in which its first thread starts.
     #[must_use]
     pub fn new(architecture: Architecture, memory_bits: u8) -> Self {
         let size = 1 << memory_bits;
         let radix = Self::ROOT_RADIX;
-        // The kernel keeps the first thread's CNode in memory that it never gives out.
+        // The kernel keeps the first thread's CNode in memory of its own, not in untyped memory.
         let base = size;
         let root = Cap::CNode { base, radix, guard: 0, guard_bits: 64 - radix };
         let mut slots = Slots::new(architecture);
@@ -102,15 +102,15 @@ impl Machine {
         self.root
     }
 
-    /// Returns what the slot at an address holds.
+    /// Returns the capability in the slot at an address.
     ///
     /// # Errors
-    /// [`Error::CapFault`] where the address does not resolve.
+    /// [`Error::CapFault`] if the address does not resolve.
     pub fn look(&self, cspace: Cap, address: u64) -> Result<Cap, Error> {
         self.slot_of(cspace, address).map(|slot| self.slots.cap(slot))
     }
 
-    /// Returns what is known of a thread.
+    /// Returns the state of a thread.
     #[must_use]
     pub fn thread(&self, tcb: Cap) -> Option<Thread> {
         match tcb {
@@ -119,8 +119,8 @@ impl Machine {
         }
     }
 
-    /// Returns how many pages were mapped where another one was, which this kernel allows and a
-    /// coming one does not.
+    /// Returns how often a page was mapped over another one. This kernel version allows that; a
+    /// future one does not (decision D8).
     #[must_use]
     pub const fn replaced_pages(&self) -> u64 {
         self.replaced_pages

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Object types and sizes, and what differs between the two architectures.
+//! Object types, their sizes, and the differences between the two architectures.
 
-/// Bits of a slot: a capability and its place in the derivation tree are 32 bytes.
+/// Size of a slot as a power of two: a capability and its links in the derivation tree.
 pub(crate) const SLOT_BITS: u8 = 5;
 const PAGE_BITS: u8 = 12;
 const TCB_BITS_X86_64: u8 = 11;
-/// As a debug kernel has it, which keeps debugging registers there; without these it is 11.
+/// For a debug kernel, which keeps debug registers in the TCB; for other kernels it is 11.
 const TCB_BITS_AARCH64: u8 = 12;
 const NOTIFICATION_BITS: u8 = 6;
-/// One table spans the bits of one more level.
+/// Bits of an address that one level of page tables translates.
 pub(crate) const LEVEL_BITS: u8 = 9;
 
-/// The architecture, as the boards of the system configure its kernel.
+/// The architecture, with the kernel configuration of the system's boards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// Four levels of page tables, a type of object for each.
+    /// Four levels of page tables, each with its own object type.
     X86_64,
-    /// Hypervisor kernel with 40 bits of address: three levels, the root twice as large, one type
-    /// for all tables below it.
+    /// Hypervisor kernel with 40-bit addresses: three levels of page tables, a root twice as large,
+    /// and one object type for all tables below it.
     Aarch64,
 }
 
 impl Architecture {
-    /// Returns the bits of an address that the root table leaves to those below.
+    /// Returns the number of address bits that are translated below the root table.
     pub(crate) const fn root_shift(self) -> u8 {
         match self {
             Self::X86_64 => 39,
@@ -30,7 +30,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the bits that index the root table.
+    /// Returns the number of address bits that index the root table.
     pub(crate) const fn root_index_bits(self) -> u8 {
         match self {
             Self::X86_64 => 9,
@@ -38,7 +38,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the address that the kernel calls the top of user space.
+    /// Returns the highest user address (the kernel's "user top").
     #[must_use]
     pub const fn user_top(self) -> u64 {
         match self {
@@ -60,8 +60,8 @@ pub enum TableKind {
 }
 
 impl TableKind {
-    /// Returns the bits of address space under such a table on x86_64, which are also those of the
-    /// entry that refers to it.
+    /// Returns the size of the address space under such a table on x86_64, as a power of two. An
+    /// entry that refers to the table spans the same.
     pub(crate) const fn span_bits(self) -> u8 {
         match self {
             Self::PageTable => PAGE_BITS + LEVEL_BITS,
@@ -71,7 +71,7 @@ impl TableKind {
     }
 }
 
-/// What Retype can make. Large frames, endpoints, replies and scheduling contexts are not modelled.
+/// What Retype can make. Large frames, endpoints, replies and scheduling contexts are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectType {
     /// A smaller piece of untyped memory.
@@ -90,7 +90,7 @@ pub enum ObjectType {
     VSpace,
 }
 
-/// Returns the size of an object in bits; `None` where the architecture has no such type.
+/// Returns the size of an object as a power of two, or `None` if the architecture has no such type.
 pub(crate) fn object_bits(
     architecture: Architecture,
     object_type: ObjectType,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Page tables: they lie in physical memory as 512 words each, and are found by walking them.
+//! Page tables, stored in physical memory as on the hardware, with 512 words each.
 //!
 //! ```text
 //!   entry:  | physical address: 52 bits | ... | write: 3 | read: 2 | table: 1 | valid: 0 |
 //! ```
 //!
-//! A table that is deleted takes its entry in the table above with it; what is mapped under it
-//! stays in the capabilities' memory alone, exactly as in the kernel. Mapping a frame where another
-//! is mapped replaces the entry without an error on both architectures; it is counted, because a
-//! coming kernel refuses it (design D8).
+//! Deleting a table clears its entry in the table above. What was mapped under it is then only
+//! recorded in the capabilities, exactly as in the kernel. Mapping a frame over another one
+//! replaces the entry without an error on both architectures; the model counts that, because a
+//! future kernel will refuse it (decision D8).
 
 use super::capability::{CapRights, FrameRights, Mapped};
 use super::memory::{PAGE_BYTES, Page};
@@ -24,7 +24,7 @@ const ADDRESS_MASK: u64 = !(PAGE_BYTES - 1);
 const PAGE_BITS: u8 = 12;
 const ASIDS_MAX: usize = 512;
 
-/// Which address space has which number; 0 is none.
+/// The address space of each ASID; 0 is never assigned.
 pub(crate) struct Asids {
     roots: Vec<Option<u64>>,
 }
@@ -56,13 +56,13 @@ impl Asids {
     }
 }
 
-/// Where a walk ended.
+/// The page table entry at which a walk ended.
 struct Entry {
-    /// Physical address of the entry.
+    /// Its physical address.
     at: u64,
-    /// Bits of address space that it covers.
+    /// The size of the address range that it covers, as a power of two.
     shift: u8,
-    /// What it says.
+    /// Its contents.
     word: u64,
 }
 
@@ -76,7 +76,7 @@ pub enum Access {
 }
 
 impl Machine {
-    /// Walks down to the entry that covers `2^shift` bytes, or to the last that exists.
+    /// Walks down to the entry that covers `2^shift` bytes, or as far as tables exist.
     fn walk(&self, root: u64, vaddr: u64, shift: u8) -> Entry {
         let mut table = root;
         let mut at_shift = self.architecture.root_shift();
@@ -116,17 +116,17 @@ impl Machine {
         let to = Mapped { asid, vaddr };
         let aligned =
             if vaddr.is_multiple_of(PAGE_BYTES) { Ok(()) } else { Err(Error::AlignmentError) };
-        // The two architectures look for the same mistakes in a different order.
+        // The two architectures check for the same errors in a different order.
         match self.architecture {
             Architecture::X86_64 => {
-                self.check_place(mapped, to)?;
+                self.check_address(mapped, to)?;
                 self.check_asid(root, asid)?;
                 aligned?;
             }
             Architecture::Aarch64 => {
                 self.check_asid(root, asid)?;
                 aligned?;
-                self.check_place(mapped, to)?;
+                self.check_address(mapped, to)?;
             }
         }
         let entry = self.walk(root, vaddr, PAGE_BITS);
@@ -146,8 +146,9 @@ impl Machine {
         Ok(())
     }
 
-    /// A frame capability that is mapped can be mapped again at its place alone.
-    fn check_place(&self, mapped: Option<Mapped>, to: Mapped) -> Result<(), Error> {
+    /// Checks the address of a mapping. A capability that is mapped can only be mapped again at the
+    /// same address.
+    fn check_address(&self, mapped: Option<Mapped>, to: Mapped) -> Result<(), Error> {
         let top = self.architecture.user_top();
         let end = to.vaddr.wrapping_add(PAGE_BYTES);
         let is_too_high = match self.architecture {
@@ -169,7 +170,7 @@ impl Machine {
         }
     }
 
-    /// Takes a frame's entry away, if it is still this frame's.
+    /// Clears the entry of a frame, if it still refers to this frame.
     pub(crate) fn clear_page_entry(&mut self, mapped: Mapped, base: u64) {
         let Some(root) = self.asids.root(mapped.asid) else {
             return;
@@ -236,14 +237,14 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a table's entry away, if it is still this table's.
+    /// Clears the entry of a table, if it still refers to this table.
     pub(crate) fn clear_table_entry(&mut self, mapped: Mapped, base: u64, kind: TableKind) {
         let Some(root) = self.asids.root(mapped.asid) else {
             return;
         };
         let shifts = match self.architecture {
             Architecture::X86_64 => kind.span_bits()..=kind.span_bits(),
-            // Its type does not say which level it is at: look at each.
+            // The type does not determine the level: check each level.
             Architecture::Aarch64 => PAGE_BITS + LEVEL_BITS..=self.architecture.root_shift(),
         };
         for shift in shifts.step_by(LEVEL_BITS.into()) {
@@ -255,7 +256,7 @@ impl Machine {
         }
     }
 
-    /// Gives an address space its number (seL4 manual, "ASID Pool Assign").
+    /// Assigns an ASID to an address space (seL4 manual, "ASID Pool Assign").
     pub(crate) fn assign_asid(&mut self, vspace: Option<SlotRef>) -> Result<(), Error> {
         let refused = Error::InvalidCapability(1);
         let slot = vspace.ok_or(refused)?;
@@ -267,7 +268,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Returns the physical page that an address space has at an address, if it allows the access.
+    /// Returns the physical page mapped at an address, if the mapping allows the access.
     #[must_use]
     pub fn translate(&self, vspace: Cap, vaddr: u64, access: Access) -> Option<u64> {
         let Cap::VSpace { base, .. } = vspace else {
@@ -288,7 +289,7 @@ impl Machine {
     /// Returns a physical page.
     ///
     /// # Panics
-    /// Beyond the end of memory.
+    /// If the address is beyond the end of memory.
     #[must_use]
     pub fn page(&self, address: u64) -> &Page {
         self.memory.page(address)
@@ -297,13 +298,13 @@ impl Machine {
     /// Returns a physical page for writing.
     ///
     /// # Panics
-    /// Beyond the end of memory.
+    /// If the address is beyond the end of memory.
     pub fn page_mut(&mut self, address: u64) -> &mut Page {
         self.memory.page_mut(address)
     }
 }
 
-/// Returns the root and the number of the address space that a capability stands for.
+/// Returns the root table and the ASID of an address space.
 const fn root_of(vspace: Cap) -> Result<(u64, u16), Error> {
     match vspace {
         Cap::VSpace { base, asid: Some(asid) } => Ok((base, asid)),

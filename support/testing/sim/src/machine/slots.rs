@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Slots and the derivation tree that links them.
 //!
-//! The tree is a list in which every capability comes after its parent and before what is derived
-//! from its parent later; who is whose child follows from two marks and from the memory that the
-//! capabilities speak of (seL4 manual, "Capability Derivation Tree"). Removing a slot from the list
-//! therefore hands its children to its parent.
+//! As in the kernel, the tree is stored as a list in which every capability comes after its parent.
+//! Which one is the parent of which follows from two flags in each slot and from the objects that
+//! the capabilities refer to (seL4 manual, "Capability Derivation Tree"). If a slot is removed from
+//! the list, its children therefore become children of its parent.
 
 use std::collections::BTreeMap;
 
 use super::object::Architecture;
 use super::{Cap, Error};
 
-/// A slot, by the CNode that it is in and its number there.
+/// A slot, named by its CNode and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotRef {
     pub(crate) node: u64,
@@ -27,7 +27,7 @@ struct Slot {
     first_badged: bool,
 }
 
-/// All CNodes of the machine, by physical address.
+/// All CNodes of the machine, keyed by physical address.
 pub(crate) struct Slots {
     architecture: Architecture,
     nodes: BTreeMap<u64, Vec<Slot>>,
@@ -42,7 +42,7 @@ impl Slots {
         self.nodes.insert(base, vec![Slot::default(); 1 << radix]);
     }
 
-    /// Forgets the CNodes in a range of memory that is cleared; their slots are empty by then.
+    /// Removes the CNodes in a range of memory that is cleared; their slots are already empty.
     pub(crate) fn clear(&mut self, start: u64, bytes: u64) {
         let gone: Vec<u64> =
             self.nodes.range(start..start + bytes).map(|(&base, _)| base).collect();
@@ -64,7 +64,7 @@ impl Slots {
         self.slot(at).cap
     }
 
-    /// Changes a capability without touching its place in the tree.
+    /// Changes a capability, but not its links in the tree.
     pub(crate) fn set_cap(&mut self, at: SlotRef, cap: Cap) {
         self.slot_mut(at).cap = cap;
     }
@@ -77,7 +77,7 @@ impl Slots {
         if self.first_child(at).is_some() { Err(Error::RevokeFirst) } else { Ok(()) }
     }
 
-    /// Returns the slot after this one if it is a child of it.
+    /// Returns the next slot if it is a child of this one.
     pub(crate) fn first_child(&self, at: SlotRef) -> Option<SlotRef> {
         self.slot(at).next.filter(|&next| self.is_parent(at, next))
     }
@@ -95,7 +95,7 @@ impl Slots {
         }
     }
 
-    /// Returns whether no other capability speaks of the same object.
+    /// Returns whether no other capability refers to the same object.
     pub(crate) fn is_final(&self, at: SlotRef) -> bool {
         let slot = self.slot(at);
         let same = |a: Cap, b: Cap| a.same_object_as(&b, self.architecture);
@@ -104,17 +104,17 @@ impl Slots {
         !before && !after
     }
 
-    /// Puts the capability to a new object under the untyped that it was made from.
+    /// Inserts the capability to a new object as a child of the untyped it was made from.
     pub(crate) fn insert_new(&mut self, parent: SlotRef, at: SlotRef, cap: Cap) {
         self.link_after(parent, at, cap, true);
     }
 
-    /// Puts a capability to no memory into an empty slot, outside of the tree.
+    /// Puts a capability without a parent into an empty slot.
     pub(crate) fn insert_root(&mut self, at: SlotRef, cap: Cap) {
         *self.slot_mut(at) = Slot { cap, revocable: true, first_badged: true, ..Slot::default() };
     }
 
-    /// Puts a derived capability behind the one that it was derived from.
+    /// Inserts a derived capability directly after its source.
     pub(crate) fn insert_derived(&mut self, source: SlotRef, at: SlotRef, cap: Cap) {
         let of_source = self.cap(source);
         if let (
@@ -123,7 +123,7 @@ impl Slots {
         ) = (of_source, cap)
             && (base, size_bits) == (new_base, new_bits)
         {
-            // Two capabilities to one untyped must not both give its memory out.
+            // Only one of two capabilities to the same untyped may make objects in its memory.
             self.set_cap(source, Cap::Untyped { base, size_bits, free: 1 << size_bits });
         }
         self.link_after(source, at, cap, cap.is_revocable(&of_source));
@@ -139,14 +139,14 @@ impl Slots {
         }
     }
 
-    /// Moves a capability to an empty slot, changed to `cap`.
+    /// Moves a capability to an empty slot and changes it to `cap`.
     pub(crate) fn relocate(&mut self, from: SlotRef, to: SlotRef, cap: Cap) {
         let slot = std::mem::take(self.slot_mut(from));
         *self.slot_mut(to) = Slot { cap, ..slot };
         self.link_neighbours(to);
     }
 
-    /// Exchanges two capabilities with their places in the tree.
+    /// Exchanges two slots, including their links in the tree.
     pub(crate) fn swap(&mut self, a: SlotRef, b: SlotRef) {
         if a == b {
             return;

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Threads and notifications, as far as the system uses them: registers and flags. Scheduling is
-//! the business of who runs the machine.
+//! Threads and notifications: only the registers and flags that the system uses. The user of the
+//! machine schedules the threads.
 
 use std::collections::BTreeMap;
 
-/// What the machine knows of a thread.
+/// The modelled state of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
-    /// Where it goes on.
+    /// The program counter.
     pub pc: u64,
-    /// Its stack pointer.
+    /// The stack pointer.
     pub sp: u64,
-    /// How often its registers were written from outside.
+    /// How often another thread wrote its registers.
     pub writes: u64,
-    /// Whether the last write also made it run.
+    /// Whether the last write also resumed it.
     pub is_resumed: bool,
-    /// Whether its fault handler was taken away: its next fault ends it.
+    /// Whether its fault handler was removed, so that its next fault ends it.
     pub is_retired: bool,
 }
 
-/// All threads and notifications, by physical address.
+/// All threads and notifications, keyed by physical address.
 #[derive(Default)]
 pub(crate) struct Threads {
     threads: BTreeMap<u64, Thread>,
@@ -35,7 +35,7 @@ impl Threads {
         self.notifications.insert(base, 0);
     }
 
-    /// Forgets what lies in a range of memory that is cleared.
+    /// Removes the objects in a range of memory that is cleared.
     pub(crate) fn clear(&mut self, start: u64, bytes: u64) {
         self.threads.retain(|base, _| !(start..start + bytes).contains(base));
         self.notifications.retain(|base, _| !(start..start + bytes).contains(base));
@@ -58,7 +58,7 @@ impl Threads {
         *self.notifications.entry(base).or_default() |= badge;
     }
 
-    /// Takes the flags of a notification.
+    /// Returns and clears the flags of a notification.
     pub(crate) fn poll(&mut self, base: u64) -> u64 {
         self.notifications.get_mut(&base).map_or(0, std::mem::take)
     }

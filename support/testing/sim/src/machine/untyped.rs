@@ -7,7 +7,7 @@ use super::object::{ObjectType, object_bits};
 use super::slots::SlotRef;
 use super::{Cap, Error, LookupFault, Machine};
 
-/// Objects that one Retype makes at most, as the kernel is configured.
+/// The most objects that one Retype can make, in this kernel configuration.
 pub const FAN_OUT_MAX: u64 = 256;
 const UNTYPED_BITS_MIN: u64 = 4;
 const UNTYPED_BITS_MAX: u64 = 47;
@@ -27,7 +27,7 @@ impl Machine {
         };
         let (user_bits, bits) = self.check_object(object_type, size_bits)?;
         let node = self.window(root, to)?;
-        // Without children all of it can be given out again, whatever the watermark says.
+        // Without children all memory is free again, whatever the watermark is.
         let reset = self.slots.ensure_no_children(untyped).is_ok();
         let start = if reset { 0 } else { free };
         let left = (1 << untyped_bits) - start;
@@ -50,10 +50,10 @@ impl Machine {
         Ok(())
     }
 
-    /// Returns the size that the caller chose and the size of the object, both in bits.
+    /// Returns the size that the caller chose and the size of the object, as powers of two.
     fn check_object(&self, object_type: ObjectType, size_bits: u64) -> Result<(u8, u8), Error> {
         let out_of_range = Error::RangeError { min: 0, max: UNTYPED_BITS_MAX };
-        // Sizes that no object has are told from those that no word has only by this bound.
+        // Larger sizes, which may not fit in a `u8`, fail in the same way as this bound.
         let user_bits = u8::try_from(size_bits.min(SIZE_BITS_END)).expect("at most 64");
         let bits = object_bits(self.architecture, object_type, user_bits)
             .ok_or(Error::InvalidArgument(0))?;
@@ -67,8 +67,8 @@ impl Machine {
         }
     }
 
-    /// Returns the CNode that the new capabilities go into, once the window in it is seen to exist
-    /// and to be empty.
+    /// Returns the CNode for the new capabilities, after checking that the destination slots exist
+    /// and are empty.
     fn window(&self, root: Cap, to: &Destination) -> Result<u64, Error> {
         let node = if to.depth == 0 {
             root

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Protected procedures, and what follows when a server does not answer.
+//! Protected procedures, and what happens if a server does not reply.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use super::programs::RECOVERY_ENTRY;
 use super::{Shared, unwinding};
 use crate::machine::Thread;
 
-/// What a call costs on the virtual clock, there and back.
+/// Virtual time of a call and its reply.
 const CALL_MICROS: u64 = 2;
 
 /// A domain's end of a channel.
@@ -32,8 +32,8 @@ impl Channel {
 
 impl Transport for Channel {
     fn call(&mut self, request: Message) -> Message {
-        // A domain that has left for its recovery entry, or for good, abandons its stack: what is
-        // dropped here while that is unwound makes no calls there.
+        // A domain that is redirected or stopped abandons its stack on seL4. Here the stack is
+        // unwound, so destructors that run meanwhile must not make calls.
         if std::thread::panicking() {
             return pmserver_api::Failure::from(PmError::InvalidCap).reply();
         }
@@ -49,12 +49,11 @@ impl Shared {
         let (_, end) = self.file.channel(caller, id).expect("a channel is made by `Domain`");
         let callee = end.domain;
         if self.domains[callee].is_stopped.get() {
-            Departure::Blocked { domain: caller, on: callee }.go();
+            Departure::Blocked { domain: caller, on: callee }.unwind();
         }
         match self.file.domains[callee].program.as_str() {
             "pmserver" => {
-                // pmserver knows its callers by their channels, which have their children's
-                // numbers.
+                // pmserver identifies a caller by its channel, whose number is its child number.
                 let peer = PeerId::new(end.id.into()).expect("a channel has a small number");
                 self.server.borrow_mut().call(peer, request)
             }
@@ -80,16 +79,15 @@ impl Shared {
         });
         match self.recovered(callee, outcome) {
             Ok(reply) => reply,
-            Err(hung @ Departure::Hung { .. }) => hung.go(),
+            Err(hung @ Departure::Hung { .. }) => hung.unwind(),
             Err(_) => {
                 self.domains[callee].is_stopped.set(true);
-                Departure::Blocked { domain: caller, on: callee }.go()
+                Departure::Blocked { domain: caller, on: callee }.unwind()
             }
         }
     }
 
-    /// Lets a domain go on at its recovery entry, if it was sent there; what it does there is then
-    /// how its work ended.
+    /// If the domain was redirected, runs it at its recovery entry and returns the result of that.
     pub(super) fn recovered(
         self: &Rc<Self>,
         domain: usize,
@@ -106,26 +104,26 @@ impl Shared {
     fn recover(self: &Rc<Self>, domain: usize) -> Message {
         let state = &self.domains[domain];
         state.followed_writes.set(self.register_writes(domain));
-        self.fetch(domain);
+        self.fetch_instruction(domain);
         let program = state.program.as_ref().expect("a service has a program");
         let (service, reply) = program.recover(&Domain::new(Rc::clone(self), domain));
         *state.service.borrow_mut() = Some(service);
         reply
     }
 
-    /// Has a domain go on where its registers say: it faults where no program's entry is.
-    fn fetch(self: &Rc<Self>, domain: usize) {
+    /// Fetches the domain's next instruction, which faults unless its pc is the recovery entry.
+    fn fetch_instruction(self: &Rc<Self>, domain: usize) {
         let Some((peer, thread)) = self.thread(domain) else { return };
-        if thread.pc != RECOVERY_ENTRY {
+        if thread.pc != RECOVERY_ENTRY.get() {
             let fault = Fault::Access { address: thread.pc, kind: AccessKind::Execute };
             self.fault(domain, peer, fault);
         }
     }
 
-    /// Goes where the domain's registers say, if somebody wrote them.
+    /// Unwinds the domain if pmserver has written its registers since it last checked.
     pub(super) fn follow_redirection(&self, domain: usize) {
         if self.register_writes(domain) != self.domains[domain].followed_writes.get() {
-            Departure::Redirected { domain }.go();
+            Departure::Redirected { domain }.unwind();
         }
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is printed: kept whole, and printed on the host as it comes.
+//! The simulated serial port: keeps all output, and can also print it on the host.
 
 use std::io::Write as _;
 
@@ -25,7 +25,7 @@ impl Console for Screen {
     fn write(&mut self, bytes: &[u8]) {
         self.transcript.extend_from_slice(bytes);
         if self.echo {
-            // Who closed the pipe does not want the rest; the exit status still tells how it ended.
+            // An error means a closed pipe: nobody reads the rest. The exit status stays the same.
             let mut stdout = std::io::stdout().lock();
             let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
         }

@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Why a domain leaves what it is doing for good.
+//! Why a domain abandons what it is doing.
 
 use super::Shared;
 
-/// Carried by the unwinding from where it happened to where it is known what follows.
+/// The reason, as the payload that unwinding the stack carries to the code that handles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// It goes on at its recovery entry.
+    /// pmserver sent the domain to its recovery entry.
     Redirected {
-        /// Which domain.
+        /// The domain.
         domain: usize,
     },
-    /// pmserver did not answer its fault: it does not run again.
+    /// pmserver did not answer the domain's fault, so it never runs again.
     Stopped {
-        /// Which domain.
+        /// The domain.
         domain: usize,
     },
-    /// It waits for a reply that will never come.
+    /// The domain waits for a reply that will never come.
     Blocked {
-        /// Which domain.
+        /// The domain.
         domain: usize,
-        /// Whose reply.
+        /// The server that does not reply.
         on: usize,
     },
-    /// It spins, and no other domain can take its turn.
+    /// The domain spins, and no other domain can preempt it.
     Hung {
-        /// Which domain.
+        /// The domain.
         domain: usize,
     },
 }
 
 impl Departure {
-    /// Leaves. Not a panic: nothing is printed.
-    pub(crate) fn go(self) -> ! {
+    /// Unwinds the stack. Unlike a panic, prints nothing.
+    pub(crate) fn unwind(self) -> ! {
         std::panic::resume_unwind(Box::new(self))
     }
 }
@@ -42,7 +42,7 @@ impl Shared {
         self.file.domains[domain].name.clone()
     }
 
-    /// Returns what happened, as a sentence.
+    /// Describes what happened in a sentence.
     pub(crate) fn describe(&self, departure: Departure) -> String {
         match departure {
             Departure::Redirected { domain } => {

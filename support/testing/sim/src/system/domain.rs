@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! One protection domain: its channels, its memory, and what it does when memory is missing.
+//! One protection domain: its channels, its memory, and its faults.
 
 use std::rc::Rc;
 
@@ -13,31 +13,31 @@ use super::departure::Departure;
 use super::{End, Shared};
 use crate::machine::{self, CapRights};
 
-/// What an access that faults costs on the virtual clock.
+/// Virtual time of a fault.
 const FAULT_MICROS: u64 = 3;
-/// One turn of waiting.
+/// Virtual time of one pause in a waiting loop.
 const RELAX_MICROS: u64 = 50;
 
-/// Answers protected procedures.
+/// Handles protected procedures and notifications.
 pub(crate) trait Service {
-    /// Answers the request that came in on a channel.
+    /// Returns the reply to a request on a channel.
     fn protected(&mut self, channel: u8, request: &Message) -> Message;
 
-    /// Does what a notification of pmserver's asks for.
+    /// Handles a notification from pmserver.
     fn notified(&mut self);
 }
 
-/// What a domain runs.
+/// The program of a domain.
 pub(crate) trait Program {
-    /// Starts: returns what answers from then on.
+    /// Starts the program; returns its service.
     fn start(&self, domain: &Domain) -> Box<dyn Service>;
 
-    /// Goes on at the recovery entry: returns what answers from then on, and the answer for the
-    /// caller that was being served.
+    /// Runs the recovery entry; returns the new service, and the reply to the caller that was being
+    /// served.
     fn recover(&self, domain: &Domain) -> (Box<dyn Service>, Message);
 }
 
-/// A handle to a domain, for what runs in it.
+/// A handle to a domain, used by the program that runs in it.
 #[derive(Clone)]
 pub struct Domain {
     shared: Rc<Shared>,
@@ -52,10 +52,10 @@ impl Domain {
     /// Returns the domain's end of a channel.
     ///
     /// # Panics
-    /// Where it has no such channel, or may not call on it.
+    /// If the domain has no such channel, or may not call on it.
     #[must_use]
     pub fn channel(&self, id: u8) -> Channel {
-        let (own, _) = self.shared.file.channel(self.index, id).expect("there is such a channel");
+        let (own, _) = self.shared.file.channel(self.index, id).expect("the channel exists");
         assert!(own.calls, "{} may not call on channel {id}", self.shared.name(self.index));
         Channel::new(Rc::clone(&self.shared), self.index, id)
     }
@@ -63,20 +63,20 @@ impl Domain {
     /// Returns the domain's memory.
     ///
     /// # Panics
-    /// Where the domain is no child of pmserver, so that nobody would get its faults.
+    /// If the domain is not a child of pmserver, so that nothing would handle its faults.
     #[must_use]
     pub fn space(&self) -> Space {
         let peer = self.shared.peer(self.index).expect("a child of pmserver");
         Space { shared: Rc::clone(&self.shared), index: self.index, peer }
     }
 
-    /// Returns where the prefilled memory region is mapped.
+    /// Returns the address of the prefilled memory region, if one is mapped.
     #[must_use]
     pub fn prefilled_vaddr(&self) -> Option<VirtAddr> {
         self.shared.file.domains[self.index].prefilled_vaddr.and_then(VirtAddr::new)
     }
 
-    /// Does something in the domain and tells how it ended.
+    /// Runs `action` in the domain and returns how it ended.
     pub fn attempt<R>(&self, action: impl FnOnce() -> R) -> End<R> {
         match super::unwinding(action) {
             Ok(result) => End::Finished(result),
@@ -88,7 +88,7 @@ impl Domain {
     }
 }
 
-/// A domain's own invocations: pmserver is not asked.
+/// Maps with the domain's own capabilities, without a call to pmserver.
 impl GrantMapper for Domain {
     fn map_granted(
         &mut self,
@@ -104,7 +104,7 @@ impl GrantMapper for Domain {
     }
 }
 
-/// The memory of a domain: every access goes through its page tables.
+/// The memory of a domain. Every access goes through its page tables.
 #[derive(Clone)]
 pub struct Space {
     shared: Rc<Shared>,
@@ -113,8 +113,8 @@ pub struct Space {
 }
 
 impl Space {
-    /// Makes an access, which returns the address where it faults; then the domain does not go on
-    /// here.
+    /// Repeats `attempt`, which returns the address if it faults, until it succeeds. Unwinds if
+    /// pmserver does not repair the fault.
     fn access(&self, kind: AccessKind, mut attempt: impl FnMut(VSpace) -> Result<(), u64>) {
         while let Err(address) = attempt(VSpace::Peer(self.peer)) {
             self.shared.fault(self.index, self.peer, Fault::Access { address, kind });
@@ -138,31 +138,31 @@ impl AddressSpace for Space {
     fn relax(&mut self) {
         self.shared.clock.advance(RELAX_MICROS);
         if self.shared.above(self.index).next().is_none() {
-            Departure::Hung { domain: self.index }.go();
+            Departure::Hung { domain: self.index }.unwind();
         }
         self.shared.preempt(self.index);
     }
 }
 
 impl Shared {
-    /// Returns the number by which pmserver knows a domain.
+    /// Returns the peer number of a domain, if it is a child of pmserver.
     pub(crate) fn peer(&self, domain: usize) -> Option<PeerId> {
         let (parent, number) = self.file.domains[domain].parent?;
         let is_pmserver = self.file.running("pmserver") == Some(parent);
         PeerId::new(number.into()).filter(|_| is_pmserver)
     }
 
-    /// Hands a fault to pmserver: the domain tries again, or leaves for where pmserver wants it to
-    /// go on.
+    /// Passes a fault to pmserver. Returns if the access can be repeated; otherwise unwinds the
+    /// domain.
     pub(super) fn fault(self: &Rc<Self>, domain: usize, peer: PeerId, fault: Fault) {
         self.clock.advance(FAULT_MICROS);
         let outcome = self.server.borrow_mut().fault(peer, fault, &mut *self.screen.borrow_mut());
         match outcome {
             FaultOutcome::Resumed => self.preempt(domain),
-            FaultOutcome::Redirected => Departure::Redirected { domain }.go(),
+            FaultOutcome::Redirected => Departure::Redirected { domain }.unwind(),
             FaultOutcome::Stopped => {
                 self.domains[domain].is_stopped.set(true);
-                Departure::Stopped { domain }.go()
+                Departure::Stopped { domain }.unwind()
             }
         }
     }

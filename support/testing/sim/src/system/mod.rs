@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The system: protection domains on top of the machine, with their channels, faults and turns.
+//! The system: protection domains on top of the machine, with their channels and faults.
 //!
-//! Everything runs on the host's one stack: a protected procedure is a function call from the
-//! caller to a domain of higher priority, which is why no domain is ever entered twice. A domain
-//! that stops or goes on somewhere else leaves the middle of a call by unwinding, which is caught
-//! where its protected procedure was entered.
+//! Everything runs on one host stack. A protected procedure is a function call from the caller to a
+//! domain of higher priority, so no domain is ever entered twice. A domain that is stopped or
+//! redirected abandons its current call by unwinding the stack up to where its protected procedure
+//! was entered.
 //!
 //! ```text
 //!   client --call--> fsserver --call--> pmserver --invocation--> machine
@@ -12,7 +12,7 @@
 //!      |                | access to memory that is not mapped
 //!      |                v
 //!      |             pmserver's fault entry --> Redirected: unwind, recovery entry --> client
-//!      |                                   --> Stopped: unwind; the caller is blocked for good
+//!      |                                   --> Stopped: unwind; the caller blocks for ever
 //! ```
 
 mod call;
@@ -45,46 +45,44 @@ pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
 pub use self::programs::{chosen_scenarios, client_demo, scenario_client};
 
-/// What a system is made of.
+/// The configuration of a system.
 pub struct Settings<'a> {
-    /// Its architecture of record.
+    /// The system description.
     pub file: &'a SystemFile,
-    /// What the prefilled memory region holds.
+    /// The contents of the prefilled memory region.
     pub image: &'a [u8],
-    /// Whom pmserver serves, and what each may use.
+    /// The peers that pmserver serves, with their limits and privileges.
     pub peers: &'a [PeerConfig],
-    /// Whose kernel the machine follows.
+    /// The architecture of the simulated kernel.
     pub architecture: Architecture,
-    /// Whether fsserver is the one that can be told to misbehave.
-    pub sabotage: bool,
     /// Which of pmserver's kernel invocations fails, counted from its start.
     pub fail_nth: Option<u64>,
-    /// Whether what is printed is printed here, too.
+    /// Whether to print the console output on the host, too.
     pub echo: bool,
 }
 
 /// How a domain's run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End<R> {
-    /// It did what it had to do.
+    /// The program returned this.
     Finished(R),
     /// pmserver stopped it after a fault.
     Stopped,
-    /// pmserver sent it to a recovery entry, which a client of the simulator does not have.
+    /// pmserver sent it to its recovery entry, which the simulator does not run for a client.
     Redirected,
-    /// It waits for ever for a domain that does not run any more.
+    /// It waits for ever for a domain that no longer runs.
     Blocked {
-        /// For which.
+        /// The name of that domain.
         on: String,
     },
-    /// A domain spins and nobody is there to end it.
+    /// A domain spins, and no other domain can end that.
     Hung {
-        /// Which.
+        /// The name of that domain.
         domain: String,
     },
 }
 
-/// What the domains share. Nothing in here is borrowed across a call.
+/// State shared by all domains. No part of it stays borrowed during a call.
 pub(crate) struct Shared {
     file: SystemFile,
     server: RefCell<Server<SimKernel>>,
@@ -93,16 +91,16 @@ pub(crate) struct Shared {
     domains: Vec<State>,
 }
 
-/// One domain's part of it.
+/// The state of one domain.
 #[derive(Default)]
 struct State {
     program: Option<Box<dyn Program>>,
-    /// What answers its protected procedures.
+    /// Handles its protected procedures.
     service: RefCell<Option<Box<dyn Service>>>,
     is_stopped: Cell<bool>,
-    /// Whether it was notified and has not run since.
+    /// Whether it has a pending notification.
     is_notified: Cell<bool>,
-    /// How many writes to its registers it has followed.
+    /// How many of the writes to its registers have taken effect.
     followed_writes: Cell<u64>,
     /// When its next period begins.
     next_period: Cell<u64>,
@@ -114,11 +112,11 @@ pub struct System {
 }
 
 impl System {
-    /// Loads the system and starts its domains, the one of the highest priority first; the clients
-    /// wait to be [run](Self::run).
+    /// Loads the system and starts its servers in the order of their priorities, the highest first.
+    /// Clients start with [`Self::run`].
     ///
     /// # Errors
-    /// A sentence: what of the system the simulator cannot run.
+    /// A sentence that says what the simulator cannot run.
     pub fn start(settings: &Settings<'_>) -> Result<Self, String> {
         let file = settings.file;
         let server = boot(settings)?;
@@ -156,29 +154,29 @@ impl System {
         }
     }
 
-    /// Runs a client to its end: `program` is what it does.
+    /// Runs `program` in the domain whose program has this name.
     ///
     /// # Panics
-    /// Where no domain runs a program of that name, or where the program or a server panics.
+    /// If there is no such domain, or if the program or a server panics.
     pub fn run<R>(&self, name: &str, program: impl FnOnce(&Domain) -> R) -> End<R> {
         let index = self.shared.file.running(name).expect("the file has this program");
         let domain = Domain::new(Rc::clone(&self.shared), index);
         domain.attempt(|| program(&domain))
     }
 
-    /// Returns a domain by the program that it runs, to call its servers from outside.
+    /// Returns the domain that runs a program, so that a test can act for it.
     #[must_use]
     pub fn domain(&self, program: &str) -> Option<Domain> {
         let index = self.shared.file.running(program)?;
         Some(Domain::new(Rc::clone(&self.shared), index))
     }
 
-    /// Looks at pmserver, or touches it, between two calls.
-    pub fn with_server<R>(&self, look: impl FnOnce(&mut Server<SimKernel>) -> R) -> R {
-        look(&mut self.shared.server.borrow_mut())
+    /// Gives `action` access to pmserver between two calls.
+    pub fn with_server<R>(&self, action: impl FnOnce(&mut Server<SimKernel>) -> R) -> R {
+        action(&mut self.shared.server.borrow_mut())
     }
 
-    /// Returns all that was printed.
+    /// Returns the whole console output.
     #[must_use]
     pub fn transcript(&self) -> Vec<u8> {
         self.shared.screen.borrow().transcript().to_vec()
@@ -186,7 +184,7 @@ impl System {
 }
 
 impl Drop for System {
-    /// Services hold their domain, which holds the system: the circle is cut here.
+    /// Breaks the reference cycle: services refer to their domain, which refers to the system.
     fn drop(&mut self) {
         for state in &self.shared.domains {
             drop(state.service.take());
@@ -220,9 +218,9 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
     Server::new(kernel, settings.peers).map_err(|error| format!("pmserver cannot start: {error:?}"))
 }
 
-/// Runs something that may leave by a [`Departure`]; a panic goes on.
+/// Runs something and catches a [`Departure`]; a panic continues to unwind.
 fn unwinding<R>(run: impl FnOnce() -> R) -> Result<R, Departure> {
-    // What is abandoned half-way is the domain's own state, which nobody uses afterwards.
+    // Only the domain's own state can be left inconsistent, and it is not used afterwards.
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| match payload.downcast::<Departure>() {
         Ok(departure) => *departure,
         Err(panic) => resume_unwind(panic),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the domains run: the cores, started and called as their mains do it on seL4.
+//! The programs of the domains: the core crates, started and called as `main.rs` does on seL4.
 
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
+use pmserver_client::Pm;
 use proto::{Console, Message, VirtAddr};
-use scenarios_core::{Cast, SabotagedServer, supervisor_step};
+use scenarios_core::{Cast, SabotagedServer};
 
 use super::Settings;
 use super::call::Channel;
@@ -18,38 +19,37 @@ const CONSOLE: u8 = 2;
 
 /// Every program's recovery entry and stack. What lies there is no machine code: the machine only
 /// has to say that this is where it goes on.
-pub(super) const RECOVERY_ENTRY: u64 = 0x20_0000;
-const RECOVERY_STACK: u64 = 0x20_1000;
+pub(super) const RECOVERY_ENTRY: VirtAddr = VirtAddr::new(0x20_0000).unwrap();
+const RECOVERY_STACK: VirtAddr = VirtAddr::new(0x20_1000).unwrap();
 
-/// Returns what a domain runs, where it is something that serves on its callers' time.
+/// Returns the program of a domain, if it is a passive server.
 pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
     let image_bytes = settings.image.len() as u64;
-    match (name, settings.sabotage) {
-        ("fsserver", false) => Some(Box::new(FsProgram {
+    match name {
+        "fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             build: FileServer::new,
             call: FileServer::call,
         })),
-        ("fsserver", true) => Some(Box::new(FsProgram {
+        "sabotaged-fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             build: SabotagedServer::new,
             call: SabotagedServer::call,
         })),
-        ("puppet", _) => Some(Box::new(PuppetProgram)),
+        "puppet" => Some(Box::new(PuppetProgram)),
         _ => None,
     }
 }
 
-/// Runs a domain that has periods for one of them.
+/// Runs one period of a periodic domain.
 pub(super) fn run_period(name: &str, domain: &Domain) {
     if name == "supervisor" {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
-        // A refusal is as good as nothing to do: the next period asks again.
-        let _ = supervisor_step(&mut pm);
+        // Nothing depends on a refusal: the next period tries again.
+        let _ = Pm::new(domain.channel(PMSERVER)).rescue();
     }
 }
 
-/// Does what the console does with a request.
+/// Handles a request as the console server does.
 pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
     match console_api::Write::decode(request) {
         Ok(write) => {
@@ -60,14 +60,14 @@ pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
     }
 }
 
-/// fsserver, plain or sabotaged.
+/// The program of fsserver, the real one or the one that can be told to misbehave.
 struct FsProgram<S> {
     image_bytes: u64,
     build: fn(Channel, Space, VirtAddr, u64) -> Result<S, FsError>,
     call: fn(&mut S, ClientId, &Message) -> Message,
 }
 
-/// The server, or why there is none: then every request is refused with that.
+/// The server, or the error that prevented its start, which then is the reply to every request.
 struct FsService<S> {
     server: Result<S, FsError>,
     call: fn(&mut S, ClientId, &Message) -> Message,
@@ -75,14 +75,14 @@ struct FsService<S> {
 
 impl<S: 'static> FsProgram<S> {
     fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, FsError> {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+        let pm = Pm::new(domain.channel(PMSERVER));
         if is_first {
-            fsserver_core::reserve_heap(&mut pm).map_err(|_| FsError::PmRefused)?;
+            pm.reserve_heap(fsserver_core::HEAP).map_err(|_| FsError::PmRefused)?;
         }
         let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
         let build = self.build;
         let server = build(domain.channel(PMSERVER), domain.space(), vaddr, self.image_bytes)?;
-        register_recovery(&mut pm).map_err(|_| FsError::PmRefused)?;
+        register_recovery(&pm).map_err(|_| FsError::PmRefused)?;
         Ok(server)
     }
 
@@ -109,28 +109,24 @@ impl<S> Service for FsService<S> {
         }
     }
 
-    /// Nobody has a reason to notify fsserver.
+    /// Ignores notifications: they have no meaning for fsserver.
     fn notified(&mut self) {}
 }
 
 /// Says where a program goes on after a fault.
-pub(super) fn register_recovery(
-    pm: &mut pmserver_api::Calls<Channel>,
-) -> Result<(), pmserver_api::CallError> {
-    let (entry, stack) = (VirtAddr::new(RECOVERY_ENTRY), VirtAddr::new(RECOVERY_STACK));
-    let (entry, stack) = entry.zip(stack).ok_or(pmserver_api::PmError::Invalid)?;
-    pm.register_recovery(entry, stack)
+pub(super) fn register_recovery(pm: &Pm<Channel>) -> Result<(), pmserver_client::Error> {
+    pm.register_recovery(RECOVERY_ENTRY, RECOVERY_STACK)
 }
 
-/// Runs the demo in its domain, as the client's main does. Returns whether all went well.
+/// Runs the demo in its domain, as `main.rs` of the client does. Returns whether it succeeded.
 pub fn client_demo(domain: &Domain) -> bool {
-    let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
+    let pm = Pm::new(domain.channel(PMSERVER));
     let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
-    match client_demo_core::reserve_heap(&mut pm) {
+    match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(()) => {
             let (mut space, mut grants) = (domain.space(), domain.clone());
-            client_demo_core::run(&mut pm, &mut fs, &mut space, &mut grants, &mut console)
+            client_demo_core::run(&pm, &mut fs, &mut space, &mut grants, &mut console)
         }
         Err(error) => {
             console.write(format!("FAIL: no heap: {error}\n").as_bytes());
@@ -144,7 +140,7 @@ pub fn scenario_client(domain: &Domain) -> bool {
     chosen_scenarios(domain, |_| true)
 }
 
-/// Runs those of them alone that are chosen by their names.
+/// Runs only the scenarios whose names `is_chosen` accepts. Returns whether all passed.
 pub fn chosen_scenarios(domain: &Domain, is_chosen: impl Fn(&str) -> bool) -> bool {
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     let cast = Cast::from_channels(|channel| domain.channel(channel));

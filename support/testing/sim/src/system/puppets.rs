@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Puppets as the simulator runs them.
+//! Puppets, the domains that scenarios control remotely, as simulated programs.
 
+use pmserver_client::Pm;
 use proto::Message;
 use puppet_core::{Puppet, faulted};
 
@@ -13,9 +14,8 @@ pub(super) struct PuppetProgram;
 
 impl PuppetProgram {
     fn service(domain: &Domain) -> Box<dyn Service> {
-        let mut pm = pmserver_api::Calls::new(domain.channel(PMSERVER));
-        // Where that is refused, the next fault stops the puppet, which a scenario will notice.
-        let _ = register_recovery(&mut pm);
+        // If this is refused, the next fault stops the puppet, and a scenario fails.
+        let _ = register_recovery(&Pm::new(domain.channel(PMSERVER)));
         let puppet = Puppet::new(domain.channel(PMSERVER), domain.space(), domain.clone());
         Box::new(PuppetService(puppet))
     }

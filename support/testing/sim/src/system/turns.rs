@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Turns: which domains run while another one does, and when it was notified.
+//! Preemption: domains of higher priority run while another one runs, periodically or when they
+//! were notified.
 
 use std::rc::Rc;
 
@@ -10,7 +11,7 @@ use super::domain::Domain;
 use super::{Shared, unwinding};
 
 impl Shared {
-    /// Returns the domains that take their turns while this one runs.
+    /// Returns the periodic domains that can preempt this one, with their periods.
     pub(super) fn above(&self, current: usize) -> impl Iterator<Item = (usize, u64)> {
         let priority = self.file.domains[current].priority;
         let domains = self.file.domains.iter().enumerate();
@@ -19,8 +20,8 @@ impl Shared {
             .filter_map(|(index, domain)| Some((index, domain.period_micros?)))
     }
 
-    /// Lets domains of higher priority run whose period has begun, or who were notified; then goes
-    /// on, or somewhere else if one of them had that done to this domain.
+    /// Runs the domains of higher priority whose period has begun or that were notified. Then
+    /// returns, or unwinds the current domain if one of them had it redirected.
     pub(super) fn preempt(self: &Rc<Self>, current: usize) {
         self.run_periods(current);
         while let Some(domain) = self.next_notified(current) {
@@ -41,12 +42,12 @@ impl Shared {
         }
     }
 
-    /// Returns the domain of the highest priority, above the current one, that was notified. Any
-    /// other waits until the current one has answered or waits itself.
+    /// Returns the notified domain of the highest priority, if that is above the current one. Other
+    /// domains wait until the current one has replied or blocks.
     fn next_notified(&self, current: usize) -> Option<usize> {
         for peer in self.server.borrow_mut().kernel_mut().take_notifications() {
             let domain = (0..self.domains.len()).find(|&domain| self.peer(domain) == Some(peer));
-            self.domains[domain.expect("pmserver knows its children")].is_notified.set(true);
+            self.domains[domain.expect("every peer is a domain")].is_notified.set(true);
         }
         let priority = |domain: usize| self.file.domains[domain].priority;
         let waits = |domain: usize| {
@@ -57,8 +58,8 @@ impl Shared {
         above.filter(|&domain| waits(domain)).max_by_key(|&domain| priority(domain))
     }
 
-    /// Runs what a domain does when it is notified. Nobody waits for an answer, so that all that
-    /// can come of a fault is a domain that has recovered or was stopped.
+    /// Runs a domain's handler of notifications. No caller waits for a reply, so a fault in it has
+    /// no other effect than that the domain recovers or is stopped.
     fn notify(self: &Rc<Self>, domain: usize) {
         self.domains[domain].is_notified.set(false);
         let outcome = unwinding(|| {
@@ -69,7 +70,7 @@ impl Shared {
         });
         match self.recovered(domain, outcome) {
             Ok(_) => {}
-            Err(hung @ Departure::Hung { .. }) => hung.go(),
+            Err(hung @ Departure::Hung { .. }) => hung.unwind(),
             Err(_) => self.domains[domain].is_stopped.set(true),
         }
     }

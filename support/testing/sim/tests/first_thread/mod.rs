@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The first thread of a machine, with short names for what it can ask of the kernel.
-#![allow(dead_code)] // Every test file uses a part of it.
+//! The first thread of a machine, with short methods for its kernel invocations.
+#![allow(dead_code)] // Each test file uses only a part of it.
 
 use sim::machine::{
     Architecture, Cap, CapRights, Destination, Error, FrameRights, Invocation, LookupFault,
@@ -59,7 +59,7 @@ impl FirstThread {
         self.retype_to(untyped, object_type, size_bits, root_window(slot, 1)).map(|_| slot)
     }
 
-    /// Makes an object out of the machine's memory.
+    /// Makes an object from the machine's memory.
     pub(crate) fn make(&mut self, object_type: ObjectType, size_bits: u64) -> u64 {
         self.retype(UNTYPED, object_type, size_bits).unwrap()
     }
@@ -68,7 +68,7 @@ impl FirstThread {
         self.make(ObjectType::Frame, 0)
     }
 
-    /// Makes an address space that can be mapped into.
+    /// Makes an address space and assigns an ASID to it.
     pub(crate) fn vspace(&mut self) -> u64 {
         let vspace = self.make(ObjectType::VSpace, 0);
         self.invoke(Machine::ROOT_ASID_POOL, Invocation::AsidAssign { vspace }).unwrap();
@@ -107,7 +107,7 @@ impl FirstThread {
         self.invoke(table, Invocation::TableMap { kind, vspace, vaddr })
     }
 
-    /// Installs all tables that a page at an address needs; returns them, the topmost first.
+    /// Maps all tables that a page at an address needs; returns them, the topmost first.
     pub(crate) fn tables(&mut self, vspace: u64, vaddr: u64) -> Vec<u64> {
         let kinds = match self.machine.architecture() {
             X86 => vec![TableKind::Pdpt, TableKind::PageDirectory, TableKind::PageTable],

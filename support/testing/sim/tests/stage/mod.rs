@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Sets the stage for a test of the whole system: folders, images, system files.
-#![allow(dead_code)] // Every test file uses a part of it.
+//! Prepares tests of the whole system: folders, images, system files.
+#![allow(dead_code)] // Each test file uses only a part of it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use sim::machine::Architecture;
 use sim::system::{Settings, System};
 use sim::system_file::SystemFile;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
 }
 
-/// An empty folder of this name, for one test.
+/// Returns an empty folder of this name, for one test.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&path);
@@ -24,14 +24,14 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     path
 }
 
-/// Makes the file system image of a folder, as make does.
+/// Makes the file system image of a folder, with the script that the Makefile uses.
 pub(crate) fn image_file(files: &Path, image: &Path) {
     let script = root().join("support/make/fs-image.sh");
     let output = Command::new(&script).arg(files).arg(image).output().expect("bash is there");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Returns the image of the repository's own files.
+/// Returns the image of the example files in the repository.
 pub(crate) fn example_image(test: &str) -> Vec<u8> {
     let image = folder(test).join("fs.img");
     image_file(&root().join("support/files"), &image);
@@ -46,7 +46,7 @@ pub(crate) fn demo_file() -> SystemFile {
     SystemFile::parse(&demo_text()).unwrap()
 }
 
-/// The peers, with limits so low that they run out.
+/// The peers, with limits so low that they run out of memory.
 pub(crate) const POOR_PEERS: [PeerConfig; 3] = {
     let [fsserver, client, supervisor] = PEERS;
     [
@@ -56,12 +56,12 @@ pub(crate) const POOR_PEERS: [PeerConfig; 3] = {
     ]
 };
 
-/// The demo's system with a pool of 8 MiB, of which [`POOR_PEERS`] may use little more than the
-/// demo needs.
+/// Returns the demo's system with a pool of 8 MiB; [`POOR_PEERS`] may use little more of it than
+/// the demo needs.
 pub(crate) fn small_demo_file() -> SystemFile {
     let text = demo_text();
     let small = text.replace(r#"size_bits="26""#, r#"size_bits="23""#);
-    assert_ne!(text, small, "the pool is where it was");
+    assert_ne!(text, small, "the size of the pool was not found");
     SystemFile::parse(&small).unwrap()
 }
 
@@ -70,25 +70,17 @@ pub(crate) fn scenario_file() -> SystemFile {
     SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The scenarios' system, with a file server that can be told to misbehave.
+/// The scenarios' system.
 pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
-    Settings { peers: &SCENARIO_PEERS, sabotage: true, ..settings(file, image) }
+    Settings { peers: &SCENARIO_PEERS, ..settings(file, image) }
 }
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
-    Settings {
-        file,
-        image,
-        peers: &PEERS,
-        architecture,
-        sabotage: false,
-        fail_nth: None,
-        echo: false,
-    }
+    Settings { file, image, peers: &PEERS, architecture, fail_nth: None, echo: false }
 }
 
-/// Panics unless everything holds in pmserver that always holds.
+/// Panics if one of pmserver's invariants does not hold.
 pub(crate) fn check(system: &System, when: &dyn std::fmt::Display) {
     if let Err(sentence) = system.with_server(|server| server.check_invariants()) {
         panic!("{when}: {sentence}");

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The files of the repository, for rules to look at.
+#![allow(dead_code)] // Each test file uses its part.
+
+pub(crate) mod paths;
+pub(crate) mod source;
 
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a puppet does when pmserver notifies it.
 
-use pmserver_api::ContainerHandle;
+use pmserver_client::ContainerHandle;
 use proto::{FrameNumber, Micros, VirtAddr};
 
 const COUNT: u64 = 0;
@@ -11,33 +11,33 @@ const REFUSE: u64 = 3;
 const HOLD: u64 = 4;
 const DIE: u64 = 5;
 
-/// What a puppet does when it is notified, besides counting. A fault makes it forget.
+/// What a puppet does when it is notified, besides counting. It forgets this when it faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Behaviour {
     /// Nothing.
     #[default]
     Count,
-    /// Frees as many frames of a container as pmserver asks back, from this one on.
+    /// Frees as many frames as pmserver asks back, of this container and from this frame on.
     Release {
         /// Which container.
         container: ContainerHandle,
         /// The first frame that it frees.
         start: FrameNumber,
     },
-    /// Answers every fault that it is asked about, with the frame of the same number.
+    /// Supplies every fault that it handles with the frame of the same number.
     Supply {
         /// Where the frame is.
         container: ContainerHandle,
-        /// How long it takes before it answers.
+        /// How long it waits before it answers.
         delay: Micros,
-        /// Memory of its own that it needs for that.
+        /// Memory of its own that it touches before it answers.
         touch: Option<VirtAddr>,
     },
     /// Answers every fault with a fault.
     Refuse,
-    /// Asks what the fault is, and never answers it.
+    /// Asks for the fault, and never answers it.
     Hold,
-    /// Faults, and is not prepared for it: it is stopped.
+    /// Faults without a recovery entry, so that pmserver stops it.
     Die,
 }
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The side of the domain that tells puppets what to do: one method an order.
+//! The side of the domain that gives orders to puppets: one method per order.
 
 use core::fmt;
 
-use pmserver_api::MapFlags;
+use pmserver_client::MapFlags;
 use proto::{Message, Transport, VirtAddr};
 
 use crate::behaviour::Behaviour;
 use crate::order::{Order, Report, STATUS_FAULTED, STATUS_OK, STATUS_REFUSED};
 
-/// What comes of an order that is not obeyed.
+/// Why an order was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderError {
-    /// The puppet faulted over it.
+    /// It made the puppet fault.
     Faulted,
     /// The kernel refused.
     Refused,
-    /// The puppet does not understand it, or its answer is none.
+    /// The puppet does not understand it, or its reply is malformed.
     Unintelligible,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for OrderError {
     }
 }
 
-/// Tells a puppet what to do, over the channel that its operations go over, too.
+/// Gives orders to a puppet, over the same channel as the calls that it forwards.
 pub struct Client<T: Transport> {
     puppet: T,
 }
@@ -51,7 +51,7 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Has it load a word.
+    /// Makes it load a word.
     ///
     /// # Errors
     /// [`OrderError`], as every method here.
@@ -59,7 +59,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Load(vaddr)).map(|[word]| word)
     }
 
-    /// Has it store a word.
+    /// Makes it store a word.
     ///
     /// # Errors
     /// See [`Client::load`].
@@ -67,7 +67,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Store(vaddr, word)).map(|[]| ())
     }
 
-    /// Has it fill pages with a pattern.
+    /// Makes it fill pages with a pattern.
     ///
     /// # Errors
     /// See [`Client::load`].
@@ -75,7 +75,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Fill { vaddr, pages, seed }).map(|[]| ())
     }
 
-    /// Has it load pages; returns their checksum.
+    /// Makes it load pages, and returns their checksum.
     ///
     /// # Errors
     /// See [`Client::load`].
@@ -83,7 +83,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Sum { vaddr, pages }).map(|[checksum]| checksum)
     }
 
-    /// Has it load a word again and again; returns how often it was another than at first.
+    /// Makes it load a word repeatedly, and returns how often the word differed from the first.
     ///
     /// # Errors
     /// See [`Client::load`].
@@ -91,7 +91,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Reload { vaddr, times }).map(|[changes]| changes)
     }
 
-    /// Asks what came of notifications.
+    /// Asks what notifications led to.
     ///
     /// # Errors
     /// See [`Client::load`].
@@ -99,7 +99,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Report).map(Report::decode)
     }
 
-    /// Says what it shall do when it is notified.
+    /// Tells it what to do when it is notified.
     ///
     /// # Errors
     /// See [`Client::load`].
@@ -107,7 +107,7 @@ impl<T: Transport> Client<T> {
         self.call(Order::Behave(behaviour)).map(|[]| ())
     }
 
-    /// Has it map a granted capability itself.
+    /// Makes it map a granted capability itself.
     ///
     /// # Errors
     /// See [`Client::load`].

@@ -2,12 +2,14 @@
 //! A puppet: a protection domain that is an actor of the acceptance scenarios, and does what the
 //! domain that runs them tells it to.
 //!
-//! It calls pmserver in its own name, touches its own memory, and answers notifications as it was
-//! told. A fault of its own sends it to its recovery entry, where it answers whoever told it to do
-//! that: so a scenario sees a fault as a reply. It keeps nothing across a fault.
+//! A message is an order for the puppet itself (`order.rs`), or a call that it forwards to pmserver
+//! as it is: the scenarios choose every byte of what an actor sends, also what no well-meaning
+//! program would. What the puppet does by itself when it is notified (`behaviour.rs`), it does as
+//! programs do, through the client crate.
 //!
-//! The program around this registers the recovery entry, at the start and after every fault, and
-//! answers the pending caller with [`faulted`] then. `order.rs` has the contract between the two.
+//! If the puppet faults, it continues at its recovery entry, where the program around it answers
+//! the pending caller with [`faulted`]: a scenario sees a fault as a reply. The puppet remembers
+//! nothing of before, and the program registers the entry again.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The contract between a puppet and who tells it what to do.
+//! The contract between a puppet and the domain that gives it orders.
 //!
-//! A request whose number is below 0xE000 is none of these: the puppet passes it on to pmserver as
-//! its own, and the reply back, both unchanged.
+//! A request with a number below 0xE000 is not an order: the puppet forwards it to pmserver as its
+//! own call, and returns the reply, both unchanged.
 //!
 //! | no | order | r0 | r1 | r2 | r3 | reply |
 //! |---|---|---|---|---|---|---|
@@ -15,17 +15,17 @@
 //! | 0xE007 | behave | what | its arguments … | | | |
 //! | 0xE008 | map_granted | capability | address | rights | | |
 //!
-//! The status of a reply is 0, or 0xE100 where the puppet faulted, or 0xE101 where the kernel
-//! refused to map.
+//! The status of a reply is 0, 0xE100 if the puppet faulted, or 0xE101 if the kernel refused to
+//! map.
 
-use pmserver_api::MapFlags;
+use pmserver_client::MapFlags;
 use proto::{Message, ProtocolError, VirtAddr};
 
 use crate::behaviour::Behaviour;
 
 /// The first number that is an order.
 const ORDERS: u64 = 0xE000;
-/// Where the number of an operation stands in a label.
+/// The bits of a label that hold the number of an operation.
 const NUMBER_MASK: u64 = 0xFFFF;
 
 const LOAD: u64 = 0xE001;
@@ -41,7 +41,7 @@ pub(crate) const STATUS_OK: u64 = 0;
 pub(crate) const STATUS_FAULTED: u64 = 0xE100;
 pub(crate) const STATUS_REFUSED: u64 = 0xE101;
 
-/// What a puppet can be told to do itself.
+/// What a puppet does itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Load a word.
@@ -57,7 +57,7 @@ pub enum Order {
         /// 0 makes them zero.
         seed: u64,
     },
-    /// Load pages and tell their checksum.
+    /// Load pages and return their checksum.
     Sum {
         /// The first page.
         vaddr: VirtAddr,
@@ -86,8 +86,8 @@ pub enum Order {
     },
 }
 
-/// What came of notifications since the puppet started, last faulted or was last told how to
-/// behave.
+/// What notifications led to, since the puppet started, last faulted, or last got an order to
+/// behave in some way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// How many there were; several may have been one.
@@ -100,14 +100,14 @@ pub struct Report {
     pub fault: u64,
 }
 
-/// Returns the answer to an order that the puppet faulted over.
+/// Returns the reply to an order that made the puppet fault.
 #[must_use]
 pub const fn faulted() -> Message {
     Message::new(STATUS_FAULTED, [])
 }
 
 impl Order {
-    /// Returns whether a message is for the puppet itself, and not for pmserver.
+    /// Returns whether a message is an order, and not a call to forward to pmserver.
     pub(crate) const fn is_one(message: &Message) -> bool {
         message.label() & NUMBER_MASK >= ORDERS
     }
@@ -160,7 +160,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use pmserver_api::ContainerHandle;
+    use pmserver_client::ContainerHandle;
     use proto::{FrameNumber, Micros};
 
     use super::*;

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What puppets fill pages with, and how they tell it in one number.
+//! The pattern that puppets fill pages with, and its checksum.
 
 use proto::PAGE_BYTES;
 
 const WORD_BYTES: u64 = 8;
-/// Words of a page.
+/// The number of words in a page.
 pub(crate) const PAGE_WORDS: u64 = PAGE_BYTES / WORD_BYTES;
 
 /// The multiplier of the 64-bit FNV hash.
 const FNV_PRIME: u64 = 0x100_0000_01b3;
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
-/// Returns a word of the pattern: with seed 0 all are 0, with any other all are different.
+/// Returns a word of the pattern: with seed 0 all words are 0, with any other all differ.
 pub(crate) const fn word(seed: u64, index: u64) -> u64 {
-    // An odd factor times a seed: no two indices give the same.
+    // Each index gives another odd factor, so no two products are equal.
     seed.wrapping_mul(index.wrapping_mul(2).wrapping_add(1))
 }
 
@@ -35,8 +35,8 @@ impl Checksum {
     }
 }
 
-/// Returns the checksum of so many pages that were filled with the pattern of a seed; 0 is the
-/// seed of pages that nobody has filled.
+/// Returns the checksum of `pages` pages filled with the pattern of `seed`; 0 is the seed of pages
+/// that nobody has filled.
 #[must_use]
 pub fn checksum_of(pages: u64, seed: u64) -> u64 {
     let mut checksum = Checksum::new();

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The puppet itself.
 
-use pmserver_api::{
-    CallError, ContainerHandle, DeallocateFlags, FaultHandle, GrantMapper, PendingFault,
+use pmserver_client::{
+    AddressSpace, Container, ContainerHandle, Error, ErrorKind, GrantMapper, Message, Micros,
+    PAGE_BYTES, PendingFault, Pm, Refused, Transport, VirtAddr, WeakContainer,
 };
+use proto::FrameNumber;
 use proto::limits::CALL_FRAMES_MAX;
-use proto::{
-    AddressSpace, FrameCount, FrameNumber, Message, Micros, PAGE_BYTES, Transport, VirtAddr,
-};
 
 use crate::behaviour::Behaviour;
 use crate::order::{Order, Report, STATUS_OK, STATUS_REFUSED};
 use crate::pattern::{Checksum, PAGE_WORDS, word};
 
-/// An address that is mapped in no puppet, and where no program can go on.
+/// An address that is mapped in no puppet.
 const UNMAPPED_VADDR: u64 = 0x3F00_0000;
 
 const PAGE_BYTES_USIZE: usize = 4096;
@@ -21,7 +20,7 @@ const WORD_BYTES: usize = 8;
 
 /// A puppet over its channel to pmserver, its memory, and its grants.
 pub struct Puppet<T: Transport, A: AddressSpace, G: GrantMapper> {
-    pmserver: T,
+    pm: Pm<T>,
     space: A,
     grants: G,
     behaviour: Behaviour,
@@ -29,16 +28,16 @@ pub struct Puppet<T: Transport, A: AddressSpace, G: GrantMapper> {
 }
 
 impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
-    /// Returns a puppet that was told nothing yet. Made anew after every fault.
+    /// Returns a puppet without orders. Made anew after every fault.
     pub fn new(pmserver: T, space: A, grants: G) -> Self {
         let (behaviour, report) = (Behaviour::default(), Report::default());
-        Self { pmserver, space, grants, behaviour, report }
+        Self { pm: Pm::new(pmserver), space, grants, behaviour, report }
     }
 
-    /// Answers a request: an order, or an operation of pmserver that is passed on.
+    /// Answers a request: an order, or a call to forward to pmserver.
     pub fn call(&mut self, request: &Message) -> Message {
         if !Order::is_one(request) {
-            return self.pmserver.call(*request);
+            return (&self.pm).call(*request);
         }
         match Order::decode(request) {
             Ok(order) => self.obey(order),
@@ -114,83 +113,86 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
             Behaviour::Count => {}
             Behaviour::Release { container, start } => self.release(container, start),
             Behaviour::Supply { container, delay, touch } => {
-                while let Some(PendingFault { fault, number, .. }) = self.next_fault() {
-                    self.take_time(delay, touch);
-                    let answer = self.pm().supply(fault, container, number);
-                    self.note(1, answer);
-                    if answer.is_err() {
-                        // Nobody is to wait for what does not come.
-                        let _ = self.pm().refuse(fault);
-                        break;
-                    }
-                }
+                self.answer_all(|puppet, fault| {
+                    puppet.take_time(delay, touch);
+                    let number = fault.frame();
+                    fault.supply(&WeakContainer::from_handle(&puppet.pm, container), number)
+                });
             }
-            Behaviour::Refuse => {
-                while let Some(PendingFault { fault, .. }) = self.next_fault() {
-                    let answer = self.pm().refuse(fault);
-                    self.note(1, answer);
-                    if answer.is_err() {
-                        break;
-                    }
-                }
-            }
-            Behaviour::Hold => {
-                self.next_fault();
-            }
+            Behaviour::Refuse => self.answer_all(|_, fault| fault.refuse()),
+            Behaviour::Hold => self.hold(),
             Behaviour::Die => self.die(),
         }
     }
 
-    fn pm(&mut self) -> pmserver_api::Calls<&mut T> {
-        pmserver_api::Calls::new(&mut self.pmserver)
+    /// Answers faults until there is none, or until an answer is refused. A fault whose answer is
+    /// refused is dropped, which answers it with a fault: nobody waits for it any longer.
+    fn answer_all(
+        &mut self,
+        answer: impl for<'pm> Fn(
+            &'pm Self,
+            PendingFault<'pm, T>,
+        ) -> Result<(), Refused<PendingFault<'pm, T>>>,
+    ) {
+        loop {
+            let Ok(Some(fault)) = self.pm.next_fault() else { return };
+            let number = fault.raw();
+            let answered = answer(self, fault).map_err(Error::from);
+            self.report.fault = number;
+            self.note(1, answered);
+            if answered.is_err() {
+                return;
+            }
+        }
     }
 
-    fn next_fault(&mut self) -> Option<PendingFault> {
-        let pending = self.pm().next_fault().ok().flatten()?;
-        self.report.fault = FaultHandle::raw(pending.fault);
-        Some(pending)
+    /// Asks for the fault, and leaves whoever touched the frame waiting.
+    fn hold(&mut self) {
+        if let Ok(Some(fault)) = self.pm.next_fault() {
+            self.report.fault = fault.into_raw();
+        }
     }
 
-    fn note(&mut self, answers: u64, answer: Result<(), CallError>) {
+    fn note(&mut self, answers: u64, answer: Result<(), Error>) {
         self.report.answers = self.report.answers.saturating_add(answers);
-        self.report.status = match answer {
+        self.report.status = match answer.map_err(|error| error.kind) {
             Ok(()) => STATUS_OK,
-            Err(CallError::Refused(failure)) => failure.error.status(),
-            Err(CallError::Protocol(error)) => error.status(),
+            Err(ErrorKind::Refused(error)) => error.status(),
+            Err(ErrorKind::Protocol(error)) => error.status(),
         };
     }
 
     /// Uses its memory, and lets time pass.
-    fn take_time(&mut self, delay: Micros, touch: Option<VirtAddr>) {
+    fn take_time(&self, delay: Micros, touch: Option<VirtAddr>) {
         if let Some(vaddr) = touch {
             self.load(vaddr);
         }
-        if delay == Micros::new(0) {
-            return;
-        }
-        let end = self.pm().clock().map(|now| now.saturating_add(delay));
-        while end.is_ok_and(|end| self.pm().clock().is_ok_and(|now| now < end)) {
-            self.space.relax();
+        if delay != Micros::new(0) {
+            // Without a clock it takes no time.
+            let _ = self.pm.clock().and_then(|now| self.pm.wait_until(now.saturating_add(delay)));
         }
     }
 
-    /// Frees what is asked back; the next request goes on behind that.
+    /// Frees as many frames as are asked back, and remembers where the next request continues.
     fn release(&mut self, container: ContainerHandle, start: FrameNumber) {
-        let Ok(request) = self.pm().extra_request() else { return };
-        let count = FrameCount::new(request.count.min(CALL_FRAMES_MAX));
-        let Some(count) = count else { return };
-        let freed = self.pm().deallocate(container, start, count, DeallocateFlags::empty());
+        let Ok(Some(request)) = self.pm.extra_request() else { return };
+        let count = request.count.min(CALL_FRAMES_MAX);
+        let Some(end) = start.checked_add(count) else { return };
+        let container = Container::from_raw(&self.pm, container.raw());
+        let freed = container.deallocate(start.get()..end.get());
+        // Whoever gave the order made the container: it stays.
+        let number = container.into_raw();
         self.note(freed.unwrap_or(0), freed.map(drop));
-        if let Some(start) = start.checked_add(count.get()) {
-            self.behaviour = Behaviour::Release { container, start };
-        }
+        let container = ContainerHandle::from_raw(number);
+        self.behaviour = Behaviour::Release { container, start: end };
     }
 
-    /// Is sent to an entry where nothing is, and faults there: nothing is registered then.
+    /// Has itself sent to an entry where nothing is mapped, and faults: then no entry is registered
+    /// any more, and the fault at that entry stops the puppet.
     fn die(&mut self) {
         let Some(nowhere) = VirtAddr::new(UNMAPPED_VADDR) else { return };
-        // Where pmserver refuses that, it goes on at the entry that was registered before.
-        let _ = self.pm().register_recovery(nowhere, nowhere);
+        // If pmserver refuses, the puppet continues at the entry that was registered before.
+        let _ = self.pm.register_recovery(nowhere, nowhere);
         self.load(nowhere);
     }
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Which server the domain runs.
+
+use fsserver_api::FsError;
+use fsserver_core::{ClientId, FileServer};
+use pmserver_client::{Message, Transport, VirtAddr};
+use shm::OwnMemory;
+
+/// What the domain needs of a server. A recovered domain reaches pmserver over another transport
+/// than a fresh one, so the server is generic over it.
+pub trait Program {
+    /// The server.
+    type Server<T: Transport>;
+
+    /// Builds a server of the image of `image_bytes` bytes at `image_vaddr`.
+    ///
+    /// # Errors
+    /// As [`FileServer::new`].
+    fn build<T: Transport>(
+        pmserver: T,
+        image_vaddr: VirtAddr,
+        image_bytes: u64,
+    ) -> Result<Self::Server<T>, FsError>;
+
+    /// Answers a request that came in from `client`.
+    fn call<T: Transport>(
+        server: &mut Self::Server<T>,
+        client: ClientId,
+        request: &Message,
+    ) -> Message;
+}
+
+/// Runs the file server of `fsserver/core` as it is.
+pub struct FileServerProgram;
+
+impl Program for FileServerProgram {
+    type Server<T: Transport> = FileServer<T, OwnMemory>;
+
+    fn build<T: Transport>(
+        pmserver: T,
+        image_vaddr: VirtAddr,
+        image_bytes: u64,
+    ) -> Result<Self::Server<T>, FsError> {
+        FileServer::new(pmserver, OwnMemory, image_vaddr, image_bytes)
+    }
+
+    fn call<T: Transport>(
+        server: &mut Self::Server<T>,
+        client: ClientId,
+        request: &Message,
+    ) -> Message {
+        server.call(client, request)
+    }
+}

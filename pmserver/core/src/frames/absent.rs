@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Absent frames: frames that a handler supplies when they are first accessed (R27, S48).
+//!
+//! A program that accesses an absent frame waits: its access is retried on its own time, while the
+//! handler, which has a higher priority, is notified and answers. pmserver blocks nobody and calls
+//! nobody. It keeps one [`Wait`] for each peer, which ends when the frame is supplied, when the
+//! handler refuses or is gone, or after one second.
+//!
+//! ```text
+//!   touched --> Wait { asked } --> next_fault: { told } --> supply: over, frame there
+//!                  ^                     |              \-> refuse: { refused }, a fault
+//!                  +--- touched again ---+              \-> one second: over, a fault
+//! ```
+
+use pmserver_api::{AccessKind, Failure, PmError};
+use proto::limits::HANDLER_MICROS_MAX;
+use proto::{Micros, PeerId};
+
+use crate::broken;
+use crate::frames::FrameManager;
+use crate::kernel::Kernel;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::at_frame;
+use crate::records::frame::Frame;
+use crate::records::handler::{Handler, HandlersOfContainer, Wait};
+use crate::records::leaf::Leaf;
+
+impl<K: Kernel> FrameManager<K> {
+    pub(crate) fn handlers(&self, container: Ref<Container>) -> impl Iterator<Item = &Handler> {
+        let handlers = self.store.get(container).handlers;
+        self.store.chain::<HandlersOfContainer>(handlers).map(|handler| self.store.get(handler))
+    }
+
+    /// Returns the handler that must supply a frame before it can be used.
+    pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<&Handler> {
+        let record = self.store.get(frame);
+        if record.page != 0 {
+            return None;
+        }
+        let container = record.container.target()?;
+        self.handlers(container).find(|handler| handler.range.contains(record.key()))
+    }
+
+    /// Refuses a frame that its handler has not supplied yet, and asks the handler for it.
+    ///
+    /// # Errors
+    /// `Absent`.
+    pub(crate) fn check_supplied(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        access: AccessKind,
+    ) -> Result<(), Failure> {
+        self.check_contents(peer, frame, access, false)
+    }
+
+    /// The same for an access, which stops waiting if it was refused or its time is over.
+    pub(crate) fn check_touched(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        access: AccessKind,
+    ) -> Result<(), Failure> {
+        self.check_contents(peer, frame, access, true)
+    }
+
+    fn check_contents(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        access: AccessKind,
+        by_access: bool,
+    ) -> Result<(), Failure> {
+        let number = self.store.get(frame).key();
+        let Some(handler) = self.awaited_handler(frame) else {
+            if self.peer(peer).wait.is_some_and(|wait| wait.number == number) {
+                self.peer_mut(peer).wait = None;
+            }
+            return Ok(());
+        };
+        let (asked, cookie) = (handler.peer(), handler.cookie);
+        let Some(container) = self.store.get(frame).container.target() else {
+            broken("frame without a container")
+        };
+        let container = self.store.handle(container);
+        self.ask(peer, asked, |id, handler, until| Wait {
+            id,
+            handler,
+            container,
+            cookie,
+            number,
+            access,
+            until,
+            by_access,
+            is_told: false,
+            is_refused: false,
+        });
+        Err(at_frame(PmError::Absent, number))
+    }
+
+    /// Records that a peer waits, and notifies the handler; ends the wait if nobody can answer.
+    fn ask(
+        &mut self,
+        peer: PeerId,
+        handler: Option<PeerId>,
+        new: impl FnOnce(u64, PeerId, Micros) -> Wait,
+    ) {
+        let alive = |peer: &PeerId| self.find_peer(*peer).is_some_and(|peer| !peer.is_stopped);
+        let Some(handler) = handler.filter(|handler| *handler != peer).filter(alive) else {
+            self.peer_mut(peer).wait = None;
+            return;
+        };
+        let now = self.store.kernel.now();
+        let until = now.saturating_add(Micros::new(HANDLER_MICROS_MAX));
+        let id = self.next_fault_id;
+        let mut wait = new(id, handler, until);
+        let same = self.peer(peer).wait.filter(|old| {
+            old.container == wait.container
+                && old.number == wait.number
+                && old.handler == wait.handler
+        });
+        match same {
+            Some(old) if old.is_refused || old.until <= now => {
+                self.peer_mut(peer).wait = None;
+                if wait.by_access && old.by_access {
+                    return;
+                }
+                self.next_fault_id = id.wrapping_add(1).max(1);
+            }
+            // Report it again: the handler may have been restarted in the meantime.
+            Some(old) => {
+                let until = if old.by_access == wait.by_access { old.until } else { until };
+                let Wait { access, by_access, .. } = wait;
+                wait = Wait { is_told: false, access, by_access, until, ..old };
+            }
+            None => self.next_fault_id = id.wrapping_add(1).max(1),
+        }
+        self.peer_mut(peer).wait = Some(wait);
+        self.store.kernel.notify(handler);
+    }
+
+    /// Returns whether a peer waits for a handler that may still answer.
+    pub(crate) fn is_waiting(&self, peer: PeerId) -> bool {
+        self.peer(peer).wait.is_some()
+    }
+}

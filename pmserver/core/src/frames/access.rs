@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The access that a handle gives, and the checks that operations on frames make first.
+
+use pmserver_api::{AccessKind, ContainerHandle, Failure, MapFlags, PmError, Rights};
+use proto::PeerId;
+use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
+
+use crate::frames::FrameManager;
+use crate::kernel::Kernel;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::at_frame;
+use crate::records::frame::Frame;
+use crate::records::lease::Need;
+use crate::records::range::Range;
+use crate::records::share::{Access, Share};
+
+impl<K: Kernel> FrameManager<K> {
+    /// Returns the caller's access to a container, after ending the container's expired leases.
+    pub(crate) fn access(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<Access, Failure> {
+        let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
+        let access = access.ok_or(PmError::InvalidCap)?;
+        self.expire_leases(access.container);
+        Ok(access)
+    }
+
+    /// Returns the access of the owner.
+    ///
+    /// # Errors
+    /// `NoRight` if the caller is not the owner; `InvalidCap` if the container is being destroyed.
+    pub(crate) fn owned(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<Access, Failure> {
+        let access = self.access(caller, handle)?;
+        if access.is_strong() { Ok(access) } else { Err(PmError::NoRight.into()) }
+    }
+
+    /// Returns the container that a handle names, if the caller owns it.
+    pub(crate) fn owned_container(&self, caller: PeerId, handle: u64) -> Option<Ref<Container>> {
+        let container = self.store.look_up::<Container>(handle)?;
+        self.store.get(container).is_owned_by(caller).then_some(container)
+    }
+
+    fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
+        let container = self.owned_container(caller, handle.raw())?;
+        (!self.store.get(container).is_dying()).then_some(Access::strong(container))
+    }
+
+    fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
+        let reference = self.store.look_up::<Share>(handle.raw())?;
+        let share = self.store.get(reference);
+        let container = share.container.target()?;
+        let record = self.store.get(container);
+        let lives = !record.is_dying() && !self.peer(record.owner()).is_stopped;
+        let is_valid = lives && share.is_for(caller);
+        is_valid.then_some(Access::through(container, reference, share))
+    }
+
+    /// Refuses mappings that the handle does not allow, or no longer allows.
+    pub(crate) fn check_map_rights(
+        &self,
+        access: &Access,
+        range: Range,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
+        self.check_right_to(access, range, flags)?;
+        self.check_revoking(access)
+    }
+
+    /// Refuses rights that the handle does not give. The kernel would silently reduce them.
+    pub(crate) fn check_right_to(
+        &self,
+        access: &Access,
+        range: Range,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
+        let needed = if flags.contains(MapFlags::WRITE) { Rights::WRITE } else { Rights::READ };
+        if access.allows(range, needed) { Ok(()) } else { Err(PmError::NoRight.into()) }
+    }
+
+    /// Refuses new mappings through a share that is being revoked, unless a lease is held through
+    /// it.
+    pub(crate) fn check_revoking(&self, access: &Access) -> Result<(), Failure> {
+        if let Some(share) = access.share.map(|share| self.store.get(share))
+            && share.is_revoking()
+            && share.lease_count.is_zero()
+        {
+            return Err(PmError::Revoking.into());
+        }
+        Ok(())
+    }
+
+    /// Refuses one mapping of a frame too many. Borrowers cannot use up the owner's part.
+    pub(crate) fn check_mapping_room(
+        &self,
+        access: &Access,
+        frame: Ref<Frame>,
+        number: u64,
+    ) -> Result<(), Failure> {
+        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
+        if self.store.get(frame).mapping_count.get() >= FRAME_MAPPINGS_MAX.saturating_sub(reserved)
+        {
+            return Err(at_frame(PmError::TooMany, number));
+        }
+        Ok(())
+    }
+
+    /// Refuses to read frames that the handle does not give or that a lease forbids.
+    pub(crate) fn check_source(
+        &self,
+        from: &Access,
+        range: Range,
+        need: Need,
+    ) -> Result<(), Failure> {
+        if !from.allows(range, Rights::READ) {
+            return Err(PmError::NoRight.into());
+        }
+        self.check_leases(from, range, need)
+    }
+
+    /// Refuses a source frame that has not been supplied yet, or that a device may write to.
+    pub(crate) fn check_copied_from(
+        &mut self,
+        caller: PeerId,
+        frame: Ref<Frame>,
+    ) -> Result<(), Failure> {
+        self.check_supplied(caller, frame, AccessKind::Read)?;
+        match self.write_pin(frame) {
+            Some(deadline) => Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() }),
+            None => Ok(()),
+        }
+    }
+}

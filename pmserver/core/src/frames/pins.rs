@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Pins: how they keep frames on their pages, and how they end (`ops/pin.rs` has the picture).
+
+use pmserver_api::{Failure, PmError};
+use proto::Micros;
+
+use crate::frames::FrameManager;
+use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::records::account::{Account, Charge};
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
+use crate::records::lease::Lease;
+use crate::records::page::{PageEntry, PageUse};
+use crate::records::range::Range;
+
+impl<K: Kernel> FrameManager<K> {
+    pub(crate) fn refund_pin(&mut self, account: Ref<Account>, frames: u64) {
+        for _ in 0..frames {
+            self.store.refund(account, Charge::Frames);
+        }
+    }
+
+    /// Unmaps frames from a device behind an IOMMU, and allows them to move again.
+    pub(crate) fn release_pinned_frames(
+        &mut self,
+        lease: Ref<Lease>,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Result<(), KernelError> {
+        let holder = self.store.get(lease).holder();
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
+            let Some(page) = self.store.get(frame).page() else { continue };
+            if self.store.kernel.has_iommu() {
+                self.store.kernel.bus_unmap(holder, page)?;
+            }
+            let pins = &mut self.store.entry_mut(page).taken;
+            *pins = pins.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Releases a pin: the holder says that its device no longer accesses the frames.
+    pub(crate) fn unpin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
+        let record = *self.store.get(lease);
+        if let Some(container) = record.container.target() {
+            self.release_pinned_frames(lease, container, record.range)
+                .map_err(|_: KernelError| PmError::Kernel)?;
+        }
+        self.end_quarantine(lease);
+        // Charges the account that owns the lease record; the holder's own account may be gone.
+        let account = self.store.payer_of(lease);
+        self.refund_pin(account, record.pinned.get().into());
+        self.end_lease(lease);
+        Ok(())
+    }
+
+    fn end_quarantine(&mut self, lease: Ref<Lease>) {
+        while let Some(page) = PageIndex::from_link(self.store.get(lease).quarantine) {
+            self.store.get_mut(lease).quarantine = self.store.entry(page).next;
+            self.store.release_frame(page);
+        }
+    }
+
+    /// Ends a pin that its holder has not released. If the kernel refuses a step, it is tried again
+    /// at the next request, and the frames stay locked until then.
+    pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) {
+        let record = *self.store.get(lease);
+        let Some(container) = record.container.target() else { return };
+        if self.store.kernel.has_iommu() {
+            // If the kernel refuses, the frames stay locked and the next request tries again.
+            let _ = self.unpin(lease);
+            return;
+        }
+        let mut rest = Some(record.range);
+        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
+            if self.move_into_quarantine(lease, frame).is_err() {
+                return;
+            }
+        }
+        self.unlink_from_container(lease);
+        self.store.get_mut(lease).set_over();
+    }
+
+    fn move_into_quarantine(
+        &mut self,
+        lease: Ref<Lease>,
+        frame: Ref<Frame>,
+    ) -> Result<(), KernelError> {
+        let Some(page) = self.store.get(frame).page() else { return Ok(()) };
+        if !self.store.entry(page).is_pinned() {
+            return Ok(());
+        }
+        // The reference keeps the page from being reused when its last frame has left it.
+        self.add_page_reference(Some(page));
+        if let Err(error) = self.relocate(page) {
+            self.drop_page_reference(Some(page));
+            return Err(error);
+        }
+        for sharer in self.sharers(frame) {
+            self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, true);
+        }
+        let mut entry = PageEntry::new(PageUse::Quarantine);
+        entry.set_pin(lease.link());
+        entry.next = self.store.get(lease).quarantine;
+        *self.store.entry_mut(page) = entry;
+        self.store.get_mut(lease).quarantine = page.get();
+        Ok(())
+    }
+
+    /// Returns the deadline until which a device may write to a frame.
+    pub(super) fn write_pin(&self, frame: Ref<Frame>) -> Option<Micros> {
+        self.pins(frame, Lease::is_exclusive)
+    }
+
+    /// Returns the deadline until which a pin keeps a frame on its page.
+    pub(crate) fn pin_deadline(&self, frame: Ref<Frame>) -> Option<Micros> {
+        self.pins(frame, |_| true)
+    }
+
+    fn pins(&self, frame: Ref<Frame>, which: impl Fn(&Lease) -> bool) -> Option<Micros> {
+        let page = self.store.get(frame).page()?;
+        if !self.store.entry(page).is_pinned() {
+            return None;
+        }
+        let sharers = self.sharers(frame);
+        let held = sharers.iter().map(|sharer| self.store.get(*sharer));
+        held.filter_map(|record| record.container.target().map(|of| (of, record.key())))
+            .flat_map(|(container, number)| {
+                self.leases(container)
+                    .filter(move |lease| !lease.pinned.is_zero() && lease.range.contains(number))
+            })
+            .filter(|lease| which(lease))
+            .map(Lease::deadline)
+            .max()
+    }
+}

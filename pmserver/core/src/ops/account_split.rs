@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! account_split, account_set_limits (O21, R16, R17).
+//!
+//! The account above promises the limit, so raising a limit lowers the room of the account above.
+
+use pmserver_api::{AccountHandle, AccountRights, Failure, LimitFlags, PmError};
+use proto::PeerId;
+use proto::limits::{ACCOUNT_DEPTH_MAX, CALL_FRAMES_MAX};
+
+use crate::config::Privileges;
+use crate::kernel::Kernel;
+use crate::ops::Operations;
+use crate::records::account::{Account, AccountFlags, Shortage};
+
+impl<K: Kernel> Operations<K> {
+    /// Makes an account with a part of another account's limit.
+    pub(crate) fn account_split(
+        &mut self,
+        caller: PeerId,
+        handle: AccountHandle,
+        limit: u32,
+        flags: LimitFlags,
+    ) -> Result<AccountHandle, Failure> {
+        let sets_policy = self.peer(caller).privileges.contains(Privileges::SET_POLICY);
+        let parent = if handle == AccountHandle::POOL && sets_policy {
+            self.pool_account
+        } else {
+            self.account(caller, handle, AccountRights::ALLOCATE)?
+        };
+        if flags.contains(LimitFlags::EXCESS) {
+            return Err(PmError::Invalid.into());
+        }
+        let mut own_flags = AccountFlags::empty();
+        if flags.contains(LimitFlags::EXTRA) {
+            if !self.store.may_have_extra(parent) {
+                return Err(PmError::NotEligible.into());
+            }
+            own_flags |= AccountFlags::EXTRA;
+        }
+        if self.store.depth(parent) >= ACCOUNT_DEPTH_MAX {
+            return Err(PmError::TooMany.into());
+        }
+        let account = Account::new(parent.link(), limit, Some(caller), own_flags);
+        let account = self.store.open_account(parent, account).map_err(Shortage::as_quota)?;
+        Ok(AccountHandle::from_raw(self.store.handle(account)))
+    }
+
+    /// Sets the limit of an account and whether it may have extra frames.
+    pub(crate) fn account_set_limits(
+        &mut self,
+        caller: PeerId,
+        handle: AccountHandle,
+        limit: u32,
+        flags: LimitFlags,
+    ) -> Result<(), Failure> {
+        let account = self.account(caller, handle, AccountRights::SET)?;
+        let may_exceed = flags.contains(LimitFlags::EXCESS);
+        if may_exceed && !self.peer(caller).privileges.contains(Privileges::SET_POLICY) {
+            return Err(PmError::NoRight.into());
+        }
+        let has_extra = flags.contains(LimitFlags::EXTRA);
+        if may_exceed && !has_extra {
+            return Err(PmError::Invalid.into());
+        }
+        let parent = self.store.parent(account);
+        if has_extra && !self.store.may_have_extra(parent) {
+            return Err(PmError::NotEligible.into());
+        }
+        let record = self.store.get(account);
+        let excess = u64::from(record.committed().saturating_sub(limit));
+        let is_too_high = limit.saturating_sub(record.limit) > self.store.get(parent).room();
+        if is_too_high || excess > 0 && !may_exceed {
+            return Err(PmError::QuotaExceeded.into());
+        }
+        let step = excess.min(CALL_FRAMES_MAX);
+        if self.store.count_guaranteed(account, step) < step {
+            return Err(PmError::QuotaExceeded.into());
+        }
+        self.store.get_mut(account).set(AccountFlags::EXTRA, has_extra);
+        for _ in 0..step {
+            self.store.demote(account);
+        }
+        // If the call ends early, the limit is set as far as frames were demoted: otherwise the
+        // room of the demoted frames could be allocated again.
+        let limit = limit.max(self.store.get(account).committed());
+        self.store.set_limit(account, limit);
+        if excess > step {
+            return Err(Failure { error: PmError::Pending, done: step, at: 0 });
+        }
+        Ok(())
+    }
+}

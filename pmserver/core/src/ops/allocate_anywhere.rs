@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! allocate_anywhere (O4): frames whose numbers the server chooses; renew (O14).
+
+use pmserver_api::{AllocateFlags, ContainerHandle, Failure, Frames, Placed, PmError};
+use proto::{FrameCount, FrameNumber, PeerId};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::lease::Need;
+use crate::records::range::Range;
+
+/// The number of frames that a search for unused numbers looks at. The search is needed only if the
+/// largest number has been used.
+const SEARCH_FRAMES_MAX: u32 = 4096;
+
+impl<K: Kernel> Operations<K> {
+    /// Allocates frames in a range of numbers that the server chooses.
+    pub(crate) fn allocate_anywhere(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        count: FrameCount,
+        flags: AllocateFlags,
+    ) -> Result<Placed, Failure> {
+        let owned = self.owned(caller, container)?.container;
+        if flags.contains(AllocateFlags::SQUASH) {
+            return Err(PmError::Invalid.into());
+        }
+        self.expire_leases(owned);
+        let start = self.unused_range(owned, count.get()).ok_or(PmError::TooMany)?;
+        let frames = Frames { container, start: FrameNumber::new(start), count };
+        match self.allocate(caller, frames, flags) {
+            Ok(count) => Ok(Placed { start: FrameNumber::new(start), count }),
+            // The caller must learn the numbers, or the frames leak.
+            Err(failure) if failure.done > 0 => {
+                Ok(Placed { start: FrameNumber::new(start), count: failure.done })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Returns the first of `count` unused numbers in a row.
+    fn unused_range(&self, container: Ref<Container>, count: u64) -> Option<u64> {
+        // Above all numbers that were ever used, and above ranges that borrowers have locked.
+        let locked = self.leases(container).filter(|lease| !lease.share.is_none());
+        let locked = locked.map(|lease| lease.range.last.saturating_add(1)).max();
+        let above = self.store.get(container).unused_from.max(locked.unwrap_or(0));
+        if Range::new(FrameNumber::new(above), count).is_some() {
+            return Some(above);
+        }
+        let mut first: u64 = 0;
+        for _ in 0..SEARCH_FRAMES_MAX {
+            let wanted = Range::new(FrameNumber::new(first), count)?;
+            match self.next_frame(container, wanted) {
+                None => return Some(first),
+                Some((_, number)) => first = number.checked_add(1)?,
+            }
+        }
+        None
+    }
+
+    /// Drops the contents of frames, which then read as zero (O14).
+    pub(crate) fn renew(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_leases(&access, range, Need::Remove)?;
+        let mut renewed: u64 = 0;
+        let mut rest = Some(range);
+        while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+            self.renew_frame(frame).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: renewed,
+                at: number,
+            })?;
+            renewed = renewed.saturating_add(1);
+        }
+        Ok(renewed)
+    }
+
+    fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
+        let record = *self.store.get(frame);
+        match record.page() {
+            // A frame that must stay on its page is cleared there.
+            Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared.is_none() => {
+                self.remove_mappings(frame, |_| true)?;
+                let zero = self.store.zero;
+                self.store.kernel.copy_page(zero, page)
+            }
+            _ => {
+                self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, false);
+                self.drop_contents(frame)
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! allocate_contiguous: frames that are physically contiguous, for devices (O4).
+
+use heapless::Vec;
+use pmserver_api::{Failure, Frames, PmError};
+use proto::limits::{CALL_FRAMES_MAX, CONTIGUOUS_LOOK_PAGES};
+use proto::{PAGE_BYTES, PeerId};
+
+use crate::config::Privileges;
+use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::ops::Operations;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::at_frame;
+use crate::records::frame::FrameMarks;
+use crate::records::lease::Need;
+use crate::records::range::Range;
+use crate::records::search::{Search, Wanted};
+
+/// The result of a search, for now.
+enum Found {
+    Run(PageIndex),
+    LookOn(u32),
+    Nothing,
+}
+
+/// Frames of one call, as the size of an array.
+#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
+const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
+
+impl<K: Kernel> Operations<K> {
+    /// Allocates physically contiguous frames.
+    pub(crate) fn allocate_contiguous(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        align_bits: u8,
+        limit_bits: u8,
+    ) -> Result<u64, Failure> {
+        let access = self.owned(caller, container)?;
+        if !self.peer(caller).privileges.contains(Privileges::DMA) {
+            return Err(PmError::NoRight.into());
+        }
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_leases(&access, range, Need::Change)?;
+        let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
+        let first = self.search(caller, Wanted { pages, align_bits, limit_bits })?;
+        for number in range.first..=range.last {
+            let made = match self.find_frame(access.container, number) {
+                Some(_) => Err(at_frame(PmError::Exists, number)),
+                None => self
+                    .insert_frame(access.container, number, None)
+                    .map_err(|shortage| at_frame(shortage.as_quota(), number)),
+            };
+            if let Err(failure) = made {
+                self.keep_or_remove_frames(access.container, range, false);
+                return Err(failure);
+            }
+        }
+        if self.take_run(first, pages).is_err() {
+            self.keep_or_remove_frames(access.container, range, false);
+            return Err(PmError::NoMemory.into());
+        }
+        self.place(access.container, range, first);
+        Ok(count.get())
+    }
+
+    /// Binds new frames to consecutive pages.
+    fn place(&mut self, container: Ref<Container>, range: Range, first: PageIndex) {
+        for (number, page) in (range.first..=range.last).zip(first.get()..) {
+            if let Some(frame) = self.find_frame(container, number) {
+                self.join_page(frame, PageIndex::new(page));
+                self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, true);
+            }
+        }
+        self.keep_or_remove_frames(container, range, true);
+    }
+
+    /// Looks for a run of pages. Continues the caller's last search if that was for the same.
+    fn search(&mut self, caller: PeerId, wanted: Wanted) -> Result<PageIndex, Failure> {
+        let before = self.peer(caller).search.filter(|search| search.wanted == wanted);
+        let found = self.find_run(wanted, before.map_or(0, |search| search.next));
+        self.peer_mut(caller).search = match found {
+            Found::LookOn(next) => Some(Search { wanted, next }),
+            _ => None,
+        };
+        match found {
+            Found::Run(first) => Ok(first),
+            Found::LookOn(_) => Err(PmError::Pending.into()),
+            Found::Nothing => Err(PmError::NoMemory.into()),
+        }
+    }
+
+    fn find_run(&self, wanted: Wanted, from: u32) -> Found {
+        let mut first = from;
+        while first.saturating_add(wanted.pages) <= self.store.page_count() {
+            if first >= from.saturating_add(CONTIGUOUS_LOOK_PAGES) {
+                return Found::LookOn(first);
+            }
+            match self.obstacle(first, wanted) {
+                None => return Found::Run(PageIndex::new(first)),
+                Some(page) => first = page.saturating_add(1),
+            }
+        }
+        Found::Nothing
+    }
+
+    /// If no run can begin at `first`, returns the last page at which none can begin for the same
+    /// reason.
+    fn obstacle(&self, first: u32, wanted: Wanted) -> Option<u32> {
+        if !self.is_start(first, wanted) {
+            return Some(first);
+        }
+        let start = self.address(first);
+        for (page, index) in (first..first.saturating_add(wanted.pages)).zip(0..) {
+            if self.address(page) != start.saturating_add(bytes_of(index)) {
+                return Some(page.saturating_sub(1));
+            }
+            if !self.is_movable(PageIndex::new(page)) {
+                return Some(page);
+            }
+        }
+        None
+    }
+
+    fn address(&self, page: u32) -> u64 {
+        self.store.kernel.physical_address(PageIndex::new(page))
+    }
+
+    fn is_start(&self, page: u32, wanted: Wanted) -> bool {
+        let address = self.address(page);
+        wanted.is_aligned(address) && wanted.is_below_limit(address)
+    }
+
+    /// Takes the pages of a run. Free pages first, so that nothing is moved to a page of the run.
+    fn take_run(&mut self, first: PageIndex, pages: u32) -> Result<(), KernelError> {
+        let run = (first.get()..first.get().saturating_add(pages)).map(PageIndex::new);
+        let mut taken: Vec<PageIndex, CALL_FRAMES> = Vec::new();
+        let mut result = Ok(());
+        for is_free in [true, false] {
+            for page in run.clone() {
+                if result.is_ok() && self.store.free_use(page).is_some() == is_free {
+                    result = self.take_of_run(page, &mut taken);
+                }
+            }
+        }
+        if result.is_err() {
+            for page in taken {
+                self.store.release_frame(page);
+            }
+        }
+        result
+    }
+
+    fn take_of_run(
+        &mut self,
+        page: PageIndex,
+        taken: &mut Vec<PageIndex, CALL_FRAMES>,
+    ) -> Result<(), KernelError> {
+        if taken.contains(&page) {
+            return Ok(());
+        }
+        if self.store.free_use(page).is_none() {
+            self.relocate(page)?;
+        }
+        self.store.take_page(page)?;
+        taken.push(page).map_err(|_: PageIndex| KernelError::NotEnoughMemory)
+    }
+}
+
+fn bytes_of(pages: u32) -> u64 {
+    u64::from(pages).saturating_mul(PAGE_BYTES)
+}

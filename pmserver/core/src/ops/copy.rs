@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! copy, copy_list (O8): logical copies, real sharing, and moves. No bytes are copied here.
+//!
+//! An operation has two halves. The first checks every frame and changes nothing that the caller
+//! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
+//! The second links contents (`frames/link.rs`); only a refusal by the kernel can stop it.
+//! Overlapping ranges are copied back to front if needed, and lists take references to all source
+//! pages first, so that no source is overwritten before it is read.
+
+use heapless::Vec;
+use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
+use proto::limits::{CALL_FRAMES_MAX, SHARERS_MAX};
+use proto::{FrameNumber, PeerId};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::copying::Copying;
+use crate::records::failure::at_frame;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::lease::Need;
+use crate::records::range::Range;
+
+/// Frames of one call, as the size of an array.
+#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
+const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
+
+/// Rings of frames, each with the number of frames that a copy adds to it.
+type Joining = Vec<(u32, usize), CALL_FRAMES>;
+
+/// How far a copy can go, and the failure that stops it there.
+struct Extent {
+    count: usize,
+    problem: Option<Failure>,
+}
+
+impl<K: Kernel> Operations<K> {
+    /// Copies a run of frames.
+    pub(crate) fn copy(
+        &mut self,
+        caller: PeerId,
+        source: Frames,
+        (destination, to): (ContainerHandle, FrameNumber),
+        flags: CopyFlags,
+    ) -> Result<u64, Failure> {
+        let count = source.count.get();
+        let copying = self.copying(caller, source.container, destination, flags)?;
+        let from = Range::new(source.start, count).ok_or(PmError::Invalid)?;
+        let to = Range::new(to, count).ok_or(PmError::Invalid)?;
+        self.copy_range(caller, &copying, from, to)
+    }
+
+    /// Copies listed frames, each to its own destination number.
+    pub(crate) fn copy_list(
+        &mut self,
+        caller: PeerId,
+        (source, destination): (ContainerHandle, ContainerHandle),
+        pairs: &PairList,
+        flags: CopyFlags,
+    ) -> Result<u64, Failure> {
+        let copying = self.copying(caller, source, destination, flags)?;
+        let pairs: Vec<(u64, u64), { PairList::MOST }> =
+            pairs.items().iter().map(|(from, to)| (from.get(), to.get())).collect();
+        for (from, to) in &pairs {
+            copying.check_rights(Range::one(*from), Range::one(*to))?;
+        }
+        check_pairs(&copying, &pairs)?;
+        for (from, to) in &pairs {
+            self.check_sides(&copying, Range::one(*from), Range::one(*to))?;
+        }
+        let extent = self.extent(caller, &copying, pairs.iter().copied());
+        let count = self.keep_extent(&copying, &extent, pairs.iter().copied())?;
+        let chosen = pairs.get(..count).unwrap_or_default();
+        if copying.is_logical() {
+            self.link_held(&copying, chosen).map_err(kernel_refused)?;
+        } else {
+            self.link_each(&copying, chosen.iter().copied()).map_err(kernel_refused)?;
+        }
+        finish(count, extent.problem)
+    }
+
+    /// Copies one range to another. The caller has validated both ranges.
+    pub(super) fn copy_range(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> Result<u64, Failure> {
+        self.check_sides(copying, from, to)?;
+        let pairs = (from.first..=from.last).zip(to.first..=to.last);
+        let extent = self.extent(caller, copying, pairs.clone());
+        let count = self.keep_extent(copying, &extent, pairs.clone())?;
+        let pairs = pairs.take(count);
+        // Back to front, so that no source is overwritten before it is read.
+        if copying.is_within() && from.first < to.first {
+            let count = u64::try_from(count).unwrap_or_default();
+            let from = (from.first..from.first.saturating_add(count)).rev();
+            let to = (to.first..to.first.saturating_add(count)).rev();
+            self.link_each(copying, from.zip(to)).map_err(kernel_refused)?;
+        } else {
+            self.link_each(copying, pairs).map_err(kernel_refused)?;
+        }
+        finish(count, extent.problem)
+    }
+
+    fn copying(
+        &mut self,
+        caller: PeerId,
+        source: ContainerHandle,
+        destination: ContainerHandle,
+        flags: CopyFlags,
+    ) -> Result<Copying, Failure> {
+        let from = self.access(caller, source)?;
+        let to = self.access(caller, destination)?;
+        let needs_both = flags.intersects(CopyFlags::SHARED | CopyFlags::MOVE);
+        let needs_destination = needs_both || flags.contains(CopyFlags::NEW);
+        if needs_both && !from.is_strong() || needs_destination && !to.is_strong() {
+            return Err(PmError::NoRight.into());
+        }
+        if flags.contains(CopyFlags::SHARED | CopyFlags::MOVE) {
+            return Err(PmError::Invalid.into());
+        }
+        Ok(Copying { from, to, flags })
+    }
+
+    /// Refuses ranges that the handles do not give access to or that leases forbid.
+    fn check_sides(&self, copying: &Copying, from: Range, to: Range) -> Result<(), Failure> {
+        let (reading, writing) = if copying.is_logical() {
+            (Need::Read, Need::Change)
+        } else {
+            (Need::Alone, Need::Alone)
+        };
+        copying.check_rights(from, to)?;
+        self.check_leases(&copying.from, from, reading)?;
+        self.check_leases(&copying.to, to, writing)
+    }
+
+    /// Finds the first pair that cannot be copied. With NEW, makes the frames before it.
+    fn extent(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)>,
+    ) -> Extent {
+        let mut count: usize = 0;
+        let mut joining = Joining::new();
+        for (from, to) in pairs {
+            let result = if copying.flags.contains(CopyFlags::SHARED) {
+                let destination = self.find_frame(copying.to.container, to);
+                self.check_ring((copying.from.container, from), destination, &mut joining)
+            } else {
+                Ok(())
+            };
+            let result = result.and_then(|()| self.check_pair(caller, copying, from, to));
+            if let Err(failure) = result {
+                return Extent { count, problem: Some(failure) };
+            }
+            count = count.saturating_add(1);
+        }
+        Extent { count, problem: None }
+    }
+
+    fn check_pair(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        from: u64,
+        to: u64,
+    ) -> Result<(), Failure> {
+        let source = self.present_frame(copying.from.container, from)?;
+        self.check_copied_from(caller, source)?;
+        if !copying.is_logical() {
+            self.check_sharers(source, Need::Alone)?;
+        }
+        if copying.makes_new() {
+            return self.make_destination(copying, source, to);
+        }
+        let destination = self.find_frame(copying.to.container, to);
+        let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
+        let need = if copying.is_logical() { Need::Change } else { Need::Alone };
+        self.check_sharers(destination, need)?;
+        match self.pin_deadline(destination) {
+            Some(deadline) if destination != source => {
+                Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a frame that joins the ring of a source; refuses one too many.
+    fn check_ring(
+        &self,
+        (container, from): (Ref<Container>, u64),
+        to: Option<Ref<Frame>>,
+        joining: &mut Joining,
+    ) -> Result<(), Failure> {
+        let Some(source) = self.find_frame(container, from) else { return Ok(()) };
+        let sharers = self.sharers(source);
+        if to.is_some_and(|to| sharers.contains(&to)) {
+            return Ok(());
+        }
+        // The smallest link identifies the ring.
+        let ring = sharers.iter().map(|sharer| sharer.cell()).min().unwrap_or(0);
+        let known = joining.iter_mut().find(|(other, _)| *other == ring);
+        let more = match known {
+            Some((_, more)) => {
+                *more = more.saturating_add(1);
+                *more
+            }
+            None => {
+                let _ = joining.push((ring, 1));
+                1
+            }
+        };
+        if sharers.len().saturating_add(more) > SHARERS_MAX {
+            return Err(at_frame(PmError::TooMany, from));
+        }
+        Ok(())
+    }
+
+    fn make_destination(
+        &mut self,
+        copying: &Copying,
+        source: Ref<Frame>,
+        to: u64,
+    ) -> Result<(), Failure> {
+        let container = copying.to.container;
+        if self.find_frame(container, to).is_some() {
+            return Err(at_frame(PmError::Exists, to));
+        }
+        // A new frame is charged within the limit, even if an extra frame is moved to it.
+        let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
+            && self.payer(copying.from.container) == self.payer(container)
+            && !self.store.get(source).has(FrameMarks::EXTRA);
+        let result = if is_same_charge {
+            self.insert_moved_frame(container, to)
+        } else {
+            self.insert_frame(container, to, None)
+        };
+        result.map_err(|shortage| at_frame(shortage.as_quota(), to))
+    }
+
+    /// Decides how much of a copy is done, and removes the frames that were made beyond that.
+    fn keep_extent(
+        &mut self,
+        copying: &Copying,
+        extent: &Extent,
+        pairs: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<usize, Failure> {
+        let keep = match extent.problem {
+            Some(failure) if copying.flags.contains(CopyFlags::ATOMIC) || extent.count == 0 => {
+                Err(failure)
+            }
+            _ => Ok(extent.count),
+        };
+        if copying.makes_new() {
+            for (_, to) in pairs.take(extent.count) {
+                self.keep_or_remove_frame(copying.to.container, to, keep.is_ok());
+            }
+        }
+        keep
+    }
+}
+
+/// Refuses pairs whose result would depend on their order.
+fn check_pairs(copying: &Copying, pairs: &[(u64, u64)]) -> Result<(), PmError> {
+    let is_moved = copying.flags.contains(CopyFlags::MOVE);
+    for (index, (from, to)) in pairs.iter().enumerate() {
+        let mut others = pairs.iter().skip(index.saturating_add(1));
+        if others.any(|other| other.1 == *to || is_moved && other.0 == *from) {
+            return Err(PmError::Invalid);
+        }
+        let is_read = |other: &(u64, u64)| other.0 == *to && other.1 != *to;
+        if !copying.is_logical() && copying.is_within() && pairs.iter().any(is_read) {
+            return Err(PmError::Invalid);
+        }
+    }
+    Ok(())
+}
+
+fn kernel_refused(_: KernelError) -> Failure {
+    PmError::Kernel.into()
+}
+
+fn finish(count: usize, problem: Option<Failure>) -> Result<u64, Failure> {
+    let done = u64::try_from(count).unwrap_or_default();
+    problem.map_or(Ok(done), |failure| Err(Failure { done, ..failure }))
+}

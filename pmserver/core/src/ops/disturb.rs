@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! disturb, for tests: does at once what pmserver may do at any time (R2).
+
+use pmserver_api::{Disturbance, Disturbed, Failure, PmError};
+use proto::PeerId;
+use proto::limits::{CALL_FRAMES_MAX, CONTIGUOUS_LOOK_PAGES, PEERS_MAX};
+
+use crate::config::Privileges;
+use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::ops::Operations;
+use crate::records::leaf::Leaf;
+use crate::records::mapping::Mapping;
+use crate::records::page::PageUse;
+
+/// The position of the peer in a cursor, above the bits of a page address.
+const CURSOR_PEER_SHIFT: u32 = 48;
+
+const CURSOR_ADDRESS_MASK: u64 = (1 << CURSOR_PEER_SHIFT) - 1;
+
+impl<K: Kernel> Operations<K> {
+    /// Does one bounded step, from a cursor on.
+    pub(crate) fn disturb(
+        &mut self,
+        caller: PeerId,
+        what: Disturbance,
+        cursor: u64,
+    ) -> Result<Disturbed, Failure> {
+        if !self.peer(caller).privileges.contains(Privileges::DISTURB) {
+            return Err(PmError::NoRight.into());
+        }
+        match what {
+            Disturbance::Unmap => self.disturb_mappings(cursor),
+            Disturbance::Move => self.disturb_frames(cursor),
+        }
+    }
+
+    fn disturb_mappings(&mut self, cursor: u64) -> Result<Disturbed, Failure> {
+        let mut count: u64 = 0;
+        let mut address = cursor & CURSOR_ADDRESS_MASK;
+        let first = usize::try_from(cursor >> CURSOR_PEER_SHIFT).unwrap_or(PEERS_MAX);
+        for number in first..PEERS_MAX {
+            let Some(peer) = PeerId::new(u64::try_from(number).unwrap_or(0)) else { continue };
+            if self.find_peer(peer).is_none() {
+                continue;
+            }
+            self.remove_grants(peer).map_err(|_: KernelError| PmError::Kernel)?;
+            while let Some(mapping) =
+                self.store.tree_next::<Mapping>(self.peer(peer).vspace.mappings, address)
+            {
+                let key = self.store.get(mapping).key();
+                if count == CALL_FRAMES_MAX {
+                    let cursor = u64::from(peer.get()) << CURSOR_PEER_SHIFT | key;
+                    return Ok(Disturbed { count, cursor });
+                }
+                self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
+                count = count.saturating_add(1);
+                address = key.saturating_add(1);
+            }
+            address = 0;
+        }
+        Ok(Disturbed { count, cursor: 0 })
+    }
+
+    fn disturb_frames(&mut self, cursor: u64) -> Result<Disturbed, Failure> {
+        let mut count: u64 = 0;
+        let end = self.store.page_count();
+        let end = u32::try_from(cursor).ok().filter(|cursor| *cursor > 0).unwrap_or(end).min(end);
+        // Downwards, because free pages are taken upwards: a moved page is not met again.
+        for (page, looked) in (0..end).rev().zip(0..) {
+            if count == CALL_FRAMES_MAX || looked == CONTIGUOUS_LOOK_PAGES {
+                return Ok(Disturbed { count, cursor: u64::from(page).saturating_add(1) });
+            }
+            let page = PageIndex::new(page);
+            if self.store.entry(page).is(PageUse::Frame) && self.is_movable(page) {
+                match self.relocate(page) {
+                    Ok(()) => count = count.saturating_add(1),
+                    // No free page is left to move to.
+                    Err(KernelError::NotEnoughMemory) => {}
+                    Err(_) => return Err(PmError::Kernel.into()),
+                }
+            }
+        }
+        Ok(Disturbed { count, cursor: 0 })
+    }
+}

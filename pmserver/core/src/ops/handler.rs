@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! set_handler, next_fault, supply, refuse: memory that another peer supplies (R27, S48).
+
+use pmserver_api::{ContainerHandle, Failure, FaultHandle, PendingFault, PmError};
+use proto::limits::CONTAINER_HANDLERS_MAX;
+use proto::{FrameNumber, PeerId};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::records::account::Shortage;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::at_frame;
+use crate::records::handler::{Handler, HandlersOfContainer, Wait};
+use crate::records::lease::Need;
+use crate::records::range::Range;
+
+impl<K: Kernel> Operations<K> {
+    /// Sets the peer that supplies a range, or removes it.
+    pub(crate) fn set_handler(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        (start, count): (FrameNumber, u64),
+        handler: Option<PeerId>,
+        cookie: u32,
+    ) -> Result<(), Failure> {
+        let container = self.owned(caller, container)?.container;
+        let range = Range::new(start, count).ok_or(PmError::Invalid)?;
+        let Some(peer) = handler else { return self.remove_handler(container, range) };
+        if self.find_peer(peer).is_none_or(|peer| peer.is_stopped) {
+            return Err(PmError::Invalid.into());
+        }
+        if let Some(other) = self.handlers(container).find(|other| other.range.overlaps(range)) {
+            return Err(at_frame(PmError::Exists, other.range.first));
+        }
+        let record = self.store.get(container);
+        if record.handler_count.get() >= CONTAINER_HANDLERS_MAX {
+            return Err(PmError::TooMany.into());
+        }
+        let handler = Handler::new(range, peer, cookie);
+        let payer = self.payer(container);
+        let handler = self.store.alloc(payer, handler).map_err(Shortage::as_quota)?;
+        let first = self.store.get(container).handlers;
+        let first = self.store.add_first::<HandlersOfContainer>(first, handler);
+        let record = self.store.get_mut(container);
+        record.handlers = first;
+        record.handler_count.up();
+        Ok(())
+    }
+
+    fn remove_handler(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
+        let first = self.store.get(container).handlers;
+        let handler = self
+            .store
+            .chain::<HandlersOfContainer>(first)
+            .find(|handler| self.store.get(*handler).range.first == range.first);
+        let handler = handler.ok_or(at_frame(PmError::NotFound, range.first))?;
+        self.unlink_handler(container, handler);
+        Ok(())
+    }
+
+    fn unlink_handler(&mut self, container: Ref<Container>, handler: Ref<Handler>) {
+        let first = self.store.get(container).handlers;
+        let first = self.store.remove_from_chain::<HandlersOfContainer>(first, handler);
+        let record = self.store.get_mut(container);
+        record.handlers = first;
+        record.handler_count.down();
+        self.store.free(handler);
+    }
+
+    /// Removes the handlers of a container that is being freed.
+    pub(super) fn remove_handlers(&mut self, container: Ref<Container>) {
+        while let Some(handler) = self.store.get(container).handlers.target() {
+            self.unlink_handler(container, handler);
+        }
+    }
+
+    /// Returns the next fault that the caller should answer.
+    pub(crate) fn next_fault(&mut self, caller: PeerId) -> Option<PendingFault> {
+        let wait = self.peers.iter_mut().flatten().find_map(|peer| {
+            peer.wait
+                .as_mut()
+                .filter(|wait| wait.handler == caller && !wait.is_told && !wait.is_refused)
+        })?;
+        wait.is_told = true;
+        Some(PendingFault {
+            fault: FaultHandle::from_raw(wait.id),
+            cookie: wait.cookie,
+            number: FrameNumber::new(wait.number),
+            access: wait.access,
+        })
+    }
+
+    /// Returns the wait that a handler's answer belongs to.
+    fn answered(
+        &mut self,
+        caller: PeerId,
+        fault: FaultHandle,
+    ) -> Result<&mut Option<Wait>, Failure> {
+        let is_it =
+            |wait: &Wait| wait.id == fault.raw() && wait.handler == caller && !wait.is_refused;
+        self.peers
+            .iter_mut()
+            .flatten()
+            .map(|peer| &mut peer.wait)
+            .find(|wait| wait.as_ref().is_some_and(is_it))
+            .ok_or(PmError::InvalidCap.into())
+    }
+
+    /// Answers a fault with the contents of a frame that the caller may read.
+    pub(crate) fn supply(
+        &mut self,
+        caller: PeerId,
+        fault: FaultHandle,
+        container: ContainerHandle,
+        number: FrameNumber,
+    ) -> Result<(), Failure> {
+        let Some(wait) = *self.answered(caller, fault)? else {
+            return Err(PmError::InvalidCap.into());
+        };
+        let from = self.access(caller, container)?;
+        let range = Range { first: number.get(), last: number.get() };
+        self.check_source(&from, range, Need::Read)?;
+        let source = self.present_frame(from.container, number.get())?;
+        self.check_copied_from(caller, source)?;
+        let frame = self
+            .store
+            .look_up::<Container>(wait.container)
+            .and_then(|container| self.find_frame(container, wait.number));
+        let Some(frame) = frame else {
+            *self.answered(caller, fault)? = None;
+            return Err(PmError::InvalidCap.into());
+        };
+        // An answer to another peer may have supplied it already.
+        if self.awaited_handler(frame).is_some() {
+            self.link_copy(source, frame).map_err(|_: KernelError| PmError::Kernel)?;
+        }
+        *self.answered(caller, fault)? = None;
+        Ok(())
+    }
+
+    /// Answers a fault by refusing: the access fails.
+    pub(crate) fn refuse(&mut self, caller: PeerId, fault: FaultHandle) -> Result<(), Failure> {
+        if let Some(wait) = self.answered(caller, fault)? {
+            wait.is_refused = true;
+        }
+        Ok(())
+    }
+}

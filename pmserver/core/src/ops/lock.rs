@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! lock, unlock: leases on ranges of frames (O13, R10).
+
+use pmserver_api::{Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, PmError};
+use proto::{Micros, PeerId};
+
+use crate::kernel::Kernel;
+use crate::ops::Operations;
+use crate::records::cell::Ref;
+use crate::records::lease::Lease;
+use crate::records::range::Range;
+use crate::records::share::Access;
+
+impl<K: Kernel> Operations<K> {
+    /// Locks a range for a limited time.
+    pub(crate) fn lock(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<LeaseReply, Failure> {
+        let access = self.access(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        let (lease, deadline) = self.take_lease(caller, &access, range, mode, ttl)?;
+        Ok(LeaseReply { lease: LeaseHandle::from_raw(self.store.handle(lease)), deadline })
+    }
+
+    /// Checks and makes a lease, and excludes others.
+    fn take_lease(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<(Ref<Lease>, Micros), Failure> {
+        let ttl = self.check_lease(caller, access, range, mode, ttl)?;
+        self.make_lease(caller, access, range, mode, ttl)
+    }
+
+    /// Releases a lease or a pin.
+    pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
+        let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
+        let record = *self.store.get(lease);
+        if record.holder() != caller {
+            return Err(PmError::InvalidCap.into());
+        }
+        if !record.pinned.is_zero() {
+            return self.unpin(lease);
+        }
+        // The holder must learn that the lease had expired.
+        let has_run_out = record.deadline() <= self.store.kernel.now();
+        self.end_lease(lease);
+        if has_run_out { Err(PmError::InvalidCap.into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! map, unmap (O6, O7, R2).
+//!
+//! Every mapping is made here, with a capability that pmserver keeps (R19). It is found by its
+//! address, from its frame, and from the share that it was made through. `tables/install.rs`
+//! decides what is installed in page tables at the moment; `ops/repair.rs` restores mappings that
+//! were taken away.
+
+use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError};
+use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::records::account::Shortage;
+use crate::records::cell::Ref;
+use crate::records::failure::at_frame;
+use crate::records::frame::Frame;
+use crate::records::leaf::Leaf;
+use crate::records::lease::need_of;
+use crate::records::links::link_of;
+use crate::records::mapping::{Installed, Mapping};
+use crate::records::range::Range;
+use crate::records::share::Access;
+
+const OWN_VSPACE: u32 = 0;
+
+impl<K: Kernel> Operations<K> {
+    /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
+    pub(crate) fn map(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        (vspace, vaddr): (u32, VirtAddr),
+        flags: MapFlags,
+    ) -> Result<Mapped, Failure> {
+        let access = self.access(caller, container)?;
+        check_vspace(vspace)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_right_to(&access, range, flags)?;
+        check_flags(flags)?;
+        last_page(vaddr, count.get())?;
+        self.check_revoking(&access)?;
+        let mut pages = pages_from(vaddr);
+        let mut mapped = Mapped::default();
+        for number in range.first..=range.last {
+            let Some(vaddr) = pages.next() else { break };
+            match self.map_one(caller, &access, number, vaddr, flags) {
+                Ok(rights) if mapped.push(rights) => {}
+                // The reply has no room for another run: unmap the page, the caller continues here.
+                Ok(_) => {
+                    self.unmap_at(caller, vaddr)?;
+                    break;
+                }
+                Err(failure) if mapped.count == 0 => return Err(failure),
+                Err(_) => break,
+            }
+        }
+        Ok(mapped)
+    }
+
+    pub(super) fn map_one(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        number: u64,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<MapFlags, Failure> {
+        self.check_leases(access, Range::one(number), need_of(flags))?;
+        let frame = self.present_frame(access.container, number)?;
+        self.check_sharers(frame, need_of(flags))?;
+        if self.find_mapping(peer, vaddr).is_some() {
+            return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });
+        }
+        self.check_mapping_room(access, frame, number)?;
+        let was_bound = self.store.get(frame).page != 0;
+        self.prepare_forced_write(peer, frame, number, flags)?;
+        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
+        let result = self.add_mapping(peer, mapping, vaddr);
+        let result = result.and_then(|mapping| {
+            self.show(mapping).inspect_err(|_| {
+                // If the kernel refuses to unmap it, its record stays as well.
+                let _ = self.remove_mapping(mapping);
+            })
+        });
+        match result {
+            Ok(()) => Ok(self.granted(frame, flags)),
+            Err(error) => {
+                if !was_bound {
+                    // Only the mappings from before are left, and they show zeros again.
+                    let _ = self.rebind(frame, None);
+                }
+                let at = if error == PmError::Occupied { vaddr.get() } else { number };
+                Err(Failure { error, done: 0, at })
+            }
+        }
+    }
+
+    /// With FORCE_WRITE, gives the frame memory of its own now.
+    pub(super) fn prepare_forced_write(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        number: u64,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
+        if !flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            return Ok(());
+        }
+        self.check_supplied(peer, frame, AccessKind::Write)?;
+        self.break_cow(frame)
+            .map(drop)
+            .map_err(|error| at_frame(Shortage::from(error).as_quota(), number))
+    }
+
+    /// Returns the rights that a mapping with these flags gives now (R14).
+    pub(super) fn granted(&self, frame: Ref<Frame>, flags: MapFlags) -> MapFlags {
+        let mut granted = MapFlags::READ | flags.intersection(MapFlags::EXECUTE);
+        granted.set(MapFlags::WRITE, flags.contains(MapFlags::WRITE) && !self.is_cow(frame));
+        granted
+    }
+
+    /// Installs a mapping if its frame has memory; else the first access installs it.
+    pub(super) fn show(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
+        let frame = self.frame_of(mapping);
+        if self.store.get(frame).page().is_none() {
+            // The page of zeros is mapped at the first load: a frame that is never read costs
+            // nothing.
+            return self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel);
+        }
+        let flags = self.granted(frame, self.store.get(mapping).asked());
+        self.install(mapping, installed_for(flags))
+    }
+
+    /// Records a mapping and makes the page tables that it needs; undoes everything if a step
+    /// fails.
+    fn add_mapping(
+        &mut self,
+        peer: PeerId,
+        mapping: Mapping,
+        vaddr: VirtAddr,
+    ) -> Result<Ref<Mapping>, PmError> {
+        let account = self.table_account(peer)?;
+        let mapping = self.store.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
+        let tree = self.peer(peer).vspace.mappings;
+        let result = self.store.tree_insert(account, tree, mapping);
+        match result.map_err(Shortage::as_table_quota) {
+            Ok(tree) => self.peer_mut(peer).vspace.mappings = tree,
+            Err(error) => {
+                self.store.free(mapping);
+                return Err(error);
+            }
+        }
+        if let Err(error) = self.ensure_tables_at(peer, vaddr) {
+            let tree = self.peer(peer).vspace.mappings;
+            self.peer_mut(peer).vspace.mappings = self.store.tree_remove(tree, vaddr.get());
+            self.store.free(mapping);
+            self.collect_tables(peer, vaddr.get());
+            return Err(error);
+        }
+        self.count_mapping(peer, vaddr.get(), true);
+        self.link_mapping(mapping);
+        Ok(mapping)
+    }
+
+    fn unmap_at(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
+        let Some(mapping) = self.find_mapping(peer, vaddr) else { return Ok(()) };
+        self.remove_mapping(mapping).map_err(|_: KernelError| PmError::Kernel.into())
+    }
+
+    /// Unmaps pages of the caller (O7). Pages that are not mapped are skipped.
+    pub(crate) fn unmap(
+        &mut self,
+        caller: PeerId,
+        vspace: u32,
+        vaddr: VirtAddr,
+        count: FrameCount,
+    ) -> Result<u64, Failure> {
+        check_vspace(vspace)?;
+        let last = last_page(vaddr, count.get())?;
+        let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
+        // Empty tables that `ensure_tables` made are removed with the range.
+        for page in pages_from(vaddr).take_while(|page| *page <= last) {
+            self.collect_tables(caller, page.get());
+        }
+        Ok(done)
+    }
+
+    /// Unmaps up to `most` mappings between two addresses and returns how many.
+    pub(super) fn unmap_range(
+        &mut self,
+        peer: PeerId,
+        (first, last): (u64, u64),
+        most: u64,
+    ) -> Result<u64, Failure> {
+        let mut done: u64 = 0;
+        while done < most {
+            let tree = self.peer(peer).vspace.mappings;
+            let Some(mapping) = self.store.tree_next::<Mapping>(tree, first) else { break };
+            if self.store.get(mapping).key() > last {
+                break;
+            }
+            self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done,
+                at: 0,
+            })?;
+            done = done.saturating_add(1);
+        }
+        Ok(done)
+    }
+}
+
+/// Refuses combinations of flags that are not allowed.
+pub(super) fn check_flags(flags: MapFlags) -> Result<(), PmError> {
+    if flags.is_empty() || flags.contains(MapFlags::WRITE | MapFlags::EXECUTE) {
+        return Err(PmError::Invalid);
+    }
+    Ok(())
+}
+
+/// Refuses a VSpace that is not the caller's own: there is no handle for any other.
+pub(super) fn check_vspace(vspace: u32) -> Result<(), PmError> {
+    if vspace == OWN_VSPACE { Ok(()) } else { Err(PmError::InvalidCap) }
+}
+
+/// Returns the address of the last page of a range.
+pub(crate) fn last_page(vaddr: VirtAddr, pages: u64) -> Result<VirtAddr, PmError> {
+    let bytes = pages.saturating_sub(1).checked_mul(PAGE_BYTES).ok_or(PmError::Invalid)?;
+    vaddr.checked_add(bytes).ok_or(PmError::Invalid)
+}
+
+/// Returns how a mapping with these rights is installed.
+pub(super) const fn installed_for(granted: MapFlags) -> Installed {
+    if granted.contains(MapFlags::WRITE) { Installed::ReadWrite } else { Installed::ReadOnly }
+}
+
+/// Returns the pages from an address on, up to the end of the user address space.
+pub(super) fn pages_from(vaddr: VirtAddr) -> impl Iterator<Item = VirtAddr> {
+    core::iter::successors(Some(vaddr), |page| page.checked_add(PAGE_BYTES))
+}

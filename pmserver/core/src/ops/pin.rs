@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! pin, bus_address, device_reset: leases for devices (O13, O22, R10, S19 to S21).
+//!
+//! Under a pin, frames stay on their physical pages and the holder learns the addresses. A device
+//! cannot be forced to stop. If a pin expires and no IOMMU is between the device and memory, the
+//! contents move instead:
+//!
+//! ```text
+//!   pin ------------------> unlock: nothing has moved
+//!    | deadline, or the holder is gone
+//!    v
+//!   frames: a new page with a copy, TAKEN_OVER    old page: in quarantine, unused
+//!                                                 until unlock or device_reset
+//! ```
+//!
+//! Each pinned frame is charged to the holder of the pin as well as to its container's account, so
+//! the second page is paid for before it is needed.
+
+use pmserver_api::{
+    AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
+    PmError, Rights,
+};
+use proto::limits::{MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
+
+use crate::config::Privileges;
+use crate::kernel::Kernel;
+use crate::ops::Operations;
+use crate::records::account::{Account, Charge, Shortage};
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::at_frame;
+use crate::records::frame::FrameMarks;
+use crate::records::lease::{Lease, LeasesOfHolder};
+use crate::records::range::Range;
+use crate::records::share::Access;
+
+impl<K: Kernel> Operations<K> {
+    /// Takes a lease under which frames do not move, and returns the bus address of the first ones.
+    pub(crate) fn pin(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<Pinned, Failure> {
+        let access = self.access(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        let has_dma = self.peer(caller).privileges.contains(Privileges::DMA);
+        if !has_dma || !access.allows(range, Rights::LOCK) {
+            return Err(PmError::NoRight.into());
+        }
+        let pinned = self.pinned_by(caller).saturating_add(count.get());
+        if count.get() > PIN_FRAMES_MAX || pinned > PEER_PINNED_FRAMES_MAX {
+            return Err(PmError::TooMany.into());
+        }
+        let ttl = self.check_lease(caller, &access, range, mode, ttl)?;
+        for number in range.first..=range.last {
+            let frame = self.present_frame(access.container, number)?;
+            self.check_supplied(caller, frame, AccessKind::Write)?;
+            // Two pins would each keep the frame from moving when the other expires.
+            if let Some(deadline) = self.pin_deadline(frame) {
+                return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
+            }
+        }
+        let account = self.own_account(caller)?;
+        self.charge_pin(account, range)?;
+        let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
+            self.pin_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
+                self.end_lease(made.0);
+            })
+        });
+        let (lease, deadline) = made.inspect_err(|_| self.refund_pin(account, count.get()))?;
+        let bus = self.bus_run(access.container, range)?;
+        let lease = LeaseHandle::from_raw(self.store.handle(lease));
+        Ok(Pinned { lease: LeaseReply { lease, deadline }, bus })
+    }
+
+    fn charge_pin(&mut self, account: Ref<Account>, range: Range) -> Result<(), Failure> {
+        for (number, charged) in (range.first..=range.last).zip(0..) {
+            if let Err(shortage) = self.store.charge(account, Charge::Frames) {
+                self.refund_pin(account, charged);
+                return Err(at_frame(shortage.as_quota(), number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many frames a peer has pinned, including those in quarantine.
+    fn pinned_by(&self, peer: PeerId) -> u64 {
+        let leases = self.store.chain::<LeasesOfHolder>(self.peer(peer).leases);
+        leases.map(|lease| u64::from(self.store.get(lease).pinned.get())).sum()
+    }
+
+    /// Gives each frame memory of its own and pins it there, all or nothing.
+    fn pin_frames(
+        &mut self,
+        lease: Ref<Lease>,
+        access: &Access,
+        range: Range,
+    ) -> Result<(), Failure> {
+        for number in range.first..=range.last {
+            if let Err(failure) = self.pin_frame(lease, access, number) {
+                let held = Range { first: range.first, last: number.saturating_sub(1) };
+                if number > range.first {
+                    // The kernel has just mapped these for the device, so it can unmap them.
+                    let _ = self.release_pinned_frames(lease, access.container, held);
+                }
+                return Err(failure);
+            }
+            self.store.get_mut(lease).pinned.up();
+        }
+        Ok(())
+    }
+
+    fn pin_frame(
+        &mut self,
+        lease: Ref<Lease>,
+        access: &Access,
+        number: u64,
+    ) -> Result<(), Failure> {
+        let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
+        let frame = self.present_frame(access.container, number)?;
+        let page = self.bind(frame).map_err(refused)?;
+        let is_written = self.store.get(lease).is_exclusive();
+        let page = if is_written || self.store.entry(page).holders() > MOVE_HOLDERS_MAX {
+            self.break_cow(frame).map_err(refused)?
+        } else {
+            page
+        };
+        if self.store.kernel.has_iommu() {
+            let holder = self.store.get(lease).holder();
+            self.store.kernel.bus_map(holder, page).map_err(refused)?;
+        }
+        for sharer in self.sharers(frame) {
+            self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
+        }
+        let pins = &mut self.store.entry_mut(page).taken;
+        *pins = pins.saturating_add(1);
+        Ok(())
+    }
+
+    /// Returns the bus address of a frame of a pin.
+    pub(crate) fn bus_address(
+        &mut self,
+        caller: PeerId,
+        lease: LeaseHandle,
+        number: FrameNumber,
+    ) -> Result<BusRun, Failure> {
+        let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
+        let record = *self.store.get(lease);
+        let is_valid = record.holder() == caller
+            && !record.pinned.is_zero()
+            && record.deadline() > self.store.kernel.now();
+        let container = record.container.target().filter(|_| is_valid);
+        let container = container.ok_or(PmError::InvalidCap)?;
+        if !record.range.contains(number.get()) {
+            return Err(PmError::Invalid.into());
+        }
+        self.bus_run(container, Range { first: number.get(), ..record.range })
+    }
+
+    fn bus_run(&self, container: Ref<Container>, range: Range) -> Result<BusRun, Failure> {
+        let mut run = BusRun { address: 0, frames: 0 };
+        for number in range.first..=range.last {
+            let page = self.find_frame(container, number).and_then(|f| self.store.get(f).page());
+            let Some(page) = page else { break };
+            let address = self.store.kernel.physical_address(page);
+            let next = run.address.saturating_add(run.frames.saturating_mul(PAGE_BYTES));
+            if run.frames == 0 {
+                run.address = address;
+            } else if address != next {
+                break;
+            }
+            run.frames = run.frames.saturating_add(1);
+        }
+        if run.frames == 0 { Err(at_frame(PmError::NotFound, range.first)) } else { Ok(run) }
+    }
+
+    /// Frees the quarantined pages of a peer whose device was reset.
+    pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
+        if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
+            return Err(PmError::NoRight.into());
+        }
+        self.find_peer(peer).ok_or(PmError::Invalid)?;
+        let mut next = self.peer(peer).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(peer, lease);
+            if self.store.get(lease).is_over() {
+                self.unpin(lease)?;
+            }
+        }
+        Ok(())
+    }
+}

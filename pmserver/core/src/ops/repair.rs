@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Repair of mappings at a fault, and remap (R2, O18, decisions D4, D8): an access that a mapping
+//! or a region allows never stops the program.
+//!
+//! ```text
+//!   access, nothing installed for it
+//!     | is there a mapping? else a region, which makes one
+//!     | asked for with that right, and no other holder's lease forbids it?  no -> a fault
+//!     | has contents? ---------- no: ask the handler -------------------------> retried
+//!     v
+//!   store: memory of its own, copied if it is shared     load: the page, or the page of zeros
+//!     +--------------------------> installed; retried <--------------------------+
+//! ```
+
+use pmserver_api::{AccessKind, Failure, MapFlags, Mapped, PmError};
+use proto::{FrameCount, PeerId, VirtAddr};
+
+use crate::broken;
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::ops::map::{check_flags, check_vspace, last_page, pages_from};
+use crate::records::cell::Ref;
+use crate::records::failure::at_frame;
+use crate::records::leaf::Leaf;
+use crate::records::lease::{Need, need_of};
+use crate::records::mapping::{Installed, Mapping};
+use crate::records::range::Range;
+use crate::records::share::Access;
+
+/// The result of repairing a faulting access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// A retry succeeds, or what it needs has been asked for.
+    TryAgain,
+    /// The access is not allowed.
+    No,
+}
+
+impl<K: Kernel> Operations<K> {
+    /// Does what a faulting access needs.
+    pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
+        let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
+        let found = self.find_mapping(peer, page).or_else(|| self.map_in_region(peer, page));
+        let Some(mapping) = found else { return Repair::No };
+        let access = self.access_of(mapping);
+        self.expire_leases(access.container);
+        if !self.is_allowed(mapping, &access, kind) {
+            return Repair::No;
+        }
+        let frame = self.frame_of(mapping);
+        if self.check_touched(peer, frame, kind).is_err() {
+            return if self.is_waiting(peer) { Repair::TryAgain } else { Repair::No };
+        }
+        // Try twice: one refusal by the kernel must not stop a program.
+        let result = self.install_for_access(mapping, &access, kind);
+        match result.or_else(|_| self.install_for_access(mapping, &access, kind)) {
+            Ok(()) => Repair::TryAgain,
+            Err(_) => Repair::No,
+        }
+    }
+
+    /// Returns whether a mapping was asked for with the right, and no lease forbids it.
+    fn is_allowed(&self, mapping: Ref<Mapping>, access: &Access, kind: AccessKind) -> bool {
+        let (needed, need) = match kind {
+            AccessKind::Read => (MapFlags::empty(), Need::Read),
+            AccessKind::Write => (MapFlags::WRITE, Need::Change),
+            AccessKind::Execute => (MapFlags::EXECUTE, Need::Read),
+        };
+        self.store.get(mapping).asked().contains(needed) && self.is_free_for(mapping, access, need)
+    }
+
+    /// Returns whether no other holder's lease forbids this to a mapping.
+    fn is_free_for(&self, mapping: Ref<Mapping>, access: &Access, need: Need) -> bool {
+        let frame = self.frame_of(mapping);
+        let number = self.store.get(frame).key();
+        let range = Range::one(number);
+        self.check_leases(access, range, need).is_ok() && self.check_sharers(frame, need).is_ok()
+    }
+
+    /// Installs a mapping for an access that is allowed.
+    fn install_for_access(
+        &mut self,
+        mapping: Ref<Mapping>,
+        access: &Access,
+        kind: AccessKind,
+    ) -> Result<(), PmError> {
+        let frame = self.frame_of(mapping);
+        if kind == AccessKind::Write {
+            self.break_cow(frame).map_err(|_: KernelError| PmError::Kernel)?;
+            return self.install(mapping, Installed::ReadWrite);
+        }
+        let asked = self.store.get(mapping).asked();
+        let may_write = self.store.get(frame).page().is_some()
+            && self.granted(frame, asked).contains(MapFlags::WRITE)
+            && self.is_free_for(mapping, access, Need::Change);
+        let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
+        match self.install(mapping, rights) {
+            // Mapping the page of zeros needs a slot; memory of the frame's own does not.
+            Err(PmError::NoTableQuota) if self.store.get(frame).page().is_none() => {
+                self.bind(frame).map_err(|_: KernelError| PmError::Kernel)?;
+                self.install(mapping, rights)
+            }
+            result => result,
+        }
+    }
+
+    /// Restores mappings, with the rights that are asked for now (R2).
+    pub(crate) fn remap(
+        &mut self,
+        caller: PeerId,
+        (vspace, vaddr): (u32, VirtAddr),
+        count: FrameCount,
+        flags: MapFlags,
+    ) -> Result<Mapped, Failure> {
+        check_vspace(vspace)?;
+        check_flags(flags)?;
+        last_page(vaddr, count.get())?;
+        let mut mapped = Mapped::default();
+        for vaddr in pages_from(vaddr).take(usize::try_from(count.get()).unwrap_or_default()) {
+            match self.remap_one(caller, vaddr, flags) {
+                Ok(rights) if mapped.push(rights) => {}
+                Err(failure) if mapped.count == 0 => return Err(failure),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Ok(mapped)
+    }
+
+    fn remap_one(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<MapFlags, Failure> {
+        let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
+        let mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
+        let frame = self.frame_of(mapping);
+        let access = self.access_of(mapping);
+        self.expire_leases(access.container);
+        let number = self.store.get(frame).key();
+        let range = Range::one(number);
+        self.check_map_rights(&access, range, flags)?;
+        self.check_leases(&access, range, need_of(flags))?;
+        self.check_sharers(frame, need_of(flags))?;
+        self.prepare_forced_write(peer, frame, number, flags)?;
+        self.store.get_mut(mapping).set_asked(flags);
+        self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
+        self.show(mapping).map_err(|error| at_frame(error, number))?;
+        Ok(self.granted(frame, flags))
+    }
+
+    /// Returns the access of the handle that a mapping was made with.
+    fn access_of(&self, mapping: Ref<Mapping>) -> Access {
+        let frame = self.frame_of(mapping);
+        let Some(container) = self.store.get(frame).container.target() else {
+            broken("frame without a container")
+        };
+        match self.store.get(mapping).share.target() {
+            None => Access::strong(container),
+            Some(share) => Access::through(container, share, self.store.get(share)),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A virtual frame's record.
+
+use bitflags::bitflags;
+use pmserver_api::FrameState;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::kernel::PageIndex;
+use crate::records::cell::{Stamp, record};
+use crate::records::container::Container;
+use crate::records::count::Count;
+use crate::records::leaf::Leaf;
+use crate::records::links::{Link, Links, chain};
+use crate::records::mapping::Mapping;
+
+bitflags! {
+    /// Properties of a virtual frame.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub(crate) struct FrameMarks: u16 {
+        /// The call that allocates it may still fail.
+        const TENTATIVE = 1 << 0;
+        /// It is charged above the limit.
+        const EXTRA = 1 << 1;
+        /// Its owner allows it to be discarded under memory pressure.
+        const DISCARDABLE = 1 << 2;
+        /// It was dropped under memory pressure. The record remains only to report that.
+        const DISCARDED = 1 << 3;
+        /// A pin on it expired, and its contents were copied to another page.
+        const TAKEN_OVER = 1 << 4;
+        /// It was allocated contiguously: it stays on its page.
+        const CONTIGUOUS = 1 << 5;
+        /// It is not charged: it will get the charge of the frame that is moved to it, or has given
+        /// its own charge to one.
+        const UNCHARGED = 1 << 6;
+    }
+}
+
+/// A virtual frame.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Frame {
+    stamp: Stamp,
+    number: u64,
+    pub(crate) container: Link<Container>,
+    /// The page that it is bound to; 0 while it has none.
+    pub(crate) page: u32,
+    /// The other frames that are bound to the page.
+    of_page: Links<Frame>,
+    /// The next frame of its ring of really shared frames; 0 if it is not shared.
+    pub(crate) next_shared: Link<Frame>,
+    pub(crate) mappings: Link<Mapping>,
+    /// Its place in one of the account's lists of frames (`store/extra.rs`).
+    of_account: Links<Frame>,
+    pub(crate) mapping_count: Count<u16>,
+    marks: u16,
+    padding: [u32; 3],
+}
+
+record!(Frame, Frame);
+
+chain!(
+    /// The frames of an account in one of its lists.
+    FramesOfAccount, Frame, of_account
+);
+
+chain!(
+    /// The frames that are bound to a page.
+    FramesOfPage, Frame, of_page
+);
+
+impl Frame {
+    /// Returns a tentative frame without memory.
+    pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
+        Self {
+            stamp: Stamp::UNSET,
+            number,
+            container,
+            page: 0,
+            of_page: Links::NONE,
+            next_shared: Link::NONE,
+            mappings: Link::NONE,
+            of_account: Links::NONE,
+            mapping_count: Count::ZERO,
+            marks: FrameMarks::TENTATIVE.bits(),
+            padding: [0; 3],
+        }
+    }
+
+    pub(crate) fn page(&self) -> Option<PageIndex> {
+        PageIndex::from_link(self.page)
+    }
+
+    pub(crate) const fn has(&self, marks: FrameMarks) -> bool {
+        FrameMarks::from_bits_truncate(self.marks).contains(marks)
+    }
+
+    pub(crate) fn set(&mut self, marks: FrameMarks, value: bool) {
+        let mut now = FrameMarks::from_bits_truncate(self.marks);
+        now.set(marks, value);
+        self.marks = now.bits();
+    }
+
+    /// Returns whether only the report of a dropped frame is left. A call that allocates the number
+    /// again makes it a frame at once.
+    pub(crate) const fn is_discarded(&self) -> bool {
+        self.has(FrameMarks::DISCARDED) && !self.has(FrameMarks::TENTATIVE)
+    }
+
+    /// Turns it into the report of a dropped frame.
+    pub(crate) const fn discard(&mut self) {
+        self.marks = FrameMarks::DISCARDED.bits();
+    }
+
+    /// Returns the part of the state that the record alone determines.
+    pub(crate) fn state(&self) -> FrameState {
+        let mut state = FrameState::PRESENT;
+        state.set(FrameState::BOUND, self.page != 0);
+        state.set(FrameState::MAPPED, !self.mappings.is_none());
+        state.set(FrameState::EXTRA, self.has(FrameMarks::EXTRA));
+        state.set(FrameState::DISCARDABLE, self.has(FrameMarks::DISCARDABLE));
+        state.set(FrameState::TAKEN_OVER, self.has(FrameMarks::TAKEN_OVER));
+        state
+    }
+}
+
+impl Leaf for Frame {
+    fn key(&self) -> u64 {
+        self.number
+    }
+}

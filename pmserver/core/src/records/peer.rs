@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The state of a protection domain that is kept outside the pool: a few words for each.
+
+use proto::{Micros, PeerId, VirtAddr};
+
+use crate::config::{PeerConfig, Privileges};
+use crate::kernel::PageIndex;
+use crate::records::account::Account;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::count::Count;
+use crate::records::handler::Wait;
+use crate::records::leaf::Tree;
+use crate::records::lease::Lease;
+use crate::records::links::Link;
+use crate::records::mapping::Mapping;
+use crate::records::region::Region;
+use crate::records::search::Search;
+use crate::records::table::Table;
+
+/// The state of one VSpace.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct VSpaceState {
+    /// The tree of mappings, by address.
+    pub(crate) mappings: Tree<Mapping>,
+    /// For each level, a tree of tables by the first address that they translate.
+    pub(crate) tables: [Tree<Table>; 3],
+    pub(crate) table_count: Count<u32>,
+    /// The tree of regions, by their last page.
+    pub(crate) regions: Tree<Region>,
+    pub(crate) region_count: Count<u16>,
+    /// The tree of grants, by their index.
+    pub(crate) grants: Tree<Mapping>,
+    /// The CNode that the grants are in.
+    pub(crate) grant_node: Option<PageIndex>,
+}
+
+impl VSpaceState {
+    /// Returns whether pmserver has nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.mappings.is_empty()
+            && self.regions.is_empty()
+            && self.grants.is_empty()
+            && self.table_count.is_zero()
+    }
+}
+
+/// A protection domain that pmserver serves.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) name: &'static str,
+    /// Its own account, until that is destroyed.
+    pub(crate) account: Option<Ref<Account>>,
+    /// The account that pays for its VSpace (R25); none if that was destroyed.
+    pub(crate) table_account: Option<Ref<Account>>,
+    /// The live containers that it made.
+    pub(crate) containers: Link<Container>,
+    pub(crate) privileges: Privileges,
+    pub(crate) vspace: VSpaceState,
+    /// Its recovery entry and stack, where it continues after a fault.
+    pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
+    /// The server that it waits for, and until when.
+    pub(crate) watch: Option<(PeerId, Micros)>,
+    /// The frame that its last access waits for.
+    pub(crate) wait: Option<Wait>,
+    /// A search for contiguous pages that its next call continues.
+    pub(crate) search: Option<Search>,
+    pub(crate) leases: Link<Lease>,
+    pub(crate) lease_count: Count<u16>,
+    /// It faulted and does not run again; its objects are being destroyed.
+    pub(crate) is_stopped: bool,
+}
+
+impl Peer {
+    /// Returns a peer that has an account and nothing else.
+    pub(crate) fn new(id: PeerId, config: &PeerConfig, account: Ref<Account>) -> Self {
+        Self {
+            id,
+            name: config.name,
+            account: Some(account),
+            table_account: Some(account),
+            containers: Link::NONE,
+            privileges: config.privileges,
+            vspace: VSpaceState::default(),
+            recovery: None,
+            watch: None,
+            wait: None,
+            search: None,
+            leases: Link::NONE,
+            lease_count: Count::ZERO,
+            is_stopped: false,
+        }
+    }
+}

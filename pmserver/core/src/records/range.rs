@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Ranges of frame numbers, which may include the largest number.
+
+use proto::FrameNumber;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A range of frame numbers with both ends included, so that it can contain the largest number.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Range {
+    /// Every frame number.
+    pub(crate) const ALL: Self = Self { first: 0, last: u64::MAX };
+
+    /// Returns one number.
+    pub(crate) const fn one(number: u64) -> Self {
+        Self { first: number, last: number }
+    }
+
+    /// Returns the `count` numbers from `start`; `None` if `count` is 0 or they pass the largest.
+    pub(crate) fn new(start: FrameNumber, count: u64) -> Option<Self> {
+        let last = start.get().checked_add(count.checked_sub(1)?)?;
+        Some(Self { first: start.get(), last })
+    }
+
+    pub(crate) const fn contains(&self, number: u64) -> bool {
+        self.first <= number && number <= self.last
+    }
+
+    pub(crate) const fn covers(&self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    pub(crate) const fn overlaps(&self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_reach_the_last_number_and_no_further() {
+        assert!(Range::new(FrameNumber::new(u64::MAX), 1).is_some());
+        assert!(Range::new(FrameNumber::new(u64::MAX), 2).is_none());
+        assert!(Range::new(FrameNumber::new(0), 0).is_none());
+        let range = Range::new(FrameNumber::new(4), 4).unwrap();
+        assert!(range.contains(4) && range.contains(7) && !range.contains(8));
+        assert!(range.overlaps(Range { first: 7, last: 9 }));
+        assert!(!range.overlaps(Range { first: 8, last: 9 }));
+        assert!(!range.covers(Range { first: 4, last: 8 }));
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Faults of peers: repaired, sent to the recovery entry, or stopped (decisions D4, D11).
+//!
+//! ```text
+//!             fault, recovery registered                 register_recovery
+//!   running ------------------------------> recovering ---------------------> running
+//!      |                                        |
+//!      | fault, none registered                 | fault
+//!      v                                        v
+//!   stopped: leases end at once; containers and mappings go in bounded steps (`teardown/`)
+//! ```
+
+use core::fmt::Write;
+
+use pmserver_api::AccessKind;
+use proto::{Console, LineWriter, PeerId};
+
+use crate::kernel::Kernel;
+use crate::ops::repair::Repair;
+use crate::serve::Service;
+use crate::serve::pressure::Room;
+
+/// A fault of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An access to memory that is not mapped, or not with that right.
+    Access {
+        /// The address.
+        address: u64,
+        /// The kind of access.
+        kind: AccessKind,
+    },
+    /// Any other fault.
+    Other,
+}
+
+/// The outcome of a fault. The platform replies to the fault in every case, because the reply
+/// returns the scheduling context that came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultOutcome {
+    /// The peer retries the access: it can succeed now, or waits for a handler.
+    Resumed,
+    /// The peer continues at its recovery entry.
+    Redirected,
+    /// The peer does not run again.
+    Stopped,
+}
+
+impl<K: Kernel> Service<K> {
+    /// Decides what becomes of a peer that faulted, and reports it on the console in one line.
+    pub(crate) fn fault(
+        &mut self,
+        peer: PeerId,
+        fault: Fault,
+        console: &mut impl Console,
+    ) -> FaultOutcome {
+        let Some(name) = self.find_peer(peer).map(|peer| peer.name) else {
+            return FaultOutcome::Stopped;
+        };
+        if let Fault::Access { address, kind } = fault
+            && self.resolve(peer, address, kind)
+        {
+            return FaultOutcome::Resumed;
+        }
+        let outcome =
+            if self.redirect(peer) { FaultOutcome::Redirected } else { FaultOutcome::Stopped };
+        let consequence = match outcome {
+            FaultOutcome::Stopped => "stopped",
+            _ => "sent to its recovery entry",
+        };
+        let mut line = LineWriter(console);
+        // The console cannot report errors.
+        let _ = match fault {
+            Fault::Access { address, .. } => {
+                writeln!(line, "pmserver: {name} {consequence}: no memory at {address:#x}")
+            }
+            Fault::Other => writeln!(line, "pmserver: {name} {consequence}: exception"),
+        };
+        if outcome == FaultOutcome::Stopped {
+            // If the kernel refuses, the peer faults again and is stopped then.
+            let _ = self.store.kernel.retire(peer);
+            self.end_leases_of(peer);
+            let record = self.peer_mut(peer);
+            record.is_stopped = true;
+            record.watch = None;
+            self.reclaim();
+        }
+        outcome
+    }
+
+    /// Does what a faulting access needs (PM-124). Returns whether the peer should retry: the
+    /// access then succeeds, or waits for a handler.
+    pub(crate) fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
+        if self.find_peer(peer).is_none_or(|peer| peer.is_stopped) {
+            return false;
+        }
+        self.store.is_starved = false;
+        self.repair(peer, address, kind) == Repair::TryAgain
+            // If extra frames occupy the memory, it is available at a later retry.
+            || self.store.is_starved && self.make_room(1) != Room::Nowhere
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Memory pressure: reclaiming extra frames when somebody needs memory that was promised (R12, R13,
+//! O16).
+//!
+//! An operation that lacks memory first undoes itself. Then room is made here, and it runs again,
+//! so nothing is dropped while an operation uses it. pmserver never waits: the caller is told when
+//! to call again.
+//!
+//! ```text
+//!   refused -> drop discardable frames -------> enough: run again
+//!                        | not enough
+//!                        v
+//!              a request runs? -> Pending until its deadline
+//!                        | no: its deadline has passed, or there is none
+//!                        v
+//!              drop what was asked for and not given back -> enough: run again
+//!                        | not enough
+//!                        v
+//!              ask, notify, Pending until the deadline
+//! ```
+
+use heapless::Vec;
+use proto::limits::{ASKED_ACCOUNTS_MAX, EXTRA_MICROS, PEERS_MAX, PRESSURE_FRAMES_MAX};
+use proto::{Micros, PeerId};
+
+use crate::broken;
+use crate::kernel::Kernel;
+use crate::records::account::Account;
+use crate::records::cell::Ref;
+use crate::records::leaf::Leaf;
+use crate::records::ledger::{FrameList, PressedAccounts};
+use crate::serve::Service;
+use crate::store::demand::Asked;
+
+/// The result of making room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// There is enough memory now.
+    Made,
+    /// Extra frames were asked for, until this deadline.
+    Asked(Micros),
+    /// There is no extra frame that could be reclaimed.
+    Nowhere,
+}
+
+impl<K: Kernel> Service<K> {
+    /// Makes room for this many pages by dropping extra frames, or asks for them.
+    pub(super) fn make_room(&mut self, pages: u64) -> Room {
+        let now = self.store.kernel.now();
+        let mut missing = pages.saturating_sub(self.drop_discardable(pages));
+        if missing > 0
+            && let Some(deadline) = self.store.demand.running(now)
+        {
+            return Room::Asked(deadline);
+        }
+        missing = missing.saturating_sub(self.drop_overdue(missing));
+        if missing == 0 { Room::Made } else { self.ask_back(missing, now) }
+    }
+
+    /// Drops at most `most` discardable frames; returns how many.
+    fn drop_discardable(&mut self, most: u64) -> u64 {
+        let mut dropped = 0;
+        for _ in 0..PRESSURE_FRAMES_MAX {
+            let first = self.store.pressed.chain(FrameList::Discardable).target();
+            let Some(ledger) = first.filter(|_| dropped < most) else { break };
+            let account = self.store.account_of(ledger);
+            if self.drop_newest(account, FrameList::Discardable) {
+                dropped = dropped.saturating_add(1);
+            } else {
+                self.store.move_account_to_back(ledger);
+            }
+        }
+        dropped
+    }
+
+    /// Drops at most `most` extra frames of accounts that were asked for them and have not freed
+    /// them; returns how many.
+    fn drop_overdue(&mut self, most: u64) -> u64 {
+        let mut dropped: u64 = 0;
+        let mut looks = PRESSURE_FRAMES_MAX;
+        let overdue = self.store.demand;
+        for Asked { account, count } in overdue.open() {
+            let end = dropped.saturating_add(count.into()).min(most);
+            while dropped < end && looks > 0 {
+                looks = looks.saturating_sub(1);
+                if self.drop_newest(account, FrameList::Extra) {
+                    dropped = dropped.saturating_add(1);
+                }
+            }
+        }
+        dropped
+    }
+
+    /// Drops the newest frame of one of an account's lists of extra frames. If the frame is leased
+    /// or the kernel refuses, moves it to the end of the list instead. Returns whether it was
+    /// dropped.
+    fn drop_newest(&mut self, account: Ref<Account>, list: FrameList) -> bool {
+        let first = self.store.ledger(account).list(list);
+        let Some(frame) = first.target() else { return false };
+        let record = self.store.get(frame);
+        let number = record.key();
+        let Some(container) = record.container.target() else {
+            broken("frame without a container")
+        };
+        self.expire_leases(container);
+        if self.is_leased(container, number) || self.drop_contents(frame).is_err() {
+            self.store.move_to_back(account, frame);
+            return false;
+        }
+        self.discard_frame(container, frame);
+        true
+    }
+
+    /// Asks accounts for this many extra frames, those first whose last request is longest ago.
+    fn ask_back(&mut self, frames: u64, now: Micros) -> Room {
+        let mut missing = frames;
+        let mut asked = [None; ASKED_ACCOUNTS_MAX];
+        let lists = [FrameList::Extra, FrameList::Discardable];
+        let chains = lists.map(|list| self.store.pressed.chain(list));
+        let ledgers = chains.iter().flat_map(|chain| self.store.chain::<PressedAccounts>(*chain));
+        for (place, ledger) in asked.iter_mut().zip(ledgers) {
+            let account = self.store.account_of(ledger);
+            let count = self.store.count_extra(account, missing);
+            missing = missing.saturating_sub(count.into());
+            *place = (count > 0).then_some(Asked { account, count });
+        }
+        for Asked { account, .. } in asked.into_iter().flatten() {
+            let ledger = self.store.ledger_ref(account);
+            self.store.move_account_to_back(ledger);
+        }
+        if asked.iter().flatten().next().is_none() {
+            return Room::Nowhere;
+        }
+        let deadline = now.saturating_add(Micros::new(EXTRA_MICROS));
+        self.store.demand.begin(asked, deadline);
+        let peers: Vec<PeerId, PEERS_MAX> =
+            self.peers.iter().flatten().map(|peer| peer.id).collect();
+        for peer in peers {
+            if self.extra_request(peer).count > 0 {
+                self.store.kernel.notify(peer);
+            }
+        }
+        Room::Asked(deadline)
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Allocation of records and of slots for derived capabilities, in pages that an account pays for.
+//!
+//! An account keeps its pages of records in one ring and its CNodes in another. Pages with a free
+//! place come first, so the first page tells whether there is a free place.
+
+use proto::PeerId;
+
+use crate::broken;
+use crate::kernel::{CNODE_SLOTS, Kernel, ObjectKind, PageIndex, SlotAddress};
+use crate::records::account::{Account, Charge, Shortage};
+use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
+use crate::records::page::PageUse;
+use crate::store::Store;
+
+impl<K: Kernel> Store<K> {
+    /// Stores a record that no handle names; the account pays.
+    pub(crate) fn alloc<T: Record>(
+        &mut self,
+        account: Ref<Account>,
+        mut record: T,
+    ) -> Result<Ref<T>, Shortage> {
+        record.set_stamp(Stamp::unnamed(T::KIND));
+        self.put(account, &record)
+    }
+
+    /// Stores a record that `maker` gets a handle for; the account pays.
+    pub(crate) fn alloc_named<T: Record>(
+        &mut self,
+        account: Ref<Account>,
+        maker: PeerId,
+        mut record: T,
+    ) -> Result<Ref<T>, Shortage> {
+        let generation = self.next_generation();
+        record.set_stamp(Stamp::named(T::KIND, maker, generation));
+        self.put(account, &record)
+    }
+
+    fn put<T: Record>(&mut self, account: Ref<Account>, record: &T) -> Result<Ref<T>, Shortage> {
+        // A free cell costs nothing, but an account that is ending takes nothing new.
+        if self.is_closed(account) {
+            return Err(Shortage::Account);
+        }
+        let account = self.payer_for(account);
+        let page = match PageIndex::from_link(self.ledger(account).record_pages) {
+            Some(page) if !self.is_full(page) => page,
+            _ => self.add_record_page(account)?,
+        };
+        let record = self.fill(page, record);
+        if self.is_full(page) {
+            self.move_record_page(account, page, End::Last);
+        }
+        Ok(record)
+    }
+
+    fn add_record_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+        self.charge(account, Charge::Records)?;
+        let page = self.take_record_page(account.link()).map_err(|error| {
+            self.refund(account, Charge::Records);
+            Shortage::from(error)
+        })?;
+        let pages = self.link_page(self.ledger(account).record_pages, page);
+        self.ledger_mut(account).record_pages = pages;
+        Ok(page)
+    }
+
+    /// Frees a record; the caller has removed every link to it.
+    pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
+        let (page, _) = record.place();
+        let owner = self.page_owner(page);
+        let was_full = self.is_full(page);
+        let left = self.empty(record);
+        if left == 0 {
+            let pages = self.unlink_page(self.ledger(owner).record_pages, page);
+            self.ledger_mut(owner).record_pages = pages;
+            self.release_record_page(page);
+            self.refund(owner, Charge::Records);
+        } else if was_full {
+            self.move_record_page(owner, page, End::First);
+        }
+    }
+
+    fn move_record_page(&mut self, owner: Ref<Account>, page: PageIndex, to: End) {
+        let pages = self.move_page(self.ledger(owner).record_pages, page, to);
+        self.ledger_mut(owner).record_pages = pages;
+    }
+
+    /// Takes an empty slot of a CNode of the account's.
+    pub(crate) fn alloc_slot(&mut self, account: Ref<Account>) -> Result<SlotAddress, Shortage> {
+        if self.is_closed(account) {
+            return Err(Shortage::Account);
+        }
+        let account = self.payer_for(account);
+        let node = match PageIndex::from_link(self.ledger(account).slot_pages) {
+            Some(page) if !self.is_full(page) => page,
+            _ => self.add_slot_page(account)?,
+        };
+        let entry = self.entry_mut(node);
+        let [low, high] = entry.bitmap;
+        let position = match low.trailing_ones() {
+            64 => high.trailing_ones().saturating_add(64),
+            position => position,
+        };
+        let index = u8::try_from(position).unwrap_or(u8::MAX);
+        assert!(usize::from(index) < CNODE_SLOTS, "a CNode that is not full has a free slot");
+        set_bit(&mut entry.bitmap, index, true);
+        entry.take_place();
+        if self.is_full(node) {
+            self.move_slot_page(account, node, End::Last);
+        }
+        Ok(SlotAddress { node, index })
+    }
+
+    /// Makes a page into a CNode; the account pays.
+    pub(crate) fn take_node(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+        self.charge(account, Charge::Slots)?;
+        let page = self.take(ObjectKind::CNode, PageUse::Slots).map_err(|error| {
+            self.refund(account, Charge::Slots);
+            Shortage::from(error)
+        })?;
+        let owner = self.payer_for(account).link();
+        self.entry_mut(page).set_account(owner);
+        Ok(page)
+    }
+
+    /// Releases a CNode.
+    pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
+        self.release_object(node);
+        self.refund(account, Charge::Slots);
+    }
+
+    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+        let page = self.take_node(account)?;
+        let pages = self.link_page(self.ledger(account).slot_pages, page);
+        self.ledger_mut(account).slot_pages = pages;
+        Ok(page)
+    }
+
+    /// Releases an empty slot.
+    pub(crate) fn free_slot(&mut self, slot: SlotAddress) {
+        let owner = self.page_owner(slot.node);
+        let was_full = self.is_full(slot.node);
+        let entry = self.entry_mut(slot.node);
+        set_bit(&mut entry.bitmap, slot.index, false);
+        if entry.leave_place() == 0 {
+            let pages = self.unlink_page(self.ledger(owner).slot_pages, slot.node);
+            self.ledger_mut(owner).slot_pages = pages;
+            self.release_node(owner, slot.node);
+        } else if was_full {
+            self.move_slot_page(owner, slot.node, End::First);
+        }
+    }
+
+    fn move_slot_page(&mut self, owner: Ref<Account>, page: PageIndex, to: End) {
+        let pages = self.move_page(self.ledger(owner).slot_pages, page, to);
+        self.ledger_mut(owner).slot_pages = pages;
+    }
+
+    /// Returns the account that a page of records or slots belongs to.
+    pub(crate) fn page_owner(&self, page: PageIndex) -> Ref<Account> {
+        match self.entry(page).account().target() {
+            Some(owner) => owner,
+            None => broken("page without an owner"),
+        }
+    }
+
+    /// Returns the account that pays for a record.
+    pub(crate) fn payer_of<T: Record>(&self, record: Ref<T>) -> Ref<Account> {
+        self.payer_for(self.page_owner(record.place().0))
+    }
+
+    /// Returns whether a page of records or slots has no free place.
+    fn is_full(&self, page: PageIndex) -> bool {
+        let entry = self.entry(page);
+        if entry.is(PageUse::Records) {
+            u32::from(entry.taken) == CELLS_PER_PAGE
+        } else {
+            usize::from(entry.taken) == CNODE_SLOTS
+        }
+    }
+
+    /// Transfers the first page of records or slots of one account to another, and returns whether
+    /// there was one. The charge has been transferred before.
+    pub(crate) fn transfer_page(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
+        let ledger = *self.ledger(from);
+        if let Some(page) = PageIndex::from_link(ledger.record_pages) {
+            self.ledger_mut(from).record_pages = self.unlink_page(ledger.record_pages, page);
+            self.ledger_mut(to).record_pages = self.receive(to, self.ledger(to).record_pages, page);
+            return true;
+        }
+        if let Some(page) = PageIndex::from_link(ledger.slot_pages) {
+            self.ledger_mut(from).slot_pages = self.unlink_page(ledger.slot_pages, page);
+            self.ledger_mut(to).slot_pages = self.receive(to, self.ledger(to).slot_pages, page);
+            return true;
+        }
+        false
+    }
+
+    fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {
+        self.entry_mut(page).set_account(account.link());
+        let linked = self.link_page(pages, page);
+        if self.is_full(page) { self.move_page(linked, page, End::Last) } else { linked }
+    }
+
+    /// Puts a page first into a ring and returns the first.
+    pub(super) fn link_page(&mut self, first: u32, page: PageIndex) -> u32 {
+        let next = PageIndex::from_link(first).unwrap_or(page);
+        let previous = match PageIndex::from_link(first) {
+            Some(first) => PageIndex::new(self.entry(first).previous),
+            None => page,
+        };
+        self.set_neighbours_of_page(previous, page);
+        self.set_neighbours_of_page(page, next);
+        page.get()
+    }
+
+    /// Takes a page out of a ring and returns the first.
+    fn unlink_page(&mut self, first: u32, page: PageIndex) -> u32 {
+        let entry = self.entry(page);
+        let (previous, next) = (PageIndex::new(entry.previous), PageIndex::new(entry.next));
+        if next == page {
+            return 0;
+        }
+        self.set_neighbours_of_page(previous, next);
+        if first == page.get() { next.get() } else { first }
+    }
+
+    /// Moves a page to one end of its ring.
+    fn move_page(&mut self, first: u32, page: PageIndex, to: End) -> u32 {
+        let rest = self.unlink_page(first, page);
+        let linked = self.link_page(rest, page);
+        // In a ring, the page before the first is the last.
+        if to == End::Last && rest != 0 { rest } else { linked }
+    }
+
+    fn set_neighbours_of_page(&mut self, before: PageIndex, after: PageIndex) {
+        self.entry_mut(before).next = after.get();
+        self.entry_mut(after).previous = before.get();
+    }
+}
+
+/// An end of a ring.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    First,
+    Last,
+}
+
+fn set_bit(bitmap: &mut [u64; 2], index: u8, value: bool) {
+    let [low, high] = bitmap;
+    let word = if index < 64 { low } else { high };
+    let bit = 1 << (index % 64);
+    if value {
+        *word |= bit;
+    } else {
+        *word &= !bit;
+    }
+}

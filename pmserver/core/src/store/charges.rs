@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Charging pages to accounts and refunding them. A charge counts in the account and in every
+//! account above it.
+
+use crate::kernel::Kernel;
+use crate::records::account::{Account, AccountFlags, Change, Charge, Shortage};
+use crate::records::cell::Ref;
+use crate::store::Store;
+
+impl<K: Kernel> Store<K> {
+    /// Returns an account and all accounts above it, bottom up, without those that were removed.
+    fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
+        let parent = |account: &Ref<Account>| self.get(*account).parent.target();
+        core::iter::successors(Some(account), parent)
+            .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
+    }
+
+    /// Returns the account that is charged for this one: itself or, if it was removed, the nearest
+    /// account above it that was not.
+    pub(crate) fn payer_for(&self, account: Ref<Account>) -> Ref<Account> {
+        self.upwards(account).next().unwrap_or(account)
+    }
+
+    /// Returns whether an account, or one above it, is being destroyed.
+    pub(crate) fn is_closed(&self, account: Ref<Account>) -> bool {
+        self.upwards(account).any(|account| self.get(account).has(AccountFlags::DYING))
+    }
+
+    /// Returns whether an account may have extra frames: it and all above it may.
+    pub(crate) fn may_have_extra(&self, account: Ref<Account>) -> bool {
+        self.upwards(account).all(|account| self.get(account).has(AccountFlags::EXTRA))
+    }
+
+    /// Charges one page to an account and all accounts above it, or fails and charges none. The
+    /// caller checks whether the account may have extra frames.
+    pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
+        let has_room = kind == Charge::Extra || self.get(self.payer_for(account)).room() > 0;
+        if !has_room || self.is_closed(account) {
+            return Err(Shortage::Account);
+        }
+        let pool = self.upwards(account).last().unwrap_or(account);
+        if self.get(pool).free() == 0 {
+            // The account has room, so extra frames occupy the memory that it was promised.
+            self.is_starved |= kind != Charge::Extra;
+            return Err(Shortage::Pool);
+        }
+        self.count(account, kind, Change::Up);
+        Ok(())
+    }
+
+    /// Refunds one page to an account and all accounts above it.
+    pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
+        self.count(account, kind, Change::Down);
+    }
+
+    /// Changes the kind of one charge, without checking for room.
+    pub(super) fn convert(&mut self, account: Ref<Account>, from: Charge, to: Charge) {
+        self.count(account, from, Change::Down);
+        self.count(account, to, Change::Up);
+    }
+
+    fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {
+        let mut next = Some(account);
+        let mut is_below = false;
+        while let Some(payer) = next {
+            let record = self.get_mut(payer);
+            next = record.parent.target();
+            if !record.has(AccountFlags::REMOVED) {
+                record.count(kind, is_below, change);
+                is_below = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Which frames of an account are within its limit, and which are extra (protocol R12, R16).
+//!
+//! A frame is extra if it was allocated above the limit, or if the limit was lowered below the use
+//! of the account: then the newest frames become extra. A frame stays extra until it is freed, so
+//! that its owner knows what can be asked back. Only frames can be extra: if the record of an extra
+//! frame needs a page, the newest frame within the limit is *demoted* to an extra one to make room.
+//!
+//! ```text
+//!   within the limit ---- demote ----> extra ---- dropped (`serve/pressure.rs`) ----> discarded:
+//!                                          its record remains, uncharged, and reports the loss
+//! ```
+//!
+//! By age, the extra frames of an account are its newest ones, unless frames were freed in between.
+
+use heapless::Vec;
+
+use crate::kernel::Kernel;
+use crate::records::account::{Account, Charge, Shortage};
+use crate::records::cell::Ref;
+use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
+use crate::records::ledger::{FrameList, Ledger, PressedAccounts};
+use crate::records::links::Link;
+use crate::store::Store;
+
+/// The largest number of record pages that one call's frames and their tree nodes can need.
+const RECORD_PAGES_MAX: usize = 16;
+
+/// The lists of the frames that a call has demoted. If the call fails, they are promoted again in
+/// reverse order.
+pub(crate) type Demoted = Vec<FrameList, RECORD_PAGES_MAX>;
+
+/// The accounts that have extra frames, in two chains: accounts with discardable frames are only in
+/// the second.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pressed {
+    extra: Link<Ledger>,
+    discardable: Link<Ledger>,
+}
+
+impl Pressed {
+    /// Returns the chain for accounts whose last list that is not empty is this one.
+    pub(crate) const fn chain(&self, list: FrameList) -> Link<Ledger> {
+        match list {
+            FrameList::Guaranteed => Link::NONE,
+            FrameList::Extra => self.extra,
+            FrameList::Discardable => self.discardable,
+        }
+    }
+
+    const fn set_chain(&mut self, list: FrameList, first: Link<Ledger>) {
+        match list {
+            FrameList::Guaranteed => {}
+            FrameList::Extra => self.extra = first,
+            FrameList::Discardable => self.discardable = first,
+        }
+    }
+}
+
+impl<K: Kernel> Store<K> {
+    /// Charges a frame: within the limit if there is room, else as an extra one if allowed.
+    pub(crate) fn charge_frame(
+        &mut self,
+        account: Ref<Account>,
+        frame: Ref<Frame>,
+        may_be_extra: bool,
+    ) -> Result<(), Shortage> {
+        let is_extra = match self.charge(account, Charge::Frames) {
+            Err(Shortage::Account) if may_be_extra => {
+                self.charge(account, Charge::Extra)?;
+                true
+            }
+            result => {
+                result?;
+                false
+            }
+        };
+        self.get_mut(frame).set(FrameMarks::EXTRA, is_extra);
+        self.add_to_list(account, frame, Age::Newest);
+        Ok(())
+    }
+
+    /// Refunds a frame.
+    pub(crate) fn refund_frame(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
+        let list = self.remove_from_list(account, frame);
+        self.get_mut(frame).set(FrameMarks::EXTRA, false);
+        if list == FrameList::Guaranteed {
+            self.refund(account, Charge::Frames);
+        } else {
+            self.refund(account, Charge::Extra);
+            self.demand.answer(account);
+        }
+    }
+
+    /// Transfers the charge of a frame to an uncharged frame of the same account.
+    pub(crate) fn move_charge(&mut self, account: Ref<Account>, from: Ref<Frame>, to: Ref<Frame>) {
+        self.remove_from_list(account, from);
+        for mark in [FrameMarks::EXTRA, FrameMarks::DISCARDABLE] {
+            let has_it = self.get(from).has(mark);
+            self.get_mut(to).set(mark, has_it);
+        }
+        self.get_mut(from).set(FrameMarks::UNCHARGED, true);
+        self.get_mut(to).set(FrameMarks::UNCHARGED, false);
+        self.add_to_list(account, to, Age::Newest);
+    }
+
+    /// Demotes the newest frame within an account's limit to an extra one. Returns the list whose
+    /// last frame it is now, or `None` if the account has no frame.
+    pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
+        let frame = self.ledger(account).list(FrameList::Guaranteed).target()?;
+        self.change_list(account, frame, Charge::Frames, Charge::Extra);
+        Some(FrameList::of(self.get(frame)))
+    }
+
+    /// Undoes the last [`Self::demote`] that was not undone yet.
+    pub(crate) fn undo_demote(&mut self, account: Ref<Account>, list: FrameList) {
+        if let Some(frame) = self.last_of::<FramesOfAccount>(self.ledger(account).list(list)) {
+            self.change_list(account, frame, Charge::Extra, Charge::Frames);
+        }
+    }
+
+    fn change_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, from: Charge, to: Charge) {
+        self.remove_from_list(account, frame);
+        self.get_mut(frame).set(FrameMarks::EXTRA, to == Charge::Extra);
+        // A demoted frame is older than all extra frames; a promoted one is newer than all others.
+        let age = if to == Charge::Extra { Age::Oldest } else { Age::Newest };
+        self.add_to_list(account, frame, age);
+        self.convert(account, from, to);
+    }
+
+    /// Returns how many frames an account has within its limit, counting up to `most`.
+    pub(crate) fn count_guaranteed(&self, account: Ref<Account>, most: u64) -> u64 {
+        let chain = self.ledger(account).list(FrameList::Guaranteed);
+        let frames = self.chain::<FramesOfAccount>(chain).zip(0..most);
+        u64::try_from(frames.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns how many extra frames an account has, counting up to `most`.
+    pub(crate) fn count_extra(&self, account: Ref<Account>, most: u64) -> u32 {
+        let lists = [FrameList::Extra, FrameList::Discardable];
+        let frames = lists
+            .iter()
+            .flat_map(|list| self.chain::<FramesOfAccount>(self.ledger(account).list(*list)));
+        let count = frames.take(usize::try_from(most).unwrap_or(usize::MAX)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Sets or clears the mark DISCARDABLE of a frame.
+    pub(crate) fn set_discardable(
+        &mut self,
+        account: Ref<Account>,
+        frame: Ref<Frame>,
+        value: bool,
+    ) {
+        let record = self.get(frame);
+        if !record.has(FrameMarks::EXTRA) {
+            self.get_mut(frame).set(FrameMarks::DISCARDABLE, value);
+        } else if record.has(FrameMarks::DISCARDABLE) != value {
+            self.remove_from_list(account, frame);
+            self.get_mut(frame).set(FrameMarks::DISCARDABLE, value);
+            self.add_to_list(account, frame, Age::Newest);
+        }
+    }
+
+    /// Moves a frame to the end of its list.
+    pub(crate) fn move_to_back(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
+        self.remove_from_list(account, frame);
+        self.add_to_list(account, frame, Age::Oldest);
+    }
+
+    /// Transfers the frames of a removed account to the end of another account's lists.
+    pub(crate) fn transfer_frames(&mut self, from: Ref<Account>, to: Ref<Account>) {
+        for list in FrameList::ALL {
+            let first = self.ledger(from).list(list);
+            self.set_list(from, list, Link::NONE);
+            let joined = self.join::<FramesOfAccount>(self.ledger(to).list(list), first);
+            self.set_list(to, list, joined);
+        }
+    }
+
+    fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
+        let list = FrameList::of(self.get(frame));
+        let first = self.ledger(account).list(list);
+        let first = match age {
+            Age::Newest => self.add_first::<FramesOfAccount>(first, frame),
+            Age::Oldest => self.add_last::<FramesOfAccount>(first, frame),
+        };
+        self.set_list(account, list, first);
+    }
+
+    fn remove_from_list(&mut self, account: Ref<Account>, frame: Ref<Frame>) -> FrameList {
+        let list = FrameList::of(self.get(frame));
+        let first =
+            self.remove_from_chain::<FramesOfAccount>(self.ledger(account).list(list), frame);
+        self.set_list(account, list, first);
+        list
+    }
+
+    /// Sets a list, and moves the account to the chain that now fits it.
+    fn set_list(&mut self, account: Ref<Account>, list: FrameList, first: Link<Frame>) {
+        let ledger = self.ledger_ref(account);
+        let before = self.get(ledger).last_list();
+        self.get_mut(ledger).set_list(list, first);
+        let after = self.get(ledger).last_list();
+        if before == after {
+            return;
+        }
+        if before != FrameList::Guaranteed {
+            let chain =
+                self.remove_from_chain::<PressedAccounts>(self.pressed.chain(before), ledger);
+            self.pressed.set_chain(before, chain);
+        }
+        if after != FrameList::Guaranteed {
+            let chain = self.add_last::<PressedAccounts>(self.pressed.chain(after), ledger);
+            self.pressed.set_chain(after, chain);
+        }
+    }
+
+    /// Moves an account to the end of its chain.
+    pub(crate) fn move_account_to_back(&mut self, ledger: Ref<Ledger>) {
+        let list = self.get(ledger).last_list();
+        if list != FrameList::Guaranteed {
+            let rest = self.remove_from_chain::<PressedAccounts>(self.pressed.chain(list), ledger);
+            let chain = self.add_last::<PressedAccounts>(rest, ledger);
+            self.pressed.set_chain(list, chain);
+        }
+    }
+}
+
+/// The end of a list at which a frame is added.
+#[derive(Clone, Copy)]
+enum Age {
+    Newest,
+    Oldest,
+}

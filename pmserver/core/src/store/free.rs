@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Free pages: their lists, and the objects that pages are made into when they are taken.
+//!
+//! ```text
+//!            make(Table, CNode, Frame)                     bind
+//!   untyped ------------------------> in use      clean ---------> frame
+//!      ^  |                              |          ^               |
+//!      |  +---- make(Frame) ------------------------+               | release
+//!      |                                 |          | scrub         v
+//!      +------------- unmake ------------+          +----------- dirty
+//! ```
+
+use crate::broken;
+use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::count::Count;
+use crate::records::page::{PageEntry, PageUse};
+use crate::store::Store;
+
+/// A list of free pages, last in, first out.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FreeList {
+    pub(crate) head: u32,
+    pub(crate) count: Count<u32>,
+}
+
+impl<K: Kernel> Store<K> {
+    fn list(&mut self, used_as: PageUse) -> &mut FreeList {
+        match used_as {
+            PageUse::Untyped => &mut self.untyped,
+            PageUse::Clean => &mut self.clean,
+            PageUse::Dirty => &mut self.dirty,
+            _ => broken("not a free use"),
+        }
+    }
+
+    pub(super) fn push_free(&mut self, page: PageIndex, used_as: PageUse) {
+        let list = *self.list(used_as);
+        let entry = self.entry_mut(page);
+        *entry = PageEntry::new(used_as);
+        entry.next = list.head;
+        if let Some(first) = PageIndex::from_link(list.head) {
+            self.entry_mut(first).previous = page.get();
+        }
+        let list = self.list(used_as);
+        list.head = page.get();
+        list.count.up();
+    }
+
+    fn pop_free(&mut self, used_as: PageUse) -> Option<PageIndex> {
+        let page = PageIndex::from_link(self.list(used_as).head)?;
+        self.unlink_free(page, used_as);
+        Some(page)
+    }
+
+    fn unlink_free(&mut self, page: PageIndex, used_as: PageUse) {
+        let PageEntry { next, previous, .. } = *self.entry(page);
+        if let Some(after) = PageIndex::from_link(next) {
+            self.entry_mut(after).previous = previous;
+        }
+        match PageIndex::from_link(previous) {
+            Some(before) => self.entry_mut(before).next = next,
+            None => self.list(used_as).head = next,
+        }
+        self.list(used_as).count.down();
+    }
+
+    /// Returns the free list that a page is in, if it is free.
+    pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
+        let entry = self.entry(page);
+        [PageUse::Untyped, PageUse::Clean, PageUse::Dirty].into_iter().find(|used| entry.is(*used))
+    }
+
+    /// Takes one particular free page as a frame, all zero.
+    ///
+    /// # Errors
+    /// `Refused` if it is not free, else the kernel's error; the page is then as it was.
+    pub(crate) fn take_page(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let from = self.free_use(page).ok_or(KernelError::Refused)?;
+        self.unlink_free(page, from);
+        if from == PageUse::Clean {
+            *self.entry_mut(page) = PageEntry::new(PageUse::Frame);
+            return Ok(());
+        }
+        if from == PageUse::Dirty
+            && let Err(error) = self.kernel.unmake(page)
+        {
+            self.push_free(page, from);
+            return Err(error);
+        }
+        self.make_taken(page, ObjectKind::Frame, PageUse::Frame).map(drop)
+    }
+
+    /// Takes a free page and makes it into `kind`; a frame comes all zero. The page's entry says
+    /// `used_as` and nothing else.
+    ///
+    /// # Errors
+    /// The kernel's error. A charge beforehand ensures that a page is free.
+    pub(crate) fn take(
+        &mut self,
+        kind: ObjectKind,
+        used_as: PageUse,
+    ) -> Result<PageIndex, KernelError> {
+        if kind == ObjectKind::Frame
+            && let Some(page) = self.pop_free(PageUse::Clean)
+        {
+            *self.entry_mut(page) = PageEntry::new(used_as);
+            return Ok(page);
+        }
+        if let Some(page) = self.pop_free(PageUse::Untyped) {
+            return self.make_taken(page, kind, used_as);
+        }
+        let from = if self.dirty.head == 0 { PageUse::Clean } else { PageUse::Dirty };
+        let page = self.pop_free(from).ok_or(KernelError::NotEnoughMemory)?;
+        if let Err(error) = self.kernel.unmake(page) {
+            self.push_free(page, from);
+            return Err(error);
+        }
+        self.make_taken(page, kind, used_as)
+    }
+
+    fn make_taken(
+        &mut self,
+        page: PageIndex,
+        kind: ObjectKind,
+        used_as: PageUse,
+    ) -> Result<PageIndex, KernelError> {
+        if let Err(error) = self.kernel.make(page, kind) {
+            self.push_free(page, PageUse::Untyped);
+            return Err(error);
+        }
+        *self.entry_mut(page) = PageEntry::new(used_as);
+        Ok(page)
+    }
+
+    /// Releases a frame that nothing maps. Its contents stay until the page is taken again: then
+    /// the kernel clears it.
+    pub(crate) fn release_frame(&mut self, page: PageIndex) {
+        self.push_free(page, PageUse::Dirty);
+    }
+
+    /// Releases a page that is a CNode, or a table that is not installed.
+    pub(crate) fn release_object(&mut self, page: PageIndex) {
+        if self.unmake_object(page).is_err() {
+            // The object is still there: taking the page again unmakes it first.
+            self.push_free(page, PageUse::Dirty);
+        }
+    }
+
+    /// Releases a page that is an object, even if the kernel still uses the object.
+    ///
+    /// # Errors
+    /// The kernel's error if it keeps the object; the page is then as it was.
+    pub(crate) fn unmake_object(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        self.kernel.unmake(page)?;
+        self.push_free(page, PageUse::Untyped);
+        Ok(())
+    }
+
+    /// Cleans one dirty page and returns whether it did.
+    pub(crate) fn scrub_one(&mut self) -> bool {
+        let Some(page) = self.pop_free(PageUse::Dirty) else { return false };
+        let done = self.kernel.unmake(page).is_ok();
+        if done && self.kernel.make(page, ObjectKind::Frame).is_ok() {
+            self.push_free(page, PageUse::Clean);
+        } else {
+            self.push_free(page, if done { PageUse::Untyped } else { PageUse::Dirty });
+        }
+        done
+    }
+}

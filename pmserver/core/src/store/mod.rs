@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The store: the pages of the pool, the records in them, and the accounts that are charged for
+//! them.
+//!
+//! Owns the kernel, the frame table and every page. It takes pages from the free lists, makes them
+//! into kernel objects, and releases them. It knows nothing about what containers do with frames.
+
+pub(crate) mod account_tree;
+pub(crate) mod cells;
+pub(crate) mod chain;
+pub(crate) mod charges;
+pub(crate) mod demand;
+pub(crate) mod extra;
+pub(crate) mod free;
+pub(crate) mod loans;
+pub(crate) mod radix;
+
+use proto::VirtAddr;
+use zerocopy::FromBytes;
+
+use crate::broken;
+use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
+use crate::records::account::Account;
+use crate::records::cell::{
+    Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
+};
+use crate::records::links::Link;
+use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
+use crate::store::demand::Demand;
+use crate::store::extra::Pressed;
+use crate::store::free::FreeList;
+
+const WINDOW_TABLE_SPAN_BITS: u8 = 21;
+
+const WINDOW_TABLE_PAGES: u32 = 512;
+
+const DATA: PageRights = PageRights { write: true, execute: false };
+
+/// The floor of pages, records and accounts.
+pub(crate) struct Store<K> {
+    pub(crate) kernel: K,
+    page_count: u32,
+    reserved: u32,
+    /// The page of zeros, which frames without memory are mapped to for reading. Its original
+    /// capability is mapped only briefly, to find out which page tables are missing.
+    pub(crate) zero: PageIndex,
+    pub(crate) untyped: FreeList,
+    pub(crate) clean: FreeList,
+    pub(crate) dirty: FreeList,
+    generation: u64,
+    /// The accounts that have extra frames.
+    pub(crate) pressed: Pressed,
+    /// The running request to give some of them back.
+    pub(crate) demand: Demand,
+    /// Set if promised memory was refused because extra frames occupy it.
+    pub(crate) is_starved: bool,
+}
+
+impl<K: Kernel> Store<K> {
+    /// Takes over the pool: puts the frame table into its first pages and maps the pool window.
+    ///
+    /// # Errors
+    /// The kernel's error if the pool is too small for its own table.
+    pub(crate) fn new(kernel: K) -> Result<Self, KernelError> {
+        let page_count = kernel.page_count();
+        let mut pool = Self {
+            kernel,
+            page_count,
+            reserved: 0,
+            zero: PageIndex::new(0),
+            untyped: FreeList::default(),
+            clean: FreeList::default(),
+            dirty: FreeList::default(),
+            generation: 0,
+            pressed: Pressed::default(),
+            demand: Demand::NONE,
+            is_starved: false,
+        };
+        if page_count > PAGES_MAX {
+            return Err(KernelError::Refused);
+        }
+        let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
+        pool.reserved = table_pages;
+        for table in 0..page_count.div_ceil(WINDOW_TABLE_PAGES) {
+            let covered = PageIndex::new(table.saturating_mul(WINDOW_TABLE_PAGES));
+            pool.install_window_table(pool.kernel.window_address(covered), WINDOW_TABLE_SPAN_BITS)?;
+        }
+        for page in (0..table_pages).map(PageIndex::new) {
+            pool.kernel.make(page, ObjectKind::Frame)?;
+            pool.window_map(page)?;
+        }
+        pool.zero = PageIndex::new(pool.reserved);
+        pool.reserved = pool.reserved.saturating_add(1);
+        pool.kernel.make(pool.zero, ObjectKind::Frame)?;
+        for page in (0..pool.reserved).map(PageIndex::new) {
+            *pool.entry_mut(page) = PageEntry::new(PageUse::Reserved);
+        }
+        // Last page first, so that pages are handed out in ascending order.
+        for page in (pool.reserved..page_count).rev().map(PageIndex::new) {
+            pool.push_free(page, PageUse::Untyped);
+        }
+        Ok(pool)
+    }
+
+    /// Installs a page table of the window, and first those above it that are missing.
+    fn install_window_table(&mut self, vaddr: VirtAddr, span_bits: u8) -> Result<(), KernelError> {
+        let page = PageIndex::new(self.reserved);
+        self.reserved = self.reserved.saturating_add(1);
+        self.kernel.make(page, ObjectKind::Table { span_bits })?;
+        // Bounded by the number of levels: each miss names a level above the last.
+        let mut result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        while let Err(KernelError::TableMissing { span_bits: above }) = result {
+            if above <= span_bits {
+                return Err(KernelError::Refused);
+            }
+            self.install_window_table(vaddr, above)?;
+            result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        }
+        match result {
+            // The program image may have brought the first table of the window.
+            Err(KernelError::AlreadyMapped) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Returns how many pages the pool has.
+    pub(crate) const fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    /// Returns how many pages the frame table, the window's page tables and the page of zeros take.
+    pub(crate) const fn reserved(&self) -> u32 {
+        self.reserved
+    }
+
+    pub(crate) fn entry(&self, page: PageIndex) -> &PageEntry {
+        let table = self.kernel.record_page(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
+        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
+        match table.0.get(range).map(PageEntry::ref_from_bytes) {
+            Some(Ok(entry)) => entry,
+            _ => broken("frame table entry"),
+        }
+    }
+
+    pub(crate) fn entry_mut(&mut self, page: PageIndex) -> &mut PageEntry {
+        let table = self.kernel.record_page_mut(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
+        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
+        match table.0.get_mut(range).map(PageEntry::mut_from_bytes) {
+            Some(Ok(entry)) => entry,
+            _ => broken("frame table entry"),
+        }
+    }
+
+    fn window_map(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        let vaddr = self.kernel.window_address(page);
+        self.kernel.map_frame(FrameCap::Original(page), VSpace::Own, vaddr, DATA)
+    }
+
+    /// Takes a page for records: all its cells are free.
+    pub(crate) fn take_record_page(
+        &mut self,
+        owner: Link<Account>,
+    ) -> Result<PageIndex, KernelError> {
+        let page = self.take(ObjectKind::Frame, PageUse::Records)?;
+        if let Err(error) = self.window_map(page) {
+            self.release_frame(page);
+            return Err(error);
+        }
+        self.entry_mut(page).set_account(owner);
+        Ok(page)
+    }
+
+    /// Releases a page whose cells are all free.
+    pub(crate) fn release_record_page(&mut self, page: PageIndex) {
+        // If the kernel refuses, the mapping goes when the page is taken again: that deletes the
+        // capability.
+        let _ = self.kernel.unmap_frame(FrameCap::Original(page));
+        self.release_frame(page);
+    }
+
+    /// Returns the next generation for a named record; after the last one, it starts again at 1.
+    pub(crate) const fn next_generation(&mut self) -> u64 {
+        self.generation =
+            if self.generation >= GENERATION_MAX { 1 } else { self.generation.saturating_add(1) };
+        self.generation
+    }
+
+    /// Stores a record in a free cell of a page that has one.
+    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
+        let bitmap = self.entry(page).bitmap[0];
+        let position = bitmap.trailing_ones();
+        assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
+        let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
+        let entry = self.entry_mut(page);
+        entry.bitmap[0] |= 1 << position;
+        entry.take_place();
+        match self.cell_mut(page, position).map(T::mut_from_bytes) {
+            Some(Ok(place)) => *place = *record,
+            _ => broken("record cell"),
+        }
+        cell
+    }
+
+    /// Frees a cell and returns how many cells of its page are still in use.
+    pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
+        assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
+        let (page, position) = record.place();
+        if let Some(cell) = self.cell_mut(page, position) {
+            cell.fill(0);
+        }
+        let entry = self.entry_mut(page);
+        entry.bitmap[0] &= !(1 << position);
+        entry.leave_place()
+    }
+
+    fn cell(&self, page: PageIndex, position: u32) -> Option<&[u8]> {
+        self.kernel.record_page(page).0.get(slot_range(position, CELL_BYTES))
+    }
+
+    fn cell_mut(&mut self, page: PageIndex, position: u32) -> Option<&mut [u8]> {
+        self.kernel.record_page_mut(page).0.get_mut(slot_range(position, CELL_BYTES))
+    }
+
+    /// Returns a record.
+    pub(crate) fn get<T: Record>(&self, record: Ref<T>) -> &T {
+        let (page, position) = record.place();
+        match self.cell(page, position).map(T::ref_from_bytes) {
+            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+            _ => broken("record"),
+        }
+    }
+
+    /// Returns a record for writing.
+    pub(crate) fn get_mut<T: Record>(&mut self, record: Ref<T>) -> &mut T {
+        let (page, position) = record.place();
+        match self.cell_mut(page, position).map(T::mut_from_bytes) {
+            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+            _ => broken("record"),
+        }
+    }
+
+    /// Returns the kind of record in a cell.
+    pub(crate) fn kind_of(&self, cell: u32) -> Kind {
+        let place = Ref::<()>::from_cell(cell).map(Ref::place);
+        let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
+        [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Region, Kind::Node]
+            .into_iter()
+            .find(|kind| stamp.is_some_and(|stamp| stamp.is(*kind)))
+            .unwrap_or(Kind::Free)
+    }
+
+    fn stamp_at(&self, page: PageIndex, position: u32) -> Option<Stamp> {
+        let bytes = self.cell(page, position)?.get(..size_of::<Stamp>())?;
+        Stamp::read_from_bytes(bytes).ok()
+    }
+
+    /// Returns the record that a handle names, if its kind, maker and generation match. Nothing
+    /// else turns a client's number into a reference.
+    pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
+        let alleged = Alleged::from_handle(handle)?;
+        let record = Ref::<T>::from_cell(alleged.cell)?;
+        let (page, position) = record.place();
+        if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
+            return None;
+        }
+        (self.stamp_at(page, position)? == alleged.stamp(T::KIND)).then_some(record)
+    }
+
+    /// Returns the handle for a record.
+    pub(crate) fn handle<T: Record>(&self, record: Ref<T>) -> u64 {
+        record.handle(self.get(record).stamp())
+    }
+}
+
+/// Returns the byte range of the element `index` of `bytes` bytes each in a page.
+fn slot_range(index: u32, bytes: usize) -> core::ops::Range<usize> {
+    let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(bytes);
+    start..start.saturating_add(bytes)
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Ordered maps from a 64-bit key to a record: frames of a container, mappings and tables of a
+//! VSpace.
+//!
+//! A radix tree over groups of three bits. It skips groups in which all keys agree, so every inner
+//! node has at least two children: a tree of n records has fewer than n nodes and is at most 22
+//! nodes deep, whatever keys a client chooses. The leaves are the records themselves. Nodes are
+//! records too, and the account that pays for the leaves pays for them. A tree is identified by one
+//! link; operations that change it return the new link.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::broken;
+use crate::kernel::Kernel;
+use crate::records::account::{Account, Shortage};
+use crate::records::cell::{Kind, Ref, Stamp, record};
+use crate::records::count::Count;
+use crate::records::leaf::{Leaf, Tree};
+use crate::store::Store;
+
+const GROUP_BITS: u32 = 3;
+
+const FANOUT: usize = 8;
+
+const GROUP_MASK: u64 = 7;
+
+/// An inner node: the keys below agree in all bits above the group that begins at `shift`.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Node {
+    stamp: Stamp,
+    /// The bits above the group.
+    prefix: u64,
+    children: [u32; FANOUT],
+    shift: u32,
+    count: Count<u32>,
+    padding: u64,
+}
+
+record!(Node, Node);
+
+impl Node {
+    fn group(&self, key: u64) -> usize {
+        group_at(key, self.shift)
+    }
+
+    fn covers(&self, key: u64) -> bool {
+        above(key, self.shift) == self.prefix
+    }
+
+    fn child(&self, group: usize) -> u32 {
+        self.children.get(group).copied().unwrap_or(0)
+    }
+
+    /// Returns the first child in the groups from `start` on.
+    fn first_from(&self, start: usize) -> u32 {
+        self.children.iter().skip(start).copied().find(|child| *child != 0).unwrap_or(0)
+    }
+
+    fn set_child(&mut self, group: usize, child: u32) {
+        if let Some(place) = self.children.get_mut(group) {
+            *place = child;
+        }
+    }
+}
+
+/// A place that links to a node or a leaf: the tree's own link, or a child of a node.
+type Place = Option<(Ref<Node>, usize)>;
+
+impl<K: Kernel> Store<K> {
+    fn as_node(&self, link: u32) -> Option<Ref<Node>> {
+        Ref::from_cell(link).filter(|_| self.kind_of(link) == Kind::Node)
+    }
+
+    fn leaf<T: Leaf>(&self, link: u32) -> Ref<T> {
+        match Ref::from_cell(link) {
+            Some(leaf) if self.kind_of(link) == T::KIND => leaf,
+            _ => broken("leaf of another tree"),
+        }
+    }
+
+    /// Returns the record with this key.
+    pub(crate) fn tree_get<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+        let mut link = tree.top;
+        while let Some(node) = self.as_node(link) {
+            let node = self.get(node);
+            link = if node.covers(key) { node.child(node.group(key)) } else { 0 };
+        }
+        let leaf = Ref::from_cell(link).map(|_: Ref<T>| self.leaf::<T>(link))?;
+        (self.get(leaf).key() == key).then_some(leaf)
+    }
+
+    /// Returns the record with the smallest key that is not below `key`.
+    pub(crate) fn tree_next<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+        let mut link = tree.top;
+        // The nearest subtree to the right of the path; everything in it is above the key.
+        let mut right = 0;
+        while let Some(node) = self.as_node(link) {
+            let node = self.get(node);
+            if !node.covers(key) {
+                if above(key, node.shift) < node.prefix {
+                    right = link;
+                }
+                return self.smallest(right);
+            }
+            let group = node.group(key);
+            let sibling = node.first_from(group.saturating_add(1));
+            if sibling != 0 {
+                right = sibling;
+            }
+            link = node.child(group);
+        }
+        if link != 0 {
+            let leaf = self.leaf::<T>(link);
+            if self.get(leaf).key() >= key {
+                return Some(leaf);
+            }
+        }
+        self.smallest(right)
+    }
+
+    fn smallest<T: Leaf>(&self, mut link: u32) -> Option<Ref<T>> {
+        while let Some(node) = self.as_node(link) {
+            link = self.get(node).first_from(0);
+        }
+        Ref::from_cell(link).map(|_: Ref<T>| self.leaf(link))
+    }
+
+    /// Inserts a record into a tree that has none with its key; returns the tree.
+    ///
+    /// # Errors
+    /// If the account cannot pay for a node; nothing has changed then.
+    pub(crate) fn tree_insert<T: Leaf>(
+        &mut self,
+        account: Ref<Account>,
+        tree: Tree<T>,
+        leaf: Ref<T>,
+    ) -> Result<Tree<T>, Shortage> {
+        let key = self.get(leaf).key();
+        let mut place: Place = None;
+        let mut link = tree.top;
+        while let Some(node) = self.as_node(link) {
+            let record = self.get(node);
+            if !record.covers(key) {
+                break;
+            }
+            let group = record.group(key);
+            place = Some((node, group));
+            link = record.child(group);
+        }
+        if link == 0 {
+            if let Some((node, _)) = place {
+                self.get_mut(node).count.up();
+            }
+            return Ok(self.set_place(tree, place, leaf.cell()));
+        }
+        let fork = self.new_fork::<T>(account, link, key, leaf.cell())?;
+        Ok(self.set_place(tree, place, fork.cell()))
+    }
+
+    /// Makes the node whose children are the subtree at `link` and a new leaf.
+    fn new_fork<T: Leaf>(
+        &mut self,
+        account: Ref<Account>,
+        link: u32,
+        key: u64,
+        leaf: u32,
+    ) -> Result<Ref<Node>, Shortage> {
+        let other = match self.as_node(link) {
+            Some(node) => {
+                let node = self.get(node);
+                node.prefix.checked_shl(node.shift.saturating_add(GROUP_BITS)).unwrap_or(0)
+            }
+            None => self.get(self.leaf::<T>(link)).key(),
+        };
+        assert!(other != key || self.as_node(link).is_some(), "a key is in a tree once");
+        let shift = match self.as_node(link) {
+            // The key differs from the node's above the node's own group.
+            Some(node) => {
+                let own = self.get(node).shift;
+                differing_shift(above(key, own), above(other, own))
+                    .saturating_add(own)
+                    .saturating_add(GROUP_BITS)
+            }
+            None => differing_shift(key, other),
+        };
+        let mut fork = Node {
+            stamp: Stamp::UNSET,
+            prefix: above(key, shift),
+            children: [0; FANOUT],
+            shift,
+            count: Count::ZERO,
+            padding: 0,
+        };
+        fork.count.up();
+        fork.count.up();
+        fork.set_child(group_at(other, shift), link);
+        fork.set_child(group_at(key, shift), leaf);
+        self.alloc(account, fork)
+    }
+
+    /// Removes the record with this key from a tree; returns the tree.
+    pub(crate) fn tree_remove<T>(&mut self, tree: Tree<T>, key: u64) -> Tree<T> {
+        let mut parent: Place = None;
+        let mut place: Place = None;
+        let mut link = tree.top;
+        while let Some(node) = self.as_node(link) {
+            let record = self.get(node);
+            let group = record.group(key);
+            parent = place;
+            place = Some((node, group));
+            link = record.child(group);
+        }
+        assert!(link != 0, "removing a key that is in the tree");
+        let Some((node, group)) = place else { return Tree::EMPTY };
+        let record = self.get_mut(node);
+        record.set_child(group, 0);
+        record.count.down();
+        if record.count.get() > 1 {
+            return tree;
+        }
+        let only = record.first_from(0);
+        self.free(node);
+        self.set_place(tree, parent, only)
+    }
+
+    fn set_place<T>(&mut self, tree: Tree<T>, place: Place, link: u32) -> Tree<T> {
+        match place {
+            Some((node, group)) => {
+                self.get_mut(node).set_child(group, link);
+                tree
+            }
+            None => Tree::new(link),
+        }
+    }
+}
+
+fn group_at(key: u64, shift: u32) -> usize {
+    usize::try_from(key.checked_shr(shift).unwrap_or(0) & GROUP_MASK).unwrap_or(0)
+}
+
+/// Returns the bits of a key above the group at `shift`; none are left above the topmost group.
+fn above(key: u64, shift: u32) -> u64 {
+    key.checked_shr(shift.saturating_add(GROUP_BITS)).unwrap_or(0)
+}
+
+/// Returns the shift of the highest group in which two keys differ.
+fn differing_shift(left: u64, right: u64) -> u32 {
+    let highest = 63_u32.saturating_sub((left ^ right).leading_zeros());
+    highest.saturating_sub(highest % GROUP_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_prefixes_at_both_ends() {
+        assert_eq!(differing_shift(0, 1), 0);
+        assert_eq!(differing_shift(0, 8), 3);
+        assert_eq!(differing_shift(0, u64::MAX), 63);
+        assert_eq!(above(u64::MAX, 63), 0);
+        assert_eq!(above(u64::MAX, 60), 1);
+        assert_eq!(group_at(u64::MAX, 63), 1);
+        assert_eq!(group_at(0o7654, 3), 5);
+    }
+}

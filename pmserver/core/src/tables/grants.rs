@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Revoking grants.
+
+use proto::PeerId;
+
+use crate::kernel::{Kernel, KernelError};
+use crate::records::cell::Ref;
+use crate::records::leaf::Leaf;
+use crate::records::mapping::Mapping;
+use crate::tables::Tables;
+
+impl<K: Kernel> Tables<K> {
+    /// Releases the CNode for grants if it is empty.
+    pub(crate) fn collect_grant_node(&mut self, peer: PeerId) {
+        let vspace = &mut self.peer_mut(peer).vspace;
+        if !vspace.grants.is_empty() {
+            return;
+        }
+        if let Some(node) = vspace.grant_node.take() {
+            // The kernel removes it from the peer's CSpace together with the object.
+            let owner = self.store.page_owner(node);
+            self.store.release_node(owner, node);
+        }
+    }
+
+    /// Revokes a grant: the peer loses the capability and what it mapped with it.
+    pub(crate) fn remove_grant(&mut self, grant: Ref<Mapping>) -> Result<(), KernelError> {
+        let record = *self.store.get(grant);
+        if let Some(slot) = record.slot() {
+            self.store.kernel.delete(slot)?;
+        }
+        let peer = record.peer();
+        let tree = self.store.tree_remove(self.peer(peer).vspace.grants, record.key());
+        self.peer_mut(peer).vspace.grants = tree;
+        self.unlink_mapping(grant);
+        self.store.free(grant);
+        self.collect_grant_node(peer);
+        Ok(())
+    }
+
+    /// Revokes all grants of a peer.
+    pub(crate) fn remove_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        while let Some(grant) = self.store.tree_next(self.peer(peer).vspace.grants, 0) {
+            self.remove_grant(grant)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Installing mappings in page tables, with a capability and the rights of the moment.
+//!
+//! A mapping is a promise that pmserver keeps when the page is accessed; what is installed is a
+//! cache of it (R2). A mapping uses the page's original capability if no other mapping does, else a
+//! derived capability in a slot that it keeps until it is removed.
+//!
+//! ```text
+//!            install                      install, with other rights
+//!   no cap ----------> installed, cap <--------------------------------+
+//!      ^                 |       |  \__________________________________|
+//!      | forget_cap      |       | suspend
+//!      +-----------------+       v
+//!      +------------------- cap alone
+//! ```
+
+use pmserver_api::PmError;
+use proto::{PeerId, VirtAddr};
+
+use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
+use crate::records::account::Shortage;
+use crate::records::cell::Ref;
+use crate::records::count::minus;
+use crate::records::frame::Frame;
+use crate::records::links::Link;
+use crate::records::mapping::{Installed, Mapping};
+use crate::records::share::Share;
+use crate::tables::Tables;
+
+/// Rights for mapping a page only to find out which tables are missing.
+const PROBE: PageRights = PageRights { write: false, execute: false };
+
+impl<K: Kernel> Tables<K> {
+    /// Installs a mapping with these rights: of the frame's page or, if it has none, of the page of
+    /// zeros.
+    pub(crate) fn install(
+        &mut self,
+        mapping: Ref<Mapping>,
+        rights: Installed,
+    ) -> Result<(), PmError> {
+        let kernel = |_: KernelError| PmError::Kernel;
+        let page = self.store.get(self.frame_of(mapping)).page().unwrap_or(self.store.zero);
+        if self.store.get(mapping).page() != Some(page) {
+            self.forget_cap(mapping).map_err(kernel)?;
+            self.take_cap(mapping, page)?;
+        }
+        // Always unmap first: a future kernel forbids mapping over a mapped page (decision D8).
+        self.suspend(mapping).map_err(kernel)?;
+        let record = *self.store.get(mapping);
+        let Some(vaddr) = VirtAddr::new_page(record.vaddr()) else { return Err(PmError::Invalid) };
+        self.map_with_tables(record.peer(), record.cap(page), vaddr, record.rights(rights))?;
+        self.store.get_mut(mapping).set_installed(rights);
+        Ok(())
+    }
+
+    /// Gives a mapping a capability to a page.
+    fn take_cap(&mut self, mapping: Ref<Mapping>, page: PageIndex) -> Result<(), PmError> {
+        let record = *self.store.get(mapping);
+        let slot = match record.slot() {
+            Some(slot) => slot,
+            None if page != self.store.zero && self.store.entry(page).original_user().is_none() => {
+                self.store.entry_mut(page).set_original_user(mapping.link());
+                self.store.get_mut(mapping).page = page.get();
+                return Ok(());
+            }
+            None => {
+                let account = self.table_account(record.peer())?;
+                let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
+                self.store.get_mut(mapping).set_slot(slot);
+                slot
+            }
+        };
+        self.store
+            .kernel
+            .derive(page, slot, CapRights::All)
+            .map_err(|_: KernelError| PmError::Kernel)?;
+        self.store.get_mut(mapping).page = page.get();
+        Ok(())
+    }
+
+    /// Unmaps a mapping. It keeps its capability.
+    ///
+    /// # Errors
+    /// The kernel's error; the mapping is then installed as it was.
+    pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+        let record = *self.store.get(mapping);
+        if let (Some(page), true) = (record.page(), record.installed() != Installed::No) {
+            self.store.kernel.unmap_frame(record.cap(page))?;
+            self.store.get_mut(mapping).set_installed(Installed::No);
+        }
+        Ok(())
+    }
+
+    /// Unmaps a mapping and takes its capability. It keeps its slot.
+    ///
+    /// # Errors
+    /// As [`Self::suspend`].
+    pub(crate) fn forget_cap(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+        let record = *self.store.get(mapping);
+        let Some(page) = record.page() else { return Ok(()) };
+        match record.slot() {
+            // Deleting a capability unmaps what was mapped with it.
+            Some(slot) => self.store.kernel.delete(slot)?,
+            None => {
+                self.suspend(mapping)?;
+                self.store.entry_mut(page).set_original_user(Link::NONE);
+            }
+        }
+        let record = self.store.get_mut(mapping);
+        record.page = 0;
+        record.set_installed(Installed::No);
+        Ok(())
+    }
+
+    /// Reduces the mappings of a frame made through the shares that `whose` selects to at most
+    /// these rights. Grants with more rights are revoked.
+    pub(crate) fn limit_mappings(
+        &mut self,
+        frame: Ref<Frame>,
+        most: Installed,
+        whose: impl Fn(Link<Share>) -> bool,
+    ) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            let record = *self.store.get(mapping);
+            if record.installed() <= most || !whose(record.share) {
+                continue;
+            }
+            if record.is_grant() {
+                self.remove_mapping(mapping)?;
+            } else {
+                self.suspend(mapping)?;
+                if most > Installed::No {
+                    // If the kernel refuses, it is installed at the next access.
+                    let _ = self.install(mapping, most);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs the page tables that are missing at an address and returns how many.
+    pub(crate) fn ensure_tables_at(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+    ) -> Result<u64, PmError> {
+        if self.has_leaf_table(peer, vaddr) {
+            return Ok(0);
+        }
+        let before = self.peer(peer).vspace.table_count.get();
+        let probe = FrameCap::Original(self.store.zero);
+        self.map_with_tables(peer, probe, vaddr, PROBE)?;
+        // The page of zeros belongs to pmserver: nothing of the caller depends on this mapping.
+        self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
+        Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
+    }
+}

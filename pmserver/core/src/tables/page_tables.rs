@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The page tables that pmserver makes in the VSpaces of peers, and who pays for them (R25).
+//!
+//! Tables that came with a program image have no record. A table that pmserver made is removed when
+//! the last mapping or table that pmserver made below it is removed, so unmapping refunds all that
+//! mapping charged.
+
+use pmserver_api::{Failure, PmError};
+use proto::{PeerId, VirtAddr};
+
+use crate::broken;
+use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
+use crate::records::account::{Charge, Shortage};
+use crate::records::budget::Budget;
+use crate::records::leaf::{Leaf, Tree};
+use crate::records::page::PageUse;
+use crate::records::table::Table;
+use crate::tables::Tables;
+
+/// The spans of the three levels of page tables below the root, smallest first.
+const SPANS: [u8; 3] = [21, 30, 39];
+
+impl<K: Kernel> Tables<K> {
+    /// Maps a frame capability, and first makes the page tables that are missing.
+    pub(super) fn map_with_tables(
+        &mut self,
+        peer: PeerId,
+        cap: FrameCap,
+        vaddr: VirtAddr,
+        rights: PageRights,
+    ) -> Result<(), PmError> {
+        let mut result = self.store.kernel.map_frame(cap, VSpace::Peer(peer), vaddr, rights);
+        for _ in SPANS {
+            let Err(KernelError::TableMissing { span_bits }) = result else { break };
+            if let Err(error) = self.install_table(peer, span_bits, vaddr) {
+                self.collect_tables(peer, vaddr.get());
+                return Err(error);
+            }
+            result = self.store.kernel.map_frame(cap, VSpace::Peer(peer), vaddr, rights);
+        }
+        result.map_err(|error| {
+            self.collect_tables(peer, vaddr.get());
+            map_error(error)
+        })
+    }
+
+    /// Installs one table and records it. The kernel names the topmost missing level, so the levels
+    /// above exist.
+    fn install_table(
+        &mut self,
+        peer: PeerId,
+        span_bits: u8,
+        vaddr: VirtAddr,
+    ) -> Result<(), PmError> {
+        let level = level_of(span_bits).ok_or(PmError::Kernel)?;
+        let base = base_of(vaddr.get(), level);
+        let page = self.take_table_page(peer, span_bits)?;
+        let recorded = self.record_table(peer, level, base, page);
+        let result = recorded.and_then(|()| {
+            let installed = self.store.kernel.map_table(page, span_bits, VSpace::Peer(peer), vaddr);
+            installed.map_err(|error| {
+                self.forget_table(peer, level, base);
+                map_error(error)
+            })
+        });
+        if result.is_err() {
+            self.store.release_object(page);
+            self.refund_table(peer);
+        }
+        result
+    }
+
+    fn refund_table(&mut self, peer: PeerId) {
+        match self.table_account(peer) {
+            Ok(account) => self.store.refund(account, Charge::Tables),
+            Err(_) => broken("a table that nobody pays for"),
+        }
+    }
+
+    fn take_table_page(&mut self, peer: PeerId, span_bits: u8) -> Result<PageIndex, PmError> {
+        let account = self.table_account(peer)?;
+        self.store.charge(account, Charge::Tables).map_err(Shortage::as_table_quota)?;
+        self.store.take(ObjectKind::Table { span_bits }, PageUse::Table).map_err(|error| {
+            self.store.refund(account, Charge::Tables);
+            Shortage::from(error).as_table_quota()
+        })
+    }
+
+    fn record_table(
+        &mut self,
+        peer: PeerId,
+        level: usize,
+        base: u64,
+        page: PageIndex,
+    ) -> Result<(), PmError> {
+        let account = self.table_account(peer)?;
+        let table = Table::new(base, page);
+        let table = self.store.alloc(account, table).map_err(Shortage::as_table_quota)?;
+        match self.store.tree_insert(account, self.table_tree(peer, level), table) {
+            Ok(tree) => {
+                self.set_table_tree(peer, level, tree);
+                self.peer_mut(peer).vspace.table_count.up();
+                self.count_child(peer, level.saturating_add(1), base, true);
+                Ok(())
+            }
+            Err(shortage) => {
+                self.store.free(table);
+                Err(shortage.as_table_quota())
+            }
+        }
+    }
+
+    fn forget_table(&mut self, peer: PeerId, level: usize, base: u64) {
+        let tree = self.table_tree(peer, level);
+        if let Some(table) = self.store.tree_get::<Table>(tree, base) {
+            let tree = self.store.tree_remove(tree, base);
+            self.set_table_tree(peer, level, tree);
+            self.store.free(table);
+            self.peer_mut(peer).vspace.table_count.down();
+            self.count_child(peer, level.saturating_add(1), base, false);
+        }
+    }
+
+    fn table_tree(&self, peer: PeerId, level: usize) -> Tree<Table> {
+        self.peer(peer).vspace.tables.get(level).copied().unwrap_or_default()
+    }
+
+    fn set_table_tree(&mut self, peer: PeerId, level: usize, tree: Tree<Table>) {
+        if let Some(place) = self.peer_mut(peer).vspace.tables.get_mut(level) {
+            *place = tree;
+        }
+    }
+
+    /// Returns whether the lowest table at an address is one that pmserver made.
+    pub(super) fn has_leaf_table(&self, peer: PeerId, vaddr: VirtAddr) -> bool {
+        let tree = self.table_tree(peer, 0);
+        self.store.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
+    }
+
+    /// Counts a mapping up or down in the lowest table above it.
+    pub(crate) fn count_mapping(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
+        self.count_child(peer, 0, vaddr, is_new);
+    }
+
+    fn count_child(&mut self, peer: PeerId, level: usize, vaddr: u64, is_new: bool) {
+        let tree = self.table_tree(peer, level);
+        if let Some(table) = self.store.tree_get::<Table>(tree, base_of(vaddr, level)) {
+            let children = &mut self.store.get_mut(table).children;
+            if is_new {
+                children.up();
+            } else {
+                children.down();
+            }
+        }
+    }
+
+    /// Removes the empty tables above an address. A table that the kernel refuses to remove stays
+    /// recorded and charged, and is removed with the next mapping below it.
+    pub(crate) fn collect_tables(&mut self, peer: PeerId, vaddr: u64) {
+        for level in 0..SPANS.len() {
+            let base = base_of(vaddr, level);
+            let tree = self.table_tree(peer, level);
+            let Some(table) = self.store.tree_get::<Table>(tree, base) else { continue };
+            let record = *self.store.get(table);
+            let page = PageIndex::new(record.page);
+            if !record.children.is_zero() || self.store.unmake_object(page).is_err() {
+                return;
+            }
+            self.forget_table(peer, level, base);
+            self.refund_table(peer);
+        }
+    }
+
+    /// Removes the tables of a peer that has no mappings.
+    pub(crate) fn clear_tables(
+        &mut self,
+        peer: PeerId,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        for level in 0..SPANS.len() {
+            while let Some(table) = self.store.tree_next::<Table>(self.table_tree(peer, level), 0) {
+                budget.spend()?;
+                let base = self.store.get(table).key();
+                self.collect_tables(peer, base);
+                if self.store.tree_get::<Table>(self.table_tree(peer, level), base).is_some() {
+                    return Err(budget.failure(PmError::Kernel, base));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn level_of(span_bits: u8) -> Option<usize> {
+    SPANS.iter().position(|span| *span == span_bits)
+}
+
+fn base_of(vaddr: u64, level: usize) -> u64 {
+    let span = SPANS.get(level).copied().unwrap_or(0);
+    vaddr.checked_shr(span.into()).unwrap_or(0).checked_shl(span.into()).unwrap_or(0)
+}
+
+/// Returns the error for the kernel's refusal to map.
+fn map_error(error: KernelError) -> PmError {
+    match error {
+        KernelError::AlreadyMapped => PmError::Occupied,
+        KernelError::NotEnoughMemory => PmError::NoMemory,
+        // The kernel does not allow user programs to map at this address.
+        KernelError::Refused => PmError::Invalid,
+        KernelError::TableMissing { .. } => PmError::Kernel,
+    }
+}

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
 use pmserver_core::config::{PEERS, PeerConfig, SCENARIO_PEERS};
-use sim::fuzz::Plan;
+use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
 use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
 use sim::system_file::SystemFile;
@@ -50,6 +50,9 @@ struct Fuzz {
     /// Prints every operation
     #[arg(long)]
     echo: bool,
+    /// Prints how often each operation succeeded and was refused
+    #[arg(long)]
+    tally: bool,
 }
 
 fn seed(text: &str) -> Result<u64, String> {
@@ -103,6 +106,7 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs() << 32)
     });
+    let mut tally = Tally::default();
     for seed in (0..arguments.seeds).map(|more| first.wrapping_add(more)) {
         let usual = Plan::of(seed);
         let plan = Plan {
@@ -111,10 +115,16 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
             echo: arguments.echo,
             ..usual
         };
-        if let Err(line) = sim::fuzz::fuzz(&arguments.name, &plan) {
-            println!("{line}");
-            return ExitCode::FAILURE;
+        match sim::fuzz::fuzz(&arguments.name, &plan) {
+            Ok(reached) => tally.add(&reached),
+            Err(line) => {
+                println!("{line}");
+                return ExitCode::FAILURE;
+            }
         }
+    }
+    if arguments.tally {
+        print!("{tally}");
     }
     println!("sim fuzz {} {first:#x} --seeds {} : well", arguments.name, arguments.seeds);
     ExitCode::SUCCESS

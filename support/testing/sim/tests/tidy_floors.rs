@@ -98,6 +98,10 @@ const CRATES: &[Crate] = &[
             "machine",
         ],
     },
+    Crate {
+        folder: "support/testing/model/src",
+        floors: &["entry", "operations", "rules", "state", "answers"],
+    },
 ];
 
 impl Crate {

@@ -3,7 +3,7 @@
 
 use super::core_subject::CoreSubject;
 use super::run::Mistake;
-use super::{Plan, go};
+use super::{Plan, Tally, go};
 
 const MISTAKES: [Mistake; 5] = [
     Mistake::RenewKeeps,
@@ -17,7 +17,7 @@ const MISTAKES: [Mistake; 5] = [
 const SEEDS_MAX: u64 = 20;
 
 /// Returns an error where a mistake is not found.
-pub(super) fn canary(plan: &Plan) -> Result<(), String> {
+pub(super) fn canary(plan: &Plan) -> Result<Tally, String> {
     for mistake in MISTAKES {
         let is_found = |seed| {
             let plan = Plan { seed, ..plan.clone() };
@@ -33,5 +33,5 @@ pub(super) fn canary(plan: &Plan) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    Ok(Tally::default())
 }

@@ -40,7 +40,7 @@ impl Console for Quiet {
 
 /// Returns how large the pool is: with little memory other things happen than with much.
 fn pool_bytes(seed: u64) -> u64 {
-    [1, 2, 4][(seed % 3) as usize] << 20
+    [1, 2, 8][(seed % 3) as usize] << 20
 }
 
 fn peer_configs(seed: u64) -> [PeerConfig; PEERS] {

@@ -11,9 +11,11 @@ mod canary;
 mod choose;
 mod core_subject;
 mod decode;
+mod known;
 mod operation;
 mod run;
 mod subject;
+mod tally;
 mod wire;
 
 use std::fmt::Write;
@@ -23,6 +25,8 @@ use self::core_subject::{CoreSubject, config};
 use self::operation::{Operation, operations};
 use self::run::{Found, Mistake, Run};
 use self::subject::{ModelSubject, Subject};
+
+pub use self::tally::Tally;
 
 /// How a fuzzer is run.
 #[derive(Clone, Debug)]
@@ -37,8 +41,8 @@ pub struct Plan {
     pub echo: bool,
 }
 
-/// Returns nothing where all is well; else the line that repeats the failure.
-type Fuzzer = fn(&Plan) -> Result<(), String>;
+/// Returns what was reached if all is well; else the line that repeats the failure.
+type Fuzzer = fn(&Plan) -> Result<Tally, String>;
 
 /// The fuzzers by name.
 const FUZZERS: [(&str, Fuzzer); 4] =
@@ -60,7 +64,7 @@ impl Plan {
 ///
 /// # Errors
 /// What was found.
-pub fn fuzz(name: &str, plan: &Plan) -> Result<(), String> {
+pub fn fuzz(name: &str, plan: &Plan) -> Result<Tally, String> {
     if name == "smoke" {
         return smoke();
     }
@@ -75,22 +79,23 @@ pub fn fuzz(name: &str, plan: &Plan) -> Result<(), String> {
 ///
 /// # Errors
 /// What was found first.
-pub fn smoke() -> Result<(), String> {
+pub fn smoke() -> Result<Tally, String> {
+    let mut tally = Tally::default();
     for (_, fuzzer) in FUZZERS {
         for seed in SMOKE_SEEDS {
-            fuzzer(&Plan { operations: SMOKE_OPERATIONS, ..Plan::of(seed) })?;
+            tally.add(&fuzzer(&Plan { operations: SMOKE_OPERATIONS, ..Plan::of(seed) })?);
         }
     }
-    Ok(())
+    Ok(tally)
 }
 
 /// pmserver's core against the model.
-fn pm(plan: &Plan) -> Result<(), String> {
+fn pm(plan: &Plan) -> Result<Tally, String> {
     hunt("pm", plan, |plan| go(plan, &mut CoreSubject::new(plan.seed), Mistake::None))
 }
 
 /// The model against itself.
-fn itself(plan: &Plan) -> Result<(), String> {
+fn itself(plan: &Plan) -> Result<Tally, String> {
     hunt("self", plan, |plan| {
         let mut subject = ModelSubject::new(model::Model::new(config(plan.seed)));
         go(plan, &mut subject, Mistake::None)
@@ -112,16 +117,17 @@ fn chosen(plan: &Plan) -> Vec<(usize, Operation)> {
 }
 
 /// Does the operations of a plan.
-fn go<S: Subject>(plan: &Plan, subject: &mut S, mistake: Mistake) -> Result<(), Failure> {
+fn go<S: Subject>(plan: &Plan, subject: &mut S, mistake: Mistake) -> Result<Tally, Failure> {
     let at = |step| move |what| Failure { step, what };
     let mut run = Run::new(subject, config(plan.seed), mistake, plan.echo).map_err(at(0))?;
     for (index, operation) in chosen(plan) {
         caught(|| run.step(&operation, 0x1000 + index as u64)).map_err(at(index))?;
         if run.is_lost() {
-            return Ok(());
+            return Ok(run.tally());
         }
     }
-    caught(|| run.finish()).map_err(at(plan.operations))
+    caught(|| run.finish()).map_err(at(plan.operations))?;
+    Ok(run.tally())
 }
 
 /// Makes a panic a failure like others.
@@ -134,8 +140,15 @@ fn caught(step: impl FnOnce() -> Result<(), Found>) -> Result<(), Found> {
 }
 
 /// Runs a fuzzer, and makes a failure short by leaving operations out.
-fn hunt(name: &str, plan: &Plan, run: impl Fn(&Plan) -> Result<(), Failure>) -> Result<(), String> {
-    let Err(mut failure) = run(plan) else { return Ok(()) };
+fn hunt(
+    name: &str,
+    plan: &Plan,
+    run: impl Fn(&Plan) -> Result<Tally, Failure>,
+) -> Result<Tally, String> {
+    let mut failure = match run(plan) {
+        Ok(tally) => return Ok(tally),
+        Err(failure) => failure,
+    };
     let mut plan = Plan { echo: false, ..plan.clone() };
     if plan.only.is_some() {
         return Err(line(name, &plan, &failure));
@@ -151,7 +164,7 @@ fn hunt(name: &str, plan: &Plan, run: impl Fn(&Plan) -> Result<(), Failure>) -> 
             attempts += 1;
             match run(&Plan { only: Some(fewer.clone()), ..plan.clone() }) {
                 Err(found) => (left, failure) = (fewer, found),
-                Ok(()) => from = end,
+                Ok(_) => from = end,
             }
         }
         size /= 2;

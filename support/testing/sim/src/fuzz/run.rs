@@ -6,8 +6,10 @@ use pmserver_api::{AccountHandle, AccountInfo, PmError, Reply, Request};
 use proto::{FrameCount, Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::choose::{Action, choose};
+use super::known::is_known;
 use super::operation::Operation;
 use super::subject::{Failed, Outcome, Subject};
+use super::tally::Tally;
 
 /// How often a program tries again before it is said to wait.
 const TRIES_MAX: usize = 4;
@@ -46,6 +48,7 @@ pub(crate) struct Run<'a, S: Subject> {
     echo: bool,
     /// Whether the kernel may refuse.
     is_failing: bool,
+    tally: Tally,
 }
 
 /// What went wrong, in one line.
@@ -69,9 +72,15 @@ impl<'a, S: Subject> Run<'a, S> {
             mistake,
             echo,
             is_failing: false,
+            tally: Tally::default(),
         };
         run.before = run.read_accounts()?;
         Ok(run)
+    }
+
+    /// Returns what the run has reached.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Does one operation, and checks everything.
@@ -81,6 +90,7 @@ impl<'a, S: Subject> Run<'a, S> {
             println!("{:>10} {action:?}", self.subject.now().get());
         }
         match action {
+            Action::Call(peer, request) if self.is_known(peer, &request) => {}
             Action::Call(peer, request) => self.call(peer, &request)?,
             Action::Touch { peer, vaddr, access, tells } => {
                 self.touch(peer, vaddr, access, tells)?;
@@ -99,6 +109,10 @@ impl<'a, S: Subject> Run<'a, S> {
         if self.is_lost() { Ok(()) } else { self.settle() }
     }
 
+    fn is_known(&self, peer: PeerId, request: &Request) -> bool {
+        is_known(&self.model, &self.peers, peer, request)
+    }
+
     /// Whether the model cannot say anything any more.
     pub(crate) const fn is_lost(&self) -> bool {
         self.model.is_lost()
@@ -112,13 +126,13 @@ impl<'a, S: Subject> Run<'a, S> {
         self.read_accounts().map(drop)
     }
 
-    /// No deadline passes while a call is under way: whoever reads the clock twice in a call would
-    /// see two answers.
+    /// Lets a deadline pass that is near, so that none passes during a call: a server that reads the
+    /// clock twice would see two answers. What the model knows to end within a call's time of a
+    /// deadline needs that time twice.
     fn skip_deadlines(&mut self) {
-        while let Some(deadline) = self.model.next_deadline() {
-            let now = self.subject.now().get();
-            let wait = deadline.get().saturating_sub(now);
-            if wait > CALL_MICROS_MAX || wait == 0 {
+        while let Some(deadline) = self.model.next_deadline(self.subject.now()) {
+            let wait = deadline.get().saturating_sub(self.subject.now().get());
+            if wait > 2 * CALL_MICROS_MAX {
                 return;
             }
             self.subject.advance(wait);
@@ -140,6 +154,7 @@ impl<'a, S: Subject> Run<'a, S> {
         if self.echo {
             println!("{:>12} {answer:?}", "");
         }
+        self.tally.answered(request, &answer);
         let took = self.subject.now().get() - now.get();
         assert!(took <= CALL_MICROS_MAX, "{request:?} takes {took} us: the margin is too small");
         let expected = self.believe(peer, request, now, &answer);
@@ -200,6 +215,7 @@ impl<'a, S: Subject> Run<'a, S> {
         }
         let now = self.subject.now();
         let (seen, fate) = self.try_touch(peer, vaddr, access, tells)?;
+        self.tally.touched(matches!(access, Access::Store(_)), seen);
         let is_lost = self.mistake == Mistake::StoreIsLost && matches!(access, Access::Store(_));
         if is_lost {
             return Ok(());
@@ -329,7 +345,7 @@ impl<'a, S: Subject> Run<'a, S> {
             let flags = pmserver_api::UnshareFlags::empty();
             end(Request::Unshare { share, flags }, self)?;
         }
-        for container in handles.strong {
+        for container in handles.strong.into_iter().chain(handles.dying) {
             end(Request::ContainerDestroy { container }, self)?;
         }
         for account in handles.accounts {

@@ -9,8 +9,8 @@ use pmserver_api::PmError;
 use proto::limits::MESSAGE_REGISTERS_MAX;
 use proto::{Message, PeerId, ProtocolError};
 
-use super::Plan;
 use super::core_subject::CoreSubject;
+use super::{Plan, Tally};
 
 const OPERATIONS: u64 = 52;
 const PEERS: u64 = 6;
@@ -70,7 +70,7 @@ fn form(reply: &Message) -> Result<(), String> {
 }
 
 /// Sends messages of a seed, one for each operation of the plan.
-pub(super) fn wire(plan: &Plan) -> Result<(), String> {
+pub(super) fn wire(plan: &Plan) -> Result<Tally, String> {
     let mut rng = Rng::with_seed(plan.seed);
     let mut subject = CoreSubject::new(plan.seed);
     let mut known = Known::default();
@@ -103,5 +103,5 @@ pub(super) fn wire(plan: &Plan) -> Result<(), String> {
             known.0.extend(reply.registers().iter().filter(|number| **number > 0x1000));
         }
     }
-    Ok(())
+    Ok(Tally::default())
 }

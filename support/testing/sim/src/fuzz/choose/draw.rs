@@ -27,6 +27,12 @@ pub(crate) fn windows() -> impl Iterator<Item = VirtAddr> {
     table.filter_map(VirtAddr::new_page)
 }
 
+/// Returns where a container has frames that a handler supplies: no two containers have them at the
+/// same numbers. A known defect of pmserver: it takes two frames with the same number for the same.
+pub(super) const fn handled(container: ContainerHandle) -> FrameNumber {
+    FrameNumber::new(container.raw())
+}
+
 impl Chooser<'_> {
     pub(super) fn page(&mut self) -> VirtAddr {
         let page = match self.dice.below(40) {
@@ -61,10 +67,24 @@ impl Chooser<'_> {
     /// Returns a number for a container: one that it has a frame of, more often than not.
     pub(super) fn number_in(&mut self, container: ContainerHandle) -> FrameNumber {
         let numbers = self.model.frames(self.peer, container);
-        match self.dice.pick(&numbers).filter(|_| self.dice.below(10) < 7) {
+        match self.dice.pick(&numbers).filter(|_| !self.dice.once_in(12)) {
             Some(number) => FrameNumber::new(number),
             None => self.number(),
         }
+    }
+
+    /// Returns a count of frames from a number on: mostly not more than are there.
+    pub(super) fn count_in(
+        &mut self,
+        container: ContainerHandle,
+        start: FrameNumber,
+    ) -> FrameCount {
+        let numbers = self.model.frames(self.peer, container);
+        let there = |count: &u64| numbers.contains(&start.get().wrapping_add(*count));
+        let most = (0..64).take_while(there).count() as u64;
+        let count = self.count();
+        let is_free = most == 0 || self.dice.once_in(8);
+        if is_free { count } else { FrameCount::new(count.get().min(most)).unwrap_or(count) }
     }
 
     pub(super) fn other(&mut self) -> PeerId {
@@ -92,7 +112,7 @@ impl Chooser<'_> {
     ) -> T {
         let of_other = self.other();
         let foreign = own(&self.model.handles(of_other)).clone();
-        let chosen = match self.dice.below(20) {
+        let chosen = match self.dice.below(40) {
             0 => None,
             1 => self.dice.pick(&foreign),
             _ => self.dice.pick(own(&self.own)),
@@ -101,10 +121,26 @@ impl Chooser<'_> {
     }
 
     pub(super) fn strong(&mut self) -> ContainerHandle {
-        if self.dice.once_in(16) {
-            return self.handle(|handles| &handles.weak, ContainerHandle::from_raw);
+        match self.dice.below(32) {
+            0 => self.handle(|handles| &handles.weak, ContainerHandle::from_raw),
+            1 => self.handle(|handles| &handles.dying, ContainerHandle::from_raw),
+            _ => self.handle(|handles| &handles.strong, ContainerHandle::from_raw),
         }
-        self.handle(|handles| &handles.strong, ContainerHandle::from_raw)
+    }
+
+    /// Returns a container of the caller's: of two the one with more frames.
+    pub(super) fn filled(&mut self) -> ContainerHandle {
+        let two = [self.strong(), self.strong()];
+        let fuller = two.into_iter().max_by_key(|of| self.model.frames(self.peer, *of).len());
+        fuller.expect("there are two")
+    }
+
+    /// Returns a container to destroy: one of which that has begun, if there is one.
+    pub(super) fn doomed(&mut self) -> ContainerHandle {
+        if self.own.dying.is_empty() || self.dice.once_in(3) {
+            return self.strong();
+        }
+        self.handle(|handles| &handles.dying, ContainerHandle::from_raw)
     }
 
     /// Returns a container to use, strong or weak.
@@ -112,7 +148,7 @@ impl Chooser<'_> {
         if !self.own.weak.is_empty() && self.dice.once_in(2) {
             return self.handle(|handles| &handles.weak, ContainerHandle::from_raw);
         }
-        self.handle(|handles| &handles.strong, ContainerHandle::from_raw)
+        self.filled()
     }
 
     pub(super) fn account(&mut self) -> AccountHandle {
@@ -135,17 +171,21 @@ impl Chooser<'_> {
     }
 
     pub(super) fn strong_frames(&mut self) -> Frames {
-        let container = self.strong();
-        Frames { container, start: self.number_in(container), count: self.count() }
+        let container = self.filled();
+        let start = self.number_in(container);
+        Frames { container, start, count: self.count_in(container, start) }
     }
 
     pub(super) fn new_frames(&mut self) -> Frames {
-        Frames { container: self.strong(), start: self.number(), count: self.count() }
+        let container = self.strong();
+        let start = if self.dice.once_in(4) { handled(container) } else { self.number() };
+        Frames { container, start, count: self.count() }
     }
 
     pub(super) fn usable_frames(&mut self) -> Frames {
         let container = self.usable();
-        Frames { container, start: self.number_in(container), count: self.count() }
+        let start = self.number_in(container);
+        Frames { container, start, count: self.count_in(container, start) }
     }
 
     pub(super) fn ttl(&mut self) -> Micros {

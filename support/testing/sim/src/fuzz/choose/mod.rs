@@ -37,13 +37,39 @@ struct Chooser<'a> {
     own: Handles,
 }
 
+/// Returns whether a peer can do something of this kind with success.
+fn is_suited(kind: Kind, model: &Model, peer: PeerId) -> bool {
+    let may = model.privileges(peer);
+    let has = |test: fn(&Handles) -> bool| test(&model.handles(peer));
+    match kind {
+        Kind::Pin | Kind::Contiguous => may.has_dma,
+        Kind::BusAddress | Kind::Unlock => has(|own| !own.leases.is_empty()),
+        Kind::Rescue | Kind::DeviceReset => may.is_supervisor,
+        Kind::Disturb => may.may_disturb,
+        Kind::NextFault => model.is_asked(peer),
+        Kind::Supply | Kind::Refuse => has(|own| !own.faults.is_empty()),
+        Kind::Unshare => has(|own| !own.shares.is_empty()),
+        Kind::SetLimits => may.sets_policy || has(|own| !own.accounts.is_empty()),
+        Kind::DestroyAccount | Kind::RemoveAccount | Kind::Lend | Kind::Recall => {
+            has(|own| !own.accounts.is_empty())
+        }
+        Kind::Load | Kind::Store | Kind::Remap => !model.pages(peer).is_empty(),
+        Kind::Detach => !model.regions(peer).is_empty(),
+        Kind::Ungrant => !model.grants(peer).is_empty(),
+        _ => true,
+    }
+}
+
 /// Returns what an operation comes to in the state that the model has.
 pub(crate) fn choose(operation: &Operation, model: &Model, peers: &[PeerId], word: u64) -> Action {
     let mut dice = operation.dice();
-    // Of those that are stopped hardly anything is heard.
+    // Calls of stopped peers are all refused in the same way.
     let alive: Vec<PeerId> =
         peers.iter().copied().filter(|peer| !model.is_stopped(*peer)).collect();
     let callers = if dice.once_in(30) || alive.is_empty() { peers } else { &alive };
+    let suited: Vec<PeerId> =
+        callers.iter().copied().filter(|peer| is_suited(operation.kind, model, *peer)).collect();
+    let callers = if suited.is_empty() || dice.once_in(12) { callers } else { &suited };
     let peer = dice.pick(callers).expect("there are peers");
     let own = model.handles(peer);
     let mut chooser = Chooser { dice, model, peers, peer, own };
@@ -72,10 +98,12 @@ impl Chooser<'_> {
     fn instead_of(&mut self, kind: Kind) -> Kind {
         let own = &self.own;
         let other = match kind {
+            Kind::Destroy if self.dice.once_in(2) => Kind::Allocate,
             Kind::Unlock if own.leases.is_empty() => Kind::Lock,
             Kind::BusAddress if own.leases.is_empty() => Kind::Pin,
             Kind::Unshare if own.shares.is_empty() => Kind::Share,
-            Kind::Supply | Kind::Refuse if own.faults.is_empty() => Kind::NextFault,
+            Kind::Supply | Kind::Refuse if own.faults.is_empty() => Kind::SetHandler,
+            Kind::NextFault if !self.model.is_asked(self.peer) => Kind::SetHandler,
             Kind::DestroyAccount
             | Kind::RemoveAccount
             | Kind::SetLimits
@@ -93,9 +121,11 @@ impl Chooser<'_> {
     }
 
     fn touch(&mut self, access: Access) -> Action {
+        let absent = self.model.absent_pages(self.peer);
         let pages = self.model.pages(self.peer);
-        let page = match self.dice.pick(&pages) {
-            Some(page) if !self.dice.once_in(6) => page,
+        let page = match (self.dice.pick(&absent), self.dice.pick(&pages)) {
+            (Some(page), _) if self.dice.once_in(2) => page,
+            (_, Some(page)) if !self.dice.once_in(10) => page,
             _ => self.page().get(),
         };
         let vaddr = VirtAddr::new(page).expect("pages are in user space");

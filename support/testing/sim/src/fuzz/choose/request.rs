@@ -9,14 +9,14 @@ use pmserver_api::{
 use proto::{FrameCount, FrameNumber, VirtAddr};
 
 use super::Chooser;
-use super::draw::{LAST_PAGE, NUMBERS};
+use super::draw::{LAST_PAGE, NUMBERS, handled};
 use crate::fuzz::operation::Kind;
 
 impl Chooser<'_> {
     pub(super) fn request(&mut self, kind: Kind) -> Request {
         match kind {
             Kind::Create => Request::ContainerCreate { account: self.account() },
-            Kind::Destroy => Request::ContainerDestroy { container: self.strong() },
+            Kind::Destroy => Request::ContainerDestroy { container: self.doomed() },
             Kind::Allocate => {
                 Request::Allocate { frames: self.new_frames(), flags: self.allocate_flags() }
             }
@@ -52,7 +52,12 @@ impl Chooser<'_> {
                 Request::Pin { frames: self.usable_frames(), mode: self.mode(), ttl: self.ttl() }
             }
             Kind::Unlock => Request::Unlock { lease: self.lease() },
-            Kind::BusAddress => Request::BusAddress { lease: self.lease(), number: self.number() },
+            Kind::BusAddress => {
+                let lease = self.lease();
+                let inside = self.model.leased(self.peer, lease).filter(|_| !self.dice.once_in(6));
+                let number = inside.map_or_else(|| self.number(), FrameNumber::new);
+                Request::BusAddress { lease, number }
+            }
             Kind::Copy
             | Kind::CopyList
             | Kind::CreateWith
@@ -85,7 +90,8 @@ impl Chooser<'_> {
         let container = self.strong();
         let (start, count) = match self.dice.below(8) {
             0 => (self.number(), u64::MAX),
-            1..4 => (FrameNumber::new(0), 1 << 20),
+            1 | 2 => (FrameNumber::new(0), u64::MAX),
+            3 | 4 => (FrameNumber::new(0), 1 << 20),
             _ => (self.number(), 1 + self.dice.below(NUMBERS)),
         };
         Request::Share { container, start, count, terms: self.terms() }
@@ -98,7 +104,7 @@ impl Chooser<'_> {
         let needs_strong = |to: bool| is_real || to && flags.contains(CopyFlags::NEW);
         let end = |to: bool, chooser: &mut Self| {
             let is_strong = needs_strong(to) && !chooser.dice.once_in(8);
-            if is_strong { chooser.strong() } else { chooser.usable() }
+            if is_strong { chooser.filled() } else { chooser.usable() }
         };
         (end(false, self), end(true, self), flags)
     }
@@ -112,18 +118,17 @@ impl Chooser<'_> {
         match kind {
             Kind::Copy => {
                 let (source, destination, flags) = self.ends();
-                Request::Copy {
-                    source,
-                    source_start: self.number_in(source),
-                    destination,
-                    destination_start: self.destination(destination, flags),
-                    count: self.count(),
-                    flags,
+                let source_start = self.number_in(source);
+                let destination_start = self.destination(destination, flags);
+                let mut count = self.count_in(source, source_start);
+                if !flags.contains(CopyFlags::NEW) {
+                    count = count.min(self.count_in(destination, destination_start));
                 }
+                Request::Copy { source, source_start, destination, destination_start, count, flags }
             }
             Kind::CopyList => {
                 let (source, destination, flags) = self.ends();
-                let count = 1 + self.dice.below(PairList::MOST as u64);
+                let count = 1 + self.dice.below(PairList::MOST as u64 / 2);
                 let pairs: Vec<_> = (0..count)
                     .map(|_| (self.number_in(source), self.destination(destination, flags)))
                     .collect();
@@ -160,7 +165,8 @@ impl Chooser<'_> {
         match kind {
             Kind::Map => {
                 let (frames, flags) = (self.usable_frames(), self.map_flags());
-                let frames = Frames { count, ..frames };
+                let is_last = vaddr.get() == LAST_PAGE;
+                let frames = if is_last { Frames { count, ..frames } } else { frames };
                 Request::Map { frames, vaddr, flags, vspace }
             }
             Kind::Unmap => Request::Unmap { vspace, vaddr, count },
@@ -172,7 +178,7 @@ impl Chooser<'_> {
             }
             Kind::Attach => Request::Attach {
                 container: self.usable(),
-                start: self.number(),
+                start: FrameNumber::new(self.dice.below(8)),
                 vaddr,
                 count: count.get() as u32 - u32::from(self.dice.once_in(20)),
                 flags: self.map_flags(),
@@ -228,10 +234,11 @@ impl Chooser<'_> {
             Kind::ExtraRequest => Request::ExtraRequest,
             Kind::DeviceReset => Request::DeviceReset { peer: self.other() },
             Kind::SetHandler => {
-                let handler = if self.dice.once_in(4) { None } else { Some(self.other()) };
+                let handler = if self.dice.once_in(8) { None } else { Some(self.other()) };
+                let container = self.filled();
                 Request::SetHandler {
-                    container: self.strong(),
-                    start: self.number(),
+                    container,
+                    start: handled(container),
                     count: self.dice.below(16),
                     handler,
                     cookie: self.dice.below(1 << 32) as u32,

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Accesses of programs to their memory, and what repairs them (PM-124, PM-200, PM-280).
+
+use pmserver_api::{AccessKind, MapFlags};
+use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::answers::{Doubt, Observed};
+use crate::rules::{Need, for_mappings, need_of, rights_for};
+use crate::state::{Mapping, Model, Place};
+
+/// How a program touches a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It reads its word.
+    Load,
+    /// It writes this word.
+    Store(u64),
+}
+
+/// What comes of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// The program goes on: with the word that is there afterwards.
+    Done(u64),
+    /// It is a fault.
+    Faulted,
+    /// The program waits for a handler.
+    Waits,
+}
+
+impl Access {
+    const fn kind(self) -> AccessKind {
+        match self {
+            Self::Load => AccessKind::Read,
+            Self::Store(_) => AccessKind::Write,
+        }
+    }
+
+    const fn need(self) -> Need {
+        match self {
+            Self::Load => Need::Read,
+            Self::Store(_) => Need::Change,
+        }
+    }
+}
+
+impl Model {
+    /// Returns what comes of an access. Afterwards the model is in the state that it leads to. If
+    /// the model cannot know whether it is a fault it believes what was seen.
+    pub fn touch(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        access: Access,
+        now: Micros,
+        seen: Option<Touch>,
+    ) -> Touch {
+        self.observed = Observed::default();
+        self.set_time(now);
+        let has_faulted = seen == Some(Touch::Faulted);
+        let page = vaddr.page().get();
+        let Some(mapping) = self.mapping_at(peer, page, seen) else { return Touch::Faulted };
+        let place = mapping.place;
+        if !self.may_touch(&mapping, access) {
+            return Touch::Faulted;
+        }
+        let payer = self.vspace_payer(peer);
+        let may_be_gone = mapping.is_doubtful || self.containers[&place.0].is_dying;
+        if may_be_gone && has_faulted {
+            return Touch::Faulted;
+        }
+        let may_fault = may_be_gone
+            || self.may_be_short(payer, for_mappings(1))
+            || self.may_pool_be_short(for_mappings(1))
+            || self.is_kernel_unsure;
+        if let Some(outcome) = self.waits(peer, place, access, seen) {
+            return outcome;
+        }
+        if may_fault && has_faulted {
+            return Touch::Faulted;
+        }
+        let is_dying = self.containers[&place.0].is_dying || payer.is_none();
+        self.keep(peer, page, Mapping { is_doubtful: is_dying, ..mapping });
+        let cell = self.cell(place).expect("an access went to it");
+        if may_fault && let Some(frame) = self.frame_mut(place) {
+            // The page of zeros takes a slot; without one a load gets memory of the frame's own.
+            frame.may_be_bound = true;
+        }
+        if let Access::Store(word) = access {
+            self.make_writable(cell);
+            self.contents.write(cell, word);
+        }
+        Touch::Done(self.contents.value(cell))
+    }
+
+    /// Returns whether a mapping was asked for with the right, and no lease forbids the access.
+    fn may_touch(&self, mapping: &Mapping, access: Access) -> bool {
+        let (place, via) = (mapping.place, mapping.via);
+        let range = (place.1, place.1);
+        let is_store = matches!(access, Access::Store(_));
+        let is_asked = !is_store || mapping.flags.contains(MapFlags::WRITE);
+        is_asked
+            && self.frame(place).is_some()
+            && self.check_leases(place.0, via, range, access.need()).is_ok()
+            && self.check_sharers(place, access.need()).is_ok()
+    }
+
+    /// Returns the mapping at a page; if there is none, the one that a region makes.
+    fn mapping_at(&mut self, id: PeerId, page: u64, seen: Option<Touch>) -> Option<Mapping> {
+        let peer = self.peers.get(&id).filter(|peer| !peer.is_stopped)?;
+        if let Some(mapping) = peer.mappings.get(&page) {
+            return Some(*mapping);
+        }
+        let (at, region) = peer.regions.range(..=page).next_back()?;
+        let (index, region) = ((page - at) / PAGE_BYTES, *region);
+        let place: Place = (region.container, region.start.checked_add(index)?);
+        let range = (place.1, place.1);
+        if index >= region.pages || !self.is_valid(region.container, region.via) {
+            return None;
+        }
+        self.take_over(region.container);
+        self.demand(region.via, range, rights_for(region.flags)).ok()?;
+        self.check_revoking(region.via).ok()?;
+        self.check_leases(place.0, region.via, range, need_of(region.flags)).ok()?;
+        self.present(place).ok()?;
+        self.check_sharers(place, need_of(region.flags)).ok()?;
+        self.check_mapping_count(place, region.via).ok()?;
+        let payer = self.vspace_payer(id)?;
+        let pages = for_mappings(1);
+        let may_be_short = self.may_be_short(Some(payer), pages)
+            || self.may_pool_be_short(pages)
+            || self.is_kernel_unsure;
+        let (via, flags) = (region.via, region.flags.difference(MapFlags::FORCE_WRITE));
+        let is_doubtful = may_be_short && seen == Some(Touch::Faulted);
+        let mapping = Mapping { place, via, flags, is_doubtful };
+        self.keep(id, page, mapping);
+        Some(mapping)
+    }
+
+    /// Returns what becomes of an access to a frame that has to be supplied.
+    fn waits(
+        &mut self,
+        id: PeerId,
+        place: Place,
+        access: Access,
+        seen: Option<Touch>,
+    ) -> Option<Touch> {
+        let is_told = matches!(seen, Some(Touch::Waits | Touch::Faulted));
+        match self.is_absent(place) {
+            Doubt::Yes => {}
+            Doubt::Perhaps if is_told => {}
+            _ => {
+                self.stop_waiting(id, place);
+                return None;
+            }
+        }
+        self.ask(id, place, access.kind(), true);
+        let is_waiting = self.peers[&id].wait.is_some();
+        Some(if is_waiting { Touch::Waits } else { Touch::Faulted })
+    }
+
+    /// Loads the word of a page, as a server would have it that is short of nothing.
+    ///
+    /// # Errors
+    /// What else comes of it.
+    pub fn load(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<u64, Touch> {
+        match self.touch(peer, vaddr, Access::Load, self.now, None) {
+            Touch::Done(word) => Ok(word),
+            other => Err(other),
+        }
+    }
+
+    /// Stores a word to a page.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn store(&mut self, peer: PeerId, vaddr: VirtAddr, word: u64) -> Result<(), Touch> {
+        match self.touch(peer, vaddr, Access::Store(word), self.now, None) {
+            Touch::Done(_) => Ok(()),
+            other => Err(other),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Putting frames into containers (PM-30 to PM-36, PM-150, PM-155).
+
+use pmserver_api::{AllocateFlags, ContainerHandle, Frames, Placed, PmError, Reply};
+use proto::{FrameCount, FrameNumber, PeerId};
+
+use crate::answers::{Doubt, Expected};
+use crate::rules::{Need, for_records, span_of};
+use crate::state::{ContainerId, Model, Outcome, Span, Via};
+
+/// Where an allocation stops.
+struct Stop {
+    /// After so many frames.
+    after: u64,
+    expected: Expected,
+}
+
+impl Model {
+    pub(crate) fn allocate(
+        &mut self,
+        caller: PeerId,
+        frames: &Frames,
+        flags: AllocateFlags,
+    ) -> Outcome {
+        let id = self.owned(caller, frames.container)?;
+        let range = span_of(frames)?;
+        self.may_allocate(caller, id, flags)?;
+        let is_squash = flags.contains(AllocateFlags::SQUASH);
+        let need = if is_squash { Need::Remove } else { Need::Change };
+        self.check_leases(id, Via::Owner, range, need)?;
+        let stop = self.stop_of(id, range, flags);
+        let keeps = flags.contains(AllocateFlags::PARTIAL) || stop.is_none();
+        let count = stop.as_ref().map_or(frames.count.get(), |stop| stop.after);
+        if keeps {
+            self.put_frames(id, range.0, count, flags);
+        }
+        match stop {
+            Some(stop) => Err(stop.expected),
+            None => Ok(Expected::Exactly(Ok(Reply::Number(count)))),
+        }
+    }
+
+    fn may_allocate(
+        &self,
+        caller: PeerId,
+        id: ContainerId,
+        flags: AllocateFlags,
+    ) -> Result<(), Expected> {
+        if flags.contains(AllocateFlags::DMA) && !self.setup(caller).has_dma {
+            return Err(PmError::NoRight.into());
+        }
+        let account = self.containers[&id].account;
+        if flags.contains(AllocateFlags::EXTRA) && !self.may_have_extra(account) {
+            return Err(PmError::NotEligible.into());
+        }
+        Ok(())
+    }
+
+    /// Returns where an allocation stops: at a frame that exists, or if there is no memory left.
+    fn stop_of(&mut self, id: ContainerId, range: Span, flags: AllocateFlags) -> Option<Stop> {
+        let account = self.containers[&id].account;
+        let (start, last) = range;
+        let there = self.numbers(id, range);
+        let is_squash = flags.contains(AllocateFlags::SQUASH);
+        let in_the_way = there.first().copied().filter(|_| !is_squash);
+        let new: Vec<u64> = (start..=last).filter(|number| !there.contains(number)).collect();
+        let nth = |n: u64| usize::try_from(n).ok().and_then(|n| new.get(n)).copied();
+        let is_extra = flags.contains(AllocateFlags::EXTRA);
+        let beyond = nth(self.room(account).1).filter(|_| !is_extra);
+        let without = nth(self.pool_left());
+        let certain = in_the_way.into_iter().chain(beyond).chain(without).min();
+        let is_partial = flags.contains(AllocateFlags::PARTIAL);
+        let done = |number: u64| if is_partial { number - start } else { 0 };
+        if let Some(stop) = self.shortage_in(id, range, &new, flags) {
+            // A certain problem before it comes first.
+            if certain.is_none_or(|certain| start + stop.after <= certain || !is_partial) {
+                return Some(stop);
+            }
+        }
+        let number = certain?;
+        let error = match number {
+            _ if in_the_way == Some(number) => PmError::Exists,
+            _ if beyond == Some(number) => PmError::QuotaExceeded,
+            _ => PmError::NoMemory,
+        };
+        let expected = Expected::refused(error, done(number), number);
+        Some(Stop { after: done(number), expected })
+    }
+
+    /// Returns where the server says that memory was short, if it may have been.
+    fn shortage_in(
+        &mut self,
+        id: ContainerId,
+        (start, last): Span,
+        new: &[u64],
+        flags: AllocateFlags,
+    ) -> Option<Stop> {
+        let account = Some(self.containers[&id].account);
+        let is_partial = flags.contains(AllocateFlags::PARTIAL);
+        let after = self.observed.stopped_after().filter(|_| is_partial).unwrap_or(0);
+        let end = if is_partial { start.saturating_add(after) } else { last };
+        let frames = new.iter().filter(|number| **number <= end).count() as u64;
+        let pages = frames + for_records(2 * frames);
+        let error = PmError::QuotaExceeded;
+        let failure = self.shortage(account, pages, error)?;
+        // Extra frames need no room within the limit, but their records do.
+        let is_within = !flags.contains(AllocateFlags::EXTRA) || failure.error != error;
+        if !is_within && !self.may_be_short(account, for_records(2 * frames)) {
+            return None;
+        }
+        let at = if is_partial { end..=end } else { start..=last };
+        Some(Stop { after, expected: self.short_of(failure, after, at) })
+    }
+
+    fn put_frames(&mut self, id: ContainerId, start: u64, count: u64, flags: AllocateFlags) {
+        let account = self.containers[&id].account;
+        let is_told = !self.observed.is_nothing();
+        let pages = count + for_records(2 * count);
+        let is_near = self.may_be_short(Some(account), pages) && is_told;
+        let may_be_extra = flags.contains(AllocateFlags::EXTRA);
+        if may_be_extra && is_near {
+            self.doubt_extra(account);
+        }
+        for number in (0..count).map(|index| start + index) {
+            let is_extra = match may_be_extra {
+                true if self.room(account).1 == 0 => Doubt::Yes,
+                true if is_near => Doubt::Perhaps,
+                _ => Doubt::No,
+            };
+            self.put_frame((id, number), is_extra);
+            if flags.contains(AllocateFlags::DMA) {
+                let cell = self.cell((id, number)).expect("it was put there");
+                self.contents.bind(cell);
+            }
+        }
+    }
+
+    pub(crate) fn allocate_anywhere(
+        &mut self,
+        caller: PeerId,
+        container: ContainerHandle,
+        count: FrameCount,
+        flags: AllocateFlags,
+    ) -> Outcome {
+        let id = self.owned(caller, container)?;
+        if flags.contains(AllocateFlags::SQUASH) {
+            return Err(PmError::Invalid.into());
+        }
+        self.may_allocate(caller, id, flags)?;
+        let last_of = |start: u64| start.checked_add(count.get() - 1);
+        let is_free = |start: &u64| {
+            last_of(*start).is_some_and(|last| {
+                let range = (*start, last);
+                let lease = self.check_leases(id, Via::Owner, range, Need::Change);
+                lease.is_ok() && self.numbers(id, range).is_empty()
+            })
+        };
+        let told = self.observed.start().filter(is_free);
+        let start = told.or_else(|| (0..).find(is_free)).unwrap_or(0);
+        let stop = self.stop_of(id, (start, start + (count.get() - 1)), flags);
+        let after = match (&stop, self.observed.reply()) {
+            // The reply to a part tells no error: it may have been any shortage.
+            (stop, Some(Reply::Placed(placed)))
+                if stop.as_ref().is_none_or(|stop| placed.count < stop.after) =>
+            {
+                self.shorter(id, &placed, count, flags)
+            }
+            _ => None,
+        };
+        let after = after.or(stop.as_ref().map(|stop| stop.after));
+        let done = after.unwrap_or(count.get());
+        let keeps = flags.contains(AllocateFlags::PARTIAL) || after.is_none();
+        if keeps {
+            self.put_frames(id, start, done, flags);
+        }
+        match stop {
+            Some(stop) if !keeps || done == 0 => Err(stop.expected),
+            _ => {
+                let placed = Placed { start: FrameNumber::new(start), count: done };
+                Ok(Expected::Exactly(Ok(Reply::Placed(placed))))
+            }
+        }
+    }
+
+    /// Returns after how many frames `allocate_anywhere` may have stopped for want of memory.
+    fn shorter(
+        &self,
+        id: ContainerId,
+        placed: &Placed,
+        count: FrameCount,
+        flags: AllocateFlags,
+    ) -> Option<u64> {
+        let account = Some(self.containers[&id].account);
+        let frames = placed.count + 1;
+        let pages = frames + for_records(2 * frames);
+        let is_short = self.may_be_short(account, pages) || self.may_pool_be_short(pages);
+        let is_part = (1..count.get()).contains(&placed.count);
+        let is_possible = is_part && is_short && flags.contains(AllocateFlags::PARTIAL);
+        is_possible.then_some(placed.count)
+    }
+
+    pub(crate) fn allocate_contiguous(&mut self, caller: PeerId, frames: &Frames) -> Outcome {
+        let id = self.owned(caller, frames.container)?;
+        if !self.setup(caller).has_dma {
+            return Err(PmError::NoRight.into());
+        }
+        let range = span_of(frames)?;
+        self.check_leases(id, Via::Owner, range, Need::Change)?;
+        // Whether memory is found comes before whether frames exist.
+        for error in [PmError::NoMemory, PmError::Pending] {
+            if self.observed.refusal(error).is_some() {
+                return Err(Expected::Refused { error, done: 0..=0, at: 0..=0 });
+            }
+        }
+        if let Some(stop) = self.stop_of(id, range, AllocateFlags::DMA) {
+            return Err(stop.expected);
+        }
+        // Other frames may have been moved for it, which takes their grants back.
+        let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
+        grants.for_each(|grant| grant.is_doubtful = true);
+        self.put_frames(id, range.0, frames.count.get(), AllocateFlags::DMA);
+        for number in range.0..=range.1 {
+            self.frame_mut((id, number)).expect("it was put there").is_contiguous = true;
+        }
+        Ok(Expected::Exactly(Ok(Reply::Number(frames.count.get()))))
+    }
+}

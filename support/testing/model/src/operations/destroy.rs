@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Destroying containers and accounts (PM-21 to PM-24, PM-130, PM-235 to PM-238).
+//!
+//! A call of `container_destroy` frees frames in the order of their numbers. How far `reclaim` and
+//! `account_destroy` come depends on tables and records, too.
+
+use pmserver_api::{AccountHandle, AccountRights, ContainerHandle, PmError, Reply};
+use proto::PeerId;
+use proto::limits::CALL_FRAMES_MAX;
+
+use crate::answers::Expected;
+use crate::state::{AccountId, ContainerId, Kind, Model, Object, Outcome};
+
+impl Model {
+    pub(crate) fn container_destroy(&mut self, caller: PeerId, handle: ContainerHandle) -> Outcome {
+        let id = match self.names.find(caller, Kind::Container, handle.raw()) {
+            Some(Object::Container(id)) => id,
+            Some(Object::Weak(share)) => {
+                let is_dying = self.containers[&self.shares[&share].container].is_dying;
+                let error = if is_dying { PmError::InvalidCap } else { PmError::NoRight };
+                return Err(error.into());
+            }
+            _ => return Err(PmError::InvalidCap.into()),
+        };
+        if self.containers[&id].is_reclaimed {
+            return Ok(self.destroy_further(id));
+        }
+        self.begin_dying(id);
+        self.take_over(id);
+        let is_leased = |number: &u64| self.active_leases().any(|l| l.covers((id, *number)));
+        let numbers: Vec<u64> = self.containers[&id].frames.keys().copied().collect();
+        let free: Vec<u64> = numbers.into_iter().filter(|number| !is_leased(number)).collect();
+        let freed = free.len().min(CALL_FRAMES_MAX as usize);
+        for number in &free[..freed] {
+            self.remove_frame((id, *number));
+        }
+        let leases = self.active_leases().filter(|lease| lease.container == id);
+        let last = leases.map(|lease| lease.deadline.get()).max();
+        match last {
+            _ if freed < free.len() => Err(Expected::refused(PmError::Pending, freed as u64, 0)),
+            Some(until) => Err(Expected::refused(PmError::Pending, freed as u64, until)),
+            None => {
+                self.purge(id);
+                Ok(Expected::done())
+            }
+        }
+    }
+
+    /// Goes on with a container of which other calls have freed nobody knows how much.
+    fn destroy_further(&mut self, id: ContainerId) -> Expected {
+        let mut outcomes = self.steps_of(&[id]);
+        outcomes.push(PmError::InvalidCap.into());
+        let outcome = outcomes.swap_remove(self.observed.which(&outcomes));
+        let Expected::Refused { done, .. } = &outcome else {
+            self.purge(id);
+            return outcome;
+        };
+        let freed = self.observed.refusal(PmError::Pending).map_or(*done.end(), |f| f.done);
+        self.containers.get_mut(&id).expect("it is dying").gone += freed;
+        outcome
+    }
+
+    /// Returns what a call may be answered that goes on with containers: all is gone, one call does
+    /// not suffice, or leases keep some frames.
+    fn steps_of(&self, containers: &[ContainerId]) -> Vec<Expected> {
+        let left = |id: &ContainerId| {
+            let container = &self.containers[id];
+            container.frames.len() as u64 - container.gone
+        };
+        let left: u64 = containers.iter().map(left).sum();
+        let most = left.min(CALL_FRAMES_MAX);
+        let error = PmError::Pending;
+        let leases = self.active_leases().filter(|lease| containers.contains(&lease.container));
+        let deadlines: Vec<u64> = leases.map(|lease| lease.deadline.get()).collect();
+        let mut outcomes = Vec::new();
+        if deadlines.is_empty() {
+            outcomes.push(Expected::done());
+        }
+        if left > CALL_FRAMES_MAX {
+            outcomes.push(Expected::Refused { error, done: 0..=most, at: 0..=0 });
+        }
+        let kept = |until: u64| Expected::Refused { error, done: 0..=most, at: until..=until };
+        outcomes.extend(deadlines.into_iter().map(kept));
+        outcomes
+    }
+
+    fn dying(&self) -> Vec<ContainerId> {
+        let all = self.containers.iter().filter(|(_, container)| container.is_dying);
+        all.map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn reclaim(&mut self) -> Expected {
+        let containers = self.dying();
+        let accounts: Vec<AccountId> =
+            self.accounts.iter().filter(|(_, a)| a.is_dying).map(|(id, _)| *id).collect();
+        let stopped = self.peers.values().filter(|peer| peer.is_stopped && !peer.is_clean).count();
+        let most = (containers.len() + accounts.len() + stopped) as u64;
+        let is_kept = self.active_leases().any(|lease| containers.contains(&lease.container));
+        let left = self.observed.count(u64::from(is_kept)..=most);
+        for id in &containers {
+            self.containers.get_mut(id).expect("it is dying").is_reclaimed = true;
+        }
+        if left == 0 {
+            containers.into_iter().for_each(|id| self.purge(id));
+            accounts.into_iter().for_each(|id| self.purge_account(id));
+            self.clean_peers();
+        }
+        Expected::Exactly(Ok(Reply::Number(left)))
+    }
+
+    fn clean_peers(&mut self) {
+        for peer in self.peers.values_mut().filter(|peer| peer.is_stopped) {
+            peer.mappings.clear();
+            peer.regions.clear();
+            peer.grants.clear();
+            peer.is_clean = true;
+        }
+    }
+
+    pub(crate) fn account_destroy(&mut self, caller: PeerId, handle: AccountHandle) -> Outcome {
+        let id = self.account(caller, handle, AccountRights::DESTROY)?;
+        let is_resumed = self.accounts[&id].is_dying;
+        let all = self.subtree(id);
+        let is_theirs = |id: Option<AccountId>| id.is_some_and(|id| all.contains(&id));
+        let containers: Vec<ContainerId> = self
+            .containers
+            .iter()
+            .filter(|(_, container)| all.contains(&container.account))
+            .map(|(id, _)| *id)
+            .collect();
+        self.begin_account_dying(&all, &containers);
+        let mut outcomes = self.steps_of(&containers);
+        let users = self.peers.values().filter(|peer| is_theirs(peer.vspace_account));
+        let pages: usize = users.map(|peer| peer.mappings.len() + peer.grants.len()).sum();
+        let frames: usize = containers.iter().map(|id| self.containers[id].frames.len()).sum();
+        let tables: u64 = all.iter().map(|id| self.accounts[id].overhead).sum();
+        let steps = pages + frames + 2 * containers.len() + 2 * all.len() + tables as usize;
+        if steps > CALL_FRAMES_MAX as usize {
+            let done = CALL_FRAMES_MAX..=CALL_FRAMES_MAX;
+            outcomes.push(Expected::Refused { error: PmError::Pending, done, at: 0..=0 });
+        }
+        for outcome in &mut outcomes {
+            // Records and pages count, too.
+            if let Expected::Refused { done, .. } = outcome {
+                *done = 0..=CALL_FRAMES_MAX;
+            }
+        }
+        let is_reclaimed = containers.iter().any(|id| self.containers[id].is_reclaimed);
+        if is_resumed && (is_reclaimed || containers.is_empty()) {
+            outcomes.push(PmError::InvalidCap.into());
+        }
+        let outcome = outcomes.swap_remove(self.observed.which(&outcomes));
+        if matches!(outcome, Expected::Refused { .. }) {
+            for id in containers {
+                self.containers.get_mut(&id).expect("it is dying").is_reclaimed = true;
+            }
+        } else {
+            containers.into_iter().for_each(|id| self.purge(id));
+            self.purge_account(id);
+        }
+        Ok(outcome)
+    }
+
+    fn begin_account_dying(&mut self, accounts: &[AccountId], containers: &[ContainerId]) {
+        for id in accounts {
+            self.accounts.get_mut(id).expect("it is there").is_dying = true;
+        }
+        containers.iter().for_each(|id| self.begin_dying(*id));
+        let is_theirs = |id: Option<AccountId>| id.is_some_and(|id| accounts.contains(&id));
+        for peer in self.peers.values_mut().filter(|peer| is_theirs(peer.vspace_account)) {
+            peer.mappings.values_mut().for_each(|mapping| mapping.is_doubtful = true);
+            peer.grants.values_mut().for_each(|grant| grant.is_doubtful = true);
+        }
+        let holders = self.peers.iter().filter(|(_, peer)| is_theirs(peer.account));
+        let holders: Vec<PeerId> = holders.map(|(id, _)| *id).collect();
+        holders.into_iter().for_each(|holder| self.end_leases_of(holder));
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Peers that supply frames when they are touched (PM-280 to PM-284).
+
+use pmserver_api::{
+    ContainerHandle, CopyFlags, FaultHandle, PendingFault, PmError, Reply, Request, Rights,
+};
+use proto::limits::CONTAINER_HANDLERS_MAX;
+use proto::{FrameNumber, PeerId};
+
+use super::copy::{Job, Side};
+use crate::answers::Expected;
+use crate::rules::{Need, for_records, span};
+use crate::state::{Handler, Kind, Model, Object, Outcome, Via, Wait};
+
+impl Model {
+    pub(crate) fn set_handler(&mut self, caller: PeerId, request: &Request) -> Outcome {
+        let Request::SetHandler { container, start, count, handler, cookie } = *request else {
+            unreachable!("names no handler");
+        };
+        let id = self.owned(caller, container)?;
+        let (start, last) = span(start, count)?;
+        let handlers = &mut self.containers.get_mut(&id).expect("it is owned").handlers;
+        let Some(peer) = handler else {
+            let index = handlers.iter().position(|there| there.start == start);
+            let index = index.ok_or(Expected::refused(PmError::NotFound, 0, start))?;
+            handlers.remove(index);
+            return Ok(Expected::done());
+        };
+        if self.peers.get(&peer).is_none_or(|peer| peer.is_stopped) {
+            return Err(PmError::Invalid.into());
+        }
+        let exists = |there: &Handler| Expected::refused(PmError::Exists, 0, there.start);
+        let in_the_way = handlers.iter().filter(|there| there.start <= last && start <= there.last);
+        let refusals: Vec<Expected> = in_the_way.map(exists).collect();
+        if !refusals.is_empty() {
+            return Err(Expected::OneOf(refusals));
+        }
+        if handlers.len() >= CONTAINER_HANDLERS_MAX.into() {
+            return Err(PmError::TooMany.into());
+        }
+        let payer = self.containers[&id].account;
+        self.pay(Some(payer), for_records(1), PmError::QuotaExceeded)?;
+        let handler = Handler { start, last, peer, cookie };
+        self.containers.get_mut(&id).expect("it is owned").handlers.push(handler);
+        Ok(Expected::done())
+    }
+
+    pub(crate) fn next_fault(&mut self, caller: PeerId) -> Expected {
+        let is_next =
+            |wait: &&mut Wait| wait.handler == caller && !wait.is_told && !wait.is_refused;
+        let mut waits = self.peers.values_mut().filter_map(|peer| peer.wait.as_mut());
+        let Some(wait) = waits.find(is_next) else {
+            return Expected::Exactly(Ok(Reply::Fault(None)));
+        };
+        wait.is_told = true;
+        let wait = *wait;
+        let known = self.names.of(Object::Fault(wait.id)).next();
+        let raw = match known {
+            Some((_, raw)) => raw,
+            None => self.names.give(caller, None, Object::Fault(wait.id), self.observed.handle()),
+        };
+        Expected::Exactly(Ok(Reply::Fault(Some(PendingFault {
+            fault: FaultHandle::from_raw(raw),
+            cookie: wait.cookie,
+            number: FrameNumber::new(wait.place.1),
+            access: wait.access,
+        }))))
+    }
+
+    /// Returns who waits for the answer to a fault.
+    fn answered(&self, caller: PeerId, handle: FaultHandle) -> Result<PeerId, Expected> {
+        let object = self.names.find(caller, Kind::Fault, handle.raw());
+        let is_it = |wait: Wait| object == Some(Object::Fault(wait.id)) && !wait.is_refused;
+        let waiter = self.peers.iter().find(|(_, peer)| peer.wait.is_some_and(is_it));
+        waiter.map(|(peer, _)| *peer).ok_or(PmError::InvalidCap.into())
+    }
+
+    pub(crate) fn supply(
+        &mut self,
+        caller: PeerId,
+        handle: FaultHandle,
+        container: ContainerHandle,
+        number: FrameNumber,
+    ) -> Outcome {
+        let waiter = self.answered(caller, handle)?;
+        let (source, via) = self.container(caller, container)?;
+        let from = (source, number.get());
+        let range = (from.1, from.1);
+        self.demand(via, range, Rights::READ)?;
+        self.check_leases(source, via, range, Need::Read)?;
+        self.check_source(caller, from)?;
+        let Some(to) = self.peers[&waiter].wait.map(|wait| wait.place) else {
+            // The handler has just been made to wait itself.
+            return Err(PmError::InvalidCap.into());
+        };
+        self.set_wait(waiter, None);
+        let is_dying = self.containers.get(&to.0).is_some_and(|container| container.is_dying);
+        if is_dying {
+            let outcomes = [Expected::done(), PmError::InvalidCap.into()];
+            return Ok(Expected::OneOf(outcomes.to_vec()));
+        }
+        if self.frame(to).is_none() {
+            return Err(PmError::InvalidCap.into());
+        }
+        if self.is_absent(to).perhaps() {
+            let from = Side { container: from.0, via };
+            let side = Side { container: to.0, via: Via::Owner };
+            let pairs = vec![(number.get(), to.1)];
+            let flags = CopyFlags::empty();
+            self.take(&Job { caller, from, to: side, pairs, flags }, 1);
+        }
+        Ok(Expected::done())
+    }
+
+    pub(crate) fn refuse(&mut self, caller: PeerId, handle: FaultHandle) -> Outcome {
+        let waiter = self.answered(caller, handle)?;
+        let peer = self.peers.get_mut(&waiter).expect("it waits");
+        if let Some(wait) = peer.wait.as_mut() {
+            wait.is_refused = true;
+            self.names.forget(Object::Fault(wait.id));
+        }
+        Ok(Expected::done())
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Mappings that a peer asks for (PM-80 to PM-90, PM-140, PM-220).
+
+use pmserver_api::{AccessKind, Frames, MapFlags, Mapped, PmError, Reply};
+use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::answers::Expected;
+use crate::rules::{
+    check_flags, check_user_space, check_vspace, for_mappings, need_of, rights_for, span_of,
+};
+use crate::state::{CellId, Mapping, Model, Outcome, Place, Via};
+
+/// Levels of page tables that a program may lack, of which a range has at most two each.
+const TABLES_MAX: u64 = 6;
+
+impl Model {
+    pub(crate) fn map(
+        &mut self,
+        caller: PeerId,
+        frames: &Frames,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+        vspace: u32,
+    ) -> Outcome {
+        let (id, via) = self.container(caller, frames.container)?;
+        check_vspace(vspace)?;
+        let range = span_of(frames)?;
+        self.demand(via, range, rights_for(flags))?;
+        check_flags(flags)?;
+        check_user_space(vaddr, frames.count.get())?;
+        self.check_revoking(via)?;
+        let mut mapped = Mapped::default();
+        for (place, index) in (range.0..=range.1).map(|number| (id, number)).zip(0..) {
+            let page = vaddr.get() + index * PAGE_BYTES;
+            let pages = for_mappings(frames.count.get());
+            match self.map_one(caller, (place, via), page, flags, (index, pages)) {
+                Ok(rights) if mapped.push(rights) => {}
+                Err(refusal) if index == 0 => return Err(refusal),
+                _ => break,
+            }
+            self.keep(caller, page, Mapping { place, via, flags, is_doubtful: false });
+        }
+        Ok(Expected::Exactly(Ok(Reply::Mapped(mapped))))
+    }
+
+    /// Refuses to map a frame at a page; else returns the rights.
+    pub(crate) fn map_one(
+        &mut self,
+        caller: PeerId,
+        (place, via): (Place, Via),
+        page: u64,
+        flags: MapFlags,
+        (index, pages): (u64, u64),
+    ) -> Result<MapFlags, Expected> {
+        self.check_leases(place.0, via, (place.1, place.1), need_of(flags))?;
+        let cell = self.present(place)?;
+        self.check_sharers(place, need_of(flags))?;
+        let occupied = Expected::refused(PmError::Occupied, 0, page);
+        let is_told = match index {
+            0 => self.observed.refusal(PmError::Occupied).is_some(),
+            _ => self.observed.stopped_after() == Some(index),
+        };
+        match self.peers[&caller].mappings.get(&page) {
+            Some(there) if !there.is_doubtful || is_told => return Err(occupied),
+            _ => {}
+        }
+        self.check_mapping_count(place, via)?;
+        self.make_ready(caller, place, cell, flags)?;
+        match self.short_at(caller, pages, place.1, index) {
+            Some(short) => Err(short),
+            None => Ok(self.finish(cell, flags, index)),
+        }
+    }
+
+    /// Does what FORCE_WRITE asks for: ends the copy-on-write relation of a frame that has memory.
+    fn make_ready(
+        &mut self,
+        caller: PeerId,
+        place: Place,
+        cell: CellId,
+        flags: MapFlags,
+    ) -> Result<(), Expected> {
+        if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            self.supplied(caller, place, AccessKind::Write)?;
+            if self.contents.is_bound(cell) {
+                self.make_writable(cell);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, cell: CellId, flags: MapFlags, index: u64) -> MapFlags {
+        if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            self.contents.bind(cell);
+        }
+        self.granted(cell, flags, index)
+    }
+
+    pub(crate) fn keep(&mut self, peer: PeerId, page: u64, mapping: Mapping) {
+        self.peers.get_mut(&peer).expect("it maps").mappings.insert(page, mapping);
+    }
+
+    /// Returns the refusal if the account of a VSpace has no room for the mapping or grant of a
+    /// frame, surely or as the server says. Not the first frame's refusal is told.
+    pub(crate) fn short_at(
+        &mut self,
+        caller: PeerId,
+        pages: u64,
+        number: u64,
+        index: u64,
+    ) -> Option<Expected> {
+        let payer = self.vspace_payer(caller);
+        let error = PmError::NoTableQuota;
+        if payer.is_none() {
+            return Some(Expected::refused(error, 0, number));
+        }
+        // To a server it is the same if the kernel refuses an address.
+        let is_invalid = self.observed.refusal(PmError::Invalid).is_some();
+        if self.is_kernel_unsure && is_invalid && index == 0 {
+            return Some(Expected::refused(PmError::Invalid, 0, number));
+        }
+        if index == 0 {
+            let failure = self.shortage(payer, pages, error)?;
+            return Some(self.short_of(failure, 0, number..=number));
+        }
+        let is_possible = self.may_be_short(payer, pages)
+            || self.may_pool_be_short(pages)
+            || self.is_kernel_unsure;
+        let is_told = self.observed.stopped_after() == Some(index);
+        (is_told && is_possible).then_some(error.into())
+    }
+
+    pub(crate) fn unmap(
+        &mut self,
+        caller: PeerId,
+        vspace: u32,
+        vaddr: VirtAddr,
+        count: FrameCount,
+    ) -> Outcome {
+        check_vspace(vspace)?;
+        check_user_space(vaddr, count.get())?;
+        let (from, end) = (vaddr.get(), vaddr.get() + count.get() * PAGE_BYTES);
+        let peer = self.peers.get_mut(&caller).expect("it calls");
+        let there = || peer.mappings.range(from..end);
+        let surely = there().filter(|(_, mapping)| !mapping.is_doubtful).count() as u64;
+        let perhaps = there().count() as u64;
+        peer.mappings.retain(|page, _| !(from..end).contains(page));
+        let number = self.observed.count(surely..=perhaps);
+        Ok(Expected::Exactly(Ok(Reply::Number(number))))
+    }
+
+    pub(crate) fn remap(
+        &mut self,
+        caller: PeerId,
+        vspace: u32,
+        vaddr: VirtAddr,
+        count: FrameCount,
+        flags: MapFlags,
+    ) -> Outcome {
+        check_vspace(vspace)?;
+        check_flags(flags)?;
+        check_user_space(vaddr, count.get())?;
+        let mut mapped = Mapped::default();
+        for index in 0..count.get() {
+            let page = vaddr.get() + index * PAGE_BYTES;
+            match self.remap_one(caller, page, flags, index) {
+                Ok(rights) if mapped.push(rights) => {}
+                Err(refusal) if index == 0 => return Err(refusal),
+                _ => break,
+            }
+        }
+        Ok(Expected::Exactly(Ok(Reply::Mapped(mapped))))
+    }
+
+    fn remap_one(
+        &mut self,
+        caller: PeerId,
+        page: u64,
+        flags: MapFlags,
+        index: u64,
+    ) -> Result<MapFlags, Expected> {
+        let gone = Expected::refused(PmError::NotFound, 0, page);
+        let there = self.peers[&caller].mappings.get(&page).copied().ok_or(gone.clone())?;
+        let is_told = match index {
+            0 => self.observed.refusal(PmError::NotFound).is_some(),
+            _ => self.observed.stopped_after() == Some(index),
+        };
+        if there.is_doubtful && is_told {
+            return Err(gone);
+        }
+        let (place, via) = (there.place, there.via);
+        self.take_over(place.0);
+        self.demand(via, (place.1, place.1), rights_for(flags))?;
+        self.check_revoking(via)?;
+        self.check_leases(place.0, via, (place.1, place.1), need_of(flags))?;
+        self.check_sharers(place, need_of(flags))?;
+        let cell = self.present(place)?;
+        self.make_ready(caller, place, cell, flags)?;
+        let rights = self.finish(cell, flags, index);
+        self.keep(caller, page, Mapping { flags, is_doubtful: false, ..there });
+        let may_lack_slot = self.contents.is_bound(cell) && self.vspace_payer(caller).is_some();
+        if may_lack_slot && let Some(short) = self.short_at(caller, 1, place.1, index) {
+            return Err(short);
+        }
+        Ok(rights)
+    }
+
+    pub(crate) fn ensure_tables(
+        &mut self,
+        caller: PeerId,
+        vspace: u32,
+        vaddr: VirtAddr,
+        count: FrameCount,
+    ) -> Outcome {
+        check_vspace(vspace)?;
+        check_user_space(vaddr, count.get())?;
+        let payer = self.vspace_payer(caller);
+        let error = PmError::NoTableQuota;
+        if let Some(failure) = self.shortage(payer, for_mappings(0), error) {
+            return Err(self.short_of(failure, failure.done, 0..=u64::MAX));
+        }
+        if let Some(peer) = self.peers.get_mut(&caller) {
+            peer.had_tables = true;
+        }
+        Ok(Expected::Number(0..=if payer.is_some() { TABLES_MAX } else { 0 }))
+    }
+}

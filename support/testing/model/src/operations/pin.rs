@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Pins: leases under which frames keep their memory (PM-270 to PM-274), without an IOMMU and
+//! without devices.
+
+use pmserver_api::{AccessKind, Frames, LeaseHandle, LockMode, Pinned, PmError, Reply, Rights};
+use proto::limits::{MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::{Micros, PeerId};
+
+use crate::answers::{Doubt, Expected};
+use crate::rules::{Asked, for_records, span_of};
+use crate::state::{Kind, LeaseId, Model, Object, Outcome, Place};
+
+impl Model {
+    pub(crate) fn pin(
+        &mut self,
+        caller: PeerId,
+        frames: &Frames,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Outcome {
+        let (id, via) = self.container(caller, frames.container)?;
+        let range = span_of(frames)?;
+        if !self.setup(caller).has_dma {
+            return Err(PmError::NoRight.into());
+        }
+        let is_exclusive = mode == LockMode::Exclusive;
+        let access = if is_exclusive { Rights::WRITE } else { Rights::READ };
+        self.demand(via, range, Rights::LOCK | access)?;
+        let count = frames.count.get();
+        let pins = self.leases.values().filter(|lease| lease.is_pin && lease.holder == caller);
+        let pinned: u64 = pins.map(|lease| lease.frames()).sum();
+        if count > PIN_FRAMES_MAX || pinned + count > PEER_PINNED_FRAMES_MAX {
+            return Err(PmError::TooMany.into());
+        }
+        let ttl = self.check_lease(caller, (id, via), range, mode, ttl)?;
+        for place in (range.0..=range.1).map(|number| (id, number)) {
+            self.present(place)?;
+            self.supplied(caller, place, AccessKind::Write)?;
+            if let Some(until) = self.pinned(place, |_| true) {
+                return Err(Expected::refused(PmError::Locked, 0, until));
+            }
+        }
+        self.pay_for_pin(caller, count, range)?;
+        let asked = Asked { mode, is_pin: true };
+        let lease = self.take_lease(caller, (id, via), range, (asked, ttl));
+        (range.0..=range.1).for_each(|number| self.hold((id, number), is_exclusive));
+        let bus = self.observed.bus_run(count);
+        Ok(Expected::Exactly(Ok(Reply::Pinned(Pinned { lease, bus }))))
+    }
+
+    /// Gives a pinned frame memory; of its own if a device may write to it, or if more frames share
+    /// the memory than could be moved off it.
+    fn hold(&mut self, place: Place, is_exclusive: bool) {
+        let cell = self.cell(place).expect("it is there");
+        let members = self.members(place);
+        let sharers = self.contents.siblings(cell).len() + members.len();
+        if is_exclusive || sharers > MOVE_HOLDERS_MAX as usize {
+            self.make_writable(cell);
+        }
+        self.contents.bind(cell);
+        for member in members {
+            self.frame_mut(member).expect("it is there").is_taken_over = Doubt::No;
+        }
+    }
+
+    fn pay_for_pin(
+        &mut self,
+        caller: PeerId,
+        count: u64,
+        range: (u64, u64),
+    ) -> Result<(), Expected> {
+        let error = PmError::QuotaExceeded;
+        let payer = self.peers[&caller].account.ok_or(Expected::from(error))?;
+        if self.accounts[&payer].is_dying {
+            return Err(Expected::refused(error, 0, range.0));
+        }
+        let pages = count + for_records(1);
+        if let Some(failure) = self.shortage(Some(payer), pages, error) {
+            // The lease's own record is not a frame's.
+            let first = if failure.at == 0 { 0 } else { range.0 };
+            return Err(self.short_of(failure, 0, first..=range.1));
+        }
+        let room = self.room(payer).1;
+        if room < count {
+            return Err(Expected::refused(error, 0, range.0 + room));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn bus_address(
+        &mut self,
+        caller: PeerId,
+        handle: LeaseHandle,
+        number: u64,
+    ) -> Outcome {
+        let lease = match self.names.find(caller, Kind::Lease, handle.raw()) {
+            Some(Object::Lease(id)) => &self.leases[&id],
+            _ => return Err(PmError::InvalidCap.into()),
+        };
+        if !lease.is_active() || !lease.is_pin {
+            return Err(PmError::InvalidCap.into());
+        }
+        if number < lease.start || lease.last < number {
+            return Err(PmError::Invalid.into());
+        }
+        let run = self.observed.bus_run(lease.last - number + 1);
+        Ok(Expected::Exactly(Ok(Reply::BusRun(run))))
+    }
+
+    pub(crate) fn device_reset(&mut self, caller: PeerId, of: PeerId) -> Outcome {
+        if !self.setup(caller).is_supervisor {
+            return Err(PmError::NoRight.into());
+        }
+        if !self.peers.contains_key(&of) {
+            return Err(PmError::Invalid.into());
+        }
+        let pins = self.leases.iter().filter(|(_, lease)| lease.holder == of && lease.is_pin);
+        // One whose container nobody has used since its deadline is given up by the next use.
+        let over: Vec<LeaseId> =
+            pins.filter(|(_, lease)| lease.is_over.surely()).map(|(id, _)| *id).collect();
+        for id in over {
+            self.leases.remove(&id);
+            self.names.forget(Object::Lease(id));
+        }
+        Ok(Expected::done())
+    }
+}

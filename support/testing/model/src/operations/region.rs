@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Regions: pages that are mapped when they are touched (PM-200 to PM-202).
+
+use pmserver_api::{PmError, Request};
+use proto::limits::{CALL_FRAMES_MAX, VSPACE_REGIONS_MAX};
+use proto::{PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::answers::Expected;
+use crate::rules::{check_flags, check_user_space, check_vspace, for_records, rights_for, span};
+use crate::state::{Model, Outcome, Region};
+
+impl Model {
+    pub(crate) fn attach(&mut self, caller: PeerId, request: &Request) -> Outcome {
+        let Request::Attach { container, start, vaddr, count, flags, vspace } = *request else {
+            unreachable!("is no attachment");
+        };
+        let pages = u64::from(count);
+        let (id, via) = self.container(caller, container)?;
+        check_vspace(vspace.into())?;
+        self.demand(via, span(start, pages)?, rights_for(flags))?;
+        check_flags(flags)?;
+        check_user_space(vaddr, pages)?;
+        self.check_revoking(via)?;
+        let from = vaddr.get();
+        let end = from + pages * PAGE_BYTES;
+        let regions = &self.peers[&caller].regions;
+        let overlaps =
+            |(at, region): &(&u64, &Region)| **at < end && from < **at + region.pages * PAGE_BYTES;
+        if let Some((first, _)) = regions.iter().find(overlaps) {
+            return Err(Expected::refused(PmError::Occupied, 0, *first));
+        }
+        if regions.len() >= VSPACE_REGIONS_MAX.into() {
+            return Err(PmError::TooMany.into());
+        }
+        let payer = self.vspace_payer(caller);
+        self.pay(payer, for_records(2), PmError::NoTableQuota)?;
+        let region = Region { container: id, via, start: start.get(), pages, flags };
+        self.peers.get_mut(&caller).expect("it calls").regions.insert(from, region);
+        Ok(Expected::done())
+    }
+
+    pub(crate) fn detach(&mut self, caller: PeerId, vspace: u32, vaddr: VirtAddr) -> Outcome {
+        check_vspace(vspace)?;
+        let from = vaddr.get();
+        let peer = self.peers.get_mut(&caller).expect("it calls");
+        let missing = Expected::refused(PmError::NotFound, 0, from);
+        let region = peer.regions.get(&from).copied().ok_or(missing)?;
+        let end = from + region.pages * PAGE_BYTES;
+        let mapped: Vec<u64> = peer.mappings.range(from..end).map(|(page, _)| *page).collect();
+        let more = Expected::refused(PmError::Pending, CALL_FRAMES_MAX, 0);
+        // A call does not look whether anything is left after the last that it may unmap.
+        let is_long = mapped.len() as u64 >= CALL_FRAMES_MAX;
+        if is_long && self.observed.refusal(PmError::Pending).is_some() {
+            for page in mapped.iter().take(CALL_FRAMES_MAX as usize) {
+                peer.mappings.remove(page);
+            }
+            return Err(more);
+        }
+        peer.regions.remove(&from);
+        peer.mappings.retain(|page, _| !(from..end).contains(page));
+        Ok(Expected::done())
+    }
+}

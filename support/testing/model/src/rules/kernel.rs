@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the model still knows after the kernel refused something (PM-4, `Kernel`).
+
+use pmserver_api::{PmError, Request};
+
+use crate::answers::Expected;
+use crate::state::Model;
+
+impl Model {
+    /// Says whether the kernel may refuse from now on.
+    pub const fn doubt_kernel(&mut self, is_unsure: bool) {
+        self.is_kernel_unsure = is_unsure;
+    }
+
+    /// Returns whether the kernel refused in the middle of a teardown, so that nothing can be said
+    /// of what comes after.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Returns the refusal if the kernel may refuse and the server says that it did: nothing has
+    /// changed, but mappings and grants may be gone.
+    pub(crate) fn refused_by_kernel(&mut self, request: &Request) -> Option<Expected> {
+        let failure = self.observed.refusal(PmError::Kernel).filter(|_| self.is_kernel_unsure)?;
+        let takes_down = matches!(
+            request,
+            Request::ContainerDestroy { .. }
+                | Request::AccountDestroy { .. }
+                | Request::AccountRemove { .. }
+                | Request::Reclaim
+                | Request::Unshare { .. }
+                | Request::Detach { .. }
+        );
+        self.is_lost |= takes_down || failure.done > 0;
+        for peer in self.peers.values_mut() {
+            peer.mappings.values_mut().for_each(|mapping| mapping.is_doubtful = true);
+            peer.grants.values_mut().for_each(|grant| grant.is_doubtful = true);
+        }
+        let containers = self.containers.values_mut();
+        for frame in containers.flat_map(|container| container.frames.values_mut()) {
+            frame.may_be_bound = true;
+        }
+        self.contents.blur_all();
+        let error = PmError::Kernel;
+        Some(Expected::Refused { error, done: 0..=u64::MAX, at: 0..=u64::MAX })
+    }
+}

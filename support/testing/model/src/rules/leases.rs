@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What leases and pins forbid, and how they end (PM-70 to PM-78, PM-273).
+
+use pmserver_api::{LockMode, PmError};
+use proto::PeerId;
+
+use crate::answers::{Doubt, Expected};
+use crate::state::{CellId, ContainerId, Lease, LeaseId, Model, Object, Place, Span, Via};
+
+/// What an operation does with frames that a lease may cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Read them: an exclusive lease of another holder forbids it.
+    Read,
+    /// Write, replace or allocate them: any lease of another holder forbids it.
+    Change,
+    /// Free or renew them: any lease of another holder forbids it, and any pin.
+    Remove,
+    /// Share or move them: any lease forbids it.
+    Alone,
+}
+
+impl Need {
+    fn is_forbidden(self, lease: &Lease, via: Via) -> bool {
+        let is_others = lease.via != via;
+        match self {
+            Self::Read => is_others && lease.is_exclusive,
+            Self::Change => is_others,
+            Self::Remove => is_others || lease.is_pin,
+            Self::Alone => true,
+        }
+    }
+}
+
+/// What a caller asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) mode: LockMode,
+    pub(crate) is_pin: bool,
+}
+
+/// How a lease ends by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its deadline has passed.
+    Deadline,
+    /// Its holder is stopped, redirected or without an account.
+    HolderGone,
+}
+
+fn latest<'a>(leases: impl Iterator<Item = &'a Lease>) -> Option<u64> {
+    leases.map(|lease| lease.deadline.get()).max()
+}
+
+pub(crate) fn locked_until(deadline: Option<u64>) -> Result<(), Expected> {
+    deadline.map_or(Ok(()), |until| Err(Expected::refused(PmError::Locked, 0, until)))
+}
+
+impl Model {
+    pub(crate) fn active_leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values().filter(|lease| lease.is_active())
+    }
+
+    /// Refuses what a lease on the range itself forbids, with the latest deadline.
+    pub(crate) fn check_leases(
+        &self,
+        id: ContainerId,
+        via: Via,
+        (start, last): Span,
+        need: Need,
+    ) -> Result<(), Expected> {
+        let on_range = self.active_leases().filter(|lease| lease.overlaps(id, start, last));
+        locked_until(latest(on_range.filter(|lease| need.is_forbidden(lease, via))))
+    }
+
+    /// Refuses what a lease on another frame forbids that a frame is really shared with, whoever
+    /// holds it (PM-78).
+    pub(crate) fn check_sharers(&self, place: Place, need: Need) -> Result<(), Expected> {
+        if need == Need::Read {
+            return Ok(());
+        }
+        let others: Vec<Place> =
+            self.members(place).into_iter().filter(|other| *other != place).collect();
+        let covers = |lease: &&Lease| others.iter().any(|other| lease.covers(*other));
+        locked_until(latest(self.active_leases().filter(covers)))
+    }
+
+    /// Returns the latest deadline of the pins on a frame or on one that it is really shared with.
+    pub(crate) fn pinned(&self, place: Place, test: impl Fn(&Lease) -> bool) -> Option<u64> {
+        let members = self.members(place);
+        let pins = self.active_leases().filter(|lease| lease.is_pin && test(lease));
+        latest(pins.filter(|lease| members.iter().any(|member| lease.covers(*member))))
+    }
+
+    /// Returns whether the memory of a cell is pinned, be it by another frame that shares it
+    /// copy-on-write.
+    pub(crate) fn is_memory_pinned(&self, cell: CellId) -> Doubt {
+        let mut places = self.contents.siblings(cell);
+        places.extend(self.contents.members(cell));
+        let mut pinned = Doubt::No;
+        for lease in self.leases.values().filter(|lease| lease.is_pin) {
+            if lease.is_over != Doubt::Yes && places.iter().any(|place| lease.covers(*place)) {
+                pinned = pinned.max(Doubt::there(!lease.is_active()));
+            }
+        }
+        pinned
+    }
+
+    /// Ends the leases whose deadline has passed.
+    pub(crate) fn end_leases(&mut self) {
+        let is_over = |lease: &Lease| lease.is_active() && lease.deadline <= self.now;
+        let ended: Vec<LeaseId> =
+            self.leases.iter().filter(|(_, lease)| is_over(lease)).map(|(id, _)| *id).collect();
+        ended.into_iter().for_each(|id| self.end_lease(id, End::Deadline));
+    }
+
+    /// Ends the leases of a peer at once (PM-76).
+    pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
+        let all = self.leases.iter();
+        let ended: Vec<LeaseId> = all
+            .filter(|(_, lease)| lease.is_over != Doubt::Yes && lease.holder == holder)
+            .map(|(id, _)| *id)
+            .collect();
+        ended.into_iter().for_each(|id| self.end_lease(id, End::HolderGone));
+    }
+
+    fn end_lease(&mut self, id: LeaseId, end: End) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if !lease.is_pin {
+            self.leases.remove(&id);
+            self.names.forget(Object::Lease(id));
+            return;
+        }
+        let is_over = if end == End::Deadline { Doubt::Perhaps } else { Doubt::Yes };
+        lease.is_over = is_over;
+        let (container, range) = (lease.container, (lease.start, lease.last));
+        self.set_taken_over(container, range, is_over);
+    }
+
+    /// Ends the pins of a container whose deadline has passed, before something is done with it.
+    pub(crate) fn take_over(&mut self, container: ContainerId) {
+        let late: Vec<Span> = self
+            .leases
+            .values_mut()
+            .filter(|lease| lease.container == container && lease.is_over == Doubt::Perhaps)
+            .map(|lease| {
+                lease.is_over = Doubt::Yes;
+                (lease.start, lease.last)
+            })
+            .collect();
+        late.into_iter().for_each(|range| self.set_taken_over(container, range, Doubt::Yes));
+    }
+
+    /// Gives the frames of a pin that has ended the state TAKEN_OVER; their grants are taken back.
+    fn set_taken_over(&mut self, container: ContainerId, range: Span, doubt: Doubt) {
+        let Some(_) = self.containers.get(&container) else { return };
+        for number in self.numbers(container, range) {
+            let members = self.members((container, number));
+            let cell = self.cell((container, number)).expect("it has a number");
+            let moved = [self.contents.siblings(cell), members.clone()].concat();
+            for member in members {
+                if let Some(frame) = self.frame_mut(member) {
+                    frame.is_taken_over = frame.is_taken_over.max(doubt);
+                }
+            }
+            if doubt.surely() {
+                self.strip_grants(&moved);
+                continue;
+            }
+            let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
+            for grant in grants.filter(|grant| moved.contains(&grant.place)) {
+                grant.is_doubtful = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! How often each operation was answered with success and with each error.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use model::{Answer, Touch};
+use pmserver_api::Request;
+
+/// Counts of answers, by operation and outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<String, BTreeMap<String, u64>>);
+
+impl Tally {
+    pub(crate) fn answered(&mut self, request: &Request, answer: &Answer) {
+        let outcome =
+            answer.map_or_else(|failure| format!("{:?}", failure.error), |_| "success".to_owned());
+        self.count(&name(request), outcome, 1);
+    }
+
+    pub(crate) fn touched(&mut self, is_store: bool, touch: Touch) {
+        let outcome = match touch {
+            Touch::Done(_) => "success",
+            Touch::Faulted => "Faulted",
+            Touch::Waits => "Waits",
+        };
+        self.count(if is_store { "(store)" } else { "(load)" }, outcome.to_owned(), 1);
+    }
+
+    fn count(&mut self, operation: &str, outcome: String, more: u64) {
+        *self.0.entry(operation.to_owned()).or_default().entry(outcome).or_default() += more;
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (operation, outcomes) in &other.0 {
+            for (outcome, times) in outcomes {
+                self.count(operation, outcome.clone(), *times);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (operation, outcomes) in &self.0 {
+            let success = outcomes.get("success").copied().unwrap_or_default();
+            write!(to, "{operation:<20} {success:>7}")?;
+            for (outcome, times) in outcomes.iter().filter(|(outcome, _)| *outcome != "success") {
+                write!(to, "  {outcome} {times}")?;
+            }
+            writeln!(to)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name of a request's operation.
+fn name(request: &Request) -> String {
+    let text = format!("{request:?}");
+    text.split([' ', '(']).next().unwrap_or_default().to_owned()
+}

@@ -20,8 +20,8 @@
 //! ```
 
 use pmserver_api::{
-    AccountRights, ContainerHandle, CopyFlags, ExtraRequest, Failure, Frames, PmError, Reply,
-    Request,
+    AccountHandle, AccountRights, ContainerHandle, CopyFlags, ExtraRequest, Failure, Frames,
+    PmError, Reply, Request,
 };
 use proto::limits::{ASKED_ACCOUNTS_MAX, EXTRA_MICROS, PRESSURE_FRAMES_MAX};
 use proto::{Micros, PeerId};
@@ -54,6 +54,89 @@ pub(crate) enum Room {
     Nowhere,
 }
 
+/// The frames that an operation makes.
+enum Made<'a> {
+    /// None.
+    Nothing,
+    /// Those of a range that do not exist yet.
+    MissingOf(&'a Frames),
+    /// So many in a container.
+    In(ContainerHandle, u64),
+    /// So many in a new container that an account pays for.
+    For(AccountHandle, u64),
+}
+
+fn made_by(request: &Request) -> Made<'_> {
+    match request {
+        Request::Allocate { frames, .. } => Made::MissingOf(frames),
+        Request::AllocateContiguous { frames, .. } => {
+            Made::In(frames.container, frames.count.get())
+        }
+        Request::AllocateAnywhere { container, count, .. } => Made::In(*container, count.get()),
+        Request::Copy { destination, count, flags, .. } => {
+            if flags.contains(CopyFlags::NEW) {
+                Made::In(*destination, count.get())
+            } else {
+                Made::Nothing
+            }
+        }
+        Request::CopyList { destination, pairs, flags, .. } => {
+            if flags.contains(CopyFlags::NEW) {
+                Made::In(*destination, length(pairs.items()))
+            } else {
+                Made::Nothing
+            }
+        }
+        Request::CreateWith { account, count, .. } => Made::For(*account, count.get()),
+        Request::CreateFrom { account, source, .. } => Made::For(*account, source.count.get()),
+        Request::CreateGather { account, frames, .. } => {
+            Made::For(*account, length(frames.items()))
+        }
+        Request::Version
+        | Request::WhoAmI
+        | Request::Clock
+        | Request::ContainerCreate { .. }
+        | Request::ContainerDestroy { .. }
+        | Request::Deallocate { .. }
+        | Request::Share { .. }
+        | Request::Unshare { .. }
+        | Request::Lock { .. }
+        | Request::Unlock { .. }
+        | Request::Map { .. }
+        | Request::Unmap { .. }
+        | Request::Status { .. }
+        | Request::AccountInfo { .. }
+        | Request::RegisterRecovery { .. }
+        | Request::Watch { .. }
+        | Request::Rescue
+        | Request::Reclaim
+        | Request::Remap { .. }
+        | Request::Renew { .. }
+        | Request::Attach { .. }
+        | Request::Detach { .. }
+        | Request::Grant { .. }
+        | Request::Ungrant { .. }
+        | Request::EnsureTables { .. }
+        | Request::AccountSplit { .. }
+        | Request::AccountDestroy { .. }
+        | Request::AccountRemove { .. }
+        | Request::AccountSetLimits { .. }
+        | Request::AccountLend { .. }
+        | Request::AccountRecall { .. }
+        | Request::VspaceAccount { .. }
+        | Request::Mark { .. }
+        | Request::ExtraRequest
+        | Request::Pin { .. }
+        | Request::BusAddress { .. }
+        | Request::DeviceReset { .. }
+        | Request::SetHandler { .. }
+        | Request::NextFault
+        | Request::Supply { .. }
+        | Request::Refuse { .. }
+        | Request::Disturb { .. } => Made::Nothing,
+    }
+}
+
 impl<K: Kernel> Server<K> {
     /// Runs an operation; where extra frames have the memory that it needs, makes room and runs it
     /// again.
@@ -81,37 +164,23 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Returns how many frames an operation has yet to make, as far as they are promised to whoever
-    /// pays for them.
+    /// pays for them; 1 if it makes none, for a record or a table.
     fn frames_needed(&self, caller: PeerId, request: &Request, done: u64) -> u64 {
-        let of_container = |container: ContainerHandle| {
-            self.owned_container(caller, container.raw()).map(|container| self.payer(container))
-        };
-        let named = |account| self.account(caller, account, AccountRights::ALLOCATE).ok();
-        let (count, payer) = match request {
-            Request::Allocate { frames, .. } => {
+        let (count, payer) = match made_by(request) {
+            Made::Nothing => return 1,
+            Made::MissingOf(frames) => {
                 let missing = self.missing_frames(caller, frames);
-                (missing.saturating_add(done), of_container(frames.container))
+                (missing.saturating_add(done), Err(frames.container))
             }
-            Request::AllocateContiguous { frames, .. } => {
-                (frames.count.get(), of_container(frames.container))
+            Made::In(container, count) => (count, Err(container)),
+            Made::For(account, count) => (count, Ok(account)),
+        };
+        let payer = match payer {
+            Ok(account) => self.account(caller, account, AccountRights::ALLOCATE).ok(),
+            Err(container) => {
+                let container = self.owned_container(caller, container.raw());
+                container.map(|container| self.payer(container))
             }
-            Request::AllocateAnywhere { container, count, .. } => {
-                (count.get(), of_container(*container))
-            }
-            Request::Copy { destination, count, flags, .. } if flags.contains(CopyFlags::NEW) => {
-                (count.get(), of_container(*destination))
-            }
-            Request::CopyList { destination, pairs, flags, .. }
-                if flags.contains(CopyFlags::NEW) =>
-            {
-                (length(pairs.items()), of_container(*destination))
-            }
-            Request::CreateWith { account, count, .. } => (count.get(), named(*account)),
-            Request::CreateFrom { account, source, .. } => (source.count.get(), named(*account)),
-            Request::CreateGather { account, frames, .. } => {
-                (length(frames.items()), named(*account))
-            }
-            _ => return 1,
         };
         let room = payer.map_or(0, |payer| self.pool.get(payer).room());
         count.saturating_sub(done).min(room.into())

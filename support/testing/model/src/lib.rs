@@ -231,7 +231,27 @@ impl Model {
             | Request::Supply { .. }
             | Request::Refuse { .. }
             | Request::Disturb { .. } => self.perform_on_peer(caller, request, seen),
-            _ => self.perform_on_container(caller, request, seen),
+            Request::ContainerCreate { .. }
+            | Request::ContainerDestroy { .. }
+            | Request::Allocate { .. }
+            | Request::AllocateAnywhere { .. }
+            | Request::AllocateContiguous { .. }
+            | Request::Deallocate { .. }
+            | Request::Renew { .. }
+            | Request::Mark { .. }
+            | Request::Status { .. }
+            | Request::Share { .. }
+            | Request::Unshare { .. }
+            | Request::Lock { .. }
+            | Request::Unlock { .. }
+            | Request::Pin { .. }
+            | Request::BusAddress { .. }
+            | Request::Copy { .. }
+            | Request::CopyList { .. }
+            | Request::CreateWith { .. }
+            | Request::CreateFrom { .. }
+            | Request::CreateGather { .. }
+            | Request::SetHandler { .. } => self.perform_on_container(caller, request, seen),
         }
     }
 
@@ -251,7 +271,8 @@ impl Model {
             }
             Request::AccountRecall { lent } => self.account_recall(caller, lent),
             Request::VspaceAccount { account } => self.vspace_account(caller, account, seen),
-            _ => Ok(self.extra_request(caller, seen)),
+            Request::ExtraRequest => Ok(self.extra_request(caller, seen)),
+            _ => unreachable!("is no operation on an account"),
         }
     }
 
@@ -289,7 +310,8 @@ impl Model {
                 self.supply(caller, fault, container, number, seen)
             }
             Request::Refuse { fault } => self.refuse(caller, fault, seen),
-            _ => self.disturb(caller, seen),
+            Request::Disturb { .. } => self.disturb(caller, seen),
+            _ => unreachable!("is no operation on a peer"),
         }
     }
 

@@ -38,8 +38,8 @@ PDS := support/make/toolchain.sh cargo
 PD_TARGET_DIR := build/cargo
 BOOT := cargo run --quiet --package boot --
 
-# The two systems: the demo, and the one that runs the scenarios, with puppets for actors and a
-# sabotaged fsserver.
+# The systems: the demo, the one that runs the scenarios, with puppets for actors and a sabotaged
+# fsserver, and the demo with three clients.
 SYSTEM := demo
 demo_XML := microkit-system.xml
 demo_PDS := console pmserver fsserver client-demo
@@ -47,8 +47,13 @@ demo_SIM := run
 scenarios_XML := support/testing/scenarios/microkit-system.xml
 # All puppets are one program.
 scenarios_PDS := console pmserver fsserver scenario-client supervisor puppet
-scenarios_FEATURES := --features fsserver/sabotage,pmserver/scenarios
+scenarios_FEATURES := --features fsserver/sabotage
 scenarios_SIM := scenarios
+clients_XML := support/testing/systems/three-clients.xml
+clients_PDS := $(demo_PDS)
+clients_SIM := run
+# Each of the clients ends with PASS.
+clients_PASSES := 3
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: test check fuzz sim-test qemu-test board-test pd-check image-check setup sdk clean
@@ -57,7 +62,7 @@ usage:
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      formatting, clippy, tests on the host: for between edits'
 	@echo 'make test       everything; says what it had to leave out'
-	@echo 'make qemu-test  the demo and the scenarios on BOARD with CONFIG, against the simulator'
+	@echo 'make qemu-test  demo, clients, scenarios on BOARD with CONFIG, against the simulator'
 	@echo 'make ktest      the kernel of BOARD against the model of it that the simulator has'
 	@echo 'make fuzz       random operations against the reference model; SEED=n repeats a run'
 	@echo 'make setup      installs what apt offers; may be run again'
@@ -103,7 +108,7 @@ simulate: need-cargo fs-image
 	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) --image build/fs.img
 
 boot: image
-	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
+	@$(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
 
 image: need-board fs-image
 	@mkdir -p $(IMAGE_DIR)
@@ -113,7 +118,7 @@ image: need-board fs-image
 	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
 	@cargo run $(SEL4) --quiet --package image -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
-	  --report $(IMAGE_DIR)/report.txt $($(SYSTEM)_XML)
+	  --report $(IMAGE_DIR)/report.txt $(if $(RAM),--ram $(RAM)) $($(SYSTEM)_XML)
 
 # The rings. `check` and `sim-test` need nothing but published crates and mke2fs.
 check: need-cargo
@@ -123,12 +128,15 @@ sim-test:
 	@mkdir -p $(SIM)
 	$(MAKE) simulate SYSTEM=demo BOARD=sim >$(SIM)/demo.txt || { cat $(SIM)/demo.txt; exit 1; }
 	support/make/verify.sh $(SIM)/demo.txt "$$FILES"
+	$(MAKE) simulate SYSTEM=clients BOARD=sim >$(SIM)/clients.txt || { cat $(SIM)/clients.txt; exit 1; }
 	$(MAKE) simulate SYSTEM=scenarios BOARD=sim | tee $(SIM)/scenarios.txt
 
 qemu-test: sim-test board-test
 board-test: need-board
 	$(MAKE) boot SYSTEM=demo
 	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
+	$(MAKE) boot SYSTEM=clients
+	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
 ktest: need-board

@@ -33,7 +33,7 @@ impl<K: Kernel> Server<K> {
     /// # Errors
     /// What the kernel answers where the pool is too small for that, or for the sum of the limits;
     /// `Refused` for a peer that cannot be.
-    pub fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
+    pub fn new(kernel: K, peers: &[PeerConfig<'_>]) -> Result<Self, KernelError> {
         let mut pool = Pool::new(kernel)?;
         let pool_account = pool.new_pool_account().map_err(at_boot)?;
         let mut server = Self {
@@ -54,8 +54,8 @@ impl<K: Kernel> Server<K> {
     ///
     /// # Errors
     /// Where the number is none that a peer can have, or another's.
-    fn add_peer(&mut self, config: &PeerConfig) -> Result<(), Shortage> {
-        let id = config.id().ok_or(Shortage::Kernel)?;
+    fn add_peer(&mut self, config: &PeerConfig<'_>) -> Result<(), Shortage> {
+        let id = PeerId::new(config.peer.into()).ok_or(Shortage::Kernel)?;
         if self.find_peer(id).is_some() {
             return Err(Shortage::Kernel);
         }

@@ -4,7 +4,7 @@
 use proto::{Micros, PeerId, VirtAddr};
 
 use crate::accounts::account::Account;
-use crate::config::{PeerConfig, Privileges};
+use crate::config::{PeerConfig, PeerName, Privileges, name_of};
 use crate::containers::handler::Wait;
 use crate::containers::relocate::Search;
 use crate::memory::frame_table::PageIndex;
@@ -37,7 +37,7 @@ impl VSpaceState {
 /// What pmserver knows of a protection domain.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
-    pub(crate) name: &'static str,
+    pub(crate) name: PeerName,
     /// Its own account, until that is destroyed.
     pub(crate) account: Option<Ref<Account>>,
     /// The account that pays for its VSpace (R25); none where that was destroyed.
@@ -62,10 +62,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Returns a peer that has an account and nothing else.
-    pub(crate) fn new(id: PeerId, config: &PeerConfig, account: Ref<Account>) -> Self {
+    pub(crate) fn new(id: PeerId, config: &PeerConfig<'_>, account: Ref<Account>) -> Self {
         Self {
             id,
-            name: config.name,
+            name: name_of(config),
             account: Some(account),
             table_account: Some(account),
             containers: 0,

@@ -19,7 +19,7 @@ use proto::{PeerId, VirtAddr};
 use sim::machine::{
     Architecture, CapRights as Rights, Error, Invocation, LookupFault, Place, Source, Transfer,
 };
-use sim::{BootPlan, DeviceFault, InvocationKind, Pool, SimKernel};
+use sim::{BootPlan, DeviceFault, InvocationKind, SimKernel, equal_parts};
 
 const MIB: u64 = 1 << 20;
 const READ_WRITE: PageRights = PageRights { write: true, execute: false };
@@ -141,7 +141,7 @@ fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
             };
         }
         // To name the slot of the CNode it would need its own root, and it has not got that.
-        let own = kernel.invoke_as(peer(2), 500, &operation);
+        let own = kernel.invoke_as(peer(2), 480, &operation);
         assert_eq!(own, Err(EMPTY));
     }
     kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
@@ -150,7 +150,7 @@ fn the_holder_reaches_what_is_in_the_cnode_and_never_the_cnode() {
 #[test]
 fn without_authority_over_the_cspace_nothing_is_put_there() {
     let peers: Vec<PeerId> = (1..=2).filter_map(PeerId::new).collect();
-    let pool = Pool { size_bits: 22, count: 1 };
+    let pool = equal_parts(22, 1);
     let mut kernel = SimKernel::boot(&BootPlan {
         architecture: Architecture::Aarch64,
         pool,

@@ -30,6 +30,11 @@ impl<N: Number> Count<N> {
     /// There are none.
     pub(crate) const ZERO: Self = Self(N::ZERO);
 
+    /// Returns a count that begins at a number.
+    pub(crate) const fn starting_at(number: N) -> Self {
+        Self(number)
+    }
+
     /// Counts one more.
     pub(crate) fn up(&mut self) {
         self.0 = plus(self.0, N::ONE);

@@ -104,7 +104,7 @@ fn refused_for_the_ram_of_a_pc() {
     for (ram, is_too_little) in [("1G", true), ("2G", false)] {
         let output = run_on("x86_64_generic", &["--ram", ram], name, &sdk);
         let message = String::from_utf8(output.stderr).unwrap();
-        let sentence = format!("{name}.xml:8: untyped memory comes to 1.50 GiB");
+        let sentence = format!("{name}.xml:7: untyped memory comes to 1,024 MiB");
         // With 2 GiB the tool gets as far as looking for the programs, which are not there.
         assert_eq!(message.contains(&sentence), is_too_little, "{ram}: {message}");
         assert_eq!(output.status.code(), Some(1));

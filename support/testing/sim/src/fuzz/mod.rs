@@ -11,6 +11,7 @@ mod canary;
 mod choose;
 mod core_subject;
 mod decode;
+mod finish;
 mod known;
 mod operation;
 mod run;

@@ -16,7 +16,7 @@ const TRIES_MAX: usize = 4;
 /// Who faults at a multiple of that is stopped.
 const FATAL_BYTES: u64 = 64 * PAGE_BYTES;
 
-/// What the model is told wrongly, to see whether that is found.
+/// What the model is not told, to see whether that is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
     /// Nothing.
@@ -114,7 +114,7 @@ impl<'a, S: Subject> Run<'a, S> {
         self.model.is_lost()
     }
 
-    /// Lets the model learn what only the server knows, and compares the accounts.
+    /// Has the model learn which frames are extra or dropped, and compares the accounts.
     pub(super) fn settle(&mut self) -> Result<(), Found> {
         for (peer, request) in self.model.questions() {
             self.call(peer, &request)?;
@@ -204,7 +204,7 @@ impl<'a, S: Subject> Run<'a, S> {
             .iter()
             .any(|setup| setup.peer == peer && (setup.reads_accounts || setup.is_supervisor));
         if tells && (is_needed || !vaddr.get().is_multiple_of(FATAL_BYTES)) {
-            // Otherwise everybody would be stopped soon.
+            // Otherwise all peers would be stopped soon.
             let at = |address| VirtAddr::new(address).expect("it is in user space");
             let request = Request::RegisterRecovery { entry: at(0x20_1000), stack_top: at(0x3000) };
             self.call(peer, &request)?;

@@ -42,8 +42,8 @@ IMAGE := $(SEL4) --package image --target-dir $(or $(CARGO_TARGET_DIR),target)
 COMPILE := support/make/compile.sh
 BOOT := cargo run --quiet --package boot --
 
-# The two systems: the demo, and the one that runs the scenarios, with puppets for actors and a
-# sabotaged fsserver.
+# The systems: the demo, the one that runs the scenarios, with puppets for actors and a sabotaged
+# fsserver, and the demo with three clients.
 SYSTEM := demo
 demo_XML := microkit-system.xml
 demo_PDS := console pmserver fsserver client-demo
@@ -51,8 +51,12 @@ demo_SIM := run
 scenarios_XML := support/testing/scenarios/microkit-system.xml
 # All puppets are one program.
 scenarios_PDS := console pmserver sabotaged-fsserver scenario-client supervisor puppet
-scenarios_FEATURES := --features pmserver/scenarios
 scenarios_SIM := scenarios
+clients_XML := support/testing/systems/three-clients.xml
+clients_PDS := $(demo_PDS)
+clients_SIM := run
+# Each of the clients ends with PASS.
+clients_PASSES := 3
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
@@ -62,7 +66,7 @@ usage:
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
-	@echo 'make qemu-test  runs demo and scenarios on BOARD with CONFIG; compares with the simulator'
+	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
@@ -112,7 +116,8 @@ simulate: need-cargo fs-image
 	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) --image build/fs.img
 
 boot: image boot-tool
-	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
+	@$(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
+	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
 
 boot-tool: need-cargo
 	@$(COMPILE) 'what starts QEMU and reads its console (about 10 seconds the first time)' \
@@ -125,12 +130,12 @@ image: need-board fs-image image-tool
 	@mkdir -p $(IMAGE_DIR)
 	@$(COMPILE) 'the protection domains for $(BOARD), $(CONFIG) (about 1 minute the first time)' \
 	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
-	  $(addprefix --package ,$($(SYSTEM)_PDS)) $($(SYSTEM)_FEATURES)
+	  $(addprefix --package ,$($(SYSTEM)_PDS))
 	@for pd in $($(SYSTEM)_PDS); do \
 	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
 	@cargo run --quiet $(IMAGE) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
-	  --report $(IMAGE_DIR)/report.txt $($(SYSTEM)_XML)
+	  --report $(IMAGE_DIR)/report.txt $(if $(RAM),--ram $(RAM)) $($(SYSTEM)_XML)
 
 # The tests. `check` and `sim-test` need only published crates and mke2fs.
 check: need-cargo
@@ -140,12 +145,15 @@ sim-test:
 	@mkdir -p $(SIM)
 	$(MAKE) simulate SYSTEM=demo BOARD=sim >$(SIM)/demo.txt || { cat $(SIM)/demo.txt; exit 1; }
 	support/make/verify.sh $(SIM)/demo.txt "$$FILES"
+	$(MAKE) simulate SYSTEM=clients BOARD=sim >$(SIM)/clients.txt || { cat $(SIM)/clients.txt; exit 1; }
 	$(MAKE) simulate SYSTEM=scenarios BOARD=sim | tee $(SIM)/scenarios.txt
 
 qemu-test: sim-test board-test
 board-test: need-board
 	$(MAKE) boot SYSTEM=demo
 	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
+	$(MAKE) boot SYSTEM=clients
+	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
 ktest: need-board image-tool boot-tool

@@ -1,30 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The core's kernel over seL4: with `home.rs` and `copy.rs` every capability invocation that
-//! pmserver makes once it runs.
+//! The core's kernel over seL4. Together with `capabilities/` this is every capability invocation
+//! that pmserver makes.
 //!
 //! Holds no policy. Keeps no books: which page is what, and what is mapped where, the core knows.
-//! Every invocation says after `CAP:` whose authority it uses, and what holds where it fails.
+//! Every invocation says after `CAP:` whose authority it uses, and what holds if it fails.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
     CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
     SlotAddress, VSpace,
 };
+use pmserver_setup::slots::OWN_TCB;
+use pmserver_setup::{Setup, WINDOW};
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 use sel4::{CapRights, Error, cap};
 use sel4_microkit::{Channel, Child};
 
-use crate::copy::Copier;
-use crate::home::{self, Home};
-use crate::objects::{attributes, blueprint, map_table, table_type, to_usize};
+use crate::capabilities::copy::{self, Copier};
+use crate::capabilities::home::{self, Home};
+use crate::capabilities::objects::{attributes, blueprint, map_table, table_type, to_usize};
+use crate::capabilities::slots;
 use crate::regions::{PoolWindow, clock};
-
-/// Where the pool window starts: 256 MiB up, beyond the program image, and below what
-/// microkit-system.xml maps.
-const WINDOW: u64 = 0x1000_0000;
-
-/// The root slot of pmserver's own TCB.
-const OWN_TCB: u32 = 7;
 
 /// The priority of a child that only runs to end.
 const LOWEST_PRIORITY: u64 = 0;
@@ -42,14 +38,14 @@ pub(crate) struct Sel4Kernel {
     home: Home,
     window: PoolWindow,
     copier: Copier,
-    /// The clock's ticks when it did.
+    /// The clock's ticks when pmserver started.
     started: u64,
 }
 
 impl Sel4Kernel {
     /// Divides the pool into pages. Called once, at the start.
-    pub(crate) fn boot() -> Result<Self, KernelError> {
-        let home = Home::build()?;
+    pub(crate) fn boot(setup: &Setup<'_>) -> Result<Self, KernelError> {
+        let home = Home::build(setup, copy::make_table)?;
         let (started, _) = clock::read();
         Ok(Self { home, window: PoolWindow::open(), copier: Copier::new(), started })
     }
@@ -78,13 +74,13 @@ impl Kernel for Sel4Kernel {
         self.home
             .untyped(page)
             .untyped_retype(&blueprint, &Home::objects(), to_usize(page.get()), 1)
-            .map_err(home::refusal)
+            .map_err(slots::refusal)
     }
 
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
         // CAP: the page's own untyped: everything made from it goes, nothing else. No CNode that
         // the invocation itself goes through is made from a page, so that it cannot stop half-way.
-        self.home.untyped_slot(page).revoke().map_err(home::refusal)
+        self.home.untyped_slot(page).revoke().map_err(slots::refusal)
     }
 
     fn derive(
@@ -103,11 +99,11 @@ impl Kernel for Sel4Kernel {
         self.home
             .derived_slot(to)
             .copy(&self.home.object_slot(frame), allowed)
-            .map_err(home::refusal)
+            .map_err(slots::refusal)
     }
 
     fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
-        home::delete(&self.home.derived_slot(slot))
+        slots::delete(&self.home.derived_slot(slot))
     }
 
     fn map_frame(
@@ -120,14 +116,14 @@ impl Kernel for Sel4Kernel {
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
         // CAP: a frame of the pool, and the VSpace that the core chose. A refusal mapped nothing.
         self.frame(frame)
-            .frame_map(home::vspace(vspace), to_usize(vaddr.get()), allowed, attributes(rights))
+            .frame_map(slots::vspace(vspace), to_usize(vaddr.get()), allowed, attributes(rights))
             .map_err(mapping_refusal)
     }
 
     fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
         // CAP: a frame of the pool; takes away this capability's mapping alone. On a refusal it
         // stays.
-        self.frame(frame).frame_unmap().map_err(home::refusal)
+        self.frame(frame).frame_unmap().map_err(slots::refusal)
     }
 
     fn map_table(
@@ -141,7 +137,7 @@ impl Kernel for Sel4Kernel {
         let table = self.home.object(table).cast();
         // CAP: a table of the pool, and the VSpace that the core chose. A refusal installed
         // nothing.
-        map_table(table, kind, home::vspace(vspace), vaddr.get()).map_err(mapping_refusal)
+        map_table(table, kind, slots::vspace(vspace), vaddr.get()).map_err(mapping_refusal)
     }
 
     fn record_page(&self, page: PageIndex) -> &RecordPage {
@@ -173,7 +169,7 @@ impl Kernel for Sel4Kernel {
         Child::new(peer.get().into())
             .tcb()
             .tcb_write_registers(false, REDIRECT_REGISTERS, &mut context)
-            .map_err(home::refusal)
+            .map_err(slots::refusal)
     }
 
     fn retire(&mut self, peer: PeerId) -> Result<(), KernelError> {
@@ -183,17 +179,17 @@ impl Kernel for Sel4Kernel {
         Child::new(peer.get().into())
             .tcb()
             .tcb_set_sched_params(
-                cap::Tcb::from_bits(home::root_address(OWN_TCB)),
+                cap::Tcb::from_bits(slots::root_address(OWN_TCB)),
                 LOWEST_PRIORITY,
                 LOWEST_PRIORITY,
                 cap::SchedContext::from_bits(NO_CAPABILITY),
                 cap::Endpoint::from_bits(NO_CAPABILITY),
             )
-            .map_err(home::refusal)
+            .map_err(slots::refusal)
     }
 
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
-        self.copier.copy(&self.home, from, to)
+        self.copier.copy(&self.home.object_slot(from), &self.home.object_slot(to))
     }
 
     fn physical_address(&self, page: PageIndex) -> u64 {
@@ -249,6 +245,6 @@ fn mapping_refusal(error: Error) -> KernelError {
             _ => KernelError::Refused,
         }),
         Error::DeleteFirst => KernelError::AlreadyMapped,
-        other => home::refusal(other),
+        other => slots::refusal(other),
     }
 }

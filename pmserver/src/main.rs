@@ -7,22 +7,15 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-mod copy;
+mod capabilities;
 mod fault;
-mod home;
 mod kernel;
-mod objects;
-mod pool;
 mod regions;
+mod start;
 
 use console_api::Client;
 use pd::PpChannel;
 use pmserver_core::Server;
-#[cfg(not(feature = "scenarios"))]
-use pmserver_core::config::PEERS;
-#[cfg(feature = "scenarios")]
-use pmserver_core::config::SCENARIO_PEERS as PEERS;
-use pmserver_core::kernel::KernelError;
 use proto::{PeerId, ProtocolError};
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
@@ -30,6 +23,7 @@ use sel4_microkit::{
 
 use fault::fault_of;
 use kernel::Sel4Kernel;
+use start::start;
 
 /// The channel to the console.
 const CONSOLE: usize = 0;
@@ -41,12 +35,8 @@ fn init() -> PmServer {
         Ok(server) => PmServer { server, console: Client::new(PpChannel::new(CONSOLE)) },
         // Nobody can call yet, and without a pool there is nothing to answer.
         #[allow(clippy::panic)]
-        Err(error) => panic!("pmserver cannot start: {error:?}"),
+        Err(error) => panic!("pmserver cannot start: {error}"),
     }
-}
-
-fn start() -> Result<Server<Sel4Kernel>, KernelError> {
-    Server::new(Sel4Kernel::boot()?, &PEERS)
 }
 
 struct PmServer {

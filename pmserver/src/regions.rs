@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! pmserver's record pages and its clock; the domain's only `unsafe`.
+//! pmserver's record pages, its setup and its clock; the domain's only `unsafe`.
 #![allow(unsafe_code)]
 
 use core::ptr;
 
 use pmserver_core::kernel::RecordPage;
-use proto::VirtAddr;
+use pmserver_setup::SETUP_BYTES;
+use proto::{AddressSpace, VirtAddr};
+use shm::OwnMemory;
 
 /// The part of the own address space where the core has the pages mapped that hold its records.
 ///
@@ -37,6 +39,14 @@ impl PoolWindow {
 fn pointer(address: VirtAddr) -> *mut RecordPage {
     // Both targets have 64-bit addresses.
     ptr::with_exposed_provenance_mut(usize::try_from(address.get()).unwrap_or_default())
+}
+
+/// Returns a copy of the page that the image tool has written; `None` if the image has none.
+pub(crate) fn setup_page() -> Option<[u8; SETUP_BYTES]> {
+    let region = VirtAddr::new(*sel4_microkit::var!(memory_setup_vaddr: u64 = 0))?;
+    let mut page = [0; SETUP_BYTES];
+    OwnMemory.copy_in(region, &mut page);
+    Some(page)
 }
 
 #[cfg(target_arch = "aarch64")]

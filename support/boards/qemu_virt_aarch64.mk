@@ -7,6 +7,7 @@
 TARGET := aarch64-unknown-none
 TARGET_RUSTFLAGS :=
 
+# The SDK was built for 2 GiB of RAM: the image tool knows that from the SDK.
 QEMU := qemu-system-aarch64
 QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G \
 	-display none -monitor none -nic none -no-reboot -serial stdio \

@@ -7,8 +7,11 @@ TARGET := x86_64-unknown-none
 # Microkit places programs at the addresses that they were linked for.
 TARGET_RUSTFLAGS := -C relocation-model=static
 
+# RAM of the machine: what QEMU gives it, and what the image tool checks a system against.
+RAM ?= 1G
+
 QEMU := qemu-system-x86_64
 # -no-reboot: a triple fault ends QEMU instead of starting the system again.
-QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m 1G \
+QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m $(RAM) \
 	-display none -monitor none -nic none -no-reboot -serial stdio \
 	-kernel $(IMAGE_DIR)/sel4_32.elf -initrd $(IMAGE_DIR)/loader.img

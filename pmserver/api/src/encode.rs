@@ -2,10 +2,8 @@
 //! Requests on the wire: where their arguments stand.
 //!
 //! The label is the operation's number in its lowest 16 bits; three operations carry a count in the
-//! next 16 or flags in those above, so that they need no fifth register. What does not fit the
-//! kernel's fastpath are lists alone.
-//!
-//! One function for each part of the protocol; each leaves what it does not know to the next.
+//! next 16 or flags in those above, so that they need no fifth register. Only lists are too long
+//! for the kernel's fastpath.
 
 use proto::limits::MESSAGE_REGISTERS_MAX;
 use proto::{FrameNumber, Message, PeerId};
@@ -20,197 +18,165 @@ impl Request {
     /// Returns the message that carries this request.
     #[must_use]
     pub fn encode(&self) -> Message {
-        self.encode_domain()
-            .or_else(|| self.encode_containers())
-            .or_else(|| self.encode_copies())
-            .or_else(|| self.encode_sharing())
-            .or_else(|| self.encode_mappings())
-            .or_else(|| self.encode_handlers())
-            .or_else(|| self.encode_accounts())
-            .or_else(|| self.encode_devices())
-            // Every request is of one of these parts; this is no operation's message.
-            .unwrap_or_default()
-    }
-
-    fn encode_domain(&self) -> Option<Message> {
-        Some(match *self {
-            Self::Version => request(number::VERSION, []),
-            Self::WhoAmI => request(number::WHOAMI, []),
-            Self::Clock => request(number::CLOCK, []),
-            Self::RegisterRecovery { entry, stack_top } => {
-                request(number::REGISTER_RECOVERY, [entry.get(), stack_top.get()])
+        match *self {
+            Self::Version => self.message([]),
+            Self::WhoAmI => self.message([]),
+            Self::Clock => self.message([]),
+            Self::ContainerCreate { account } => self.message([account.raw()]),
+            Self::ContainerDestroy { container } => self.message([container.raw()]),
+            Self::Allocate { frames, flags } => {
+                let [container, start, count] = frames.registers();
+                self.message([container, start, count, flags.bits().into()])
             }
-            Self::Watch { peer, ttl } => request(number::WATCH, [peer.get().into(), ttl.get()]),
-            Self::Rescue => request(number::RESCUE, []),
-            Self::Reclaim => request(number::RECLAIM, []),
+            Self::Deallocate { frames, flags } => {
+                let [container, start, count] = frames.registers();
+                self.message([container, start, count, flags.bits().into()])
+            }
+            Self::Share { container, start, count, terms } => {
+                self.message([container.raw(), start.get(), count, terms.pack()])
+            }
+            Self::Unshare { share, flags } => self.message([share.raw(), flags.bits().into()]),
+            Self::Lock { frames, mode, ttl } => {
+                let [container, start, how] = frames.pack(mode_number(mode), 0);
+                self.message([container, start, how, ttl.get()])
+            }
+            Self::Unlock { lease } => self.message([lease.raw()]),
+            Self::Map { frames, vaddr, flags, vspace } => {
+                let [container, start, how] = frames.pack(flags.bits(), vspace);
+                self.message([container, start, vaddr.get(), how])
+            }
+            Self::Unmap { vspace, vaddr, count } => {
+                self.message([vspace.into(), vaddr.get(), count.get()])
+            }
+            Self::Status { frames } => self.message(frames.registers()),
+            Self::AccountInfo { account } => self.message([account.raw()]),
+            Self::RegisterRecovery { entry, stack_top } => {
+                self.message([entry.get(), stack_top.get()])
+            }
+            Self::Watch { peer, ttl } => self.message([peer.get().into(), ttl.get()]),
+            Self::Rescue => self.message([]),
+            Self::Reclaim => self.message([]),
+            Self::Remap { vspace, vaddr, count, flags } => {
+                let how = fields(low_u16(count.get()), flags.bits(), 0);
+                self.message([vspace.into(), vaddr.get(), how])
+            }
+            Self::Renew { frames } => self.message(frames.registers()),
+            Self::AllocateAnywhere { container, count, flags } => {
+                let registers = [container.raw(), count.get(), flags.bits().into()];
+                self.message(registers)
+            }
+            Self::AllocateContiguous { frames, align_bits, limit_bits } => {
+                let registers = frames.pack(align_bits.into(), limit_bits.into());
+                self.message(registers)
+            }
+            Self::Copy { source, source_start, destination, destination_start, count, flags } => {
+                let [from, to] = [source_start, destination_start].map(FrameNumber::get);
+                self.labelled(
+                    low_u16(count.get()),
+                    flags.bits(),
+                    [source.raw(), from, destination.raw(), to],
+                )
+            }
+            Self::CopyList { source, destination, ref pairs, flags } => {
+                let numbers = pairs.items().iter().flat_map(|(from, to)| [from.get(), to.get()]);
+                self.listed(flags.bits(), [source.raw(), destination.raw()], numbers)
+            }
+            Self::CreateWith { account, count, terms } => {
+                self.message([account.raw(), count.get(), terms.pack()])
+            }
+            Self::CreateFrom { account, source: Frames { container, start, count }, terms } => {
+                let registers = [account.raw(), container.raw(), start.get(), terms.pack()];
+                self.labelled(low_u16(count.get()), 0, registers)
+            }
+            Self::CreateGather { account, source, ref frames, terms } => {
+                let numbers = frames.items().iter().copied().map(FrameNumber::get);
+                let head = [account.raw(), source.raw(), terms.pack()];
+                self.listed(0, head, numbers)
+            }
+            Self::Attach { container, start, vaddr, count, flags, vspace } => {
+                let how = fields(flags.bits(), vspace, count);
+                self.message([container.raw(), start.get(), vaddr.get(), how])
+            }
+            Self::Detach { vspace, vaddr } => self.message([vspace.into(), vaddr.get()]),
+            Self::Grant { frames, rights } => self.message(frames.pack(rights.bits(), 0)),
+            Self::Ungrant { address, count } => self.message([address, count.get()]),
+            Self::EnsureTables { vspace, vaddr, count } => {
+                self.message([vspace.into(), vaddr.get(), count.get()])
+            }
+            Self::AccountSplit { account, limit_pages, flags } => {
+                let registers = [account.raw(), limit_pages.into(), flags.bits().into()];
+                self.message(registers)
+            }
+            Self::AccountDestroy { account } => self.message([account.raw()]),
+            Self::AccountRemove { account } => self.message([account.raw()]),
+            Self::AccountSetLimits { account, limit_pages, flags } => {
+                let registers = [account.raw(), limit_pages.into(), flags.bits().into()];
+                self.message(registers)
+            }
+            Self::AccountLend { account, peer, rights } => {
+                let registers = [account.raw(), peer.get().into(), rights.bits().into()];
+                self.message(registers)
+            }
+            Self::AccountRecall { lent } => self.message([lent.raw()]),
+            Self::VspaceAccount { account } => self.message([account.raw()]),
+            Self::Mark { frames, marks } => {
+                let [container, start, count] = frames.registers();
+                self.message([container, start, count, marks.bits().into()])
+            }
+            Self::ExtraRequest => self.message([]),
+            Self::Pin { frames, mode, ttl } => {
+                let [container, start, how] = frames.pack(mode_number(mode), 0);
+                self.message([container, start, how, ttl.get()])
+            }
+            Self::BusAddress { lease, number } => self.message([lease.raw(), number.get()]),
+            Self::DeviceReset { peer } => self.message([peer.get().into()]),
+            Self::SetHandler { container, start, count, handler, cookie } => {
+                let peer = handler.map_or(0, PeerId::get);
+                let how = fields(peer.into(), 0, cookie);
+                self.message([container.raw(), start.get(), count, how])
+            }
+            Self::NextFault => self.message([]),
+            Self::Supply { fault, container, number } => {
+                self.message([fault.raw(), container.raw(), number.get()])
+            }
+            Self::Refuse { fault } => self.message([fault.raw()]),
             Self::Disturb { what, cursor } => {
                 let what = match what {
                     Disturbance::Unmap => number::DISTURB_UNMAP,
                     Disturbance::Move => number::DISTURB_MOVE,
                 };
-                request(number::DISTURB, [what, cursor])
+                self.message([what, cursor])
             }
-            _ => return None,
-        })
+        }
     }
 
-    fn encode_containers(&self) -> Option<Message> {
-        Some(match *self {
-            Self::ContainerCreate { account } => request(number::CONTAINER_CREATE, [account.raw()]),
-            Self::ContainerDestroy { container } => {
-                request(number::CONTAINER_DESTROY, [container.raw()])
-            }
-            Self::Allocate { frames, flags } => {
-                let [container, start, count] = frames.registers();
-                request(number::ALLOCATE, [container, start, count, flags.bits().into()])
-            }
-            Self::AllocateAnywhere { container, count, flags } => {
-                let registers = [container.raw(), count.get(), flags.bits().into()];
-                request(number::ALLOCATE_ANYWHERE, registers)
-            }
-            Self::Deallocate { frames, flags } => {
-                let [container, start, count] = frames.registers();
-                request(number::DEALLOCATE, [container, start, count, flags.bits().into()])
-            }
-            Self::Renew { frames } => request(number::RENEW, frames.registers()),
-            Self::Mark { frames, marks } => {
-                let [container, start, count] = frames.registers();
-                request(number::MARK, [container, start, count, marks.bits().into()])
-            }
-            Self::Status { frames } => request(number::STATUS, frames.registers()),
-            _ => return None,
-        })
+    /// Returns a message whose label is the operation's number alone.
+    fn message<const N: usize>(&self, registers: [u64; N]) -> Message {
+        Message::new(self.operation().number().into(), registers)
     }
 
-    fn encode_copies(&self) -> Option<Message> {
-        Some(match *self {
-            Self::Copy { source, source_start, destination, destination_start, count, flags } => {
-                let label = label(number::COPY, low_u16(count.get()), flags.bits());
-                let [from, to] = [source_start, destination_start].map(FrameNumber::get);
-                Message::new(label, [source.raw(), from, destination.raw(), to])
-            }
-            Self::CopyList { source, destination, ref pairs, flags } => {
-                let numbers = pairs.items().iter().flat_map(|(from, to)| [from.get(), to.get()]);
-                let label = label(number::COPY_LIST, 0, flags.bits());
-                listed(label, [source.raw(), destination.raw()], numbers)
-            }
-            Self::CreateWith { account, count, terms } => {
-                request(number::CREATE_WITH, [account.raw(), count.get(), terms.pack()])
-            }
-            Self::CreateFrom { account, source: Frames { container, start, count }, terms } => {
-                let label = label(number::CREATE_FROM, low_u16(count.get()), 0);
-                let registers = [account.raw(), container.raw(), start.get(), terms.pack()];
-                Message::new(label, registers)
-            }
-            Self::CreateGather { account, source, ref frames, terms } => {
-                let numbers = frames.items().iter().copied().map(FrameNumber::get);
-                let head = [account.raw(), source.raw(), terms.pack()];
-                listed(number::CREATE_GATHER.into(), head, numbers)
-            }
-            _ => return None,
-        })
+    /// Returns a message whose label carries a count and flags, too.
+    fn labelled<const N: usize>(&self, count: u16, flags: u16, registers: [u64; N]) -> Message {
+        let label = fields(self.operation().number(), count, flags.into());
+        Message::new(label, registers)
     }
 
-    fn encode_sharing(&self) -> Option<Message> {
-        Some(match *self {
-            Self::Share { container, start, count, terms } => {
-                request(number::SHARE, [container.raw(), start.get(), count, terms.pack()])
-            }
-            Self::Unshare { share, flags } => {
-                request(number::UNSHARE, [share.raw(), flags.bits().into()])
-            }
-            Self::Lock { frames, mode, ttl } => {
-                let [container, start, how] = frames.pack(mode_number(mode), 0);
-                request(number::LOCK, [container, start, how, ttl.get()])
-            }
-            Self::Unlock { lease } => request(number::UNLOCK, [lease.raw()]),
-            _ => return None,
-        })
-    }
-
-    fn encode_mappings(&self) -> Option<Message> {
-        Some(match *self {
-            Self::Map { frames, vaddr, flags, vspace } => {
-                let [container, start, how] = frames.pack(flags.bits(), vspace);
-                request(number::MAP, [container, start, vaddr.get(), how])
-            }
-            Self::Remap { vspace, vaddr, count, flags } => {
-                let how = fields(low_u16(count.get()), flags.bits(), 0);
-                request(number::REMAP, [vspace.into(), vaddr.get(), how])
-            }
-            Self::Unmap { vspace, vaddr, count } => {
-                request(number::UNMAP, [vspace.into(), vaddr.get(), count.get()])
-            }
-            Self::Attach { container, start, vaddr, count, flags, vspace } => {
-                let how = fields(flags.bits(), vspace, count);
-                request(number::ATTACH, [container.raw(), start.get(), vaddr.get(), how])
-            }
-            Self::Detach { vspace, vaddr } => request(number::DETACH, [vspace.into(), vaddr.get()]),
-            Self::Grant { frames, rights } => request(number::GRANT, frames.pack(rights.bits(), 0)),
-            Self::Ungrant { address, count } => request(number::UNGRANT, [address, count.get()]),
-            Self::EnsureTables { vspace, vaddr, count } => {
-                request(number::ENSURE_TABLES, [vspace.into(), vaddr.get(), count.get()])
-            }
-            _ => return None,
-        })
-    }
-
-    fn encode_handlers(&self) -> Option<Message> {
-        Some(match *self {
-            Self::SetHandler { container, start, count, handler, cookie } => {
-                let peer = handler.map_or(0, PeerId::get);
-                let how = fields(peer.into(), 0, cookie);
-                request(number::SET_HANDLER, [container.raw(), start.get(), count, how])
-            }
-            Self::NextFault => request(number::NEXT_FAULT, []),
-            Self::Supply { fault, container, number } => {
-                request(number::SUPPLY, [fault.raw(), container.raw(), number.get()])
-            }
-            Self::Refuse { fault } => request(number::REFUSE, [fault.raw()]),
-            _ => return None,
-        })
-    }
-
-    fn encode_accounts(&self) -> Option<Message> {
-        Some(match *self {
-            Self::AccountInfo { account } => request(number::ACCOUNT_INFO, [account.raw()]),
-            Self::AccountSplit { account, limit_pages, flags } => {
-                let registers = [account.raw(), limit_pages.into(), flags.bits().into()];
-                request(number::ACCOUNT_SPLIT, registers)
-            }
-            Self::AccountDestroy { account } => request(number::ACCOUNT_DESTROY, [account.raw()]),
-            Self::AccountRemove { account } => request(number::ACCOUNT_REMOVE, [account.raw()]),
-            Self::AccountSetLimits { account, limit_pages, flags } => {
-                let registers = [account.raw(), limit_pages.into(), flags.bits().into()];
-                request(number::ACCOUNT_SET_LIMITS, registers)
-            }
-            Self::AccountLend { account, peer, rights } => {
-                let registers = [account.raw(), peer.get().into(), rights.bits().into()];
-                request(number::ACCOUNT_LEND, registers)
-            }
-            Self::AccountRecall { lent } => request(number::ACCOUNT_RECALL, [lent.raw()]),
-            Self::VspaceAccount { account } => request(number::VSPACE_ACCOUNT, [account.raw()]),
-            Self::ExtraRequest => request(number::EXTRA_REQUEST, []),
-            _ => return None,
-        })
-    }
-
-    fn encode_devices(&self) -> Option<Message> {
-        Some(match *self {
-            Self::AllocateContiguous { frames, align_bits, limit_bits } => {
-                let registers = frames.pack(align_bits.into(), limit_bits.into());
-                request(number::ALLOCATE_CONTIGUOUS, registers)
-            }
-            Self::Pin { frames, mode, ttl } => {
-                let [container, start, how] = frames.pack(mode_number(mode), 0);
-                request(number::PIN, [container, start, how, ttl.get()])
-            }
-            Self::BusAddress { lease, number } => {
-                request(number::BUS_ADDRESS, [lease.raw(), number.get()])
-            }
-            Self::DeviceReset { peer } => request(number::DEVICE_RESET, [peer.get().into()]),
-            _ => return None,
-        })
+    /// Returns a message with a list after its first registers.
+    fn listed<const N: usize>(
+        &self,
+        flags: u16,
+        head: [u64; N],
+        list: impl Iterator<Item = u64>,
+    ) -> Message {
+        let mut registers = [0; MESSAGE_REGISTERS_MAX];
+        let mut count: usize = 0;
+        for (register, value) in registers.iter_mut().zip(head.into_iter().chain(list)) {
+            *register = value;
+            count = count.saturating_add(1);
+        }
+        let label = fields(self.operation().number(), 0, flags.into());
+        // No message has more registers than there are here.
+        Message::from_wire(label, registers.get(..count).unwrap_or(&[])).unwrap_or_default()
     }
 }
 
@@ -245,27 +211,6 @@ const fn mode_number(mode: LockMode) -> u16 {
 
 const fn fields(low: u16, middle: u16, high: u32) -> u64 {
     Fields { low, middle, high }.pack()
-}
-
-/// Returns a label that carries a count and flags.
-fn label(operation: u16, count: u16, flags: u16) -> u64 {
-    fields(operation, count, flags.into())
-}
-
-fn request<const N: usize>(operation: u16, registers: [u64; N]) -> Message {
-    Message::new(operation.into(), registers)
-}
-
-/// Returns a message with a list after its first registers.
-fn listed<const N: usize>(label: u64, head: [u64; N], list: impl Iterator<Item = u64>) -> Message {
-    let mut registers = [0; MESSAGE_REGISTERS_MAX];
-    let mut count: usize = 0;
-    for (register, value) in registers.iter_mut().zip(head.into_iter().chain(list)) {
-        *register = value;
-        count = count.saturating_add(1);
-    }
-    // No message has more registers than there are here.
-    Message::from_wire(label, registers.get(..count).unwrap_or(&[])).unwrap_or_default()
 }
 
 const _: () = {

@@ -19,6 +19,7 @@ mod grant_mapper;
 mod handles;
 mod lists;
 mod number;
+mod operation;
 mod ops;
 mod reply;
 mod wire;
@@ -35,6 +36,7 @@ pub use handles::{
     HANDLE_MAKER_SHIFT, LeaseHandle, ShareHandle,
 };
 pub use lists::{FrameList, PairList};
+pub use operation::{Label, Operation, Registers};
 pub use ops::{Frames, PROTOCOL_VERSION, Request, ShareTerms};
 pub use reply::{
     AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,

@@ -1,56 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The numbers of the protocol on the wire: once given, never given again.
-
-pub(crate) const VERSION: u16 = 1;
-pub(crate) const WHOAMI: u16 = 2;
-pub(crate) const CLOCK: u16 = 3;
-pub(crate) const CONTAINER_CREATE: u16 = 4;
-pub(crate) const CONTAINER_DESTROY: u16 = 5;
-pub(crate) const ALLOCATE: u16 = 6;
-pub(crate) const DEALLOCATE: u16 = 7;
-pub(crate) const SHARE: u16 = 8;
-pub(crate) const UNSHARE: u16 = 9;
-pub(crate) const LOCK: u16 = 10;
-pub(crate) const UNLOCK: u16 = 11;
-pub(crate) const MAP: u16 = 12;
-pub(crate) const UNMAP: u16 = 13;
-pub(crate) const STATUS: u16 = 14;
-pub(crate) const ACCOUNT_INFO: u16 = 15;
-pub(crate) const REGISTER_RECOVERY: u16 = 16;
-pub(crate) const WATCH: u16 = 17;
-pub(crate) const RESCUE: u16 = 18;
-pub(crate) const RECLAIM: u16 = 19;
-pub(crate) const REMAP: u16 = 20;
-pub(crate) const RENEW: u16 = 21;
-pub(crate) const ALLOCATE_ANYWHERE: u16 = 22;
-pub(crate) const ALLOCATE_CONTIGUOUS: u16 = 23;
-pub(crate) const COPY: u16 = 24;
-pub(crate) const COPY_LIST: u16 = 25;
-pub(crate) const CREATE_WITH: u16 = 26;
-pub(crate) const CREATE_FROM: u16 = 27;
-pub(crate) const CREATE_GATHER: u16 = 28;
-pub(crate) const ATTACH: u16 = 29;
-pub(crate) const DETACH: u16 = 30;
-pub(crate) const GRANT: u16 = 31;
-pub(crate) const UNGRANT: u16 = 32;
-pub(crate) const ENSURE_TABLES: u16 = 33;
-pub(crate) const ACCOUNT_SPLIT: u16 = 34;
-pub(crate) const ACCOUNT_DESTROY: u16 = 35;
-pub(crate) const ACCOUNT_REMOVE: u16 = 36;
-pub(crate) const ACCOUNT_SET_LIMITS: u16 = 37;
-pub(crate) const ACCOUNT_LEND: u16 = 38;
-pub(crate) const ACCOUNT_RECALL: u16 = 39;
-pub(crate) const VSPACE_ACCOUNT: u16 = 40;
-pub(crate) const MARK: u16 = 41;
-pub(crate) const EXTRA_REQUEST: u16 = 42;
-pub(crate) const PIN: u16 = 43;
-pub(crate) const BUS_ADDRESS: u16 = 44;
-pub(crate) const DEVICE_RESET: u16 = 45;
-pub(crate) const SET_HANDLER: u16 = 46;
-pub(crate) const NEXT_FAULT: u16 = 47;
-pub(crate) const SUPPLY: u16 = 48;
-pub(crate) const REFUSE: u16 = 49;
-pub(crate) const DISTURB: u16 = 50;
+//! The numbers of the choices that an argument offers.
 
 pub(crate) const LOCK_READ: u16 = 0;
 pub(crate) const LOCK_EXCLUSIVE: u16 = 1;

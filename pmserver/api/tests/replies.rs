@@ -4,12 +4,12 @@
 
 mod calls;
 
-use calls::{OPERATIONS, told};
+use calls::told;
 use pmserver_api::{
     AccessKind, AccountHandle, AccountInfo, BusRun, CallError, ContainerHandle, Created, Disturbed,
     ExtraRequest, Failure, FaultHandle, FrameState, Granted, Identity, Lease, LeaseHandle,
-    MapFlags, Mapped, PendingFault, Pinned, Placed, PmError, Reply, RescueReport, ShareHandle,
-    Shared, Status,
+    MapFlags, Mapped, Operation, PendingFault, Pinned, Placed, PmError, Reply, RescueReport,
+    ShareHandle, Shared, Status,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -17,52 +17,79 @@ use proto::limits::{MESSAGE_REGISTERS_MAX, STATUS_FRAMES_MAX};
 use proto::{ByteCount, FrameNumber, Message, Micros, PeerId, ProtocolError};
 
 /// Returns what an operation may answer, as the table of pm-protocol.md has it.
-fn replies_to(operation: u64) -> BoxedStrategy<Reply> {
+fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
     match operation {
-        1 | 6 | 7 | 13 | 19 | 21 | 23..=25 | 32 | 33 | 41 => {
-            any::<u64>().prop_map(Reply::Number).boxed()
+        Operation::Version
+        | Operation::Allocate
+        | Operation::Deallocate
+        | Operation::Unmap
+        | Operation::Reclaim
+        | Operation::Renew
+        | Operation::AllocateContiguous
+        | Operation::Copy
+        | Operation::CopyList
+        | Operation::Ungrant
+        | Operation::EnsureTables
+        | Operation::Mark => any::<u64>().prop_map(Reply::Number).boxed(),
+        Operation::WhoAmI => identities(),
+        Operation::Clock | Operation::Watch => times().prop_map(Reply::Time).boxed(),
+        Operation::ContainerCreate => {
+            any::<u64>().prop_map(|raw| Reply::Container(ContainerHandle::from_raw(raw))).boxed()
         }
-        2 => identities(),
-        3 | 17 => times().prop_map(Reply::Time).boxed(),
-        4 => any::<u64>().prop_map(|raw| Reply::Container(ContainerHandle::from_raw(raw))).boxed(),
-        8 => shares().prop_map(Reply::Shared).boxed(),
-        10 => leases().prop_map(Reply::Lease).boxed(),
-        12 | 20 => mapped(),
-        14 => states(),
-        15 => counts_of_pages(),
-        18 => reports(),
-        22 => any::<(u64, u64)>()
+        Operation::Share => shares().prop_map(Reply::Shared).boxed(),
+        Operation::Lock => leases().prop_map(Reply::Lease).boxed(),
+        Operation::Map | Operation::Remap => mapped(),
+        Operation::Status => states(),
+        Operation::AccountInfo => counts_of_pages(),
+        Operation::Rescue => reports(),
+        Operation::AllocateAnywhere => any::<(u64, u64)>()
             .prop_map(|(start, count)| {
                 Reply::Placed(Placed { start: FrameNumber::new(start), count })
             })
             .boxed(),
-        26..=28 => (any::<u64>(), shares())
-            .prop_map(|(raw, shared)| {
-                Reply::Created(Created { container: ContainerHandle::from_raw(raw), shared })
-            })
-            .boxed(),
-        31 => (any::<(u64, u64)>(), rights())
+        Operation::CreateWith | Operation::CreateFrom | Operation::CreateGather => {
+            (any::<u64>(), shares())
+                .prop_map(|(raw, shared)| {
+                    Reply::Created(Created { container: ContainerHandle::from_raw(raw), shared })
+                })
+                .boxed()
+        }
+        Operation::Grant => (any::<(u64, u64)>(), rights())
             .prop_map(|((address, count), rights)| {
                 Reply::Granted(Granted { address, count, rights })
             })
             .boxed(),
-        34 | 38 => {
+        Operation::AccountSplit | Operation::AccountLend => {
             any::<u64>().prop_map(|raw| Reply::Account(AccountHandle::from_raw(raw))).boxed()
         }
-        42 => (any::<(u64, u64)>(), times())
+        Operation::ExtraRequest => (any::<(u64, u64)>(), times())
             .prop_map(|((count, sequence), deadline)| {
                 Reply::ExtraRequest(ExtraRequest { count, deadline, sequence })
             })
             .boxed(),
-        43 => {
+        Operation::Pin => {
             (leases(), runs()).prop_map(|(lease, bus)| Reply::Pinned(Pinned { lease, bus })).boxed()
         }
-        44 => runs().prop_map(Reply::BusRun).boxed(),
-        47 => faults(),
-        50 => any::<(u64, u64)>()
+        Operation::BusAddress => runs().prop_map(Reply::BusRun).boxed(),
+        Operation::NextFault => faults(),
+        Operation::Disturb => any::<(u64, u64)>()
             .prop_map(|(count, cursor)| Reply::Disturbed(Disturbed { count, cursor }))
             .boxed(),
-        _ => Just(Reply::Done).boxed(),
+        Operation::ContainerDestroy
+        | Operation::Unshare
+        | Operation::Unlock
+        | Operation::RegisterRecovery
+        | Operation::Attach
+        | Operation::Detach
+        | Operation::AccountDestroy
+        | Operation::AccountRemove
+        | Operation::AccountSetLimits
+        | Operation::AccountRecall
+        | Operation::VspaceAccount
+        | Operation::DeviceReset
+        | Operation::SetHandler
+        | Operation::Supply
+        | Operation::Refuse => Just(Reply::Done).boxed(),
     }
 }
 
@@ -162,10 +189,12 @@ fn faults() -> BoxedStrategy<Reply> {
 
 #[test]
 fn every_reply_comes_back() {
-    for operation in 1..=OPERATIONS {
+    for operation in Operation::ALL.iter().copied() {
         let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
         let result = runner.run(&replies_to(operation), |reply| {
-            prop_assert_eq!(told(operation, reply.encode()), Ok(reply));
+            let message = reply.encode();
+            prop_assert_eq!(message.registers().len(), operation.registers().reply.len());
+            prop_assert_eq!(told(operation, message), Ok(reply));
             Ok(())
         });
         result.unwrap();
@@ -174,7 +203,7 @@ fn every_reply_comes_back() {
 
 #[test]
 fn every_error_comes_back_from_every_operation() {
-    for operation in 1..=OPERATIONS {
+    for operation in Operation::ALL.iter().copied() {
         for error in PmError::ALL {
             let failure = Failure { error, done: 3, at: 4 };
             assert_eq!(told(operation, failure.reply()), Err(CallError::Refused(failure)));
@@ -190,7 +219,7 @@ fn every_error_comes_back_from_every_operation() {
 fn a_reply_that_is_none_is_told_as_such() {
     let bad = Err(CallError::Protocol(ProtocolError::BadReply));
     let longest = Message::from_wire(0, &[0; MESSAGE_REGISTERS_MAX]).unwrap();
-    for operation in 1..=OPERATIONS {
+    for operation in Operation::ALL.iter().copied() {
         assert_eq!(told(operation, longest), bad, "too many registers");
         assert_eq!(told(operation, Message::new(1, [0])), bad, "an error has two registers");
         assert_eq!(told(operation, Message::new(19, [0, 0])), bad, "there is no error 19");
@@ -206,7 +235,7 @@ proptest! {
         ),
     ) {
         let reply = Message::from_wire(label, &registers).unwrap();
-        for operation in 1..=OPERATIONS {
+        for operation in Operation::ALL.iter().copied() {
             let _ = told(operation, reply);
         }
     }

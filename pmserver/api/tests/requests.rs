@@ -11,27 +11,28 @@
 
 mod any;
 
-use any::operations;
-use pmserver_api::{CallError, Failure, PmError, Request};
+use any::requests;
+use pmserver_api::{CallError, Failure, Operation, PmError, Request};
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use proto::limits::{FASTPATH_REGISTERS, MESSAGE_REGISTERS_MAX};
 use proto::{Message, PAGE_BYTES, ProtocolError};
 
-const OPERATIONS: u64 = 50;
-/// Operations that take lists.
-const LISTS: [u64; 2] = [25, 28];
-/// Operations whose label may carry a count, and such whose label may carry flags.
-const COUNTED: [u64; 2] = [24, 27];
-const FLAGGED: [u64; 2] = [24, 25];
-
 /// Holds any requests of each operation against a rule.
-fn for_every_operation(rule: impl Fn(u64, &Request) -> Result<(), TestCaseError>) {
-    for (number, requests) in operations() {
+fn for_every_operation(rule: impl Fn(Operation, &Request) -> Result<(), TestCaseError>) {
+    for operation in Operation::ALL {
         let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
-        runner.run(&requests, |request| rule(number, &request)).unwrap();
+        runner.run(&requests(*operation), |request| rule(*operation, &request)).unwrap();
     }
+}
+
+fn takes_list(operation: Operation) -> bool {
+    !operation.registers().list.is_empty()
+}
+
+fn last_number() -> u16 {
+    Operation::ALL.last().unwrap().number()
 }
 
 fn unknown() -> Result<Request, CallError> {
@@ -47,30 +48,41 @@ fn with_registers(message: &Message, registers: &[u64]) -> Message {
 }
 
 #[test]
-fn there_are_as_many_operations_as_numbers() {
-    let mut numbers: Vec<u64> = operations().iter().map(|(number, _)| *number).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=OPERATIONS).collect::<Vec<_>>());
-    for label in [0, OPERATIONS + 1, 0xFFFF] {
+fn what_is_no_number_of_an_operation_is_unknown() {
+    for label in [0, u64::from(last_number()) + 1, 0xFFFF] {
         assert_eq!(Request::decode(&Message::new(label, [])), unknown());
     }
 }
 
 #[test]
 fn every_request_comes_back() {
-    for_every_operation(|number, request| {
+    for_every_operation(|operation, request| {
         let message = request.encode();
-        prop_assert_eq!(message.label() & 0xFFFF, number);
+        prop_assert_eq!(request.operation(), operation);
+        prop_assert_eq!(message.label() & 0xFFFF, u64::from(operation.number()));
         prop_assert_eq!(&Request::decode(&message), &Ok(*request));
         Ok(())
     });
 }
 
 #[test]
+fn a_request_has_the_registers_of_its_row() {
+    for_every_operation(|operation, request| {
+        let registers = operation.registers();
+        let entries = request.encode().registers().len() - registers.request.len();
+        match registers.list.len() {
+            0 => prop_assert_eq!(entries, 0),
+            entry => prop_assert!(entries > 0 && entries.is_multiple_of(entry)),
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn only_lists_are_too_long_for_the_fastpath() {
-    for_every_operation(|number, request| {
+    for_every_operation(|operation, request| {
         let is_short = request.encode().registers().len() <= FASTPATH_REGISTERS;
-        prop_assert!(is_short || LISTS.contains(&number));
+        prop_assert!(is_short || takes_list(operation));
         Ok(())
     });
 }
@@ -78,15 +90,18 @@ fn only_lists_are_too_long_for_the_fastpath() {
 #[test]
 fn a_register_more_or_less_is_a_wrong_length() {
     // PM-3
-    for_every_operation(|number, request| {
+    for_every_operation(|operation, request| {
         let message = request.encode();
         let registers = message.registers();
-        // One more is a longer list, but for half a pair.
-        if number != 28 && registers.len() < MESSAGE_REGISTERS_MAX {
+        // One more is a longer list, unless an entry has two.
+        if operation.registers().list.len() == 1 {
+            return Ok(());
+        }
+        if registers.len() < MESSAGE_REGISTERS_MAX {
             let longer = with_registers(&message, &[registers, &[0]].concat());
             prop_assert_eq!(Request::decode(&longer), wrong_length());
         }
-        if number != 28 && !registers.is_empty() {
+        if !registers.is_empty() {
             let shorter = with_registers(&message, &registers[1..]);
             prop_assert_eq!(Request::decode(&shorter), wrong_length());
         }
@@ -96,7 +111,8 @@ fn a_register_more_or_less_is_a_wrong_length() {
 
 #[test]
 fn lists_have_an_entry_and_what_stands_before_it() {
-    for (label, head) in [(25, 2), (28, 3)] {
+    for operation in Operation::ALL.iter().filter(|operation| takes_list(**operation)) {
+        let (label, head) = (operation.number().into(), operation.registers().request.len());
         for length in 0..head {
             let message = Message::from_wire(label, &[1; 3][..length]).unwrap();
             assert_eq!(Request::decode(&message), wrong_length());
@@ -109,14 +125,15 @@ fn lists_have_an_entry_and_what_stands_before_it() {
 #[test]
 fn a_label_carries_what_its_operation_takes() {
     // PM-3
-    for_every_operation(|number, request| {
+    for_every_operation(|operation, request| {
         let message = request.encode();
+        let carried = operation.label();
         for bit in 16..64 {
-            let takes = if bit < 32 { COUNTED } else { FLAGGED };
+            let takes = if bit < 32 { carried.has_count() } else { carried.has_flags() };
             let label = (message.label() & 0xFFFF) | 1 << bit;
             let other = Message::from_wire(label, message.registers()).unwrap();
             let is_known = Request::decode(&other) != unknown();
-            prop_assert_eq!(is_known, takes.contains(&number), "bit {}", bit);
+            prop_assert_eq!(is_known, takes, "bit {}", bit);
         }
         Ok(())
     });
@@ -135,15 +152,19 @@ fn register() -> impl Strategy<Value = u64> {
 
 fn label() -> impl Strategy<Value = u64> {
     let bits = || prop_oneof![Just(0), 0u64..300];
-    let made = (0..OPERATIONS + 2, bits(), bits()).prop_map(|(n, a, b)| n | a << 16 | b << 32);
+    let made = (0..u64::from(last_number()) + 2, bits(), bits())
+        .prop_map(|(n, a, b)| n | a << 16 | b << 32);
     prop_oneof![8 => made, 1 => any::<u64>()]
 }
 
 /// A message that was a request until one register of it was changed, or its label.
 fn spoilt() -> impl Strategy<Value = Message> {
-    let requests = operations().into_iter().map(|(_, requests)| requests);
-    (Union::new(requests), register(), any::<prop::sample::Index>()).prop_map(
-        |(request, value, at)| {
+    (
+        Union::new(Operation::ALL.iter().map(|operation| requests(*operation))),
+        register(),
+        any::<prop::sample::Index>(),
+    )
+        .prop_map(|(request, value, at)| {
             let message = request.encode();
             let mut registers = message.registers().to_vec();
             match registers.len() {
@@ -153,8 +174,7 @@ fn spoilt() -> impl Strategy<Value = Message> {
                     with_registers(&message, &registers)
                 }
             }
-        },
-    )
+        })
 }
 
 fn made_up() -> impl Strategy<Value = Message> {

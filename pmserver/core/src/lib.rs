@@ -84,10 +84,3 @@ mod teardown;
 pub use kernel::PageIndex;
 pub use serve::fault::{Fault, FaultOutcome};
 pub use server::Server;
-
-/// Stops the server: its own state is not what it must be. No request can bring this about; where
-/// it happens, going on would hand out memory on the strength of a table that is known to be wrong.
-#[allow(clippy::panic)]
-fn broken(what: &str) -> ! {
-    panic!("internal state broken: {what}")
-}

@@ -20,7 +20,7 @@ impl<K: Kernel> Server<K> {
     /// # Errors
     /// The kernel's error if the pool is too small for its own tables or for the sum of the limits;
     /// `Refused` if a peer's number is out of range or given twice.
-    pub fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
+    pub fn new(kernel: K, peers: &[PeerConfig<'_>]) -> Result<Self, KernelError> {
         Service::new(kernel, peers).map(|service| Self { service })
     }
 

@@ -14,14 +14,14 @@ use pmserver_api::{
     AccessKind, AccountHandle, AllocateFlags, CallError, ContainerHandle, LockMode, MapFlags,
     PmError, Rights,
 };
-use pmserver_core::config::{PEERS, PeerConfig};
+use pmserver_core::config::PeerConfig;
 use pmserver_core::{Fault, FaultOutcome, Server};
 use proto::limits::{
     CALL_FRAMES_MAX, FRAME_MAPPINGS_MAX, PEER_LEASES_MAX, RECLAIM_STEP_FRAMES, SHARE_LEASES_MAX,
 };
 use proto::{Console, Message, Micros, Transport, VirtAddr};
 use sim::SimKernel;
-use world::{World, at, filled, frames, page, peer};
+use world::{PEERS, World, at, filled, frames, page, peer};
 
 const LEASE: Micros = Micros::new(1000);
 const LONG: Micros = Micros::new(1_000_000);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Any request at all: for each operation, by its number, every argument that its types allow.
+//! Any request at all: for each operation, every argument that its types allow.
 
 use pmserver_api::{
     AccountHandle, ContainerHandle, Disturbance, FaultHandle, FrameList, Frames, LeaseHandle,
-    LockMode, PairList, Request, ShareHandle, ShareTerms,
+    LockMode, Operation, PairList, Request, ShareHandle, ShareTerms,
 };
 use proptest::prelude::*;
 use proto::limits::CALL_FRAMES_MAX;
@@ -11,229 +11,226 @@ use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 const USER_PAGES: u64 = (1 << 47) / PAGE_BYTES;
 
-/// An operation's number and its requests.
-pub(crate) type Operation = (u64, BoxedStrategy<Request>);
-
-/// Every operation of the protocol.
-pub(crate) fn operations() -> Vec<Operation> {
-    let parts = [
-        domain(),
-        containers(),
-        copies(),
-        sharing(),
-        mappings(),
-        handlers(),
-        accounts(),
-        devices(),
-    ];
-    parts.into_iter().flatten().collect()
-}
-
-fn operation<S>(
-    number: u64,
-    arguments: S,
-    request: impl Fn(S::Value) -> Request + 'static,
-) -> Operation
-where
-    S: Strategy + 'static,
-{
-    (number, arguments.prop_map(request).boxed())
-}
-
-fn domain() -> Vec<Operation> {
-    let address = || (0..USER_PAGES * PAGE_BYTES).prop_map(|n| VirtAddr::new(n).unwrap());
-    let what = prop_oneof![Just(Disturbance::Unmap), Just(Disturbance::Move)];
-    vec![
-        operation(1, Just(()), |()| Request::Version),
-        operation(2, Just(()), |()| Request::WhoAmI),
-        operation(3, Just(()), |()| Request::Clock),
-        operation(16, (address(), address()), |(entry, stack_top)| Request::RegisterRecovery {
-            entry,
-            stack_top,
-        }),
-        operation(17, (peer(), time()), |(peer, ttl)| Request::Watch { peer, ttl }),
-        operation(18, Just(()), |()| Request::Rescue),
-        operation(19, Just(()), |()| Request::Reclaim),
-        operation(50, (what, any::<u64>()), |(what, cursor)| Request::Disturb { what, cursor }),
-    ]
-}
-
-fn containers() -> Vec<Operation> {
-    vec![
-        operation(4, account(), |account| Request::ContainerCreate { account }),
-        operation(5, container(), |container| Request::ContainerDestroy { container }),
-        operation(6, (frames(), bits()), |(frames, flags)| Request::Allocate { frames, flags }),
-        operation(7, (frames(), bits()), |(frames, flags)| Request::Deallocate { frames, flags }),
-        operation(14, frames(), |frames| Request::Status { frames }),
-        operation(21, frames(), |frames| Request::Renew { frames }),
-        operation(22, (container(), count(), bits()), |(container, count, flags)| {
-            Request::AllocateAnywhere { container, count, flags }
-        }),
-        operation(41, (frames(), bits()), |(frames, marks)| Request::Mark { frames, marks }),
-    ]
-}
-
-fn copies() -> Vec<Operation> {
-    let list = prop::collection::vec(number(), 1..=FrameList::MOST)
-        .prop_map(|list| FrameList::new(&list).unwrap());
-    let pairs = prop::collection::vec((number(), number()), 1..=PairList::MOST)
-        .prop_map(|list| PairList::new(&list).unwrap());
-    vec![
-        operation(
-            24,
-            (frames(), container(), number(), bits()),
-            |(from, destination, to, flags)| Request::Copy {
+/// Returns all requests for an operation.
+pub(crate) fn requests(operation: Operation) -> BoxedStrategy<Request> {
+    match operation {
+        Operation::Version => Just(Request::Version).boxed(),
+        Operation::WhoAmI => Just(Request::WhoAmI).boxed(),
+        Operation::Clock => Just(Request::Clock).boxed(),
+        Operation::ContainerCreate => {
+            account().prop_map(|account| Request::ContainerCreate { account }).boxed()
+        }
+        Operation::ContainerDestroy => {
+            container().prop_map(|container| Request::ContainerDestroy { container }).boxed()
+        }
+        Operation::Allocate => (frames(), bits())
+            .prop_map(|(frames, flags)| Request::Allocate { frames, flags })
+            .boxed(),
+        Operation::Deallocate => (frames(), bits())
+            .prop_map(|(frames, flags)| Request::Deallocate { frames, flags })
+            .boxed(),
+        Operation::Share => (container(), number(), any::<u64>(), terms())
+            .prop_map(|(container, start, count, terms)| Request::Share {
+                container,
+                start,
+                count,
+                terms,
+            })
+            .boxed(),
+        Operation::Unshare => (any::<u64>(), bits())
+            .prop_map(|(share, flags)| Request::Unshare {
+                share: ShareHandle::from_raw(share),
+                flags,
+            })
+            .boxed(),
+        Operation::Lock => (frames(), mode(), time())
+            .prop_map(|(frames, mode, ttl)| Request::Lock { frames, mode, ttl })
+            .boxed(),
+        Operation::Unlock => lease().prop_map(|lease| Request::Unlock { lease }).boxed(),
+        Operation::Map => (frames(), page(), bits(), any::<u32>())
+            .prop_map(|(frames, vaddr, flags, vspace)| Request::Map {
+                frames,
+                vaddr,
+                flags,
+                vspace,
+            })
+            .boxed(),
+        Operation::Unmap => (any::<u32>(), page(), count())
+            .prop_map(|(vspace, vaddr, count)| Request::Unmap { vspace, vaddr, count })
+            .boxed(),
+        Operation::Status => frames().prop_map(|frames| Request::Status { frames }).boxed(),
+        Operation::AccountInfo => {
+            account().prop_map(|account| Request::AccountInfo { account }).boxed()
+        }
+        Operation::RegisterRecovery => (address(), address())
+            .prop_map(|(entry, stack_top)| Request::RegisterRecovery { entry, stack_top })
+            .boxed(),
+        Operation::Watch => {
+            (peer(), time()).prop_map(|(peer, ttl)| Request::Watch { peer, ttl }).boxed()
+        }
+        Operation::Rescue => Just(Request::Rescue).boxed(),
+        Operation::Reclaim => Just(Request::Reclaim).boxed(),
+        Operation::Remap => (any::<u32>(), page(), count(), bits())
+            .prop_map(|(vspace, vaddr, count, flags)| Request::Remap {
+                vspace,
+                vaddr,
+                count,
+                flags,
+            })
+            .boxed(),
+        Operation::Renew => frames().prop_map(|frames| Request::Renew { frames }).boxed(),
+        Operation::AllocateAnywhere => (container(), count(), bits())
+            .prop_map(|(container, count, flags)| Request::AllocateAnywhere {
+                container,
+                count,
+                flags,
+            })
+            .boxed(),
+        Operation::AllocateContiguous => (frames(), 0u8..64, 0u8..=64)
+            .prop_map(|(frames, align_bits, limit_bits)| Request::AllocateContiguous {
+                frames,
+                align_bits,
+                limit_bits,
+            })
+            .boxed(),
+        Operation::Copy => (frames(), container(), number(), bits())
+            .prop_map(|(from, destination, to, flags)| Request::Copy {
                 source: from.container,
                 source_start: from.start,
                 destination,
                 destination_start: to,
                 count: from.count,
                 flags,
-            },
-        ),
-        operation(
-            25,
-            (container(), container(), pairs, bits()),
-            |(source, destination, pairs, flags)| Request::CopyList {
+            })
+            .boxed(),
+        Operation::CopyList => (container(), container(), pairs(), bits())
+            .prop_map(|(source, destination, pairs, flags)| Request::CopyList {
                 source,
                 destination,
                 pairs,
                 flags,
-            },
-        ),
-        operation(26, (account(), count(), terms()), |(account, count, terms)| {
-            Request::CreateWith { account, count, terms }
-        }),
-        operation(27, (account(), frames(), terms()), |(account, source, terms)| {
-            Request::CreateFrom { account, source, terms }
-        }),
-        operation(
-            28,
-            (account(), container(), list, terms()),
-            |(account, source, frames, terms)| Request::CreateGather {
+            })
+            .boxed(),
+        Operation::CreateWith => (account(), count(), terms())
+            .prop_map(|(account, count, terms)| Request::CreateWith { account, count, terms })
+            .boxed(),
+        Operation::CreateFrom => (account(), frames(), terms())
+            .prop_map(|(account, source, terms)| Request::CreateFrom { account, source, terms })
+            .boxed(),
+        Operation::CreateGather => (account(), container(), list(), terms())
+            .prop_map(|(account, source, frames, terms)| Request::CreateGather {
                 account,
                 source,
                 frames,
                 terms,
-            },
-        ),
-    ]
-}
-
-fn sharing() -> Vec<Operation> {
-    vec![
-        operation(
-            8,
-            (container(), number(), any::<u64>(), terms()),
-            |(container, start, count, terms)| Request::Share { container, start, count, terms },
-        ),
-        operation(9, (any::<u64>(), bits()), |(share, flags)| Request::Unshare {
-            share: ShareHandle::from_raw(share),
-            flags,
-        }),
-        operation(10, (frames(), mode(), time()), |(frames, mode, ttl)| Request::Lock {
-            frames,
-            mode,
-            ttl,
-        }),
-        operation(11, lease(), |lease| Request::Unlock { lease }),
-    ]
-}
-
-fn mappings() -> Vec<Operation> {
-    let vspace = any::<u32>;
-    vec![
-        operation(12, (frames(), page(), bits(), vspace()), |(frames, vaddr, flags, vspace)| {
-            Request::Map { frames, vaddr, flags, vspace }
-        }),
-        operation(13, (vspace(), page(), count()), |(vspace, vaddr, count)| Request::Unmap {
-            vspace,
-            vaddr,
-            count,
-        }),
-        operation(20, (vspace(), page(), count(), bits()), |(vspace, vaddr, count, flags)| {
-            Request::Remap { vspace, vaddr, count, flags }
-        }),
-        operation(
-            29,
-            (container(), number(), page(), any::<u32>(), bits(), any::<u16>()),
-            |(container, start, vaddr, count, flags, vspace)| Request::Attach {
+            })
+            .boxed(),
+        Operation::Attach => (container(), number(), page(), any::<u32>(), bits(), any::<u16>())
+            .prop_map(|(container, start, vaddr, count, flags, vspace)| Request::Attach {
                 container,
                 start,
                 vaddr,
                 count,
                 flags,
                 vspace,
-            },
-        ),
-        operation(30, (vspace(), page()), |(vspace, vaddr)| Request::Detach { vspace, vaddr }),
-        operation(31, (frames(), bits()), |(frames, rights)| Request::Grant { frames, rights }),
-        operation(32, (any::<u64>(), count()), |(address, count)| Request::Ungrant {
-            address,
-            count,
-        }),
-        operation(33, (vspace(), page(), count()), |(vspace, vaddr, count)| {
-            Request::EnsureTables { vspace, vaddr, count }
-        }),
-    ]
-}
-
-fn handlers() -> Vec<Operation> {
-    let fault = || any::<u64>().prop_map(FaultHandle::from_raw);
-    let handler = prop::option::of(peer());
-    vec![
-        operation(
-            46,
-            (container(), number(), any::<u64>(), handler, any::<u32>()),
-            |(container, start, count, handler, cookie)| Request::SetHandler {
+            })
+            .boxed(),
+        Operation::Detach => (any::<u32>(), page())
+            .prop_map(|(vspace, vaddr)| Request::Detach { vspace, vaddr })
+            .boxed(),
+        Operation::Grant => (frames(), bits())
+            .prop_map(|(frames, rights)| Request::Grant { frames, rights })
+            .boxed(),
+        Operation::Ungrant => (any::<u64>(), count())
+            .prop_map(|(address, count)| Request::Ungrant { address, count })
+            .boxed(),
+        Operation::EnsureTables => (any::<u32>(), page(), count())
+            .prop_map(|(vspace, vaddr, count)| Request::EnsureTables { vspace, vaddr, count })
+            .boxed(),
+        Operation::AccountSplit => (account(), any::<u32>(), bits())
+            .prop_map(|(account, limit_pages, flags)| Request::AccountSplit {
+                account,
+                limit_pages,
+                flags,
+            })
+            .boxed(),
+        Operation::AccountDestroy => {
+            account().prop_map(|account| Request::AccountDestroy { account }).boxed()
+        }
+        Operation::AccountRemove => {
+            account().prop_map(|account| Request::AccountRemove { account }).boxed()
+        }
+        Operation::AccountSetLimits => (account(), any::<u32>(), bits())
+            .prop_map(|(account, limit_pages, flags)| Request::AccountSetLimits {
+                account,
+                limit_pages,
+                flags,
+            })
+            .boxed(),
+        Operation::AccountLend => (account(), peer(), bits())
+            .prop_map(|(account, peer, rights)| Request::AccountLend { account, peer, rights })
+            .boxed(),
+        Operation::AccountRecall => {
+            account().prop_map(|lent| Request::AccountRecall { lent }).boxed()
+        }
+        Operation::VspaceAccount => {
+            account().prop_map(|account| Request::VspaceAccount { account }).boxed()
+        }
+        Operation::Mark => {
+            (frames(), bits()).prop_map(|(frames, marks)| Request::Mark { frames, marks }).boxed()
+        }
+        Operation::ExtraRequest => Just(Request::ExtraRequest).boxed(),
+        Operation::Pin => (frames(), mode(), time())
+            .prop_map(|(frames, mode, ttl)| Request::Pin { frames, mode, ttl })
+            .boxed(),
+        Operation::BusAddress => (lease(), number())
+            .prop_map(|(lease, number)| Request::BusAddress { lease, number })
+            .boxed(),
+        Operation::DeviceReset => peer().prop_map(|peer| Request::DeviceReset { peer }).boxed(),
+        Operation::SetHandler => (container(), number(), any::<u64>(), handler(), any::<u32>())
+            .prop_map(|(container, start, count, handler, cookie)| Request::SetHandler {
                 container,
                 start,
                 count,
                 handler,
                 cookie,
-            },
-        ),
-        operation(47, Just(()), |()| Request::NextFault),
-        operation(48, (fault(), container(), number()), |(fault, container, number)| {
-            Request::Supply { fault, container, number }
-        }),
-        operation(49, fault(), |fault| Request::Refuse { fault }),
-    ]
+            })
+            .boxed(),
+        Operation::NextFault => Just(Request::NextFault).boxed(),
+        Operation::Supply => (fault(), container(), number())
+            .prop_map(|(fault, container, number)| Request::Supply { fault, container, number })
+            .boxed(),
+        Operation::Refuse => fault().prop_map(|fault| Request::Refuse { fault }).boxed(),
+        Operation::Disturb => (disturbance(), any::<u64>())
+            .prop_map(|(what, cursor)| Request::Disturb { what, cursor })
+            .boxed(),
+    }
 }
 
-fn accounts() -> Vec<Operation> {
-    vec![
-        operation(15, account(), |account| Request::AccountInfo { account }),
-        operation(34, (account(), any::<u32>(), bits()), |(account, limit_pages, flags)| {
-            Request::AccountSplit { account, limit_pages, flags }
-        }),
-        operation(35, account(), |account| Request::AccountDestroy { account }),
-        operation(36, account(), |account| Request::AccountRemove { account }),
-        operation(37, (account(), any::<u32>(), bits()), |(account, limit_pages, flags)| {
-            Request::AccountSetLimits { account, limit_pages, flags }
-        }),
-        operation(38, (account(), peer(), bits()), |(account, peer, rights)| {
-            Request::AccountLend { account, peer, rights }
-        }),
-        operation(39, account(), |lent| Request::AccountRecall { lent }),
-        operation(40, account(), |account| Request::VspaceAccount { account }),
-        operation(42, Just(()), |()| Request::ExtraRequest),
-    ]
+fn address() -> impl Strategy<Value = VirtAddr> {
+    (0..USER_PAGES * PAGE_BYTES).prop_map(|n| VirtAddr::new(n).unwrap())
 }
 
-fn devices() -> Vec<Operation> {
-    vec![
-        operation(23, (frames(), 0u8..64, 0u8..=64), |(frames, align_bits, limit_bits)| {
-            Request::AllocateContiguous { frames, align_bits, limit_bits }
-        }),
-        operation(43, (frames(), mode(), time()), |(frames, mode, ttl)| Request::Pin {
-            frames,
-            mode,
-            ttl,
-        }),
-        operation(44, (lease(), number()), |(lease, number)| Request::BusAddress { lease, number }),
-        operation(45, peer(), |peer| Request::DeviceReset { peer }),
-    ]
+fn disturbance() -> impl Strategy<Value = Disturbance> {
+    prop_oneof![Just(Disturbance::Unmap), Just(Disturbance::Move)]
+}
+
+fn list() -> impl Strategy<Value = FrameList> {
+    prop::collection::vec(number(), 1..=FrameList::MOST)
+        .prop_map(|list| FrameList::new(&list).unwrap())
+}
+
+fn pairs() -> impl Strategy<Value = PairList> {
+    prop::collection::vec((number(), number()), 1..=PairList::MOST)
+        .prop_map(|list| PairList::new(&list).unwrap())
+}
+
+fn fault() -> impl Strategy<Value = FaultHandle> {
+    any::<u64>().prop_map(FaultHandle::from_raw)
+}
+
+fn handler() -> impl Strategy<Value = Option<PeerId>> {
+    prop::option::of(peer())
 }
 
 fn account() -> impl Strategy<Value = AccountHandle> {

@@ -16,9 +16,9 @@ use pmserver_api::{AccessKind, Failure, PmError};
 use proto::limits::HANDLER_MICROS_MAX;
 use proto::{Micros, PeerId};
 
-use crate::broken;
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;

@@ -15,9 +15,9 @@
 use heapless::Vec;
 use proto::limits::SHARERS_MAX;
 
-use crate::broken;
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
 use crate::records::links::Link;

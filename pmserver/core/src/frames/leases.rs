@@ -12,10 +12,10 @@ use proto::limits::{
 };
 use proto::{Micros, PeerId};
 
-use crate::broken;
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::Shortage;
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::Frame;

@@ -6,10 +6,10 @@
 
 use pmserver_api::{Failure, PmError};
 
-use crate::broken;
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;

@@ -7,10 +7,10 @@ use pmserver_api::{
 use proto::PeerId;
 use proto::limits::{CALL_FRAMES_MAX, STATUS_FRAMES_MAX};
 
-use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::account::{Account, AccountFlags, Shortage};
+use crate::records::broken::broken;
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};

@@ -15,10 +15,10 @@
 use pmserver_api::{AccessKind, Failure, MapFlags, Mapped, PmError};
 use proto::{FrameCount, PeerId, VirtAddr};
 
-use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, check_vspace, last_page, pages_from};
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::leaf::Leaf;

@@ -5,10 +5,10 @@ use pmserver_api::{ContainerHandle, Failure, PmError, ShareHandle, ShareTerms, S
 use proto::limits::{CALL_FRAMES_MAX, CONTAINER_SHARES_MAX};
 use proto::{FrameNumber, PeerId};
 
-use crate::broken;
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::account::Shortage;
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::range::Range;

@@ -4,8 +4,8 @@
 use proto::PeerId;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
 use crate::records::account::Account;
+use crate::records::broken::broken;
 use crate::records::cell::{Stamp, record};
 use crate::records::count::Count;
 use crate::records::frame::Frame;

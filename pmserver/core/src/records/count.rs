@@ -6,7 +6,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
+use crate::records::broken::broken;
 
 /// How many of something there are.
 #[repr(transparent)]
@@ -29,6 +29,11 @@ pub(crate) struct Count<N>(N);
 impl<N: Number> Count<N> {
     /// There are none.
     pub(crate) const ZERO: Self = Self(N::ZERO);
+
+    /// Returns a count that begins at a number.
+    pub(crate) const fn starting_at(number: N) -> Self {
+        Self(number)
+    }
 
     /// Counts one more.
     pub(crate) fn up(&mut self) {

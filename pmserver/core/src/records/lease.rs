@@ -6,7 +6,7 @@ use pmserver_api::{LockMode, MapFlags};
 use proto::{Micros, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
+use crate::records::broken::broken;
 use crate::records::cell::{Stamp, record};
 use crate::records::container::Container;
 use crate::records::count::Count;

@@ -5,8 +5,8 @@ use pmserver_api::MapFlags;
 use proto::{PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
 use crate::kernel::{FrameCap, PageIndex, PageRights, SlotAddress};
+use crate::records::broken::broken;
 use crate::records::cell::{Stamp, record};
 use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;

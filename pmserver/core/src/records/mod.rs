@@ -4,6 +4,7 @@
 //! A record knows its own fields and nothing else: it holds links to others and cannot follow them.
 
 pub(crate) mod account;
+pub(crate) mod broken;
 pub(crate) mod budget;
 pub(crate) mod cell;
 pub(crate) mod container;

@@ -3,7 +3,7 @@
 
 use proto::{Micros, PeerId, VirtAddr};
 
-use crate::config::{PeerConfig, Privileges};
+use crate::config::{PeerConfig, PeerName, Privileges, name_of};
 use crate::kernel::PageIndex;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
@@ -48,7 +48,7 @@ impl VSpaceState {
 /// A protection domain that pmserver serves.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
-    pub(crate) name: &'static str,
+    pub(crate) name: PeerName,
     /// Its own account, until that is destroyed.
     pub(crate) account: Option<Ref<Account>>,
     /// The account that pays for its VSpace (R25); none if that was destroyed.
@@ -73,10 +73,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Returns a peer that has an account and nothing else.
-    pub(crate) fn new(id: PeerId, config: &PeerConfig, account: Ref<Account>) -> Self {
+    pub(crate) fn new(id: PeerId, config: &PeerConfig<'_>, account: Ref<Account>) -> Self {
         Self {
             id,
-            name: config.name,
+            name: name_of(config),
             account: Some(account),
             table_account: Some(account),
             containers: Link::NONE,

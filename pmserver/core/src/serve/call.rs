@@ -2,7 +2,8 @@
 //! The main loop of a call: decode, dispatch, retry under memory pressure, encode.
 
 use pmserver_api::{
-    AccountRights, CallError, ContainerHandle, CopyFlags, Failure, Frames, PmError, Reply, Request,
+    AccountHandle, AccountRights, CallError, ContainerHandle, CopyFlags, Failure, Frames, PmError,
+    Reply, Request,
 };
 use proto::{Message, PeerId};
 
@@ -14,6 +15,18 @@ use crate::serve::pressure::Room;
 /// How often one call runs at most. The first retry has room for all of its frames; each later one
 /// lacks only a page for records or a table.
 const RUNS_MAX: u32 = 8;
+
+/// The frames that a request makes, and who pays for them.
+enum Made<'a> {
+    /// None.
+    Nothing,
+    /// Those of a range that do not exist yet.
+    MissingOf(&'a Frames),
+    /// This many in a container.
+    In(ContainerHandle, u64),
+    /// This many in a new container that an account pays for.
+    For(AccountHandle, u64),
+}
 
 impl<K: Kernel> Service<K> {
     /// Answers one call. Every message gets a reply, and none can make the server panic.
@@ -34,7 +47,7 @@ impl<K: Kernel> Service<K> {
         let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
         for _ in 0..RUNS_MAX {
             self.store.is_starved = false;
-            let result = self.dispatch(caller, request);
+            let result = self.serve_once(caller, request);
             let Err(failure) = result else { return result };
             if failure.error != PmError::NoMemory || !self.store.is_starved {
                 return result;
@@ -56,35 +69,21 @@ impl<K: Kernel> Service<K> {
     /// Returns how many frames an operation still has to make, up to the room that the paying
     /// account was promised.
     fn frames_needed(&self, caller: PeerId, request: &Request, done: u64) -> u64 {
-        let of_container = |container: ContainerHandle| {
-            self.owned_container(caller, container.raw()).map(|container| self.payer(container))
-        };
-        let named = |account| self.account(caller, account, AccountRights::ALLOCATE).ok();
-        let (count, payer) = match request {
-            Request::Allocate { frames, .. } => {
+        let (count, payer) = match made_by(request) {
+            Made::Nothing => return 1,
+            Made::MissingOf(frames) => {
                 let missing = self.missing_frames(caller, frames);
-                (missing.saturating_add(done), of_container(frames.container))
+                (missing.saturating_add(done), Err(frames.container))
             }
-            Request::AllocateContiguous { frames, .. } => {
-                (frames.count.get(), of_container(frames.container))
+            Made::In(container, count) => (count, Err(container)),
+            Made::For(account, count) => (count, Ok(account)),
+        };
+        let payer = match payer {
+            Ok(account) => self.account(caller, account, AccountRights::ALLOCATE).ok(),
+            Err(container) => {
+                let container = self.owned_container(caller, container.raw());
+                container.map(|container| self.payer(container))
             }
-            Request::AllocateAnywhere { container, count, .. } => {
-                (count.get(), of_container(*container))
-            }
-            Request::Copy { destination, count, flags, .. } if flags.contains(CopyFlags::NEW) => {
-                (count.get(), of_container(*destination))
-            }
-            Request::CopyList { destination, pairs, flags, .. }
-                if flags.contains(CopyFlags::NEW) =>
-            {
-                (length(pairs.items()), of_container(*destination))
-            }
-            Request::CreateWith { account, count, .. } => (count.get(), named(*account)),
-            Request::CreateFrom { account, source, .. } => (source.count.get(), named(*account)),
-            Request::CreateGather { account, frames, .. } => {
-                (length(frames.items()), named(*account))
-            }
-            _ => return 1,
         };
         let room = payer.map_or(0, |payer| self.store.get(payer).room());
         count.saturating_sub(done).min(room.into())
@@ -97,6 +96,78 @@ impl<K: Kernel> Service<K> {
         let Some((container, range)) = container.zip(range) else { return 0 };
         let is_missing = |number: &u64| self.find_frame(container, *number).is_none();
         length((range.first..=range.last).filter(is_missing))
+    }
+}
+
+/// Returns the frames that a request makes.
+fn made_by(request: &Request) -> Made<'_> {
+    match request {
+        Request::Allocate { frames, .. } => Made::MissingOf(frames),
+        Request::AllocateContiguous { frames, .. } => {
+            Made::In(frames.container, frames.count.get())
+        }
+        Request::AllocateAnywhere { container, count, .. } => Made::In(*container, count.get()),
+        Request::Copy { destination, count, flags, .. } => {
+            if flags.contains(CopyFlags::NEW) {
+                Made::In(*destination, count.get())
+            } else {
+                Made::Nothing
+            }
+        }
+        Request::CopyList { destination, pairs, flags, .. } => {
+            if flags.contains(CopyFlags::NEW) {
+                Made::In(*destination, length(pairs.items()))
+            } else {
+                Made::Nothing
+            }
+        }
+        Request::CreateWith { account, count, .. } => Made::For(*account, count.get()),
+        Request::CreateFrom { account, source, .. } => Made::For(*account, source.count.get()),
+        Request::CreateGather { account, frames, .. } => {
+            Made::For(*account, length(frames.items()))
+        }
+        Request::Version
+        | Request::WhoAmI
+        | Request::Clock
+        | Request::ContainerCreate { .. }
+        | Request::ContainerDestroy { .. }
+        | Request::Deallocate { .. }
+        | Request::Share { .. }
+        | Request::Unshare { .. }
+        | Request::Lock { .. }
+        | Request::Unlock { .. }
+        | Request::Map { .. }
+        | Request::Unmap { .. }
+        | Request::Status { .. }
+        | Request::AccountInfo { .. }
+        | Request::RegisterRecovery { .. }
+        | Request::Watch { .. }
+        | Request::Rescue
+        | Request::Reclaim
+        | Request::Remap { .. }
+        | Request::Renew { .. }
+        | Request::Attach { .. }
+        | Request::Detach { .. }
+        | Request::Grant { .. }
+        | Request::Ungrant { .. }
+        | Request::EnsureTables { .. }
+        | Request::AccountSplit { .. }
+        | Request::AccountDestroy { .. }
+        | Request::AccountRemove { .. }
+        | Request::AccountSetLimits { .. }
+        | Request::AccountLend { .. }
+        | Request::AccountRecall { .. }
+        | Request::VspaceAccount { .. }
+        | Request::Mark { .. }
+        | Request::ExtraRequest
+        | Request::Pin { .. }
+        | Request::BusAddress { .. }
+        | Request::DeviceReset { .. }
+        | Request::SetHandler { .. }
+        | Request::NextFault
+        | Request::Supply { .. }
+        | Request::Refuse { .. }
+        | Request::Disturb { .. } => Made::Nothing,
     }
 }
 

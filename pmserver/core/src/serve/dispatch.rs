@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From a request to the operation that serves it, and from its result to a reply.
-//!
-//! One function for each part of the protocol; each leaves what it does not know to the next.
 
 use pmserver_api::{AccountHandle, Failure, Identity, PROTOCOL_VERSION, PmError, Reply, Request};
 use proto::PeerId;
@@ -9,49 +7,27 @@ use proto::PeerId;
 use crate::kernel::Kernel;
 use crate::serve::Service;
 
-/// The result of an operation, where this part of the protocol has it.
-type Served = Option<Result<Reply, Failure>>;
-
 impl<K: Kernel> Service<K> {
-    /// Carries out a request, once.
-    pub(super) fn dispatch(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
+    /// Carries out a request once. A stopped peer is refused (PM-8).
+    pub(super) fn serve_once(
+        &mut self,
+        caller: PeerId,
+        request: &Request,
+    ) -> Result<Reply, Failure> {
         if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::InvalidCap.into());
         }
-        self.serve_domain(caller, request)
-            .or_else(|| self.serve_containers(caller, request))
-            .or_else(|| self.serve_copies(caller, request))
-            .or_else(|| self.serve_sharing(caller, request))
-            .or_else(|| self.serve_mappings(caller, request))
-            .or_else(|| self.serve_accounts(caller, request))
-            .unwrap_or(Err(PmError::Invalid.into()))
+        self.dispatch(caller, request)
     }
 
-    /// What a domain asks about itself and its servers.
-    fn serve_domain(&mut self, caller: PeerId, request: &Request) -> Served {
-        Some(match *request {
+    /// Calls the operation that a request names. Every operation has an arm: there is no `_`.
+    fn dispatch(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
+        match *request {
             Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),
             Request::WhoAmI => {
                 Ok(Reply::Identity(Identity { peer: caller, account: AccountHandle::OWN }))
             }
             Request::Clock => Ok(Reply::Time(self.store.kernel.now())),
-            Request::RegisterRecovery { entry, stack_top } => {
-                self.peer_mut(caller).recovery = Some((entry, stack_top));
-                Ok(Reply::Done)
-            }
-            Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
-            Request::Rescue => self.rescue(caller).map(Reply::Rescued),
-            Request::Reclaim => Ok(Reply::Number(self.reclaim())),
-            Request::DeviceReset { peer } => done(self.device_reset(caller, peer)),
-            Request::Disturb { what, cursor } => {
-                self.disturb(caller, what, cursor).map(Reply::Disturbed)
-            }
-            _ => return None,
-        })
-    }
-
-    fn serve_containers(&mut self, caller: PeerId, request: &Request) -> Served {
-        Some(match *request {
             Request::ContainerCreate { account } => {
                 self.container_create(caller, account).map(Reply::Container)
             }
@@ -61,24 +37,44 @@ impl<K: Kernel> Service<K> {
             Request::Allocate { frames, flags } => {
                 self.allocate(caller, frames, flags).map(Reply::Number)
             }
+            Request::Deallocate { frames, flags } => {
+                self.deallocate(caller, frames, flags).map(Reply::Number)
+            }
+            Request::Share { container, start, count, terms } => {
+                self.share(caller, container, start, count, terms).map(Reply::Shared)
+            }
+            Request::Unshare { share, flags: _ } => done(self.unshare(caller, share)),
+            Request::Lock { frames, mode, ttl } => {
+                self.lock(caller, frames, mode, ttl).map(Reply::Lease)
+            }
+            Request::Unlock { lease } => done(self.unlock(caller, lease)),
+            Request::Map { frames, vaddr, flags, vspace } => {
+                self.map(caller, frames, (vspace, vaddr), flags).map(Reply::Mapped)
+            }
+            Request::Unmap { vspace, vaddr, count } => {
+                self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
+            }
+            Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
+            Request::AccountInfo { account } => {
+                self.account_info(caller, account).map(Reply::AccountInfo)
+            }
+            Request::RegisterRecovery { entry, stack_top } => {
+                self.peer_mut(caller).recovery = Some((entry, stack_top));
+                Ok(Reply::Done)
+            }
+            Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
+            Request::Rescue => self.rescue(caller).map(Reply::Rescued),
+            Request::Reclaim => Ok(Reply::Number(self.reclaim())),
+            Request::Remap { vspace, vaddr, count, flags } => {
+                self.remap(caller, (vspace, vaddr), count, flags).map(Reply::Mapped)
+            }
+            Request::Renew { frames } => self.renew(caller, frames).map(Reply::Number),
             Request::AllocateAnywhere { container, count, flags } => {
                 self.allocate_anywhere(caller, container, count, flags).map(Reply::Placed)
             }
             Request::AllocateContiguous { frames, align_bits, limit_bits } => {
                 self.allocate_contiguous(caller, frames, align_bits, limit_bits).map(Reply::Number)
             }
-            Request::Deallocate { frames, flags } => {
-                self.deallocate(caller, frames, flags).map(Reply::Number)
-            }
-            Request::Renew { frames } => self.renew(caller, frames).map(Reply::Number),
-            Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
-            Request::Mark { frames, marks } => self.mark(caller, frames, marks).map(Reply::Number),
-            _ => return None,
-        })
-    }
-
-    fn serve_copies(&mut self, caller: PeerId, request: &Request) -> Served {
-        Some(match *request {
             Request::Copy {
                 source,
                 source_start,
@@ -103,49 +99,6 @@ impl<K: Kernel> Service<K> {
             Request::CreateGather { account, source, ref frames, terms } => {
                 self.create_gather(caller, account, source, frames, terms).map(Reply::Created)
             }
-            _ => return None,
-        })
-    }
-
-    fn serve_sharing(&mut self, caller: PeerId, request: &Request) -> Served {
-        Some(match *request {
-            Request::Share { container, start, count, terms } => {
-                self.share(caller, container, start, count, terms).map(Reply::Shared)
-            }
-            Request::Unshare { share, flags: _ } => done(self.unshare(caller, share)),
-            Request::Lock { frames, mode, ttl } => {
-                self.lock(caller, frames, mode, ttl).map(Reply::Lease)
-            }
-            Request::Unlock { lease } => done(self.unlock(caller, lease)),
-            Request::Pin { frames, mode, ttl } => {
-                self.pin(caller, frames, mode, ttl).map(Reply::Pinned)
-            }
-            Request::BusAddress { lease, number } => {
-                self.bus_address(caller, lease, number).map(Reply::BusRun)
-            }
-            Request::SetHandler { container, start, count, handler, cookie } => {
-                done(self.set_handler(caller, container, (start, count), handler, cookie))
-            }
-            Request::NextFault => Ok(Reply::Fault(self.next_fault(caller))),
-            Request::Supply { fault, container, number } => {
-                done(self.supply(caller, fault, container, number))
-            }
-            Request::Refuse { fault } => done(self.refuse(caller, fault)),
-            _ => return None,
-        })
-    }
-
-    fn serve_mappings(&mut self, caller: PeerId, request: &Request) -> Served {
-        Some(match *request {
-            Request::Map { frames, vaddr, flags, vspace } => {
-                self.map(caller, frames, (vspace, vaddr), flags).map(Reply::Mapped)
-            }
-            Request::Remap { vspace, vaddr, count, flags } => {
-                self.remap(caller, (vspace, vaddr), count, flags).map(Reply::Mapped)
-            }
-            Request::Unmap { vspace, vaddr, count } => {
-                self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
-            }
             Request::Attach { container, start, vaddr, count, flags, vspace } => {
                 let at = (u32::from(vspace), vaddr);
                 done(self.attach(caller, (container, start), at, count, flags))
@@ -160,15 +113,6 @@ impl<K: Kernel> Service<K> {
             Request::EnsureTables { vspace, vaddr, count } => {
                 self.ensure_tables(caller, (vspace, vaddr), count).map(Reply::Number)
             }
-            _ => return None,
-        })
-    }
-
-    fn serve_accounts(&mut self, caller: PeerId, request: &Request) -> Served {
-        Some(match *request {
-            Request::AccountInfo { account } => {
-                self.account_info(caller, account).map(Reply::AccountInfo)
-            }
             Request::AccountSplit { account, limit_pages, flags } => {
                 self.account_split(caller, account, limit_pages, flags).map(Reply::Account)
             }
@@ -182,9 +126,27 @@ impl<K: Kernel> Service<K> {
             }
             Request::AccountRecall { lent } => done(self.account_recall(caller, lent)),
             Request::VspaceAccount { account } => done(self.vspace_account(caller, account)),
+            Request::Mark { frames, marks } => self.mark(caller, frames, marks).map(Reply::Number),
             Request::ExtraRequest => Ok(Reply::ExtraRequest(self.extra_request(caller))),
-            _ => return None,
-        })
+            Request::Pin { frames, mode, ttl } => {
+                self.pin(caller, frames, mode, ttl).map(Reply::Pinned)
+            }
+            Request::BusAddress { lease, number } => {
+                self.bus_address(caller, lease, number).map(Reply::BusRun)
+            }
+            Request::DeviceReset { peer } => done(self.device_reset(caller, peer)),
+            Request::SetHandler { container, start, count, handler, cookie } => {
+                done(self.set_handler(caller, container, (start, count), handler, cookie))
+            }
+            Request::NextFault => Ok(Reply::Fault(self.next_fault(caller))),
+            Request::Supply { fault, container, number } => {
+                done(self.supply(caller, fault, container, number))
+            }
+            Request::Refuse { fault } => done(self.refuse(caller, fault)),
+            Request::Disturb { what, cursor } => {
+                self.disturb(caller, what, cursor).map(Reply::Disturbed)
+            }
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl<K: Kernel> Service<K> {
         fault: Fault,
         console: &mut impl Console,
     ) -> FaultOutcome {
-        let Some(name) = self.find_peer(peer).map(|peer| peer.name) else {
+        let Some(name) = self.find_peer(peer).map(|peer| peer.name.clone()) else {
             return FaultOutcome::Stopped;
         };
         if let Fault::Access { address, kind } = fault

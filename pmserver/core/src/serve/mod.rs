@@ -6,7 +6,7 @@ pub(crate) mod dispatch;
 pub(crate) mod fault;
 pub(crate) mod pressure;
 
-use proto::PAGE_BYTES;
+use proto::{PAGE_BYTES, PeerId};
 
 use crate::config::{PeerConfig, Privileges};
 use crate::frames::FrameManager;
@@ -31,7 +31,7 @@ impl<K: Kernel> Service<K> {
     /// # Errors
     /// The kernel's error if the pool is too small for its own tables or for the sum of the limits;
     /// `Refused` if a peer's number is out of range or given twice.
-    pub(crate) fn new(kernel: K, peers: &[PeerConfig]) -> Result<Self, KernelError> {
+    pub(crate) fn new(kernel: K, peers: &[PeerConfig<'_>]) -> Result<Self, KernelError> {
         let mut store = Store::new(kernel)?;
         let pool_account = store.new_pool_account().map_err(at_boot)?;
         let frames = FrameManager::new(Tables::new(store, pool_account));
@@ -46,8 +46,8 @@ impl<K: Kernel> Service<K> {
     ///
     /// # Errors
     /// If the number is out of range or already taken.
-    fn add_peer(&mut self, config: &PeerConfig) -> Result<(), Shortage> {
-        let id = config.id().ok_or(Shortage::Kernel)?;
+    fn add_peer(&mut self, config: &PeerConfig<'_>) -> Result<(), Shortage> {
+        let id = PeerId::new(config.peer.into()).ok_or(Shortage::Kernel)?;
         if self.find_peer(id).is_some() {
             return Err(Shortage::Kernel);
         }

@@ -23,9 +23,9 @@ use heapless::Vec;
 use proto::limits::{ASKED_ACCOUNTS_MAX, EXTRA_MICROS, PEERS_MAX, PRESSURE_FRAMES_MAX};
 use proto::{Micros, PeerId};
 
-use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::Account;
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::leaf::Leaf;
 use crate::records::ledger::{FrameList, PressedAccounts};

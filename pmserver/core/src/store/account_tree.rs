@@ -12,9 +12,9 @@
 //!   Account     pages of records, CNodes, loans
 //! ```
 
-use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Charge, Children, Shortage};
+use crate::records::broken::broken;
 use crate::records::cell::{Record, Ref, Stamp};
 use crate::records::count::{minus, plus};
 use crate::records::ledger::Ledger;

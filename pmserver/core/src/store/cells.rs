@@ -6,9 +6,9 @@
 
 use proto::PeerId;
 
-use crate::broken;
 use crate::kernel::{CNODE_SLOTS, Kernel, ObjectKind, PageIndex, SlotAddress};
 use crate::records::account::{Account, Charge, Shortage};
+use crate::records::broken::broken;
 use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
 use crate::records::page::PageUse;
 use crate::store::Store;

@@ -7,8 +7,8 @@
 
 use core::marker::PhantomData;
 
-use crate::broken;
 use crate::kernel::Kernel;
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::links::{Chain, Link, Links, link_of};
 use crate::store::Store;

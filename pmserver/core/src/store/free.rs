@@ -10,8 +10,8 @@
 //!      +------------- unmake ------------+          +----------- dirty
 //! ```
 
-use crate::broken;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::broken::broken;
 use crate::records::count::Count;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;

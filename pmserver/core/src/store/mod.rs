@@ -18,12 +18,13 @@ pub(crate) mod radix;
 use proto::VirtAddr;
 use zerocopy::FromBytes;
 
-use crate::broken;
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
 use crate::records::account::Account;
+use crate::records::broken::broken;
 use crate::records::cell::{
     Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
 };
+use crate::records::count::Count;
 use crate::records::links::Link;
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
 use crate::store::demand::Demand;
@@ -95,11 +96,35 @@ impl<K: Kernel> Store<K> {
         for page in (0..pool.reserved).map(PageIndex::new) {
             *pool.entry_mut(page) = PageEntry::new(PageUse::Reserved);
         }
-        // Last page first, so that pages are handed out in ascending order.
-        for page in (pool.reserved..page_count).rev().map(PageIndex::new) {
-            pool.push_free(page, PageUse::Untyped);
-        }
+        pool.list_untyped();
         Ok(pool)
+    }
+
+    /// Puts all pages that are not reserved into the list of untyped ones, in ascending order. Works
+    /// on one page of the frame table at a time, because at boot this runs for every page of the pool.
+    fn list_untyped(&mut self) {
+        let (reserved, page_count) = (self.reserved, self.page_count);
+        for table in 0..page_count.div_ceil(ENTRIES_PER_PAGE) {
+            let first = table.saturating_mul(ENTRIES_PER_PAGE);
+            let table = self.kernel.record_page_mut(PageIndex::new(table));
+            let Ok(entries) = <[PageEntry]>::mut_from_bytes(&mut table.0) else {
+                broken("frame table page")
+            };
+            for (entry, page) in entries.iter_mut().zip(first..page_count) {
+                if page < reserved {
+                    continue;
+                }
+                *entry = PageEntry::new(PageUse::Untyped);
+                let next = page.saturating_add(1);
+                entry.next = if next < page_count { next } else { 0 };
+                entry.previous = if page > reserved { page.saturating_sub(1) } else { 0 };
+            }
+        }
+        let count = page_count.saturating_sub(reserved);
+        self.untyped = FreeList {
+            head: if count > 0 { reserved } else { 0 },
+            count: Count::starting_at(count),
+        };
     }
 
     /// Installs a page table of the window, and first those above it that are missing.

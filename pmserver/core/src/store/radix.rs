@@ -10,9 +10,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::{Account, Shortage};
+use crate::records::broken::broken;
 use crate::records::cell::{Kind, Ref, Stamp, record};
 use crate::records::count::Count;
 use crate::records::leaf::{Leaf, Tree};

@@ -4,8 +4,8 @@
 
 use proto::{PeerId, VirtAddr};
 
-use crate::broken;
 use crate::kernel::{Kernel, KernelError};
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::frame::Frame;
 use crate::records::links::Link;

@@ -13,9 +13,9 @@ pub(crate) mod payers;
 use proto::PeerId;
 use proto::limits::PEERS_MAX;
 
-use crate::broken;
 use crate::kernel::Kernel;
 use crate::records::account::Account;
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::peer::Peer;
 use crate::store::Store;

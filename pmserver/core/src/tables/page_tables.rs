@@ -8,9 +8,9 @@
 use pmserver_api::{Failure, PmError};
 use proto::{PeerId, VirtAddr};
 
-use crate::broken;
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
 use crate::records::account::{Charge, Shortage};
+use crate::records::broken::broken;
 use crate::records::budget::Budget;
 use crate::records::leaf::{Leaf, Tree};
 use crate::records::page::PageUse;

@@ -13,10 +13,10 @@ use pmserver_api::{Failure, PmError};
 use proto::PeerId;
 use proto::limits::RECLAIM_STEP_FRAMES;
 
-use crate::broken;
 use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::{Account, AccountFlags};
+use crate::records::broken::broken;
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::ledger::Work;

@@ -12,7 +12,7 @@ use pmserver_api::{
     Failure, FrameState, PmError,
 };
 use pmserver_core::Server;
-use pmserver_core::config::{PEERS, PeerConfig, Privileges};
+use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
 use sim::SimKernel;
@@ -21,6 +21,22 @@ pub(crate) const POOL_BYTES: u64 = 64 << 20;
 pub(crate) const PAGE: u64 = 4096;
 /// Where tests map: no table of the program's is there.
 pub(crate) const WINDOW: u64 = 0x1000_0000;
+
+/// The peers of a world: a server, a client and a supervisor.
+pub(crate) const PEERS: [PeerConfig; 3] = [
+    peer_config(1, "fsserver", 8, Privileges::empty()),
+    peer_config(2, "client", 32, Privileges::READ_ACCOUNTS),
+    peer_config(3, "supervisor", 1, Privileges::SUPERVISE),
+];
+
+const fn peer_config(
+    peer: u8,
+    name: &str,
+    limit_mib: u64,
+    privileges: Privileges,
+) -> PeerConfig<'_> {
+    PeerConfig { peer, name, limit: ByteCount::new(limit_mib << 20), privileges }
+}
 
 pub(crate) type Pm = Calls<Door>;
 

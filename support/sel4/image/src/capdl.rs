@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Puts the untyped objects and the CNode capabilities into the capDL specification.
+//! Puts untyped objects, and the capabilities that Microkit does not give, into the capDL
+//! specification.
 //!
 //! A capability names its object by its place among the objects, and capDL's initialiser wants
 //! these sorted: those at a fixed physical address first, then by size, the largest first. So after
@@ -15,26 +16,27 @@ use sel4_capdl_initializer_types::{
     Cap, CapSlot, CapTableEntry, Fill, Object, ObjectId, cap, object,
 };
 
-use crate::extension::Extensions;
+use system_description::{Description, GivenCap, GivenObject, Node};
 
 /// Slot of a PD's root CNode that holds its Microkit CNode.
 const MICROKIT_CNODE_SLOT: u32 = 0;
 
-/// Adds the objects and capabilities of `extensions`.
+/// Adds the objects and capabilities that `description` has over Microkit's.
 pub(crate) fn add(
     container: &mut CapDLSpecContainer,
-    extensions: &Extensions,
+    description: &Description,
     config: &Config,
 ) -> Result<(), String> {
-    for cnode in &extensions.cnodes {
-        // The very capability of the thread's CSpace, guard and all: an address that is looked up
-        // in it resolves as the thread's own addresses do.
-        let capability = cspace_root(container, &cnode.pd)?.clone();
-        let owner_root = cspace_root(container, &cnode.owner)?.obj();
-        let leaf = entry(container, owner_root, MICROKIT_CNODE_SLOT)?.obj();
-        insert(container, leaf, cnode.slot, capability)?;
+    for cap in &description.caps {
+        let capability = given(container, cap)?;
+        let root = cspace_root(container, &cap.owner)?.obj();
+        let node = match cap.node {
+            Node::Root => root,
+            Node::Leaf => entry(container, root, MICROKIT_CNODE_SLOT)?.obj(),
+        };
+        insert(container, node, cap.slot, capability)?;
     }
-    for untyped in &extensions.untypeds {
+    for untyped in &description.untypeds {
         let root = cspace_root(container, &untyped.owner)?.obj();
         for slot in (untyped.slot..).take(usize::try_from(untyped.count).unwrap_or_default()) {
             let object = container.add_root_object(CapDLNamedObject {
@@ -119,17 +121,36 @@ fn size_bits(object: &Object<FrameFill>, config: &Config) -> u64 {
     }
 }
 
+/// Returns the capability that a PD is given.
+fn given(container: &CapDLSpecContainer, cap: &GivenCap) -> Result<Cap, String> {
+    Ok(match cap.object {
+        // The very capability of the thread's CSpace, guard and all: an address that is looked up
+        // in it resolves as the thread's own addresses do.
+        GivenObject::CNode => cspace_root(container, &cap.pd)?.clone(),
+        GivenObject::VSpace => entry(container, thread(container, &cap.pd)?, VSPACE)?.clone(),
+        GivenObject::Tcb => Cap::Tcb(cap::Tcb { object: thread(container, &cap.pd)? }),
+    })
+}
+
 /// Returns the capability to a PD's root CNode that its thread has.
 fn cspace_root<'a>(container: &'a CapDLSpecContainer, pd: &str) -> Result<&'a Cap, String> {
+    entry(container, thread(container, pd)?, CSPACE)
+}
+
+/// Returns a PD's thread.
+fn thread(container: &CapDLSpecContainer, pd: &str) -> Result<ObjectId, String> {
     let name = format!("tcb_{pd}");
     let tcb = container.spec.objects.iter().position(|named| named.name.as_ref() == Some(&name));
     let tcb = tcb.ok_or_else(|| format!("the capDL specification has no thread of PD '{pd}'"))?;
-    entry(container, ObjectId::from(tcb), CSPACE)
+    Ok(ObjectId::from(tcb))
 }
 
 /// Slot of a thread that holds its CSpace root.
 #[expect(clippy::as_conversions, reason = "a field-less enumeration of another crate")]
 const CSPACE: u32 = TcbBoundSlot::CSpace as u32;
+/// Slot of a thread that holds its VSpace.
+#[expect(clippy::as_conversions, reason = "a field-less enumeration of another crate")]
+const VSPACE: u32 = TcbBoundSlot::VSpace as u32;
 
 fn entry(container: &CapDLSpecContainer, holder: ObjectId, slot: u32) -> Result<&Cap, String> {
     let slots = container.get_root_object(holder).and_then(|named| named.object.slots());

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 //! Makes a boot image out of a system description and its programs, as Microkit's own tool does,
-//! with two capabilities more: untyped memory and CNodes (see the README beside this crate).
+//! with untyped memory and memory accounts in it (see the README beside this crate).
 //!
-//! microkit-tool, used as a library, does all that is not particular to those two: it parses the
-//! description, makes the capDL specification out of it and packs that into capDL's initialiser.
+//! `system-description` reads what this project's descriptions have over Microkit's. microkit-tool,
+//! used as a library, does the rest: it parses the description, makes the capDL specification out
+//! of it and packs that into capDL's initialiser.
 
-mod blank;
 mod capdl;
-mod extension;
 mod memory;
 mod pack;
 mod sdk;
@@ -24,8 +23,8 @@ use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
+use system_description::{Description, Fault, SETUP_FILE};
 
-use crate::extension::Fault;
 use crate::sdk::BoardFolder;
 
 /// Makes a boot image from a Microkit system description that may give untyped memory to PDs.
@@ -46,6 +45,9 @@ struct Arguments {
     /// The image to write; for x86, the kernel is copied beside it.
     #[arg(long)]
     output: PathBuf,
+    /// RAM of a board whose kernel finds it at boot, as QEMU's -m takes it: 1G, 512M.
+    #[arg(long, value_parser = bytes)]
+    ram: Option<u64>,
     /// Where to write microkit-tool's report of objects and capabilities.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -55,6 +57,14 @@ struct Arguments {
     /// The system description.
     #[arg(value_name = "SYSTEM.xml", required_unless_present = "root_task")]
     system: Option<PathBuf>,
+}
+
+/// Reads a number of bytes with QEMU's suffixes; without one these are MiB.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['M', 'G']);
+    let unit = if text.ends_with('G') { 1 << 30 } else { 1 << 20 };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number.ok_or_else(|| format!("'{text}' is not an amount of memory, such as 1G or 512M"))
 }
 
 fn main() -> ExitCode {
@@ -76,7 +86,7 @@ fn main() -> ExitCode {
 /// Makes the image of a program that finds nothing in place but the kernel.
 fn pack_root_task(arguments: &Arguments, program: &Path) -> Result<(), String> {
     let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
-    let memory = memory::BoardMemory::new(&board)?;
+    let memory = memory::BoardMemory::new(&board, arguments.ram)?;
     // What microkit-tool calls the initialiser is to kernel and loader the first thread's program.
     let mut program = CapDLInitialiser::new(sdk::read_elf(program)?);
     memory
@@ -90,29 +100,41 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     let at = |fault: Fault| format!("{file}:{fault}");
     let xml = fs::read_to_string(system);
     let xml = xml.map_err(|err| format!("cannot read {file}: {err}"))?;
-    let (stock_xml, extensions) = extension::extract(&xml, &arguments.board).map_err(at)?;
+    let description = system_description::read(&xml, Some(&arguments.board)).map_err(at)?;
 
     let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
-    let memory = memory::BoardMemory::new(&board)?;
-    memory.check_total(&extensions.untypeds).map_err(at)?;
+    let memory = memory::BoardMemory::new(&board, arguments.ram)?;
+    memory.check_total(&description.untypeds).map_err(at)?;
 
-    let system = sdf::parse(system, &stock_xml, &board.config, &arguments.search_paths)?;
+    let mut search_paths = vec![write_setup(&description, &arguments.output)?];
+    search_paths.extend_from_slice(&arguments.search_paths);
+    let system = sdf::parse(system, &description.text_with_setup, &board.config, &search_paths)?;
     check_addresses(&system).map_err(|sentence| format!("{file}: {sentence}"))?;
-    let mut programs = programs(&system, &arguments.search_paths)?;
+    let mut programs = programs(&system, &search_paths)?;
     programs.push(board.program("monitor.elf")?);
     patch_symbols(&board.config, &mut programs, &system)?;
 
     let mut spec = build_capdl_spec(&board.config, &mut programs, &system)?;
-    capdl::add(&mut spec, &extensions, &board.config)?;
+    capdl::add(&mut spec, &description, &board.config)?;
     let mut initialiser = CapDLInitialiser::new(board.program("initialiser.elf")?);
     pack::pack(&board, &arguments.config, &spec, &programs, &mut initialiser);
-    memory.place(&board, &mut spec, &mut initialiser, &extensions.untypeds).map_err(at)?;
+    memory.place(&board, &mut spec, &mut initialiser, &description.untypeds).map_err(at)?;
     pack::write(&board, &memory, &initialiser, &arguments.output)?;
     if let Some(report) = &arguments.report {
         pack::check_writable(report)?;
         microkit_tool::report::write_report(&spec, &board.config, report);
     }
     Ok(())
+}
+
+/// Writes what the memory server is told beside the image, and returns the folder.
+fn write_setup(description: &Description, output: &Path) -> Result<PathBuf, String> {
+    let folder = output.parent().unwrap_or(Path::new("")).to_owned();
+    if let Some(page) = description.setup_page() {
+        let file = folder.join(SETUP_FILE);
+        fs::write(&file, page).map_err(|err| format!("cannot write {}: {err}", file.display()))?;
+    }
+    Ok(folder)
 }
 
 /// Refuses regions that want an address of the tool's choice: that takes microkit-tool several

@@ -4,8 +4,10 @@
 //!
 //! Where the kernel's memory is fixed when it is built (aarch64), its boot can be emulated: the
 //! total is checked first, then, when the size of the initial task is known, every single object
-//! is placed. On x86 the memory is found at boot: there a system that does not fit is told by the
-//! initialiser, at boot ("Out of untypeds").
+//! is placed. On x86 the kernel finds the memory at boot. There the board's file says how much RAM
+//! the machine has, and the same is checked for a PC with that: with a margin for what kernel and
+//! firmware use. Without that number nothing is checked, and a system that does not fit ends at
+//! boot, which a release kernel does without a word.
 
 use microkit_tool::capdl::CapDLSpecContainer;
 use microkit_tool::capdl::allocation::{
@@ -13,18 +15,33 @@ use microkit_tool::capdl::allocation::{
 };
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::elf::ElfFile;
-use microkit_tool::sel4::{Arch, emulate_kernel_boot, emulate_kernel_boot_partial};
+use microkit_tool::sel4::{Arch, BootInfo, emulate_kernel_boot, emulate_kernel_boot_partial};
 use microkit_tool::util::human_size_strict;
-use microkit_tool::{DisjointMemoryRegion, MemoryRegion};
+use microkit_tool::{DisjointMemoryRegion, MemoryRegion, UntypedObject};
+
+use system_description::{Fault, UntypedCaps};
 
 use crate::capdl;
-use crate::extension::{Fault, UntypedCaps};
 use crate::sdk::BoardFolder;
 
-/// The memory of a board; of one that finds it at boot, nothing is known.
+/// The memory of a board.
 pub(crate) struct BoardMemory {
     fixed: Option<FixedMemory>,
+    /// What is free on a board that finds its memory at boot, if it is known how much that is.
+    found: Option<DisjointMemoryRegion>,
 }
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// On a PC: from here on memory is left by firmware, kernel and what the kernel makes at boot.
+const PC_FREE_FROM: u64 = 8 * MIB;
+/// The end of RAM that firmware and kernel use.
+const PC_USED_AT_END: u64 = 4 * MIB;
+/// QEMU's PC has so much RAM below 4 GiB if it has 3.5 GiB or more; else all.
+const PC_LOW_RAM: u64 = 3 * GIB;
+const PC_LOW_RAM_MAX: u64 = 3 * GIB + 512 * MIB;
+/// The kernel's largest untyped object.
+const UNTYPED_BITS_MAX: u64 = 47;
 
 /// Memory that is known when the kernel is built.
 pub(crate) struct FixedMemory {
@@ -35,25 +52,27 @@ pub(crate) struct FixedMemory {
 }
 
 impl BoardMemory {
-    /// Emulates the first part of the kernel's boot, where that can be done.
-    pub(crate) fn new(board: &BoardFolder) -> Result<Self, String> {
+    /// Emulates the first part of the kernel's boot if that can be done; else takes the board to
+    /// have `ram` bytes.
+    pub(crate) fn new(board: &BoardFolder, ram: Option<u64>) -> Result<Self, String> {
         if board.config.arch == Arch::X86_64 {
-            return Ok(Self { fixed: None });
+            return Ok(Self { fixed: None, found: ram.map(pc_memory) });
         }
         let kernel = board.program("sel4.elf")?;
         let (free, kernel_boot_region) = emulate_kernel_boot_partial(&board.config, &kernel);
-        Ok(Self { fixed: Some(FixedMemory { kernel, free, kernel_boot_region }) })
+        Ok(Self { fixed: Some(FixedMemory { kernel, free, kernel_boot_region }), found: None })
     }
 
-    /// Returns the memory, where it is known.
+    /// Returns the memory, if it is known when the kernel is built.
     pub(crate) fn fixed(&self) -> Option<&FixedMemory> {
         self.fixed.as_ref()
     }
 
     /// Refuses the first element with which the untyped memory is more than the board has.
     pub(crate) fn check_total(&self, untypeds: &[UntypedCaps]) -> Result<(), Fault> {
-        let Some(fixed) = &self.fixed else { return Ok(()) };
-        let available: u64 = fixed.free.regions.iter().map(MemoryRegion::size).sum();
+        let free = self.fixed.as_ref().map(|fixed| &fixed.free).or(self.found.as_ref());
+        let Some(free) = free else { return Ok(()) };
+        let available: u64 = free.regions.iter().map(MemoryRegion::size).sum();
         let mut total: u64 = 0;
         for untyped in untypeds {
             let bytes = 1_u64.checked_shl(u32::from(untyped.size_bits));
@@ -81,9 +100,11 @@ impl BoardMemory {
         initialiser: &mut CapDLInitialiser,
         untypeds: &[UntypedCaps],
     ) -> Result<(), Fault> {
-        let Some(fixed) = &self.fixed else { return Ok(()) };
         let virtual_range = initialiser.image_bound();
         let size = virtual_range.end.saturating_sub(virtual_range.start);
+        let Some(fixed) = &self.fixed else {
+            return self.place_on_pc(board, spec, size, untypeds);
+        };
         let mut free = fixed.free.clone();
         // The kernel relies on the initial task lying above its own boot code.
         let base = free.allocate_from(size, fixed.kernel_boot_region.end);
@@ -107,6 +128,76 @@ impl BoardMemory {
         initialiser.add_expected_untypeds(&boot_info.untyped_objects);
         if fits { Ok(()) } else { Err(does_not_fit(untypeds, "every object")) }
     }
+
+    /// Simulates the allocation of all objects on a PC, whose initial task has `size` bytes.
+    fn place_on_pc(
+        &self,
+        board: &BoardFolder,
+        spec: &mut CapDLSpecContainer,
+        size: u64,
+        untypeds: &[UntypedCaps],
+    ) -> Result<(), Fault> {
+        let Some(found) = &self.found else { return Ok(()) };
+        let mut free = found.clone();
+        // The boot module, and the place that the kernel copies it to.
+        let images = size.saturating_mul(2).div_ceil(MIB).saturating_mul(MIB);
+        let base = free.allocate_from(images, PC_FREE_FROM);
+        base.ok_or_else(|| does_not_fit(untypeds, "the initial task"))?;
+        let regions = |memory: &DisjointMemoryRegion, is_device| {
+            let regions = memory.aligned_power_of_two_regions(&board.config, UNTYPED_BITS_MAX);
+            regions.into_iter().map(move |region| UntypedObject::new(0, region, is_device))
+        };
+        let devices = pc_devices(found);
+        let boot_info = BootInfo {
+            fixed_cap_count: 0,
+            sched_control_cap: 0,
+            paging_cap_count: 0,
+            page_cap_count: 0,
+            untyped_objects: regions(&devices, true).chain(regions(&free, false)).collect(),
+            first_available_cap: 0,
+        };
+        let fits = capdl::with_frames_for_untypeds(spec, |spec| {
+            simulate_capdl_object_alloc_algorithm(
+                spec,
+                &boot_info,
+                &board.config,
+                CapDLAllocEmulationErrorLevel::Suppressed,
+            )
+        });
+        // Where the objects really come to lie, the kernel's boot decides.
+        spec.expected_allocations.clear();
+        if fits { Ok(()) } else { Err(does_not_fit(untypeds, "every object")) }
+    }
+}
+
+/// Returns the memory of a PC that is free when the kernel starts the initial task.
+fn pc_memory(ram: u64) -> DisjointMemoryRegion {
+    let low = if ram >= PC_LOW_RAM_MAX { PC_LOW_RAM } else { ram };
+    let high = ram.saturating_sub(low);
+    let ends = match high {
+        0 => [(PC_FREE_FROM, low.saturating_sub(PC_USED_AT_END)), (0, 0)],
+        _ => {
+            let end = high.saturating_add(4 * GIB).saturating_sub(PC_USED_AT_END);
+            [(PC_FREE_FROM, low.saturating_sub(PC_USED_AT_END)), (4 * GIB, end)]
+        }
+    };
+    let mut memory = DisjointMemoryRegion::default();
+    for (base, end) in ends.into_iter().filter(|(base, end)| base < end) {
+        memory.insert_region(base, end);
+    }
+    memory
+}
+
+/// Returns the memory of a PC beside its RAM, for regions with a `phys_addr`.
+fn pc_devices(memory: &DisjointMemoryRegion) -> DisjointMemoryRegion {
+    let mut devices = DisjointMemoryRegion::default();
+    let mut from = 0;
+    for region in &memory.regions {
+        devices.insert_region(from, region.base);
+        from = region.end;
+    }
+    devices.insert_region(from, 1 << UNTYPED_BITS_MAX);
+    devices
 }
 
 /// Blames the element with the largest blocks: those are the hardest to place.

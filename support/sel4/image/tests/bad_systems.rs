@@ -12,6 +12,8 @@
     reason = "a test may fail by panicking, in its helpers too"
 )]
 
+mod refusals;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -19,55 +21,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// File, line, start of the sentence.
-const WITHOUT_SDK: &[(&str, u32, &str)] = &[
-    ("cnode_slot_above_the_leaf", 7, "cap_cnode slot 512 is outside 458 to 511,"),
-    ("cnode_slot_below_the_free_ones", 7, "cap_cnode slot 457 is outside 458 to 511,"),
-    ("cnode_slot_twice", 8, "cap_cnode takes slot 500, which cap_cnode in line 7 has already."),
-    ("count_above_the_root_cnode", 7, "cap_untyped slot 60 with count 5 reaches outside 1 to 63,"),
-    (
-        "count_without_end",
-        7,
-        "cap_untyped slot 60 with count 18446744073709551615 reaches outside 1 to 63,",
-    ),
-    ("count_zero", 7, "count is 0: leave the element out instead."),
-    ("counts_overlap", 8, "cap_untyped takes slot 11, which cap_untyped in line 7 has already."),
-    ("cspace_outside_a_pd", 5, "cap_cnode stands outside the cspace of a protection domain."),
-    ("empty_board", 7, "the attribute board is empty."),
-    ("missing_count", 7, "cap_untyped lacks the attribute count."),
-    ("missing_pd", 7, "cap_cnode lacks the attribute pd."),
-    ("missing_size_bits", 7, "cap_untyped lacks the attribute size_bits."),
-    ("missing_slot", 7, "cap_untyped lacks the attribute slot."),
-    ("missing_stock_slot", 7, "cap_vspace lacks the attribute slot."),
-    ("not_a_number", 7, "slot 'eight' is not a number."),
-    ("not_empty", 7, "cap_untyped must be empty."),
-    ("not_xml", 5, "this is not well-formed XML:"),
-    (
-        "pd_of_another_board",
-        7,
-        "cap_cnode names the PD 'elsewhere', which this system does not have.",
-    ),
-    ("size_above_the_kernel", 7, "size_bits 48 is outside 12 to 47,"),
-    ("size_below_a_page", 7, "size_bits 11 is outside 12 to 47,"),
-    ("slot_above_the_root_cnode", 7, "cap_untyped slot 64 is outside 1 to 63,"),
-    (
-        "slot_of_a_stock_capability",
-        8,
-        "cap_vspace takes slot 8, which cap_untyped in line 7 has already.",
-    ),
-    ("slot_twice", 8, "cap_untyped takes slot 8, which cap_untyped in line 7 has already."),
-    ("slot_zero", 7, "cap_untyped slot 0 is outside 1 to 63,"),
-    ("stock_slot_above_the_root_cnode", 7, "cap_tcb slot 64 is outside 1 to 63,"),
-    ("system_of_another_board", 3, "the whole system is for the board 'another'."),
-    (
-        "unknown_attribute",
-        7,
-        "cap_untyped has no attribute 'badge'; it takes slot, size_bits, count.",
-    ),
-    ("unknown_element_in_cspace", 7, "cap_everything is none of the elements of cspace:"),
-    ("unknown_pd", 7, "cap_cnode names the PD 'nobody', which this system does not have."),
-    ("untyped_outside_cspace", 5, "cap_untyped stands outside the cspace of a protection domain."),
-];
+use refusals::WITHOUT_SDK;
 
 /// The same, for those that need an SDK with the board `qemu_virt_aarch64`.
 const WITH_SDK: &[(&str, u32, &str)] =
@@ -85,10 +39,15 @@ fn folder() -> &'static Path {
 
 /// Runs the tool on a file. It runs in the crate's folder, as tests do.
 fn run(name: &str, sdk: &Path) -> Output {
+    run_on(BOARD, &[], name, sdk)
+}
+
+fn run_on(board: &str, more: &[&str], name: &str, sdk: &Path) -> Output {
     let output = std::env::temp_dir().join(format!("image-{name}-{}", std::process::id()));
     let result = Command::new(env!("CARGO_BIN_EXE_image"))
-        .args(["--board", BOARD, "--config", "debug", "--search-path", "tests"])
+        .args(["--board", board, "--config", "debug", "--search-path", "tests"])
         .args([OsString::from("--sdk"), sdk.into(), "--output".into(), output.clone().into()])
+        .args(more)
         .arg(folder().join(format!("{name}.xml")))
         .output()
         .unwrap();
@@ -131,6 +90,24 @@ fn refused_without_an_sdk() {
 fn refused_for_the_board() {
     if let Some(sdk) = sdk() {
         check(&sdk, WITH_SDK);
+    }
+}
+
+/// On x86 the board's file says how much RAM there is.
+#[test]
+fn refused_for_the_ram_of_a_pc() {
+    if sdk().is_none_or(|sdk| !sdk.join("board/x86_64_generic").is_dir()) {
+        return;
+    }
+    let sdk = sdk().unwrap();
+    let name = WITH_SDK[0].0;
+    for (ram, is_too_little) in [("1G", true), ("2G", false)] {
+        let output = run_on("x86_64_generic", &["--ram", ram], name, &sdk);
+        let message = String::from_utf8(output.stderr).unwrap();
+        let sentence = format!("{name}.xml:8: untyped memory comes to 1.50 GiB");
+        // With 2 GiB the tool gets as far as looking for the programs, which are not there.
+        assert_eq!(message.contains(&sentence), is_too_little, "{ram}: {message}");
+        assert_eq!(output.status.code(), Some(1));
     }
 }
 

@@ -45,6 +45,9 @@ enum Command {
         /// The line that means success
         #[arg(long, default_value = "PASS")]
         pass: String,
+        /// How many of these lines to wait for
+        #[arg(long, default_value_t = 1)]
+        passes: u32,
         /// The line that means failure, alone or followed by a colon and a reason
         #[arg(long, default_value = "FAIL")]
         fail: String,
@@ -66,11 +69,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run { timeout, pass, fail, transcript, qemu } => {
+        Command::Run { timeout, pass, passes, fail, transcript, qemu } => {
             let seconds = Duration::from_secs(timeout);
-            Watch { timeout: seconds, sentinel: Sentinel { pass, fail }, transcript, qemu }
-                .run()
-                .map(report)
+            let sentinel = Sentinel { pass, fail };
+            Watch { timeout: seconds, sentinel, passes, transcript, qemu }.run().map(report)
         }
         Command::Compare { expected, actual } => {
             compare::files(&expected, &actual).map(|difference| match difference {

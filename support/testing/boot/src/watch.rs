@@ -16,6 +16,8 @@ use crate::transcript::Transcript;
 pub(crate) struct Watch {
     pub(crate) timeout: Duration,
     pub(crate) sentinel: Sentinel,
+    /// How many lines of success to wait for.
+    pub(crate) passes: u32,
     pub(crate) transcript: Option<PathBuf>,
     pub(crate) qemu: Vec<String>,
 }
@@ -74,6 +76,7 @@ impl Watch {
         mut transcript: Option<&mut Transcript>,
     ) -> io::Result<End> {
         let start = Instant::now();
+        let mut passes_left = self.passes;
         let mut stdout = io::stdout().lock();
         loop {
             let left = self.timeout.saturating_sub(start.elapsed());
@@ -93,6 +96,10 @@ impl Watch {
                     transcript.line(&line)?;
                 }
                 if let Some(verdict) = self.sentinel.verdict(&line) {
+                    passes_left = passes_left.saturating_sub(1);
+                    if matches!(verdict, Verdict::Pass) && passes_left > 0 {
+                        continue;
+                    }
                     stdout.write_all(&shown)?;
                     stdout.flush()?;
                     return Ok(End::Sentinel(verdict));

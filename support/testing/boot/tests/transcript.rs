@@ -84,6 +84,20 @@ fn the_kernel_report_of_a_stopped_domain_is_left_out() {
 }
 
 #[test]
+fn a_run_may_wait_for_several_lines_of_success() {
+    let image = scratch("passes.console");
+    fs::write(&image, "PASS\none\nPASS\ntwo\n").unwrap();
+    for (passes, status) in [("1", 0), ("2", 0), ("3", 2)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_boot"))
+            .args(["run", "--passes", passes, "--", "cat"])
+            .arg(&image)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(status), "{passes}");
+    }
+}
+
+#[test]
 fn a_last_line_without_line_end_stays() {
     assert_eq!(transcript("partial", "one\nPAS"), (Some(2), "one\nPAS".into()));
 }

@@ -27,4 +27,5 @@ pub mod testbed;
 
 pub use clock::Clock;
 pub use kernel::{DeviceFault, InvocationKind, SimKernel};
-pub use loader::{BootPlan, Pool, Region};
+pub use loader::{BootPlan, Region, equal_parts};
+pub use pmserver_setup::PoolPart;

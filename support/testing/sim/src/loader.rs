@@ -5,17 +5,19 @@
 //! Every CSpace is, as the image tool makes it, a root of 64 slots, found by the top 6 bits of an
 //! address, over a leaf of 512 slots in its slot 0. pmserver's:
 //!
+//! `pmserver_setup::slots` says which slots of pmserver's hold what; beside these Microkit puts
+//! there:
+//!
 //! ```text
-//!   root slot 8 ..      the pool's untyped memory     leaf slot 10 + n    notification of child n
-//!   root slot 32 + n    VSpace: 0 is pmserver's own   leaf slot 202 + n   thread of child n
-//!                                                     leaf slot 500       the root CNode itself
-//!                                                     leaf slot 500 + n   the one of child n
+//!   leaf slot 10 + n    notification of child n
+//!   leaf slot 202 + n   thread of child n
 //! ```
 //!
 //! A child's has its own VSpace in leaf slot 3, and root slot 40 is empty for pmserver to fill.
 
 use std::collections::BTreeMap;
 
+use pmserver_setup::{PoolPart, slots};
 use proto::PeerId;
 
 use crate::machine::{
@@ -29,14 +31,13 @@ const LEAF_GUARD_BITS: u64 = 64 - 6 - 9;
 pub(crate) const ROOT_BITS: u64 = 6;
 /// Bits below those.
 pub(crate) const ROOT_SHIFT: u64 = 64 - ROOT_BITS;
-pub(crate) const SLOT_POOL: u64 = 8;
-pub(crate) const SLOT_VSPACES: u64 = 32;
+pub(crate) const SLOT_VSPACES: u64 = slots::VSPACES as u64;
 /// Where pmserver puts a CNode with capabilities for a child, in the child's root.
-pub(crate) const SLOT_GRANTS: u64 = 40;
+pub(crate) const SLOT_GRANTS: u64 = slots::GRANTS as u64;
 pub(crate) const LEAF_OWN_VSPACE: u64 = 3;
 pub(crate) const LEAF_NOTIFICATIONS: u64 = 10;
 pub(crate) const LEAF_THREADS: u64 = 202;
-pub(crate) const LEAF_CNODE: u64 = 500;
+pub(crate) const LEAF_CNODE: u64 = slots::ROOT_CNODES as u64;
 /// All bits of an address: through slot 0 of a root into the leaf.
 const LEAF_DEPTH: u64 = 64;
 /// What a child is notified with: the flag of its channel 0, which is the one to pmserver.
@@ -44,21 +45,10 @@ const BADGE: u64 = 1 << 0;
 /// Where every program is loaded; what lies there does not matter, its page tables do.
 const IMAGE_VADDR: u64 = 0x20_0000;
 
-/// The untyped memory that pmserver is given (`cap_untyped` in microkit-system.xml).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Size of each object, as a power of two.
-    pub size_bits: u8,
-    /// How many objects.
-    pub count: u8,
-}
-
-impl Pool {
-    /// Returns how many pages it has.
-    #[must_use]
-    pub fn pages(&self) -> u64 {
-        u64::from(self.count) << self.size_bits >> 12
-    }
+/// Returns a pool of `count` parts of one size.
+#[must_use]
+pub fn equal_parts(size_bits: u32, count: u32) -> Vec<PoolPart> {
+    (*slots::POOL.start()..).zip(0..count).map(|(slot, _)| PoolPart { slot, size_bits }).collect()
 }
 
 /// A memory region that is mapped read-only into one peer before it starts.
@@ -77,11 +67,11 @@ pub struct Region {
 pub struct BootPlan {
     /// On which hardware.
     pub architecture: Architecture,
-    /// pmserver's memory.
-    pub pool: Pool,
+    /// The parts of pmserver's pool.
+    pub pool: Vec<PoolPart>,
     /// The peers that exist.
     pub peers: Vec<PeerId>,
-    /// Those into whose CSpace pmserver may put capabilities (`cap_cnode`).
+    /// Those into whose CSpace pmserver may put capabilities.
     pub cspaces: Vec<PeerId>,
     /// Memory regions.
     pub regions: Vec<Region>,
@@ -111,16 +101,17 @@ struct Loader {
 /// Loads the system.
 ///
 /// # Panics
-/// Where the plan does not fit into the machine.
+/// If the plan does not fit into the machine.
 pub(crate) fn load(plan: &BootPlan) -> Loaded {
     let region_bytes: u64 = plan.regions.iter().map(|region| region.contents.len() as u64).sum();
-    let needed = (plan.pool.pages() * PAGE_BYTES + region_bytes).next_power_of_two() * 4;
+    let pool_pages: u64 = plan.pool.iter().map(|part| u64::from(part.pages())).sum();
+    let needed = (pool_pages * PAGE_BYTES + region_bytes).next_power_of_two() * 4;
     let memory_bits = u8::try_from(needed.ilog2()).expect("below 64").max(MEMORY_BITS_MIN);
     let machine = Machine::new(plan.architecture, memory_bits);
     let mut loader = Loader { machine, next_slot: Machine::ROOT_EMPTY };
     let root = loader.cspace();
     loader.copy(root, root, LEAF_CNODE, LEAF_DEPTH);
-    loader.pool(root, plan.pool);
+    loader.pool(root, &plan.pool);
     let own = loader.vspace();
     loader.copy(own, root, SLOT_VSPACES, ROOT_BITS);
     let peers = plan.peers.iter().map(|&peer| (peer, loader.peer(root, peer, plan))).collect();
@@ -151,12 +142,13 @@ impl Loader {
         self.make_many(object_type, size_bits, 1)
     }
 
-    fn pool(&mut self, root: u64, pool: Pool) {
-        let count = pool.count.into();
-        let to = Destination { root, index: 0, depth: 0, offset: SLOT_POOL, count };
-        let size_bits = pool.size_bits.into();
-        let retype = Invocation::Retype { object_type: ObjectType::Untyped, size_bits, to };
-        self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
+    fn pool(&mut self, root: u64, pool: &[PoolPart]) {
+        for &PoolPart { slot, size_bits } in pool {
+            let to = Destination { root, index: 0, depth: 0, offset: slot.into(), count: 1 };
+            let (object_type, size_bits) = (ObjectType::Untyped, size_bits.into());
+            let retype = Invocation::Retype { object_type, size_bits, to };
+            self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
+        }
     }
 
     /// Makes a CSpace and returns where its root is.

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
-use pmserver_core::config::{PEERS, PeerConfig, SCENARIO_PEERS};
 use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
 use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
@@ -73,16 +72,14 @@ struct Files {
     image: PathBuf,
 }
 
-/// One of the two systems.
+/// What the clients of a system are.
 struct Kind {
-    peers: &'static [PeerConfig],
     client: &'static str,
     program: fn(&Domain) -> bool,
 }
 
-const DEMO: Kind = Kind { peers: &PEERS, client: "client-demo", program: client_demo };
-const SCENARIOS: Kind =
-    Kind { peers: &SCENARIO_PEERS, client: "scenario-client", program: scenario_client };
+const DEMO: Kind = Kind { client: "client-demo", program: client_demo };
+const SCENARIOS: Kind = Kind { client: "scenario-client", program: scenario_client };
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -130,26 +127,33 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs a client of the system; returns whether it succeeded.
-fn run(files: &Files, &Kind { peers, client, program }: &Kind) -> Result<bool, String> {
+/// Runs the clients of a system, that of the highest priority first; returns whether all succeeded.
+fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> {
     let text = String::from_utf8(read(&files.system)?)
         .map_err(|_| format!("{} is no text", files.system.display()))?;
     let file =
         SystemFile::parse(&text).map_err(|error| format!("{}: {error}", files.system.display()))?;
-    if file.running(client).is_none() {
+    let clients = file.all_running(client);
+    if clients.is_empty() {
         return Err(format!("{}: no domain runs {client}.elf", files.system.display()));
     }
     let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
     let settings =
-        Settings { file: &file, image: &image, peers, architecture, fail_nth: None, echo: true };
-    match System::start(&settings)?.run(client, program) {
-        End::Finished(passed) => Ok(passed),
-        End::Stopped => Err(format!("{client} was stopped")),
-        End::Redirected => Err(format!("{client} was sent to a recovery entry")),
-        End::Blocked { on } => Err(format!("{client} waits for ever for {on}")),
-        End::Hung { domain } => Err(format!("{domain} hangs and nobody ends it")),
+        Settings { file: &file, image: &image, architecture, fail_nth: None, echo: true };
+    let system = System::start(&settings)?;
+    let mut all_passed = true;
+    for index in clients {
+        let name = &file.domains[index].name;
+        all_passed &= match system.run_domain(index, program) {
+            End::Finished(passed) => passed,
+            End::Stopped => return Err(format!("{name} was stopped")),
+            End::Redirected => return Err(format!("{name} was sent to a recovery entry")),
+            End::Blocked { on } => return Err(format!("{name} waits for ever for {on}")),
+            End::Hung { domain } => return Err(format!("{domain} hangs and nobody ends it")),
+        };
     }
+    Ok(all_passed)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -241,7 +241,7 @@ impl Drop for Replay {
 fn send_garbage(seed: u64, steps: u64, senders: &[Sender], check_every: u64) -> [u64; 32] {
     let image = stage::example_image(&format!("garbage {seed:x}"));
     let file = stage::small_demo_file();
-    let settings = Settings { peers: &stage::POOR_PEERS, ..stage::settings(&file, &image) };
+    let settings = stage::settings(&file, &image);
     let system = System::start(&settings).unwrap();
     let mut garbage = Garbage::new(seed);
     let mut replay = Replay { seed, step: 0 };
@@ -337,7 +337,7 @@ fn invocations(settings: &Settings<'_>, client: &str) -> u64 {
 fn the_demo_survives_any_single_kernel_error() {
     let image = stage::example_image("refusals");
     let file = stage::small_demo_file();
-    let settings = Settings { peers: &stage::POOR_PEERS, ..stage::settings(&file, &image) };
+    let settings = stage::settings(&file, &image);
     let total = invocations(&settings, "client-demo");
     assert!(total > 100, "{total}");
     let mut refusals = 0;

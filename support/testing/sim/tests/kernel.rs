@@ -16,7 +16,7 @@ use pmserver_core::kernel::{
 };
 use proto::{PeerId, VirtAddr};
 use sim::machine::Architecture;
-use sim::{BootPlan, InvocationKind, Pool, SimKernel};
+use sim::{BootPlan, InvocationKind, PoolPart, SimKernel, equal_parts};
 
 const MIB: u64 = 1 << 20;
 const READ_WRITE: PageRights = PageRights { write: true, execute: false };
@@ -34,12 +34,16 @@ fn client() -> VSpace {
     VSpace::Peer(PeerId::new(2).unwrap())
 }
 
+fn part(slot: u32, size_bits: u32) -> PoolPart {
+    PoolPart { slot, size_bits }
+}
+
 /// A peer whose CSpace pmserver cannot change.
 fn stranger() -> PeerId {
     PeerId::new(3).unwrap()
 }
 
-fn kernel(architecture: Architecture, pool: Pool) -> SimKernel {
+fn kernel(architecture: Architecture, pool: Vec<PoolPart>) -> SimKernel {
     let peers: Vec<PeerId> = (1..=3).filter_map(PeerId::new).collect();
     let cspaces = peers.iter().copied().filter(|&peer| peer != stranger()).collect();
     SimKernel::boot(&BootPlan { architecture, pool, peers, cspaces, regions: Vec::new() })
@@ -48,20 +52,23 @@ fn kernel(architecture: Architecture, pool: Pool) -> SimKernel {
 #[test]
 fn pages_and_overhead_add_up_to_the_pool() {
     for (pool, overhead) in [
-        (Pool { size_bits: 26, count: 1 }, 257),
-        (Pool { size_bits: 20, count: 1 }, 5),
-        (Pool { size_bits: 21, count: 3 }, 33),
+        (equal_parts(26, 1), 257),
+        (equal_parts(20, 1), 5),
+        (equal_parts(21, 3), 33),
+        (vec![part(27, 20), part(9, 22), part(8, 12)], 33),
     ] {
-        let kernel = kernel(Architecture::X86_64, pool);
+        let pages: u32 = pool.iter().map(PoolPart::pages).sum();
+        let kernel = kernel(Architecture::X86_64, pool.clone());
         assert_eq!(kernel.overhead_pages(), overhead, "{pool:?}");
-        assert_eq!(u64::from(kernel.page_count() + overhead), pool.pages(), "{pool:?}");
+        assert_eq!(kernel.page_count() + overhead, pages, "{pool:?}");
     }
 }
 
 #[test]
 fn the_address_of_a_page_does_not_depend_on_the_object_made_from_it() {
-    for pool in [Pool { size_bits: 22, count: 1 }, Pool { size_bits: 21, count: 3 }] {
-        let mut kernel = kernel(Architecture::Aarch64, pool);
+    let unequal = vec![part(9, 21), part(8, 23), part(20, 14)];
+    for pool in [equal_parts(22, 1), equal_parts(21, 3), unequal] {
+        let mut kernel = kernel(Architecture::Aarch64, pool.clone());
         let last = kernel.page_count() - 1;
         for number in [0, 1, 511, 512, 513, last] {
             let at = kernel.physical_address(page(number));
@@ -82,7 +89,7 @@ fn the_address_of_a_page_does_not_depend_on_the_object_made_from_it() {
 #[test]
 fn map_frame_reports_a_missing_table_and_succeeds_once_that_is_mapped() {
     for architecture in [Architecture::X86_64, Architecture::Aarch64] {
-        let mut kernel = kernel(architecture, Pool { size_bits: 22, count: 1 });
+        let mut kernel = kernel(architecture, equal_parts(22, 1));
         let (frame, table, at) = (page(3), page(4), vaddr(0x1030_0000));
         kernel.make(frame, ObjectKind::Frame).unwrap();
         let map = |kernel: &mut SimKernel| {

@@ -18,7 +18,7 @@ use proto::{PeerId, VirtAddr};
 use sim::machine::{
     Architecture, CapRights as Rights, Error, Invocation, LookupFault, Place, Source, Transfer,
 };
-use sim::{BootPlan, DeviceFault, InvocationKind, Pool, SimKernel};
+use sim::{BootPlan, DeviceFault, InvocationKind, SimKernel, equal_parts};
 
 const MIB: u64 = 1 << 20;
 const READ_WRITE: PageRights = PageRights { write: true, execute: false };
@@ -140,7 +140,7 @@ fn the_holder_cannot_invoke_the_cnode_of_its_grants() {
             };
         }
         // To address the slot of the CNode, it would need a capability to its own root CNode.
-        let own = kernel.invoke_as(peer(2), 500, &operation);
+        let own = kernel.invoke_as(peer(2), 480, &operation);
         assert_eq!(own, Err(EMPTY));
     }
     kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
@@ -149,7 +149,7 @@ fn the_holder_cannot_invoke_the_cnode_of_its_grants() {
 #[test]
 fn grants_cannot_be_installed_without_a_capability_to_the_cspace() {
     let peers: Vec<PeerId> = (1..=2).filter_map(PeerId::new).collect();
-    let pool = Pool { size_bits: 22, count: 1 };
+    let pool = equal_parts(22, 1);
     let mut kernel = SimKernel::boot(&BootPlan {
         architecture: Architecture::Aarch64,
         pool,

@@ -106,7 +106,7 @@ fn a_client_that_accesses_unmapped_memory_is_stopped_and_the_others_continue() {
     let transcript = String::from_utf8(system.transcript()).unwrap();
     assert_eq!(
         transcript.lines().last(),
-        Some("pmserver: client stopped: no memory at 0x3f001234")
+        Some("pmserver: client-demo stopped: no memory at 0x3f001234")
     );
     stage::check(&system, &"after the fault");
     let version = system

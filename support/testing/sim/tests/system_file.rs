@@ -11,9 +11,11 @@
     clippy::unwrap_used
 )]
 
+#[path = "../../../sel4/image/tests/refusals/mod.rs"]
+mod refusals;
 mod stage;
 
-use sim::Pool;
+use sim::PoolPart;
 use sim::system_file::SystemFile;
 
 #[test]
@@ -22,7 +24,11 @@ fn the_demo_is_read_as_it_stands() {
     let names: Vec<&str> = file.domains.iter().map(|domain| domain.name.as_str()).collect();
     assert_eq!(names, ["console", "pmserver", "fsserver", "client-demo"]);
     let [_, pmserver, fsserver, client] = &file.domains[..] else { panic!() };
-    assert_eq!(pmserver.pool, Some(Pool { size_bits: 26, count: 1 }));
+    let setup = file.memory_server.as_ref().unwrap().setup();
+    assert_eq!(setup.parts(), [PoolPart { slot: 8, size_bits: 26 }]);
+    let peers = setup.peers().iter().map(|peer| (peer.peer, peer.name, peer.limit.get() >> 20));
+    assert_eq!(peers.collect::<Vec<_>>(), [(1, "fsserver", 8), (2, "client-demo", 32)]);
+    assert!(pmserver.is_passive);
     assert_eq!((fsserver.parent, client.parent), (Some((1, 1)), Some((1, 2))));
     assert_eq!((fsserver.priority, client.priority), (200, 100));
     assert!(fsserver.is_passive && !client.is_passive);
@@ -58,23 +64,16 @@ fn what_is_wrong_is_told_with_its_line() {
         ("<channel>", "<cable />\n    <channel>", "the element cable"),
         (r#"perms="r" setvar_vaddr="fs"#, r#"perms="rw" setvar_vaddr="fs"#, "read-only"),
         (r#"mr="fs_image" vaddr"#, r#"mr="other" vaddr"#, "prefilled memory regions alone"),
-        (r#"size_bits="26""#, r#"size_bits="40""#, "size_bits is 40, but must be 12 to 30"),
-        (r#"count="1""#, r#"count="0""#, "count is 0"),
-        (r#"count="1""#, r#"count="many""#, "count is a number, not many"),
-        (r#"slot="8""#, r#"slot="9""#, "does not look for a cap_untyped in slot 9"),
-        (r#"slot="500""#, r#"slot="499""#, "does not look for a cap_cnode in slot 499"),
-        (r#"slot="500""#, r#"slot="503""#, "the slot of child 3, which is not pmserver"),
-        (r#"slot="33""#, r#"slot="36""#, "the slot of child 4, which is not fsserver"),
-        (r#"slot="34" pd="client-demo""#, r#"slot="34" pd="nobody""#, "which is not nobody"),
+        ("<cap_untyped", r#"<cap_tcb slot="9" pd="pmserver" /><cap_untyped"#, "element cap_tcb"),
         (r#"priority="200" passive="true""#, r#"priority="255""#, "priority is 255"),
         (r#"priority="200" passive="true""#, r#"passive="true""#, "needs the attribute priority"),
         (r#"passive="true""#, r#"passive="maybe""#, "passive is true or false, not maybe"),
-        (r#"id="2" priority="100""#, r#"id="1" priority="100""#, "same child number as fsserver"),
+        (r#"id="2" priority="100""#, r#"id="1" priority="100""#, "two peers have the number 1"),
         (r#"stack_size="0x10000">"#, r#"smp="true">"#, "does not know the attribute smp"),
         (r#"<program_image path="fsserver.elf" />"#, "<virtual_machine />", "virtual_machine"),
         (
-            r#"<end pd="fsserver" id="0""#,
-            r#"<end pd="nobody" id="0""#,
+            r#"<end pd="fsserver" id="2""#,
+            r#"<end pd="nobody" id="2""#,
             "no protection domain nobody",
         ),
         (r#"<end pd="client-demo" id="1""#, r#"<end pd="client-demo" id="0""#, "two channels 0"),
@@ -101,4 +100,16 @@ fn a_call_between_equals_is_refused() {
     let text = stage::demo_text().replace(r#"priority="200""#, r#"priority="250""#);
     let error = SystemFile::parse(&text).unwrap_err();
     assert!(error.sentence.contains("fsserver calls pmserver"), "{error}");
+}
+
+/// Pool and peers are read by the same code as in the image tool: the same is refused.
+#[test]
+fn what_the_image_tool_refuses_the_simulator_refuses() {
+    let folder = stage::root().join("support/sel4/image/tests/bad");
+    for (name, line, sentence) in refusals::WITHOUT_SDK {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.xml"))).unwrap();
+        let error = SystemFile::parse(&text).unwrap_err();
+        assert_eq!(error.line, *line, "{name}: {error}");
+        assert!(error.sentence.starts_with(sentence), "{name}: {error}");
+    }
 }

@@ -43,7 +43,7 @@ fn pool_bytes(seed: u64) -> u64 {
     [1, 2, 8][(seed % 3) as usize] << 20
 }
 
-fn peer_configs(seed: u64) -> [PeerConfig; PEERS] {
+fn peer_configs(seed: u64) -> [PeerConfig<'static>; PEERS] {
     let mut peer = 0;
     ROLES.map(|(name, part, privileges)| {
         peer += 1;

@@ -36,18 +36,16 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         Request::Version => pm.version().map(Reply::Number),
         Request::WhoAmI => pm.whoami().map(Reply::Identity),
         Request::Clock => pm.clock().map(Reply::Time),
-        Request::RegisterRecovery { entry, stack_top } => {
-            pm.register_recovery(entry, stack_top).map(|()| Reply::Done)
+        Request::ContainerCreate { account } => pm.container_create(account).map(Reply::Container),
+        Request::ContainerDestroy { container } => {
+            pm.container_destroy(container).map(|()| Reply::Done)
         }
-        Request::Watch { peer, ttl } => pm.watch(peer, ttl).map(Reply::Time),
-        Request::Rescue => pm.rescue().map(Reply::Rescued),
-        Request::Reclaim => pm.reclaim().map(Reply::Number),
-        Request::Disturb { what, cursor } => pm.disturb(what, cursor).map(Reply::Disturbed),
-        Request::DeviceReset { peer } => pm.device_reset(peer).map(|()| Reply::Done),
-        Request::Pin { frames, mode, ttl } => {
-            pm.pin(frames.container, frames.start, frames.count, mode, ttl).map(Reply::Pinned)
+        Request::Allocate { frames, flags } => {
+            pm.allocate(frames.container, frames.start, frames.count, flags).map(Reply::Number)
         }
-        Request::BusAddress { lease, number } => pm.bus_address(lease, number).map(Reply::BusRun),
+        Request::Deallocate { frames, flags } => {
+            pm.deallocate(frames.container, frames.start, frames.count, flags).map(Reply::Number)
+        }
         Request::Share { container, start, count, terms } => pm
             .share(container, start, count, terms.peer, terms.rights, terms.lease_max)
             .map(Reply::Shared),
@@ -56,39 +54,25 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
             pm.lock(frames.container, frames.start, frames.count, mode, ttl).map(Reply::Lease)
         }
         Request::Unlock { lease } => pm.unlock(lease).map(|()| Reply::Done),
-        _ => account_success(request, pm),
-    }
-}
-
-fn account_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallError> {
-    match *request {
+        Request::Map { frames, vaddr, flags, .. } => {
+            pm.map(frames.container, frames.start, frames.count, vaddr, flags).map(Reply::Mapped)
+        }
+        Request::Unmap { vaddr, count, .. } => pm.unmap(vaddr, count).map(Reply::Number),
+        Request::Status { frames } => {
+            pm.status(frames.container, frames.start, frames.count).map(Reply::Status)
+        }
         Request::AccountInfo { account } => pm.account_info(account).map(Reply::AccountInfo),
-        Request::AccountSplit { account, limit_pages, flags } => {
-            pm.account_split(account, limit_pages, flags).map(Reply::Account)
+        Request::RegisterRecovery { entry, stack_top } => {
+            pm.register_recovery(entry, stack_top).map(|()| Reply::Done)
         }
-        Request::AccountDestroy { account } => pm.account_destroy(account).map(|()| Reply::Done),
-        Request::AccountRemove { account } => pm.account_remove(account).map(|()| Reply::Done),
-        Request::AccountSetLimits { account, limit_pages, flags } => {
-            pm.account_set_limits(account, limit_pages, flags).map(|()| Reply::Done)
+        Request::Watch { peer, ttl } => pm.watch(peer, ttl).map(Reply::Time),
+        Request::Rescue => pm.rescue().map(Reply::Rescued),
+        Request::Reclaim => pm.reclaim().map(Reply::Number),
+        Request::Remap { vaddr, count, flags, .. } => {
+            pm.remap(vaddr, count, flags).map(Reply::Mapped)
         }
-        Request::AccountLend { account, peer, rights } => {
-            pm.account_lend(account, peer, rights).map(Reply::Account)
-        }
-        Request::AccountRecall { lent } => pm.account_recall(lent).map(|()| Reply::Done),
-        Request::VspaceAccount { account } => pm.vspace_account(account).map(|()| Reply::Done),
-        Request::ExtraRequest => pm.extra_request().map(Reply::ExtraRequest),
-        _ => container_success(request, pm),
-    }
-}
-
-fn container_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallError> {
-    match *request {
-        Request::ContainerCreate { account } => pm.container_create(account).map(Reply::Container),
-        Request::ContainerDestroy { container } => {
-            pm.container_destroy(container).map(|()| Reply::Done)
-        }
-        Request::Allocate { frames, flags } => {
-            pm.allocate(frames.container, frames.start, frames.count, flags).map(Reply::Number)
+        Request::Renew { frames } => {
+            pm.renew(frames.container, frames.start, frames.count).map(Reply::Number)
         }
         Request::AllocateAnywhere { container, count, flags } => {
             pm.allocate_anywhere(container, count, flags).map(Reply::Placed)
@@ -102,18 +86,6 @@ fn container_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Repl
                 limit_bits,
             )
             .map(Reply::Number),
-        Request::Deallocate { frames, flags } => {
-            pm.deallocate(frames.container, frames.start, frames.count, flags).map(Reply::Number)
-        }
-        Request::Status { frames } => {
-            pm.status(frames.container, frames.start, frames.count).map(Reply::Status)
-        }
-        Request::Renew { frames } => {
-            pm.renew(frames.container, frames.start, frames.count).map(Reply::Number)
-        }
-        Request::Mark { frames, marks } => {
-            pm.mark(frames.container, frames.start, frames.count, marks).map(Reply::Number)
-        }
         Request::Copy { source, source_start, destination, destination_start, count, flags } => pm
             .copy((source, source_start), (destination, destination_start), count, flags)
             .map(Reply::Number),
@@ -129,19 +101,6 @@ fn container_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Repl
         Request::CreateGather { account, source, frames, terms } => {
             pm.create_gather(account, source, frames, terms).map(Reply::Created)
         }
-        _ => mapping_success(request, pm),
-    }
-}
-
-fn mapping_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallError> {
-    match *request {
-        Request::Map { frames, vaddr, flags, .. } => {
-            pm.map(frames.container, frames.start, frames.count, vaddr, flags).map(Reply::Mapped)
-        }
-        Request::Unmap { vaddr, count, .. } => pm.unmap(vaddr, count).map(Reply::Number),
-        Request::Remap { vaddr, count, flags, .. } => {
-            pm.remap(vaddr, count, flags).map(Reply::Mapped)
-        }
         Request::Attach { container, start, vaddr, count, flags, .. } => {
             pm.attach(container, start, count, vaddr, flags).map(|()| Reply::Done)
         }
@@ -153,6 +112,28 @@ fn mapping_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply,
         Request::EnsureTables { vaddr, count, .. } => {
             pm.ensure_tables(vaddr, count).map(Reply::Number)
         }
+        Request::AccountSplit { account, limit_pages, flags } => {
+            pm.account_split(account, limit_pages, flags).map(Reply::Account)
+        }
+        Request::AccountDestroy { account } => pm.account_destroy(account).map(|()| Reply::Done),
+        Request::AccountRemove { account } => pm.account_remove(account).map(|()| Reply::Done),
+        Request::AccountSetLimits { account, limit_pages, flags } => {
+            pm.account_set_limits(account, limit_pages, flags).map(|()| Reply::Done)
+        }
+        Request::AccountLend { account, peer, rights } => {
+            pm.account_lend(account, peer, rights).map(Reply::Account)
+        }
+        Request::AccountRecall { lent } => pm.account_recall(lent).map(|()| Reply::Done),
+        Request::VspaceAccount { account } => pm.vspace_account(account).map(|()| Reply::Done),
+        Request::Mark { frames, marks } => {
+            pm.mark(frames.container, frames.start, frames.count, marks).map(Reply::Number)
+        }
+        Request::ExtraRequest => pm.extra_request().map(Reply::ExtraRequest),
+        Request::Pin { frames, mode, ttl } => {
+            pm.pin(frames.container, frames.start, frames.count, mode, ttl).map(Reply::Pinned)
+        }
+        Request::BusAddress { lease, number } => pm.bus_address(lease, number).map(Reply::BusRun),
+        Request::DeviceReset { peer } => pm.device_reset(peer).map(|()| Reply::Done),
         Request::SetHandler { container, start, count, handler, cookie } => {
             pm.set_handler(container, start, count, handler, cookie).map(|()| Reply::Done)
         }
@@ -161,6 +142,6 @@ fn mapping_success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply,
             pm.supply(fault, container, number).map(|()| Reply::Done)
         }
         Request::Refuse { fault } => pm.refuse(fault).map(|()| Reply::Done),
-        _ => unreachable!("every operation is in one of the four"),
+        Request::Disturb { what, cursor } => pm.disturb(what, cursor).map(Reply::Disturbed),
     }
 }

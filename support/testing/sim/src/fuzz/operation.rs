@@ -187,3 +187,74 @@ pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
     };
     (0..count).map(&mut draw).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use pmserver_api::Operation;
+
+    use super::{Kind, WEIGHTS};
+
+    /// Returns the kind by which an operation of the protocol is drawn, if it is drawn at all.
+    fn kind_of(operation: Operation) -> Option<Kind> {
+        match operation {
+            Operation::Version | Operation::WhoAmI | Operation::Clock => Some(Kind::Who),
+            // Every account is read at the end of a step.
+            Operation::AccountInfo => None,
+            Operation::ContainerCreate => Some(Kind::Create),
+            Operation::ContainerDestroy => Some(Kind::Destroy),
+            Operation::Allocate => Some(Kind::Allocate),
+            Operation::Deallocate => Some(Kind::Deallocate),
+            Operation::Share => Some(Kind::Share),
+            Operation::Unshare => Some(Kind::Unshare),
+            Operation::Lock => Some(Kind::Lock),
+            Operation::Unlock => Some(Kind::Unlock),
+            Operation::Map => Some(Kind::Map),
+            Operation::Unmap => Some(Kind::Unmap),
+            Operation::Status => Some(Kind::Status),
+            Operation::RegisterRecovery => Some(Kind::Recovery),
+            Operation::Watch => Some(Kind::Watch),
+            Operation::Rescue => Some(Kind::Rescue),
+            Operation::Reclaim => Some(Kind::Reclaim),
+            Operation::Remap => Some(Kind::Remap),
+            Operation::Renew => Some(Kind::Renew),
+            Operation::AllocateAnywhere => Some(Kind::Anywhere),
+            Operation::AllocateContiguous => Some(Kind::Contiguous),
+            Operation::Copy => Some(Kind::Copy),
+            Operation::CopyList => Some(Kind::CopyList),
+            Operation::CreateWith => Some(Kind::CreateWith),
+            Operation::CreateFrom => Some(Kind::CreateFrom),
+            Operation::CreateGather => Some(Kind::CreateGather),
+            Operation::Attach => Some(Kind::Attach),
+            Operation::Detach => Some(Kind::Detach),
+            Operation::Grant => Some(Kind::Grant),
+            Operation::Ungrant => Some(Kind::Ungrant),
+            Operation::EnsureTables => Some(Kind::EnsureTables),
+            Operation::AccountSplit => Some(Kind::Split),
+            Operation::AccountDestroy => Some(Kind::DestroyAccount),
+            Operation::AccountRemove => Some(Kind::RemoveAccount),
+            Operation::AccountSetLimits => Some(Kind::SetLimits),
+            Operation::AccountLend => Some(Kind::Lend),
+            Operation::AccountRecall => Some(Kind::Recall),
+            Operation::VspaceAccount => Some(Kind::VspaceAccount),
+            Operation::Mark => Some(Kind::Mark),
+            Operation::ExtraRequest => Some(Kind::ExtraRequest),
+            Operation::Pin => Some(Kind::Pin),
+            Operation::BusAddress => Some(Kind::BusAddress),
+            Operation::DeviceReset => Some(Kind::DeviceReset),
+            Operation::SetHandler => Some(Kind::SetHandler),
+            Operation::NextFault => Some(Kind::NextFault),
+            Operation::Supply => Some(Kind::Supply),
+            Operation::Refuse => Some(Kind::Refuse),
+            Operation::Disturb => Some(Kind::Disturb),
+        }
+    }
+
+    #[test]
+    fn every_operation_of_the_protocol_is_drawn() {
+        let is_drawn = |kind| WEIGHTS.iter().any(|(drawn, weight)| *drawn == kind && *weight > 0);
+        let kinds = Operation::ALL.iter().filter_map(|operation| kind_of(*operation));
+        for kind in kinds {
+            assert!(is_drawn(kind), "{kind:?} is never drawn");
+        }
+    }
+}

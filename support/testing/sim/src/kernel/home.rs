@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The layout of the pool, exactly as in pmserver's PD (`pmserver/src/home.rs`). From the pool
-//! itself it makes two CNodes, one with the untyped object of every page and one with the object
-//! made from it, and a page table that is used to copy pages.
+//! The layout of the pool, exactly as in pmserver's PD (`pmserver/src/capabilities/home.rs`). From
+//! the pool itself it makes two CNodes, one with the untyped object of every page and one with the
+//! object made from it, and a page table that is used to copy pages.
 //!
 //! ```text
 //!   untyped of page p:      28 << 58 | p << (58 - k)            2^k slots each, no guards
@@ -12,25 +12,26 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{FrameCap, SlotAddress};
+use pmserver_setup::{Division, PoolPart, slots};
 
-use crate::loader::{LEAF_CNODE, Pool, ROOT_BITS, ROOT_SHIFT, SLOT_POOL, SLOT_VSPACES};
+use crate::loader::{LEAF_CNODE, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
 use crate::machine::{
     Cap, Destination, FAN_OUT_MAX, Invocation, Machine, ObjectType, PAGE_BYTES, Place, Source,
     TableKind,
 };
 
 /// Where pmserver maps the pages of the pool that hold its records.
-pub(super) const WINDOW: u64 = 0x1000_0000;
+pub(super) const WINDOW: u64 = pmserver_setup::WINDOW;
 /// Where it maps two pages while it copies one to the other, and the slots of their capabilities.
 pub(super) const COPY_PLACES: [CopyPlace; 2] = [
-    CopyPlace { slot: 30, vaddr: WINDOW - 2 * PAGE_BYTES },
-    CopyPlace { slot: 31, vaddr: WINDOW - PAGE_BYTES },
+    CopyPlace { slot: slots::COPY_SOURCE as u64, vaddr: WINDOW - 2 * PAGE_BYTES },
+    CopyPlace { slot: slots::COPY_TARGET as u64, vaddr: WINDOW - PAGE_BYTES },
 ];
-const SLOT_COPY_TABLE: u64 = 6;
-const SLOT_UNTYPEDS: u64 = 28;
-const SLOT_OBJECTS: u64 = 29;
+const SLOT_COPY_TABLE: u64 = slots::COPY_TABLE as u64;
+const SLOT_UNTYPEDS: u64 = slots::UNTYPEDS as u64;
+const SLOT_OBJECTS: u64 = slots::OBJECTS as u64;
 /// Used temporarily at start.
-const SLOT_SCRATCH: u64 = 30;
+const SLOT_SCRATCH: u64 = slots::COPY_SOURCE as u64;
 const PAGE_BITS: u64 = 12;
 /// Bits that index a CNode of one page.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
@@ -59,26 +60,26 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Divides the pool into pages. They are numbered in the order of the pool's untyped objects,
-    /// and in each of these by physical address.
-    pub(super) fn build(machine: &mut Machine, cspace: Cap, pool: Pool) -> Self {
-        let k = u64::from(pool.pages().next_power_of_two().ilog2()).max(PAGE_NODE_BITS);
-        // The PD uses the last of the largest objects for this; here all have the same size.
-        let last = SLOT_POOL + u64::from(pool.count) - 1;
+    /// Divides the pool into pages, numbered in the order of the parts and, within one, of the
+    /// physical addresses.
+    pub(super) fn build(machine: &mut Machine, cspace: Cap, parts: &[PoolPart]) -> Self {
+        let division = Division::of(parts).expect("the pool holds its own CNodes");
+        let (k, overhead_part) = (division.slot_bits.into(), division.overhead_slot.into());
+        let overhead_pages = u64::from(division.overhead_pages);
         let bases: Vec<u64> =
-            (SLOT_POOL..=last).map(|part| physical_base(machine, cspace, part)).collect();
+            parts.iter().map(|part| physical_base(machine, cspace, part.slot.into())).collect();
         for slot in [SLOT_UNTYPEDS, SLOT_OBJECTS] {
             let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: slot, count: 1 };
-            retype(machine, cspace, last, ObjectType::CapTable, k, to);
+            retype(machine, cspace, overhead_part, ObjectType::CapTable, k, to);
         }
-        make_copy_table(machine, cspace, last);
-        let overhead_pages = (2 << (k - PAGE_NODE_BITS)) + 1;
+        make_copy_table(machine, cspace, overhead_part);
         let mut pages = 0;
         let mut runs = Vec::new();
-        for (part, base) in (SLOT_POOL..=last).zip(bases) {
-            let taken = if part == last { overhead_pages } else { 0 };
+        for (part, base) in parts.iter().zip(bases) {
+            let slot = u64::from(part.slot);
+            let taken = if slot == overhead_part { overhead_pages } else { 0 };
             runs.push(Run { first: pages, address: base + taken * PAGE_BYTES });
-            let end = pages + (1 << pool.size_bits) / PAGE_BYTES - taken;
+            let end = pages + u64::from(part.pages()) - taken;
             while pages < end {
                 let to = Destination {
                     root: LEAF_CNODE,
@@ -87,7 +88,7 @@ impl Home {
                     offset: pages,
                     count: FAN_OUT_MAX.min(end - pages),
                 };
-                retype(machine, cspace, part, ObjectType::Untyped, PAGE_BITS, to);
+                retype(machine, cspace, slot, ObjectType::Untyped, PAGE_BITS, to);
                 pages += to.count;
             }
         }

@@ -26,7 +26,7 @@ use self::devices::Devices;
 use self::home::Home;
 use crate::clock::Clock;
 use crate::loader::{
-    BootPlan, LEAF_THREADS, Loaded, LoadedPeer, Pool, ROOT_SHIFT, SLOT_VSPACES, load,
+    BootPlan, LEAF_THREADS, Loaded, LoadedPeer, ROOT_SHIFT, SLOT_VSPACES, equal_parts, load,
 };
 use crate::machine::{Architecture, Cap, Error, Invocation, LookupFault, Machine, Thread};
 
@@ -77,11 +77,10 @@ impl SimKernel {
     #[must_use]
     pub fn new(pool_bytes: u64) -> Self {
         assert!(pool_bytes.is_power_of_two(), "a pool is one untyped object");
-        let size_bits = u8::try_from(pool_bytes.ilog2()).expect("below 64");
         let peers: Vec<PeerId> = (1..=8).filter_map(PeerId::new).collect();
         Self::boot(&BootPlan {
             architecture: Architecture::X86_64,
-            pool: Pool { size_bits, count: 1 },
+            pool: equal_parts(pool_bytes.ilog2(), 1),
             cspaces: peers.clone(),
             peers,
             regions: Vec::new(),
@@ -95,7 +94,7 @@ impl SimKernel {
     #[must_use]
     pub fn boot(plan: &BootPlan) -> Self {
         let Loaded { mut machine, cspace, peers } = load(plan);
-        let home = Home::build(&mut machine, cspace, plan.pool);
+        let home = Home::build(&mut machine, cspace, &plan.pool);
         Self {
             machine,
             cspace,

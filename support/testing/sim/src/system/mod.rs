@@ -28,7 +28,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use pmserver_core::Server;
-use pmserver_core::config::PeerConfig;
 use proto::PeerId;
 
 use crate::clock::Clock;
@@ -51,8 +50,6 @@ pub struct Settings<'a> {
     pub file: &'a SystemFile,
     /// The contents of the prefilled memory region.
     pub image: &'a [u8],
-    /// The peers that pmserver serves, with their limits and privileges.
-    pub peers: &'a [PeerConfig],
     /// The architecture of the simulated kernel.
     pub architecture: Architecture,
     /// Which of pmserver's kernel invocations fails, counted from its start.
@@ -160,6 +157,14 @@ impl System {
     /// If there is no such domain, or if the program or a server panics.
     pub fn run<R>(&self, name: &str, program: impl FnOnce(&Domain) -> R) -> End<R> {
         let index = self.shared.file.running(name).expect("the file has this program");
+        self.run_domain(index, program)
+    }
+
+    /// Runs the client with this index in the file to its end.
+    ///
+    /// # Panics
+    /// If the program or a server panics.
+    pub fn run_domain<R>(&self, index: usize, program: impl FnOnce(&Domain) -> R) -> End<R> {
         let domain = Domain::new(Rc::clone(&self.shared), index);
         domain.attempt(|| program(&domain))
     }
@@ -195,27 +200,30 @@ impl Drop for System {
 fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
     let file = settings.file;
     let pmserver = file.running("pmserver").ok_or("no protection domain runs pmserver.elf")?;
-    let pool = file.domains[pmserver].pool.ok_or("pmserver has no cap_untyped")?;
-    let mut peers = Vec::new();
-    let mut cspaces = Vec::new();
+    let memory_server = file.memory_server.as_ref().ok_or("no domain has a memory_account")?;
+    if memory_server.name != file.domains[pmserver].name {
+        return Err("the parent of the domains with a memory_account does not run pmserver".into());
+    }
+    let setup = memory_server.setup();
+    let peers: Vec<PeerId> =
+        setup.peers().iter().filter_map(|peer| PeerId::new(peer.peer.into())).collect();
     let mut regions = Vec::new();
     for domain in &file.domains {
         let number = domain.parent.filter(|&(parent, _)| parent == pmserver);
-        let Some(peer) = number.and_then(|(_, number)| PeerId::new(number.into())) else {
-            continue;
-        };
-        peers.push(peer);
-        if file.domains[pmserver].cnodes.iter().any(|given| given.number == peer.get()) {
-            cspaces.push(peer);
-        }
-        if let Some(vaddr) = domain.prefilled_vaddr {
+        let peer = number.and_then(|(_, number)| PeerId::new(number.into()));
+        if let Some((peer, vaddr)) = peer.zip(domain.prefilled_vaddr) {
             regions.push(Region { peer, vaddr, contents: settings.image.to_vec() });
         }
     }
-    let plan = BootPlan { architecture: settings.architecture, pool, peers, cspaces, regions };
-    let mut kernel = SimKernel::boot(&plan);
+    let mut kernel = SimKernel::boot(&BootPlan {
+        architecture: settings.architecture,
+        pool: setup.parts().to_vec(),
+        cspaces: peers.clone(),
+        peers,
+        regions,
+    });
     kernel.fail_nth(settings.fail_nth);
-    Server::new(kernel, settings.peers).map_err(|error| format!("pmserver cannot start: {error:?}"))
+    Server::new(kernel, setup.peers()).map_err(|error| format!("pmserver cannot start: {error:?}"))
 }
 
 /// Runs something and catches a [`Departure`]; a panic continues to unwind.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use roxmltree::{Document, Node};
 
-use super::{FileError, Given, PAGE_BITS, Result};
+use super::{FileError, PAGE_BITS, Result};
 
 /// An element, with what is asked of one here.
 pub(super) struct Element<'a, 'input>(Node<'a, 'input>);
@@ -89,20 +89,9 @@ impl<'a, 'input> Element<'a, 'input> {
         Err(self.wrong(format!("{name} is {number}, but must be {low} to {high}")))
     }
 
-    pub(super) fn expect_slot(&self, slot: u64, range: RangeInclusive<u64>) -> Result<()> {
-        if range.contains(&slot) {
-            return Ok(());
-        }
-        Err(self.wrong(format!("pmserver does not look for a {} in slot {slot}", self.name())))
-    }
-
-    /// Returns what a slot is given, where the first slot of the range is for what is one's own.
-    pub(super) fn given(&self, slot: u64, range: RangeInclusive<u64>) -> Result<Given> {
-        self.check_attributes(&["slot", "pd"])?;
-        self.expect_slot(slot, range.clone())?;
-        let number = to_u8(slot - range.start());
-        let name = self.attribute("pd")?.to_owned();
-        Ok(Given { number, name, line: self.line() })
+    /// Refuses what is in a `cspace` and the simulator does not know.
+    pub(super) fn expect_empty(&self) -> Result<()> {
+        self.children().first().map_or(Ok(()), |child| Err(child.unknown()))
     }
 
     /// Returns the name of a memory region if it is filled before the system starts.

@@ -1,33 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! microkit-system.xml: the one architecture of record, read for the simulator.
 //!
-//! Refuses what it does not understand with the line and a sentence, and checks what the Microkit
-//! tool checks as far as the simulator relies on it. Elements for a board are left out: the
-//! simulator is none.
+//! What is this project's own in it (pool and peers) `system-description` reads, as it does for the
+//! image tool. The rest is read here: refused is what the simulator does not understand, and what
+//! the Microkit tool refuses, as far as the simulator relies on it. Elements for a board are left
+//! out: the simulator is none.
 
 mod element;
 
 use std::fmt;
 
 use roxmltree::Document;
+use system_description::MemoryServer;
 
 use self::element::{Element, to_u8};
-use crate::loader::{LEAF_CNODE, Pool, SLOT_POOL, SLOT_VSPACES};
 
 /// Priorities of protection domains go up to here (Microkit manual, "Protection Domains").
 const PRIORITY_MAX: u64 = 254;
 /// A domain has this many channels.
 const CHANNELS: u64 = 62;
 const PAGE_BITS: u64 = 12;
-/// Where pmserver finds its own thread, by whose authority it changes priorities: the machine knows
-/// no such authority, and so nothing is put there.
-const SLOT_OWN_THREAD: u64 = 7;
-const ROOT_LAST: u64 = 63;
-const LEAF_LAST: u64 = 511;
-/// pmserver divides at most one gigabyte and at most 20 untyped objects.
-const UNTYPED_BITS_MAX: u64 = 30;
-const UNTYPED_COUNT_MAX: u64 = 20;
-
 /// A file that the simulator cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
@@ -60,23 +52,6 @@ pub struct ProtectionDomain {
     pub period_micros: Option<u64>,
     /// Where the prefilled memory region is mapped, if it is.
     pub prefilled_vaddr: Option<u64>,
-    /// Untyped memory that it is given.
-    pub pool: Option<Pool>,
-    /// Its own VSpace and those of its children, as far as it is given them.
-    pub vspaces: Vec<Given>,
-    /// The root CNodes likewise.
-    pub cnodes: Vec<Given>,
-}
-
-/// A capability that a domain has been given to something of a child's, or of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    /// The child's number, 0 for its own.
-    pub number: u8,
-    /// Whose it is.
-    pub name: String,
-    /// Where it stands.
-    pub line: u32,
 }
 
 /// One end of a channel.
@@ -97,6 +72,8 @@ pub struct SystemFile {
     pub domains: Vec<ProtectionDomain>,
     /// Its channels.
     pub channels: Vec<[End; 2]>,
+    /// The domain that has the pool, and what it is told.
+    pub memory_server: Option<MemoryServer>,
 }
 
 type Result<T> = std::result::Result<T, FileError>;
@@ -107,13 +84,15 @@ impl SystemFile {
     /// # Errors
     /// The first thing that is wrong or unknown.
     pub fn parse(text: &str) -> Result<Self> {
-        let document = Document::parse(text).map_err(|error| FileError {
+        let description = system_description::read(text, None)
+            .map_err(|fault| FileError { line: fault.line, sentence: fault.sentence })?;
+        let document = Document::parse(&description.text).map_err(|error| FileError {
             line: error.pos().row,
-            sentence: format!("this is no well-formed XML: {error}"),
+            sentence: format!("this is not well-formed XML: {error}"),
         })?;
         let root = Element::root(&document);
         root.expect_name("system")?;
-        let mut file = Self::default();
+        let mut file = Self { memory_server: description.server, ..Self::default() };
         let mut prefilled = Vec::new();
         for element in root.children() {
             match element.name() {
@@ -123,7 +102,6 @@ impl SystemFile {
                 _ => return Err(element.unknown()),
             }
         }
-        file.check_given()?;
         Ok(file)
     }
 
@@ -131,6 +109,16 @@ impl SystemFile {
     #[must_use]
     pub fn running(&self, program: &str) -> Option<usize> {
         self.domains.iter().position(|domain| domain.program == program)
+    }
+
+    /// Returns the indices of all domains that run a program, in the order in which they run: those
+    /// of a higher priority first.
+    #[must_use]
+    pub fn all_running(&self, program: &str) -> Vec<usize> {
+        let is_one = |index: &usize| self.domains[*index].program == program;
+        let mut all: Vec<usize> = (0..self.domains.len()).filter(is_one).collect();
+        all.sort_by_key(|&index| std::cmp::Reverse(self.domains[index].priority));
+        all
     }
 
     /// Returns both ends of a channel, the domain's own first.
@@ -184,9 +172,6 @@ impl SystemFile {
             parent,
             period_micros: element.optional_number("period")?,
             prefilled_vaddr: None,
-            pool: None,
-            vspaces: Vec::new(),
-            cnodes: Vec::new(),
         });
         for child in element.children() {
             match child.name() {
@@ -197,67 +182,12 @@ impl SystemFile {
                         path.strip_suffix(".elf").unwrap_or(path).to_owned();
                 }
                 "map" => self.domains[index].prefilled_vaddr = Some(child.map(prefilled)?),
-                "cspace" => self.read_cspace(&child, index)?,
+                "cspace" => child.expect_empty()?,
                 "protection_domain" => self.read_domain(&child, Some(index), prefilled)?,
                 _ => return Err(child.unknown()),
             }
         }
         Ok(())
-    }
-
-    /// Reads what a domain is given. The children that are named are yet to come, so that whether
-    /// their numbers fit is looked at in the end.
-    fn read_cspace(&mut self, element: &Element, index: usize) -> Result<()> {
-        for child in element.children() {
-            let slot = child.number("slot", 0..=511)?;
-            match child.name() {
-                "cap_untyped" => {
-                    child.check_attributes(&["slot", "size_bits", "count"])?;
-                    child.expect_slot(slot, SLOT_POOL..=SLOT_POOL)?;
-                    self.domains[index].pool = Some(Pool {
-                        size_bits: to_u8(child.number("size_bits", PAGE_BITS..=UNTYPED_BITS_MAX)?),
-                        count: to_u8(child.number("count", 1..=UNTYPED_COUNT_MAX)?),
-                    });
-                }
-                "cap_cnode" => {
-                    let given = child.given(slot, LEAF_CNODE..=LEAF_LAST)?;
-                    self.domains[index].cnodes.push(given);
-                }
-                "cap_tcb" => {
-                    child.check_attributes(&["slot", "pd"])?;
-                    child.expect_slot(slot, SLOT_OWN_THREAD..=SLOT_OWN_THREAD)?;
-                }
-                "cap_vspace" => {
-                    let given = child.given(slot, SLOT_VSPACES..=ROOT_LAST)?;
-                    self.domains[index].vspaces.push(given);
-                }
-                _ => return Err(child.unknown()),
-            }
-        }
-        Ok(())
-    }
-
-    /// pmserver finds what is a child's by the child's number: a wrong one would be another's.
-    fn check_given(&self) -> Result<()> {
-        for (index, domain) in self.domains.iter().enumerate() {
-            let mut given = domain.vspaces.iter().chain(&domain.cnodes);
-            if let Some(wrong) = given.find(|given| !self.fits(index, given)) {
-                let Given { number, name, line } = wrong;
-                let sentence = format!("this is the slot of child {number}, which is not {name}");
-                return Err(FileError { line: *line, sentence });
-            }
-        }
-        Ok(())
-    }
-
-    fn fits(&self, owner: usize, given: &Given) -> bool {
-        let Some(named) = self.domains.iter().position(|domain| domain.name == given.name) else {
-            return false;
-        };
-        match given.number {
-            0 => named == owner,
-            number => self.domains[named].parent == Some((owner, number)),
-        }
     }
 
     fn read_channel(&mut self, element: &Element) -> Result<()> {

@@ -5,8 +5,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pmserver_core::config::{PEERS, PeerConfig, SCENARIO_PEERS};
-use proto::ByteCount;
 use sim::machine::Architecture;
 use sim::system::{Settings, System};
 use sim::system_file::SystemFile;
@@ -46,23 +44,19 @@ pub(crate) fn demo_file() -> SystemFile {
     SystemFile::parse(&demo_text()).unwrap()
 }
 
-/// The peers, with limits so low that they run out of memory.
-pub(crate) const POOR_PEERS: [PeerConfig; 3] = {
-    let [fsserver, client, supervisor] = PEERS;
-    [
-        PeerConfig { limit: ByteCount::new(3 << 19), ..fsserver },
-        PeerConfig { limit: ByteCount::new(7 << 19), ..client },
-        PeerConfig { limit: ByteCount::new(1 << 18), ..supervisor },
-    ]
-};
-
-/// Returns the demo's system with a pool of 8 MiB; [`POOR_PEERS`] may use little more of it than
-/// the demo needs.
+/// The demo's system with a pool of 8 MiB, of which the peers may use little more than the demo
+/// needs: limits so low that they run out.
 pub(crate) fn small_demo_file() -> SystemFile {
-    let text = demo_text();
-    let small = text.replace(r#"size_bits="26""#, r#"size_bits="23""#);
-    assert_ne!(text, small, "the size of the pool was not found");
-    SystemFile::parse(&small).unwrap()
+    let mut text = demo_text();
+    for (from, to) in [
+        (r#"size_bits="26""#, r#"size_bits="23""#),
+        (r#"limit="0x800000""#, r#"limit="0x180000""#),
+        (r#"limit="0x2000000""#, r#"limit="0x380000""#),
+    ] {
+        assert!(text.contains(from), "{from} is in the file");
+        text = text.replacen(from, to, 1);
+    }
+    SystemFile::parse(&text).unwrap()
 }
 
 pub(crate) fn scenario_file() -> SystemFile {
@@ -72,12 +66,12 @@ pub(crate) fn scenario_file() -> SystemFile {
 
 /// The scenarios' system.
 pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
-    Settings { peers: &SCENARIO_PEERS, ..settings(file, image) }
+    settings(file, image)
 }
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
-    Settings { file, image, peers: &PEERS, architecture, fail_nth: None, echo: false }
+    Settings { file, image, architecture, fail_nth: None, echo: false }
 }
 
 /// Panics if one of pmserver's invariants does not hold.

@@ -7,15 +7,17 @@ use sel4::{
     FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType, VmAttributes, cap,
 };
 
-/// Slots of a CNode that is one page large, as a power of two.
-const CNODE_BITS: usize = 7;
+/// Bytes of a page, as a power of two.
+pub(crate) const PAGE_BITS: u32 = 12;
+/// Slots of a CNode that is one page large, as a power of two: a slot is 32 bytes.
+pub(crate) const PAGE_CNODE_BITS: u32 = PAGE_BITS - 5;
 
-/// Returns what Retype is told to make, `None` where there is no such object.
+/// Returns what Retype is told to make, `None` if there is no such object.
 pub(crate) fn blueprint(kind: ObjectKind) -> Option<ObjectBlueprint> {
     match kind {
         ObjectKind::Frame => Some(FrameObjectType::GRANULE.blueprint()),
         ObjectKind::Table { span_bits } => table_type(span_bits).map(|table| table.blueprint()),
-        ObjectKind::CNode => Some(ObjectBlueprint::CNode { size_bits: CNODE_BITS }),
+        ObjectKind::CNode => Some(ObjectBlueprint::CNode { size_bits: to_usize(PAGE_CNODE_BITS) }),
     }
 }
 

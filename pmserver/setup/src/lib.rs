@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What pmserver is told when it starts: the parts of its pool and its peers.
+//!
+//! The system description file says it (`support/system-description` reads that), the image tool
+//! writes it into one page of the image, and pmserver checks the page before it uses it. All of
+//! them use this crate, so that there is one set of checks and one form of the data.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | peers, accounts, privileges; what contradicts itself | `setup.rs` |
+//! | the page in the image: encode, decode | `page.rs` |
+//! | parts of the pool, and what pmserver takes of it for itself | `pool.rs` |
+//! | the slots of pmserver's CSpace | `slots.rs` |
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod page;
+mod pool;
+mod setup;
+pub mod slots;
+
+pub use page::{SETUP_BYTES, decode, encode};
+pub use pool::{
+    Division, PARTS_MAX, POOL_PAGES_MAX, PoolPart, SIZE_BITS, WINDOW, pages_without_account,
+};
+pub use setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError, Subject};

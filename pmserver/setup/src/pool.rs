@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The parts of the pool, and what pmserver takes of them for itself.
+
+use core::ops::RangeInclusive;
+
+use proto::PAGE_BYTES;
+
+use crate::slots;
+
+/// Untyped objects that the pool may consist of: the slots that there are for them.
+pub const PARTS_MAX: usize = 20;
+const _: () = assert!(*slots::POOL.end() - *slots::POOL.start() + 1 == 20);
+
+/// Sizes of one part as powers of two: 4 KiB to 1 GiB. A larger pool has several parts.
+pub const SIZE_BITS: RangeInclusive<u32> = PAGE_BITS..=30;
+const PAGE_BITS: u32 = 12;
+
+/// Pages of the largest pool: 4 GiB.
+pub const POOL_PAGES_MAX: u32 = 1 << (32 - PAGE_BITS);
+
+/// A slot of a CNode is 32 bytes: a page holds 2^7 of them.
+const PAGE_CNODE_BITS: u32 = 7;
+
+/// One untyped object of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolPart {
+    /// Its slot in pmserver's root CNode.
+    pub slot: u32,
+    /// Its size in bytes, as a power of two.
+    pub size_bits: u32,
+}
+
+impl PoolPart {
+    /// Returns how many pages it has; 0 if the size is out of range.
+    #[must_use]
+    pub fn pages(&self) -> u32 {
+        if SIZE_BITS.contains(&self.size_bits) {
+            1 << self.size_bits.saturating_sub(PAGE_BITS)
+        } else {
+            0
+        }
+    }
+}
+
+/// How the pool is divided into pages with two slots each: one for the untyped object of the page
+/// and one for the object that is made from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// The two CNodes with these slots have 2^`slot_bits` slots each.
+    pub slot_bits: u32,
+    /// The slot of the part whose first pages become the CNodes and the table for copying.
+    pub overhead_slot: u32,
+    /// How many pages these take.
+    pub overhead_pages: u32,
+    /// How many pages are left: pages 0 to `pages - 1` of the pool.
+    pub pages: u32,
+}
+
+impl Division {
+    /// Divides a pool; returns `None` if it is too small for its own CNodes, or too large.
+    #[must_use]
+    pub fn of(parts: &[PoolPart]) -> Option<Self> {
+        let total = parts.iter().map(|part| u64::from(part.pages())).sum::<u64>();
+        let total = u32::try_from(total).ok().filter(|total| *total <= POOL_PAGES_MAX)?;
+        let largest = parts.iter().max_by_key(|part| part.pages())?;
+        let slot_bits = total.next_power_of_two().ilog2().max(PAGE_CNODE_BITS);
+        let cnode_pages = 2_u32 << slot_bits.saturating_sub(PAGE_CNODE_BITS);
+        let overhead_pages = cnode_pages.saturating_add(1);
+        let fits = overhead_pages <= largest.pages();
+        let pages = total.saturating_sub(overhead_pages);
+        fits.then_some(Self { slot_bits, overhead_slot: largest.slot, overhead_pages, pages })
+    }
+
+    /// Returns the bytes of the pages that are left.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        PAGE_BYTES.saturating_mul(self.pages.into())
+    }
+}
+
+/// Where pmserver maps its pages of the pool: page p is p pages further on.
+pub const WINDOW: u64 = 0x1000_0000;
+
+/// Returns how many pages of a divided pool no account can be promised: the frame table, the page
+/// tables of the pool window, the page of zeros, and the records of the pool's account and of those
+/// of the peers.
+#[must_use]
+pub fn pages_without_account(pages: u32, peers: usize) -> u32 {
+    const TABLE_ENTRIES_PER_PAGE: u32 = 128;
+    const PAGES_PER_WINDOW_TABLE: u32 = 512;
+    const GIB: u64 = 1 << 30;
+    /// An account has two records.
+    const ACCOUNTS_PER_PAGE: u32 = 32;
+    const ZEROS: u32 = 1;
+    let frame_table = pages.div_ceil(TABLE_ENTRIES_PER_PAGE);
+    let window_tables = pages.div_ceil(PAGES_PER_WINDOW_TABLE);
+    // A table for each GiB that the window reaches into; pmserver's program has brought the first.
+    let end = PAGE_BYTES.saturating_mul(pages.into()).saturating_add(WINDOW);
+    let upper_tables = u32::try_from(end.div_ceil(GIB)).unwrap_or(u32::MAX).saturating_sub(1);
+    let accounts = u32::try_from(peers).unwrap_or(u32::MAX).saturating_add(1);
+    [window_tables, upper_tables, ZEROS, accounts.div_ceil(ACCOUNTS_PER_PAGE)]
+        .into_iter()
+        .fold(frame_table, u32::saturating_add)
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The parts of the pool and the peers, checked against each other.
+
+use core::fmt;
+
+use bitflags::bitflags;
+use proto::limits::PEERS_MAX;
+use proto::{ByteCount, PAGE_BYTES, PeerId};
+
+use crate::pool::{
+    Division, PARTS_MAX, POOL_PAGES_MAX, PoolPart, SIZE_BITS, pages_without_account,
+};
+use crate::slots;
+
+/// Bytes of the longest name of a protection domain (Microkit).
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// One protection domain that pmserver serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerConfig<'a> {
+    /// Its channel and child number at pmserver.
+    pub peer: u8,
+    /// Its name on the console.
+    pub name: &'a str,
+    /// What its account may use, in whole pages.
+    pub limit: ByteCount,
+    /// What it may do beyond what every peer may.
+    pub privileges: Privileges,
+}
+
+bitflags! {
+    /// What a peer may do beyond what every peer may. The names in lower case are those in the
+    /// system description file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Privileges: u8 {
+        /// Read the accounts of others.
+        const READ_ACCOUNTS = 1 << 0;
+        /// Rescue servers that do not answer, and say that a device was reset.
+        const SUPERVISE = 1 << 1;
+        /// Set the limits of others and destroy their accounts, and split accounts off the pool.
+        const SET_POLICY = 1 << 2;
+        /// Pin memory for a device, and learn where it is.
+        const DMA = 1 << 3;
+        /// Have extra frames.
+        const EXTRA = 1 << 4;
+        /// Have pmserver do at once what it may do at any time: for tests.
+        const DISTURB = 1 << 5;
+    }
+}
+
+/// What is wrong with a setup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetupError {
+    /// The data does not begin with the mark of this version, or goes on after its end.
+    Form,
+    /// The pool has no part.
+    NoPool,
+    /// The pool has so many parts.
+    TooManyParts(u32),
+    /// There are so many peers.
+    TooManyPeers(u32),
+    /// A part is in a slot that is not for parts.
+    PartSlot(u32),
+    /// Two parts are in one slot.
+    PartSlotTwice(u32),
+    /// A part has a size that none may have.
+    PartSize(u32),
+    /// With this part the pool is larger than pmserver can manage.
+    PoolTooLarge,
+    /// The pool cannot hold what pmserver needs to divide it.
+    PoolTooSmall,
+    /// A peer has a number that none may have.
+    PeerNumber(u32),
+    /// Two peers have one number.
+    PeerNumberTwice(u32),
+    /// A peer's name is empty, too long, or not plain text.
+    PeerName,
+    /// A peer has privileges that do not exist.
+    Privileges(u32),
+    /// A limit is not a whole number of pages.
+    LimitInPages(u64),
+    /// With the limit of this peer, the limits come to so many bytes, and the pool has so many.
+    LimitsAbovePool {
+        /// All limits up to this one.
+        limits: u64,
+        /// What the pool has for accounts.
+        available: u64,
+    },
+}
+
+/// Which part or peer an error is about, by its place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The whole.
+    Setup,
+    /// A part of the pool.
+    Part(usize),
+    /// A peer.
+    Peer(usize),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last_peer = PEERS_MAX.saturating_sub(1);
+        let (first_slot, last_slot) = (slots::POOL.start(), slots::POOL.end());
+        let (low, high) = (SIZE_BITS.start(), SIZE_BITS.end());
+        match self {
+            Self::Form => write!(f, "this is not the setup data of this version of pmserver"),
+            Self::NoPool => write!(f, "the pool has no part"),
+            Self::TooManyParts(count) => {
+                write!(f, "the pool has {count} parts, and may have {PARTS_MAX}")
+            }
+            Self::TooManyPeers(count) => {
+                write!(f, "there are {count} peers, and may be {last_peer}")
+            }
+            Self::PartSlot(slot) => {
+                write!(
+                    f,
+                    "slot {slot} is outside {first_slot} to {last_slot}: the pool has at most \
+                     {PARTS_MAX} parts"
+                )
+            }
+            Self::PartSlotTwice(slot) => write!(f, "slot {slot} has two parts of the pool"),
+            Self::PartSize(bits) => {
+                write!(f, "size_bits {bits} is outside {low} to {high}, the sizes of a pool's part")
+            }
+            Self::PoolTooLarge => write!(f, "with this part the pool is larger than 4 GiB"),
+            Self::PoolTooSmall => {
+                write!(f, "the pool is too small: its largest part cannot hold its tables")
+            }
+            Self::PeerNumber(number) => {
+                write!(f, "the number {number} of a peer is outside 1 to {last_peer}")
+            }
+            Self::PeerNumberTwice(number) => write!(f, "two peers have the number {number}"),
+            Self::PeerName => {
+                write!(f, "the name of a peer is not 1 to {NAME_BYTES_MAX} bytes of text")
+            }
+            Self::Privileges(bits) => write!(f, "the privileges {bits:#x} do not exist"),
+            Self::LimitInPages(bytes) => {
+                write!(f, "the limit {bytes:#x} is not a multiple of {PAGE_BYTES:#x}")
+            }
+            Self::LimitsAbovePool { limits, available } => write!(
+                f,
+                "the limits come to {limits:#x} bytes with this one, and the pool has \
+                 {available:#x} for accounts"
+            ),
+        }
+    }
+}
+
+/// Parts and peers that fit together. Holding one proves that all checks of this file passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    parts: [PoolPart; PARTS_MAX],
+    part_count: usize,
+    peers: [PeerConfig<'a>; PEERS_MAX],
+    peer_count: usize,
+    division: Division,
+}
+
+type Checked<T> = Result<T, (Subject, SetupError)>;
+
+impl<'a> Setup<'a> {
+    /// Checks parts and peers.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and which part or peer it is about.
+    pub fn new(
+        parts: impl IntoIterator<Item = PoolPart>,
+        peers: impl IntoIterator<Item = PeerConfig<'a>>,
+    ) -> Checked<Self> {
+        const NO_PART: PoolPart = PoolPart { slot: 0, size_bits: 0 };
+        let no_peer = PeerConfig {
+            peer: 0,
+            name: "",
+            limit: ByteCount::new(0),
+            privileges: Privileges::empty(),
+        };
+        let nothing = Division { slot_bits: 0, overhead_slot: 0, overhead_pages: 0, pages: 0 };
+        let mut setup = Self {
+            parts: [NO_PART; PARTS_MAX],
+            part_count: 0,
+            peers: [no_peer; PEERS_MAX],
+            peer_count: 0,
+            division: nothing,
+        };
+        for part in parts {
+            setup.add_part(part).map_err(|error| (Subject::Part(setup.part_count), error))?;
+        }
+        if setup.part_count == 0 {
+            return Err((Subject::Setup, SetupError::NoPool));
+        }
+        let division = Division::of(setup.parts());
+        setup.division = division.ok_or((Subject::Setup, SetupError::PoolTooSmall))?;
+        for peer in peers {
+            setup.add_peer(peer).map_err(|error| (Subject::Peer(setup.peer_count), error))?;
+        }
+        setup.check_limits()?;
+        Ok(setup)
+    }
+
+    /// Returns the parts of the pool.
+    #[must_use]
+    pub fn parts(&self) -> &[PoolPart] {
+        self.parts.get(..self.part_count).unwrap_or_default()
+    }
+
+    /// Returns the peers.
+    #[must_use]
+    pub fn peers(&self) -> &[PeerConfig<'a>] {
+        self.peers.get(..self.peer_count).unwrap_or_default()
+    }
+
+    /// Returns how the pool is divided.
+    #[must_use]
+    pub const fn division(&self) -> Division {
+        self.division
+    }
+
+    fn add_part(&mut self, part: PoolPart) -> Result<(), SetupError> {
+        if !slots::POOL.contains(&part.slot) {
+            return Err(SetupError::PartSlot(part.slot));
+        }
+        if self.parts().iter().any(|other| other.slot == part.slot) {
+            return Err(SetupError::PartSlotTwice(part.slot));
+        }
+        if !SIZE_BITS.contains(&part.size_bits) {
+            return Err(SetupError::PartSize(part.size_bits));
+        }
+        let pages =
+            self.parts().iter().map(PoolPart::pages).fold(part.pages(), u32::saturating_add);
+        if pages > POOL_PAGES_MAX {
+            return Err(SetupError::PoolTooLarge);
+        }
+        let count = self.part_count.saturating_add(1);
+        // There is a slot for each part, and no slot has two.
+        let place = self.parts.get_mut(self.part_count);
+        *place.ok_or(SetupError::TooManyParts(to_u32(count)))? = part;
+        self.part_count = count;
+        Ok(())
+    }
+
+    fn add_peer(&mut self, peer: PeerConfig<'a>) -> Result<(), SetupError> {
+        if PeerId::new(peer.peer.into()).is_none() {
+            return Err(SetupError::PeerNumber(peer.peer.into()));
+        }
+        if self.peers().iter().any(|other| other.peer == peer.peer) {
+            return Err(SetupError::PeerNumberTwice(peer.peer.into()));
+        }
+        let is_text = !peer.name.chars().any(char::is_control);
+        if !(1..=NAME_BYTES_MAX).contains(&peer.name.len()) || !is_text {
+            return Err(SetupError::PeerName);
+        }
+        if peer.limit.get() % PAGE_BYTES != 0 {
+            return Err(SetupError::LimitInPages(peer.limit.get()));
+        }
+        let count = self.peer_count.saturating_add(1);
+        let place = self.peers.get_mut(self.peer_count);
+        *place.ok_or(SetupError::TooManyPeers(to_u32(count)))? = peer;
+        self.peer_count = count;
+        Ok(())
+    }
+
+    /// A limit is a promise: all of them can be used up at once.
+    fn check_limits(&self) -> Checked<()> {
+        let taken = pages_without_account(self.division.pages, self.peer_count);
+        let pages = u64::from(self.division.pages.saturating_sub(taken));
+        let available = PAGE_BYTES.saturating_mul(pages);
+        let mut limits = 0_u64;
+        for (index, peer) in self.peers().iter().enumerate() {
+            limits = limits.saturating_add(peer.limit.get());
+            if limits > available {
+                let error = SetupError::LimitsAbovePool { limits, available };
+                return Err((Subject::Peer(index), error));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn to_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

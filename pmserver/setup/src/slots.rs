@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The slots of pmserver's CSpace.
+//!
+//! The CSpace of a protection domain is a root CNode of 64 slots over a leaf CNode of 512 slots in
+//! root slot 0 (Microkit).
+//!
+//! ```text
+//!   root slots
+//!     6        page table under which pages are copied                     made by pmserver
+//!     7        pmserver's own TCB                                          given
+//!     8 .. 27  the pool: untyped memory (`cap_untyped`)                    given
+//!     28, 29   CNodes for the pages of the pool                            made by pmserver
+//!     30, 31   two pages while one is copied to the other                  made by pmserver
+//!     32 + n   VSpace of peer n; 32 is pmserver's own                      given
+//!   leaf slots
+//!     480 + n  root CNode of peer n; 480 is pmserver's own                 given
+//! ```
+
+use core::ops::RangeInclusive;
+
+/// The page table under which pages are copied.
+pub const COPY_TABLE: u32 = 6;
+/// pmserver's own TCB: its authority to lower the priority of a peer that it stops.
+pub const OWN_TCB: u32 = 7;
+/// The parts of the pool.
+pub const POOL: RangeInclusive<u32> = 8..=27;
+/// The CNode in which slot p is the untyped object of page p.
+pub const UNTYPEDS: u32 = 28;
+/// The CNode in which slot p is the object made from page p.
+pub const OBJECTS: u32 = 29;
+/// The page that is copied from.
+pub const COPY_SOURCE: u32 = 30;
+/// The page that is copied to.
+pub const COPY_TARGET: u32 = 31;
+/// pmserver's own VSpace; the one of peer n is n slots further on.
+pub const VSPACES: u32 = 32;
+/// In the leaf CNode: pmserver's own root CNode; the one of peer n is n slots further on.
+pub const ROOT_CNODES: u32 = 480;
+
+/// In a peer's root CNode: the CNode with the frames that it was granted.
+pub const GRANTS: u32 = 40;
+
+/// Root slots that pmserver fills itself, so that they must be empty when it starts.
+pub const FILLED_BY_PMSERVER: [u32; 5] = [COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Addresses of capabilities in pmserver's CSpace, which `pmserver_setup::slots` lays out.
+
+use pmserver_core::kernel::{KernelError, VSpace};
+use pmserver_setup::slots::{ROOT_CNODES, VSPACES};
+use proto::PeerId;
+use sel4::cap::CNode;
+use sel4::{AbsoluteCPtr, Cap, Error, ObjectBlueprint, cap};
+
+use crate::capabilities::objects::to_usize;
+
+/// Bits of an address.
+pub(crate) const WORD_BITS: u32 = 64;
+/// Bits of an address that select a slot of a root CNode.
+pub(crate) const ROOT_BITS: u32 = 6;
+
+/// pmserver's own root CNode. An address below 512 is the slot of the leaf CNode.
+pub(crate) fn root_cnode() -> CNode {
+    Cap::from_bits(ROOT_CNODES.into())
+}
+
+/// Returns the root CNode of a peer.
+pub(crate) fn root_cnode_of(peer: PeerId) -> CNode {
+    Cap::from_bits(u64::from(ROOT_CNODES).saturating_add(peer.get().into()))
+}
+
+/// Returns the address of a capability in a root CNode.
+pub(crate) fn root_address(slot: u32) -> u64 {
+    u64::from(slot) << WORD_BITS.saturating_sub(ROOT_BITS)
+}
+
+/// Returns a slot of the own root CNode, for operations on slots.
+pub(crate) fn root_slot(slot: u32) -> AbsoluteCPtr {
+    root_cnode().absolute_cptr_from_bits_with_depth(slot.into(), to_usize(ROOT_BITS))
+}
+
+/// Returns the capability to an address space.
+pub(crate) fn vspace(vspace: VSpace) -> cap::VSpace {
+    let number = match vspace {
+        VSpace::Own => 0,
+        VSpace::Peer(peer) => peer.get().into(),
+    };
+    Cap::from_bits(root_address(VSPACES.saturating_add(number)))
+}
+
+/// Makes an object from a part of the pool, in an empty slot of the own root CNode.
+pub(crate) fn make_from_part(
+    part: u32,
+    blueprint: &ObjectBlueprint,
+    to: u32,
+) -> Result<(), KernelError> {
+    let untyped: cap::Untyped = Cap::from_bits(root_address(part));
+    // CAP: the pool, given to pmserver for this. On a refusal nothing was made.
+    untyped
+        .untyped_retype(blueprint, &root_cnode().absolute_cptr_for_self(), to_usize(to), 1)
+        .map_err(refusal)
+}
+
+/// Empties a slot.
+pub(crate) fn delete(slot: &AbsoluteCPtr) -> Result<(), KernelError> {
+    // CAP: the own CNodes. On a refusal the slot is as it was.
+    slot.delete().map_err(refusal)
+}
+
+/// Returns what a refusal means to the core if it does not matter which one it is.
+pub(crate) fn refusal(error: Error) -> KernelError {
+    match error {
+        Error::NotEnoughMemory => KernelError::NotEnoughMemory,
+        _ => KernelError::Refused,
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! From the setup in the image to a server.
+
+use core::fmt;
+
+use pmserver_core::Server;
+use pmserver_core::kernel::KernelError;
+use pmserver_setup::{SetupError, decode};
+
+use crate::kernel::Sel4Kernel;
+use crate::regions;
+
+/// Why pmserver cannot start.
+pub(crate) enum StartError {
+    /// The image has no setup.
+    NoSetup,
+    /// The setup is wrong.
+    Setup(SetupError),
+    /// The kernel refuses what the setup asks for.
+    Kernel(KernelError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSetup => write!(f, "no domain of this image has a memory_account"),
+            Self::Setup(error) => write!(f, "{error}"),
+            Self::Kernel(error) => write!(f, "the kernel refuses the pool: {error:?}"),
+        }
+    }
+}
+
+/// Divides the pool and opens the accounts that the setup says.
+pub(crate) fn start() -> Result<Server<Sel4Kernel>, StartError> {
+    let page = regions::setup_page().ok_or(StartError::NoSetup)?;
+    let setup = decode(&page).map_err(StartError::Setup)?;
+    let kernel = Sel4Kernel::boot(&setup).map_err(StartError::Kernel)?;
+    Server::new(kernel, setup.peers()).map_err(StartError::Kernel)
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Walks through the elements of a description, and takes out what Microkit does not know.
+
+use std::ops::RangeInclusive;
+
+use roxmltree::Document;
+
+use crate::claims::Claims;
+use crate::element::Element;
+use crate::server::{ChannelEnd, Domains};
+use crate::text::Text;
+use crate::{Description, Fault, GivenCap, GivenObject, Node, UntypedCaps};
+
+/// From one page, below which nothing can be mapped, to the kernel's largest untyped.
+const SIZE_BITS: RangeInclusive<u64> = 12..=47;
+
+const STOCK_CAPS: [&str; 3] = ["cap_tcb", "cap_sc", "cap_vspace"];
+
+/// Reads the system description in `xml` as it is for `board`. Without a board, whatever is for one
+/// board alone is left out.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
+    let doc = Document::parse(xml).map_err(|err| Fault {
+        line: err.pos().row,
+        sentence: format!("this is not well-formed XML: {err}."),
+    })?;
+    let root = Element(doc.root_element());
+    let mut reader = Reader {
+        board,
+        root,
+        text: Text::new(xml),
+        claims: Claims::default(),
+        cnode_elements: Vec::new(),
+        untypeds: Vec::new(),
+        caps: Vec::new(),
+        domains: Domains::default(),
+    };
+    reader.element(root)?;
+    reader.check_pd_names()?;
+    let Reader { text, claims, untypeds, mut caps, domains, .. } = reader;
+    let server = domains.server(&untypeds, &claims)?;
+    if let Some(server) = &server {
+        caps.extend(server.caps());
+    }
+    let text_with_setup = match &server {
+        Some(server) => {
+            let element = domains.element(&server.name).unwrap_or(root);
+            let (map, region) = server.setup_elements();
+            let places = [(text.closing_tag(element.0), map), (text.closing_tag(root.0), region)];
+            text.with_additions(&places)
+        }
+        None => text.text(),
+    };
+    Ok(Description { text: text.text(), untypeds, caps, server, text_with_setup })
+}
+
+struct Reader<'a, 'input> {
+    board: Option<&'a str>,
+    root: Element<'a, 'input>,
+    text: Text,
+    claims: Claims,
+    /// The element of each of `caps`.
+    cnode_elements: Vec<Element<'a, 'input>>,
+    untypeds: Vec<UntypedCaps>,
+    caps: Vec<GivenCap>,
+    domains: Domains<'a, 'input>,
+}
+
+impl<'a, 'input> Reader<'a, 'input> {
+    /// Reads one element and all below it.
+    fn element(&mut self, element: Element<'a, 'input>) -> Result<(), Fault> {
+        if let Some(board) = element.attribute("board") {
+            if board.is_empty() {
+                return Err(element.fault("the attribute board is empty."));
+            }
+            if Some(board) != self.board {
+                if element.0 == self.root.0 {
+                    let sentence = format!("the whole system is for the board '{board}'.");
+                    return Err(element.fault(sentence));
+                }
+                self.text.blank_element(element.0);
+                return Ok(());
+            }
+            self.text.blank_attribute(element.0, "board");
+        }
+
+        let tag = element.tag();
+        match (tag, cspace_owner(element)) {
+            ("cap_untyped", Some(owner)) => self.cap_untyped(element, owner)?,
+            ("cap_cnode", Some(owner)) => self.cap_cnode(element, owner)?,
+            ("cap_untyped" | "cap_cnode", None) => {
+                let sentence = format!("{tag} stands outside the cspace of a protection domain.");
+                return Err(element.fault(sentence));
+            }
+            (_, Some(owner)) if STOCK_CAPS.contains(&tag) => self.stock_cap(element, owner)?,
+            (_, Some(_)) => {
+                let sentence = format!(
+                    "{tag} is none of the elements of cspace: cap_untyped, cap_cnode, {}.",
+                    STOCK_CAPS.join(", ")
+                );
+                return Err(element.fault(sentence));
+            }
+            ("protection_domain", None) => self.domains.add(element),
+            ("memory_account", None) => {
+                self.domains.add_account(element)?;
+                self.text.blank_element(element.0);
+            }
+            ("end", None) => {
+                if let Some(channel) = element.parent("channel") {
+                    let end = ChannelEnd { channel: channel.0.id(), element };
+                    self.domains.ends.push(end);
+                }
+            }
+            _ => {}
+        }
+        for child in element.0.children().filter(roxmltree::Node::is_element) {
+            self.element(Element(child))?;
+        }
+        Ok(())
+    }
+
+    fn cap_untyped(&mut self, element: Element<'a, 'input>, owner: String) -> Result<(), Fault> {
+        element.check_shape(&["slot", "size_bits", "count"])?;
+        let slot = element.number("slot")?;
+        let size_bits = element.number("size_bits")?;
+        let count = element.number("count")?;
+        if !SIZE_BITS.contains(&size_bits) {
+            let sentence = format!(
+                "size_bits {size_bits} is outside {} to {}, from one page to the kernel's largest \
+                 untyped.",
+                SIZE_BITS.start(),
+                SIZE_BITS.end()
+            );
+            return Err(element.fault(sentence));
+        }
+        if count == 0 {
+            return Err(element.fault("count is 0: leave the element out instead."));
+        }
+        self.claims.take(element, &owner, Node::Root, slot, count)?;
+        self.untypeds.push(UntypedCaps {
+            owner,
+            slot: element.narrow(slot)?,
+            size_bits: element.narrow(size_bits)?,
+            count: element.narrow(count)?,
+            line: element.line(),
+        });
+        self.text.blank_element(element.0);
+        Ok(())
+    }
+
+    fn cap_cnode(&mut self, element: Element<'a, 'input>, owner: String) -> Result<(), Fault> {
+        element.check_shape(&["slot", "pd"])?;
+        let slot = element.number("slot")?;
+        let pd = element.value("pd")?.to_owned();
+        self.claims.take(element, &owner, Node::Leaf, slot, 1)?;
+        let slot = element.narrow(slot)?;
+        let object = GivenObject::CNode;
+        self.caps.push(GivenCap { owner, object, pd, node: Node::Leaf, slot });
+        self.cnode_elements.push(element);
+        self.text.blank_element(element.0);
+        Ok(())
+    }
+
+    /// Takes note of the slot of a stock element, which stays where it is.
+    fn stock_cap(&mut self, element: Element<'a, 'input>, owner: String) -> Result<(), Fault> {
+        let slot = element.number("slot")?;
+        self.claims.take(element, &owner, Node::Root, slot, 1)
+    }
+
+    /// Checks, once all PDs are known, that those that `cap_cnode` names are among them.
+    fn check_pd_names(&self) -> Result<(), Fault> {
+        for (cap, element) in self.caps.iter().zip(&self.cnode_elements) {
+            if self.domains.element(&cap.pd).is_none() {
+                let sentence = format!(
+                    "cap_cnode names the PD '{}', which this system does not have.",
+                    cap.pd
+                );
+                return Err(element.fault(sentence));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name of the PD in whose `cspace` the element stands.
+fn cspace_owner(element: Element<'_, '_>) -> Option<String> {
+    let pd = element.parent("cspace")?.parent("protection_domain")?;
+    Some(pd.name())
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use pmserver_setup::PoolPart;
+
+    use super::*;
+    use crate::SETUP_FILE;
+
+    const SYSTEM: &str = include_str!("../../../microkit-system.xml");
+
+    #[test]
+    fn the_system_of_record_has_its_pool_its_peers_and_what_follows() {
+        for board in [Some("qemu_virt_aarch64"), Some("x86_64_generic"), None] {
+            let description = read(SYSTEM, board).unwrap();
+            let server = description.server.as_ref().unwrap();
+            assert_eq!(server.name, "pmserver");
+            let setup = server.setup();
+            assert_eq!(setup.parts(), [PoolPart { slot: 8, size_bits: 26 }]);
+            let peers: Vec<_> = setup.peers().iter().map(|peer| (peer.peer, peer.name)).collect();
+            assert_eq!(peers, [(1, "fsserver"), (2, "client-demo")]);
+            let caps: Vec<_> = description
+                .caps
+                .iter()
+                .map(|cap| (cap.object, cap.pd.as_str(), cap.node, cap.slot))
+                .collect();
+            let of = |number: u32, pd| {
+                [
+                    (GivenObject::VSpace, pd, Node::Root, 32 + number),
+                    (GivenObject::CNode, pd, Node::Leaf, 480 + number),
+                ]
+            };
+            let mut expected = vec![(GivenObject::Tcb, "pmserver", Node::Root, 7)];
+            expected.extend(of(1, "fsserver").into_iter().chain(of(2, "client-demo")));
+            expected.extend(of(0, "pmserver"));
+            assert_eq!(caps, expected);
+        }
+    }
+
+    #[test]
+    fn the_setup_is_mapped_into_the_memory_server_alone() {
+        let description = read(SYSTEM, None).unwrap();
+        let text = &description.text_with_setup;
+        let added = |tag: &str| text.matches(tag).count() - description.text.matches(tag).count();
+        assert_eq!((added("<map "), added("<memory_region ")), (1, 1));
+        let doc = Document::parse(text).unwrap();
+        let map = doc.descendants().find(|node| node.attribute("mr") == Some("memory_setup"));
+        let pd = map.unwrap().parent_element().unwrap();
+        assert_eq!(pd.attribute("name"), Some("pmserver"));
+        let region = doc.descendants().find(|node| node.attribute("name") == Some("memory_setup"));
+        assert_eq!(region.unwrap().attribute("prefill_path"), Some(SETUP_FILE));
+        assert_eq!(region.unwrap().parent_element().unwrap(), doc.root_element());
+        let system = "<system><protection_domain name='p'/></system>";
+        let description = read(system, None).unwrap();
+        assert_eq!(
+            (description.text_with_setup.as_str(), description.server.is_none()),
+            (system, true)
+        );
+    }
+
+    #[test]
+    fn what_is_left_keeps_its_place() {
+        let text = read(SYSTEM, Some("x86_64_generic")).unwrap().text;
+        assert!(SYSTEM.contains("board="));
+        assert_eq!(text.len(), SYSTEM.len());
+        for (before, after) in SYSTEM.bytes().zip(text.bytes()) {
+            assert!(before == after || after == b' ' && before != b'\n');
+        }
+        for gone in ["<cap_untyped", "<memory_account", "board=", "pl011\""] {
+            assert!(!text.contains(gone), "{gone} is still there");
+        }
+        for kept in ["<ioport", "<cspace>"] {
+            assert!(text.contains(kept), "{kept} is gone");
+        }
+    }
+
+    #[test]
+    fn an_element_stays_on_its_board_only() {
+        let xml =
+            "<system>\n<!-- \u{fc} --><map board='a' mr='x'/>\n<map\n board = \"b\"\n/></system>";
+        let on_a = read(xml, Some("a")).unwrap().text;
+        assert_eq!(
+            on_a,
+            "<system>\n<!-- \u{fc} --><map           mr='x'/>\n    \n            \n  </system>"
+        );
+        let on_b = read(xml, Some("b")).unwrap().text;
+        assert_eq!(on_b.matches("<map").count(), 1);
+        assert!(!on_b.contains("board"));
+    }
+
+    #[test]
+    fn what_is_left_out_claims_no_slot() {
+        let xml = "<system><protection_domain name='p'><cspace>\
+            <cap_untyped board='a' slot='8' size_bits='20' count='1'/>\
+            <cap_untyped board='b' slot='8' size_bits='0x1_5' count='2'/>\
+            </cspace></protection_domain></system>";
+        let description = read(xml, Some("b")).unwrap();
+        let expected = UntypedCaps { owner: "p".into(), slot: 8, size_bits: 21, count: 2, line: 1 };
+        assert_eq!(description.untypeds, [expected]);
+    }
+
+    #[test]
+    fn the_same_slot_of_another_pd_is_another_slot() {
+        let xml = "<system>\
+            <protection_domain name='p'><cspace><cap_vspace slot='8' pd='q'/>\
+            <cap_cnode slot='458' pd='q'/></cspace></protection_domain>\
+            <protection_domain name='q'><cspace><cap_untyped slot='8' size_bits='12' count='56'/>\
+            <cap_cnode slot='458' pd='p'/></cspace></protection_domain></system>";
+        let description = read(xml, Some("any")).unwrap();
+        assert_eq!((description.untypeds.len(), description.caps.len()), (1, 2));
+        assert!(description.text.contains("<cap_vspace slot='8' pd='q'/>"));
+    }
+}

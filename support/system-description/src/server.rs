@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The memory server: the protection domain whose children have a `memory_account`. Its pool and
+//! its peers, and what else follows from the elements that say so.
+
+use pmserver_setup::{
+    PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode, encode,
+    slots,
+};
+use proto::ByteCount;
+use roxmltree::NodeId;
+
+use crate::claims::Claims;
+use crate::element::Element;
+use crate::{Fault, GivenCap, GivenObject, Node, UntypedCaps};
+
+/// The name of the file with the setup, as `text_with_setup` has it.
+pub const SETUP_FILE: &str = "memory_setup.bin";
+/// Where the memory server has it mapped: between its program and the pool window.
+const SETUP_VADDR: u64 = 0x0900_0000;
+
+/// The memory server of a system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryServer {
+    /// The name of its protection domain.
+    pub name: String,
+    /// Its setup, as pmserver gets it.
+    pub(crate) page: Box<[u8; SETUP_BYTES]>,
+}
+
+impl MemoryServer {
+    /// Returns its parts and peers.
+    ///
+    /// # Panics
+    /// Never: the page was made from a setup.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "what encode writes, decode reads: a test says so")]
+    pub fn setup(&self) -> Setup<'_> {
+        decode(&self.page).expect("the page holds a setup")
+    }
+
+    /// Returns the capabilities that it needs for itself and its peers.
+    pub(crate) fn caps(&self) -> Vec<GivenCap> {
+        let give = |object, pd: &str, node, slot| GivenCap {
+            owner: self.name.clone(),
+            object,
+            pd: pd.to_owned(),
+            node,
+            slot,
+        };
+        let mut caps = vec![give(GivenObject::Tcb, &self.name, Node::Root, slots::OWN_TCB)];
+        let own = (0, self.name.as_str());
+        let setup = self.setup();
+        for (number, pd) in setup.peers().iter().map(|peer| (peer.peer, peer.name)).chain([own]) {
+            let vspace = slots::VSPACES.saturating_add(number.into());
+            let cnode = slots::ROOT_CNODES.saturating_add(number.into());
+            caps.push(give(GivenObject::VSpace, pd, Node::Root, vspace));
+            caps.push(give(GivenObject::CNode, pd, Node::Leaf, cnode));
+        }
+        caps
+    }
+
+    /// Returns the elements that give it its setup: what to add to its own, and to the system.
+    pub(crate) fn setup_elements(&self) -> (String, String) {
+        let map = [
+            r#"<map mr="memory_setup" perms="r" setvar_vaddr="memory_setup_vaddr" "#,
+            &format!(r#"vaddr="{SETUP_VADDR:#x}" />"#),
+        ];
+        let map = map.concat();
+        (map, format!(r#"<memory_region name="memory_setup" prefill_path="{SETUP_FILE}" />"#))
+    }
+}
+
+/// A protection domain.
+struct Domain<'a, 'input> {
+    element: Element<'a, 'input>,
+    account: Option<Account<'a, 'input>>,
+}
+
+/// A `memory_account`.
+#[derive(Clone, Copy)]
+struct Account<'a, 'input> {
+    element: Element<'a, 'input>,
+    limit: u64,
+    privileges: Privileges,
+}
+
+/// An end of a channel.
+pub(crate) struct ChannelEnd<'a, 'input> {
+    pub(crate) channel: NodeId,
+    pub(crate) element: Element<'a, 'input>,
+}
+
+/// All protection domains and channels of a description.
+#[derive(Default)]
+pub(crate) struct Domains<'a, 'input> {
+    domains: Vec<Domain<'a, 'input>>,
+    pub(crate) ends: Vec<ChannelEnd<'a, 'input>>,
+}
+
+/// A protection domain with an account.
+#[derive(Clone, Copy)]
+struct Peer<'a, 'input> {
+    element: Element<'a, 'input>,
+    account: Account<'a, 'input>,
+}
+
+impl<'a, 'input> Domains<'a, 'input> {
+    pub(crate) fn add(&mut self, element: Element<'a, 'input>) {
+        self.domains.push(Domain { element, account: None });
+    }
+
+    /// Returns the protection domain of this name.
+    pub(crate) fn element(&self, name: &str) -> Option<Element<'a, 'input>> {
+        let found = self.domains.iter().find(|domain| domain.element.name() == name);
+        found.map(|domain| domain.element)
+    }
+
+    /// Reads a `memory_account`.
+    pub(crate) fn add_account(&mut self, element: Element<'a, 'input>) -> Result<(), Fault> {
+        element.check_shape(&["limit", "privileges"])?;
+        let limit = element.number("limit")?;
+        let privileges = privileges(element)?;
+        let pd = element.parent("protection_domain");
+        let pd = pd.filter(|pd| pd.parent("protection_domain").is_some()).ok_or_else(|| {
+            element.fault("memory_account stands outside a child of a protection domain.")
+        })?;
+        let domain = self.domains.iter_mut().find(|domain| domain.element.0 == pd.0);
+        let account = Account { element, limit, privileges };
+        if let Some(twin) = domain.and_then(|domain| domain.account.replace(account)) {
+            let line = twin.element.line();
+            let sentence = format!("'{}' has a memory_account in line {line} already.", pd.name());
+            return Err(element.fault(sentence));
+        }
+        Ok(())
+    }
+
+    /// Returns the memory server, after checking it against all else.
+    pub(crate) fn server(
+        &self,
+        untypeds: &[UntypedCaps],
+        claims: &Claims,
+    ) -> Result<Option<MemoryServer>, Fault> {
+        let Some(server) = self.find_server()? else { return Ok(None) };
+        let peers = self.peers(server)?;
+        let names: Vec<String> = peers.iter().map(|peer| peer.element.name()).collect();
+        let mut configs = Vec::new();
+        for (peer, name) in peers.iter().zip(&names) {
+            configs.push(PeerConfig {
+                peer: peer.element.narrow(peer.element.number("id")?)?,
+                name,
+                limit: ByteCount::new(peer.account.limit),
+                privileges: peer.account.privileges,
+            });
+        }
+        let name = server.name();
+        let (parts, part_lines) = parts(&name, untypeds);
+        let setup = Setup::new(parts, configs.iter().copied()).map_err(|(subject, error)| {
+            let line = match subject {
+                Subject::Setup => part_lines.first().copied(),
+                Subject::Part(part) => part_lines.get(part).copied(),
+                Subject::Peer(peer) => peers.get(peer).map(|peer| match error {
+                    SetupError::PeerNumber(_) | SetupError::PeerNumberTwice(_) => {
+                        peer.element.line()
+                    }
+                    _ => peer.account.element.line(),
+                }),
+            };
+            fault_of(error, line.unwrap_or_else(|| server.line()), &name)
+        })?;
+        for (peer, config) in peers.iter().zip(&configs) {
+            self.check_channel(server, *peer, config.peer.into())?;
+        }
+        check_slots(&name, &configs, claims)?;
+        Ok(Some(MemoryServer { page: Box::new(encode(&setup)), name }))
+    }
+
+    /// Returns the one parent of all domains with an account.
+    fn find_server(&self) -> Result<Option<Element<'a, 'input>>, Fault> {
+        let mut found: Option<Element<'a, 'input>> = None;
+        for domain in &self.domains {
+            let Some(account) = &domain.account else { continue };
+            let Some(parent) = domain.element.parent("protection_domain") else { continue };
+            match found {
+                Some(server) if server.0 != parent.0 => {
+                    let sentence = format!(
+                        "'{}' is a child of '{}', and other domains have their memory_account at \
+                         '{}': a system has one memory server.",
+                        domain.element.name(),
+                        parent.name(),
+                        server.name()
+                    );
+                    return Err(account.element.fault(sentence));
+                }
+                _ => found = Some(parent),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the children of the memory server, all of which have an account.
+    fn peers(&self, server: Element<'a, 'input>) -> Result<Vec<Peer<'a, 'input>>, Fault> {
+        let is_child = |domain: &&Domain<'a, 'input>| {
+            domain.element.parent("protection_domain").is_some_and(|parent| parent.0 == server.0)
+        };
+        let children = self.domains.iter().filter(is_child);
+        children
+            .map(|domain| {
+                let element = domain.element;
+                let account = domain.account.ok_or_else(|| {
+                    let (name, server) = (element.name(), server.name());
+                    let sentence =
+                        format!("'{name}' is a child of '{server}' and has no memory_account.");
+                    element.fault(sentence)
+                })?;
+                Ok(Peer { element, account })
+            })
+            .collect()
+    }
+
+    /// Checks that a peer can call the memory server, on the channel by which that knows it.
+    fn check_channel(
+        &self,
+        server: Element<'a, 'input>,
+        peer: Peer<'a, 'input>,
+        number: u64,
+    ) -> Result<(), Fault> {
+        let (name, server) = (peer.element.name(), server.name());
+        let is_at = |end: &&ChannelEnd<'_, '_>, pd: &str| end.element.attribute("pd") == Some(pd);
+        let own_ends = self.ends.iter().filter(|end| is_at(end, &name));
+        let joining = own_ends.filter_map(|own| {
+            let theirs =
+                self.ends.iter().find(|end| end.channel == own.channel && is_at(end, &server))?;
+            Some((own.element, theirs.element))
+        });
+        let mut wrong = None;
+        for (own, theirs) in joining {
+            if theirs.number("id")? != number {
+                let sentence = format!(
+                    "the channel of '{name}' must have the id {number} at '{server}': its id as a \
+                     child."
+                );
+                wrong = wrong.or(Some(theirs.fault(sentence)));
+            } else if own.attribute("pp") == Some("true") {
+                return Ok(());
+            } else {
+                let sentence =
+                    format!("'{name}' cannot call '{server}': its end lacks pp=\"true\".");
+                wrong = wrong.or(Some(own.fault(sentence)));
+            }
+        }
+        Err(wrong.unwrap_or_else(|| {
+            let sentence = format!("'{name}' has a memory_account and no channel to '{server}'.");
+            peer.account.element.fault(sentence)
+        }))
+    }
+}
+
+/// Returns the privileges that an account names.
+fn privileges(element: Element<'_, '_>) -> Result<Privileges, Fault> {
+    let mut privileges = Privileges::empty();
+    for word in element.attribute("privileges").unwrap_or_default().split_whitespace() {
+        let named = Privileges::all().iter_names().find(|(name, _)| name.to_lowercase() == word);
+        let Some((_, privilege)) = named else {
+            let names = Privileges::all().iter_names().map(|(name, _)| name.to_lowercase());
+            let names: Vec<String> = names.collect();
+            let sentence =
+                format!("there is no privilege '{word}'; there are {}.", names.join(", "));
+            return Err(element.fault(sentence));
+        };
+        privileges |= privilege;
+    }
+    Ok(privileges)
+}
+
+/// Returns the parts of the pool, and the line of each.
+fn parts(server: &str, untypeds: &[UntypedCaps]) -> (Vec<PoolPart>, Vec<u32>) {
+    let mut parts = Vec::new();
+    let mut lines = Vec::new();
+    for untyped in untypeds.iter().filter(|untyped| untyped.owner == server) {
+        for index in 0..untyped.count {
+            let slot = untyped.slot.saturating_add(index);
+            parts.push(PoolPart { slot, size_bits: untyped.size_bits.into() });
+            lines.push(untyped.line);
+        }
+    }
+    (parts, lines)
+}
+
+fn fault_of(error: SetupError, line: u32, server: &str) -> Fault {
+    let sentence = match error {
+        SetupError::NoPool => format!("the memory server '{server}' has no cap_untyped."),
+        other => format!("{other}."),
+    };
+    Fault { line, sentence }
+}
+
+/// Checks that the slots that nothing is written for in the description are empty.
+fn check_slots(server: &str, peers: &[PeerConfig<'_>], claims: &Claims) -> Result<(), Fault> {
+    for slot in slots::FILLED_BY_PMSERVER {
+        claims.check_free(server, Node::Root, slot, "the memory server to fill")?;
+    }
+    let tcb = "its own TCB, which it is given without an element";
+    claims.check_free(server, Node::Root, slots::OWN_TCB, tcb)?;
+    let own = PeerConfig {
+        peer: 0,
+        name: server,
+        limit: ByteCount::new(0),
+        privileges: Privileges::empty(),
+    };
+    for PeerConfig { peer: number, name, .. } in [&own].into_iter().chain(peers) {
+        let what = format!("the VSpace of '{name}', which it is given without an element");
+        let slot = slots::VSPACES.saturating_add((*number).into());
+        claims.check_free(server, Node::Root, slot, &what)?;
+        let what = format!("the root CNode of '{name}', which it is given without an element");
+        let slot = slots::ROOT_CNODES.saturating_add((*number).into());
+        claims.check_free(server, Node::Leaf, slot, &what)?;
+    }
+    for peer in peers {
+        claims.check_free(peer.name, Node::Root, slots::GRANTS, "the frames that it is granted")?;
+    }
+    Ok(())
+}

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! All that the model takes from a server's answer. Everything else it predicts.
 //!
-//! | taken | why a client cannot know it beforehand |
-//! |---|---|
-//! | numbers of handles | the server chooses them; PM-5 says what they must look like |
-//! | deadlines | the clock is read during the call, some microseconds after it began |
-//! | where `allocate_anywhere` begins | PM-150 leaves the choice to the server |
-//! | addresses of grants, bus addresses | they depend on the machine |
-//! | whether contiguous memory was found | it depends on which physical pages are free |
-//! | refusals for want of memory, and which frames are extra or were dropped | they depend on how many pages of tables, slots and records there are (PM-15) |
-//! | how far a teardown came, how many tables there were | as before: tables and records count as steps |
-//! | counts of suspended mappings and moved frames | `disturb` and the kernel do as they like (PM-290) |
-//! | refusals of the kernel | the fuzzer makes the kernel refuse at random |
+//! - Numbers of handles: the server chooses them; PM-5 says what they must look like.
+//! - Deadlines: the clock is read during the call, some microseconds after it began.
+//! - Where `allocate_anywhere` begins: PM-150 leaves the choice to the server.
+//! - The first address of grants, bus addresses: they depend on the machine.
+//! - Whether contiguous memory was found: it depends on which physical pages are free.
+//! - Refusals for want of memory, and which frames are extra or were dropped: they depend on how
+//!   many pages of tables, slots and records there are. PM-15 bounds how many a call takes.
+//! - How far a teardown came, and how many tables were made: tables and records count as steps.
+//! - What `disturb` did: PM-290 leaves it to the server.
+//! - Refusals of the kernel: the fuzzer makes the kernel refuse at random.
 //!
 //! Without an answer the model decides these itself.
 

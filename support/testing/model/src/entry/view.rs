@@ -33,7 +33,7 @@ impl Model {
     #[must_use]
     pub fn handles(&self, of: PeerId) -> Handles {
         let mut handles = Handles::default();
-        for (_, kind, raw, object) in self.names.all().filter(|(peer, ..)| *peer == of) {
+        for (_, kind, raw, object) in self.names.entries().filter(|(peer, ..)| *peer == of) {
             match (kind, object) {
                 (_, Object::Weak(share)) => {
                     if !self.containers[&self.shares[&share].container].is_dying {
@@ -178,7 +178,7 @@ impl Model {
     #[must_use]
     pub fn questions(&self) -> Vec<(PeerId, Request)> {
         let mut all = Vec::new();
-        for (peer, kind, raw, object) in self.names.all() {
+        for (peer, kind, raw, object) in self.names.entries() {
             let (Kind::Container, Object::Container(id)) = (kind, object) else { continue };
             let container = &self.containers[&id];
             if container.is_dying || self.is_stopped(peer) {

@@ -4,6 +4,8 @@
 //! A call of `container_destroy` frees frames in the order of their numbers. How far `reclaim` and
 //! `account_destroy` come depends on tables and records, too.
 
+use std::collections::BTreeSet;
+
 use pmserver_api::{AccountHandle, AccountRights, ContainerHandle, PmError, Reply};
 use proto::PeerId;
 use proto::limits::CALL_FRAMES_MAX;
@@ -28,11 +30,15 @@ impl Model {
         self.begin_dying(id);
         self.take_over(id);
         let is_leased = |number: &u64| self.active_leases().any(|l| l.covers((id, *number)));
-        let numbers: Vec<u64> = self.containers[&id].frames.keys().copied().collect();
+        // What is left of a dropped frame counts as a frame.
+        let container = &self.containers[&id];
+        let numbers: BTreeSet<u64> =
+            container.frames.keys().chain(&container.discarded).copied().collect();
         let free: Vec<u64> = numbers.into_iter().filter(|number| !is_leased(number)).collect();
         let freed = free.len().min(CALL_FRAMES_MAX as usize);
         for number in &free[..freed] {
             self.remove_frame((id, *number));
+            self.containers.get_mut(&id).expect("it is dying").discarded.remove(number);
         }
         let leases = self.active_leases().filter(|lease| lease.container == id);
         let last = leases.map(|lease| lease.deadline.get()).max();

@@ -31,7 +31,10 @@ impl Model {
         access: AccessKind,
     ) -> Result<(), Expected> {
         match self.is_absent(place) {
-            Doubt::No => return Ok(self.stop_waiting(peer, place)),
+            Doubt::No => {
+                self.stop_waiting(peer, place);
+                return Ok(());
+            }
             Doubt::Perhaps if self.observed.refusal(PmError::Absent).is_none() => return Ok(()),
             _ => {}
         }

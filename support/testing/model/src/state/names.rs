@@ -102,7 +102,7 @@ impl Names {
     }
 
     /// Returns all names: the peer, the type of handle, its number, and the object.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (PeerId, Kind, u64, Object)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (PeerId, Kind, u64, Object)> {
         self.objects.iter().map(|((peer, kind, raw), object)| (*peer, *kind, *raw, *object))
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Models that are wrong on purpose: that each of them is found shows that a failure can be.
+//! Models that are wrong on purpose. Each has to be found, or the fuzzer finds nothing.
 
 use super::core_subject::CoreSubject;
 use super::run::Mistake;
@@ -13,7 +13,7 @@ const MISTAKES: [Mistake; 5] = [
     Mistake::AccountStays,
 ];
 
-/// Seeds that one mistake may take to be found: not every run does what shows it.
+/// How many seeds are tried for each mistake: not every run shows it.
 const SEEDS_MAX: u64 = 20;
 
 /// Returns an error where a mistake is not found.
@@ -22,7 +22,7 @@ pub(super) fn canary(plan: &Plan) -> Result<Tally, String> {
         let is_found = |seed| {
             let plan = Plan { seed, ..plan.clone() };
             let is_well = |mistake| go(&plan, &mut CoreSubject::new(seed), mistake).is_ok();
-            // What is found without the mistake, too, is something else.
+            // The run has to be well without the mistake.
             !is_well(mistake) && is_well(Mistake::None)
         };
         let mut seeds = (0..SEEDS_MAX).map(|more| plan.seed.wrapping_add(more));

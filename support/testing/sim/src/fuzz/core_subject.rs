@@ -12,7 +12,7 @@ use super::decode::decode;
 use super::subject::{Failed, Outcome, Subject};
 use crate::kernel::SimKernel;
 
-/// Where the copy of a page's word is, to see whether a page is whole.
+/// Where the second copy of a page's word is: it shows whether the whole page was copied.
 const LAST_WORD: u64 = PAGE_BYTES - 8;
 /// What an access that faults costs.
 const FAULT_MICROS: u64 = 3;
@@ -38,7 +38,7 @@ impl Console for Quiet {
     fn write(&mut self, _: &[u8]) {}
 }
 
-/// Returns how large the pool is: with little memory other things happen than with much.
+/// Returns how large the pool is: small pools reach shortages.
 fn pool_bytes(seed: u64) -> u64 {
     [1, 2, 8][(seed % 3) as usize] << 20
 }

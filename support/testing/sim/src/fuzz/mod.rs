@@ -5,12 +5,13 @@
 //! among them. `wire` sends patterns of registers. `self` compares the model with itself, and
 //! `canary` compares the server with models that are wrong: each has to be found.
 //!
-//! A seed stands for a run. A failure is one line, which begins with the arguments that repeat it.
+//! A seed determines a run. A failure is one line that begins with the arguments that repeat it.
 
 mod canary;
 mod choose;
 mod core_subject;
 mod decode;
+mod finish;
 mod known;
 mod operation;
 mod run;
@@ -28,10 +29,10 @@ use self::subject::{ModelSubject, Subject};
 
 pub use self::tally::Tally;
 
-/// How a fuzzer is run.
+/// How to run a fuzzer.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What stands for the run.
+    /// The seed of the run.
     pub seed: u64,
     /// How many operations.
     pub operations: usize,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Random operations, before anybody knows what they will be about: a kind, who does it, and dice.
+//! Random operations: a kind and dice.
 //!
-//! What the dice mean is decided when the operation's turn comes, from what there is then. So any
-//! of them can be left out of a run, and the others still mean something: that is how a failure is
-//! made short.
+//! What the dice select is decided when the operation is carried out, from the state at that time.
+//! So any operation can be left out of a run and the others still work: that is how a failing run
+//! is made short.
 
 use fastrand::Rng;
 
@@ -65,7 +65,7 @@ pub(crate) enum Kind {
     FailNth,
 }
 
-/// How often each kind is drawn, before the seed has its say.
+/// How often each kind is drawn; the seed multiplies each weight by 0 to 4.
 const WEIGHTS: [(Kind, u32); 51] = [
     (Kind::Create, 5),
     (Kind::Destroy, 2),
@@ -142,7 +142,7 @@ impl Operation {
 impl Dice {
     fn roll(&mut self) -> u32 {
         let die = self.dice[self.next % DICE];
-        // An operation that rolls more often than there are dice gets others out of them.
+        // After the last die the first one is used again, rotated.
         let again = u32::try_from(self.next / DICE).expect("few rolls");
         self.next += 1;
         die.rotate_right(again * 7)
@@ -169,8 +169,8 @@ impl Dice {
     }
 }
 
-/// Returns the operations that a seed stands for. How often which kind comes is drawn from the seed
-/// too: what is rare in one run is common in another.
+/// Returns the operations of a seed. The weights are drawn from the seed, too: a kind that is rare
+/// in one run is common in another.
 pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
     let mut rng = Rng::with_seed(seed);
     let weights = WEIGHTS.map(|(kind, weight)| (kind, weight * rng.u32(0..=4)));

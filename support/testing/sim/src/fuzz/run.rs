@@ -2,8 +2,8 @@
 //! One run: operations against a server and the model, compared after each.
 
 use model::{Access, Answer, CALL_MICROS_MAX, Config, Expected, Model, Touch};
-use pmserver_api::{AccountHandle, AccountInfo, PmError, Reply, Request};
-use proto::{FrameCount, Micros, PAGE_BYTES, PeerId, VirtAddr};
+use pmserver_api::{AccountHandle, AccountInfo, Reply, Request};
+use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::choose::{Action, choose};
 use super::known::is_known;
@@ -13,14 +13,10 @@ use super::tally::Tally;
 
 /// How often a program tries again before it is said to wait.
 const TRIES_MAX: usize = 4;
-/// How often an operation that is done in steps is called.
-const STEPS_MAX: usize = 200;
 /// Who faults at a multiple of that is stopped.
 const FATAL_BYTES: u64 = 64 * PAGE_BYTES;
-/// Longer than any lease.
-const LEASES_OVER_MICROS: u64 = 2_000_000;
 
-/// What the model is told wrongly, to see whether that is found.
+/// What the model is not told, to see whether that is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
     /// Nothing.
@@ -39,11 +35,11 @@ pub(crate) enum Mistake {
 
 /// A server, the model of it, and what both were like before.
 pub(crate) struct Run<'a, S: Subject> {
-    subject: &'a mut S,
-    model: Model,
-    config: Config,
-    peers: Vec<PeerId>,
-    before: Vec<(PeerId, AccountHandle, AccountInfo)>,
+    pub(super) subject: &'a mut S,
+    pub(super) model: Model,
+    pub(super) config: Config,
+    pub(super) peers: Vec<PeerId>,
+    pub(super) before: Vec<(PeerId, AccountHandle, AccountInfo)>,
     mistake: Mistake,
     echo: bool,
     /// Whether the kernel may refuse.
@@ -118,16 +114,16 @@ impl<'a, S: Subject> Run<'a, S> {
         self.model.is_lost()
     }
 
-    /// Lets the model learn what only the server knows, and compares the accounts.
-    fn settle(&mut self) -> Result<(), Found> {
+    /// Has the model learn which frames are extra or dropped, and compares the accounts.
+    pub(super) fn settle(&mut self) -> Result<(), Found> {
         for (peer, request) in self.model.questions() {
             self.call(peer, &request)?;
         }
         self.read_accounts().map(drop)
     }
 
-    /// Lets a deadline pass that is near, so that none passes during a call: a server that reads the
-    /// clock twice would see two answers. What the model knows to end within a call's time of a
+    /// Lets a deadline pass that is near, so that none passes during a call: a server that reads
+    /// the clock twice would see two answers. What the model knows to end within a call's time of a
     /// deadline needs that time twice.
     fn skip_deadlines(&mut self) {
         while let Some(deadline) = self.model.next_deadline(self.subject.now()) {
@@ -139,12 +135,12 @@ impl<'a, S: Subject> Run<'a, S> {
         }
     }
 
-    fn call(&mut self, peer: PeerId, request: &Request) -> Result<(), Found> {
+    pub(super) fn call(&mut self, peer: PeerId, request: &Request) -> Result<(), Found> {
         self.ask(peer, request).map(|_: Answer| ())
     }
 
     /// Calls, and returns what was answered.
-    fn ask(&mut self, peer: PeerId, request: &Request) -> Result<Answer, Found> {
+    pub(super) fn ask(&mut self, peer: PeerId, request: &Request) -> Result<Answer, Found> {
         self.skip_deadlines();
         let now = self.subject.now();
         let answer = self
@@ -208,7 +204,7 @@ impl<'a, S: Subject> Run<'a, S> {
             .iter()
             .any(|setup| setup.peer == peer && (setup.reads_accounts || setup.is_supervisor));
         if tells && (is_needed || !vaddr.get().is_multiple_of(FATAL_BYTES)) {
-            // Otherwise everybody would be stopped soon.
+            // Otherwise all peers would be stopped soon.
             let at = |address| VirtAddr::new(address).expect("it is in user space");
             let request = Request::RegisterRecovery { entry: at(0x20_1000), stack_top: at(0x3000) };
             self.call(peer, &request)?;
@@ -265,7 +261,9 @@ impl<'a, S: Subject> Run<'a, S> {
     }
 
     /// Reads all accounts that can be read, which compares them.
-    fn read_accounts(&mut self) -> Result<Vec<(PeerId, AccountHandle, AccountInfo)>, Found> {
+    pub(super) fn read_accounts(
+        &mut self,
+    ) -> Result<Vec<(PeerId, AccountHandle, AccountInfo)>, Found> {
         let mut all = Vec::new();
         for (peer, account) in self.model.readable_accounts() {
             if let Ok(Reply::AccountInfo(info)) =
@@ -275,140 +273,5 @@ impl<'a, S: Subject> Run<'a, S> {
             }
         }
         Ok(all)
-    }
-
-    /// Ends all that there is, and compares the accounts with what they were at first (I4).
-    pub(crate) fn finish(&mut self) -> Result<(), Found> {
-        self.subject.advance(LEASES_OVER_MICROS);
-        for peer in self.peers.clone() {
-            if !self.model.is_stopped(peer) {
-                self.end_all_of(peer)?;
-            }
-        }
-        self.end_stopped()?;
-        for setup in self.config.peers.clone() {
-            if setup.is_supervisor && !self.model.is_stopped(setup.peer) {
-                for peer in self.peers.clone() {
-                    self.call(setup.peer, &Request::DeviceReset { peer })?;
-                }
-            }
-        }
-        for peer in self.peers.clone() {
-            let is_over = |answer: &Answer| *answer == Ok(Reply::Number(0));
-            self.repeat(peer, &Request::Reclaim, is_over)?;
-        }
-        self.compare_with_first()
-    }
-
-    fn repeat(
-        &mut self,
-        peer: PeerId,
-        request: &Request,
-        is_over: impl Fn(&Answer) -> bool,
-    ) -> Result<(), Found> {
-        if self.model.is_stopped(peer) {
-            return Ok(());
-        }
-        for _ in 0..STEPS_MAX {
-            let answer = self.ask(peer, request)?;
-            self.settle()?;
-            if is_over(&answer) {
-                return Ok(());
-            }
-        }
-        Err(format!("peer {peer} {request:?}: does not come to an end"))
-    }
-
-    fn end_all_of(&mut self, peer: PeerId) -> Result<(), Found> {
-        let is_pending =
-            |answer: &Answer| answer.is_err_and(|failure| failure.error == PmError::Pending);
-        let handles = self.model.handles(peer);
-        let pages = self.model.pages(peer);
-        let end = |request: Request, run: &mut Self| {
-            run.repeat(peer, &request, |answer| !is_pending(answer))
-        };
-        for lease in handles.leases {
-            end(Request::Unlock { lease }, self)?;
-        }
-        for vaddr in self.model.regions(peer) {
-            end(Request::Detach { vspace: 0, vaddr }, self)?;
-        }
-        for page in pages {
-            let vaddr = VirtAddr::new_page(page).expect("it is mapped");
-            end(Request::Unmap { vspace: 0, vaddr, count: FrameCount::ONE }, self)?;
-        }
-        for address in self.model.grants(peer) {
-            end(Request::Ungrant { address, count: FrameCount::ONE }, self)?;
-        }
-        self.unmap_everywhere(peer)?;
-        for share in handles.shares {
-            let flags = pmserver_api::UnshareFlags::empty();
-            end(Request::Unshare { share, flags }, self)?;
-        }
-        for container in handles.strong.into_iter().chain(handles.dying) {
-            end(Request::ContainerDestroy { container }, self)?;
-        }
-        for account in handles.accounts {
-            end(Request::AccountDestroy { account }, self)?;
-        }
-        Ok(())
-    }
-
-    /// Takes away the tables that were made ahead.
-    fn unmap_everywhere(&mut self, peer: PeerId) -> Result<(), Found> {
-        let count = FrameCount::new(256).expect("a call has so many");
-        for vaddr in super::choose::windows() {
-            self.call(peer, &Request::Unmap { vspace: 0, vaddr, count })?;
-        }
-        Ok(())
-    }
-
-    /// What a stopped peer has split off is nobody's: it goes with the account that it was split
-    /// from.
-    fn end_stopped(&mut self) -> Result<(), Found> {
-        let policy = self.config.peers.iter().find(|setup| setup.sets_policy);
-        let Some(policy) = policy.map(|setup| setup.peer) else { return Ok(()) };
-        for peer in self.peers.clone() {
-            if self.model.is_stopped(peer) && !self.model.is_stopped(policy) {
-                let account = AccountHandle::of_peer(peer);
-                let request = Request::AccountDestroy { account };
-                let is_over = |answer: &Answer| {
-                    !answer.is_err_and(|failure| failure.error == PmError::Pending)
-                };
-                self.repeat(policy, &request, is_over)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn compare_with_first(&mut self) -> Result<(), Found> {
-        if self.model.has_pins_left() {
-            return Ok(());
-        }
-        let after = self.read_accounts()?;
-        let mut is_whole = after.len() == self.before.len();
-        for (peer, account, first) in &self.before {
-            let last = after.iter().find(|(_, other, _)| other == account);
-            let Some((_, _, last)) = last else { continue };
-            if *account == AccountHandle::POOL {
-                continue;
-            }
-            let same = |info: &AccountInfo| (info.used, info.extra, info.promised);
-            if same(first) != same(last) {
-                return Err(format!(
-                    "peer {peer}: at the end {account:?} is {last:?}, and was {first:?}"
-                ));
-            }
-            is_whole &= first.limit == last.limit;
-        }
-        let pool = |of: &[(PeerId, AccountHandle, AccountInfo)]| {
-            let all = of.iter().find(|(_, account, _)| *account == AccountHandle::POOL);
-            all.map(|(_, _, info)| (info.used, info.free))
-        };
-        let (first, last) = (pool(&self.before), pool(&after));
-        if is_whole && first != last {
-            return Err(format!("at the end the pool is {last:?}, and was {first:?}"));
-        }
-        Ok(())
     }
 }

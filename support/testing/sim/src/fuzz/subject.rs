@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is compared with the model: a server with its peers' memory.
+//! What is compared with the model: a server and the memory of its peers.
 
 use model::{Access, Answer, Fate, Model, Touch};
 use pmserver_api::Request;
@@ -10,7 +10,7 @@ use proto::{Micros, PeerId, VirtAddr};
 pub(crate) enum Outcome {
     /// The program tries again.
     Resumed,
-    /// The program is somewhere else, or ends.
+    /// The program goes on at its recovery entry, or is stopped.
     Ended(Fate),
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum Failed {
     Torn(String),
 }
 
-/// The model as a server: what it accepts of others it has to accept of itself.
+/// The model as a server: its own answers have to be among those that it allows.
 pub(crate) struct ModelSubject {
     model: Model,
     now: u64,
@@ -82,8 +82,13 @@ impl Subject for ModelSubject {
     }
 
     fn touch(&mut self, peer: PeerId, vaddr: VirtAddr, access: Access) -> Result<u64, Failed> {
-        match self.model.touch(peer, vaddr, access, self.now(), None) {
-            Touch::Done(word) => Ok(word),
+        // What an access changes that fails is for `resolve` or `fault` to do.
+        let mut model = self.model.clone();
+        match model.touch(peer, vaddr, access, self.now(), None) {
+            Touch::Done(word) => {
+                self.model = model;
+                Ok(word)
+            }
             Touch::Faulted | Touch::Waits => Err(Failed::Faulted),
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Patterns of registers: none makes the server panic, breaks an invariant, or is answered by
-//! something that is no reply (PM-2, PM-3).
+//! Random registers: none may make the server panic, break an invariant, or get an answer that is
+//! no reply (PM-2, PM-3).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,7 +15,7 @@ use super::{Plan, Tally};
 const OPERATIONS: u64 = 52;
 const PEERS: u64 = 6;
 
-/// Numbers that mean something: handles above all.
+/// Numbers from replies, most of them handles.
 #[derive(Default)]
 struct Known(Vec<u64>);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What an operation is about: dice and what there is make a request or an access.
+//! Turns an operation into a request or an access, from its dice and the state of the model.
 //!
-//! Most requests make sense, so that runs get somewhere. Some name things of others, things that
-//! are gone, or nothing at all, and numbers from the ends of their range.
+//! Most requests can succeed, so that runs reach something. Some name objects of other peers,
+//! objects that are gone, or nothing, and numbers from the ends of their range.
 
 mod draw;
 mod request;
@@ -28,7 +28,7 @@ pub(crate) enum Action {
     FailNth(u64),
 }
 
-/// Who chooses, from what.
+/// What a request is chosen from.
 struct Chooser<'a> {
     dice: Dice,
     model: &'a Model,
@@ -81,7 +81,7 @@ pub(crate) fn choose(operation: &Operation, model: &Model, peers: &[PeerId], wor
             Action::Advance(chooser.dice.below(span.expect("a list")))
         }
         Kind::FailNth => Action::FailNth(1 + chooser.dice.below(30)),
-        // Who has nothing begins with something.
+        // A peer without a container makes one first.
         _ if chooser.own.strong.is_empty() && !chooser.dice.once_in(4) => {
             let kind = chooser.dice.pick(&[Kind::Create, Kind::CreateWith]).expect("a list");
             Action::Call(peer, chooser.request(kind))
@@ -94,7 +94,7 @@ pub(crate) fn choose(operation: &Operation, model: &Model, peers: &[PeerId], wor
 }
 
 impl Chooser<'_> {
-    /// Returns what makes sense where there is nothing that the kind could be about.
+    /// Returns another kind if the peer has nothing that this kind needs.
     fn instead_of(&mut self, kind: Kind) -> Kind {
         let own = &self.own;
         let other = match kind {

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The end of a run: everything is freed, and the accounts are as they were at first (I4).
+
+use model::Answer;
+use pmserver_api::{AccountHandle, AccountInfo, PmError, Reply, Request};
+use proto::{FrameCount, PeerId, VirtAddr};
+
+use super::run::{Found, Run};
+use super::subject::Subject;
+
+/// How often an operation that is done in steps is called.
+const STEPS_MAX: usize = 200;
+/// Longer than any lease.
+const LEASES_OVER_MICROS: u64 = 2_000_000;
+
+impl<S: Subject> Run<'_, S> {
+    /// Ends all that there is, and compares the accounts with what they were at first (I4).
+    pub(crate) fn finish(&mut self) -> Result<(), Found> {
+        self.subject.advance(LEASES_OVER_MICROS);
+        for peer in self.peers.clone() {
+            if !self.model.is_stopped(peer) {
+                self.end_all_of(peer)?;
+            }
+        }
+        self.end_stopped()?;
+        for setup in self.config.peers.clone() {
+            if setup.is_supervisor && !self.model.is_stopped(setup.peer) {
+                for peer in self.peers.clone() {
+                    self.call(setup.peer, &Request::DeviceReset { peer })?;
+                }
+            }
+        }
+        for peer in self.peers.clone() {
+            let is_over = |answer: &Answer| *answer == Ok(Reply::Number(0));
+            self.repeat(peer, &Request::Reclaim, is_over)?;
+        }
+        self.compare_with_first()
+    }
+
+    fn repeat(
+        &mut self,
+        peer: PeerId,
+        request: &Request,
+        is_over: impl Fn(&Answer) -> bool,
+    ) -> Result<(), Found> {
+        if self.model.is_stopped(peer) {
+            return Ok(());
+        }
+        for _ in 0..STEPS_MAX {
+            let answer = self.ask(peer, request)?;
+            self.settle()?;
+            if is_over(&answer) {
+                return Ok(());
+            }
+        }
+        Err(format!("peer {peer} {request:?}: does not come to an end"))
+    }
+
+    fn end_all_of(&mut self, peer: PeerId) -> Result<(), Found> {
+        let is_pending =
+            |answer: &Answer| answer.is_err_and(|failure| failure.error == PmError::Pending);
+        let handles = self.model.handles(peer);
+        let pages = self.model.pages(peer);
+        let end = |request: Request, run: &mut Self| {
+            run.repeat(peer, &request, |answer| !is_pending(answer))
+        };
+        for lease in handles.leases {
+            end(Request::Unlock { lease }, self)?;
+        }
+        for vaddr in self.model.regions(peer) {
+            end(Request::Detach { vspace: 0, vaddr }, self)?;
+        }
+        for page in pages {
+            let vaddr = VirtAddr::new_page(page).expect("it is mapped");
+            end(Request::Unmap { vspace: 0, vaddr, count: FrameCount::ONE }, self)?;
+        }
+        for address in self.model.grants(peer) {
+            end(Request::Ungrant { address, count: FrameCount::ONE }, self)?;
+        }
+        self.unmap_everywhere(peer)?;
+        for share in handles.shares {
+            let flags = pmserver_api::UnshareFlags::empty();
+            end(Request::Unshare { share, flags }, self)?;
+        }
+        for container in handles.strong.into_iter().chain(handles.dying) {
+            end(Request::ContainerDestroy { container }, self)?;
+        }
+        for account in handles.accounts {
+            end(Request::AccountDestroy { account }, self)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away the tables that were made ahead.
+    fn unmap_everywhere(&mut self, peer: PeerId) -> Result<(), Found> {
+        let count = FrameCount::new(256).expect("a call has so many");
+        for vaddr in super::choose::windows() {
+            self.call(peer, &Request::Unmap { vspace: 0, vaddr, count })?;
+        }
+        Ok(())
+    }
+
+    /// What a stopped peer has split off is nobody's: it goes with the account that it was split
+    /// from.
+    fn end_stopped(&mut self) -> Result<(), Found> {
+        let policy = self.config.peers.iter().find(|setup| setup.sets_policy);
+        let Some(policy) = policy.map(|setup| setup.peer) else { return Ok(()) };
+        for peer in self.peers.clone() {
+            if self.model.is_stopped(peer) && !self.model.is_stopped(policy) {
+                let account = AccountHandle::of_peer(peer);
+                let request = Request::AccountDestroy { account };
+                let is_over = |answer: &Answer| {
+                    !answer.is_err_and(|failure| failure.error == PmError::Pending)
+                };
+                self.repeat(policy, &request, is_over)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_with_first(&mut self) -> Result<(), Found> {
+        if self.model.has_pins_left() {
+            return Ok(());
+        }
+        let after = self.read_accounts()?;
+        let mut is_whole = after.len() == self.before.len();
+        for (peer, account, first) in &self.before {
+            let last = after.iter().find(|(_, other, _)| other == account);
+            let Some((_, _, last)) = last else { continue };
+            if *account == AccountHandle::POOL {
+                continue;
+            }
+            let same = |info: &AccountInfo| (info.used, info.extra, info.promised);
+            if same(first) != same(last) {
+                return Err(format!(
+                    "peer {peer}: at the end {account:?} is {last:?}, and was {first:?}"
+                ));
+            }
+            is_whole &= first.limit == last.limit;
+        }
+        let pool = |of: &[(PeerId, AccountHandle, AccountInfo)]| {
+            let all = of.iter().find(|(_, account, _)| *account == AccountHandle::POOL);
+            all.map(|(_, _, info)| (info.used, info.free))
+        };
+        let (first, last) = (pool(&self.before), pool(&after));
+        if is_whole && first != last {
+            return Err(format!("at the end the pool is {last:?}, and was {first:?}"));
+        }
+        Ok(())
+    }
+}

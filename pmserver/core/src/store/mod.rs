@@ -100,8 +100,9 @@ impl<K: Kernel> Store<K> {
         Ok(pool)
     }
 
-    /// Puts all pages that are not reserved into the list of untyped ones, in ascending order. Works
-    /// on one page of the frame table at a time, because at boot this runs for every page of the pool.
+    /// Puts all pages that are not reserved into the list of untyped ones, in ascending order.
+    /// Works on one page of the frame table at a time, because at boot this runs for every page of
+    /// the pool.
     fn list_untyped(&mut self) {
         let (reserved, page_count) = (self.reserved, self.page_count);
         for table in 0..page_count.div_ceil(ENTRIES_PER_PAGE) {

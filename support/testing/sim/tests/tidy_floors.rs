@@ -55,6 +55,7 @@ const CRATES: &[Crate] = &[
             "answer",
             "arguments",
             "number",
+            "operation",
             "reply",
             "ops",
             "lists",
@@ -72,15 +73,13 @@ const CRATES: &[Crate] = &[
             "config", "kernel",
         ],
     },
+    Crate { folder: "pmserver/setup/src", floors: &["page", "setup", "pool", "slots"] },
     Crate {
         folder: "support/runtime/proto/src",
         floors: &["message", "address_space", "console", "units", "limits"],
     },
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "access"] },
-    Crate {
-        folder: "support/sel4/image/src",
-        floors: &["pack", "memory", "capdl", "extension", "blank", "sdk"],
-    },
+    Crate { folder: "support/sel4/image/src", floors: &["pack", "memory", "capdl", "sdk"] },
     Crate {
         folder: "support/testing/boot/src",
         floors: &["watch", "compare", "transcript", "machine", "console"],

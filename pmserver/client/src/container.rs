@@ -113,7 +113,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
     /// Allocates frames (operation 6, allocate) and returns how many: all of the range or, where it
     /// is refused, none; with PARTIAL those before the first problem, and [`Error::done`] is how
     /// many (PM-31). SQUASH replaces what is there (PM-32), EXTRA goes above the limit (PM-34), DMA
-    /// is for devices (PM-36), UNDEFINED accepts old contents of the account's own (PM-35).
+    /// is for devices (PM-36).
     ///
     /// More than 256 frames take several calls. Where a later one is refused, the frames of the
     /// earlier ones are deallocated again; only where a borrower has locked them meanwhile do they

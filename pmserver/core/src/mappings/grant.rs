@@ -20,9 +20,7 @@ use crate::containers::objects::Access;
 use crate::containers::range::Range;
 use crate::kernel::{CapRights, Kernel, KernelError, SlotAddress};
 use crate::mappings::mapping::pages_from;
-use crate::mappings::mapping::{
-    at_frame, check_flags, check_vspace, installed_for, last_page, need_of,
-};
+use crate::mappings::mapping::{at_frame, check_flags, installed_for, last_page, need_of};
 use crate::mappings::objects::Mapping;
 use crate::memory::frame_table::PageIndex;
 use crate::memory::radix::Leaf;
@@ -240,10 +238,9 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         count: FrameCount,
     ) -> Result<u64, Failure> {
-        check_vspace(vspace)?;
         let last = last_page(vaddr, count.get())?;
         let mut made: u64 = 0;
         for page in pages_from(vaddr).take_while(|page| *page <= last) {

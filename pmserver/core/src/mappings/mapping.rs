@@ -20,19 +20,12 @@ use crate::memory::radix::Leaf;
 use crate::memory::records::{Ref, link_of};
 use crate::server::Server;
 
-const OWN_VSPACE: u32 = 0;
-
 /// Refuses flags that make no sense together.
 pub(crate) fn check_flags(flags: MapFlags) -> Result<(), PmError> {
     if flags.is_empty() || flags.contains(MapFlags::WRITE | MapFlags::EXECUTE) {
         return Err(PmError::Invalid);
     }
     Ok(())
-}
-
-/// Refuses a VSpace that is not the caller's own: there is no handle for any other.
-pub(crate) fn check_vspace(vspace: u32) -> Result<(), PmError> {
-    if vspace == OWN_VSPACE { Ok(()) } else { Err(PmError::InvalidCap) }
 }
 
 /// Returns the address of the last page of a range.
@@ -57,11 +50,10 @@ impl<K: Kernel> Server<K> {
         &mut self,
         caller: PeerId,
         Frames { container, start, count }: Frames,
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
         let access = self.access(caller, container)?;
-        check_vspace(vspace)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_right_to(&access, range, flags)?;
         check_flags(flags)?;
@@ -258,11 +250,9 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn unmap(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
     ) -> Result<u64, Failure> {
-        check_vspace(vspace)?;
         let last = last_page(vaddr, count.get())?;
         let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
         // Tables that were asked for and have nothing below them go with the range.

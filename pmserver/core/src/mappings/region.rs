@@ -11,7 +11,7 @@ use proto::{FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
 use crate::accounts::account::Shortage;
 use crate::containers::range::Range;
 use crate::kernel::Kernel;
-use crate::mappings::mapping::{check_flags, check_vspace, last_page};
+use crate::mappings::mapping::{check_flags, last_page};
 use crate::mappings::objects::{Mapping, Region};
 use crate::memory::records::Ref;
 use crate::server::Server;
@@ -22,12 +22,11 @@ impl<K: Kernel> Server<K> {
         &mut self,
         caller: PeerId,
         (container, start): (ContainerHandle, FrameNumber),
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         count: u32,
         flags: MapFlags,
     ) -> Result<(), Failure> {
         let access = self.access(caller, container)?;
-        check_vspace(vspace)?;
         let range = Range::new(start, count.into()).ok_or(PmError::Invalid)?;
         self.check_right_to(&access, range, flags)?;
         check_flags(flags)?;
@@ -61,12 +60,7 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Ends the region that begins at an address, and what is mapped in it.
-    pub(crate) fn detach(
-        &mut self,
-        caller: PeerId,
-        (vspace, vaddr): (u32, VirtAddr),
-    ) -> Result<(), Failure> {
-        check_vspace(vspace)?;
+    pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
         let region = self.find_region(caller, vaddr).ok_or(missing)?;
         let record = *self.pool.get(region);

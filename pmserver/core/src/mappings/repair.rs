@@ -21,7 +21,7 @@ use crate::containers::objects::{Access, Share};
 use crate::containers::range::Range;
 use crate::kernel::{Kernel, KernelError};
 use crate::mappings::mapping::pages_from;
-use crate::mappings::mapping::{at_frame, check_flags, check_vspace, last_page, need_of};
+use crate::mappings::mapping::{at_frame, check_flags, last_page, need_of};
 use crate::mappings::objects::{Installed, Mapping};
 use crate::memory::radix::Leaf;
 use crate::memory::records::Ref;
@@ -107,11 +107,10 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         count: FrameCount,
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
-        check_vspace(vspace)?;
         check_flags(flags)?;
         last_page(vaddr, count.get())?;
         let mut mapped = Mapped::default();

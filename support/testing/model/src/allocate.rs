@@ -170,9 +170,6 @@ impl Model {
             if flags.contains(AllocateFlags::DMA) {
                 self.contents.bind(cell);
             }
-            if let Some(frame) = self.frame_mut((id, number)) {
-                frame.may_be_bound = flags.contains(AllocateFlags::UNDEFINED);
-            }
         }
     }
 

@@ -278,21 +278,15 @@ impl Model {
 
     fn perform_on_vspace(&mut self, caller: PeerId, request: &Request, seen: Seen) -> Outcome {
         match *request {
-            Request::Map { frames, vaddr, flags, vspace } => {
-                self.map(caller, &frames, vaddr, flags, vspace, seen)
-            }
-            Request::Unmap { vspace, vaddr, count } => {
-                self.unmap(caller, vspace, vaddr, count, seen)
-            }
-            Request::Remap { vspace, vaddr, count, flags } => {
-                self.remap(caller, vspace, vaddr, count, flags, seen)
-            }
+            Request::Map { frames, vaddr, flags } => self.map(caller, &frames, vaddr, flags, seen),
+            Request::Unmap { vaddr, count } => self.unmap(caller, vaddr, count, seen),
+            Request::Remap { vaddr, count, flags } => self.remap(caller, vaddr, count, flags, seen),
             Request::Attach { .. } => self.attach(caller, request, seen),
-            Request::Detach { vspace, vaddr } => self.detach(caller, vspace, vaddr, seen),
+            Request::Detach { vaddr } => self.detach(caller, vaddr, seen),
             Request::Grant { frames, rights } => self.grant(caller, &frames, rights, seen),
             Request::Ungrant { address, count } => Ok(self.ungrant(caller, address, count, seen)),
-            Request::EnsureTables { vspace, vaddr, count } => {
-                self.ensure_tables(caller, vspace, vaddr, count, seen)
+            Request::EnsureTables { vaddr, count } => {
+                self.ensure_tables(caller, vaddr, count, seen)
             }
             _ => unreachable!("is no operation on a VSpace"),
         }
@@ -335,7 +329,7 @@ impl Model {
             Request::Share { container, start, count, terms } => {
                 self.share(caller, container, start, count, &terms, seen)
             }
-            Request::Unshare { share, .. } => self.unshare(caller, share, seen),
+            Request::Unshare { share } => self.unshare(caller, share, seen),
             Request::Lock { frames, mode, ttl } => self.lock(caller, &frames, mode, ttl, seen),
             Request::Unlock { lease } => self.unlock(caller, lease, seen),
             Request::Pin { frames, mode, ttl } => self.pin(caller, &frames, mode, ttl, seen),

@@ -63,11 +63,6 @@ pub(crate) fn in_user_space(vaddr: VirtAddr, pages: u64) -> Result<(), Expected>
     if last.is_some() { Ok(()) } else { Err(PmError::Invalid.into()) }
 }
 
-/// Only the caller's own VSpace has a number (PM-82).
-pub(crate) fn own(vspace: u32) -> Result<(), Expected> {
-    if vspace == 0 { Ok(()) } else { Err(PmError::InvalidCap.into()) }
-}
-
 impl Model {
     pub(crate) fn map(
         &mut self,
@@ -75,10 +70,8 @@ impl Model {
         frames: &Frames,
         vaddr: VirtAddr,
         flags: MapFlags,
-        vspace: u32,
         seen: Seen,
     ) -> Outcome {
-        own(vspace)?;
         let (id, via) = self.container(caller, frames.container)?;
         let count = frames.count.get();
         self.demand(via, frames.start.get(), count, rights_for(flags))?;
@@ -273,12 +266,10 @@ impl Model {
     pub(crate) fn unmap(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
         seen: Seen,
     ) -> Outcome {
-        own(vspace)?;
         in_user_space(vaddr, count.get())?;
         let end = vaddr.get() + count.get() * PAGE_BYTES;
         Ok(self.unmap_range(caller, vaddr.get(), end, seen))
@@ -300,13 +291,11 @@ impl Model {
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
         flags: MapFlags,
         seen: Seen,
     ) -> Outcome {
-        own(vspace)?;
         sensible(flags)?;
         in_user_space(vaddr, count.get())?;
         let mut mapped = Mapped::default();
@@ -347,12 +336,10 @@ impl Model {
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
         seen: Seen,
     ) -> Outcome {
-        own(vspace)?;
         in_user_space(vaddr, count.get())?;
         let payer = self.vspace_payer(caller);
         self.pay(seen, payer, PmError::NoTableQuota)?;

@@ -6,7 +6,7 @@ use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::container::span;
 use crate::expected::{Expected, Seen};
-use crate::mapping::{in_user_space, own, rights_for, sensible};
+use crate::mapping::{in_user_space, rights_for, sensible};
 use crate::objects::Region;
 use crate::{Model, Outcome};
 
@@ -14,10 +14,9 @@ const REGIONS_MAX: usize = 16;
 
 impl Model {
     pub(crate) fn attach(&mut self, caller: PeerId, request: &Request, seen: Seen) -> Outcome {
-        let Request::Attach { container, start, vaddr, count, flags, vspace } = *request else {
+        let Request::Attach { container, start, vaddr, count, flags } = *request else {
             unreachable!("is no attachment");
         };
-        own(vspace.into())?;
         let pages = u64::from(count);
         let (id, via) = self.container(caller, container)?;
         let range = span(start, pages);
@@ -46,14 +45,7 @@ impl Model {
         Ok(Expected::done())
     }
 
-    pub(crate) fn detach(
-        &mut self,
-        caller: PeerId,
-        vspace: u32,
-        vaddr: VirtAddr,
-        seen: Seen,
-    ) -> Outcome {
-        own(vspace)?;
+    pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr, seen: Seen) -> Outcome {
         let peer = self.peers.get_mut(&caller).expect("it calls");
         let from = vaddr.get();
         let Some(region) = peer.regions.get(&from).copied() else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Replies on the wire.
+//! From a reply to a message and back.
 
 use proto::{ByteCount, FrameNumber, Message, Micros, ProtocolError};
 
@@ -17,7 +17,7 @@ const NO_DEADLINE: u64 = u64::MAX;
 const OK: u64 = 0;
 
 fn pages_u32(bytes: ByteCount) -> u32 {
-    // 2^32 pages are 16 TiB; a pool is smaller.
+    // 2^32 pages are 16 TiB. A pool is smaller.
     u32::try_from(bytes.get() >> 12).unwrap_or(u32::MAX)
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Arguments as they stand in registers: each a value of its type, or `Invalid`.
+//! From registers to arguments. A value that the type of the argument does not have is `Invalid`.
 
 use proto::{FrameCount, FrameNumber, Micros, PeerId, ProtocolError, VirtAddr};
 
@@ -44,7 +44,7 @@ pub(crate) fn peer(number: impl Into<u64>) -> Result<PeerId, PmError> {
     PeerId::new(number.into()).ok_or(PmError::Invalid)
 }
 
-/// A number that has a register of its own and is a field elsewhere, or a count of pages.
+/// A 32-bit number.
 pub(crate) fn small(number: u64) -> Result<u32, PmError> {
     number.try_into().ok().ok_or(PmError::Invalid)
 }
@@ -70,7 +70,7 @@ const fn lock_mode(number: u16) -> Result<LockMode, PmError> {
     }
 }
 
-/// The two lower fields of a register; the rest of it is 0.
+/// Returns the two lower 16-bit fields of a register; its upper half must be 0.
 pub(crate) const fn two_fields(register: u64) -> Result<(u16, u16), PmError> {
     match Fields::unpack(register) {
         Fields { low, middle, high: 0 } => Ok((low, middle)),
@@ -78,13 +78,13 @@ pub(crate) const fn two_fields(register: u64) -> Result<(u16, u16), PmError> {
     }
 }
 
-/// What a lease or a pin covers, and how.
+/// Returns the frames and the mode of a `lock` or `pin`.
 pub(crate) fn leased(handle: u64, start: u64, how: u64) -> Result<(Frames, LockMode), PmError> {
     let (count, mode) = two_fields(how)?;
     Ok((frames(handle, start, count)?, lock_mode(mode)?))
 }
 
-/// Who supplies a range, where it is not 0, and the number by which the range is told.
+/// Returns the handler, which is none if its number is 0, and the cookie of a `set_handler`.
 pub(crate) fn handler(how: u64) -> Result<(Option<PeerId>, u32), PmError> {
     match Fields::unpack(how) {
         Fields { low: 0, middle: 0, high } => Ok((None, high)),
@@ -109,7 +109,7 @@ pub(crate) fn frame_list(registers: &[u64]) -> Result<FrameList, PmError> {
     list.get(..registers.len()).and_then(FrameList::new).ok_or(PmError::Invalid)
 }
 
-/// Half a pair is a register too few.
+/// Returns pairs of registers as pairs of numbers; an odd number of registers is a wrong length.
 pub(crate) fn pairs(registers: &[u64]) -> Result<PairList, CallError> {
     let (chunks, rest) = registers.as_chunks::<2>();
     if !rest.is_empty() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What every register pattern means: a request, or the error that it is.
+//! From a message to a request, or to the error that says what is wrong with the message.
 //!
 //! A wrong number of registers is reported before a wrong argument.
 
@@ -13,10 +13,10 @@ use crate::error::CallError;
 use crate::handles::{FaultHandle, LeaseHandle, ShareHandle};
 use crate::operation::Operation;
 use crate::ops::{Request, ShareTerms};
-use crate::wire::Fields;
+use crate::wire::{Fields, unpack_pair};
 
 impl Request {
-    /// Returns the request that a message carries. Total: every pattern gives a value or an error.
+    /// Returns the request that a message carries, or why it carries none. It never panics.
     ///
     /// # Errors
     /// [`ProtocolError`] for an unknown operation or a wrong number of registers,
@@ -66,8 +66,8 @@ impl Request {
                 Self::Share { container, start, count, terms: ShareTerms::unpack(terms)? }
             }
             Operation::Unshare => {
-                let [share, flag_bits] = message.exactly()?;
-                Self::Unshare { share: ShareHandle::from_raw(share), flags: flags(flag_bits)? }
+                let [share] = message.exactly()?;
+                Self::Unshare { share: ShareHandle::from_raw(share) }
             }
             Operation::Lock => {
                 let [handle, start, how, ttl] = message.exactly()?;
@@ -80,14 +80,13 @@ impl Request {
             }
             Operation::Map => {
                 let [handle, start, vaddr, how] = message.exactly()?;
-                let Fields { low: count, middle: flag_bits, high: vspace } = Fields::unpack(how);
+                let (count, flag_bits) = two_fields(how)?;
                 let (frames, vaddr) = (frames(handle, start, count)?, page(vaddr)?);
-                Self::Map { frames, vaddr, flags: flags(flag_bits)?, vspace }
+                Self::Map { frames, vaddr, flags: flags(flag_bits)? }
             }
             Operation::Unmap => {
-                let [vspace, vaddr, count] = message.exactly()?;
-                let (vspace, vaddr) = (small(vspace)?, page(vaddr)?);
-                Self::Unmap { vspace, vaddr, count: frame_count(count)? }
+                let [vaddr, count] = message.exactly()?;
+                Self::Unmap { vaddr: page(vaddr)?, count: frame_count(count)? }
             }
             Operation::Status => {
                 let [handle, start, count] = message.exactly()?;
@@ -109,11 +108,9 @@ impl Request {
             Operation::Rescue => bare(message, Self::Rescue)?,
             Operation::Reclaim => bare(message, Self::Reclaim)?,
             Operation::Remap => {
-                let [vspace, vaddr, how] = message.exactly()?;
-                let (vspace, vaddr) = (small(vspace)?, page(vaddr)?);
-                let (count, flag_bits) = two_fields(how)?;
-                let (count, flags) = (frame_count(count)?, flags(flag_bits)?);
-                Self::Remap { vspace, vaddr, count, flags }
+                let [vaddr, count, flag_bits] = message.exactly()?;
+                let (vaddr, count) = (page(vaddr)?, frame_count(count)?);
+                Self::Remap { vaddr, count, flags: flags(flag_bits)? }
             }
             Operation::Renew => {
                 let [handle, start, count] = message.exactly()?;
@@ -125,8 +122,8 @@ impl Request {
                 Self::AllocateAnywhere { container: container(handle), count, flags }
             }
             Operation::AllocateContiguous => {
-                let [handle, start, how] = message.exactly()?;
-                let Fields { low: count, middle: align, high: limit } = Fields::unpack(how);
+                let [handle, start, count, how] = message.exactly()?;
+                let (align, limit) = two_fields(how)?;
                 Self::AllocateContiguous {
                     frames: frames(handle, start, count)?,
                     align_bits: below(64, align)?,
@@ -177,18 +174,17 @@ impl Request {
             }
             Operation::Attach => {
                 let [handle, start, vaddr, how] = message.exactly()?;
-                let Fields { low: flag_bits, middle: vspace, high: count } = Fields::unpack(how);
+                let (count, flag_bits) = unpack_pair(how);
                 let (container, start) = (container(handle), FrameNumber::new(start));
                 let (vaddr, flags) = (page(vaddr)?, flags(flag_bits)?);
-                Self::Attach { container, start, vaddr, count, flags, vspace }
+                Self::Attach { container, start, vaddr, count, flags }
             }
             Operation::Detach => {
-                let [vspace, vaddr] = message.exactly()?;
-                Self::Detach { vspace: small(vspace)?, vaddr: page(vaddr)? }
+                let [vaddr] = message.exactly()?;
+                Self::Detach { vaddr: page(vaddr)? }
             }
             Operation::Grant => {
-                let [handle, start, how] = message.exactly()?;
-                let (count, rights) = two_fields(how)?;
+                let [handle, start, count, rights] = message.exactly()?;
                 Self::Grant { frames: frames(handle, start, count)?, rights: flags(rights)? }
             }
             Operation::Ungrant => {
@@ -196,9 +192,8 @@ impl Request {
                 Self::Ungrant { address, count: frame_count(count)? }
             }
             Operation::EnsureTables => {
-                let [vspace, vaddr, count] = message.exactly()?;
-                let (vspace, vaddr) = (small(vspace)?, page(vaddr)?);
-                Self::EnsureTables { vspace, vaddr, count: frame_count(count)? }
+                let [vaddr, count] = message.exactly()?;
+                Self::EnsureTables { vaddr: page(vaddr)?, count: frame_count(count)? }
             }
             Operation::AccountSplit => {
                 let [parent, limit, flag_bits] = message.exactly()?;

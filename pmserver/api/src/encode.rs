@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Requests on the wire: where their arguments stand.
+//! From a request to a message.
 //!
-//! The label is the operation's number in its lowest 16 bits; three operations carry a count in the
-//! next 16 or flags in those above, so that they need no fifth register. Only lists are too long
-//! for the kernel's fastpath.
+//! The lowest 16 bits of the label are the number of the operation. Three operations have a count
+//! in the next 16 bits, or flags above those, so that they need no fifth register: only messages
+//! with lists are too long for the kernel's fastpath.
 
 use proto::limits::MESSAGE_REGISTERS_MAX;
 use proto::{FrameNumber, Message, PeerId};
@@ -12,7 +12,7 @@ use crate::flags::{Disturbance, LockMode};
 use crate::lists::{FrameList, PairList};
 use crate::number;
 use crate::ops::{Frames, Request, ShareTerms};
-use crate::wire::{Fields, low_u16};
+use crate::wire::{Fields, low_u16, pack_pair};
 
 impl Request {
     /// Returns the message that carries this request.
@@ -35,19 +35,17 @@ impl Request {
             Self::Share { container, start, count, terms } => {
                 self.message([container.raw(), start.get(), count, terms.pack()])
             }
-            Self::Unshare { share, flags } => self.message([share.raw(), flags.bits().into()]),
+            Self::Unshare { share } => self.message([share.raw()]),
             Self::Lock { frames, mode, ttl } => {
-                let [container, start, how] = frames.pack(mode_number(mode), 0);
+                let [container, start, how] = frames.pack(mode_number(mode));
                 self.message([container, start, how, ttl.get()])
             }
             Self::Unlock { lease } => self.message([lease.raw()]),
-            Self::Map { frames, vaddr, flags, vspace } => {
-                let [container, start, how] = frames.pack(flags.bits(), vspace);
+            Self::Map { frames, vaddr, flags } => {
+                let [container, start, how] = frames.pack(flags.bits());
                 self.message([container, start, vaddr.get(), how])
             }
-            Self::Unmap { vspace, vaddr, count } => {
-                self.message([vspace.into(), vaddr.get(), count.get()])
-            }
+            Self::Unmap { vaddr, count } => self.message([vaddr.get(), count.get()]),
             Self::Status { frames } => self.message(frames.registers()),
             Self::AccountInfo { account } => self.message([account.raw()]),
             Self::RegisterRecovery { entry, stack_top } => {
@@ -56,9 +54,8 @@ impl Request {
             Self::Watch { peer, ttl } => self.message([peer.get().into(), ttl.get()]),
             Self::Rescue => self.message([]),
             Self::Reclaim => self.message([]),
-            Self::Remap { vspace, vaddr, count, flags } => {
-                let how = fields(low_u16(count.get()), flags.bits(), 0);
-                self.message([vspace.into(), vaddr.get(), how])
+            Self::Remap { vaddr, count, flags } => {
+                self.message([vaddr.get(), count.get(), flags.bits().into()])
             }
             Self::Renew { frames } => self.message(frames.registers()),
             Self::AllocateAnywhere { container, count, flags } => {
@@ -66,8 +63,9 @@ impl Request {
                 self.message(registers)
             }
             Self::AllocateContiguous { frames, align_bits, limit_bits } => {
-                let registers = frames.pack(align_bits.into(), limit_bits.into());
-                self.message(registers)
+                let [container, start, count] = frames.registers();
+                let how = fields(align_bits.into(), limit_bits.into(), 0);
+                self.message([container, start, count, how])
             }
             Self::Copy { source, source_start, destination, destination_start, count, flags } => {
                 let [from, to] = [source_start, destination_start].map(FrameNumber::get);
@@ -93,16 +91,17 @@ impl Request {
                 let head = [account.raw(), source.raw(), terms.pack()];
                 self.listed(0, head, numbers)
             }
-            Self::Attach { container, start, vaddr, count, flags, vspace } => {
-                let how = fields(flags.bits(), vspace, count);
+            Self::Attach { container, start, vaddr, count, flags } => {
+                let how = pack_pair(count, flags.bits().into());
                 self.message([container.raw(), start.get(), vaddr.get(), how])
             }
-            Self::Detach { vspace, vaddr } => self.message([vspace.into(), vaddr.get()]),
-            Self::Grant { frames, rights } => self.message(frames.pack(rights.bits(), 0)),
-            Self::Ungrant { address, count } => self.message([address, count.get()]),
-            Self::EnsureTables { vspace, vaddr, count } => {
-                self.message([vspace.into(), vaddr.get(), count.get()])
+            Self::Detach { vaddr } => self.message([vaddr.get()]),
+            Self::Grant { frames, rights } => {
+                let [container, start, count] = frames.registers();
+                self.message([container, start, count, rights.bits().into()])
             }
+            Self::Ungrant { address, count } => self.message([address, count.get()]),
+            Self::EnsureTables { vaddr, count } => self.message([vaddr.get(), count.get()]),
             Self::AccountSplit { account, limit_pages, flags } => {
                 let registers = [account.raw(), limit_pages.into(), flags.bits().into()];
                 self.message(registers)
@@ -125,7 +124,7 @@ impl Request {
             }
             Self::ExtraRequest => self.message([]),
             Self::Pin { frames, mode, ttl } => {
-                let [container, start, how] = frames.pack(mode_number(mode), 0);
+                let [container, start, how] = frames.pack(mode_number(mode));
                 self.message([container, start, how, ttl.get()])
             }
             Self::BusAddress { lease, number } => self.message([lease.raw(), number.get()]),
@@ -155,7 +154,7 @@ impl Request {
         Message::new(self.operation().number().into(), registers)
     }
 
-    /// Returns a message whose label carries a count and flags, too.
+    /// Returns a message whose label also carries a count and flags.
     fn labelled<const N: usize>(&self, count: u16, flags: u16, registers: [u64; N]) -> Message {
         let label = fields(self.operation().number(), count, flags.into());
         Message::new(label, registers)
@@ -175,7 +174,7 @@ impl Request {
             count = count.saturating_add(1);
         }
         let label = fields(self.operation().number(), 0, flags.into());
-        // No message has more registers than there are here.
+        // Lists are short enough; see the assertions below.
         Message::from_wire(label, registers.get(..count).unwrap_or(&[])).unwrap_or_default()
     }
 }
@@ -186,17 +185,17 @@ impl Frames {
         [self.container.raw(), self.start.get(), self.count.get()]
     }
 
-    /// Returns container, start, and the count with what shares its register.
-    fn pack(&self, middle: u16, high: u32) -> [u64; 3] {
+    /// Returns container, start, and the count with a second field in one register.
+    fn pack(&self, other: u16) -> [u64; 3] {
         let count = low_u16(self.count.get());
-        [self.container.raw(), self.start.get(), fields(count, middle, high)]
+        [self.container.raw(), self.start.get(), fields(count, other, 0)]
     }
 }
 
 impl ShareTerms {
     /// Returns the terms in one register.
     fn pack(&self) -> u64 {
-        // A longer lease than the field holds is longer than any that pmserver grants.
+        // pmserver grants no lease as long as the largest value of the field.
         let high = u32::try_from(self.lease_max.get()).unwrap_or(u32::MAX);
         fields(self.peer.get().into(), self.rights.bits(), high)
     }

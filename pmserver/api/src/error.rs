@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Errors of pmserver. Numbers are stable; 0 on the wire is success.
+//! Errors of pmserver. Their numbers are never changed; the label 0 is success.
 
 use core::fmt;
 
 use proto::{Message, ProtocolError};
 
-/// Why an operation was refused. Where a call fails, it changed nothing but what [`Failure::done`]
+/// Why an operation failed. A call that fails changed nothing except for what [`Failure::done`]
 /// says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum PmError {
-    /// The handle names nothing that the caller holds.
+    /// The handle names nothing of the caller's.
     InvalidCap = 1,
     /// The handle does not allow this operation.
     NoRight = 2,
     /// An argument is outside what the operation takes.
     Invalid = 3,
-    /// A frame of this number is there already; `at` is the number.
+    /// A frame with the number `at` exists already.
     Exists = 4,
-    /// There is no frame of this number, or no mapping or region at this address; `at` is which.
+    /// There is no frame with the number `at`, or no mapping or region at the address `at`.
     NotFound = 5,
-    /// The charge would exceed the limit of the account that pays, or of one above it.
+    /// The charge would exceed the limit of the paying account or of one above it.
     QuotaExceeded = 6,
     /// The pool has no memory left.
     NoMemory = 7,
-    /// A lease is in the way; `at` is its deadline in microseconds.
+    /// A lease forbids it until `at`, in microseconds.
     Locked = 8,
     /// The account that pays for page tables, slots and mapping records is at its limit.
     NoTableQuota = 9,
-    /// Something is mapped there already; `at` is the virtual address.
+    /// Something is mapped at the virtual address `at` already.
     Occupied = 10,
     /// The account may not have extra frames.
     NotEligible = 11,
-    /// The frame is really shared into another container.
+    /// The frame is one memory with another frame (the flag SHARED of `copy`).
     Shared = 12,
-    /// Done as far as can be now: call again, at the deadline `at` in microseconds, or at once
-    /// where that is 0.
+    /// Not finished: call again, at once if `at` is 0, otherwise at the time `at` in
+    /// microseconds.
     Pending = 13,
-    /// The bound on this kind of object is reached, for a container, a frame, a peer or an account.
+    /// There can be no more objects of this kind for a container, frame, peer or account.
     TooMany = 14,
-    /// The kernel refused; what was done until then stays done, and nothing is lost.
+    /// The kernel refused. What was done before stays done, and nothing is lost.
     Kernel = 15,
-    /// The share is being revoked: no new lease.
+    /// The share is being revoked and allows no new lease.
     Revoking = 16,
-    /// The frame's handler has not supplied it yet: it was asked, call again; `at` is the number.
+    /// The handler has not supplied the frame with the number `at` yet. It was asked: call again.
     Absent = 17,
-    /// The frame was an extra one, and its contents were dropped under pressure; `at` is the
-    /// number.
+    /// The frame with the number `at` was an extra frame and was dropped when memory was
+    /// needed.
     Discarded = 18,
 }
 
@@ -112,14 +112,14 @@ impl fmt::Display for PmError {
     }
 }
 
-/// A refusal as it stands in the reply: the error, how far the call came, and where it stopped.
+/// The reply of a call that failed: the error, how much was done, and where it stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Why.
     pub error: PmError,
-    /// Frames that were done and stay done.
+    /// How many frames were done and stay done.
     pub done: u64,
-    /// The frame number, address or deadline that the error speaks of; 0 where it speaks of none.
+    /// The frame number, address or time that the error is about; 0 if there is none.
     pub at: u64,
 }
 
@@ -143,17 +143,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a client's call can come back with instead of a result.
+/// Why a call returned no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// pmserver refused the operation.
+    /// The operation failed.
     Refused(Failure),
-    /// The message itself was refused, or the reply was not understood.
+    /// pmserver did not understand the request, or the caller the reply.
     Protocol(ProtocolError),
 }
 
 impl CallError {
-    /// Returns pmserver's error, if that is what it is.
+    /// Returns pmserver's error, if the operation failed.
     #[must_use]
     pub const fn refusal(&self) -> Option<PmError> {
         match self {

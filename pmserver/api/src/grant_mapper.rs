@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a caller does itself with the capabilities that `grant` has put into its CSpace.
+//! How a caller itself maps frames to which `grant` gave it capabilities.
 
 use core::fmt;
 
@@ -7,18 +7,17 @@ use proto::VirtAddr;
 
 use crate::flags::MapFlags;
 
-/// A protection domain's own way to map what it was granted: through the kernel, not pmserver.
+/// Maps granted frames by a kernel invocation of the protection domain itself.
 ///
-/// pmserver knows nothing of such a mapping. It takes it away with the grant, or with the page
-/// table above it, and it does not bring it back: the next access there is a page fault of the
-/// domain (PM-212).
+/// pmserver does not know such a mapping. It disappears when the grant, or the page table above it,
+/// is taken away, and it is not restored: the next access there faults (PM-212).
 pub trait GrantMapper {
-    /// Maps the frame whose capability is at this address of the domain's CSpace at a page of its
-    /// own address space. Of the rights those that the grant has are given.
+    /// Maps the frame whose capability has this address in the domain's CSpace at a page of its own
+    /// address space, with those of the rights that the grant has.
     ///
     /// # Errors
-    /// [`KernelRefused`] where there is no such grant, where the page table is missing
-    /// (`ensure_tables` makes it), or where something is mapped there already.
+    /// [`KernelRefused`] if there is no such grant, if the page table is missing (`ensure_tables`
+    /// makes it), or if something is mapped there already.
     fn map_granted(
         &mut self,
         capability: u64,
@@ -27,7 +26,7 @@ pub trait GrantMapper {
     ) -> Result<(), KernelRefused>;
 }
 
-/// The kernel has mapped nothing.
+/// The kernel refused, and nothing was mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelRefused;
 

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Handles: names of pmserver's objects, valid for one protection domain only.
+//! Handles: numbers by which a protection domain names pmserver's objects.
 
 use proto::PeerId;
 
-/// Where a handle says who made what it names.
+/// The lowest of the bits of a handle that are the peer which made the object.
 pub const HANDLE_MAKER_SHIFT: u32 = 28;
-/// Bits that it says so in.
+/// The number of those bits.
 pub const HANDLE_MAKER_BITS: u32 = 6;
-/// Those bits, shifted down.
+/// A mask of that many bits.
 pub const HANDLE_MAKER_MASK: u64 = (1 << HANDLE_MAKER_BITS) - 1;
 
 macro_rules! handle {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Valid for the peer that it was made for, which only the channel that a call comes in on
-        /// tells (protocol O2). Holding one proves nothing: pmserver looks it up at every call and
-        /// answers `InvalidCap` where it names nothing that the caller holds.
+        /// It is valid for one peer, and a peer is known by the channel of its call (PM-1, PM-5).
+        /// Holding one proves nothing: pmserver looks it up at every call, and the call fails with
+        /// `InvalidCap` if it names nothing of the caller's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $name(u64);
 
         impl $name {
-            /// Returns the handle with this number, as another domain told it.
+            /// Returns the handle with this number, such as one received from another domain.
             #[must_use]
             pub const fn from_raw(number: u64) -> Self {
                 Self(number)
             }
 
-            /// Returns the number, to tell it to another domain or to send it.
+            /// Returns the number, to send it to pmserver or to another domain.
             #[must_use]
             pub const fn raw(self) -> u64 {
                 self.0
@@ -37,32 +37,31 @@ macro_rules! handle {
 }
 
 handle!(
-    /// A container: strong where the caller owns it, weak where it was shared to the caller.
+    /// A container: *strong* if the caller owns it, *weak* if it was shared with the caller (PM-6).
     ContainerHandle
 );
 handle!(
-    /// A share, in the hands of the container's owner.
+    /// A share, for the container's owner.
     ShareHandle
 );
 handle!(
-    /// A lease, in the hands of whoever locked.
+    /// A lease, for the peer that took it.
     LeaseHandle
 );
 handle!(
-    /// An account: split off by the caller, or lent to it. Small numbers name those that are there
-    /// from the start; 0 is always the caller's own.
+    /// An account: one that the caller has split off or was lent. Small numbers name the accounts
+    /// that exist from the start; 0 is always the caller's own.
     AccountHandle
 );
 handle!(
-    /// A fault that a handler was asked to answer (protocol R27).
+    /// A fault that its handler has to answer (R27).
     FaultHandle
 );
 
 impl ContainerHandle {
-    /// Returns the peer whose container this names, as the number alleges: pmserver answers
-    /// `InvalidCap` to a handle that alleges another than the true one. A server that is told a
-    /// number by its client compares, so that no client can have it work on a container that
-    /// another client has lent.
+    /// Returns the peer whose container this claims to be. If the claim is false, pmserver refuses
+    /// the handle with `InvalidCap`. A server compares this with the client that sent the number:
+    /// otherwise a client could make it work on a container that another client has shared.
     #[must_use]
     pub fn owner(self) -> Option<PeerId> {
         PeerId::new(self.0 >> HANDLE_MAKER_SHIFT & HANDLE_MAKER_MASK)
@@ -72,17 +71,17 @@ impl ContainerHandle {
 impl AccountHandle {
     /// The caller's own account.
     pub const OWN: Self = Self(0);
-    /// pmserver's own account: what it needs to manage the pool, and the pool's free memory.
+    /// pmserver's own account: what it uses to manage the pool, and the free memory.
     pub const POOL: Self = Self(1);
     const FIRST_PEER: u64 = 0x100;
 
-    /// Returns the name of a peer's account; reading it takes the right to.
+    /// Returns the handle of a peer's own account; a caller needs the right to read it.
     #[must_use]
     pub fn of_peer(peer: PeerId) -> Self {
         Self(Self::FIRST_PEER.saturating_add(peer.get().into()))
     }
 
-    /// Returns the peer whose account this names, where it names one that way.
+    /// Returns the peer whose own account this names, if it is such a handle.
     #[must_use]
     pub fn peer(self) -> Option<PeerId> {
         self.0.checked_sub(Self::FIRST_PEER).and_then(PeerId::new)

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The container protocol: operations, errors and a client over any transport.
+//! The container protocol: operations, errors, and calls over any transport.
 //!
-//! A *container* is a sparse set of numbered virtual frames that its owner's account pays for. The
-//! owner lends it to a server as a *share*; the server holds a weak handle, with which it can map,
-//! lock and fill the frames but never allocate, free or pass them on. `ops.rs` is the contract,
-//! `support/docs/pm-protocol.md` the same in prose, with the sentences that tests cite.
+//! A *container* is a sparse set of numbered virtual frames that one account pays for. Its owner
+//! *shares* a range of it with a peer, such as a server. The peer gets a weak handle: with it the
+//! peer can map, lock and fill the frames, but not allocate them, free them or share them on.
+//!
+//! `ops.rs` has the requests, `operation.rs` the table of operations, `reply.rs` and `error.rs` the
+//! replies. `support/docs/pm-protocol.md` has the same in prose, in numbered rules (PM-nn) that
+//! tests cite.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -28,7 +31,7 @@ pub use calls::Calls;
 pub use error::{CallError, Failure, PmError};
 pub use flags::{
     AccessKind, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,
-    LimitFlags, LockMode, MapFlags, Marks, Rights, UnshareFlags,
+    LimitFlags, LockMode, MapFlags, Marks, Rights,
 };
 pub use grant_mapper::{GrantMapper, KernelRefused};
 pub use handles::{

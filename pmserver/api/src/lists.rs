@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Lists of frame numbers that fit into one message.
+//! Lists of frame numbers that fit in one message.
 
 use proto::FrameNumber;
 
@@ -7,7 +7,7 @@ macro_rules! list {
     ($(#[$doc:meta])* $name:ident, $item:ty, $empty:expr, $most:expr) => {
         $(#[$doc])*
         ///
-        /// Holding one proves that it has at least one entry and no more than fit.
+        /// Holding one proves that it is not empty and fits in one message.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name {
             items: [$item; $most],
@@ -15,10 +15,10 @@ macro_rules! list {
         }
 
         impl $name {
-            /// The most entries that fit into one message.
+            /// The largest number of entries.
             pub const MOST: usize = $most;
 
-            /// Returns the list, or `None` where it is empty or does not fit.
+            /// Returns the list, or `None` if it is empty or does not fit.
             #[must_use]
             pub fn new(items: &[$item]) -> Option<Self> {
                 let mut list = Self { items: [$empty; $most], count: items.len() };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The numbers of the choices that an argument offers.
+//! The numbers of the modes of `lock` and `pin`, and of what `disturb` does.
 
 pub(crate) const LOCK_READ: u16 = 0;
 pub(crate) const LOCK_EXCLUSIVE: u16 = 1;

@@ -161,7 +161,7 @@ operations! {
         bound "256 frames, each with 4 mappings", idempotent true;
     8 Share "share" Bare ("container", "start", "count", "terms") -> ("share", "weak handle")
         bound "constant", idempotent false;
-    9 Unshare "unshare" Bare ("share", "flags") -> ()
+    9 Unshare "unshare" Bare ("share") -> ()
         bound "256 mappings", idempotent true;
     10 Lock "lock" Bare ("container", "start", "count:16 mode:16", "ttl_us")
         -> ("lease", "deadline")
@@ -169,10 +169,10 @@ operations! {
         idempotent false;
     11 Unlock "unlock" Bare ("lease") -> ()
         bound "constant; of a pin 64 frames", idempotent true;
-    12 Map "map" Bare ("container", "start", "vaddr", "count:16 flags:16 vspace:32")
+    12 Map "map" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("mapped", "runs", "runs", "runs")
         bound "256 frames, a copy of each with FORCE_WRITE", idempotent true;
-    13 Unmap "unmap" Bare ("vspace", "vaddr", "count") -> ("unmapped")
+    13 Unmap "unmap" Bare ("vaddr", "count") -> ("unmapped")
         bound "256 pages", idempotent true;
     14 Status "status" Bare ("container", "start", "count")
         -> ("count", "states", "states", "states", "states", "states", "states")
@@ -191,7 +191,7 @@ operations! {
         bound "31 peers", idempotent true;
     19 Reclaim "reclaim" Bare () -> ("objects left")
         bound "64 frames or records", idempotent false;
-    20 Remap "remap" Bare ("vspace", "vaddr", "count:16 flags:16")
+    20 Remap "remap" Bare ("vaddr", "count", "flags")
         -> ("mapped", "runs", "runs", "runs")
         bound "256 frames, a copy of each with FORCE_WRITE", idempotent true;
     21 Renew "renew" Bare ("container", "start", "count") -> ("renewed")
@@ -200,7 +200,7 @@ operations! {
         -> ("start", "done")
         bound "256 frames", idempotent false;
     23 AllocateContiguous "allocate_contiguous" Bare
-        ("container", "start", "count:16 align:16 limit:32") -> ("done")
+        ("container", "start", "count", "align:16 limit:16") -> ("done")
         bound "256 frames, 1024 pages looked at", idempotent true;
     24 Copy "copy" CountAndFlags ("source", "its start", "destination", "its start") -> ("done")
         bound "256 frames, each with 8 that are one memory and 4 mappings of each",
@@ -217,16 +217,16 @@ operations! {
     28 CreateGather "create_gather" Bare ("account", "source", "terms") ["frame"]
         -> ("container", "share", "weak handle")
         bound "13 frames", idempotent false;
-    29 Attach "attach" Bare ("container", "start", "vaddr", "flags:16 vspace:16 count:32") -> ()
+    29 Attach "attach" Bare ("container", "start", "vaddr", "count:32 flags:16") -> ()
         bound "constant", idempotent true;
-    30 Detach "detach" Bare ("vspace", "vaddr") -> ()
+    30 Detach "detach" Bare ("vaddr") -> ()
         bound "256 pages", idempotent true;
-    31 Grant "grant" Bare ("container", "start", "count:16 rights:16")
+    31 Grant "grant" Bare ("container", "start", "count", "rights")
         -> ("address", "count", "rights")
         bound "128 frames, a copy of each with FORCE_WRITE", idempotent false;
     32 Ungrant "ungrant" Bare ("address", "count") -> ("taken back")
         bound "128 grants", idempotent true;
-    33 EnsureTables "ensure_tables" Bare ("vspace", "vaddr", "count") -> ("tables made")
+    33 EnsureTables "ensure_tables" Bare ("vaddr", "count") -> ("tables made")
         bound "256 pages", idempotent true;
     34 AccountSplit "account_split" Bare ("account", "limit", "flags") -> ("account")
         bound "the depth of the tree: 16", idempotent false;

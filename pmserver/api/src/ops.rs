@@ -1,96 +1,103 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The contract: every operation and its arguments. Numbers stand in `number.rs`, registers in
-//! `encode.rs`, the same in prose, with what each operation costs and refuses, in
-//! `support/docs/pm-protocol.md`.
+//! Requests: every operation with its arguments.
+//!
+//! `operation.rs` has the number, the name, the registers and the bound of each; `encode.rs` and
+//! `decode.rs` say how arguments stand in registers. `support/docs/pm-protocol.md` has the same in
+//! prose, with the rules that pmserver keeps and the errors of each operation.
 
 use proto::{FrameCount, FrameNumber, Micros, PeerId, VirtAddr};
 
 use crate::flags::{
     AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, LimitFlags, LockMode,
-    MapFlags, Marks, Rights, UnshareFlags,
+    MapFlags, Marks, Rights,
 };
 use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
 use crate::lists::{FrameList, PairList};
 
-/// The version of this protocol; a wire change raises it.
-pub const PROTOCOL_VERSION: u64 = 2;
+/// The version of this protocol. Every change of the messages raises it.
+pub const PROTOCOL_VERSION: u64 = 3;
 
-/// A run of frames of a container.
+/// A range of frames of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
     /// The container.
     pub container: ContainerHandle,
-    /// The first frame number.
+    /// The number of the first frame.
     pub start: FrameNumber,
-    /// How many.
+    /// How many frames: 1 to 256.
     pub count: FrameCount,
 }
 
-/// On which terms a range is lent.
+/// The terms of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareTerms {
-    /// To whom.
+    /// The peer that gets the share.
     pub peer: PeerId,
     /// What the peer may do.
     pub rights: Rights,
-    /// The longest lease that the peer may take.
+    /// The longest lease that the peer may take, in microseconds; at most 2^32 - 1 are sent.
     pub lease_max: Micros,
 }
 
-/// A request, decoded: every argument is in the range that its type promises.
+/// A request, decoded. Every argument is in the range that its type promises.
+///
+/// The comment of each operation begins with its number. An operation that is not finished when
+/// its bound is reached fails with `Pending`, and the caller calls it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // Arguments are named and typed; each operation says what they are.
 pub enum Request {
-    /// 1: asks for the protocol version (O26).
+    /// 1: returns the version of the protocol (O26).
     Version,
-    /// 2: asks who the caller is (O26).
+    /// 2: returns the caller's peer number and its own account (O26).
     WhoAmI,
-    /// 3: reads pmserver's clock.
+    /// 3: returns the time on pmserver's clock, in microseconds.
     Clock,
-    /// 4: makes an empty container that the account pays for, as for all that is allocated into it
-    /// (O1).
+    /// 4: makes an empty container. The account pays for it and for all frames in it (O1).
     ContainerCreate { account: AccountHandle },
-    /// 5: destroys a container (O12). `Pending` asks to call again.
+    /// 5: destroys a container with all its frames (O12).
     ContainerDestroy { container: ContainerHandle },
-    /// 6: puts virtual frames into a container (O4).
+    /// 6: allocates frames with the numbers of a range (O4).
     Allocate { frames: Frames, flags: AllocateFlags },
-    /// 7: takes virtual frames out of a container (O5).
+    /// 7: frees the frames of a range (O5).
     Deallocate { frames: Frames, flags: DeallocateFlags },
-    /// 8: lends a range of frame numbers to a peer (O2); `count` is not limited, as no frame is
-    /// touched, and frames allocated there later are lent too.
+    /// 8: shares a range of frame numbers with a peer (O2). The range may be of any length, as no
+    /// frame is touched, and includes frames that are allocated in it later.
     Share { container: ContainerHandle, start: FrameNumber, count: u64, terms: ShareTerms },
-    /// 9: ends a share (O3): success only when no access through it is left (R9).
-    Unshare { share: ShareHandle, flags: UnshareFlags },
-    /// 10: locks a range for a limited time (O13).
+    /// 9: ends a share (O3). It succeeds only when the peer has no access through it left (R9).
+    Unshare { share: ShareHandle },
+    /// 10: locks a range for `ttl` microseconds (O13), at most one second.
     Lock { frames: Frames, mode: LockMode, ttl: Micros },
-    /// 11: gives a lease back before its deadline; for a pin also after it.
+    /// 11: ends a lease before its deadline; the lease of a pin also after it.
     Unlock { lease: LeaseHandle },
-    /// 12: maps frames (O6). `vspace` 0 is the caller's own.
-    Map { frames: Frames, vaddr: VirtAddr, flags: MapFlags, vspace: u32 },
-    /// 13: unmaps pages (O7).
-    Unmap { vspace: u32, vaddr: VirtAddr, count: FrameCount },
-    /// 14: tells the state of at most 24 frames (O24).
+    /// 12: maps frames from the page `vaddr` on in the caller's address space (O6).
+    Map { frames: Frames, vaddr: VirtAddr, flags: MapFlags },
+    /// 13: unmaps `count` pages from `vaddr` on in the caller's address space (O7).
+    Unmap { vaddr: VirtAddr, count: FrameCount },
+    /// 14: returns the state of frames, of at most 24 in one call (O24).
     Status { frames: Frames },
-    /// 15: tells limit and use of an account (O21).
+    /// 15: returns the limit and the use of an account (O21).
     AccountInfo { account: AccountHandle },
-    /// 16: names the place where the caller goes on when it has faulted (decision D11).
+    /// 16: registers where the caller continues, and with which stack, after it has faulted
+    /// (PM-120).
     RegisterRecovery { entry: VirtAddr, stack_top: VirtAddr },
-    /// 17: announces a call to a server: after `ttl` a supervisor may rescue it. 0 ends the watch.
+    /// 17: announces that the caller is about to call a server. A supervisor may rescue the server
+    /// after `ttl` microseconds, at most ten seconds. A `ttl` of 0 ends the watch.
     Watch { peer: PeerId, ttl: Micros },
-    /// 18: sends every server whose watch ran out to its recovery entry.
+    /// 18: sends every server whose watch has run out to the entry that it registered.
     Rescue,
-    /// 19: does a bounded step of pending teardown on the caller's time.
+    /// 19: frees a bounded part of what is waiting to be torn down, in the caller's time.
     Reclaim,
-    /// 20: brings back mappings that were taken away, with these rights (R2).
-    Remap { vspace: u32, vaddr: VirtAddr, count: FrameCount, flags: MapFlags },
-    /// 21: drops the contents of frames, which read as zero then and keep number and charge (O14).
+    /// 20: restores mappings of the caller that pmserver has taken away, with new rights (R2).
+    Remap { vaddr: VirtAddr, count: FrameCount, flags: MapFlags },
+    /// 21: drops the contents of frames, which then read as zero and stay charged (O14).
     Renew { frames: Frames },
-    /// 22: allocates frames whose numbers the server chooses (lesson 25).
+    /// 22: allocates frames with consecutive numbers that pmserver chooses (PM-150).
     AllocateAnywhere { container: ContainerHandle, count: FrameCount, flags: AllocateFlags },
-    /// 23: allocates physically contiguous frames for a device: the first address is a multiple of
-    /// `2^align_bits`, the last byte lies below `2^limit_bits`.
+    /// 23: allocates physically contiguous frames for a device. The first byte has an address that
+    /// is a multiple of `2^align_bits` (0 to 63), the last one an address below `2^limit_bits`
+    /// (0 to 64).
     AllocateContiguous { frames: Frames, align_bits: u8, limit_bits: u8 },
-    /// 24: copies frames (O8).
+    /// 24: copies a range of frames to a range of the same length (O8).
     Copy {
         source: ContainerHandle,
         source_start: FrameNumber,
@@ -99,68 +106,71 @@ pub enum Request {
         count: FrameCount,
         flags: CopyFlags,
     },
-    /// 25: copies single frames, each from its number to its number: scatter and gather (O8).
+    /// 25: copies 1 to 7 single frames, each pair from its first number to its second (O8).
     CopyList {
         source: ContainerHandle,
         destination: ContainerHandle,
         pairs: PairList,
         flags: CopyFlags,
     },
-    /// 26: makes a container with frames `0..count` and lends them: all or nothing (O9).
+    /// 26: makes a container with new frames `0..count` and shares them: all or nothing (O9).
     CreateWith { account: AccountHandle, count: FrameCount, terms: ShareTerms },
-    /// 27: the same, with logical copies of the source's frames (O10).
+    /// 27: as `CreateWith`, but with copies of a range of frames (O10).
     CreateFrom { account: AccountHandle, source: Frames, terms: ShareTerms },
-    /// 28: the same, with logical copies of listed frames (O11).
+    /// 28: as `CreateWith`, but with copies of 1 to 13 listed frames (O11).
     CreateGather {
         account: AccountHandle,
         source: ContainerHandle,
         frames: FrameList,
         terms: ShareTerms,
     },
-    /// 29: names a region of a VSpace whose faults pmserver answers itself (O18).
+    /// 29: makes a region of `count` pages in the caller's address space. pmserver maps a frame of
+    /// the container when its page is first touched (O18).
     Attach {
         container: ContainerHandle,
         start: FrameNumber,
         vaddr: VirtAddr,
         count: u32,
         flags: MapFlags,
-        vspace: u16,
     },
-    /// 30: ends a region and unmaps what is mapped in it. `Pending` asks to call again.
-    Detach { vspace: u32, vaddr: VirtAddr },
+    /// 30: ends the region that begins at `vaddr` and unmaps all that is mapped in it.
+    Detach { vaddr: VirtAddr },
     /// 31: puts capabilities to frames into the caller's CSpace (O25).
     Grant { frames: Frames, rights: MapFlags },
-    /// 32: takes granted capabilities back, by address (O25).
+    /// 32: takes back `count` granted capabilities, from the slot `address` on (O25).
     Ungrant { address: u64, count: FrameCount },
-    /// 33: makes the page tables for a range of pages (O25).
-    EnsureTables { vspace: u32, vaddr: VirtAddr, count: FrameCount },
-    /// 34: splits an account off another's limit (O21).
+    /// 33: makes the page tables that `count` pages from `vaddr` on need (O25).
+    EnsureTables { vaddr: VirtAddr, count: FrameCount },
+    /// 34: makes an account below another one, which promises it `limit_pages` pages (O21).
     AccountSplit { account: AccountHandle, limit_pages: u32, flags: LimitFlags },
-    /// 35: destroys an account with all that it pays for and all below it. `Pending` asks to call
-    /// again.
+    /// 35: destroys an account with all that it pays for and all accounts below it.
     AccountDestroy { account: AccountHandle },
-    /// 36: removes an account: what it has becomes its parent's. `Pending` asks to call again.
+    /// 36: removes an account and transfers what it pays for to its parent.
     AccountRemove { account: AccountHandle },
     /// 37: sets the limit of an account and whether it may have extra frames.
     AccountSetLimits { account: AccountHandle, limit_pages: u32, flags: LimitFlags },
-    /// 38: lets a peer use an account, with these rights.
+    /// 38: lets a peer use an account with these rights.
     AccountLend { account: AccountHandle, peer: PeerId, rights: AccountRights },
-    /// 39: ends that, by the handle that the peer was given.
+    /// 39: takes an account back from a peer. `lent` is the handle that `AccountLend` returned.
     AccountRecall { lent: AccountHandle },
-    /// 40: names the account that pays for the caller's tables, slots and mapping records (R25).
+    /// 40: sets the account that pays for the page tables, capability slots and mapping records of
+    /// the caller's address space (R25).
     VspaceAccount { account: AccountHandle },
-    /// 41: marks frames, or takes their marks away.
+    /// 41: gives the frames of a range exactly these marks.
     Mark { frames: Frames, marks: Marks },
-    /// 42: tells whether extra frames of the caller's are asked back (O16).
+    /// 42: returns how many of the caller's extra frames are asked back, and until when (O16).
     ExtraRequest,
-    /// 43: a lease under which the frames do not move, and their bus address (O13, O22).
+    /// 43: locks frames for `ttl` microseconds so that they also keep their physical memory, and
+    /// returns the bus address of the first (O13, O22).
     Pin { frames: Frames, mode: LockMode, ttl: Micros },
-    /// 44: the bus address of a pinned frame, and how many follow contiguously (O22).
+    /// 44: returns the bus address of a pinned frame and how many frames follow it contiguously
+    /// (O22).
     BusAddress { lease: LeaseHandle, number: FrameNumber },
-    /// 45: says that a peer's device has been reset: what it might have written to is free.
+    /// 45: reports that a peer's device was reset. Memory that the device could still write to is
+    /// freed.
     DeviceReset { peer: PeerId },
-    /// 46: names the peer that supplies the frames of a range when they are first touched (R27);
-    /// none takes the name away.
+    /// 46: sets the peer that supplies the frames of a range when they are first touched (R27), or
+    /// ends that if `handler` is `None`. `cookie` is how the handler is told which range it is.
     SetHandler {
         container: ContainerHandle,
         start: FrameNumber,
@@ -168,13 +178,13 @@ pub enum Request {
         handler: Option<PeerId>,
         cookie: u32,
     },
-    /// 47: the next fault that the caller is to answer.
+    /// 47: returns the next fault that the caller, a handler, has to answer.
     NextFault,
-    /// 48: answers a fault with the contents of a frame of the caller's.
+    /// 48: answers a fault with the contents of a frame that the caller may read.
     Supply { fault: FaultHandle, container: ContainerHandle, number: FrameNumber },
-    /// 49: answers a fault with a fault.
+    /// 49: answers a fault by letting the program that waits fault.
     Refuse { fault: FaultHandle },
-    /// 50: for tests: a bounded step of what pmserver may do at any time (R2), from a cursor on,
-    /// 0 at first.
+    /// 50: for tests: does what pmserver may do at any time (R2), a bounded number of times from
+    /// `cursor` on. The cursor is 0 at first, and then what the last call returned.
     Disturb { what: Disturbance, cursor: u64 },
 }

@@ -1,60 +1,60 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What operations answer; `answer.rs` says how that stands on the wire.
+//! Replies: what a successful operation returns. `answer.rs` encodes and decodes them.
 
 use proto::{ByteCount, FrameNumber, Micros, PeerId};
 
 use crate::flags::{AccessKind, FrameState, MapFlags};
 use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
 
-/// Who the caller is to pmserver.
+/// What `whoami` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The number that others share containers to.
+    /// The caller's peer number, which others need to share with it.
     pub peer: PeerId,
     /// The caller's own account.
     pub account: AccountHandle,
 }
 
-/// What `share` makes.
+/// What `share` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared {
-    /// For the owner, to end the share.
+    /// The share: with it the owner ends it.
     pub share: ShareHandle,
-    /// For the peer: the owner tells it the number.
+    /// The weak handle for the peer. The owner sends the peer its number.
     pub weak: ContainerHandle,
 }
 
-/// What `lock` grants.
+/// What `lock` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// To unlock with.
+    /// The lease.
     pub lease: LeaseHandle,
-    /// When it ends by itself.
+    /// When the lease ends by itself.
     pub deadline: Micros,
 }
 
-/// Runs that one reply to `map` and `remap` can report.
+/// The most runs in one reply to `map` or `remap`.
 pub(crate) const RUNS_MAX: usize = 6;
 
 /// Consecutive frames with the same rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct MappedRun {
-    /// How many frames; 0 ends the list of runs.
+    /// How many frames; a count of 0 ends the runs.
     pub count: u16,
-    /// The rights that they really have (R14).
+    /// The rights that they are mapped with (R14).
     pub rights: MapFlags,
 }
 
-/// What `map` and `remap` did.
+/// What `map` and `remap` return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Mapped {
-    /// Frames that are mapped now, from the first; the caller goes on from there.
+    /// How many frames were mapped, from the first on. The caller continues after them.
     pub count: u64,
     runs: [MappedRun; RUNS_MAX],
 }
 
 impl Mapped {
-    /// Counts one more frame in; returns whether its run fits.
+    /// Adds one frame; returns whether there was a run for it.
     pub fn push(&mut self, rights: MapFlags) -> bool {
         let last = self.runs.iter_mut().rev().find(|run| run.count > 0);
         let place = match last {
@@ -67,12 +67,12 @@ impl Mapped {
         true
     }
 
-    /// Returns the runs of frames with the same rights, in order.
+    /// Returns the runs in order.
     pub fn runs(&self) -> impl Iterator<Item = MappedRun> {
         self.runs.into_iter().take_while(|run| run.count > 0)
     }
 
-    /// Returns the rights that all of the frames have.
+    /// Returns the rights that all frames have.
     #[must_use]
     pub fn rights(&self) -> MapFlags {
         self.runs().map(|run| run.rights).fold(MapFlags::all(), MapFlags::intersection)
@@ -87,102 +87,103 @@ impl Mapped {
     }
 }
 
-/// What the operations make that make and lend a container at once.
+/// What `create_with`, `create_from` and `create_gather` return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Created {
-    /// The container, strong.
+    /// The strong handle to the container.
     pub container: ContainerHandle,
     /// Its share.
     pub shared: Shared,
 }
 
-/// Frames with numbers that the server chose.
+/// What `allocate_anywhere` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// The first number.
+    /// The number of the first frame.
     pub start: FrameNumber,
     /// How many frames.
     pub count: u64,
 }
 
-/// What `grant` did.
+/// What `grant` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// The address of the first capability in the caller's CSpace; the others follow, each one on.
+    /// The address of the first capability in the caller's CSpace. The others follow it, one slot
+    /// each.
     pub address: u64,
-    /// How many; the caller goes on from there.
+    /// How many capabilities. The caller continues after them.
     pub count: u64,
-    /// What they allow.
+    /// The rights of all of them.
     pub rights: MapFlags,
 }
 
-/// Extra frames that are asked back (protocol O16).
+/// Which extra frames are asked back (O16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtraRequest {
-    /// How many; 0 where none are.
+    /// How many; 0 if none are.
     pub count: u64,
-    /// Until when.
+    /// The time after which pmserver takes them.
     pub deadline: Micros,
-    /// The number of the request: it goes up with each.
+    /// The number of the request; each has a higher one than the last.
     pub sequence: u64,
 }
 
-/// Where a device finds frames.
+/// Frames as a device sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BusRun {
-    /// The bus address of the first.
+    /// The bus address of the first frame.
     pub address: u64,
-    /// How many frames, from the first, are contiguous there.
+    /// How many frames, with the first, are contiguous there.
     pub frames: u64,
 }
 
-/// What `pin` grants.
+/// What `pin` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pinned {
     /// The lease.
     pub lease: Lease,
-    /// Where the first frames are.
+    /// The bus addresses of the first frames.
     pub bus: BusRun,
 }
 
-/// A fault that its handler is asked to answer (protocol R27).
+/// A fault that its handler has to answer (R27).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingFault {
-    /// To answer it with.
+    /// The fault: `supply` and `refuse` take it.
     pub fault: FaultHandle,
-    /// The number that `set_handler` gave to the range.
+    /// The cookie that `set_handler` gave the range.
     pub cookie: u32,
-    /// The frame number that was touched.
+    /// The number of the frame.
     pub number: FrameNumber,
-    /// How.
+    /// How the frame was accessed.
     pub access: AccessKind,
 }
 
-/// What a step of `disturb` did.
+/// What `disturb` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disturbed {
-    /// Mappings or frames.
+    /// How many mappings or frames were disturbed.
     pub count: u64,
-    /// Where to go on; 0 at the end.
+    /// The cursor for the next call; 0 at the end.
     pub cursor: u64,
 }
 
-/// States of consecutive frames.
+/// What `status` returns: the states of consecutive frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// How many of `frames` are meant.
+    /// How many of `frames` are valid.
     pub count: u64,
-    /// One state a frame.
+    /// The states, in order.
     pub frames: [FrameState; 24],
 }
 
-/// Limit and use of one account, with all accounts below it. All of it is whole pages of 4096
-/// bytes.
+/// What `account_info` returns, in bytes, which are a multiple of 4096. All but `limit` and
+/// `promised` include the accounts below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AccountInfo {
-    /// What the account may use.
+    /// The most that the account may use.
     pub limit: ByteCount,
-    /// The sum of the four kinds.
+    /// The sum of the next four.
     pub used: ByteCount,
     /// Virtual frames, each charged in full (R4).
     pub frames: ByteCount,
@@ -194,16 +195,16 @@ pub struct AccountInfo {
     pub records: ByteCount,
     /// Extra frames, which do not count against the limit and are not part of `used`.
     pub extra: ByteCount,
-    /// What is promised to accounts that were split off: it counts against the limit.
+    /// The limits of the accounts that were split off. They count against the limit.
     pub promised: ByteCount,
-    /// Memory of the pool that no account uses; 0 for an account that may not know.
+    /// Free memory of the pool; 0 unless this is the pool's account.
     pub free: ByteCount,
 }
 
-/// What `rescue` did.
+/// What `rescue` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RescueReport {
-    /// Servers that were sent to their recovery entry.
+    /// How many servers were sent to their recovery entry.
     pub rescued: u64,
     /// When the next watch runs out, if there is one.
     pub next_deadline: Option<Micros>,
@@ -212,7 +213,7 @@ pub struct RescueReport {
 /// A successful reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing to tell.
+    /// No value.
     Done,
     /// The protocol version, or a count of frames or objects.
     Number(u64),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Registers that carry several small fields.
 
-/// Two 16-bit fields and a 32-bit one in one register, lowest first. Every pattern is a value.
+/// One register as two 16-bit fields and a 32-bit field, lowest first.
 pub(crate) struct Fields {
     pub(crate) low: u16,
     pub(crate) middle: u16,
@@ -26,20 +26,20 @@ impl Fields {
     }
 }
 
-/// Two 32-bit fields in one register, lower first.
+/// Returns a register with two 32-bit fields, lower first.
 pub(crate) const fn pack_pair(low: u32, high: u32) -> u64 {
     let [a, b, c, d] = low.to_le_bytes();
     let [e, f, g, h] = high.to_le_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The two 32-bit fields of a register.
+/// Returns the two 32-bit fields of a register, lower first.
 pub(crate) const fn unpack_pair(register: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = register.to_le_bytes();
     (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }
 
-/// Returns the low 16 bits; callers pass counts that are bounded far below.
+/// Returns the low 16 bits.
 pub(crate) fn low_u16(value: u64) -> u16 {
     let [a, b, ..] = value.to_le_bytes();
     u16::from_le_bytes([a, b])

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What a server answers is what its client is told, and no answer makes a client panic.
+//! Every reply survives encoding and decoding, and no message makes a caller panic.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod calls;
@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use proto::limits::{MESSAGE_REGISTERS_MAX, STATUS_FRAMES_MAX};
 use proto::{ByteCount, FrameNumber, Message, Micros, PeerId, ProtocolError};
 
-/// Returns what an operation may answer, as the table of pm-protocol.md has it.
+/// Returns all replies of an operation.
 fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
     match operation {
         Operation::Version
@@ -164,7 +164,7 @@ fn counts_of_pages() -> BoxedStrategy<Reply> {
         .boxed()
 }
 
-/// 2^64-1 is no time that a clock tells.
+/// 2^64 - 1 is not a time.
 fn reports() -> BoxedStrategy<Reply> {
     (any::<u64>(), prop::option::of((0..u64::MAX).prop_map(Micros::new)))
         .prop_map(|(rescued, next_deadline)| {

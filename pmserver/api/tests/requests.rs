@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Requests go over the wire and come back, and whatever else comes is an error of its own (PM-2,
-//! PM-3, S50).
+//! Every request survives encoding and decoding, and every other message is refused with the right
+//! error (PM-2, PM-3, S50).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -139,7 +139,7 @@ fn a_label_carries_what_its_operation_takes() {
     });
 }
 
-/// Registers that mean something in one place or another.
+/// Register values that some operation accepts somewhere.
 fn register() -> impl Strategy<Value = u64> {
     prop_oneof![
         3 => 0u64..300,
@@ -157,7 +157,7 @@ fn label() -> impl Strategy<Value = u64> {
     prop_oneof![8 => made, 1 => any::<u64>()]
 }
 
-/// A message that was a request until one register of it was changed, or its label.
+/// A request of which one register was changed, or the label if it has none.
 fn spoilt() -> impl Strategy<Value = Message> {
     (
         Union::new(Operation::ALL.iter().map(|operation| requests(*operation))),
@@ -187,7 +187,7 @@ fn made_up() -> impl Strategy<Value = Message> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// PM-2, PM-3: a message is the one message of a request, or it is refused for what it is.
+    /// PM-2, PM-3: a message is the encoding of a request, or it is refused.
     #[test]
     fn every_message_is_a_request_or_an_error(message in prop_oneof![spoilt(), made_up()]) {
         let invalid = CallError::Refused(Failure { error: PmError::Invalid, done: 0, at: 0 });

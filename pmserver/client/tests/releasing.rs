@@ -7,7 +7,7 @@ mod fake;
 use fake::{Fake, mapped, window};
 use pmserver_api::{
     AccountHandle, ContainerHandle, FaultHandle, Granted, Lease as LeaseReply, LeaseHandle,
-    PendingFault as FaultReply, Reply, Request, ShareHandle, Shared, UnshareFlags,
+    PendingFault as FaultReply, Reply, Request, ShareHandle, Shared,
 };
 use pmserver_client::{
     AccessKind, AccountRights, Container, Error, Grants, Lease, LentAccount, LockMode, MapFlags,
@@ -21,7 +21,7 @@ fn peer() -> PeerId {
 }
 
 fn unshare(share: u64) -> Request {
-    Request::Unshare { share: ShareHandle::from_raw(share), flags: UnshareFlags::empty() }
+    Request::Unshare { share: ShareHandle::from_raw(share) }
 }
 
 fn unlock(lease: u64) -> Request {
@@ -33,7 +33,7 @@ fn destroy(container: u64) -> Request {
 }
 
 fn unmap(pages: u64) -> Request {
-    Request::Unmap { vspace: 0, vaddr: window(), count: FrameCount::new(pages).unwrap() }
+    Request::Unmap { vaddr: window(), count: FrameCount::new(pages).unwrap() }
 }
 
 /// The last request after something was dropped.
@@ -56,7 +56,7 @@ fn every_value_releases_what_it_stands_for() {
     assert_eq!(dropped(&fake, Share::from_raw(&pm, 8, 9)), [unshare(8)]);
     assert_eq!(dropped(&fake, Lease::from_raw(&pm, 5, Micros::new(1))), [unlock(5)]);
     assert_eq!(dropped(&fake, Mapping::from_pages(&pm, pages, MapFlags::READ)), [unmap(3)]);
-    let detach = Request::Detach { vspace: 0, vaddr: window() };
+    let detach = Request::Detach { vaddr: window() };
     assert_eq!(dropped(&fake, Region::from_pages(&pm, pages)), [detach]);
     let ungrant = Request::Ungrant { address: 100, count: FrameCount::new(3).unwrap() };
     assert_eq!(dropped(&fake, Grants::from_raw(&pm, granted)), [ungrant]);

@@ -6,7 +6,7 @@ mod bed;
 
 use bed::{Bed, READ, WRITE, at, count, n, why};
 use pmserver_api::LockMode::{Exclusive, Read};
-use pmserver_api::{AccountHandle, CopyFlags, LimitFlags, PmError, Request, Rights, UnshareFlags};
+use pmserver_api::{AccountHandle, CopyFlags, LimitFlags, PmError, Request, Rights};
 use proto::{Message, Transport};
 
 const WINDOW: u64 = 0x1000_0000;
@@ -74,7 +74,7 @@ fn unsharing_in_steps_leaves_the_owner_its_own() {
         }
         other.store(b'o', WINDOW);
         let mut channel = bed.testbed.channel(1);
-        let unshare = Request::Unshare { share: lent.share, flags: UnshareFlags::empty() }.encode();
+        let unshare = Request::Unshare { share: lent.share }.encode();
         let mut steps = 0;
         while let Some((error, _, next)) = told(&channel.call(unshare)) {
             assert_eq!((error, next), (PmError::Pending.status(), 0));

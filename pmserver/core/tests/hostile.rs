@@ -41,7 +41,7 @@ fn unknown_flags_are_refused() {
     let container = pm.container_create(AccountHandle::OWN).unwrap().raw();
     let invalid = PmError::Invalid.status();
     for message in [
-        Message::new(6, [container, 0, 1, 1 << 5]),
+        Message::new(6, [container, 0, 1, 1 << 4]),
         Message::new(6, [container, 0, 1, 1 << 16]),
         Message::new(6, [container, 0, 0, 0]),
         Message::new(6, [container, 0, 257, 0]),
@@ -50,13 +50,20 @@ fn unknown_flags_are_refused() {
         Message::new(8, [container, 0, 0, 1 | 1 << 16]),
         Message::new(8, [container, 0, 1, 1]),
         Message::new(8, [container, u64::MAX, 2, 1 | 1 << 16]),
-        Message::new(9, [0, 1]),
         Message::new(10, [container, 0, 1 | 2 << 16, 1]),
         Message::new(10, [container, 0, 1 | 1 << 32, 1]),
         Message::new(12, [container, 0, 0x1000_0000, 1 | 16 << 16]),
-        Message::new(13, [1 << 32, 0x1000_0000, 1]),
+        Message::new(12, [container, 0, 0x1000_0000, 1 | 1 << 16 | 1 << 32]),
+        Message::new(13, [0x1000_0000, 1 << 32]),
         Message::new(16, [1 << 47, 0]),
         Message::new(17, [61, 1]),
+        Message::new(20, [0x1000_0000, 1, 16]),
+        Message::new(23, [container, 0, 1, 64]),
+        Message::new(23, [container, 0, 1, 12 | 65 << 16]),
+        Message::new(23, [container, 0, 1, 12 | 64 << 16 | 1 << 32]),
+        Message::new(29, [container, 0, 0x1000_0000, 1 | 16 << 32]),
+        Message::new(29, [container, 0, 0x1000_0000, 1 | 1 << 32 | 1 << 48]),
+        Message::new(31, [container, 0, 1, 16]),
     ] {
         assert_eq!(world.raw(2, message).label(), invalid, "{message:?}");
     }

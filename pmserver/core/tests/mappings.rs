@@ -139,7 +139,7 @@ fn addresses_that_no_user_has_are_refused() {
     for vaddr in [1, 0x1000_0001, 1 << 47, u64::MAX, 0xFFFF_8000_0000_0000] {
         let reply = world.raw(2, Message::new(12, [container.raw(), 0, vaddr, 1 | 1 << 16]));
         assert_eq!(reply.label(), PmError::Invalid.status());
-        let reply = world.raw(2, Message::new(13, [0, vaddr, 1]));
+        let reply = world.raw(2, Message::new(13, [vaddr, 1]));
         assert_eq!(reply.label(), PmError::Invalid.status());
     }
     assert_eq!(world.accounts(), before);

@@ -308,7 +308,7 @@ fn more_mappings_than_one_call_takes_away_are_taken_away() {
     for round in 0..3 {
         fs.map(shared.weak, at(0), frames(100), page(round * 100), MapFlags::WRITE).unwrap();
     }
-    let request = proto::Message::new(9, [shared.share.raw(), 0]);
+    let request = proto::Message::new(9, [shared.share.raw()]);
     let reply = world.raw(2, request);
     assert_eq!((reply.label(), reply.registers()), (PmError::Pending.status(), &[256, 0][..]));
     let late = fs.map(shared.weak, at(0), frames(1), page(900), MapFlags::READ);

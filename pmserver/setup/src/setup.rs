@@ -251,7 +251,7 @@ impl<'a> Setup<'a> {
         if !(1..=NAME_BYTES_MAX).contains(&peer.name.len()) || !is_text {
             return Err(SetupError::PeerName);
         }
-        if peer.limit.get() % PAGE_BYTES != 0 {
+        if !peer.limit.get().is_multiple_of(PAGE_BYTES) {
             return Err(SetupError::LimitInPages(peer.limit.get()));
         }
         let count = self.peer_count.saturating_add(1);

@@ -11,7 +11,7 @@ use crate::ops::Request;
 use crate::reply::{AccountInfo, ExtraRequest};
 
 impl<T: Transport> Calls<T> {
-    /// Returns limit and use of an account.
+    /// Returns the limit and the use of an account.
     ///
     /// # Errors
     /// See [`Request::AccountInfo`].
@@ -19,7 +19,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::AccountInfo { account }).map(AccountInfo::decode)
     }
 
-    /// Splits an account with this limit off another's; the caller has all rights to it.
+    /// Makes an account below another one; the caller has all rights to it.
     ///
     /// # Errors
     /// [`CallError`]: see operation 34, account_split.
@@ -33,8 +33,7 @@ impl<T: Transport> Calls<T> {
             .map(|[handle]| AccountHandle::from_raw(handle))
     }
 
-    /// Destroys an account with all that it pays for, calling again for as long as there is more
-    /// to free.
+    /// Destroys an account with all that it pays for, in as many calls as it takes.
     ///
     /// # Errors
     /// [`CallError`]: see operation 35, account_destroy.
@@ -42,7 +41,8 @@ impl<T: Transport> Calls<T> {
         self.call_until_done(Request::AccountDestroy { account })
     }
 
-    /// Removes an account, so that what it has becomes its parent's.
+    /// Removes an account and transfers what it pays for to its parent, in as many calls as it
+    /// takes.
     ///
     /// # Errors
     /// [`CallError`]: see operation 36, account_remove.
@@ -50,7 +50,8 @@ impl<T: Transport> Calls<T> {
         self.call_until_done(Request::AccountRemove { account })
     }
 
-    /// Sets the limit of an account, and whether it may have extra frames.
+    /// Sets the limit of an account and whether it may have extra frames, in as many calls as it
+    /// takes.
     ///
     /// # Errors
     /// [`CallError`]: see operation 37, account_set_limits.
@@ -63,7 +64,7 @@ impl<T: Transport> Calls<T> {
         self.call_until_done(Request::AccountSetLimits { account, limit_pages, flags })
     }
 
-    /// Lets a peer use an account; returns the handle, which is the peer's: tell it the number.
+    /// Lets a peer use an account. Returns the handle for the peer, which must be sent its number.
     ///
     /// # Errors
     /// [`CallError`]: see operation 38, account_lend.
@@ -77,7 +78,7 @@ impl<T: Transport> Calls<T> {
             .map(|[handle]| AccountHandle::from_raw(handle))
     }
 
-    /// Ends that.
+    /// Takes an account back from a peer, by the handle that `account_lend` returned.
     ///
     /// # Errors
     /// [`CallError`]: see operation 39, account_recall.
@@ -85,7 +86,8 @@ impl<T: Transport> Calls<T> {
         self.call(Request::AccountRecall { lent }).map(|[]| ())
     }
 
-    /// Names the account that pays for the caller's page tables, slots and mapping records.
+    /// Sets the account that pays for the caller's page tables, capability slots and mapping
+    /// records.
     ///
     /// # Errors
     /// [`CallError`]: see operation 40, vspace_account.
@@ -93,7 +95,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::VspaceAccount { account }).map(|[]| ())
     }
 
-    /// Tells whether extra frames of the caller's are asked back.
+    /// Returns how many of the caller's extra frames are asked back.
     ///
     /// # Errors
     /// [`CallError`]: see operation 42, extra_request.

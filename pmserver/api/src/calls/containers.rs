@@ -24,16 +24,16 @@ impl<T: Transport> Calls<T> {
             .map(|[handle]| ContainerHandle::from_raw(handle))
     }
 
-    /// Destroys a container, calling again for as long as the server has more of it to free.
+    /// Destroys a container, in as many calls as it takes.
     ///
     /// # Errors
-    /// `Pending` where a lease keeps part of it until its deadline; see
+    /// `Pending` if a lease keeps part of it until its deadline; see
     /// [`Request::ContainerDestroy`].
     pub fn container_destroy(&mut self, container: ContainerHandle) -> Result<(), CallError> {
         self.call_until_done(Request::ContainerDestroy { container })
     }
 
-    /// Allocates frames `start..start+count` and returns how many.
+    /// Allocates frames `start..start + count` and returns how many.
     ///
     /// # Errors
     /// See [`Request::Allocate`].
@@ -48,7 +48,7 @@ impl<T: Transport> Calls<T> {
             .map(|[done]| done)
     }
 
-    /// Frees the frames that exist among `start..start+count` and returns how many.
+    /// Frees the frames that exist in `start..start + count` and returns how many.
     ///
     /// # Errors
     /// See [`Request::Deallocate`].
@@ -63,7 +63,7 @@ impl<T: Transport> Calls<T> {
             .map(|[freed]| freed)
     }
 
-    /// Returns the states of at most 24 frames from `start` on.
+    /// Returns the states of frames from `start` on, of at most 24.
     ///
     /// # Errors
     /// See [`Request::Status`].
@@ -77,7 +77,7 @@ impl<T: Transport> Calls<T> {
             .map(Status::decode)
     }
 
-    /// Drops the contents of the frames that exist in the range, and returns how many there were.
+    /// Drops the contents of the frames that exist in the range, and returns how many those are.
     ///
     /// # Errors
     /// [`CallError`]: see operation 21, renew.
@@ -91,7 +91,7 @@ impl<T: Transport> Calls<T> {
             .map(|[renewed]| renewed)
     }
 
-    /// Allocates `count` frames with numbers that the server chooses.
+    /// Allocates `count` frames with consecutive numbers that pmserver chooses.
     ///
     /// # Errors
     /// [`CallError`]: see operation 22, allocate_anywhere.
@@ -105,7 +105,7 @@ impl<T: Transport> Calls<T> {
         self.call(request).map(|[start, count]| Placed { start: FrameNumber::new(start), count })
     }
 
-    /// Copies `count` frames.
+    /// Copies `count` frames and returns how many were copied.
     ///
     /// # Errors
     /// [`CallError`]: see operation 24, copy.
@@ -121,7 +121,7 @@ impl<T: Transport> Calls<T> {
         self.call(request).map(|[done]| done)
     }
 
-    /// Copies single frames, each pair from its first number to its second.
+    /// Copies single frames, each pair from its first number to its second, and returns how many.
     ///
     /// # Errors
     /// [`CallError`]: see operation 25, copy_list.
@@ -135,7 +135,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::CopyList { source, destination, pairs, flags }).map(|[done]| done)
     }
 
-    /// Makes a container with frames `0..count` and lends them.
+    /// Makes a container with new frames `0..count` and shares them.
     ///
     /// # Errors
     /// [`CallError`]: see operation 26, create_with.
@@ -148,7 +148,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::CreateWith { account, count, terms }).map(Created::decode)
     }
 
-    /// Makes a container with logical copies of frames, numbered from 0, and lends them.
+    /// Makes a container with copies of a range of frames, numbered from 0, and shares them.
     ///
     /// # Errors
     /// [`CallError`]: see operation 27, create_from.
@@ -161,7 +161,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::CreateFrom { account, source, terms }).map(Created::decode)
     }
 
-    /// Makes a container with logical copies of listed frames, numbered from 0, and lends them.
+    /// Makes a container with copies of listed frames, numbered from 0, and shares them.
     ///
     /// # Errors
     /// [`CallError`]: see operation 28, create_gather.
@@ -175,8 +175,8 @@ impl<T: Transport> Calls<T> {
         self.call(Request::CreateGather { account, source, frames, terms }).map(Created::decode)
     }
 
-    /// Gives the frames that exist in the range these marks and no others; returns how many there
-    /// were.
+    /// Gives the frames that exist in the range exactly these marks, and returns how many those
+    /// are.
     ///
     /// # Errors
     /// [`CallError`]: see operation 41, mark.

@@ -11,8 +11,8 @@ use crate::ops::{Frames, Request};
 use crate::reply::{BusRun, Pinned};
 
 impl<T: Transport> Calls<T> {
-    /// Allocates physically contiguous frames: the first address is a multiple of `2^align_bits`,
-    /// and the last byte lies below `2^limit_bits`. Calls again for as long as the server looks on.
+    /// Allocates physically contiguous frames, in as many calls as the search takes. The first
+    /// address is a multiple of `2^align_bits`, and the last byte lies below `2^limit_bits`.
     ///
     /// # Errors
     /// [`CallError`]: see operation 23, allocate_contiguous.
@@ -28,14 +28,14 @@ impl<T: Transport> Calls<T> {
         let request = Request::AllocateContiguous { frames, align_bits, limit_bits };
         loop {
             match self.call(request) {
-                // The search goes on where it stopped, and ends with the pool.
+                // The search continues where it stopped, and ends at the end of the pool.
                 Err(CallError::Refused(Failure { error: PmError::Pending, at: 0, .. })) => {}
                 result => return result.map(|[done]| done),
             }
         }
     }
 
-    /// Takes a lease under which the frames do not move.
+    /// Takes a lease under which the frames keep their physical memory.
     ///
     /// # Errors
     /// [`CallError`]: see operation 43, pin.
@@ -51,7 +51,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Pin { frames, mode, ttl }).map(Pinned::decode)
     }
 
-    /// Returns where a device finds a pinned frame.
+    /// Returns the bus address of a pinned frame.
     ///
     /// # Errors
     /// [`CallError`]: see operation 44, bus_address.
@@ -64,7 +64,7 @@ impl<T: Transport> Calls<T> {
             .map(|[address, frames]| BusRun { address, frames })
     }
 
-    /// Says that a peer's device has been reset and writes to nothing any more.
+    /// Reports that a peer's device was reset and writes to no memory any more.
     ///
     /// # Errors
     /// [`CallError`]: see operation 45, device_reset.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Mappings, regions, grants, and faults that others answer.
+//! Mappings, regions, grants, and frames that handlers supply.
 
 use proto::{FrameCount, FrameNumber, PeerId, Transport, VirtAddr};
 
@@ -10,12 +10,9 @@ use crate::handles::{ContainerHandle, FaultHandle};
 use crate::ops::{Frames, Request};
 use crate::reply::{Granted, Mapped, PendingFault};
 
-/// Every caller has one address space to map into.
-const OWN_VSPACE: u32 = 0;
-
 impl<T: Transport> Calls<T> {
-    /// Maps frames `start..start+count` at `vaddr` in the caller's own address space. The reply may
-    /// cover fewer frames than asked: the caller goes on from there.
+    /// Maps frames `start..start + count` from `vaddr` on in the caller's address space. They can
+    /// be fewer than asked for: the caller continues after them.
     ///
     /// # Errors
     /// See [`Request::Map`].
@@ -28,19 +25,19 @@ impl<T: Transport> Calls<T> {
         flags: MapFlags,
     ) -> Result<Mapped, CallError> {
         let frames = Frames { container, start, count };
-        self.call(Request::Map { frames, vaddr, flags, vspace: OWN_VSPACE }).map(Mapped::decode)
+        self.call(Request::Map { frames, vaddr, flags }).map(Mapped::decode)
     }
 
-    /// Unmaps the pages from `vaddr` on in the caller's own address space; returns how many there
-    /// were.
+    /// Unmaps pages from `vaddr` on in the caller's address space, and returns how many of them
+    /// were mapped.
     ///
     /// # Errors
     /// See [`Request::Unmap`].
     pub fn unmap(&mut self, vaddr: VirtAddr, count: FrameCount) -> Result<u64, CallError> {
-        self.call(Request::Unmap { vspace: OWN_VSPACE, vaddr, count }).map(|[unmapped]| unmapped)
+        self.call(Request::Unmap { vaddr, count }).map(|[unmapped]| unmapped)
     }
 
-    /// Brings back what was taken away of the mappings from `vaddr` on, with these rights.
+    /// Restores the mappings from `vaddr` on that pmserver has taken away, with these rights.
     ///
     /// # Errors
     /// [`CallError`]: see operation 20, remap.
@@ -50,11 +47,11 @@ impl<T: Transport> Calls<T> {
         count: FrameCount,
         flags: MapFlags,
     ) -> Result<Mapped, CallError> {
-        self.call(Request::Remap { vspace: OWN_VSPACE, vaddr, count, flags }).map(Mapped::decode)
+        self.call(Request::Remap { vaddr, count, flags }).map(Mapped::decode)
     }
 
-    /// Has pmserver map the frames from `start` on at the pages from `vaddr` on, each when its page
-    /// is touched.
+    /// Makes a region of `count` pages from `vaddr` on. pmserver maps the frames from `start` on
+    /// there, each when its page is first touched.
     ///
     /// # Errors
     /// [`CallError`]: see operation 29, attach.
@@ -66,15 +63,15 @@ impl<T: Transport> Calls<T> {
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Result<(), CallError> {
-        self.call(Request::Attach { container, start, vaddr, count, flags, vspace: 0 }).map(|[]| ())
+        self.call(Request::Attach { container, start, vaddr, count, flags }).map(|[]| ())
     }
 
-    /// Ends the region that begins at `vaddr`, calling again for as long as there is more to unmap.
+    /// Ends the region that begins at `vaddr` and unmaps it, in as many calls as it takes.
     ///
     /// # Errors
     /// [`CallError`]: see operation 30, detach.
     pub fn detach(&mut self, vaddr: VirtAddr) -> Result<(), CallError> {
-        self.call_until_done(Request::Detach { vspace: OWN_VSPACE, vaddr })
+        self.call_until_done(Request::Detach { vaddr })
     }
 
     /// Puts capabilities to frames into the caller's CSpace.
@@ -92,7 +89,7 @@ impl<T: Transport> Calls<T> {
             .map(Granted::decode)
     }
 
-    /// Takes the granted capabilities from `address` on back; returns how many there were.
+    /// Takes back granted capabilities from `address` on, and returns how many there were.
     ///
     /// # Errors
     /// [`CallError`]: see operation 32, ungrant.
@@ -100,16 +97,16 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Ungrant { address, count }).map(|[taken]| taken)
     }
 
-    /// Makes the page tables for the pages from `vaddr` on; returns how many were missing.
+    /// Makes the page tables for the pages from `vaddr` on, and returns how many were missing.
     ///
     /// # Errors
     /// [`CallError`]: see operation 33, ensure_tables.
     pub fn ensure_tables(&mut self, vaddr: VirtAddr, count: FrameCount) -> Result<u64, CallError> {
-        self.call(Request::EnsureTables { vspace: OWN_VSPACE, vaddr, count }).map(|[made]| made)
+        self.call(Request::EnsureTables { vaddr, count }).map(|[made]| made)
     }
 
-    /// Names the peer that supplies the frames of a range when they are first touched; none takes
-    /// the name away.
+    /// Sets the peer that supplies the frames of a range when they are first touched, or ends that
+    /// if `handler` is `None`.
     ///
     /// # Errors
     /// [`CallError`]: see operation 46, set_handler.
@@ -124,7 +121,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::SetHandler { container, start, count, handler, cookie }).map(|[]| ())
     }
 
-    /// Returns the next fault that the caller is to answer.
+    /// Returns the next fault that the caller has to answer, if there is one.
     ///
     /// # Errors
     /// [`CallError`]: see operation 47, next_fault.
@@ -145,7 +142,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Supply { fault, container, number }).map(|[]| ())
     }
 
-    /// Answers a fault with a fault.
+    /// Answers a fault by letting the program that waits fault.
     ///
     /// # Errors
     /// [`CallError`]: see operation 49, refuse.

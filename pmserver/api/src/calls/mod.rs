@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The raw calls: one method per operation, one protected procedure call per method.
+//! The raw calls: one method for each operation.
 //!
-//! Programs use `pmserver/client`, whose values release what they stand for. The raw calls are what
-//! that crate is built on. `support/docs/pm-protocol.md` says what each operation does, costs and
-//! refuses.
+//! Programs use `pmserver/client`, which is built on these and releases what a program drops.
+//! `support/docs/pm-protocol.md` says what each operation does, costs and refuses.
 
 mod accounts;
 mod containers;
@@ -19,13 +18,13 @@ use crate::handles::AccountHandle;
 use crate::ops::Request;
 use crate::reply::{Disturbed, Identity, RescueReport};
 
-/// The raw calls over a transport. [`Request`] documents what each operation does and refuses.
+/// The raw calls over a transport. [`Request`] says what each operation does.
 pub struct Calls<T: Transport> {
     transport: T,
 }
 
 impl<T: Transport> Calls<T> {
-    /// Returns a client that calls over `transport`.
+    /// Returns the calls over `transport`.
     pub const fn new(transport: T) -> Self {
         Self { transport }
     }
@@ -34,9 +33,9 @@ impl<T: Transport> Calls<T> {
         CallError::check(&self.transport.call(request.encode()))
     }
 
-    /// Calls again for as long as the server came on but not to the end: the bound on one call was
-    /// reached. Each such call comes on, so that this ends. That what is to go is gone at the
-    /// second call is as good: somebody else has called `reclaim`.
+    /// Calls until the operation is finished. A call that reaches its bound has done something, so
+    /// this ends. If the object is gone at a later call, another caller of `reclaim` has finished
+    /// the work, which is success too.
     fn call_until_done(&mut self, request: Request) -> Result<(), CallError> {
         let mut has_begun = false;
         loop {
@@ -60,7 +59,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Version).map(|[version]| version)
     }
 
-    /// Returns who the caller is.
+    /// Returns the caller's peer number and account.
     ///
     /// # Errors
     /// See [`Request::WhoAmI`].
@@ -78,7 +77,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Clock).map(|[now]| Micros::new(now))
     }
 
-    /// Names where the caller goes on when it has faulted.
+    /// Registers where the caller continues after it has faulted.
     ///
     /// # Errors
     /// See [`Request::RegisterRecovery`].
@@ -90,7 +89,8 @@ impl<T: Transport> Calls<T> {
         self.call(Request::RegisterRecovery { entry, stack_top }).map(|[]| ())
     }
 
-    /// Announces a call to `peer` that shall end within `ttl`; a `ttl` of 0 ends the watch.
+    /// Announces a call to `peer` that should end within `ttl`, and returns the deadline. A `ttl`
+    /// of 0 ends the watch.
     ///
     /// # Errors
     /// See [`Request::Watch`].
@@ -98,7 +98,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Watch { peer, ttl }).map(|[deadline]| Micros::new(deadline))
     }
 
-    /// Rescues every server whose watch ran out.
+    /// Sends every server whose watch has run out to its recovery entry.
     ///
     /// # Errors
     /// See [`Request::Rescue`].
@@ -106,7 +106,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Rescue).map(RescueReport::decode)
     }
 
-    /// Does a step of pending teardown and returns how many objects are left to free.
+    /// Frees a part of what waits to be torn down, and returns how many objects are left.
     ///
     /// # Errors
     /// See [`Request::Reclaim`].
@@ -114,10 +114,10 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Reclaim).map(|[left]| left)
     }
 
-    /// Does a bounded step of what pmserver may do at any time; for tests.
+    /// For tests: does what pmserver may do at any time, from a cursor on.
     ///
     /// # Errors
-    /// `NoRight` where the configuration does not say that the caller may.
+    /// `NoRight` unless the configuration allows it to the caller.
     pub fn disturb(&mut self, what: Disturbance, cursor: u64) -> Result<Disturbed, CallError> {
         self.call(Request::Disturb { what, cursor })
             .map(|[count, cursor]| Disturbed { count, cursor })

@@ -5,13 +5,13 @@ use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport};
 
 use super::Calls;
 use crate::error::CallError;
-use crate::flags::{LockMode, Rights, UnshareFlags};
+use crate::flags::{LockMode, Rights};
 use crate::handles::{ContainerHandle, LeaseHandle, ShareHandle};
 use crate::ops::{Frames, Request, ShareTerms};
 use crate::reply::{Lease, Shared};
 
 impl<T: Transport> Calls<T> {
-    /// Lends frames `start..start+count` to `peer`.
+    /// Shares frames `start..start + count` with `peer`.
     ///
     /// # Errors
     /// See [`Request::Share`].
@@ -28,16 +28,16 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Share { container, start, count, terms }).map(Shared::decode)
     }
 
-    /// Ends a share, calling again for as long as the server has more mappings to take away. When
-    /// this returns success, nothing of the peer's access is left.
+    /// Ends a share, in as many calls as it takes. After success the peer has no access through it
+    /// left.
     ///
     /// # Errors
     /// `Locked` with the deadline while the peer holds a lease; see [`Request::Unshare`].
     pub fn unshare(&mut self, share: ShareHandle) -> Result<(), CallError> {
-        self.call_until_done(Request::Unshare { share, flags: UnshareFlags::empty() })
+        self.call_until_done(Request::Unshare { share })
     }
 
-    /// Locks frames `start..start+count` for at most `ttl`.
+    /// Locks frames `start..start + count` for at most `ttl`.
     ///
     /// # Errors
     /// See [`Request::Lock`].
@@ -53,7 +53,7 @@ impl<T: Transport> Calls<T> {
         self.call(Request::Lock { frames, mode, ttl }).map(Lease::decode)
     }
 
-    /// Gives a lease back.
+    /// Ends a lease.
     ///
     /// # Errors
     /// See [`Request::Unlock`].

@@ -37,27 +37,19 @@ pub(crate) fn requests(operation: Operation) -> BoxedStrategy<Request> {
                 terms,
             })
             .boxed(),
-        Operation::Unshare => (any::<u64>(), bits())
-            .prop_map(|(share, flags)| Request::Unshare {
-                share: ShareHandle::from_raw(share),
-                flags,
-            })
+        Operation::Unshare => any::<u64>()
+            .prop_map(|share| Request::Unshare { share: ShareHandle::from_raw(share) })
             .boxed(),
         Operation::Lock => (frames(), mode(), time())
             .prop_map(|(frames, mode, ttl)| Request::Lock { frames, mode, ttl })
             .boxed(),
         Operation::Unlock => lease().prop_map(|lease| Request::Unlock { lease }).boxed(),
-        Operation::Map => (frames(), page(), bits(), any::<u32>())
-            .prop_map(|(frames, vaddr, flags, vspace)| Request::Map {
-                frames,
-                vaddr,
-                flags,
-                vspace,
-            })
+        Operation::Map => (frames(), page(), bits())
+            .prop_map(|(frames, vaddr, flags)| Request::Map { frames, vaddr, flags })
             .boxed(),
-        Operation::Unmap => (any::<u32>(), page(), count())
-            .prop_map(|(vspace, vaddr, count)| Request::Unmap { vspace, vaddr, count })
-            .boxed(),
+        Operation::Unmap => {
+            (page(), count()).prop_map(|(vaddr, count)| Request::Unmap { vaddr, count }).boxed()
+        }
         Operation::Status => frames().prop_map(|frames| Request::Status { frames }).boxed(),
         Operation::AccountInfo => {
             account().prop_map(|account| Request::AccountInfo { account }).boxed()
@@ -70,13 +62,8 @@ pub(crate) fn requests(operation: Operation) -> BoxedStrategy<Request> {
         }
         Operation::Rescue => Just(Request::Rescue).boxed(),
         Operation::Reclaim => Just(Request::Reclaim).boxed(),
-        Operation::Remap => (any::<u32>(), page(), count(), bits())
-            .prop_map(|(vspace, vaddr, count, flags)| Request::Remap {
-                vspace,
-                vaddr,
-                count,
-                flags,
-            })
+        Operation::Remap => (page(), count(), bits())
+            .prop_map(|(vaddr, count, flags)| Request::Remap { vaddr, count, flags })
             .boxed(),
         Operation::Renew => frames().prop_map(|frames| Request::Renew { frames }).boxed(),
         Operation::AllocateAnywhere => (container(), count(), bits())
@@ -125,27 +112,24 @@ pub(crate) fn requests(operation: Operation) -> BoxedStrategy<Request> {
                 terms,
             })
             .boxed(),
-        Operation::Attach => (container(), number(), page(), any::<u32>(), bits(), any::<u16>())
-            .prop_map(|(container, start, vaddr, count, flags, vspace)| Request::Attach {
+        Operation::Attach => (container(), number(), page(), any::<u32>(), bits())
+            .prop_map(|(container, start, vaddr, count, flags)| Request::Attach {
                 container,
                 start,
                 vaddr,
                 count,
                 flags,
-                vspace,
             })
             .boxed(),
-        Operation::Detach => (any::<u32>(), page())
-            .prop_map(|(vspace, vaddr)| Request::Detach { vspace, vaddr })
-            .boxed(),
+        Operation::Detach => page().prop_map(|vaddr| Request::Detach { vaddr }).boxed(),
         Operation::Grant => (frames(), bits())
             .prop_map(|(frames, rights)| Request::Grant { frames, rights })
             .boxed(),
         Operation::Ungrant => (any::<u64>(), count())
             .prop_map(|(address, count)| Request::Ungrant { address, count })
             .boxed(),
-        Operation::EnsureTables => (any::<u32>(), page(), count())
-            .prop_map(|(vspace, vaddr, count)| Request::EnsureTables { vspace, vaddr, count })
+        Operation::EnsureTables => (page(), count())
+            .prop_map(|(vaddr, count)| Request::EnsureTables { vaddr, count })
             .boxed(),
         Operation::AccountSplit => (account(), any::<u32>(), bits())
             .prop_map(|(account, limit_pages, flags)| Request::AccountSplit {

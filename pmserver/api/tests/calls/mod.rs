@@ -9,7 +9,7 @@ use pmserver_api::{
 };
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, Transport, VirtAddr};
 
-/// Answers an operation, and where it is called again says that it is done.
+/// Gives its answer to the first call, and `Done` to every later one.
 pub(crate) struct Server {
     operation: Operation,
     answer: Option<Message>,
@@ -18,12 +18,12 @@ pub(crate) struct Server {
 impl Transport for Server {
     fn call(&mut self, request: Message) -> Message {
         assert_eq!(request.label() & 0xFFFF, u64::from(self.operation.number()));
-        assert!(Request::decode(&request).is_ok(), "what a client sends can be understood");
+        assert!(Request::decode(&request).is_ok(), "the request can be decoded");
         self.answer.take().unwrap_or_else(|| Reply::Done.encode())
     }
 }
 
-/// Has the client call an operation; returns what it is told, as the reply that says so.
+/// Calls an operation on a server that answers so, and returns what the call returns, as a reply.
 pub(crate) fn told(operation: Operation, answer: Message) -> Result<Reply, CallError> {
     call(operation, &mut Calls::new(Server { operation, answer: Some(answer) }))
 }

@@ -109,8 +109,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
     /// Allocates frames (operation 6, allocate) and returns how many: all of the range or, if it is
     /// refused, none. With PARTIAL the frames before the first problem stay, and [`Error::done`]
     /// counts them (PM-31). SQUASH replaces frames that exist (PM-32), EXTRA allows frames above
-    /// the limit (PM-34), DMA is for devices (PM-36), UNDEFINED accepts old contents of the same
-    /// account (PM-35).
+    /// the limit (PM-34), DMA is for devices (PM-36).
     ///
     /// More than 256 frames take several calls. If a later one is refused, the frames of the
     /// earlier ones are deallocated again; those that a borrower has locked meanwhile stay, and

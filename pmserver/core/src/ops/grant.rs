@@ -16,7 +16,7 @@ use proto::{FrameCount, PeerId, VirtAddr};
 
 use crate::kernel::{CapRights, Kernel, KernelError, PageIndex, SlotAddress};
 use crate::ops::Operations;
-use crate::ops::map::{check_flags, check_vspace, installed_for, last_page, pages_from};
+use crate::ops::map::{check_flags, installed_for, last_page, pages_from};
 use crate::records::account::Shortage;
 use crate::records::failure::at_frame;
 use crate::records::leaf::Leaf;
@@ -200,10 +200,9 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         count: FrameCount,
     ) -> Result<u64, Failure> {
-        check_vspace(vspace)?;
         let last = last_page(vaddr, count.get())?;
         let mut made: u64 = 0;
         for page in pages_from(vaddr).take_while(|page| *page <= last) {

@@ -22,19 +22,16 @@ use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
 use crate::records::share::Access;
 
-const OWN_VSPACE: u32 = 0;
-
 impl<K: Kernel> Operations<K> {
     /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
         Frames { container, start, count }: Frames,
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
         let access = self.access(caller, container)?;
-        check_vspace(vspace)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_right_to(&access, range, flags)?;
         check_flags(flags)?;
@@ -172,11 +169,9 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn unmap(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
     ) -> Result<u64, Failure> {
-        check_vspace(vspace)?;
         let last = last_page(vaddr, count.get())?;
         let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
         // Empty tables that `ensure_tables` made are removed with the range.
@@ -217,11 +212,6 @@ pub(super) fn check_flags(flags: MapFlags) -> Result<(), PmError> {
         return Err(PmError::Invalid);
     }
     Ok(())
-}
-
-/// Refuses a VSpace that is not the caller's own: there is no handle for any other.
-pub(super) fn check_vspace(vspace: u32) -> Result<(), PmError> {
-    if vspace == OWN_VSPACE { Ok(()) } else { Err(PmError::InvalidCap) }
 }
 
 /// Returns the address of the last page of a range.

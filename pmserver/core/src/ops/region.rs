@@ -10,7 +10,7 @@ use proto::{FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::Kernel;
 use crate::ops::Operations;
-use crate::ops::map::{check_flags, check_vspace, last_page};
+use crate::ops::map::{check_flags, last_page};
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::mapping::Mapping;
@@ -23,12 +23,11 @@ impl<K: Kernel> Operations<K> {
         &mut self,
         caller: PeerId,
         (container, start): (ContainerHandle, FrameNumber),
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         count: u32,
         flags: MapFlags,
     ) -> Result<(), Failure> {
         let access = self.access(caller, container)?;
-        check_vspace(vspace)?;
         let range = Range::new(start, count.into()).ok_or(PmError::Invalid)?;
         self.check_right_to(&access, range, flags)?;
         check_flags(flags)?;
@@ -62,12 +61,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Removes the region that begins at an address, and its mappings.
-    pub(crate) fn detach(
-        &mut self,
-        caller: PeerId,
-        (vspace, vaddr): (u32, VirtAddr),
-    ) -> Result<(), Failure> {
-        check_vspace(vspace)?;
+    pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
         let region = self.find_region(caller, vaddr).ok_or(missing)?;
         let record = *self.store.get(region);

@@ -17,7 +17,7 @@ use proto::{FrameCount, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::ops::map::{check_flags, check_vspace, last_page, pages_from};
+use crate::ops::map::{check_flags, last_page, pages_from};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
@@ -108,11 +108,10 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,
-        (vspace, vaddr): (u32, VirtAddr),
+        vaddr: VirtAddr,
         count: FrameCount,
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
-        check_vspace(vspace)?;
         check_flags(flags)?;
         last_page(vaddr, count.get())?;
         let mut mapped = Mapped::default();

@@ -43,17 +43,15 @@ impl<K: Kernel> Service<K> {
             Request::Share { container, start, count, terms } => {
                 self.share(caller, container, start, count, terms).map(Reply::Shared)
             }
-            Request::Unshare { share, flags: _ } => done(self.unshare(caller, share)),
+            Request::Unshare { share } => done(self.unshare(caller, share)),
             Request::Lock { frames, mode, ttl } => {
                 self.lock(caller, frames, mode, ttl).map(Reply::Lease)
             }
             Request::Unlock { lease } => done(self.unlock(caller, lease)),
-            Request::Map { frames, vaddr, flags, vspace } => {
-                self.map(caller, frames, (vspace, vaddr), flags).map(Reply::Mapped)
+            Request::Map { frames, vaddr, flags } => {
+                self.map(caller, frames, vaddr, flags).map(Reply::Mapped)
             }
-            Request::Unmap { vspace, vaddr, count } => {
-                self.unmap(caller, vspace, vaddr, count).map(Reply::Number)
-            }
+            Request::Unmap { vaddr, count } => self.unmap(caller, vaddr, count).map(Reply::Number),
             Request::Status { frames } => self.status(caller, frames).map(Reply::Status),
             Request::AccountInfo { account } => {
                 self.account_info(caller, account).map(Reply::AccountInfo)
@@ -65,8 +63,8 @@ impl<K: Kernel> Service<K> {
             Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),
             Request::Rescue => self.rescue(caller).map(Reply::Rescued),
             Request::Reclaim => Ok(Reply::Number(self.reclaim())),
-            Request::Remap { vspace, vaddr, count, flags } => {
-                self.remap(caller, (vspace, vaddr), count, flags).map(Reply::Mapped)
+            Request::Remap { vaddr, count, flags } => {
+                self.remap(caller, vaddr, count, flags).map(Reply::Mapped)
             }
             Request::Renew { frames } => self.renew(caller, frames).map(Reply::Number),
             Request::AllocateAnywhere { container, count, flags } => {
@@ -99,19 +97,18 @@ impl<K: Kernel> Service<K> {
             Request::CreateGather { account, source, ref frames, terms } => {
                 self.create_gather(caller, account, source, frames, terms).map(Reply::Created)
             }
-            Request::Attach { container, start, vaddr, count, flags, vspace } => {
-                let at = (u32::from(vspace), vaddr);
-                done(self.attach(caller, (container, start), at, count, flags))
+            Request::Attach { container, start, vaddr, count, flags } => {
+                done(self.attach(caller, (container, start), vaddr, count, flags))
             }
-            Request::Detach { vspace, vaddr } => done(self.detach(caller, (vspace, vaddr))),
+            Request::Detach { vaddr } => done(self.detach(caller, vaddr)),
             Request::Grant { frames, rights } => {
                 self.grant(caller, frames, rights).map(Reply::Granted)
             }
             Request::Ungrant { address, count } => {
                 self.ungrant(caller, address, count).map(Reply::Number)
             }
-            Request::EnsureTables { vspace, vaddr, count } => {
-                self.ensure_tables(caller, (vspace, vaddr), count).map(Reply::Number)
+            Request::EnsureTables { vaddr, count } => {
+                self.ensure_tables(caller, vaddr, count).map(Reply::Number)
             }
             Request::AccountSplit { account, limit_pages, flags } => {
                 self.account_split(caller, account, limit_pages, flags).map(Reply::Account)

@@ -172,21 +172,14 @@ fn a_region_is_mapped_as_it_is_touched() {
     // S47, PM-200 to PM-202
     let mut world = World::new();
     let container = world.create(C);
-    let attach = |vaddr, flags| Request::Attach {
-        container,
-        start: at(0),
-        vaddr,
-        count: 4,
-        flags,
-        vspace: 0,
-    };
+    let attach = |vaddr, flags| Request::Attach { container, start: at(0), vaddr, count: 4, flags };
     assert_eq!(world.call(C, attach(page(0), RW)), DONE);
     assert_eq!(world.error(C, attach(page(3), RW)), Some(PmError::Occupied));
     assert_eq!(world.store(C, 1, 3), Faulted, "the frame is not there yet");
     assert_eq!(world.allocate(C, container, 0, 4, PLAIN), number(4));
     assert_eq!(world.store(C, 1, 3), Done(3));
     assert_eq!(world.load(C, 4), Faulted, "beyond the region");
-    let detach = Request::Detach { vspace: 0, vaddr: page(0) };
+    let detach = Request::Detach { vaddr: page(0) };
     assert_eq!(world.call(C, detach), DONE);
     assert_eq!(world.load(C, 1), Faulted);
     assert_eq!(world.error(C, detach), Some(PmError::NotFound));

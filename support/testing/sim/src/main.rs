@@ -144,7 +144,7 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
     let system = System::start(&settings)?;
     let mut all_passed = true;
     for index in clients {
-        let name = &file.domains[index].name;
+        let name = file.domains.get(index).map_or("", |domain| domain.name.as_str());
         all_passed &= match system.run_domain(index, program) {
             End::Finished(passed) => passed,
             End::Stopped => return Err(format!("{name} was stopped")),

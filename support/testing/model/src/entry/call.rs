@@ -105,20 +105,14 @@ impl Model {
 
     fn perform_on_vspace(&mut self, caller: PeerId, request: &Request) -> Outcome {
         match *request {
-            Request::Map { frames, vaddr, flags, vspace } => {
-                self.map(caller, &frames, vaddr, flags, vspace)
-            }
-            Request::Unmap { vspace, vaddr, count } => self.unmap(caller, vspace, vaddr, count),
-            Request::Remap { vspace, vaddr, count, flags } => {
-                self.remap(caller, vspace, vaddr, count, flags)
-            }
+            Request::Map { frames, vaddr, flags } => self.map(caller, &frames, vaddr, flags),
+            Request::Unmap { vaddr, count } => self.unmap(caller, vaddr, count),
+            Request::Remap { vaddr, count, flags } => self.remap(caller, vaddr, count, flags),
             Request::Attach { .. } => self.attach(caller, request),
-            Request::Detach { vspace, vaddr } => self.detach(caller, vspace, vaddr),
+            Request::Detach { vaddr } => self.detach(caller, vaddr),
             Request::Grant { frames, rights } => self.grant(caller, &frames, rights),
             Request::Ungrant { address, count } => Ok(self.ungrant(caller, address, count)),
-            Request::EnsureTables { vspace, vaddr, count } => {
-                self.ensure_tables(caller, vspace, vaddr, count)
-            }
+            Request::EnsureTables { vaddr, count } => self.ensure_tables(caller, vaddr, count),
             _ => unreachable!("is no operation on a VSpace"),
         }
     }

@@ -5,9 +5,7 @@ use pmserver_api::{AccessKind, Frames, MapFlags, Mapped, PmError, Reply};
 use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::answers::Expected;
-use crate::rules::{
-    check_flags, check_user_space, check_vspace, for_mappings, need_of, rights_for, span_of,
-};
+use crate::rules::{check_flags, check_user_space, for_mappings, need_of, rights_for, span_of};
 use crate::state::{CellId, Mapping, Model, Outcome, Place, Via};
 
 /// Levels of page tables that a program may lack, of which a range has at most two each.
@@ -20,10 +18,8 @@ impl Model {
         frames: &Frames,
         vaddr: VirtAddr,
         flags: MapFlags,
-        vspace: u32,
     ) -> Outcome {
         let (id, via) = self.container(caller, frames.container)?;
-        check_vspace(vspace)?;
         let range = span_of(frames)?;
         self.demand(via, range, rights_for(flags))?;
         check_flags(flags)?;
@@ -130,14 +126,7 @@ impl Model {
         (is_told && is_possible).then_some(error.into())
     }
 
-    pub(crate) fn unmap(
-        &mut self,
-        caller: PeerId,
-        vspace: u32,
-        vaddr: VirtAddr,
-        count: FrameCount,
-    ) -> Outcome {
-        check_vspace(vspace)?;
+    pub(crate) fn unmap(&mut self, caller: PeerId, vaddr: VirtAddr, count: FrameCount) -> Outcome {
         check_user_space(vaddr, count.get())?;
         let (from, end) = (vaddr.get(), vaddr.get() + count.get() * PAGE_BYTES);
         let peer = self.peers.get_mut(&caller).expect("it calls");
@@ -152,12 +141,10 @@ impl Model {
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
         flags: MapFlags,
     ) -> Outcome {
-        check_vspace(vspace)?;
         check_flags(flags)?;
         check_user_space(vaddr, count.get())?;
         let mut mapped = Mapped::default();
@@ -208,11 +195,9 @@ impl Model {
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,
-        vspace: u32,
         vaddr: VirtAddr,
         count: FrameCount,
     ) -> Outcome {
-        check_vspace(vspace)?;
         check_user_space(vaddr, count.get())?;
         let payer = self.vspace_payer(caller);
         let error = PmError::NoTableQuota;

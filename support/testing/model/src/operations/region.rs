@@ -6,17 +6,16 @@ use proto::limits::{CALL_FRAMES_MAX, VSPACE_REGIONS_MAX};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::answers::Expected;
-use crate::rules::{check_flags, check_user_space, check_vspace, for_records, rights_for, span};
+use crate::rules::{check_flags, check_user_space, for_records, rights_for, span};
 use crate::state::{Model, Outcome, Region};
 
 impl Model {
     pub(crate) fn attach(&mut self, caller: PeerId, request: &Request) -> Outcome {
-        let Request::Attach { container, start, vaddr, count, flags, vspace } = *request else {
+        let Request::Attach { container, start, vaddr, count, flags } = *request else {
             unreachable!("is no attachment");
         };
         let pages = u64::from(count);
         let (id, via) = self.container(caller, container)?;
-        check_vspace(vspace.into())?;
         self.demand(via, span(start, pages)?, rights_for(flags))?;
         check_flags(flags)?;
         check_user_space(vaddr, pages)?;
@@ -39,8 +38,7 @@ impl Model {
         Ok(Expected::done())
     }
 
-    pub(crate) fn detach(&mut self, caller: PeerId, vspace: u32, vaddr: VirtAddr) -> Outcome {
-        check_vspace(vspace)?;
+    pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr) -> Outcome {
         let from = vaddr.get();
         let peer = self.peers.get_mut(&caller).expect("it calls");
         let missing = Expected::refused(PmError::NotFound, 0, from);

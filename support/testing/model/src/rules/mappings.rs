@@ -32,11 +32,6 @@ pub(crate) fn check_user_space(vaddr: VirtAddr, pages: u64) -> Result<(), Expect
     if last.is_some() { Ok(()) } else { Err(PmError::Invalid.into()) }
 }
 
-/// Refuses any VSpace but the caller's own (PM-82).
-pub(crate) fn check_vspace(vspace: u32) -> Result<(), Expected> {
-    if vspace == 0 { Ok(()) } else { Err(PmError::InvalidCap.into()) }
-}
-
 impl Model {
     /// Refuses one more mapping or grant than a frame may have (PM-84). Those that may be gone
     /// count if the server says so.

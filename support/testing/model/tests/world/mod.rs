@@ -6,7 +6,7 @@ use model::{Answer, Config, Fate, Model, PeerSetup, Touch};
 use pmserver_api::{
     AccountHandle, AccountInfo, AllocateFlags, ContainerHandle, CopyFlags, Created,
     DeallocateFlags, FrameState, Frames, LeaseHandle, LockMode, MapFlags, PmError, Reply, Request,
-    Rights, ShareHandle, ShareTerms, Shared, UnshareFlags,
+    Rights, ShareHandle, ShareTerms, Shared,
 };
 use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, VirtAddr};
 
@@ -143,7 +143,7 @@ impl World {
     }
 
     pub(crate) fn unshare(&mut self, caller: u64, share: ShareHandle) -> Answer {
-        self.call(caller, Request::Unshare { share, flags: UnshareFlags::empty() })
+        self.call(caller, Request::Unshare { share })
     }
 
     pub(crate) fn create_with(&mut self, caller: u64, of: u64, terms: ShareTerms) -> Created {
@@ -164,7 +164,7 @@ impl World {
         flags: MapFlags,
     ) -> Result<MapFlags, PmError> {
         let frames = frames(container, start, of);
-        match self.call(caller, Request::Map { frames, vaddr: page(to), flags, vspace: 0 }) {
+        match self.call(caller, Request::Map { frames, vaddr: page(to), flags }) {
             Ok(Reply::Mapped(mapped)) => {
                 assert_eq!(mapped.count, of);
                 Ok(mapped.rights())

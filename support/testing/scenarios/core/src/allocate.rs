@@ -133,22 +133,20 @@ pub(crate) fn s5<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 }
 
 /// S7: "fresh frames after another account wrote a secret and freed: read all zero; never the
-/// secret." With UNDEFINED too, which only permits old contents of the same account (PM-35).
+/// secret."
 pub(crate) fn s7<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let secret = world.filled_container(Server, 256)?;
     world.map(Server, secret, 256, WINDOW, READ_WRITE)?;
     did("writing the secret", world.puppet(Server).fill(WINDOW, 256, 7))?;
     let freed = world.calls(Server).deallocate(secret, at(0), frames(256), FREE);
     same("frames freed", pm("freeing the secret", freed)?, 256)?;
-    for flags in [NONE, AllocateFlags::UNDEFINED] {
-        let fresh = world.container(Client)?;
-        let done = world.calls(Client).allocate(fresh, at(0), frames(256), flags);
-        same("frames allocated", pm("allocating", done)?, 256)?;
-        let force = READ_WRITE | MapFlags::FORCE_WRITE;
-        world.map(Client, fresh, 256, WINDOW, force)?;
-        world.holds(Client, "fresh frames", WINDOW, 256, 0)?;
-        pm("freeing", world.calls(Client).deallocate(fresh, at(0), frames(256), FREE))?;
-    }
+    let fresh = world.container(Client)?;
+    let done = world.calls(Client).allocate(fresh, at(0), frames(256), NONE);
+    same("frames allocated", pm("allocating", done)?, 256)?;
+    let force = READ_WRITE | MapFlags::FORCE_WRITE;
+    world.map(Client, fresh, 256, WINDOW, force)?;
+    world.holds(Client, "fresh frames", WINDOW, 256, 0)?;
+    pm("freeing", world.calls(Client).deallocate(fresh, at(0), frames(256), FREE))?;
     Ok(())
 }
 

@@ -49,15 +49,15 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         Request::Share { container, start, count, terms } => pm
             .share(container, start, count, terms.peer, terms.rights, terms.lease_max)
             .map(Reply::Shared),
-        Request::Unshare { share, .. } => pm.unshare(share).map(|()| Reply::Done),
+        Request::Unshare { share } => pm.unshare(share).map(|()| Reply::Done),
         Request::Lock { frames, mode, ttl } => {
             pm.lock(frames.container, frames.start, frames.count, mode, ttl).map(Reply::Lease)
         }
         Request::Unlock { lease } => pm.unlock(lease).map(|()| Reply::Done),
-        Request::Map { frames, vaddr, flags, .. } => {
+        Request::Map { frames, vaddr, flags } => {
             pm.map(frames.container, frames.start, frames.count, vaddr, flags).map(Reply::Mapped)
         }
-        Request::Unmap { vaddr, count, .. } => pm.unmap(vaddr, count).map(Reply::Number),
+        Request::Unmap { vaddr, count } => pm.unmap(vaddr, count).map(Reply::Number),
         Request::Status { frames } => {
             pm.status(frames.container, frames.start, frames.count).map(Reply::Status)
         }
@@ -68,9 +68,7 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         Request::Watch { peer, ttl } => pm.watch(peer, ttl).map(Reply::Time),
         Request::Rescue => pm.rescue().map(Reply::Rescued),
         Request::Reclaim => pm.reclaim().map(Reply::Number),
-        Request::Remap { vaddr, count, flags, .. } => {
-            pm.remap(vaddr, count, flags).map(Reply::Mapped)
-        }
+        Request::Remap { vaddr, count, flags } => pm.remap(vaddr, count, flags).map(Reply::Mapped),
         Request::Renew { frames } => {
             pm.renew(frames.container, frames.start, frames.count).map(Reply::Number)
         }
@@ -101,17 +99,15 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         Request::CreateGather { account, source, frames, terms } => {
             pm.create_gather(account, source, frames, terms).map(Reply::Created)
         }
-        Request::Attach { container, start, vaddr, count, flags, .. } => {
+        Request::Attach { container, start, vaddr, count, flags } => {
             pm.attach(container, start, count, vaddr, flags).map(|()| Reply::Done)
         }
-        Request::Detach { vaddr, .. } => pm.detach(vaddr).map(|()| Reply::Done),
+        Request::Detach { vaddr } => pm.detach(vaddr).map(|()| Reply::Done),
         Request::Grant { frames, rights } => {
             pm.grant(frames.container, frames.start, frames.count, rights).map(Reply::Granted)
         }
         Request::Ungrant { address, count } => pm.ungrant(address, count).map(Reply::Number),
-        Request::EnsureTables { vaddr, count, .. } => {
-            pm.ensure_tables(vaddr, count).map(Reply::Number)
-        }
+        Request::EnsureTables { vaddr, count } => pm.ensure_tables(vaddr, count).map(Reply::Number),
         Request::AccountSplit { account, limit_pages, flags } => {
             pm.account_split(account, limit_pages, flags).map(Reply::Account)
         }

@@ -68,19 +68,18 @@ impl<S: Subject> Run<'_, S> {
             end(Request::Unlock { lease }, self)?;
         }
         for vaddr in self.model.regions(peer) {
-            end(Request::Detach { vspace: 0, vaddr }, self)?;
+            end(Request::Detach { vaddr }, self)?;
         }
         for page in pages {
             let vaddr = VirtAddr::new_page(page).expect("it is mapped");
-            end(Request::Unmap { vspace: 0, vaddr, count: FrameCount::ONE }, self)?;
+            end(Request::Unmap { vaddr, count: FrameCount::ONE }, self)?;
         }
         for address in self.model.grants(peer) {
             end(Request::Ungrant { address, count: FrameCount::ONE }, self)?;
         }
         self.unmap_everywhere(peer)?;
         for share in handles.shares {
-            let flags = pmserver_api::UnshareFlags::empty();
-            end(Request::Unshare { share, flags }, self)?;
+            end(Request::Unshare { share }, self)?;
         }
         for container in handles.strong.into_iter().chain(handles.dying) {
             end(Request::ContainerDestroy { container }, self)?;
@@ -95,7 +94,7 @@ impl<S: Subject> Run<'_, S> {
     fn unmap_everywhere(&mut self, peer: PeerId) -> Result<(), Found> {
         let count = FrameCount::new(256).expect("a call has so many");
         for vaddr in super::choose::windows() {
-            self.call(peer, &Request::Unmap { vspace: 0, vaddr, count })?;
+            self.call(peer, &Request::Unmap { vaddr, count })?;
         }
         Ok(())
     }

@@ -5,14 +5,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fastrand::Rng;
-use pmserver_api::PmError;
+use pmserver_api::{Label, Operation, PmError};
 use proto::limits::MESSAGE_REGISTERS_MAX;
 use proto::{Message, PeerId, ProtocolError};
 
 use super::core_subject::CoreSubject;
 use super::{Plan, Tally};
 
-const OPERATIONS: u64 = 52;
 const PEERS: u64 = 6;
 
 /// Numbers from replies, most of them handles.
@@ -35,23 +34,28 @@ impl Known {
 }
 
 fn label(rng: &mut Rng) -> u64 {
-    let operation = rng.u64(0..OPERATIONS);
-    // Three operations have a count and flags there; others must refuse them.
-    let more = matches!(operation, 24 | 25 | 27) || rng.u8(0..20) == 0;
+    // 0 and the number after the last are no operations.
+    let number = rng.u64(0..=Operation::ALL.len() as u64 + 1);
+    // Some operations have a count or flags above their number; others must refuse them.
+    let has_more = operation(number).is_some_and(|operation| operation.label() != Label::Bare);
+    let more = has_more || rng.u8(0..20) == 0;
     let (count, flags) = if more { (rng.u64(0..9), rng.u64(0..17)) } else { (0, 0) };
-    operation | count << 16 | flags << 32 | u64::from(rng.u8(0..60) == 0) << rng.u8(16..64)
+    number | count << 16 | flags << 32 | u64::from(rng.u8(0..60) == 0) << rng.u8(16..64)
+}
+
+fn operation(label: u64) -> Option<Operation> {
+    u16::try_from(label & 0xFFFF).ok().and_then(Operation::from_number)
 }
 
 /// Returns how many registers an operation takes, or any number.
 fn length(rng: &mut Rng, label: u64) -> usize {
-    const LENGTHS: [usize; 51] = [
-        0, 0, 0, 0, 1, 1, 4, 4, 4, 2, 4, 1, 4, 3, 3, 1, 2, 2, 0, 0, 3, 3, 3, 3, 4, 6, 3, 4, 5, 4,
-        2, 3, 2, 3, 3, 1, 1, 3, 3, 1, 1, 4, 0, 4, 2, 1, 4, 0, 3, 1, 2,
-    ];
-    let usual = usize::try_from(label & 0xFFFF).ok().and_then(|label| LENGTHS.get(label));
+    let usual = operation(label).map(|operation| {
+        let registers = operation.registers();
+        registers.request.len() + 2 * registers.list.len()
+    });
     match rng.u8(0..20) {
         0 => rng.usize(0..=MESSAGE_REGISTERS_MAX),
-        _ => usual.copied().unwrap_or_default(),
+        _ => usual.unwrap_or_default(),
     }
 }
 

@@ -227,10 +227,6 @@ impl Chooser<'_> {
         if self.dice.once_in(2) { LockMode::Exclusive } else { LockMode::Read }
     }
 
-    pub(super) fn vspace(&mut self) -> u32 {
-        if self.dice.once_in(30) { 1 + self.dice.below(40) as u32 } else { 0 }
-    }
-
     pub(super) fn limit(&mut self) -> u32 {
         match self.dice.below(10) {
             0 => 0,

@@ -4,7 +4,6 @@
 use pmserver_api::{
     AccountRights, ContainerHandle, CopyFlags, DeallocateFlags, Disturbance, FaultHandle,
     FrameList, Frames, LeaseHandle, LimitFlags, Marks, PairList, Request, ShareHandle,
-    UnshareFlags,
 };
 use proto::{FrameCount, FrameNumber, VirtAddr};
 
@@ -43,7 +42,6 @@ impl Chooser<'_> {
             Kind::Share => self.share(),
             Kind::Unshare => Request::Unshare {
                 share: self.handle(|handles| &handles.shares, ShareHandle::from_raw),
-                flags: UnshareFlags::empty(),
             },
             Kind::Lock => {
                 Request::Lock { frames: self.usable_frames(), mode: self.mode(), ttl: self.ttl() }
@@ -159,7 +157,7 @@ impl Chooser<'_> {
     }
 
     fn mapping(&mut self, kind: Kind) -> Request {
-        let (vspace, vaddr, count) = (self.vspace(), self.page(), self.count());
+        let (vaddr, count) = (self.page(), self.count());
         let least = if vaddr.get() == LAST_PAGE { 2 } else { 1 };
         let count = FrameCount::new(count.get().max(least)).expect("a call has so many");
         match kind {
@@ -167,14 +165,14 @@ impl Chooser<'_> {
                 let (frames, flags) = (self.usable_frames(), self.map_flags());
                 let is_last = vaddr.get() == LAST_PAGE;
                 let frames = if is_last { Frames { count, ..frames } } else { frames };
-                Request::Map { frames, vaddr, flags, vspace }
+                Request::Map { frames, vaddr, flags }
             }
-            Kind::Unmap => Request::Unmap { vspace, vaddr, count },
+            Kind::Unmap => Request::Unmap { vaddr, count },
             Kind::Remap => {
                 let pages = self.model.pages(self.peer);
                 let page = self.dice.pick(&pages).and_then(VirtAddr::new_page);
                 let vaddr = page.filter(|_| !self.dice.once_in(6)).unwrap_or(vaddr);
-                Request::Remap { vspace, vaddr, count, flags: self.map_flags() }
+                Request::Remap { vaddr, count, flags: self.map_flags() }
             }
             Kind::Attach => Request::Attach {
                 container: self.usable(),
@@ -182,12 +180,11 @@ impl Chooser<'_> {
                 vaddr,
                 count: count.get() as u32 - u32::from(self.dice.once_in(20)),
                 flags: self.map_flags(),
-                vspace: vspace as u16,
             },
             Kind::Detach => {
                 let regions = self.model.regions(self.peer);
                 let vaddr = self.dice.pick(&regions).unwrap_or(vaddr);
-                Request::Detach { vspace, vaddr }
+                Request::Detach { vaddr }
             }
             Kind::Grant => {
                 Request::Grant { frames: self.usable_frames(), rights: self.map_flags() }
@@ -197,7 +194,7 @@ impl Chooser<'_> {
                 let address = self.dice.pick(&grants).unwrap_or_else(|| self.forged());
                 Request::Ungrant { address, count }
             }
-            _ => Request::EnsureTables { vspace, vaddr, count },
+            _ => Request::EnsureTables { vaddr, count },
         }
     }
 

@@ -45,10 +45,7 @@ const STACK_OFFSET: u64 = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
 ///
 /// # Errors
 /// Those of the operation `register_recovery`.
-pub fn register<T: Transport>(
-    pm: &Pm<T>,
-    entry: extern "C" fn() -> !,
-) -> Result<(), Error> {
+pub fn register<T: Transport>(pm: &Pm<T>, entry: extern "C" fn() -> !) -> Result<(), Error> {
     // A function has no other way to its address, and addresses are 64 bits wide.
     #[allow(clippy::as_conversions)]
     let entry = VirtAddr::new(entry as *const () as u64);

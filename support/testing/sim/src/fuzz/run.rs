@@ -106,7 +106,7 @@ impl<'a, S: Subject> Run<'a, S> {
     }
 
     fn is_known(&self, peer: PeerId, request: &Request) -> bool {
-        is_known(&self.model, &self.peers, peer, request)
+        is_known(&self.model, peer, request)
     }
 
     /// Whether the model cannot say anything any more.

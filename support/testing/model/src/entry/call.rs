@@ -79,7 +79,27 @@ impl Model {
             | Request::Supply { .. }
             | Request::Refuse { .. }
             | Request::Disturb { .. } => self.perform_on_peer(caller, request),
-            _ => self.perform_on_container(caller, request),
+            Request::ContainerCreate { .. }
+            | Request::ContainerDestroy { .. }
+            | Request::Allocate { .. }
+            | Request::AllocateAnywhere { .. }
+            | Request::AllocateContiguous { .. }
+            | Request::Deallocate { .. }
+            | Request::Renew { .. }
+            | Request::Mark { .. }
+            | Request::Status { .. }
+            | Request::Share { .. }
+            | Request::Unshare { .. }
+            | Request::Lock { .. }
+            | Request::Unlock { .. }
+            | Request::Pin { .. }
+            | Request::BusAddress { .. }
+            | Request::Copy { .. }
+            | Request::CopyList { .. }
+            | Request::CreateWith { .. }
+            | Request::CreateFrom { .. }
+            | Request::CreateGather { .. }
+            | Request::SetHandler { .. } => self.perform_on_container(caller, request),
         }
     }
 
@@ -99,7 +119,8 @@ impl Model {
             }
             Request::AccountRecall { lent } => self.account_recall(caller, lent),
             Request::VspaceAccount { account } => self.vspace_account(caller, account),
-            _ => Ok(self.extra_request()),
+            Request::ExtraRequest => Ok(self.extra_request()),
+            _ => unreachable!("is no operation on an account"),
         }
     }
 
@@ -129,7 +150,8 @@ impl Model {
                 self.supply(caller, fault, container, number)
             }
             Request::Refuse { fault } => self.refuse(caller, fault),
-            _ => self.disturb(caller),
+            Request::Disturb { .. } => self.disturb(caller),
+            _ => unreachable!("is no operation on a peer"),
         }
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The end of accounts, and what becomes of those who use them (protocol R17, lesson 9; PM-76,
+//! The end of accounts, and its effect on peers that use them (R17; PM-76,
 //! PM-121, PM-235, PM-236, PM-238, PM-251; S25, S26, S38, S39, S40).
 #![allow(
     clippy::arithmetic_side_effects,
@@ -47,7 +47,8 @@ fn stop(world: &World, number: u64) {
     world.check();
 }
 
-/// Everything that an account can pay for, in an account with one below it, used by two peers.
+/// Objects of every kind that an account can pay for, in an account with a child, used by two
+/// peers.
 fn inhabited(world: &World) -> (AccountHandle, ContainerHandle, [AccountHandle; 2]) {
     let (mut pm, mut other) = (world.as_peer(2), world.as_peer(3));
     let child = pm.account_split(OWN, 100, NO_FLAGS).unwrap();
@@ -96,7 +97,7 @@ fn all_that_an_account_pays_for_goes_with_it_and_below_it() {
         refusal(borrower.map(shared.weak, at(0), frames(1), page(9), MapFlags::READ)),
         INVALID_CAP
     );
-    // And the parent may use what it had promised.
+    // The parent can use what it had promised.
     pm.account_split(OWN, 100, NO_FLAGS).unwrap();
 }
 
@@ -129,14 +130,14 @@ fn nothing_is_charged_to_an_account_that_is_being_destroyed() {
     assert_eq!(refusal(pm.allocate(below, at(9), frames(1), PLAIN)), INVALID_CAP, "a leaf first");
     let more = refusal(other.allocate(first, at(9), frames(1), PLAIN));
     assert!([INVALID_CAP, Some(PmError::QuotaExceeded)].contains(&more), "{more:?}");
-    // The first that was made is the last to be reached.
+    // The object that was made first is reached last.
     let oldest = containers[0];
     let shared = other.share(oldest, at(0), 1, peer(2), Rights::READ, LONG);
     assert_eq!(refusal(shared), Some(PmError::QuotaExceeded), "not even where a cell is free");
     let own = filled(&mut other, 1);
     let mapped = refusal(other.map(own, at(0), frames(1), page(0), MapFlags::READ));
     assert_eq!(mapped, Some(PmError::NoTableQuota));
-    // Whoever has the right goes on with it.
+    // Any peer with the right can continue.
     other.account_destroy(lent).unwrap();
     assert_eq!(info(&mut pm, OWN).promised.get(), 0);
 }
@@ -227,7 +228,7 @@ fn leases_of_a_peer_end_with_its_own_account() {
         assert_eq!(refusal(other.account_info(account)), INVALID_CAP);
     }
     assert_eq!(refusal(policy.account_info(AccountHandle::of_peer(peer(3)))), INVALID_CAP);
-    // It goes on, and what it can have is what others give it.
+    // The peer runs on, but can only use accounts that others lend it.
     let locked = other.lock(shared.weak, at(1), frames(1), LockMode::Read, LONG);
     assert_eq!(refusal(locked), Some(PmError::QuotaExceeded));
     let mapped = other.map(shared.weak, at(0), frames(1), page(0), MapFlags::READ);
@@ -317,7 +318,7 @@ fn containers_end_with_their_owner_in_whatever_account() {
 
 #[test]
 fn the_parent_pays_for_what_a_device_may_still_write_to() {
-    // PM-235, PM-273: what has run out of a pin cannot be freed, and the account has to
+    // PM-235, PM-273: the pages of an expired pin cannot be freed, but the account must go
     let peers = [(1, Privileges::all()), (2, Privileges::DMA)].map(|(peer, privileges)| {
         PeerConfig { peer, name: "peer", limit: ByteCount::new(512 << 10), privileges }
     });
@@ -340,7 +341,7 @@ fn the_parent_pays_for_what_a_device_may_still_write_to() {
 
 #[test]
 fn whatever_the_kernel_refuses_nothing_is_lost_of_an_account() {
-    // I1, I4: the door checks the books after each call
+    // I1, I4: every call checks the invariants
     let mut n = 1;
     loop {
         let world = World::with_policy();
@@ -355,7 +356,7 @@ fn whatever_the_kernel_refuses_nothing_is_lost_of_an_account() {
             assert_eq!(refusal(first), Some(PmError::Kernel), "the {n}th invocation");
             pm.account_destroy(child).unwrap();
         }
-        // A table that the kernel keeps goes with what is next done in its range.
+        // A table that the kernel refused to remove goes with the next operation in its range.
         pm.unmap(page(0), frames(1)).unwrap();
         assert_eq!((info(&mut pm, OWN), info(&mut other, OWN)), before, "the {n}th invocation");
         n += 1;

@@ -70,7 +70,7 @@ fn what_is_promised_cannot_be_used() {
     let all = pm.allocate(container, at(0), frames(left + 1), AllocateFlags::PARTIAL);
     assert_eq!(refusal(all), Some(PmError::QuotaExceeded));
     assert_eq!(used(&mut pm, OWN), whole - 100);
-    // What is promised is there, however full the parent is.
+    // Promised memory is available even if the parent is full.
     filled_from(&mut pm, child, 90);
 }
 
@@ -178,7 +178,7 @@ fn a_tree_of_accounts_is_only_so_deep() {
     let world = World::with_policy();
     let mut pm = world.as_peer(2);
     let mut account = OWN;
-    // The pool's and the own one are there.
+    // The pool's account and the peer's own count, too.
     for (_, limit) in (2..ACCOUNT_DEPTH_MAX).zip((0..100).rev().step_by(2)) {
         account = pm.account_split(account, limit, NO_FLAGS).unwrap();
     }
@@ -262,7 +262,7 @@ fn a_parent_inherits_with_the_same_charges() {
             assert_eq!(refusal(pm.container_create(handle)), Some(PmError::InvalidCap));
         }
     }
-    // Owners are what they were, and so is what they do.
+    // Ownership is unchanged, and owners can go on as before.
     assert_eq!(world.load(3, page(5)), Ok(9));
     assert_eq!(other.allocate(container, at(40), frames(8), PLAIN), Ok(8));
     assert_eq!(pm.allocate(of_grandchild, at(7), frames(8), PLAIN), Ok(8));
@@ -294,12 +294,12 @@ fn inheriting_takes_steps_and_the_books_are_right_between_them() {
     assert_eq!(reply.registers(), [256, 0]);
     assert_eq!(refusal(pm.account_info(child)), INVALID_CAP);
     assert_eq!(info(&mut pm, OWN).promised.get(), 0, "it is the parent's at once");
-    // In the meantime all goes on: in what has been moved, and in what has not.
+    // Meanwhile everything works, in what was transferred already and in what was not.
     for container in [containers[0], containers[299]] {
         assert_eq!(pm.allocate(container, at(0), frames(5), PLAIN), Ok(5));
         pm.container_destroy(container).unwrap();
     }
-    // Whoever has time finishes it.
+    // Any peer's `reclaim` finishes it.
     while world.as_peer(3).reclaim().unwrap() > 0 {}
     assert_eq!(info(&mut pm, OWN).frames, before.frames);
     for container in &containers[1..299] {
@@ -310,7 +310,7 @@ fn inheriting_takes_steps_and_the_books_are_right_between_them() {
 
 #[test]
 fn a_removed_account_can_be_its_childrens_and_its_parents_end() {
-    // PM-235, PM-237: removals on top of each other, with steps of one left to do
+    // PM-235, PM-237: several removals at once, each unfinished
     let world = World::with_policy();
     let mut pm = world.as_peer(2);
     let before = info(&mut pm, OWN);
@@ -445,8 +445,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is done with a tree of accounts, the books are right after each call (the door
-    /// checks), and destroying all of it returns every counter to where it was (I4).
+    /// Random operations on a tree of accounts: the invariants hold after each call, and destroying
+    /// the tree returns every counter to its first value (I4).
     #[test]
     fn a_tree_of_accounts_leaves_nothing_behind(steps in prop::collection::vec(step(), 1..80)) {
         let world = World::with_policy();

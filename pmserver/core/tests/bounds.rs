@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Bounds that hold for everybody and against everybody (decision D6, D7; protocol O12, O13, I2,
-//! S49).
+//! Bounds on the work of a call and on what one peer can take from others (decisions D6, D7; O12,
+//! O13, I2, S49).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -48,7 +48,7 @@ fn frames_of(world: &World, number: usize) -> u64 {
     world.accounts()[number].frames.get() / 4096
 }
 
-/// leases that ran out in containers that nobody touches count against their holder for ever.
+/// Expired leases in containers that nobody uses must not count against their holder.
 #[test]
 fn leases_that_ran_out_do_not_count() {
     let world = World::new();
@@ -120,8 +120,8 @@ fn a_reclaim_step_is_as_short_as_it_says() {
     assert!(worst <= RECLAIM_STEP_FRAMES, "one step freed {worst} frames");
 }
 
-/// D6: a client that locks its own containers and destroys them keeps reclaim from everybody
-/// else's for as long as it likes.
+/// D6: a client that locks its own containers and destroys them must not keep `reclaim` from the
+/// containers of others.
 #[test]
 fn dying_containers_of_one_do_not_keep_those_of_another() {
     let world = World::new().unchecked();
@@ -131,7 +131,7 @@ fn dying_containers_of_one_do_not_keep_those_of_another() {
     stop(&world, 1);
     let mut old: Vec<ContainerHandle> = Vec::new();
     for _ in 0..30 {
-        // 16 new ones before the leases of the old ones end, and the old ones out of the way.
+        // 16 new containers before the leases on the old ones end, and then the old ones.
         let mut new = Vec::new();
         for _ in 0..16 {
             let container = filled(&mut hostile, 1);
@@ -167,7 +167,7 @@ fn a_mapping_goes_up_to_the_frame_that_is_locked() {
     assert_eq!(mapped.map(|mapped| mapped.count), Ok(3));
 }
 
-/// a weak holder takes all mappings of a frame and the owner cannot map its own.
+/// A weak holder must not use up all mappings of a frame, or the owner could not map it.
 #[test]
 fn a_borrower_cannot_use_up_the_owners_mappings() {
     let world = World::new();
@@ -180,7 +180,7 @@ fn a_borrower_cannot_use_up_the_owners_mappings() {
     assert_eq!(refusal(pm.map(container, at(0), frames(1), page(0), MapFlags::READ)), None);
 }
 
-/// a weak holder takes all leases of a container and nobody else can lock any of it.
+/// A weak holder must not use up all leases of a container.
 #[test]
 fn a_borrower_cannot_use_up_the_leases() {
     let world = World::new();
@@ -201,8 +201,8 @@ fn a_pool_of_a_gigabyte_starts() {
     assert!(Server::new(SimKernel::new(1 << 30), &PEERS).is_ok());
 }
 
-/// the kernel refuses to take a table away: books and kernel part, and a later mapping vanishes
-/// when the page is used for something else.
+/// If the kernel refuses to remove a table, its page must not be reused, or a later mapping would
+/// vanish.
 #[test]
 fn a_table_that_the_kernel_keeps_stays_in_the_books() {
     let mut n = 1;
@@ -220,7 +220,7 @@ fn a_table_that_the_kernel_keeps_stays_in_the_books() {
         let _ = pm.unmap(page(0), frames(1));
         pm.map(container, at(0), frames(1), page(0), MapFlags::WRITE).unwrap();
         world.store(2, 7, page(0)).unwrap();
-        // Use and scrub pages until every free one has been something else.
+        // Use and scrub pages until every free page has been another object.
         let mut other = world.fs();
         for _ in 0..40 {
             other.reclaim().unwrap();
@@ -230,14 +230,14 @@ fn a_table_that_the_kernel_keeps_stays_in_the_books() {
     }
 }
 
-/// one call's work is bounded by frames times mappings times tables, not by frames (D6).
+/// The work of one call is bounded by frames times mappings times tables (D6).
 #[test]
 fn one_lock_is_a_bounded_number_of_invocations() {
     let world = World::new().unchecked();
     let (mut pm, mut fs) = (world.client(), world.fs());
     let container = filled(&mut pm, 256);
     let shared = pm.share(container, at(0), 256, peer(1), Rights::all(), LONG).unwrap();
-    // Each mapping under tables of its own, as far as the account goes.
+    // Each mapping needs tables of its own, up to the limit of the account.
     'outer: for round in 0..8u64 {
         for number in 0..256u64 {
             let vaddr = VirtAddr::new_page(((1 + round) << 40) + (number << 30)).unwrap();
@@ -253,7 +253,7 @@ fn one_lock_is_a_bounded_number_of_invocations() {
     assert!(made <= 16 * CALL_FRAMES_MAX, "one call made {made} invocations");
 }
 
-/// O13, PM-70: a lease of no time at all still takes the owner's mappings away.
+/// O13, PM-70: a lease of duration 0 is refused, as it would take the owner's mappings away.
 #[test]
 fn a_share_that_allows_no_lease_time_allows_no_lock() {
     let world = World::new();
@@ -266,8 +266,7 @@ fn a_share_that_allows_no_lease_time_allows_no_lock() {
     assert_eq!(world.load(2, page(0)), Ok(0));
 }
 
-/// lesson 9 (disable first): the containers of a stopped owner are open to borrowers until all its
-/// mappings are gone.
+/// The containers of a stopped owner are closed to borrowers before its mappings are removed.
 #[test]
 fn the_containers_of_a_stopped_owner_end_first() {
     let world = World::new();
@@ -297,7 +296,7 @@ fn limits_beyond_the_pool_do_not_start() {
     assert!(Server::new(SimKernel::new(4 << 20), &PEERS).is_err());
 }
 
-// --- Debatable: the code does what pm-protocol.md says, which is not what one expects. ---
+// --- pm-protocol.md requires these, although one might expect otherwise. ---
 
 /// Calls another peer's `reclaim` after each of its own calls.
 struct Overtaken {
@@ -312,7 +311,7 @@ impl Transport for Overtaken {
     }
 }
 
-/// The end of a container is a success, whoever brings it about.
+/// `container_destroy` succeeds even if another peer's `reclaim` frees the last part.
 #[test]
 fn destroying_while_somebody_reclaims_is_a_success() {
     let world = World::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Allocating into containers and freeing again (protocol O1, O4, O5, O12, O24; S1-S8).
+//! Allocating and freeing frames of containers (O1, O4, O5, O12, O24; S1-S8).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -65,7 +65,7 @@ fn a_frame_in_the_way_stops_everything_or_what_comes_after() {
 
 #[test]
 fn squash_replaces_only_when_all_of_it_succeeds() {
-    // S4, and: reserve first, drop only on success (A3)
+    // S4: new frames are reserved first, and old ones are dropped only on success (A3)
     let world = World::new();
     let mut pm = world.client();
     let container = pm.container_create(AccountHandle::OWN).unwrap();
@@ -245,7 +245,7 @@ fn number() -> impl Strategy<Value = u64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A container is a set of numbers, whatever numbers a client picks.
+    /// A container behaves as a set of numbers for all numbers that a client can choose.
     #[test]
     fn a_container_is_a_sparse_set(ops in prop::collection::vec(
         (any::<bool>(), number(), 1u64..6),

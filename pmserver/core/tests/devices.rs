@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Pins, with a device that goes on writing (protocol O13, O22, S19 to S21; PM-155, PM-270 to
+//! Pins, with a device that keeps writing (O13, O22, S19 to S21; PM-155, PM-270 to
 //! PM-274).
 #![allow(
     clippy::arithmetic_side_effects,
@@ -82,7 +82,7 @@ fn a_device_that_is_late_reaches_nobodys_data() {
     assert_eq!(refusal(refused), Some(PmError::InvalidCap), "PM-271");
     let kept = driver.account_info(AccountHandle::OWN).unwrap();
     assert_eq!(kept.frames.get() - before.frames.get(), 2 * PAGE, "at the driver's cost");
-    // All memory that there is goes to others, and the device still reaches none of it.
+    // Even if all memory is given to others, the device reaches none of it.
     let mut others = Vec::new();
     while let Ok(other) = pm.container_create(AccountHandle::OWN) {
         if pm.allocate(other, at(0), frames(50), pmserver_api::AllocateFlags::empty()).is_err() {

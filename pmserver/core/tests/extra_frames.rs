@@ -73,7 +73,7 @@ fn a_refused_extra_allocation_changes_nothing() {
 
 #[test]
 fn which_frames_are_extra_is_for_their_owner_to_know() {
-    // PM-34, PM-260: what is freed within the limit is room for something else
+    // PM-34, PM-260: room that is freed within the limit can be used for other frames
     let world = World::with_policy();
     let mut holder = world.as_peer(4);
     let container = holder.container_create(OWN).unwrap();
@@ -105,11 +105,11 @@ fn extra_frames_become_guaranteed_by_a_move() {
     holder.deallocate(container, at(0), frames(8), FREE).unwrap();
     holder.copy((container, at(all)), to, frames(2), flags).unwrap();
     assert_eq!(extra(&mut holder), before - 2);
-    // In the place of another it has that one's charge.
+    // A moved frame that replaces another takes the charge of the replaced one.
     let onto = (container, at(20));
     holder.copy((container, at(all + 2)), onto, frames(2), CopyFlags::MOVE).unwrap();
     assert_eq!(extra(&mut holder), before - 4);
-    // Where ranges overlap, what comes to a number that has become free brings its own.
+    // If the ranges overlap, a frame that is moved to a freed number brings its own charge.
     let onto = (container, at(all - 2));
     holder.copy((container, at(all - 3)), onto, frames(2), CopyFlags::MOVE).unwrap();
 }
@@ -189,7 +189,7 @@ fn extra_frames_are_inherited_and_end_with_their_account() {
     assert_eq!(extra(&mut holder), before);
     holder.container_destroy(container).unwrap();
     assert_eq!(extra(&mut holder), 0);
-    // Who may not have any cannot give that on, and who loses it loses it for all below.
+    // An account without the right cannot pass it on, and losing it affects all accounts below.
     let child = holder.account_split(OWN, 20, MAY).unwrap();
     let of_holder = AccountHandle::of_peer(peer(4));
     world.as_peer(1).account_set_limits(of_holder, 128, LimitFlags::empty()).unwrap();

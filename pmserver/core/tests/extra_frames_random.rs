@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What holds of extra frames and limits whatever is done with them (PM-260 to PM-262).
+//! Random operations on extra frames and limits (PM-260 to PM-262).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -52,9 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Whatever is done with limits and extra frames in a pool that is too small for all: the books
-    /// are right after each call (the door checks), and nothing within a limit is ever dropped
-    /// (PM-261).
+    /// Random operations on limits and extra frames in a pool that is too small for all of them:
+    /// the invariants hold after each call, and nothing within a limit is ever dropped (PM-261).
     #[test]
     fn what_is_within_a_limit_stays(steps in prop::collection::vec(step(), 1..60)) {
         let world = World::with_policy();

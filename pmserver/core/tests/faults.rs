@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Faults, recovery, rescue and teardown (decision D4, D6, D11; S10, S39).
+//! Faults, recovery, rescue and teardown (decisions D4, D6, D11; S10, S39).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -67,7 +67,7 @@ fn a_client_that_faults_is_stopped_and_taken_down_in_steps() {
     assert_eq!(outcome, FaultOutcome::Stopped);
     assert_eq!(line, "pmserver: fsserver stopped: no memory at 0xdeadb000\n");
     assert_eq!(refusal(doomed.whoami()), Some(PmError::InvalidCap), "a stopped domain has nothing");
-    // The others go on: its lease is over, its mappings are going.
+    // Others continue: the lease of the stopped peer has ended, and its mappings are being removed.
     let mut steps = 0;
     while pm.reclaim().unwrap() > 0 {
         steps += 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Garbage from clients and refusals from the kernel: nothing panics, nothing is lost (S49-S52).
+//! Malformed calls and refusals by the kernel: nothing panics, and nothing is lost (S49-S52).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -23,7 +23,7 @@ fn unknown_operations_and_wrong_lengths_have_their_own_errors() {
         let reply = world.raw(2, Message::new(label, []));
         assert_eq!(reply.label(), ProtocolError::UnknownOperation.status());
     }
-    // Lists take any length that is theirs.
+    // Lists may have several lengths.
     for label in (1..=50).filter(|label| ![25, 28].contains(label)) {
         let lengths = (0..=4).filter(|count| {
             let message = Message::from_wire(label, &[0; 4][..*count]).unwrap();
@@ -88,8 +88,7 @@ fn label() -> impl Strategy<Value = u64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Any registers at all, some of them handles that are valid: every invariant holds after each
-    /// call (the door checks), whoever calls.
+    /// Random registers, some of them valid handles: every invariant holds after each call.
     #[test]
     fn no_message_breaks_the_server(calls in prop::collection::vec(
         (1u64..=3, label(), prop::collection::vec(register(), 0..=7), any::<u8>()), 1..150,
@@ -139,7 +138,7 @@ fn workload(world: &World) {
 
 #[test]
 fn whichever_kernel_call_fails_the_books_stay_right() {
-    // The door checks every invariant after every call.
+    // Every call checks the invariants.
     let boot_invocations = World::small().0.borrow().kernel().invocations();
     let mut n = 1;
     loop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Mapping, page tables and who pays for them (protocol O6, O7, R14, R25; S35, S50).
+//! Mappings, page tables, and their charges (O6, O7, R14, R25; S35, S50).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -79,7 +79,7 @@ fn tables_are_charged_to_the_mapper_and_given_back() {
     for number in 0..64 {
         pm.map(container, at(number), frames(1), area(480 + number), MapFlags::WRITE).unwrap();
     }
-    // 64 lowest tables, two directories (the area crosses 256 GiB at its 32nd), nothing above.
+    // 64 lowest tables and two directories, as the 32nd area crosses 256 GiB; no table above.
     assert_eq!(tables(&mut pm), 64 + 2);
     let far = VirtAddr::new_page(3 << 39).unwrap();
     pm.map(container, at(0), frames(1), far, MapFlags::WRITE).unwrap();

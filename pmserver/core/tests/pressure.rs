@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How memory comes back that is above limits, when it is needed (protocol R12, R13, O16; PM-14,
+//! Reclaiming extra frames when promised memory is needed (R12, R13, O16; PM-14,
 //! PM-260 to PM-264; S29 to S32).
 #![allow(
     clippy::arithmetic_side_effects,
@@ -39,19 +39,19 @@ fn count_at(pm: &mut Pm, container: ContainerHandle, number: u64, state: FrameSt
     pm.status(container, at(number), frames(1)).unwrap().frames[0].contains(state)
 }
 
-/// Peer 4 has filled all memory that is not in use with extra frames, peer 1 has an account off the
-/// pool to which some of that is promised.
+/// Peer 4 has filled all unused memory with extra frames. Peer 1 has an account split off the pool,
+/// to which some of that memory is promised.
 struct Short {
     world: World,
     holder: Pm,
     policy: Pm,
-    /// The holder's, with extra frames from this number on.
+    /// The container of the holder, with extra frames from this number on.
     container: ContainerHandle,
     first: u64,
     end: u64,
-    /// What uses what is promised.
+    /// The container that uses the promised memory.
     ballast: ContainerHandle,
-    /// 20 frames of peer 3's.
+    /// A container of peer 3 with 20 frames.
     others: ContainerHandle,
 }
 
@@ -131,7 +131,7 @@ fn discardable_frames_go_first_and_without_asking() {
     let (container, first) = (short.container, short.first);
     let marked = short.holder.mark(container, at(first), frames(24), Marks::DISCARDABLE);
     assert_eq!(marked, Ok(24));
-    // Within the limit the mark means nothing.
+    // The mark has no effect on frames within the limit.
     short.holder.mark(container, at(0), frames(first.min(256)), Marks::DISCARDABLE).unwrap();
     let before = extra(&mut short.holder);
     assert_eq!(short.need(0, 10), Ok(10));
@@ -148,7 +148,7 @@ fn discardable_frames_go_first_and_without_asking() {
     assert_eq!(short.states(FrameState::DISCARDED), 24);
     assert_eq!(count(&mut short.holder, container, first, FrameState::PRESENT), first);
 
-    // To who asks, it is told; to allocate and deallocate it is not there.
+    // `status` reports the loss; for allocate and deallocate the number is free.
     assert!(short.world.load(4, page(0)).is_err());
     let holder = &mut short.holder;
     let mapped = failure(holder.map(container, at(first), frames(2), page(9), MapFlags::READ));
@@ -181,7 +181,7 @@ fn a_discarded_frame_can_be_had_again() {
     assert_ne!(refusal(refused), None);
     assert_eq!(info(holder, OWN), before);
     assert_eq!(count(holder, container, short.end, FrameState::DISCARDED), 9, "as it was");
-    // Where the memory is not needed any more:
+    // When the memory is no longer needed:
     short.policy.container_destroy(short.ballast).unwrap();
     let done = holder.allocate(container, at(first), frames(9), EXTRA);
     assert_eq!(done, Ok(9));
@@ -293,7 +293,7 @@ fn nobody_else_waits_for_who_does_not_answer() {
     refusal(short.need(0, 20)).unwrap();
     let before = other.clock().unwrap();
     for round in 0..20 {
-        // What was allocated before is promised, and so there: only what is new has to wait.
+        // Frames allocated before are unaffected; only new allocations have to wait.
         assert_eq!(other.whoami().unwrap().peer, peer(2));
         let refused = short.need(round, 20);
         assert_eq!(refusal(refused), Some(PmError::Pending));
@@ -312,7 +312,7 @@ fn what_is_leased_is_not_dropped() {
     short.policy.account_set_limits(AccountHandle::of_peer(peer(3)), 128, MAY).unwrap();
     let lock = borrower.lock(shared.weak, at(end - 20), frames(20), LockMode::Read, LONG);
     let lock = match lock {
-        // The record for the lease needs memory, too.
+        // The record of the lease needs memory, too.
         Err(_) => {
             short.world.advance(EXTRA_MICROS);
             borrower.lock(shared.weak, at(end - 20), frames(20), LockMode::Read, LONG).unwrap()

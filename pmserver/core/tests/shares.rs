@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Lending and locking (protocol O2, O3, O13, R9-R11; S11-S18, S22, S26, S36).
+//! Sharing and locking (O2, O3, O13, R9-R11; S11-S18, S22, S26, S36).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

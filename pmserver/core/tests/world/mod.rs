@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A server over the simulated kernel, and clients that call it as its peers.
 //!
-//! Every call goes through the wire form, and every invariant is checked after it.
+//! Every call is encoded and decoded, and every invariant is checked after it.
 #![allow(dead_code)] // Each test file uses its part.
 
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ use sim::SimKernel;
 
 pub(crate) const POOL_BYTES: u64 = 64 << 20;
 pub(crate) const PAGE: u64 = 4096;
-/// Where tests map: no table of the program's is there.
+/// The address at which tests map. The program has no page table there.
 pub(crate) const WINDOW: u64 = 0x1000_0000;
 
 /// The peers of a world: a server, a client and a supervisor.
@@ -43,7 +43,8 @@ pub(crate) type Pm = Calls<Door>;
 #[derive(Clone)]
 pub(crate) struct World(pub(crate) Rc<RefCell<Server<SimKernel>>>, CheckEach);
 
-/// Whether the invariants are checked after each call, which takes time for every object there is.
+/// Whether the invariants are checked after each call, in time proportional to the number of
+/// objects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CheckEach {
     Yes,
@@ -95,7 +96,7 @@ impl World {
         Self::with_pool(4 << 20)
     }
 
-    /// The same world, with the invariants checked only where the test asks for it.
+    /// The same world, with the invariants checked only if the test asks for it.
     pub(crate) fn unchecked(self) -> Self {
         Self(self.0, CheckEach::No)
     }
@@ -121,7 +122,7 @@ impl World {
         Self::over(SimKernel::new(bytes), peers)
     }
 
-    /// A world over a kernel of the test's own choice.
+    /// A world over a kernel that the test has built.
     pub(crate) fn over(kernel: SimKernel, peers: &[PeerConfig]) -> Self {
         let server = Server::new(kernel, peers).unwrap();
         server.check_invariants().unwrap();
@@ -181,7 +182,7 @@ impl World {
         Calls::new(Door { world: self.clone(), caller: peer(number) })
     }
 
-    /// Calls with registers of the test's own choice.
+    /// Calls with the given registers.
     pub(crate) fn raw(&self, caller: u64, request: Message) -> Message {
         Door { world: self.clone(), caller: peer(caller) }.call(request)
     }
@@ -215,7 +216,7 @@ impl World {
             if !server.resolve(peer(number), address, kind) {
                 break;
             }
-            // What an access costs, so that waiting ends.
+            // An access takes time, so that waiting ends.
             server.kernel().clock().advance(10);
             result = attempt(&mut server);
         }
@@ -229,7 +230,7 @@ impl World {
         self.0.borrow().kernel().clock().advance(micros);
     }
 
-    /// Who was notified since this was asked last.
+    /// Returns the peers that were notified since the last call of this.
     pub(crate) fn notified(&self) -> Vec<u8> {
         let peers = self.0.borrow_mut().kernel_mut().take_notifications();
         peers.into_iter().map(PeerId::get).collect()
@@ -239,7 +240,7 @@ impl World {
         self.0.borrow_mut().kernel_mut().fail_nth(n);
     }
 
-    /// All accounts, to be compared before and after.
+    /// Returns all accounts, to compare them before and after.
     pub(crate) fn accounts(&self) -> [AccountInfo; 4] {
         let mut pm = self.client();
         [
@@ -298,7 +299,7 @@ pub(crate) fn count(pm: &mut Pm, container: ContainerHandle, of: u64, state: Fra
     states.iter().filter(|has| has.contains(state)).count().try_into().unwrap()
 }
 
-/// Allocates from a number on for as long as there is something to be had.
+/// Allocates frames from a number on until the first refusal.
 pub(crate) fn allocate_all(
     pm: &mut Pm,
     container: ContainerHandle,

@@ -73,6 +73,10 @@ const CRATES: &[Crate] = &[
             "config", "kernel",
         ],
     },
+    Crate {
+        folder: "pmserver/src",
+        floors: &["start", "fault", "kernel", "capabilities", "regions"],
+    },
     Crate { folder: "pmserver/setup/src", floors: &["page", "setup", "pool", "slots"] },
     Crate {
         folder: "support/runtime/proto/src",
@@ -128,7 +132,8 @@ fn floors_hold(of: &Crate, files: &[File]) -> Vec<String> {
             found.push(format!("{path}: its module has no floor"));
             continue;
         };
-        for line in module.inner_modules() {
+        // The home of unsafe code has an inner module for each architecture.
+        for line in module.inner_modules().into_iter().filter(|_| !path.ends_with("/regions.rs")) {
             found.push(format!("{path}:{line} has a module inside of its file"));
         }
         for naming in module.namings(&all) {
@@ -212,6 +217,7 @@ fn methods_hold(of: &Crate, files: &[File]) -> Vec<String> {
 const OF_OTHERS: &[&str] = &[
     "any",
     "copy_in",
+    "delete",
     "fill",
     "find",
     "get",

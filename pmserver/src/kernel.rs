@@ -25,7 +25,7 @@ use crate::regions::{PoolWindow, clock};
 /// The priority of a child that only runs to end.
 const LOWEST_PRIORITY: u64 = 0;
 
-/// An address where there is no capability.
+/// A capability address that is empty.
 const NO_CAPABILITY: u64 = 0;
 
 /// Registers that a redirection writes: pc and sp, the first two of a context on both targets.
@@ -93,9 +93,9 @@ impl Kernel for Sel4Kernel {
             DerivedRights::All => CapRights::all(),
             DerivedRights::Read => CapRights::read_only(),
         };
-        // CAP: the frame's original capability. With all its rights where pmserver maps by the
-        // copy, and reduces them then; where a peer maps by it, with those that the core says. A
-        // refusal made nothing.
+        // CAP: the frame's original capability. The copy has all rights if pmserver maps with it,
+        // as mapping reduces them; it has the rights that the core chose if a peer maps with it.
+        // If the kernel refuses, nothing was made.
         self.home
             .derived_slot(to)
             .copy(&self.home.object_slot(frame), allowed)
@@ -209,8 +209,8 @@ impl Kernel for Sel4Kernel {
         home::grant_address(index)
     }
 
-    /// The kernels of both boards are built without support for one: a device is kept from memory
-    /// that it no longer may use as the core does it where there is none.
+    /// The kernels of both boards are built without IOMMU support, so the core protects memory from
+    /// devices in the way that it does without one.
     fn has_iommu(&self) -> bool {
         false
     }

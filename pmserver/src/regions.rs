@@ -9,7 +9,7 @@ use pmserver_setup::SETUP_BYTES;
 use proto::{AddressSpace, VirtAddr};
 use shm::OwnMemory;
 
-/// The part of the own address space where the core has the pages mapped that hold its records.
+/// The part of pmserver's address space in which the pages that hold records are mapped.
 ///
 /// There is one, made at the start: a borrow of it is a borrow of all records.
 pub(crate) struct PoolWindow(());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Who the peers are and what each may use: `pmserver_setup` has the types, and the system
-//! description file the values. Here is what the server keeps of them.
+//! The configuration of peers. `pmserver_setup` has the types, and the system description file has
+//! the values. This module has the part that the server keeps.
 
 use heapless::String;
 pub use pmserver_setup::{NAME_BYTES_MAX, PeerConfig, Privileges};
@@ -8,8 +8,8 @@ pub use pmserver_setup::{NAME_BYTES_MAX, PeerConfig, Privileges};
 /// The name of a peer on the console.
 pub(crate) type PeerName = String<NAME_BYTES_MAX>;
 
-/// Returns as much of a name as is kept of one.
+/// Returns the name of a peer as it is kept.
 pub(crate) fn name_of(config: &PeerConfig<'_>) -> PeerName {
-    // A name of a checked setup is not too long; of one that is, nothing is kept.
+    // A checked setup has no name that is too long; such a name is dropped.
     PeerName::try_from(config.name).unwrap_or_default()
 }

@@ -39,7 +39,7 @@ bitflags! {
         const SUPERVISE = 1 << 1;
         /// Set the limits of others and destroy their accounts, and split accounts off the pool.
         const SET_POLICY = 1 << 2;
-        /// Pin memory for a device, and learn where it is.
+        /// Pin memory for a device, and learn its bus address.
         const DMA = 1 << 3;
         /// Have extra frames.
         const EXTRA = 1 << 4;

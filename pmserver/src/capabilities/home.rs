@@ -33,7 +33,7 @@ struct Run {
     address: u64,
 }
 
-/// Where pages live in the capability space, and where in physical memory.
+/// The slots and the physical addresses of pages.
 pub(crate) struct Home {
     /// Each of the two CNodes has `2^k` slots.
     k: u32,
@@ -164,7 +164,7 @@ fn make_pages(part: &PoolPart, first: u32, count: u32) -> Result<(), KernelError
 fn base(part: &PoolPart) -> Result<u64, KernelError> {
     slots::make_from_part(part.slot, &FrameObjectType::GRANULE.blueprint(), COPY_SOURCE)?;
     let frame: cap::Granule = Cap::from_bits(root_address(COPY_SOURCE));
-    // CAP: the frame just made; its address says where the pool lies, and nothing is done with it.
+    // CAP: the frame that was just made. Only its physical address is read.
     let address = frame.frame_get_address().map_err(refusal)?;
     slots::delete(&root_slot(COPY_SOURCE))?;
     u64::try_from(address).map_err(|_| KernelError::Refused)

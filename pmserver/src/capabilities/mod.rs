@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The capabilities that pmserver has: where they are, and what it makes and maps with them.
+//! The capabilities of pmserver: their slots, and the invocations that use them.
 //!
 //! ```text
 //!   home.rs      the pool as pages with two slots each      copy.rs     contents, page to page

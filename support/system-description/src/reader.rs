@@ -163,7 +163,7 @@ impl<'a, 'input> Reader<'a, 'input> {
         Ok(())
     }
 
-    /// Takes note of the slot of a stock element, which stays where it is.
+    /// Records the slot of a stock element, which is not removed.
     fn stock_cap(&mut self, element: Element<'a, 'input>, owner: String) -> Result<(), Fault> {
         let slot = element.number("slot")?;
         self.claims.take(element, &owner, Node::Root, slot, 1)

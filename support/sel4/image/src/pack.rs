@@ -28,7 +28,7 @@ pub(crate) fn pack(
     pack_spec_into_initial_task(&board.config, configuration, spec, programs, initialiser);
 }
 
-/// Writes the image: with the kernel and a loader where these are one file, else as a boot module.
+/// Writes the image: one file with kernel and loader if the board has a loader, else a boot module.
 pub(crate) fn write(
     board: &BoardFolder,
     memory: &BoardMemory,
@@ -50,7 +50,7 @@ pub(crate) fn write(
     }
 }
 
-/// Finds out whether a file can be written, where microkit-tool would panic if it cannot.
+/// Checks that a file can be written; microkit-tool would panic otherwise.
 pub(crate) fn check_writable(path: &Path) -> Result<(), String> {
     fs::write(path, []).map_err(|err| format!("cannot write {}: {err}", path.display()))
 }

@@ -14,7 +14,7 @@ use crate::records::range::Range;
 
 /// The number of frames that a search for unused numbers looks at. The search is needed only if the
 /// largest number has been used.
-const SEARCH_FRAMES_MAX: u32 = 128;
+const SEARCH_FRAMES_MAX: u32 = 64;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates frames in a range of numbers that the server chooses.

@@ -50,19 +50,30 @@ impl<K: Kernel> Operations<K> {
         let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
         let wanted = Wanted { pages, align_bits, limit_bits };
         let first = self.search(caller, wanted)?;
-        // From here on the run is taken: no record can be put into it.
-        let run = self.take_run(first, pages).inspect_err(|failure| {
-            if is_more_to_do(failure) {
-                self.peer_mut(caller).search = Some(Search { wanted, next: first.get() });
-            }
-        })?;
-        let result = self.insert_contiguous(access.container, range);
-        if let Err(failure) = result {
-            self.release_run(&run);
-            return Err(failure);
+        let made = self.make_contiguous(access.container, range, (first, pages));
+        if made.as_ref().is_err_and(is_more_to_do) {
+            self.peer_mut(caller).search = Some(Search { wanted, next: first.get() });
         }
-        self.place(access.container, range, first);
-        Ok(count.get())
+        made.map(|()| count.get())
+    }
+
+    /// Makes frames of a run of pages.
+    fn make_contiguous(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        (first, pages): (PageIndex, u32),
+    ) -> Result<(), Failure> {
+        // From here on the run is taken: no record can be put into it.
+        let run = self.take_run(first, pages)?;
+        match self.insert_contiguous(container, range) {
+            Ok(()) => self.place(container, range, first),
+            Err(failure) => {
+                self.release_run(&run);
+                return Err(failure);
+            }
+        }
+        Ok(())
     }
 
     /// Inserts tentative frames, all or none.

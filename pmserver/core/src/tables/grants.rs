@@ -37,5 +37,4 @@ impl<K: Kernel> Tables<K> {
         self.collect_grant_node(peer);
         Ok(())
     }
-
 }

@@ -165,7 +165,7 @@ operations! {
         bound "256 mappings; in steps", idempotent true;
     10 Lock "lock" Bare ("container", "start", "count:16 mode:16", "ttl_us")
         -> ("lease", "deadline")
-        bound "256 frames, each with 8 that are one memory and 4 mappings of each; prepares",
+        bound "256 frames, each in a ring of 8 with 4 mappings each; prepares",
         idempotent false;
     11 Unlock "unlock" Bare ("lease") -> ()
         bound "constant; of a pin 64 frames", idempotent true;
@@ -203,10 +203,10 @@ operations! {
         ("container", "start", "count", "align:16 limit:16") -> ("done")
         bound "256 frames, 1024 pages looked at; prepares", idempotent true;
     24 Copy "copy" CountAndFlags ("source", "its start", "destination", "its start") -> ("done")
-        bound "256 frames, each with 8 that are one memory and 4 mappings of each; goes on, or prepares",
+        bound "256 frames, each in a ring of 8 with 4 mappings each; goes on, or prepares",
         idempotent false;
     25 CopyList "copy_list" Flags ("source", "destination") ["from", "to"] -> ("done")
-        bound "7 frames, each with 8 that are one memory and 4 mappings of each; goes on, or prepares",
+        bound "7 frames, each in a ring of 8 with 4 mappings each; goes on, or prepares",
         idempotent false;
     26 CreateWith "create_with" Bare ("account", "count", "terms")
         -> ("container", "share", "weak handle")

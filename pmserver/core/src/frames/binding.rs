@@ -158,8 +158,8 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not come
-    /// back by themselves.
+    /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
+    /// come back by themselves.
     pub(crate) fn forget_mappings(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         for sharer in self.sharers(frame) {
             let mut next = self.store.get(sharer).mappings.target();

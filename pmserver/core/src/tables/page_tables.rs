@@ -137,7 +137,7 @@ impl<K: Kernel> Tables<K> {
         self.store.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
     }
 
-    /// Returns how many mappings are in the lowest table at an address, if pmserver made it; else 0.
+    /// Returns how many mappings are in the lowest table at an address; 0 if it is not pmserver's.
     pub(crate) fn mappings_in_table(&self, peer: PeerId, vaddr: u64) -> u64 {
         let table = self.store.tree_get::<Table>(self.table_tree(peer, 0), base_of(vaddr, 0));
         table.map_or(0, |table| self.store.get(table).children.get().into())

@@ -17,8 +17,8 @@ pub const CALL_FRAMES_MAX: u64 = 256;
 pub const CALL_WORK_MAX: u64 = 1_000_000;
 
 /// The part of [`CALL_WORK_MAX`] that is kept free for one more frame: it may be one memory with
-/// [`SHARERS_MAX`] frames, with [`FRAME_MAPPINGS_MAX`] mappings of each, or each of its own mappings
-/// may be the last one in three page tables.
+/// [`SHARERS_MAX`] frames, with [`FRAME_MAPPINGS_MAX`] mappings of each, or each of its own
+/// mappings may be the last one in three page tables.
 pub const FRAME_WORK_MAX: u64 = 300_000;
 
 /// The work of the cheapest kernel invocation, with what pmserver does around it.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Calls that reach the bound on the work of one call (PM-320).
 //!
-//! How much work a call has is not the model's to know. It knows what such a call did: what the same
-//! call for fewer frames does, or nothing.
+//! How much work a call has is not the model's to know. It knows what such a call did: what the
+//! same call for fewer frames does, or nothing.
 
 use pmserver_api::{AllocateFlags, CopyFlags, Failure, Frames, PairList, PmError, Reply, Request};
 use proto::{FrameCount, PeerId};
@@ -11,8 +11,8 @@ use crate::answers::{Answer, Expected, Observed};
 use crate::state::Model;
 
 impl Model {
-    /// Returns what may be answered to a call that has stopped early; nothing if the answer does not
-    /// say that it has.
+    /// Returns what may be answered to a call that has stopped early; nothing if the answer does
+    /// not say that it has.
     pub(super) fn perform_in_part(
         &mut self,
         caller: PeerId,

@@ -7,6 +7,7 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
     ("cnode_slot_above_the_leaf", 7, "cap_cnode slot 512 is outside 458 to 511,"),
     ("cnode_slot_below_the_free_ones", 7, "cap_cnode slot 457 is outside 458 to 511,"),
     ("cnode_slot_twice", 8, "cap_cnode takes slot 500, which cap_cnode in line 7 takes already."),
+    ("cnode_unknown_attribute", 7, "cap_cnode has no attribute 'depth'; it takes slot, pd."),
     ("count_above_the_root_cnode", 7, "cap_untyped slot 60 with count 5 reaches outside 1 to 63,"),
     (
         "count_without_end",
@@ -40,6 +41,7 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
     ),
     ("slot_twice", 8, "cap_untyped takes slot 8, which cap_untyped in line 7 takes already."),
     ("slot_zero", 7, "cap_untyped slot 0 is outside 1 to 63,"),
+    ("slot_zero_with_count", 7, "cap_untyped slot 0 with count 2 reaches outside 1 to 63,"),
     ("stock_slot_above_the_root_cnode", 7, "cap_tcb slot 64 is outside 1 to 63,"),
     ("system_of_another_board", 3, "the whole system is for the board 'another'."),
     (
@@ -84,6 +86,7 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
     ),
     ("peer_number_zero", 9, "the peer number 0 is outside 1 to 31."),
     ("peer_number_above_the_last", 9, "the peer number 32 is outside 1 to 31."),
+    ("peer_number_above_a_byte", 9, "300 is too large."),
     ("peer_number_twice", 13, "two peers have the number 1."),
     (
         "peers_of_two_servers",

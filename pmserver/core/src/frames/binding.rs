@@ -225,6 +225,25 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get_mut(frame).next_shared = Link::NONE;
     }
 
+    /// Takes a frame out of its ring. It keeps the page; the others get a copy of it.
+    ///
+    /// # Errors
+    /// The kernel's error; the ring is then as it was.
+    pub(crate) fn leave_to_others(
+        &mut self,
+        frame: Ref<Frame>,
+        page: PageIndex,
+    ) -> Result<(), KernelError> {
+        let sharers = self.sharers(frame);
+        let Some(next) = sharers.get(1).copied() else { return Ok(()) };
+        for sharer in &sharers {
+            self.forget_caps(*sharer)?;
+        }
+        let other = self.copied_page(page)?;
+        self.leave_ring(frame);
+        self.rebind_or_release(next, other)
+    }
+
     /// Replaces a frame that is not mapped by another that is not shared and has no memory: the new
     /// one takes its position in the ring and its page.
     pub(crate) fn replace(&mut self, old: Ref<Frame>, new: Ref<Frame>) {

@@ -87,17 +87,13 @@ impl<K: Kernel> Operations<K> {
     fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
         let record = *self.store.get(frame);
-        match record.page() {
-            // A frame that must stay on its page is cleared there.
-            Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared.is_none() => {
-                self.remove_mappings(frame, |_| true)?;
-                let zero = self.store.zero;
-                self.store.kernel.copy_page(zero, page)
-            }
-            _ => {
-                self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, false);
-                self.drop_contents(frame)
-            }
-        }
+        let Some(page) = record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) else {
+            return self.drop_contents(frame);
+        };
+        // It stays on its page and is cleared there.
+        self.remove_mappings(frame, |_| true)?;
+        self.leave_to_others(frame, page)?;
+        let zero = self.store.zero;
+        self.store.kernel.copy_page(zero, page)
     }
 }

@@ -3,7 +3,7 @@
 
 use heapless::Vec;
 use pmserver_api::{Failure, Frames, PmError};
-use proto::limits::{CALL_FRAMES_MAX, CONTIGUOUS_LOOK_PAGES};
+use proto::limits::CONTIGUOUS_LOOK_PAGES;
 use proto::{PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
@@ -15,7 +15,7 @@ use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::FrameMarks;
 use crate::records::lease::Need;
 use crate::records::page::PageUse;
-use crate::records::range::Range;
+use crate::records::range::{CALL_FRAMES, Range};
 use crate::records::search::{Search, Wanted};
 
 /// The pages of a run that are taken.
@@ -27,10 +27,6 @@ enum Found {
     LookOn(u32),
     Nothing,
 }
-
-/// Frames of one call, as the size of an array.
-#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
-const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates physically contiguous frames.

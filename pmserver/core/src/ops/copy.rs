@@ -9,22 +9,20 @@
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
-use proto::limits::{CALL_FRAMES_MAX, SHARERS_MAX};
+use proto::limits::SHARERS_MAX;
 use proto::{FrameNumber, PeerId};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
+use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::copying::Copying;
 use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
-use crate::records::range::Range;
-
-/// Frames of one call, as the size of an array.
-#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
-const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
+use crate::records::range::{CALL_FRAMES, Range};
 
 /// Rings of frames, each with the number of frames that a copy adds to it.
 type Joining = Vec<(u32, usize), CALL_FRAMES>;
@@ -66,21 +64,27 @@ impl<K: Kernel> Operations<K> {
             copying.check_rights(Range::one(*from), Range::one(*to))?;
         }
         check_pairs(&copying, &pairs)?;
-        for (from, to) in &pairs {
-            self.check_sides(&copying, Range::one(*from), Range::one(*to))?;
+        self.copy_pairs(caller, &copying, &pairs)
+    }
+
+    /// Copies pairs of frames. The caller has validated them.
+    pub(super) fn copy_pairs(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        pairs: &[(u64, u64)],
+    ) -> Result<u64, Failure> {
+        for (from, to) in pairs {
+            self.check_sides(copying, Range::one(*from), Range::one(*to))?;
         }
-        let is_read_later = |(_, to): &(u64, u64)| pairs.iter().any(|(from, _)| from == to);
-        let is_whole = copying.flags.contains(CopyFlags::ATOMIC)
-            || copying.is_within() && pairs.iter().any(is_read_later);
-        let extent = self.extent(caller, &copying, pairs.iter().copied());
-        self.check_whole(&copying, is_whole, &extent, pairs.iter().copied())?;
-        let count = self.keep_extent(&copying, &extent, pairs.iter().copied())?;
-        let chosen = pairs.get(..count).unwrap_or_default();
-        if copying.is_logical() {
-            self.link_held(&copying, chosen).map_err(kernel_refused)?;
-        } else {
-            self.link_each(&copying, chosen.iter().copied()).map_err(kernel_refused)?;
-        }
+        let all = pairs.iter().copied();
+        let place = |number| pairs.iter().rposition(|(from, _)| *from == number);
+        let holds = self.overwrites_later(copying, all.clone(), place);
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC) || holds;
+        let extent = self.extent(caller, copying, all.clone());
+        self.check_whole(copying, is_whole, &extent, all.clone())?;
+        let count = self.keep_extent(copying, &extent, all.clone())?;
+        self.link_pairs(copying, all.take(count), holds && copying.is_logical())?;
         finish(count, extent.problem)
     }
 
@@ -94,23 +98,85 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         self.check_sides(copying, from, to)?;
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
+        let place = |number: u64| {
+            let index = number.checked_sub(from.first).filter(|_| from.contains(number))?;
+            usize::try_from(index).ok()
+        };
         // What is overwritten must have been read: the next call could not read it any more.
-        let is_whole = copying.flags.contains(CopyFlags::ATOMIC)
-            || copying.is_within() && from.first < to.first && from.overlaps(to);
+        let holds = self.overwrites_later(copying, pairs.clone(), place);
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC) || holds;
         let extent = self.extent(caller, copying, pairs.clone());
         self.check_whole(copying, is_whole, &extent, pairs.clone())?;
         let count = self.keep_extent(copying, &extent, pairs.clone())?;
-        let pairs = pairs.take(count);
-        // Back to front, so that no source is overwritten before it is read.
-        if copying.is_within() && from.first < to.first {
-            let count = u64::try_from(count).unwrap_or_default();
-            let from = (from.first..from.first.saturating_add(count)).rev();
-            let to = (to.first..to.first.saturating_add(count)).rev();
-            self.link_each(copying, from.zip(to)).map_err(kernel_refused)?;
+        if holds && !copying.is_logical() {
+            // Back to front, so that no source is overwritten before it is read.
+            let pair = |index| (from.first.saturating_add(index), to.first.saturating_add(index));
+            let indices = 0..u64::try_from(count).unwrap_or_default();
+            self.link_pairs(copying, indices.rev().map(pair), false)?;
         } else {
-            self.link_each(copying, pairs).map_err(kernel_refused)?;
+            self.link_pairs(copying, pairs.take(count), holds)?;
         }
         finish(count, extent.problem)
+    }
+
+    /// Returns whether a pair overwrites the source of a later one: its destination is that frame
+    /// or, in a logical copy, really shared with it. `place` returns the last place of a source.
+    fn overwrites_later(
+        &self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)>,
+        place: impl Fn(u64) -> Option<usize>,
+    ) -> bool {
+        let source = copying.from.container.link();
+        pairs.enumerate().any(|(index, (_, to))| {
+            let destination = self.find_frame(copying.to.container, to);
+            let written = destination.map(|frame| self.sharers(frame)).unwrap_or_default();
+            let most = if copying.is_logical() { written.len() } else { 1 };
+            written.iter().take(most).any(|frame| {
+                let record = self.store.get(*frame);
+                record.container == source && place(record.key()).is_some_and(|at| at > index)
+            })
+        })
+    }
+
+    /// Links pairs that were checked; `holds` their sources before anything is overwritten.
+    ///
+    /// # Errors
+    /// `Kernel` or `NoMemory` with the number of pairs that were linked. The destinations that were
+    /// made for the others are removed.
+    fn link_pairs(
+        &mut self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)> + Clone,
+        holds: bool,
+    ) -> Result<(), Failure> {
+        let prepared = self.prepare_links(copying, pairs.clone()).map_err(|error| (0, error));
+        let linked = prepared.and_then(|()| {
+            if holds {
+                self.link_held(copying, pairs.clone())
+            } else {
+                self.link_each(copying, pairs.clone())
+            }
+        });
+        linked.map_err(|(linked, error)| {
+            let is_undone = copying.makes_new() && copying.flags.contains(CopyFlags::ATOMIC);
+            let done = if is_undone { 0 } else { linked };
+            if copying.makes_new() {
+                let rest = pairs.skip(usize::try_from(done).unwrap_or(usize::MAX));
+                self.remove_made(copying.to.container, rest.map(|(_, to)| to));
+            }
+            Failure { error: Shortage::from(error).as_quota(), done, at: 0 }
+        })
+    }
+
+    /// Removes frames that were made for a copy.
+    fn remove_made(&mut self, container: Ref<Container>, numbers: impl Iterator<Item = u64>) {
+        for number in numbers {
+            if let Some(frame) = self.find_frame(container, number) {
+                // It is not mapped, so there is nothing that the kernel could refuse.
+                let _ = self.remove_frame(container, frame, number);
+            }
+        }
     }
 
     fn copying(

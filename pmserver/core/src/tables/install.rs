@@ -153,6 +153,15 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
+    /// Unmaps the page of zeros that was mapped as a probe. It belongs to pmserver: nothing of the
+    /// caller depends on it.
+    fn unmap_probe(&mut self) -> Result<(), PmError> {
+        let probe = FrameCap::Original(self.store.zero);
+        let result = self.store.kernel.unmap_frame(probe);
+        self.is_probe_mapped = result.is_err();
+        result.map_err(|_: KernelError| PmError::Kernel)
+    }
+
     /// Installs the page tables that are missing at an address and returns how many.
     pub(crate) fn ensure_tables_at(
         &mut self,
@@ -163,10 +172,14 @@ impl<K: Kernel> Tables<K> {
             return Ok(0);
         }
         let before = self.peer(peer).vspace.table_count.get();
-        let probe = FrameCap::Original(self.store.zero);
-        self.map_with_tables(peer, probe, vaddr, PROBE)?;
-        // The page of zeros belongs to pmserver: nothing of the caller depends on this mapping.
-        self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
+        if self.is_probe_mapped {
+            self.unmap_probe()?;
+        }
+        self.map_with_tables(peer, FrameCap::Original(self.store.zero), vaddr, PROBE)?;
+        if let Err(error) = self.unmap_probe() {
+            self.collect_tables(peer, vaddr.get());
+            return Err(error);
+        }
         Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
     }
 }

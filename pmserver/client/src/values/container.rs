@@ -136,7 +136,8 @@ impl<'pm, T: Transport> Container<'pm, T> {
             calls.allocate(self.handle, start, count, flags)
         });
         match allocated {
-            Err(error) if error.done > 0 && !is_partial => {
+            // What was replaced cannot be brought back: it stays.
+            Err(error) if error.done > 0 && !is_partial && !cannot_be_undone => {
                 let start = span.start().get();
                 let undone = self.deallocate(start..start.saturating_add(error.done));
                 let undone = undone.unwrap_or_else(|refusal| refusal.done);

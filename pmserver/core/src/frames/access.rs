@@ -24,7 +24,7 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<Access, Failure> {
         let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
         let access = access.ok_or(PmError::InvalidCap)?;
-        self.expire_leases(access.container);
+        self.expire_leases(access.container)?;
         Ok(access)
     }
 

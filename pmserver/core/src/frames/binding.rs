@@ -22,6 +22,7 @@ use crate::records::cell::Ref;
 use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
 use crate::records::links::Link;
 use crate::records::mapping::Installed;
+use crate::records::meter::LINK_WORK;
 use crate::records::page::PageUse;
 
 /// The frames of one ring.
@@ -33,6 +34,7 @@ impl<K: Kernel> FrameManager<K> {
         let mut sharers = Sharers::new();
         let mut next = Some(frame);
         while let Some(sharer) = next {
+            self.store.meter().charge(LINK_WORK);
             if sharers.push(sharer).is_err() {
                 broken("ring of frames without an end");
             }
@@ -152,6 +154,29 @@ impl<K: Kernel> FrameManager<K> {
             } else {
                 self.forget_cap(mapping)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
+    /// come back by themselves.
+    pub(crate) fn forget_mappings(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        for sharer in self.sharers(frame) {
+            let mut next = self.store.get(sharer).mappings.target();
+            while let Some(mapping) = next {
+                next = self.next_mapping(sharer, mapping);
+                if !self.store.get(mapping).is_grant() {
+                    self.forget_cap(mapping)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
+    pub(crate) fn suspend_stores(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        for sharer in self.sharers(frame) {
+            self.suspend_written(sharer)?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl<K: Kernel> FrameManager<K> {
         if mode == LockMode::Exclusive {
             self.check_exclusive(access, range)?;
         }
-        if !self.has_room_for_lease(caller, access) {
+        if !self.has_room_for_lease(caller, access)? {
             return Err(PmError::TooMany.into());
         }
         Ok(ttl)
@@ -69,17 +69,11 @@ impl<K: Kernel> FrameManager<K> {
         let account = self.own_account(caller)?;
         let lease = self.store.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
-        if self.exclude_others(access, range, mode).is_err() {
-            self.end_lease(lease);
-            return Err(PmError::Kernel.into());
-        }
+        self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
         Ok((lease, deadline))
     }
 
     /// Returns the longest lease that the handle allows.
-    ///
-    /// # Errors
-    /// `NoRight` if the handle does not allow leases.
     ///
     /// # Errors
     /// `NoRight` if the handle does not allow leases.
@@ -96,9 +90,12 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns whether one more lease is within the limits. A borrower cannot use up the leases of
     /// the owner, nor, because of the limit for each share, those of other borrowers.
-    fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> bool {
+    ///
+    /// # Errors
+    /// `Pending` if there are more leases to end than one call does.
+    fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> Result<bool, Failure> {
         if self.peer(caller).lease_count.get() >= PEER_LEASES_MAX {
-            self.expire_leases_of(caller);
+            self.expire_leases_of(caller)?;
         }
         let in_container = self.store.get(access.container).lease_count.get();
         let fits = match access.share {
@@ -108,7 +105,7 @@ impl<K: Kernel> FrameManager<K> {
                     && self.store.get(share).lease_count.get() < SHARE_LEASES_MAX
             }
         };
-        fits && self.peer(caller).lease_count.get() < PEER_LEASES_MAX
+        Ok(fits && self.peer(caller).lease_count.get() < PEER_LEASES_MAX)
     }
 
     fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
@@ -137,12 +134,16 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Unmaps the range for all but the holder, or makes their mappings read-only.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot do all of it: what it did makes the next one shorter. `Kernel`.
     fn exclude_others(
         &mut self,
         access: &Access,
         range: Range,
         mode: LockMode,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), Failure> {
+        let kernel = |_: KernelError| Failure::from(PmError::Kernel);
         let own = link_of(access.share);
         let most = match mode {
             LockMode::Exclusive => Installed::No,
@@ -150,9 +151,10 @@ impl<K: Kernel> FrameManager<K> {
         };
         let mut rest = Some(range);
         while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
-            self.limit_mappings(frame, most, |share| share != own)?;
+            self.store.meter().begin_frame(0)?;
+            self.limit_mappings(frame, most, |share| share != own).map_err(kernel)?;
             for sharer in self.sharers(frame).iter().skip(1) {
-                self.limit_mappings(*sharer, most, |_| true)?;
+                self.limit_mappings(*sharer, most, |_| true).map_err(kernel)?;
             }
         }
         Ok(())

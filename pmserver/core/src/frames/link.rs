@@ -115,7 +115,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns whether a frame must stay on its page.
-    fn is_in_place(&self, frame: Ref<Frame>) -> bool {
+    pub(super) fn is_in_place(&self, frame: Ref<Frame>) -> bool {
         let sharers = self.sharers(frame);
         sharers.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS))
     }

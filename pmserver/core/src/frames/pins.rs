@@ -3,6 +3,7 @@
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;
+use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, PageIndex};
@@ -66,33 +67,40 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Ends a pin that its holder has not released. If the kernel refuses a step, it is tried again
     /// at the next request, and the frames stay locked until then.
-    pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) {
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot move all of its frames.
+    pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         let record = *self.store.get(lease);
-        let Some(container) = record.container.target() else { return };
+        let Some(container) = record.container.target() else { return Ok(()) };
         if self.store.kernel.has_iommu() {
             // If the kernel refuses, the frames stay locked and the next request tries again.
             let _ = self.unpin(lease);
-            return;
+            return Ok(());
         }
         let mut rest = Some(record.range);
         while let Some((frame, _)) = self.take_frame(container, &mut rest) {
-            if self.move_into_quarantine(lease, frame).is_err() {
-                return;
+            let page = self.store.get(frame).page();
+            let Some(page) = page.filter(|page| self.store.entry(*page).is_pinned()) else {
+                continue;
+            };
+            // What the call is for needs room, too.
+            self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0)?;
+            if self.move_into_quarantine(lease, frame, page).is_err() {
+                return Ok(());
             }
         }
         self.unlink_from_container(lease);
         self.store.get_mut(lease).set_over();
+        Ok(())
     }
 
     fn move_into_quarantine(
         &mut self,
         lease: Ref<Lease>,
         frame: Ref<Frame>,
+        page: PageIndex,
     ) -> Result<(), KernelError> {
-        let Some(page) = self.store.get(frame).page() else { return Ok(()) };
-        if !self.store.entry(page).is_pinned() {
-            return Ok(());
-        }
         // The reference keeps the page from being reused when its last frame has left it.
         self.add_page_reference(Some(page));
         if let Err(error) = self.relocate(page) {

@@ -14,7 +14,7 @@ use crate::records::range::Range;
 
 /// The number of frames that a search for unused numbers looks at. The search is needed only if the
 /// largest number has been used.
-const SEARCH_FRAMES_MAX: u32 = 4096;
+const SEARCH_FRAMES_MAX: u32 = 64;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates frames in a range of numbers that the server chooses.
@@ -29,7 +29,6 @@ impl<K: Kernel> Operations<K> {
         if flags.contains(AllocateFlags::SQUASH) {
             return Err(PmError::Invalid.into());
         }
-        self.expire_leases(owned);
         let start = self.unused_range(owned, count.get()).ok_or(PmError::TooMany)?;
         let frames = Frames { container, start: FrameNumber::new(start), count };
         match self.allocate(caller, frames, flags) {
@@ -74,6 +73,7 @@ impl<K: Kernel> Operations<K> {
         let mut renewed: u64 = 0;
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+            self.store.meter().begin_frame(renewed)?;
             self.renew_frame(frame).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: renewed,

@@ -138,9 +138,9 @@ impl<K: Kernel> Operations<K> {
         container: Ref<Container>,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
-        self.expire_leases(container);
+        self.expire_leases(container).map_err(|more| budget.failure(more.error, more.at))?;
         while let Some((frame, number)) = self.next_unleased_frame(container) {
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
             self.remove_frame(container, frame, number)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
         }

@@ -17,7 +17,7 @@ use crate::ops::Operations;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::copying::Copying;
-use crate::records::failure::at_frame;
+use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::lease::Need;
 use crate::records::range::Range;
@@ -69,7 +69,11 @@ impl<K: Kernel> Operations<K> {
         for (from, to) in &pairs {
             self.check_sides(&copying, Range::one(*from), Range::one(*to))?;
         }
+        let is_read_later = |(_, to): &(u64, u64)| pairs.iter().any(|(from, _)| from == to);
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC)
+            || copying.is_within() && pairs.iter().any(is_read_later);
         let extent = self.extent(caller, &copying, pairs.iter().copied());
+        self.check_whole(&copying, is_whole, &extent, pairs.iter().copied())?;
         let count = self.keep_extent(&copying, &extent, pairs.iter().copied())?;
         let chosen = pairs.get(..count).unwrap_or_default();
         if copying.is_logical() {
@@ -90,7 +94,11 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         self.check_sides(copying, from, to)?;
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
+        // What is overwritten must have been read: the next call could not read it any more.
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC)
+            || copying.is_within() && from.first < to.first && from.overlaps(to);
         let extent = self.extent(caller, copying, pairs.clone());
+        self.check_whole(copying, is_whole, &extent, pairs.clone())?;
         let count = self.keep_extent(copying, &extent, pairs.clone())?;
         let pairs = pairs.take(count);
         // Back to front, so that no source is overwritten before it is read.
@@ -137,7 +145,46 @@ impl<K: Kernel> Operations<K> {
         self.check_leases(&copying.to, to, writing)
     }
 
-    /// Finds the first pair that cannot be copied. With NEW, makes the frames before it.
+    /// Refuses a copy that cannot be divided and that one call cannot do. Mappings that are in the
+    /// way are suspended, so that the next call has less to do.
+    ///
+    /// # Errors
+    /// `Pending` if the next call can do more; `TooMany` if it cannot.
+    fn check_whole(
+        &mut self,
+        copying: &Copying,
+        is_whole: bool,
+        extent: &Extent,
+        pairs: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<(), Failure> {
+        let Some(failure) = extent.problem.filter(|problem| is_whole && is_more_to_do(problem))
+        else {
+            return Ok(());
+        };
+        for (_, to) in pairs.clone().take(extent.count) {
+            self.keep_or_remove_frame(copying.to.container, to, false);
+        }
+        let before = self.store.meter().invocations();
+        let beyond = pairs.clone().nth(extent.count).map_or(0, |(from, _)| from);
+        for (from, to) in pairs {
+            if self.store.meter().begin_frame(0).is_err() {
+                break;
+            }
+            if let Some(source) = self.find_frame(copying.from.container, from)
+                && copying.is_logical()
+            {
+                self.suspend_stores(source).map_err(kernel_refused)?;
+            }
+            if let Some(destination) = self.find_frame(copying.to.container, to) {
+                self.forget_mappings(destination).map_err(kernel_refused)?;
+            }
+        }
+        let has_gained = self.store.meter().invocations() > before;
+        Err(if has_gained { failure } else { at_frame(PmError::TooMany, beyond) })
+    }
+
+    /// Finds the first pair that cannot be copied, or that one call cannot copy any more. With NEW,
+    /// makes the frames before it.
     fn extent(
         &mut self,
         caller: PeerId,
@@ -146,6 +193,7 @@ impl<K: Kernel> Operations<K> {
     ) -> Extent {
         let mut count: usize = 0;
         let mut joining = Joining::new();
+        let mut linking: u64 = 0;
         for (from, to) in pairs {
             let result = if copying.flags.contains(CopyFlags::SHARED) {
                 let destination = self.find_frame(copying.to.container, to);
@@ -154,12 +202,28 @@ impl<K: Kernel> Operations<K> {
                 Ok(())
             };
             let result = result.and_then(|()| self.check_pair(caller, copying, from, to));
+            let result = result.and_then(|()| {
+                linking = linking.saturating_add(self.pair_work(copying, from, to));
+                let room = self.store.meter().check_room(linking, 0);
+                room.inspect_err(|_| {
+                    if copying.makes_new() {
+                        self.keep_or_remove_frame(copying.to.container, to, false);
+                    }
+                })
+            });
             if let Err(failure) = result {
                 return Extent { count, problem: Some(failure) };
             }
             count = count.saturating_add(1);
         }
         Extent { count, problem: None }
+    }
+
+    /// Returns what linking a pair costs at most.
+    fn pair_work(&self, copying: &Copying, from: u64, to: u64) -> u64 {
+        let source = self.find_frame(copying.from.container, from);
+        let destination = self.find_frame(copying.to.container, to);
+        source.map_or(0, |source| self.link_work(copying, source, destination))
     }
 
     fn check_pair(

@@ -2,7 +2,7 @@
 //! set_handler, next_fault, supply, refuse: memory that another peer supplies (R27, S48).
 
 use pmserver_api::{ContainerHandle, Failure, FaultHandle, PendingFault, PmError};
-use proto::limits::CONTAINER_HANDLERS_MAX;
+use proto::limits::{CONTAINER_HANDLERS_MAX, FRAME_WORK_MAX};
 use proto::{FrameNumber, PeerId};
 
 use crate::kernel::{Kernel, KernelError};
@@ -120,6 +120,7 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::InvalidCap.into());
         };
         let from = self.access(caller, container)?;
+        self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0)?;
         let range = Range { first: number.get(), last: number.get() };
         self.check_source(&from, range, Need::Read)?;
         let source = self.present_frame(from.container, number.get())?;

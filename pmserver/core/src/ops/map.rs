@@ -41,7 +41,8 @@ impl<K: Kernel> Operations<K> {
         let mut mapped = Mapped::default();
         for number in range.first..=range.last {
             let Some(vaddr) = pages.next() else { break };
-            match self.map_one(caller, &access, number, vaddr, flags) {
+            let room = self.store.meter().begin_frame(0);
+            match room.and_then(|()| self.map_one(caller, &access, number, vaddr, flags)) {
                 Ok(rights) if mapped.push(rights) => {}
                 // The reply has no room for another run: unmap the page, the caller continues here.
                 Ok(_) => {
@@ -174,14 +175,17 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         let last = last_page(vaddr, count.get())?;
         let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
-        // Empty tables that `ensure_tables` made are removed with the range.
-        for page in pages_from(vaddr).take_while(|page| *page <= last) {
-            self.collect_tables(caller, page.get());
-        }
+        // Empty tables that `ensure_tables` made are removed with the range, which is shorter than
+        // the span of a table.
+        self.collect_tables(caller, vaddr.get());
+        self.collect_tables(caller, last.get());
         Ok(done)
     }
 
     /// Unmaps up to `most` mappings between two addresses and returns how many.
+    ///
+    /// # Errors
+    /// `Pending` with how many were unmapped if there are more.
     pub(super) fn unmap_range(
         &mut self,
         peer: PeerId,
@@ -189,12 +193,16 @@ impl<K: Kernel> Operations<K> {
         most: u64,
     ) -> Result<u64, Failure> {
         let mut done: u64 = 0;
-        while done < most {
+        loop {
             let tree = self.peer(peer).vspace.mappings;
             let Some(mapping) = self.store.tree_next::<Mapping>(tree, first) else { break };
             if self.store.get(mapping).key() > last {
                 break;
             }
+            if done >= most {
+                return Err(Failure { error: PmError::Pending, done, at: 0 });
+            }
+            self.store.meter().begin_frame(done)?;
             self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done,

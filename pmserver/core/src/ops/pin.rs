@@ -20,7 +20,7 @@ use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
     PmError, Rights,
 };
-use proto::limits::{MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::limits::{FRAME_WORK_MAX, MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
@@ -93,6 +93,9 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Gives each frame memory of its own and pins it there, all or nothing.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot do all: the memory that it gave makes the next one shorter.
     fn pin_frames(
         &mut self,
         lease: Ref<Lease>,
@@ -100,7 +103,10 @@ impl<K: Kernel> Operations<K> {
         range: Range,
     ) -> Result<(), Failure> {
         for number in range.first..=range.last {
-            if let Err(failure) = self.pin_frame(lease, access, number) {
+            // Undoing what was pinned needs room, too.
+            let room = self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0);
+            let pinned = room.and_then(|()| self.pin_frame(lease, access, number));
+            if let Err(failure) = pinned {
                 let held = Range { first: range.first, last: number.saturating_sub(1) };
                 if number > range.first {
                     // The kernel has just mapped these for the device, so it can unmap them.
@@ -177,16 +183,18 @@ impl<K: Kernel> Operations<K> {
         if run.frames == 0 { Err(at_frame(PmError::NotFound, range.first)) } else { Ok(run) }
     }
 
-    /// Frees the quarantined pages of a peer whose device was reset.
+    /// Ends the pins of a peer that have run out: its device was reset, and writes no more.
     pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());
         }
         self.find_peer(peer).ok_or(PmError::Invalid)?;
+        let now = self.store.kernel.now();
         let mut next = self.peer(peer).leases.target();
         while let Some(lease) = next {
             next = self.next_lease_of(peer, lease);
-            if self.store.get(lease).is_over() {
+            let record = self.store.get(lease);
+            if !record.pinned.is_zero() && record.deadline() <= now {
                 self.unpin(lease)?;
             }
         }

@@ -20,7 +20,7 @@ use crate::ops::Operations;
 use crate::ops::map::{check_flags, last_page, pages_from};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
-use crate::records::failure::at_frame;
+use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::{Installed, Mapping};
@@ -40,10 +40,18 @@ impl<K: Kernel> Operations<K> {
     /// Does what a faulting access needs.
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
-        let found = self.find_mapping(peer, page).or_else(|| self.map_in_region(peer, page));
-        let Some(mapping) = found else { return Repair::No };
+        let found = self.find_mapping(peer, page).ok_or(PmError::NotFound.into());
+        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page)) {
+            Ok(mapping) => mapping,
+            Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
+            Err(_) => return Repair::No,
+        };
         let access = self.access_of(mapping);
-        self.expire_leases(access.container);
+        // The retry goes on with what is more than one fault does.
+        let room = self.expire_leases(access.container);
+        if room.and_then(|()| self.store.meter().begin_frame(0)).is_err() {
+            return Repair::TryAgain;
+        }
         if !self.is_allowed(mapping, &access, kind) {
             return Repair::No;
         }
@@ -116,7 +124,8 @@ impl<K: Kernel> Operations<K> {
         last_page(vaddr, count.get())?;
         let mut mapped = Mapped::default();
         for vaddr in pages_from(vaddr).take(usize::try_from(count.get()).unwrap_or_default()) {
-            match self.remap_one(caller, vaddr, flags) {
+            let room = self.store.meter().begin_frame(0);
+            match room.and_then(|()| self.remap_one(caller, vaddr, flags)) {
                 Ok(rights) if mapped.push(rights) => {}
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Ok(_) | Err(_) => break,
@@ -135,7 +144,7 @@ impl<K: Kernel> Operations<K> {
         let mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
         let frame = self.frame_of(mapping);
         let access = self.access_of(mapping);
-        self.expire_leases(access.container);
+        self.expire_leases(access.container)?;
         let number = self.store.get(frame).key();
         let range = Range::one(number);
         self.check_map_rights(&access, range, flags)?;

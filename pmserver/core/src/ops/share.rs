@@ -62,7 +62,7 @@ impl<K: Kernel> Operations<K> {
         if !self.store.get(container).is_owned_by(caller) {
             return Err(PmError::InvalidCap.into());
         }
-        self.expire_leases(container);
+        self.expire_leases(container)?;
         self.store.get_mut(share).revoking = 1;
         if let Some(deadline) = self.share_deadline(container, share) {
             return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
@@ -72,6 +72,7 @@ impl<K: Kernel> Operations<K> {
             if removed == CALL_FRAMES_MAX {
                 return Err(Failure { error: PmError::Pending, done: removed, at: 0 });
             }
+            self.store.meter().begin_frame(removed)?;
             self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: removed,

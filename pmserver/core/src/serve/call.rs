@@ -59,6 +59,7 @@ impl<K: Kernel> Service<K> {
                 Room::Asked(at) => {
                     return Err(Failure { error: PmError::Pending, at: at.get(), ..failure });
                 }
+                Room::More => return again(failure.done),
                 Room::Made if failure.done > 0 => return again(failure.done),
                 Room::Made => {}
             }

@@ -20,6 +20,7 @@
 //! ```
 
 use heapless::Vec;
+use pmserver_api::Failure;
 use proto::limits::{ASKED_ACCOUNTS_MAX, EXTRA_MICROS, PEERS_MAX, PRESSURE_FRAMES_MAX};
 use proto::{Micros, PeerId};
 
@@ -32,6 +33,9 @@ use crate::records::ledger::{FrameList, PressedAccounts};
 use crate::serve::Service;
 use crate::store::demand::Asked;
 
+/// The worst case of dropping a frame: each of its mappings is the last one in three page tables.
+const DROP_WORK_MAX: u64 = 150_000;
+
 /// The result of making room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -39,6 +43,8 @@ pub(crate) enum Room {
     Made,
     /// Extra frames were asked for, until this deadline.
     Asked(Micros),
+    /// There is more to drop than one call does.
+    More,
     /// There is no extra frame that could be reclaimed.
     Nowhere,
 }
@@ -48,13 +54,24 @@ impl<K: Kernel> Service<K> {
     pub(super) fn make_room(&mut self, pages: u64) -> Room {
         let now = self.store.kernel.now();
         let mut missing = pages.saturating_sub(self.drop_discardable(pages));
+        if missing > 0 && self.may_drop().is_err() {
+            return Room::More;
+        }
         if missing > 0
             && let Some(deadline) = self.store.demand.running(now)
         {
             return Room::Asked(deadline);
         }
         missing = missing.saturating_sub(self.drop_overdue(missing));
+        if missing > 0 && self.may_drop().is_err() {
+            return Room::More;
+        }
         if missing == 0 { Room::Made } else { self.ask_back(missing, now) }
+    }
+
+    /// Refuses to drop another frame if the call has no room for that.
+    fn may_drop(&self) -> Result<(), Failure> {
+        self.store.meter().check_room(DROP_WORK_MAX, 0)
     }
 
     /// Drops at most `most` discardable frames; returns how many.
@@ -62,7 +79,8 @@ impl<K: Kernel> Service<K> {
         let mut dropped = 0;
         for _ in 0..PRESSURE_FRAMES_MAX {
             let first = self.store.pressed.chain(FrameList::Discardable).target();
-            let Some(ledger) = first.filter(|_| dropped < most) else { break };
+            let is_over = dropped >= most || self.may_drop().is_err();
+            let Some(ledger) = first.filter(|_| !is_over) else { break };
             let account = self.store.account_of(ledger);
             if self.drop_newest(account, FrameList::Discardable) {
                 dropped = dropped.saturating_add(1);
@@ -81,7 +99,7 @@ impl<K: Kernel> Service<K> {
         let overdue = self.store.demand;
         for Asked { account, count } in overdue.open() {
             let end = dropped.saturating_add(count.into()).min(most);
-            while dropped < end && looks > 0 {
+            while dropped < end && looks > 0 && self.may_drop().is_ok() {
                 looks = looks.saturating_sub(1);
                 if self.drop_newest(account, FrameList::Extra) {
                     dropped = dropped.saturating_add(1);
@@ -102,8 +120,8 @@ impl<K: Kernel> Service<K> {
         let Some(container) = record.container.target() else {
             broken("frame without a container")
         };
-        self.expire_leases(container);
-        if self.is_leased(container, number) || self.drop_contents(frame).is_err() {
+        let is_held = self.expire_leases(container).is_err();
+        if is_held || self.is_leased(container, number) || self.drop_contents(frame).is_err() {
             self.store.move_to_back(account, frame);
             return false;
         }

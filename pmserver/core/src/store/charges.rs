@@ -5,6 +5,7 @@
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Change, Charge, Shortage};
 use crate::records::cell::Ref;
+use crate::records::meter::LINK_WORK;
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
@@ -12,6 +13,7 @@ impl<K: Kernel> Store<K> {
     fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         let parent = |account: &Ref<Account>| self.get(*account).parent.target();
         core::iter::successors(Some(account), parent)
+            .inspect(|_| self.meter().charge(LINK_WORK))
             .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
     }
 
@@ -34,11 +36,18 @@ impl<K: Kernel> Store<K> {
     /// Charges one page to an account and all accounts above it, or fails and charges none. The
     /// caller checks whether the account may have extra frames.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
-        let has_room = kind == Charge::Extra || self.get(self.payer_for(account)).room() > 0;
-        if !has_room || self.is_closed(account) {
+        let mut payer = None;
+        let mut pool = account;
+        let mut is_closed = false;
+        for above in self.upwards(account) {
+            payer = payer.or(Some(above));
+            pool = above;
+            is_closed |= self.get(above).has(AccountFlags::DYING);
+        }
+        let has_room = self.get(payer.unwrap_or(account)).room() > 0;
+        if is_closed || kind != Charge::Extra && !has_room {
             return Err(Shortage::Account);
         }
-        let pool = self.upwards(account).last().unwrap_or(account);
         if self.get(pool).free() == 0 {
             // The account has room, so extra frames occupy the memory that it was promised.
             self.is_starved |= kind != Charge::Extra;
@@ -63,6 +72,7 @@ impl<K: Kernel> Store<K> {
         let mut next = Some(account);
         let mut is_below = false;
         while let Some(payer) = next {
+            self.meter().charge(LINK_WORK);
             let record = self.get_mut(payer);
             next = record.parent.target();
             if !record.has(AccountFlags::REMOVED) {

@@ -13,6 +13,7 @@ pub(crate) mod demand;
 pub(crate) mod extra;
 pub(crate) mod free;
 pub(crate) mod loans;
+pub(crate) mod metered;
 pub(crate) mod radix;
 
 use proto::VirtAddr;
@@ -26,10 +27,12 @@ use crate::records::cell::{
 };
 use crate::records::count::Count;
 use crate::records::links::Link;
+use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
 use crate::store::demand::Demand;
 use crate::store::extra::Pressed;
 use crate::store::free::FreeList;
+use crate::store::metered::Metered;
 
 const WINDOW_TABLE_SPAN_BITS: u8 = 21;
 
@@ -39,7 +42,7 @@ const DATA: PageRights = PageRights { write: true, execute: false };
 
 /// The floor of pages, records and accounts.
 pub(crate) struct Store<K> {
-    pub(crate) kernel: K,
+    pub(crate) kernel: Metered<K>,
     page_count: u32,
     reserved: u32,
     /// The page of zeros, which frames without memory are mapped to for reading. Its original
@@ -65,7 +68,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn new(kernel: K) -> Result<Self, KernelError> {
         let page_count = kernel.page_count();
         let mut pool = Self {
-            kernel,
+            kernel: Metered::new(kernel),
             page_count,
             reserved: 0,
             zero: PageIndex::new(0),
@@ -149,6 +152,11 @@ impl<K: Kernel> Store<K> {
         }
     }
 
+    /// Returns the meter of the running call.
+    pub(crate) const fn meter(&self) -> &Meter {
+        &self.kernel.meter
+    }
+
     /// Returns how many pages the pool has.
     pub(crate) const fn page_count(&self) -> u32 {
         self.page_count
@@ -215,6 +223,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
         let bitmap = self.entry(page).bitmap[0];
         let position = bitmap.trailing_ones();
+        self.meter().charge(RECORD_WORK);
         assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
         let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
         let entry = self.entry_mut(page);
@@ -229,6 +238,7 @@ impl<K: Kernel> Store<K> {
 
     /// Frees a cell and returns how many cells of its page are still in use.
     pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
+        self.meter().charge(RECORD_WORK);
         assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
         let (page, position) = record.place();
         if let Some(cell) = self.cell_mut(page, position) {

@@ -37,12 +37,4 @@ impl<K: Kernel> Tables<K> {
         self.collect_grant_node(peer);
         Ok(())
     }
-
-    /// Revokes all grants of a peer.
-    pub(crate) fn remove_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
-        while let Some(grant) = self.store.tree_next(self.peer(peer).vspace.grants, 0) {
-            self.remove_grant(grant)?;
-        }
-        Ok(())
-    }
 }

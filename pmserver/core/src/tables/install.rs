@@ -140,6 +140,19 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
+    /// Suspends the mappings of a frame that can be written through. Grants stay.
+    pub(crate) fn suspend_written(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            let record = self.store.get(mapping);
+            if record.installed() == Installed::ReadWrite && !record.is_grant() {
+                self.suspend(mapping)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Installs the page tables that are missing at an address and returns how many.
     pub(crate) fn ensure_tables_at(
         &mut self,

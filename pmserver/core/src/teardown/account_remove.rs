@@ -56,7 +56,7 @@ impl<K: Kernel> Teardown<K> {
         }
         let payer = self.store.payer_for(account);
         while self.transfer_one(account, payer) {
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
         }
         self.close_account(account);
         Ok(())

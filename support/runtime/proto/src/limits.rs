@@ -8,10 +8,24 @@ pub const MESSAGE_REGISTERS_MAX: usize = 16;
 /// Message registers that the kernel's IPC fastpath carries (decision D5).
 pub const FASTPATH_REGISTERS: usize = 4;
 
-/// Frames that one call of pmserver may touch: 1 MiB (decision D6). [`FRAME_MAPPINGS_MAX`] bounds
-/// the work for each frame: unmapping takes one kernel invocation, and up to three more for page
-/// tables that become empty; so no call makes more than 256 × 4 × 4 of these.
+/// Frames that one call of pmserver may name: 1 MiB (decision D6). How many of them it does is
+/// bounded by [`CALL_WORK_MAX`].
 pub const CALL_FRAMES_MAX: u64 = 256;
+
+/// The work of one call of pmserver, of one fault, and of one step of teardown, in instructions at
+/// measured costs (decision 0019). A call that has done this much stops, and is called again.
+pub const CALL_WORK_MAX: u64 = 1_000_000;
+
+/// The part of [`CALL_WORK_MAX`] that is kept free for one more frame: it may be one memory with
+/// [`SHARERS_MAX`] frames, with [`FRAME_MAPPINGS_MAX`] mappings of each, or each of its own
+/// mappings may be the last one in three page tables.
+pub const FRAME_WORK_MAX: u64 = 300_000;
+
+/// The work of the cheapest kernel invocation, with what pmserver does around it.
+pub const INVOCATION_WORK: u64 = 1_000;
+
+/// Kernel invocations that one call of pmserver makes at most: [`CALL_WORK_MAX`] bounds them.
+pub const CALL_INVOCATIONS_MAX: u64 = CALL_WORK_MAX / INVOCATION_WORK;
 
 /// Shares that one container may have at a time: every operation on a container may walk them all.
 pub const CONTAINER_SHARES_MAX: u16 = 16;
@@ -63,7 +77,7 @@ pub const CONTIGUOUS_LOOK_PAGES: u32 = 1024;
 
 /// pmserver moves a page only if at most this many virtual frames use it: each must be bound to
 /// the new page.
-pub const MOVE_HOLDERS_MAX: u32 = 32;
+pub const MOVE_HOLDERS_MAX: u32 = 8;
 
 /// Depth of the tree of accounts, from the pool's account to a leaf, both included: a charge walks
 /// the whole path.
@@ -120,6 +134,7 @@ const _: () = {
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);
     assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
+    assert!(2 * FRAME_WORK_MAX <= CALL_WORK_MAX);
     assert!(STATUS_FRAMES_MAX == 6 * 4 && FASTPATH_REGISTERS <= MESSAGE_REGISTERS_MAX);
     assert!(PATH_BYTES_MAX <= 4096);
 };

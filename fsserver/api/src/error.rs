@@ -47,11 +47,17 @@ pub enum FsError {
     ImageDamaged = 16,
     /// fsserver was restarted during the call: handles from before name nothing.
     Restarted = 17,
+    /// The lease that the share allows ends before fsserver is done.
+    LeaseTooShort = 18,
+    /// There is no ext4 file system in the image.
+    NotExt4 = 19,
+    /// The image makes the operation read more blocks than one call may.
+    TooManyBlocks = 20,
 }
 
 impl FsError {
     /// Every error, in the order of the numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::NotFound,
         Self::NotADirectory,
         Self::IsADirectory,
@@ -69,6 +75,9 @@ impl FsError {
         Self::Unsupported,
         Self::ImageDamaged,
         Self::Restarted,
+        Self::LeaseTooShort,
+        Self::NotExt4,
+        Self::TooManyBlocks,
     ];
 
     /// Returns the number on the wire.
@@ -111,6 +120,9 @@ impl fmt::Display for FsError {
             Self::Unsupported => "not a kind of file or image that the server reads",
             Self::ImageDamaged => "the image is damaged",
             Self::Restarted => "the server was restarted during the call",
+            Self::LeaseTooShort => "the share allows too short a lease",
+            Self::NotExt4 => "the image is no ext4 file system",
+            Self::TooManyBlocks => "the image needs more blocks than one call reads",
         })
     }
 }
@@ -250,7 +262,7 @@ mod tests {
             assert_eq!(FsError::from_status(number), Some(error));
         }
         assert_eq!(FsError::from_status(0), None);
-        assert_eq!(FsError::from_status(18), None);
+        assert_eq!(FsError::from_status(21), None);
     }
 
     #[test]

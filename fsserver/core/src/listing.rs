@@ -94,7 +94,7 @@ fn flush<T: Transport>(
     page: &PageBuffer,
     buffered: &mut usize,
     space: &mut impl AddressSpace,
-) -> Result<u64, FsError> {
+) -> Result<u64, Failure> {
     let bytes = page.get(..*buffered).unwrap_or(&[]);
     lent.copy_out(space, bytes, offset)?;
     *buffered = 0;

@@ -13,7 +13,7 @@ use pmserver_client::{
 use proto::{FrameCount, FrameNumber};
 
 use crate::image::Image;
-use crate::lent::{Lent, PageBuffer, WINDOW, of_pm, pm_refused};
+use crate::lent::{Lent, PageBuffer, WINDOW, copy_path, of_pm, pm_refused};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
 use crate::path;
@@ -98,12 +98,9 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         path_bytes: u16,
     ) -> Result<Reply, Failure> {
         self.files.check_room(client)?;
-        let start = FrameNumber::new(0);
-        let lent = Lent::to_copy_from(&self.pm, container, start, FrameCount::ONE)?;
         // Copied first, then checked: the client may change the container meanwhile.
         let path = self.page.get_mut(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
-        lent.copy_in(&self.space, path)?;
-        lent.release()?;
+        copy_path(&self.pm, container, &self.space, path)?;
         let path = path::checked(path)?;
         let (node, status) = self.volume.as_ref().map_err(|error| *error)?.open(path)?;
         let content = match node {

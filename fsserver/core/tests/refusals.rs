@@ -18,7 +18,7 @@ use pmserver_api::{ContainerHandle, PmError, Rights};
 use proto::limits::OPEN_FILES_PER_CLIENT_MAX;
 use proto::{FrameCount, FrameNumber, Message, PeerId, ProtocolError};
 
-const FILL: Rights = Rights::READ.union(Rights::WRITE);
+const FILL: Rights = Rights::READ.union(Rights::WRITE).union(Rights::LOCK);
 
 struct System {
     machine: Machine,
@@ -136,7 +136,7 @@ fn a_container_that_is_too_small_is_told_and_stays_untouched() {
     let mut system = System::new();
     let file = system.open(b"/directory/file").unwrap();
     let short = system.machine.lend(2, FILL);
-    let holed = system.machine.lend(3, FILL | Rights::LOCK);
+    let holed = system.machine.lend(3, FILL);
     system.machine.remove_frame(holed, 2);
     let holed_first = system.machine.lend(3, FILL);
     system.machine.remove_frame(holed_first, 0);
@@ -156,9 +156,11 @@ fn a_container_that_is_too_small_is_told_and_stays_untouched() {
 fn a_container_that_is_not_accessible_carries_pmservers_word() {
     let mut system = System::new();
     let file = system.open(b"/directory/file").unwrap();
-    let read_only = system.machine.lend(3, Rights::READ | Rights::LOCK);
-    let refusal = system.read(file, read_only, (0, 10_000)).unwrap_err();
-    assert_eq!(refusal.pm_refusal(), Some(PmError::NoRight));
+    for too_few in [Rights::READ | Rights::LOCK, Rights::READ | Rights::WRITE] {
+        let container = system.machine.lend(3, too_few);
+        let refusal = system.read(file, container, (0, 10_000)).unwrap_err();
+        assert_eq!(refusal.pm_refusal(), Some(PmError::NoRight));
+    }
     let gone = system.machine.lend(3, FILL);
     system.machine.unshare(gone);
     for weak in [gone, ContainerHandle::from_raw(0), ContainerHandle::from_raw(u64::MAX)] {

@@ -114,8 +114,15 @@ pub const FS_CLIENTS_MAX: usize = 4;
 /// The lease that fsserver asks for while it fills a container, in microseconds.
 pub const FS_LEASE_MICROS: u64 = 500_000;
 
+/// Pages that fsserver copies into a container before it looks at its lease again.
+pub const FS_LEASE_PAGES: u64 = 64;
+
+/// How much of the lease has to be left then, in microseconds: many times what it takes to read
+/// [`FS_LEASE_PAGES`] pages of a file in the slowest build.
+pub const FS_LEASE_LEFT_MICROS: u64 = 20_000;
+
 const _: () = {
-    assert!(FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);
     assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);

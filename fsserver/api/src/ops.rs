@@ -132,9 +132,7 @@ pub enum Request {
     },
     /// Reads bytes `offset..offset+length` of a file, or as many as there are, to the start of
     /// frame `start` of the container, which must be shared with READ, WRITE and LOCK: the range is
-    /// locked meanwhile. Reads at most 1 MiB (256 frames), and skips
-    /// at most as much before: if the offset is further away, [`FsError::Again`] asks to call
-    /// again. A read that continues where the last one on this handle ended skips nothing.
+    /// locked meanwhile. Reads at most 1 MiB (256 frames).
     Read {
         /// The file.
         file: FileHandle,

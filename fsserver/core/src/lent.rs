@@ -94,6 +94,11 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         Ok(())
     }
 
+    /// Says that it took an unknown time to find what is copied next.
+    pub(crate) fn look_at_lease(&self) {
+        self.pages_left.set(0);
+    }
+
     /// Fails if the lease could end while the next pages are copied: afterwards the frames are
     /// their owner's again, who may take them away.
     fn check_lease(&self) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! simulator.
 #![allow(dead_code)] // Every test uses a part of it.
 
+pub(crate) mod ext4;
 pub(crate) mod image;
 
 use std::cell::RefCell;

@@ -40,7 +40,7 @@ const CRATES: &[Crate] = &[
             "read",
             "lent",
             "path",
-            "volume",
+            "ext4",
             "image",
             "heap",
         ],

@@ -7,7 +7,8 @@ use proto::{FrameCount, FrameNumber, Transport};
 use crate::error::{CallError, FsError};
 use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
 
-/// Calls fsserver over a transport. Every method is one protected procedure call. [`Request`] documents what each operation does, costs and refuses.
+/// Calls fsserver over a transport. Every method is one protected procedure call. [`Request`]
+/// documents what each operation does, costs and refuses.
 pub struct Client<T: Transport> {
     transport: T,
 }

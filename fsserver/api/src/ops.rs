@@ -118,8 +118,8 @@ pub enum Request {
         file: FileHandle,
     },
     /// Writes the next entries of a directory into frames `0..frames` of the container, which must
-    /// be shared with READ, WRITE and LOCK. A listing only goes forward: the cookie must be the one that
-    /// the last call on this handle returned.
+    /// be shared with READ, WRITE and LOCK. A listing only goes forward: the cookie must be the one
+    /// that the last call on this handle returned.
     ReadDir {
         /// The directory.
         file: FileHandle,

@@ -61,6 +61,16 @@ clients_SIM := run
 # Each of the clients ends with PASS.
 clients_PASSES := 3
 
+# These use the folder build, so each waits for any other of them that runs in this checkout.
+ALONE := run scenarios ktest fs-image simulate boot image test sim-test qemu-test board-test clean
+ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
+.PHONY: $(MAKECMDGOALS) alone
+$(MAKECMDGOALS): alone
+	@:
+alone:
+	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
+else
+
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
@@ -190,3 +200,5 @@ sdk:
 	@support/make/sdk.sh "$$MICROKIT_SDK"
 clean:
 	rm -rf build target support/sel4/target
+
+endif

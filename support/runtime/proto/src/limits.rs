@@ -118,8 +118,8 @@ pub const RECLAIM_STEP_FRAMES: u64 = 64;
 /// is the longest relative path that Linux accepts (4095 bytes) after that `/`.
 pub const PATH_BYTES_MAX: usize = 4096;
 
-/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this bounds the heap
-/// of fsserver: an open file takes up to 32 KiB of it.
+/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this is the size of
+/// fsserver's table of open files.
 pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
 
 /// Clients for which fsserver reserves room for [`OPEN_FILES_PER_CLIENT_MAX`] open files.
@@ -128,8 +128,16 @@ pub const FS_CLIENTS_MAX: usize = 4;
 /// The lease that fsserver asks for while it fills a container, in microseconds.
 pub const FS_LEASE_MICROS: u64 = 500_000;
 
+/// Pages that fsserver copies into a container before it looks at its lease again.
+pub const FS_LEASE_PAGES: u64 = 16;
+
+/// How much of the lease has to be left then, in microseconds: more than it takes to read
+/// [`FS_LEASE_PAGES`] pages of the slowest file, on the slowest machine.
+pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
+
 const _: () = {
-    assert!(FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
+    assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);
     assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);

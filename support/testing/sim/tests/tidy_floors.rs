@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
         folder: "client-demo/core/src",
         floors: &["demo", "walk", "transfer", "path_page", "accounts", "line", "layout", "error"],
     },
-    Crate { folder: "fsserver/api/src", floors: &["client", "ops", "entry", "error"] },
+    Crate { folder: "fsserver/api/src", floors: &["client", "ops", "entry", "error", "feature"] },
     Crate {
         folder: "fsserver/core/src",
         floors: &[
@@ -40,7 +40,7 @@ const CRATES: &[Crate] = &[
             "read",
             "lent",
             "path",
-            "volume",
+            "ext4",
             "image",
             "heap",
         ],

@@ -39,7 +39,7 @@ pub(crate) fn s10<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     )?;
 
     let file = world.open_known()?;
-    let shared = world.lend_again(loan.container, Rights::READ | Rights::WRITE)?;
+    let shared = world.lend_again(loan.container, Rights::READ | Rights::WRITE | Rights::LOCK)?;
     fs("reading after the restart", world.files.read_known(file, shared.weak))?;
     pm("unsharing again", world.calls(Parent).unshare(shared.share))?;
     world.expect_contents(loan.container, ALL_PAGES)?;

@@ -32,7 +32,7 @@ use proto::PeerId;
 
 use crate::clock::Clock;
 use crate::kernel::SimKernel;
-use crate::loader::{BootPlan, Region};
+use crate::loader::{BootPlan, REGION_BYTES_MAX, Region};
 use crate::machine::Architecture;
 use crate::system_file::SystemFile;
 
@@ -214,6 +214,15 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
         if let Some((peer, vaddr)) = peer.zip(domain.prefilled_vaddr) {
             regions.push(Region { peer, vaddr, contents: settings.image.to_vec() });
         }
+    }
+    let bytes: u64 = regions.iter().map(|region| region.contents.len() as u64).sum();
+    if bytes > REGION_BYTES_MAX {
+        return Err(format!(
+            "the file system image has {} MiB, and the simulator has room for {}: serve a smaller \
+             folder, or use a board",
+            bytes >> 20,
+            REGION_BYTES_MAX >> 20
+        ));
     }
     let mut kernel = SimKernel::boot(&BootPlan {
         architecture: settings.architecture,

@@ -48,7 +48,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Ends a lease that its holder has not released. A pin may leave pages in quarantine.
-    fn end_early(&mut self, lease: Ref<Lease>) {
+    pub(super) fn end_early(&mut self, lease: Ref<Lease>) {
         if self.store.get(lease).pinned.get() > 0 {
             self.end_expired_pin(lease);
         } else {
@@ -82,7 +82,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Ends the expired leases of a peer, in all containers.
-    pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
+    pub(crate) fn expire_leases_of(&mut self, holder: PeerId) {
         let now = self.store.kernel.now();
         let mut next = self.peer(holder).leases.target();
         while let Some(lease) = next {

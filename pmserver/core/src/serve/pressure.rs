@@ -134,8 +134,8 @@ impl<K: Kernel> Service<K> {
         dropped
     }
 
-    /// Drops at most `most` extra frames of any accounts, those that may be discarded first; returns
-    /// how many.
+    /// Drops at most `most` extra frames of any accounts, those that may be discarded first;
+    /// returns how many.
     fn drop_any(&mut self, most: u64, age: u64) -> u64 {
         let mut dropped: u64 = 0;
         for chain in [FrameList::Discardable, FrameList::Extra] {
@@ -175,7 +175,7 @@ impl<K: Kernel> Service<K> {
     }
 
     /// Returns whether a lease keeps an extra frame from a claim of this age: a pin does until it
-    /// ends, a borrower's lease for as long as it may last, the owner's own until the frame is taken
+    /// ends, a borrower's lease for as long as it may last, the owner's own until frames are taken
     /// by force.
     fn is_held(&self, container: Ref<Container>, number: u64, age: u64) -> bool {
         let on_frame = |lease: &&Lease| lease.range.contains(number);

@@ -26,8 +26,8 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Returns whether something new may be charged to an account for a peer now (PM-341): it is
-    /// the peer's own, or the peer has split it off, or it is lent to the peer with ALLOCATE, or the
-    /// peer has something left of an account below it that was removed.
+    /// the peer's own, or the peer has split it off, or it is lent to the peer with ALLOCATE, or
+    /// the peer has something left of an account below it that was removed.
     pub(crate) fn may_charge(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let payer = self.store.payer_for(account);
         let is_lent =

@@ -26,6 +26,9 @@ one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
 $(if $(call one-of,$(or $(BOARD),sim),sim $(BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(BOARDS:%=or BOARD=%)))
 $(if $(call one-of,$(CONFIG),$(CONFIGS)),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
 -include $(wildcard support/boards/$(BOARD).mk)
+# QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
+comma := ,
+QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=off)
 export TARGET TARGET_RUSTFLAGS QEMU
 
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
@@ -60,13 +63,14 @@ clients_PASSES := 3
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz sim-test qemu-test board-test pd-check image-check setup sdk clean
+.PHONY: test check fuzz sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
+	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
@@ -74,6 +78,7 @@ usage:
 	@echo 'make clean      removes everything that make has made'
 	@printf '\n%s\n' 'BOARD=sim|x86_64_generic|qemu_virt_aarch64  where to run'
 	@echo 'CONFIG=debug|release                        which kernel           ($(CONFIG))'
+	@echo 'ICOUNT=n                                    an instruction takes 2^n ns; empty: as it comes'
 	@echo 'FILES=folder                                what fsserver serves   ($(FILES))'
 	@echo 'MICROKIT_SDK=folder                         where the SDK is       ($(MICROKIT_SDK))'
 
@@ -156,6 +161,9 @@ board-test: need-board
 	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
+# The scenarios under every clock of ICOUNTS, and twice under the chosen one.
+sweep: need-board sim-test
+	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)
 ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 

@@ -2,7 +2,13 @@
 //! Random trees of accounts that are split, lent, recalled, limited, removed and destroyed while
 //! what they pay for is made, moved, leased, pinned and dropped: no count goes wrong (PM-9,
 //! PM-112).
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod world;
 

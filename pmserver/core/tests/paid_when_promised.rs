@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a mapping needs is charged when it is made, so that no later access is a fault for want of
 //! quota, whatever others do to the same memory (PM-340, PM-124; decision 0007).
-#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod world;
 

@@ -271,7 +271,8 @@ impl Model {
         let from = self.now.get();
         let at = if failure.at == 0 { 0..=0 } else { from..=from.saturating_add(10_000_000) };
         let until = if failure.at == 0 { from } else { failure.at };
-        self.asked_until = self.asked_until.max(Some(Micros::new(until)));
+        // The first deadline: what was asked back then can be taken from then on.
+        self.asked_until = self.asked_until.or(Some(Micros::new(until)));
         Expected::Refused { error, done: 0..=u64::MAX, at }
     }
 

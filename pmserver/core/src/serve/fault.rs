@@ -18,7 +18,9 @@ use proto::{Console, LineWriter, PeerId};
 use crate::kernel::Kernel;
 use crate::ops::repair::Repair;
 use crate::serve::Service;
+use crate::serve::call::RUNS_MAX;
 use crate::serve::pressure::Room;
+use crate::store::claims::Waiting;
 
 /// A fault of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +96,21 @@ impl<K: Kernel> Service<K> {
         if self.find_peer(peer).is_none_or(|peer| peer.is_stopped) {
             return false;
         }
-        self.store.is_starved = false;
-        self.repair(peer, address, kind) == Repair::TryAgain
-            // If extra frames occupy the memory, it is available at a later retry.
-            || self.store.is_starved && self.make_room(1) != Room::Nowhere
+        self.store.allowances.serve(peer);
+        for _ in 0..RUNS_MAX {
+            self.store.is_starved = false;
+            let is_repaired = self.repair(peer, address, kind) == Repair::TryAgain;
+            if is_repaired || !self.store.is_starved {
+                self.store.claims.close(peer, Waiting::Access);
+                return is_repaired;
+            }
+            match self.make_room(peer, Waiting::Access, 1) {
+                Room::Made => {}
+                // The memory is available at a later retry.
+                Room::Asked(_) | Room::More => return true,
+                Room::Nowhere => return false,
+            }
+        }
+        true
     }
 }

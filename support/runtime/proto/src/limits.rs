@@ -86,6 +86,10 @@ pub const ACCOUNT_DEPTH_MAX: usize = 16;
 /// Peers that one account may be lent to at a time: a request to the account notifies them all.
 pub const ACCOUNT_LOANS_MAX: usize = 16;
 
+/// Accounts above removed ones that one peer may have something charged to: kept outside the pool,
+/// and every charge walks them.
+pub const PEER_ALLOWANCES_MAX: usize = 4;
+
 /// Accounts that one demand for extra frames is sent to, bounded because the demand is stored
 /// outside the pool. If these accounts do not have enough, others are asked afterwards.
 pub const ASKED_ACCOUNTS_MAX: usize = 8;
@@ -94,8 +98,20 @@ pub const ASKED_ACCOUNTS_MAX: usize = 8;
 /// second): long enough for them to be scheduled and to choose, short for the domain that waits.
 pub const EXTRA_MICROS: u64 = 100_000;
 
-/// Extra frames that one call examines for reclaim; it skips those that are leased or pinned.
-pub const PRESSURE_FRAMES_MAX: u64 = 2 * CALL_FRAMES_MAX;
+/// How long a claim to promised memory stays open after the time at which its peer was told to try
+/// again, in microseconds: as long as the owners of extra frames have.
+pub const CLAIM_MICROS: u64 = EXTRA_MICROS;
+
+/// When a claim takes the extra frames of anybody, asked or not, under leases of their owners or
+/// not, in microseconds: after two requests, of which the first may have been another's.
+pub const FORCE_MICROS: u64 = 2 * EXTRA_MICROS;
+
+/// How long whoever was promised memory waits for it at most, in microseconds, whatever others do:
+/// until the leases on extra frames have ended that began before.
+pub const PROMISE_MICROS_MAX: u64 = LEASE_MICROS_MAX;
+
+/// Extra frames that one call examines for reclaim in each of its three searches.
+pub const PRESSURE_FRAMES_MAX: u64 = CALL_FRAMES_MAX;
 
 /// The longest lease that a share may allow, in microseconds (one second): a borrower can keep an
 /// owner from its own memory for that long.
@@ -138,6 +154,7 @@ pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
 const _: () = {
     assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
     assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FORCE_MICROS <= PROMISE_MICROS_MAX);
     assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);

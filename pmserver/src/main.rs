@@ -76,8 +76,7 @@ impl Handler for PmServer {
         }
         // Replied to in any case: a fault comes with the child's scheduling context, which only a
         // reply gives back. One that got what it lacked tries again; one that was sent elsewhere
-        // goes on there; one that was stopped has no fault handler any more, faults again, and
-        // ends.
+        // goes on there; one that was stopped answers its callers from now on.
         Ok(Some(MessageInfo::default()))
     }
 }

@@ -33,7 +33,7 @@ use std::fmt;
 use pmserver_setup::SETUP_BYTES;
 
 pub use reader::read;
-pub use server::{MemoryServer, SETUP_FILE};
+pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
 /// A reason to refuse a system description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub struct Description {
     pub caps: Vec<GivenCap>,
     /// The memory server, if there is one.
     pub server: Option<MemoryServer>,
-    /// `text` with the memory region in it that tells the memory server its setup.
+    /// `text` with the memory regions in it that tell the memory server its setup, and give its
+    /// peers the code of their last resort.
     pub text_with_setup: String,
 }
 

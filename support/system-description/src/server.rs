@@ -3,8 +3,8 @@
 //! its peers, and what else follows from the elements that say so.
 
 use pmserver_setup::{
-    PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode, encode,
-    slots,
+    LAST_RESORT, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode,
+    encode, slots,
 };
 use proto::ByteCount;
 use roxmltree::NodeId;
@@ -15,6 +15,8 @@ use crate::{Fault, GivenCap, GivenObject, Node, UntypedCaps};
 
 /// The name of the file with the setup, as `text_with_setup` has it.
 pub const SETUP_FILE: &str = "memory_setup.bin";
+/// The name of the file with the code of the last resort (PM-370), which the image tool has.
+pub const LAST_RESORT_FILE: &str = "last_resort.bin";
 /// Where the memory server has it mapped: between its program and the pool window.
 const SETUP_VADDR: u64 = 0x0900_0000;
 
@@ -59,14 +61,25 @@ impl MemoryServer {
         caps
     }
 
-    /// Returns the elements that give it its setup: what to add to its own, and to the system.
-    pub(crate) fn setup_elements(&self) -> (String, String) {
+    /// Returns the names of its peers' protection domains.
+    pub(crate) fn peer_names(&self) -> Vec<String> {
+        self.setup().peers().iter().map(|peer| peer.name.to_owned()).collect()
+    }
+
+    /// Returns the elements that give it its setup, and its peers the code of their last resort:
+    /// what to add to its own, to each peer's, and to the system.
+    pub(crate) fn setup_elements(&self) -> [String; 3] {
         let map = [
             r#"<map mr="memory_setup" perms="r" setvar_vaddr="memory_setup_vaddr" "#,
             &format!(r#"vaddr="{SETUP_VADDR:#x}" />"#),
         ];
         let map = map.concat();
-        (map, format!(r#"<memory_region name="memory_setup" prefill_path="{SETUP_FILE}" />"#))
+        let code = format!(r#"<map mr="last_resort" perms="rx" vaddr="{LAST_RESORT:#x}" />"#);
+        let regions = [("memory_setup", SETUP_FILE), ("last_resort", LAST_RESORT_FILE)];
+        let region = |(name, file)| {
+            format!(r#"<memory_region name="{name}" size="0x1000" prefill_path="{file}" />"#)
+        };
+        [map, code, regions.map(region).concat()]
     }
 }
 

@@ -16,12 +16,14 @@
 //! ```text
 //!   reader.rs     walks through the elements
 //!   server.rs     the memory server: its pool, its peers, the capabilities that follow
+//!   budgets.rs    who may hold up whom
 //!   claims.rs     which slots are taken, and by what
 //!   element.rs    attributes of one element, and what is wrong with it
 //!   text.rs       the text, with holes and additions
 //! ```
 #![forbid(unsafe_code)]
 
+mod budgets;
 mod claims;
 mod element;
 mod reader;

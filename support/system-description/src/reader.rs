@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use roxmltree::Document;
 
+use crate::budgets;
 use crate::claims::Claims;
 use crate::element::Element;
 use crate::server::{ChannelEnd, Domains};
@@ -42,6 +43,7 @@ pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
     let Reader { text, claims, untypeds, mut caps, domains, .. } = reader;
     let server = domains.server(&untypeds, &claims)?;
     if let Some(server) = &server {
+        budgets::check(&domains)?;
         caps.extend(server.caps());
     }
     let text_with_setup = match &server {

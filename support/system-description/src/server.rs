@@ -128,6 +128,38 @@ impl<'a, 'input> Domains<'a, 'input> {
         found.map(|domain| domain.element)
     }
 
+    /// Returns all protection domains.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = Element<'a, 'input>> {
+        self.domains.iter().map(|domain| domain.element)
+    }
+
+    /// Returns whether a domain has the privilege to supervise.
+    pub(crate) fn may_supervise(&self, domain: Element<'a, 'input>) -> bool {
+        let found = self.domains.iter().find(|other| other.element.0 == domain.0);
+        let account = found.and_then(|domain| domain.account);
+        account.is_some_and(|account| account.privileges.contains(Privileges::SUPERVISE))
+    }
+
+    /// Returns the passive domains that one calls: by protected procedure, or by a fault.
+    pub(crate) fn called_by(
+        &self,
+        caller: Element<'a, 'input>,
+    ) -> impl Iterator<Item = Element<'a, 'input>> {
+        let name = caller.name();
+        let calls = move |end: &&ChannelEnd<'_, '_>| {
+            end.element.attribute("pd") == Some(&name)
+                && end.element.attribute("pp") == Some("true")
+        };
+        let others = self.ends.iter().filter(calls).filter_map(|own| {
+            let is_other = |end: &&ChannelEnd<'_, '_>| {
+                end.channel == own.channel && end.element.0 != own.element.0
+            };
+            self.element(self.ends.iter().find(is_other)?.element.attribute("pd")?)
+        });
+        let called = others.chain(caller.parent("protection_domain"));
+        called.filter(|server| server.attribute("passive") == Some("true"))
+    }
+
     /// Reads a `memory_account`.
     pub(crate) fn add_account(&mut self, element: Element<'a, 'input>) -> Result<(), Fault> {
         element.check_shape(&["limit", "privileges"])?;

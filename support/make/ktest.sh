@@ -15,7 +15,7 @@ shift
 folder=$out/ktest
 expected=support/testing/ktest-list/expected/${TARGET%%-*}.txt
 fail() { echo "$*" >&2; exit 1; }
-[ "$CONFIG" = debug ] || fail "make ktest needs CONFIG=debug: it prints with the debug kernel's console"
+[ "$CONFIG" = debug ] || fail "make ktest needs CONFIG=debug: only the debug kernel has a console"
 
 mkdir -p "$folder"
 [ -z "${SEED:-}" ] || export KTEST_SEED=$SEED
@@ -27,10 +27,10 @@ cargo run --manifest-path support/sel4/Cargo.toml --quiet --package image \
 	--target-dir "${CARGO_TARGET_DIR:-target}" -- \
 	--sdk "$MICROKIT_SDK" --board "$BOARD" --config "$CONFIG" \
 	--root-task "$folder/ktest.elf" --output "$folder/loader.img"
-# The log has 800 lines and as many of the kernel's: it is shown only if the run fails.
+# The test prints 800 lines and the kernel as many: the end of them is shown if the run fails.
 cargo run --quiet --package boot -- run --timeout "$TIMEOUT" --transcript "$folder/console.txt" \
 	-- "$@" >"$folder/log.txt" || { tail -n 20 "$folder/log.txt"; exit 1; }
-# The lines of kernel and loader come before it.
+# Leaves out the lines of kernel and loader, which come first.
 sed -n '/^conformance /,$p' "$folder/console.txt" >"$out/ktest.txt"
 if [ -n "${SEED:-}" ]; then
 	KTEST_TRANSCRIPT=$PWD/$out/ktest.txt cargo test --quiet --package sim --test conformance ||

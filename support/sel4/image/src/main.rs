@@ -3,9 +3,9 @@
 //! Makes a boot image out of a system description and its programs, as Microkit's own tool does,
 //! with untyped memory and memory accounts in it (see the README beside this crate).
 //!
-//! `system-description` reads what this project's descriptions have over Microkit's. microkit-tool,
-//! used as a library, does the rest: it parses the description, makes the capDL specification out
-//! of it and packs that into capDL's initialiser.
+//! `system-description` reads this project's extensions of the description. microkit-tool, used as
+//! a library, does the rest: it parses the description, makes the capDL specification from it and
+//! packs that into capDL's initialiser.
 
 mod capdl;
 mod last_resort;
@@ -85,11 +85,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes the image of a program that finds nothing in place but the kernel.
+/// Makes the image of a program that runs on the kernel alone, without Microkit.
 fn pack_root_task(arguments: &Arguments, program: &Path) -> Result<(), String> {
     let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
     let memory = memory::BoardMemory::new(&board, arguments.ram)?;
-    // What microkit-tool calls the initialiser is to kernel and loader the first thread's program.
+    // Kernel and loader start any program that microkit-tool takes for its initialiser.
     let mut program = CapDLInitialiser::new(sdk::read_elf(program)?);
     memory
         .place(&board, &mut CapDLSpecContainer::new(), &mut program, &[])
@@ -148,8 +148,8 @@ fn write_setup(
     Ok(folder)
 }
 
-/// Refuses regions that want an address of the tool's choice: that takes microkit-tool several
-/// passes over the whole image, and nothing in this project needs it.
+/// Refuses regions whose physical address microkit-tool would have to choose: that needs several
+/// passes over the whole image, and nothing in this project uses it.
 fn check_addresses(system: &SystemDescription) -> Result<(), String> {
     let unplaced = system
         .memory_regions

@@ -18,7 +18,7 @@ MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
 # Passed to scripts in the environment, so that the name of a folder may have any character.
-export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT
+export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT SEED
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
@@ -81,7 +81,7 @@ usage:
 	@echo 'make test       runs every test; says at the end which ones it could not run'
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
-	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
+	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'

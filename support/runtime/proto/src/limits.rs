@@ -120,6 +120,11 @@ pub const LEASE_MICROS_MAX: u64 = 1_000_000;
 /// The longest timeout that a caller may set for a call to a server, in microseconds (ten seconds).
 pub const WATCH_MICROS_MAX: u64 = 10_000_000;
 
+/// How much shorter than its period the budget of a supervisor may be, in microseconds (ten
+/// milliseconds): everybody waits that long if it ends while pmserver works for the supervisor. All
+/// others that call a server that others call may not have a shorter budget at all.
+pub const SUPERVISOR_GAP_MICROS_MAX: u64 = 10_000;
+
 /// One past the highest peer number: the VSpace of peer n is in slot 32 + n of pmserver's root
 /// CNode, which has 64 slots. There is no peer 0: that slot is for pmserver itself.
 pub const PEERS_MAX: usize = 32;

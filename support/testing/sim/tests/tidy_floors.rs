@@ -83,7 +83,10 @@ const CRATES: &[Crate] = &[
         floors: &["message", "address_space", "console", "units", "limits"],
     },
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "access"] },
-    Crate { folder: "support/sel4/image/src", floors: &["pack", "memory", "capdl", "sdk"] },
+    Crate {
+        folder: "support/sel4/image/src",
+        floors: &["pack", "memory", "capdl", "sdk", "last_resort"],
+    },
     Crate {
         folder: "support/testing/boot/src",
         floors: &["watch", "compare", "transcript", "machine", "console"],

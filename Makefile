@@ -18,7 +18,7 @@ MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
 # Passed to scripts in the environment, so that the name of a folder may have any character.
-export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT
+export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT SEED
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
@@ -61,6 +61,16 @@ clients_SIM := run
 # Each of the clients ends with PASS.
 clients_PASSES := 3
 
+# These use the folder build, so each waits for any other of them that runs in this checkout.
+ALONE := run scenarios ktest fs-image simulate boot image test sim-test qemu-test board-test clean
+ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
+.PHONY: $(MAKECMDGOALS) alone
+$(MAKECMDGOALS): alone
+	@:
+alone:
+	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
+else
+
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
@@ -71,7 +81,7 @@ usage:
 	@echo 'make test       runs every test; says at the end which ones it could not run'
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
-	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
+	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
@@ -190,3 +200,5 @@ sdk:
 	@support/make/sdk.sh "$$MICROKIT_SDK"
 clean:
 	rm -rf build target support/sel4/target
+
+endif

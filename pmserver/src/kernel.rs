@@ -28,8 +28,9 @@ const LOWEST_PRIORITY: u64 = 0;
 /// The address of an empty slot.
 const NO_CAPABILITY: u64 = 0;
 
-/// Registers that a redirection writes: pc and sp, the first two of a context on both targets.
-const REDIRECT_REGISTERS: u64 = 2;
+/// Registers that a redirection writes: pc, sp and flags, the first three of a context on both
+/// targets. The flags are cleared: compilers expect that of some of them at a function's start.
+const REDIRECT_REGISTERS: u64 = 3;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 

@@ -77,7 +77,7 @@ impl Handler for PmServer {
         // Every fault gets a reply: the child donated its scheduling context with the fault, and
         // only a reply gives it back. If the core repaired the fault, the child tries the access
         // again. If the core redirected the child, it continues at the new address. If the core
-        // stopped it, it has no fault handler any more, faults again and never runs after that.
+        // stopped it, it answers its callers from now on, and does nothing else.
         Ok(Some(MessageInfo::default()))
     }
 }

@@ -4,6 +4,8 @@
 # The conformance test on seL4: ktest.sh OUT QEMU…. Boots the root task `ktest` with the QEMU
 # command and compares the kernel's answers with those that the simulator is tested against.
 #
+# With SEED in the environment, other operations are drawn, and the simulator gives its own answers.
+#
 # In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG TARGET TARGET_RUSTFLAGS TIMEOUT.
 # The Makefile has compiled the tools `image` and `boot`.
 set -euo pipefail
@@ -16,6 +18,7 @@ fail() { echo "$*" >&2; exit 1; }
 [ "$CONFIG" = debug ] || fail "make ktest needs CONFIG=debug: only the debug kernel has a console"
 
 mkdir -p "$folder"
+[ -z "${SEED:-}" ] || export KTEST_SEED=$SEED
 support/make/compile.sh "the kernel test for $BOARD" \
 	support/make/toolchain.sh cargo build --manifest-path support/sel4/Cargo.toml --release \
 	--target-dir build/cargo --package ktest
@@ -29,6 +32,11 @@ cargo run --quiet --package boot -- run --timeout "$TIMEOUT" --transcript "$fold
 	-- "$@" >"$folder/log.txt" || { tail -n 20 "$folder/log.txt"; exit 1; }
 # Leaves out the lines of kernel and loader, which come first.
 sed -n '/^conformance /,$p' "$folder/console.txt" >"$out/ktest.txt"
+if [ -n "${SEED:-}" ]; then
+	KTEST_TRANSCRIPT=$PWD/$out/ktest.txt cargo test --quiet --package sim --test conformance ||
+		fail "the kernel's answers with SEED=$SEED, in $out/ktest.txt, differ from the simulator's"
+	expected=$out/ktest.txt
+fi
 cargo run --quiet --package boot -- compare "$expected" "$out/ktest.txt" ||
 	fail "the kernel's answers differ from $expected; if they are right, copy $out/ktest.txt there"
 echo "$expected: $BOARD gives the same answers to $(grep -c -e '->' "$expected") operations"

@@ -224,3 +224,117 @@ fn a_peer_pins_so_many_frames_and_no_more() {
     driver.unlock(first.lease.lease).unwrap();
     driver.pin(container, at(64), frames(1), LockMode::Read, LONG).unwrap();
 }
+
+#[test]
+fn a_pin_that_has_run_out_is_in_nobodys_way_from_another_container() {
+    // PM-344, PM-273
+    for has_iommu in [false, true] {
+        for mode in [LockMode::Read, LockMode::Exclusive] {
+            let world = World::with_devices(has_iommu);
+            let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+            let (container, _) = lent(&mut pm, 3);
+            let (twin, shared) = lent(&mut pm, 3);
+            let (from, to) = ((container, at(0)), (twin, at(0)));
+            pm.copy(from, to, frames(3), CopyFlags::SHARED).unwrap();
+            // The lease excludes the owner through the ring, so each frame is pinned by itself.
+            let pin = |driver: &mut Pm, ttl| driver.pin(shared.weak, at(0), frames(3), mode, ttl);
+            let pinned = match pin(&mut driver, SHORT) {
+                Ok(pinned) => pinned,
+                Err(error) => {
+                    assert_eq!(error.refusal(), Some(PmError::Shared));
+                    continue;
+                }
+            };
+            let other = filled(&mut pm, 3);
+            let locked =
+                match pm.copy((other, at(0)), (container, at(0)), frames(1), CopyFlags::empty()) {
+                    Err(CallError::Refused(failure)) => failure,
+                    other => panic!("{other:?}"),
+                };
+            assert_eq!((locked.error, locked.at), (PmError::Locked, pinned.lease.deadline.get()));
+            world.advance(SHORT.get());
+            // Nobody has used the container of the pin since.
+            assert!(!state(&mut pm, container, 0).contains(FrameState::PINNED));
+            let flags = CopyFlags::empty();
+            assert_eq!(pm.copy((other, at(0)), (container, at(1)), frames(1), flags), Ok(1));
+            assert_eq!(pm.copy((container, at(0)), (other, at(0)), frames(3), flags), Ok(3));
+            if !has_iommu {
+                driver.unlock(pinned.lease.lease).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn pins_that_have_run_out_elsewhere_do_not_count() {
+    // PM-344, PM-272
+    let world = World::with_devices(true);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let before = driver.account_info(AccountHandle::OWN).unwrap();
+    let lent: Vec<_> = (0..5).map(|_| lent(&mut pm, 64)).collect();
+    for (_, shared) in &lent[..4] {
+        driver.pin(shared.weak, at(0), frames(64), LockMode::Read, SHORT).unwrap();
+    }
+    let weak = lent[4].1.weak;
+    let refused = driver.pin(weak, at(0), frames(64), LockMode::Read, SHORT);
+    assert_eq!(refusal(refused), Some(PmError::TooMany));
+    world.advance(SHORT.get());
+    // Ending 256 pins takes more than one call (PM-325).
+    let pinned = std::iter::repeat_with(|| driver.pin(weak, at(0), frames(64), LockMode::Read, LONG))
+        .take(4)
+        .find(|pinned| refusal(pinned.clone()) != Some(PmError::Pending));
+    driver.unlock(pinned.unwrap().unwrap().lease.lease).unwrap();
+    assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+}
+
+#[test]
+fn two_pins_never_keep_one_page() {
+    // PM-270, PM-273: the page of the first may be used again while the second device reads.
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, first) = lent(&mut pm, 1);
+    let (copies, second) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(2, 5, page(0)).unwrap();
+    pm.copy((container, at(0)), (copies, at(0)), frames(1), CopyFlags::empty()).unwrap();
+    let one = driver.pin(first.weak, at(0), frames(1), LockMode::Read, SHORT).unwrap();
+    let two = driver.pin(second.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    assert_ne!(one.bus.address, two.bus.address);
+    world.advance(SHORT.get());
+    assert!(state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+    let bus = driver.bus_address(two.lease.lease, at(0)).unwrap();
+    assert_eq!(bus, two.bus, "it stays where it is");
+    driver.unlock(one.lease.lease).unwrap();
+    driver.unlock(two.lease.lease).unwrap();
+}
+
+#[test]
+fn a_release_that_the_kernel_stops_half_way_goes_on_from_there() {
+    // PM-4, PM-274
+    for stop in 1..=4 {
+        let world = World::with_devices(true);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 4);
+        let before = driver.account_info(AccountHandle::OWN).unwrap();
+        let pinned = driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, LONG).unwrap();
+        world.fail_nth(Some(stop));
+        assert_eq!(refusal(driver.unlock(pinned.lease.lease)), Some(PmError::Kernel));
+        world.fail_nth(None);
+        let states: Vec<bool> = (0..4)
+            .map(|number| state(&mut pm, container, number).contains(FrameState::PINNED))
+            .collect();
+        assert_eq!(states, (1..=4).map(|number| number >= stop).collect::<Vec<_>>());
+        driver.unlock(pinned.lease.lease).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+        // And the deadline that is told is in the future where the kernel refuses to end the pin.
+        driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, SHORT).unwrap();
+        world.advance(SHORT.get());
+        world.fail_nth(Some(stop));
+        let refused = pm.map(container, at(3), frames(1), page(0), MapFlags::READ);
+        let Err(CallError::Refused(failure)) = refused else { panic!("{refused:?}") };
+        assert!(failure.at > pm.clock().unwrap().get() - 100, "{failure:?}");
+        world.fail_nth(None);
+        pm.map(container, at(3), frames(1), page(0), MapFlags::READ).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+    }
+}

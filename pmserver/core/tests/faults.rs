@@ -11,6 +11,7 @@ mod world;
 
 use pmserver_api::{AccessKind, AccountHandle, CallError, LockMode, MapFlags, PmError, Rights};
 use pmserver_core::{Fault, FaultOutcome};
+use pmserver_setup::LAST_RESORT;
 use proto::{Console, Micros, VirtAddr};
 use world::{World, at, filled, frames, page, peer};
 
@@ -99,6 +100,10 @@ fn a_server_with_a_recovery_entry_goes_on_there_once() {
     pm.map(container, at(0), frames(4), page(0), MapFlags::READ).unwrap();
     assert_eq!((world.load(2, page(2)), world.load(2, page(3))), (Ok(7), Ok(0)));
     assert_eq!(fault(&world, 1).0, FaultOutcome::Stopped, "recovery that faults is not repeated");
+    let thread = || world.0.borrow().kernel().thread(peer(1)).unwrap();
+    assert_eq!((thread().pc, thread().is_retired), (LAST_RESORT, false), "PM-370");
+    assert_eq!(fault(&world, 1).0, FaultOutcome::Stopped, "nor is its last resort");
+    assert!(thread().is_retired);
 }
 
 #[test]

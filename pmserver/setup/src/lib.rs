@@ -11,6 +11,7 @@
 //! | the format of the page: encode, decode | `page.rs` |
 //! | parts of the pool, and how many pages pmserver uses itself | `pool.rs` |
 //! | the slots of pmserver's CSpace | `slots.rs` |
+//! | where a stopped peer goes on | [`LAST_RESORT`] |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,11 @@ mod page;
 mod pool;
 mod setup;
 pub mod slots;
+
+/// Where every peer has the page of code that a stopped peer goes on in (PM-370). It answers each
+/// caller with [`proto::ProtocolError::Stopped`], uses neither stack nor memory, and is nobody's to
+/// write. Below everything that peers map, and in the same place as the setup in pmserver.
+pub const LAST_RESORT: u64 = 0x0900_0000;
 
 pub use page::{SETUP_BYTES, decode, encode};
 pub use pool::{

@@ -16,12 +16,14 @@
 //! ```text
 //!   reader.rs     walks through the elements
 //!   server.rs     the memory server: its pool, its peers, the capabilities it gets
+//!   budgets.rs    who may hold up whom
 //!   claims.rs     which slots are taken, and by what
 //!   element.rs    one element: its attributes, errors with its line
 //!   text.rs       the text without the extensions, with additions
 //! ```
 #![forbid(unsafe_code)]
 
+mod budgets;
 mod claims;
 mod element;
 mod reader;
@@ -33,7 +35,7 @@ use std::fmt;
 use pmserver_setup::SETUP_BYTES;
 
 pub use reader::read;
-pub use server::{MemoryServer, SETUP_FILE};
+pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
 /// A reason to refuse a system description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +64,8 @@ pub struct Description {
     pub caps: Vec<GivenCap>,
     /// The memory server, if there is one.
     pub server: Option<MemoryServer>,
-    /// `text` plus the memory region that contains the memory server's setup.
+    /// `text` with the memory regions in it that tell the memory server its setup, and give its
+    /// peers the code of their last resort.
     pub text_with_setup: String,
 }
 

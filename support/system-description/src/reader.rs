@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use roxmltree::Document;
 
+use crate::budgets;
 use crate::claims::Claims;
 use crate::element::Element;
 use crate::server::{ChannelEnd, Domains};
@@ -44,13 +45,18 @@ pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
     let Reader { text, claims, untypeds, mut caps, domains, .. } = reader;
     let server = domains.server(&untypeds, &claims)?;
     if let Some(server) = &server {
+        budgets::check(&domains)?;
         caps.extend(server.caps());
     }
     let text_with_setup = match &server {
         Some(server) => {
-            let element = domains.element(&server.name).unwrap_or(root);
-            let (map, region) = server.setup_elements();
-            let places = [(text.closing_tag(element.0), map), (text.closing_tag(root.0), region)];
+            let end_of = |pd: &str| text.closing_tag(domains.element(pd).unwrap_or(root).0);
+            let [map, code, regions] = server.setup_elements();
+            let peers = server.peer_names();
+            let mut places: Vec<_> =
+                peers.iter().map(|peer| (end_of(peer), code.clone())).collect();
+            places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), regions)]);
+            places.sort();
             text.with_additions(&places)
         }
         None => text.text(),
@@ -235,7 +241,10 @@ mod tests {
         let description = read(SYSTEM, None).unwrap();
         let text = &description.text_with_setup;
         let added = |tag: &str| text.matches(tag).count() - description.text.matches(tag).count();
-        assert_eq!((added("<map "), added("<memory_region ")), (1, 1));
+        let peers = description.server.as_ref().unwrap().setup().peers().len();
+        assert_eq!((added("<map "), added("<memory_region ")), (1 + peers, 2));
+        let code = text.matches(r#"<map mr="last_resort" perms="rx" "#).count();
+        assert_eq!(code, peers, "each peer has its last resort");
         let doc = Document::parse(text).unwrap();
         let map = doc.descendants().find(|node| node.attribute("mr") == Some("memory_setup"));
         let pd = map.unwrap().parent_element().unwrap();

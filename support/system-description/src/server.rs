@@ -3,8 +3,8 @@
 //! pool and its peers, checks them, and derives the capabilities that it needs.
 
 use pmserver_setup::{
-    PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode, encode,
-    slots,
+    LAST_RESORT, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode,
+    encode, slots,
 };
 use proto::ByteCount;
 use roxmltree::NodeId;
@@ -15,6 +15,8 @@ use crate::{Fault, GivenCap, GivenObject, Node, UntypedCaps};
 
 /// The name of the file with the setup, as `text_with_setup` gives it.
 pub const SETUP_FILE: &str = "memory_setup.bin";
+/// The name of the file with the code of the last resort (PM-370), which the image tool has.
+pub const LAST_RESORT_FILE: &str = "last_resort.bin";
 /// Where the setup is mapped in the memory server: between its program and the pool window.
 const SETUP_VADDR: u64 = 0x0900_0000;
 
@@ -59,14 +61,25 @@ impl MemoryServer {
         caps
     }
 
-    /// Returns the elements that map its setup: one to add to its own, one to add to the system.
-    pub(crate) fn setup_elements(&self) -> (String, String) {
+    /// Returns the names of its peers' protection domains.
+    pub(crate) fn peer_names(&self) -> Vec<String> {
+        self.setup().peers().iter().map(|peer| peer.name.to_owned()).collect()
+    }
+
+    /// Returns the elements that give it its setup, and its peers the code of their last resort:
+    /// what to add to its own, to each peer's, and to the system.
+    pub(crate) fn setup_elements(&self) -> [String; 3] {
         let map = [
             r#"<map mr="memory_setup" perms="r" setvar_vaddr="memory_setup_vaddr" "#,
             &format!(r#"vaddr="{SETUP_VADDR:#x}" />"#),
         ];
         let map = map.concat();
-        (map, format!(r#"<memory_region name="memory_setup" prefill_path="{SETUP_FILE}" />"#))
+        let code = format!(r#"<map mr="last_resort" perms="rx" vaddr="{LAST_RESORT:#x}" />"#);
+        let regions = [("memory_setup", SETUP_FILE), ("last_resort", LAST_RESORT_FILE)];
+        let region = |(name, file)| {
+            format!(r#"<memory_region name="{name}" size="0x1000" prefill_path="{file}" />"#)
+        };
+        [map, code, regions.map(region).concat()]
     }
 }
 
@@ -113,6 +126,38 @@ impl<'a, 'input> Domains<'a, 'input> {
     pub(crate) fn element(&self, name: &str) -> Option<Element<'a, 'input>> {
         let found = self.domains.iter().find(|domain| domain.element.name() == name);
         found.map(|domain| domain.element)
+    }
+
+    /// Returns all protection domains.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = Element<'a, 'input>> {
+        self.domains.iter().map(|domain| domain.element)
+    }
+
+    /// Returns whether a domain has the privilege to supervise.
+    pub(crate) fn may_supervise(&self, domain: Element<'a, 'input>) -> bool {
+        let found = self.domains.iter().find(|other| other.element.0 == domain.0);
+        let account = found.and_then(|domain| domain.account);
+        account.is_some_and(|account| account.privileges.contains(Privileges::SUPERVISE))
+    }
+
+    /// Returns the passive domains that one calls: by protected procedure, or by a fault.
+    pub(crate) fn called_by(
+        &self,
+        caller: Element<'a, 'input>,
+    ) -> impl Iterator<Item = Element<'a, 'input>> {
+        let name = caller.name();
+        let calls = move |end: &&ChannelEnd<'_, '_>| {
+            end.element.attribute("pd") == Some(&name)
+                && end.element.attribute("pp") == Some("true")
+        };
+        let others = self.ends.iter().filter(calls).filter_map(|own| {
+            let is_other = |end: &&ChannelEnd<'_, '_>| {
+                end.channel == own.channel && end.element.0 != own.element.0
+            };
+            self.element(self.ends.iter().find(is_other)?.element.attribute("pd")?)
+        });
+        let called = others.chain(caller.parent("protection_domain"));
+        called.filter(|server| server.attribute("passive") == Some("true"))
     }
 
     /// Reads a `memory_account`.

@@ -131,9 +131,7 @@ impl<K: Kernel> FrameManager<K> {
         frame: Ref<Frame>,
     ) -> Result<(), Failure> {
         self.check_supplied(caller, frame, AccessKind::Read)?;
-        match self.write_pin(frame) {
-            Some(deadline) => Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() }),
-            None => Ok(()),
-        }
+        let deadline = self.write_pin(frame);
+        self.locked_until(deadline)
     }
 }

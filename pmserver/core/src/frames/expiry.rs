@@ -54,7 +54,7 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `Pending` if one call cannot end a pin: the next one goes on.
-    fn end_expired(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
+    pub(super) fn end_expired(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         if self.store.get(lease).pinned.get() > 0 {
             return self.end_expired_pin(lease);
         }
@@ -108,7 +108,7 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `Pending` if there is more to end than one call does.
-    pub(super) fn expire_leases_of(&mut self, holder: PeerId) -> Result<(), Failure> {
+    pub(crate) fn expire_leases_of(&mut self, holder: PeerId) -> Result<(), Failure> {
         let now = self.store.kernel.now();
         let mut next = self.peer(holder).leases.target();
         while let Some(lease) = next {

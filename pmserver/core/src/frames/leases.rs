@@ -8,7 +8,7 @@
 use pmserver_api::{Failure, LockMode, PmError, Rights};
 use proto::limits::{
     CONTAINER_LEASES_MAX, CONTAINER_LEASES_OWNER, LEASE_MICROS_MAX, PEER_LEASES_MAX,
-    SHARE_LEASES_MAX,
+    PROMISE_MICROS_MAX, SHARE_LEASES_MAX,
 };
 use proto::{Micros, PeerId};
 
@@ -18,7 +18,7 @@ use crate::records::account::Shortage;
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder, Need};
 use crate::records::links::link_of;
@@ -36,7 +36,7 @@ impl<K: Kernel> FrameManager<K> {
         mode: LockMode,
         ttl: Micros,
     ) -> Result<Micros, Failure> {
-        let ttl = ttl.min(self.lease_limit(access, range)?);
+        let ttl = ttl.min(self.lease_limit(access, range)?).min(self.claim_limit(access, range));
         if ttl == Micros::new(0) {
             return Err(PmError::Invalid.into());
         }
@@ -86,6 +86,21 @@ impl<K: Kernel> FrameManager<K> {
             return Err(PmError::NoRight.into());
         }
         Ok(system.min(share.lease_max()))
+    }
+
+    /// Returns the longest lease that leaves extra frames to those who wait for promised memory
+    /// (PM-343). It is never refused for that.
+    fn claim_limit(&self, access: &Access, range: Range) -> Micros {
+        let now = self.store.kernel.now();
+        let Some(since) = self.store.claims.oldest(now) else { return Micros::new(u64::MAX) };
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+            if self.store.get(frame).has(FrameMarks::EXTRA) {
+                let end = since.get().saturating_add(PROMISE_MICROS_MAX);
+                return Micros::new(end.saturating_sub(now.get()).max(1));
+            }
+        }
+        Micros::new(u64::MAX)
     }
 
     /// Returns whether one more lease is within the limits. A borrower cannot use up the leases of
@@ -192,7 +207,7 @@ impl<K: Kernel> FrameManager<K> {
             .filter(|lease| lease.range.overlaps(range) && lease.forbids(own, need))
             .map(Lease::deadline)
             .max();
-        locked_until(deadline)
+        self.locked_until(deadline)
     }
 
     /// Refuses what a lease on another frame of the ring forbids. Such leases are for reading,
@@ -215,7 +230,7 @@ impl<K: Kernel> FrameManager<K> {
             .map(Lease::deadline)
             .filter(|deadline| *deadline > now)
             .max();
-        locked_until(deadline)
+        self.locked_until(deadline)
     }
 
     /// Returns when the last lease through a share ends.
@@ -250,11 +265,16 @@ impl<K: Kernel> FrameManager<K> {
             first = lease.range.last.checked_add(1)?;
         }
     }
-}
 
-fn locked_until(deadline: Option<Micros>) -> Result<(), Failure> {
-    match deadline {
-        None => Ok(()),
-        Some(at) => Err(Failure { error: PmError::Locked, done: 0, at: at.get() }),
+    /// Refuses what is locked until a deadline.
+    pub(crate) fn locked_until(&self, deadline: Option<Micros>) -> Result<(), Failure> {
+        let Some(deadline) = deadline else { return Ok(()) };
+        Err(Failure { error: PmError::Locked, done: 0, at: self.future(deadline).get() })
+    }
+
+    /// Returns a deadline that is to be told: in the future, also if the kernel refused to end the
+    /// pin at its deadline (PM-344).
+    pub(super) fn future(&self, deadline: Micros) -> Micros {
+        deadline.max(self.store.kernel.now().saturating_add(Micros::new(1)))
     }
 }

@@ -311,12 +311,8 @@ impl<K: Kernel> Operations<K> {
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
         let need = if copying.is_logical() { Need::Change } else { Need::Alone };
         self.check_sharers(destination, need)?;
-        match self.pin_deadline(destination) {
-            Some(deadline) if destination != source => {
-                Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() })
-            }
-            _ => Ok(()),
-        }
+        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
+        self.locked_until(deadline)
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.
@@ -360,9 +356,10 @@ impl<K: Kernel> Operations<K> {
         if self.find_frame(container, to).is_some() {
             return Err(at_frame(PmError::Exists, to));
         }
+        let payer = self.charged(container).map_err(|error| at_frame(error.as_quota(), to))?;
         // A new frame is charged within the limit, even if an extra frame is moved to it.
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
-            && self.payer(copying.from.container) == self.payer(container)
+            && self.payer(copying.from.container) == payer
             && !self.store.get(source).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)

@@ -128,7 +128,7 @@ impl<K: Kernel> Operations<K> {
         rights: MapFlags,
     ) -> Result<(), PmError> {
         let account = self.table_account(peer)?;
-        let slot = grant.slot().ok_or(PmError::Kernel)?;
+        let slot = grant.slot();
         grant.page = page.get();
         grant.set_installed(installed_for(rights));
         let grant = self.store.alloc(account, grant).map_err(Shortage::as_table_quota)?;

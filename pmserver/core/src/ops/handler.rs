@@ -39,7 +39,7 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::TooMany.into());
         }
         let handler = Handler::new(range, peer, cookie);
-        let payer = self.payer(container);
+        let payer = self.charged(container).map_err(Shortage::as_quota)?;
         let handler = self.store.alloc(payer, handler).map_err(Shortage::as_quota)?;
         let first = self.store.get(container).handlers;
         let first = self.store.add_first::<HandlersOfContainer>(first, handler);

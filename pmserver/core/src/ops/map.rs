@@ -11,7 +11,7 @@ use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::records::account::Shortage;
+use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
@@ -130,34 +130,46 @@ impl<K: Kernel> Operations<K> {
         self.install(mapping, installed_for(flags))
     }
 
-    /// Records a mapping and makes the page tables that it needs; undoes everything if a step
-    /// fails.
+    /// Charges all that a mapping will ever need, its record, its slot and its page tables, and
+    /// records it; undoes everything if a step fails.
     fn add_mapping(
         &mut self,
         peer: PeerId,
-        mapping: Mapping,
+        mut mapping: Mapping,
         vaddr: VirtAddr,
     ) -> Result<Ref<Mapping>, PmError> {
         let account = self.table_account(peer)?;
-        let mapping = self.store.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
-        let tree = self.peer(peer).vspace.mappings;
-        let result = self.store.tree_insert(account, tree, mapping);
-        match result.map_err(Shortage::as_table_quota) {
-            Ok(tree) => self.peer_mut(peer).vspace.mappings = tree,
-            Err(error) => {
-                self.store.free(mapping);
-                return Err(error);
-            }
-        }
+        let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
+        mapping.set_slot(slot);
+        let mapping = self.record_mapping(account, peer, mapping).inspect_err(|_| {
+            self.store.free_slot(slot);
+        })?;
         if let Err(error) = self.ensure_tables_at(peer, vaddr) {
             let tree = self.peer(peer).vspace.mappings;
             self.peer_mut(peer).vspace.mappings = self.store.tree_remove(tree, vaddr.get());
             self.store.free(mapping);
+            self.store.free_slot(slot);
             self.collect_tables(peer, vaddr.get());
             return Err(error);
         }
         self.count_mapping(peer, vaddr.get(), true);
         self.link_mapping(mapping);
+        Ok(mapping)
+    }
+
+    fn record_mapping(
+        &mut self,
+        account: Ref<Account>,
+        peer: PeerId,
+        mapping: Mapping,
+    ) -> Result<Ref<Mapping>, PmError> {
+        let mapping = self.store.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
+        let tree = self.peer(peer).vspace.mappings;
+        let result = self.store.tree_insert(account, tree, mapping);
+        let tree = result.map_err(Shortage::as_table_quota).inspect_err(|_| {
+            self.store.free(mapping);
+        })?;
+        self.peer_mut(peer).vspace.mappings = tree;
         Ok(mapping)
     }
 

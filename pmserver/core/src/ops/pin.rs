@@ -50,6 +50,8 @@ impl<K: Kernel> Operations<K> {
         if !has_dma || !access.allows(range, Rights::LOCK) {
             return Err(PmError::NoRight.into());
         }
+        // Pins that have run out in other containers.
+        self.expire_leases_of(caller)?;
         let pinned = self.pinned_by(caller).saturating_add(count.get());
         if count.get() > PIN_FRAMES_MAX || pinned > PEER_PINNED_FRAMES_MAX {
             return Err(PmError::TooMany.into());
@@ -59,9 +61,8 @@ impl<K: Kernel> Operations<K> {
             let frame = self.present_frame(access.container, number)?;
             self.check_supplied(caller, frame, AccessKind::Write)?;
             // Two pins would each keep the frame from moving when the other expires.
-            if let Some(deadline) = self.pin_deadline(frame) {
-                return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
-            }
+            let deadline = self.pin_deadline(frame);
+            self.locked_until(deadline)?;
         }
         let account = self.own_account(caller)?;
         self.charge_pin(account, range)?;
@@ -129,7 +130,9 @@ impl<K: Kernel> Operations<K> {
         let frame = self.present_frame(access.container, number)?;
         let page = self.bind(frame).map_err(refused)?;
         let is_written = self.store.get(lease).is_exclusive();
-        let page = if is_written || self.store.entry(page).holders() > MOVE_HOLDERS_MAX {
+        // A page is under one pin at most: when that ends, the page may be used for nothing.
+        let entry = self.store.entry(page);
+        let page = if is_written || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
             self.break_cow(frame).map_err(refused)?
         } else {
             page

@@ -102,14 +102,7 @@ impl<K: Kernel> Operations<K> {
             && self.granted(frame, asked).contains(MapFlags::WRITE)
             && self.is_free_for(mapping, access, Need::Change);
         let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
-        match self.install(mapping, rights) {
-            // Mapping the page of zeros needs a slot; memory of the frame's own does not.
-            Err(PmError::NoTableQuota) if self.store.get(frame).page().is_none() => {
-                self.bind(frame).map_err(|_: KernelError| PmError::Kernel)?;
-                self.install(mapping, rights)
-            }
-            result => result,
-        }
+        self.install(mapping, rights)
     }
 
     /// Restores mappings, with the rights that are asked for now (R2).

@@ -37,28 +37,43 @@ impl<K: Kernel> Store<K> {
     /// caller checks whether the account may have extra frames.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
         let mut payer = None;
-        let mut pool = account;
         let mut is_closed = false;
         for above in self.upwards(account) {
             payer = payer.or(Some(above));
-            pool = above;
             is_closed |= self.get(above).has(AccountFlags::DYING);
         }
-        let has_room = self.get(payer.unwrap_or(account)).room() > 0;
-        if is_closed || kind != Charge::Extra && !has_room {
+        let payer = payer.unwrap_or(account);
+        let has_room = kind == Charge::Extra || self.get(payer).room() > 0;
+        if is_closed || !has_room || self.allowances.is_spent(payer) {
             return Err(Shortage::Account);
         }
-        if self.get(pool).free() == 0 {
+        if kind == Charge::Extra {
+            self.check_extra(account)?;
+        } else if self.unused(account) == 0 {
             // The account has room, so extra frames occupy the memory that it was promised.
-            self.is_starved |= kind != Charge::Extra;
+            self.is_starved = true;
             return Err(Shortage::Pool);
         }
+        self.allowances.count(payer, Change::Up);
         self.count(account, kind, Change::Up);
         Ok(())
     }
 
+    /// Refuses a new extra frame if nothing is free or somebody waits for promised memory (PM-342).
+    pub(crate) fn check_extra(&self, account: Ref<Account>) -> Result<(), Shortage> {
+        let is_claimed = self.claims.oldest(self.kernel.now()).is_some();
+        if self.unused(account) == 0 || is_claimed { Err(Shortage::Pool) } else { Ok(()) }
+    }
+
+    /// Returns how much memory is unused, given any account.
+    fn unused(&self, account: Ref<Account>) -> u32 {
+        let pool = self.upwards(account).last().unwrap_or(account);
+        self.get(pool).free()
+    }
+
     /// Refunds one page to an account and all accounts above it.
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
+        self.allowances.count(self.payer_for(account), Change::Down);
         self.count(account, kind, Change::Down);
     }
 

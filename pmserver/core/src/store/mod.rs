@@ -6,9 +6,11 @@
 //! into kernel objects, and releases them. It knows nothing about what containers do with frames.
 
 pub(crate) mod account_tree;
+pub(crate) mod allowances;
 pub(crate) mod cells;
 pub(crate) mod chain;
 pub(crate) mod charges;
+pub(crate) mod claims;
 pub(crate) mod demand;
 pub(crate) mod extra;
 pub(crate) mod free;
@@ -29,6 +31,8 @@ use crate::records::count::Count;
 use crate::records::links::Link;
 use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
+use crate::store::allowances::Allowances;
+use crate::store::claims::Claims;
 use crate::store::demand::Demand;
 use crate::store::extra::Pressed;
 use crate::store::free::FreeList;
@@ -56,6 +60,10 @@ pub(crate) struct Store<K> {
     pub(crate) pressed: Pressed,
     /// The running request to give some of them back.
     pub(crate) demand: Demand,
+    /// Who waits for promised memory.
+    pub(crate) claims: Claims,
+    /// What peers may still have charged to accounts above removed ones.
+    pub(crate) allowances: Allowances,
     /// Set if promised memory was refused because extra frames occupy it.
     pub(crate) is_starved: bool,
 }
@@ -78,6 +86,8 @@ impl<K: Kernel> Store<K> {
             generation: 0,
             pressed: Pressed::default(),
             demand: Demand::NONE,
+            claims: Claims::NONE,
+            allowances: Allowances::NONE,
             is_starved: false,
         };
         if page_count > PAGES_MAX {

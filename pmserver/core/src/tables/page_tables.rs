@@ -71,9 +71,9 @@ impl<K: Kernel> Tables<K> {
     }
 
     fn refund_table(&mut self, peer: PeerId) {
-        match self.table_account(peer) {
-            Ok(account) => self.store.refund(account, Charge::Tables),
-            Err(_) => broken("a table that nobody pays for"),
+        match self.peer(peer).table_account {
+            Some(account) => self.store.refund(account, Charge::Tables),
+            None => broken("a table that nobody pays for"),
         }
     }
 

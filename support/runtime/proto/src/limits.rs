@@ -86,6 +86,10 @@ pub const ACCOUNT_DEPTH_MAX: usize = 16;
 /// Peers that one account may be lent to at a time: a request to the account notifies them all.
 pub const ACCOUNT_LOANS_MAX: usize = 16;
 
+/// Accounts above removed ones that one peer may have something charged to: kept outside the pool,
+/// and every charge walks them.
+pub const PEER_ALLOWANCES_MAX: usize = 4;
+
 /// Accounts that one demand for extra frames is sent to, bounded because the demand is stored
 /// outside the pool. If these accounts do not have enough, others are asked afterwards.
 pub const ASKED_ACCOUNTS_MAX: usize = 8;
@@ -94,8 +98,20 @@ pub const ASKED_ACCOUNTS_MAX: usize = 8;
 /// second): long enough for them to be scheduled and to choose, short for the domain that waits.
 pub const EXTRA_MICROS: u64 = 100_000;
 
-/// Extra frames that one call examines for reclaim; it skips those that are leased or pinned.
-pub const PRESSURE_FRAMES_MAX: u64 = 2 * CALL_FRAMES_MAX;
+/// How long a claim to promised memory stays open after the time at which its peer was told to try
+/// again, in microseconds: as long as the owners of extra frames have.
+pub const CLAIM_MICROS: u64 = EXTRA_MICROS;
+
+/// When a claim takes the extra frames of anybody, asked or not, under leases of their owners or
+/// not, in microseconds: after two requests, of which the first may have been another's.
+pub const FORCE_MICROS: u64 = 2 * EXTRA_MICROS;
+
+/// How long whoever was promised memory waits for it at most, in microseconds, whatever others do:
+/// until the leases on extra frames have ended that began before.
+pub const PROMISE_MICROS_MAX: u64 = LEASE_MICROS_MAX;
+
+/// Extra frames that one call examines for reclaim in each of its three searches.
+pub const PRESSURE_FRAMES_MAX: u64 = CALL_FRAMES_MAX;
 
 /// The longest lease that a share may allow, in microseconds (one second): a borrower can keep an
 /// owner from its own memory for that long.
@@ -103,6 +119,11 @@ pub const LEASE_MICROS_MAX: u64 = 1_000_000;
 
 /// The longest timeout that a caller may set for a call to a server, in microseconds (ten seconds).
 pub const WATCH_MICROS_MAX: u64 = 10_000_000;
+
+/// How much shorter than its period the budget of a supervisor may be, in microseconds (ten
+/// milliseconds): everybody waits that long if it ends while pmserver works for the supervisor. All
+/// others that call a server that others call may not have a shorter budget at all.
+pub const SUPERVISOR_GAP_MICROS_MAX: u64 = 10_000;
 
 /// One past the highest peer number: the VSpace of peer n is in slot 32 + n of pmserver's root
 /// CNode, which has 64 slots. There is no peer 0: that slot is for pmserver itself.
@@ -118,8 +139,8 @@ pub const RECLAIM_STEP_FRAMES: u64 = 64;
 /// is the longest relative path that Linux accepts (4095 bytes) after that `/`.
 pub const PATH_BYTES_MAX: usize = 4096;
 
-/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this bounds the heap
-/// of fsserver: an open file takes up to 32 KiB of it.
+/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this is the size of
+/// fsserver's table of open files.
 pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
 
 /// Clients for which fsserver reserves room for [`OPEN_FILES_PER_CLIENT_MAX`] open files.
@@ -128,8 +149,17 @@ pub const FS_CLIENTS_MAX: usize = 4;
 /// The lease that fsserver asks for while it fills a container, in microseconds.
 pub const FS_LEASE_MICROS: u64 = 500_000;
 
+/// Pages that fsserver copies into a container before it looks at its lease again.
+pub const FS_LEASE_PAGES: u64 = 16;
+
+/// How much of the lease has to be left then, in microseconds: more than it takes to read
+/// [`FS_LEASE_PAGES`] pages of the slowest file, on the slowest machine.
+pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
+
 const _: () = {
-    assert!(FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
+    assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FORCE_MICROS <= PROMISE_MICROS_MAX);
     assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);

@@ -8,6 +8,7 @@
 //! packs that into capDL's initialiser.
 
 mod capdl;
+mod last_resort;
 mod memory;
 mod pack;
 mod sdk;
@@ -21,9 +22,10 @@ use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
+use microkit_tool::sel4::Config;
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
-use system_description::{Description, Fault, SETUP_FILE};
+use system_description::{Description, Fault, LAST_RESORT_FILE, SETUP_FILE};
 
 use crate::sdk::BoardFolder;
 
@@ -106,7 +108,7 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     let memory = memory::BoardMemory::new(&board, arguments.ram)?;
     memory.check_total(&description.untypeds).map_err(at)?;
 
-    let mut search_paths = vec![write_setup(&description, &arguments.output)?];
+    let mut search_paths = vec![write_setup(&description, &board.config, &arguments.output)?];
     search_paths.extend_from_slice(&arguments.search_paths);
     let system = sdf::parse(system, &description.text_with_setup, &board.config, &search_paths)?;
     check_addresses(&system).map_err(|sentence| format!("{file}: {sentence}"))?;
@@ -127,12 +129,21 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the memory server's setup into the folder of the image, and returns the folder.
-fn write_setup(description: &Description, output: &Path) -> Result<PathBuf, String> {
+/// Writes what the memory server is told, and what its peers run as a last resort, beside the
+/// image. Returns the folder.
+fn write_setup(
+    description: &Description,
+    config: &Config,
+    output: &Path,
+) -> Result<PathBuf, String> {
     let folder = output.parent().unwrap_or(Path::new("")).to_owned();
+    let write = |name: &str, contents: &[u8]| {
+        let file = folder.join(name);
+        fs::write(&file, contents).map_err(|err| format!("cannot write {}: {err}", file.display()))
+    };
     if let Some(page) = description.setup_page() {
-        let file = folder.join(SETUP_FILE);
-        fs::write(&file, page).map_err(|err| format!("cannot write {}: {err}", file.display()))?;
+        write(SETUP_FILE, page)?;
+        write(LAST_RESORT_FILE, &last_resort::code(config.arch)?)?;
     }
     Ok(folder)
 }

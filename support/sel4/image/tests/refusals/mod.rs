@@ -72,6 +72,24 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
         11,
         "'fly' is not a privilege; the privileges are read_accounts, supervise, set_policy, dma,",
     ),
+    (
+        "budget_below_the_period",
+        13,
+        "'second' calls 'server', which serves others as well: if the budget ends in a call, they \
+         wait for 3000 microseconds, and 0 are allowed (period - budget).",
+    ),
+    (
+        "budget_below_the_period_behind_a_server",
+        26,
+        "'guest' calls 'server', which serves others as well: if the budget ends in a call, they \
+         wait for 3000 microseconds, and 0 are allowed (period - budget).",
+    ),
+    (
+        "budget_of_a_supervisor_far_below_the_period",
+        13,
+        "'second' calls 'server', which serves others as well: if the budget ends in a call, they \
+         wait for 10001 microseconds, and 10000 are allowed (period - budget).",
+    ),
     ("peer_without_an_account", 13, "'second' is a child of 'server' but has no memory_account."),
     ("peer_without_a_channel", 11, "'client' has a memory_account but no channel to 'server'."),
     (

@@ -19,6 +19,7 @@ impl Model {
         answer: Option<&Answer>,
     ) -> Expected {
         self.observed = Observed::new(answer);
+        self.is_limited.set(false);
         self.set_time(now);
         if self.peers.get(&caller).is_none_or(|peer| peer.is_stopped) {
             return PmError::InvalidCap.into();

@@ -56,6 +56,7 @@ impl Model {
         seen: Option<Touch>,
     ) -> Touch {
         self.observed = Observed::default();
+        self.is_limited.set(false);
         self.set_time(now);
         let has_faulted = seen == Some(Touch::Faulted);
         let page = vaddr.page().get();
@@ -64,28 +65,19 @@ impl Model {
         if !self.may_touch(&mapping, access) {
             return Touch::Faulted;
         }
-        let payer = self.vspace_payer(peer);
         let may_be_gone = mapping.is_doubtful || self.containers[&place.0].is_dying;
         if may_be_gone && has_faulted {
             return Touch::Faulted;
         }
-        let may_fault = may_be_gone
-            || self.may_be_short(payer, for_mappings(1))
-            || self.may_pool_be_short(for_mappings(1))
-            || self.is_kernel_unsure;
         if let Some(outcome) = self.waits(peer, place, access, seen) {
             return outcome;
         }
-        if may_fault && has_faulted {
+        if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
         }
-        let is_dying = self.containers[&place.0].is_dying || payer.is_none();
+        let is_dying = self.containers[&place.0].is_dying || self.vspace_account_of(peer).is_none();
         self.keep(peer, page, Mapping { is_doubtful: is_dying, ..mapping });
         let cell = self.cell(place).expect("an access went to it");
-        if may_fault && let Some(frame) = self.frame_mut(place) {
-            // The page of zeros takes a slot; without one a load gets memory of the frame's own.
-            frame.may_be_bound = true;
-        }
         if let Access::Store(word) = access {
             self.make_writable(cell);
             self.contents.write(cell, word);

@@ -66,7 +66,10 @@ impl Model {
         let new: Vec<u64> = (start..=last).filter(|number| !there.contains(number)).collect();
         let nth = |n: u64| usize::try_from(n).ok().and_then(|n| new.get(n)).copied();
         let is_extra = flags.contains(AllocateFlags::EXTRA);
-        let beyond = nth(self.room(account).1).filter(|_| !is_extra);
+        let beyond = match self.charged(id) {
+            Some(_) => nth(self.room(account).1).filter(|_| !is_extra),
+            None => nth(0),
+        };
         let without = nth(self.pool_left());
         let certain = in_the_way.into_iter().chain(beyond).chain(without).min();
         let is_partial = flags.contains(AllocateFlags::PARTIAL);

@@ -85,11 +85,15 @@ impl Model {
         if deadlines.is_empty() {
             outcomes.push(Expected::done());
         }
-        if left > 1 {
+        if left > CALL_FRAMES_MAX {
             outcomes.push(Expected::Refused { error, done: 0..=most, at: 0..=0 });
         }
         let kept = |until: u64| Expected::Refused { error, done: 0..=most, at: until..=until };
         outcomes.extend(deadlines.into_iter().map(kept));
+        if left > 1 {
+            // One call may have too much work with fewer, too (PM-320).
+            outcomes.push(Expected::Refused { error, done: 0..=most, at: 0..=0 });
+        }
         outcomes
     }
 

@@ -38,8 +38,8 @@ impl Model {
         if handlers.len() >= CONTAINER_HANDLERS_MAX.into() {
             return Err(PmError::TooMany.into());
         }
-        let payer = self.containers[&id].account;
-        self.pay(Some(payer), for_records(1), PmError::QuotaExceeded)?;
+        let payer = self.charged(id);
+        self.pay(payer, for_records(1), PmError::QuotaExceeded)?;
         let handler = Handler { start, last, peer, cookie };
         self.containers.get_mut(&id).expect("it is owned").handlers.push(handler);
         Ok(Expected::done())

@@ -25,8 +25,8 @@ impl Model {
         if shares >= usize::from(CONTAINER_SHARES_MAX) {
             return Err(PmError::TooMany.into());
         }
-        let payer = self.containers[&id].account;
-        self.pay(Some(payer), for_records(1), PmError::QuotaExceeded)?;
+        let payer = self.charged(id);
+        self.pay(payer, for_records(1), PmError::QuotaExceeded)?;
         let shared = self.lend(caller, id, range, terms);
         Ok(Expected::Exactly(Ok(Reply::Shared(shared))))
     }

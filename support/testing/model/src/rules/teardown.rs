@@ -54,6 +54,7 @@ impl Model {
     pub(crate) fn purge_account(&mut self, id: AccountId) {
         for account in self.subtree(id) {
             self.accounts.remove(&account);
+            self.left_over.retain(|(_, id)| *id != account);
             self.names.forget(Object::Account(account));
             for peer in self.peers.values_mut() {
                 if peer.account == Some(account) {

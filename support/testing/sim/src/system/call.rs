@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use pmserver_api::{AccessKind, PmError};
 use pmserver_core::Fault;
-use proto::{Message, PeerId, Transport};
+use pmserver_setup::LAST_RESORT;
+use proto::{Message, PeerId, ProtocolError, Transport};
 
 use super::departure::Departure;
 use super::domain::Domain;
@@ -49,7 +50,7 @@ impl Shared {
         let (_, end) = self.file.channel(caller, id).expect("a channel is made by `Domain`");
         let callee = end.domain;
         if self.domains[callee].is_stopped.get() {
-            Departure::Blocked { domain: caller, on: callee }.unwind();
+            return self.last_resort(caller, callee);
         }
         match self.file.domains[callee].program.as_str() {
             "pmserver" => {
@@ -80,10 +81,24 @@ impl Shared {
         match self.recovered(callee, outcome) {
             Ok(reply) => reply,
             Err(hung @ Departure::Hung { .. }) => hung.unwind(),
+            Err(Departure::Stopped { domain }) if domain == callee => {
+                self.last_resort(caller, callee)
+            }
             Err(_) => {
                 self.domains[callee].is_stopped.set(true);
                 Departure::Blocked { domain: caller, on: callee }.unwind()
             }
+        }
+    }
+
+    /// Returns the answer of a stopped domain (PM-370), if that is where its thread goes on;
+    /// otherwise the caller waits for ever.
+    fn last_resort(&self, caller: usize, callee: usize) -> Message {
+        match self.thread(callee) {
+            Some((_, thread)) if thread.pc == LAST_RESORT && !thread.is_retired => {
+                ProtocolError::Stopped.reply()
+            }
+            _ => Departure::Blocked { domain: caller, on: callee }.unwind(),
         }
     }
 

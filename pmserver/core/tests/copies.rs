@@ -272,3 +272,30 @@ fn a_contiguous_frame_that_is_renewed_stays_where_it_is() {
     world.store(2, b'z', page(50)).unwrap();
     assert_eq!(letters(&world, &mut pm, run, 1), "\0", "they are apart");
 }
+
+#[test]
+fn contiguous_frames_are_had_wherever_the_records_are() {
+    // PM-2, PM-155: no record is put into the run that was found for the frames.
+    for count in [1, 8, 48, 56, 64, 128, 200, 256] {
+        let world = with_driver();
+        let mut pm = world.as_peer(2);
+        let container = pm.container_create(AccountHandle::OWN).unwrap();
+        let run = loop {
+            match pm.allocate_contiguous(container, at(0), frames(count), 12, 64) {
+                Err(CallError::Refused(failure)) if failure.error == PmError::Pending => {}
+                run => break run,
+            }
+        };
+        assert_eq!(run.unwrap(), count);
+    }
+    // Any count does, if the account's last page of records is full.
+    for before in 0..130 {
+        let world = with_driver().unchecked();
+        let mut pm = world.as_peer(2);
+        let container = pm.container_create(AccountHandle::OWN).unwrap();
+        for number in 0..before {
+            pm.allocate(container, at(1000 + number), frames(1), AllocateFlags::empty()).unwrap();
+        }
+        assert_eq!(pm.allocate_contiguous(container, at(0), frames(1), 12, 64).unwrap(), 1);
+    }
+}

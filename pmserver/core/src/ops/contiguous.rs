@@ -43,6 +43,10 @@ impl<K: Kernel> Operations<K> {
         }
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_leases(&access, range, Need::Change)?;
+        // First, because taking the run may move other frames.
+        if let Some((_, number)) = self.next_frame(access.container, range) {
+            return Err(at_frame(PmError::Exists, number));
+        }
         let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
         let wanted = Wanted { pages, align_bits, limit_bits };
         let first = self.search(caller, wanted)?;
@@ -81,15 +85,9 @@ impl<K: Kernel> Operations<K> {
         let payer = self.payer(container);
         self.check_room_for(payer, range.last.saturating_sub(range.first).saturating_add(1))?;
         for number in range.first..=range.last {
-            let made = match self.find_frame(container, number) {
-                Some(_) => Err(at_frame(PmError::Exists, number)),
-                None => self
-                    .insert_frame(container, number, None)
-                    .map_err(|shortage| at_frame(shortage.as_quota(), number)),
-            };
-            if let Err(failure) = made {
+            if let Err(shortage) = self.insert_frame(container, number, None) {
                 self.keep_or_remove_frames(container, range, false);
-                return Err(failure);
+                return Err(at_frame(shortage.as_quota(), number));
             }
         }
         Ok(())

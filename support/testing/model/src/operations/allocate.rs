@@ -209,7 +209,10 @@ impl Model {
         }
         let range = span_of(frames)?;
         self.check_leases(id, Via::Owner, range, Need::Change)?;
-        // Whether memory is found comes before whether frames exist.
+        if let Some(number) = self.numbers(id, range).first() {
+            return Err(Expected::refused(PmError::Exists, 0, *number));
+        }
+        // Whether memory is found comes before whether it may be charged.
         for error in [PmError::NoMemory, PmError::Pending] {
             if self.observed.refusal(error).is_some() {
                 return Err(Expected::Refused { error, done: 0..=0, at: 0..=0 });

@@ -86,7 +86,7 @@ impl<'a, S: Subject> Run<'a, S> {
             println!("{:>10} {action:?}", self.subject.now().get());
         }
         match action {
-            Action::Call(peer, request) if self.is_known(peer, &request) => {}
+            Action::Call(_, request) if is_known(&request) => {}
             Action::Call(peer, request) => self.call(peer, &request)?,
             Action::Touch { peer, vaddr, access, tells } => {
                 self.touch(peer, vaddr, access, tells)?;
@@ -103,10 +103,6 @@ impl<'a, S: Subject> Run<'a, S> {
         self.model.doubt_kernel(false);
         self.is_failing = false;
         if self.is_lost() { Ok(()) } else { self.settle() }
-    }
-
-    fn is_known(&self, peer: PeerId, request: &Request) -> bool {
-        is_known(&self.model, peer, request)
     }
 
     /// Whether the model cannot say anything any more.

@@ -42,7 +42,7 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
         let found = self.find_mapping(peer, page).ok_or(PmError::NotFound.into());
-        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page)) {
+        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page, kind)) {
             Ok(mapping) => mapping,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
             Err(_) => return Repair::No,

@@ -105,7 +105,8 @@ pub struct PageRights {
 /// Rights to a frame, of a derived capability or of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapRights {
-    /// Loads and stores; for a capability those of the original, which pmserver reduces when it maps.
+    /// Loads and stores; of a capability those of the original, which pmserver reduces when it
+    /// maps.
     All,
     /// Loads only.
     Read,
@@ -262,8 +263,8 @@ pub trait Kernel {
     /// Returns whether an IOMMU is between devices and memory.
     fn has_iommu(&self) -> bool;
 
-    /// Maps a frame into the address space of a peer's device, at its physical address, with exactly
-    /// these rights.
+    /// Maps a frame into the address space of a peer's device, at its physical address, with
+    /// exactly these rights.
     ///
     /// # Errors
     /// [`KernelError::Refused`].

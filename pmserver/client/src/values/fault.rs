@@ -134,7 +134,8 @@ impl<T: Transport> PendingFault<'_, T> {
     ///
     /// # Errors
     /// `InvalidCap` if nobody waits any more, or the range was ended; as for `copy` if the frame
-    /// cannot be read; `Locked` while a lease covers a frame that is one memory with the absent one.
+    /// cannot be read; `Locked` while a lease covers a frame that is one memory with the absent
+    /// one.
     pub fn supply(self, container: &ContainerRef<'_, T>, number: u64) -> Result<(), Refused<Self>> {
         let (fault, number) = (self.held.name, FrameNumber::new(number));
         let supplied = self

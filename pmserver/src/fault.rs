@@ -11,7 +11,9 @@ use sel4_microkit::{MessageInfo, with_msg_regs};
 /// can cause any kind.
 pub(crate) fn fault_of(message: &MessageInfo) -> Fault {
     with_msg_regs(|registers| match *registers {
-        [ip, address, is_fetch, status, ..] if message.label() == seL4_Fault_VMFault => {
+        [ip, address, is_fetch, status, ..]
+            if message.label() == seL4_Fault_VMFault && is_curable(status) =>
+        {
             let kind = match is_store(status) {
                 true => AccessKind::Write,
                 // x86-64 kernels do not always say that it was a fetch.
@@ -22,6 +24,20 @@ pub(crate) fn fault_of(message: &MessageInfo) -> Fault {
         }
         _ => Fault::Other,
     })
+}
+
+/// Returns whether a mapping can cure it: not where a bit is set that is reserved (Intel SDM,
+/// "Page-Fault Exception"). Alignment has an exception of its own.
+#[cfg(target_arch = "x86_64")]
+const fn is_curable(error_code: u64) -> bool {
+    error_code & 1 << 3 == 0
+}
+
+/// Returns whether a mapping can cure it: a translation, access flag or permission fault, and not
+/// alignment or an external abort (Arm ARM, "ESR_EL2", "DFSC").
+#[cfg(target_arch = "aarch64")]
+const fn is_curable(syndrome: u64) -> bool {
+    matches!(syndrome & 0x3F, 0x04..=0x0F)
 }
 
 /// Returns bit 1 of the error code, "write" (Intel SDM, "Page-Fault Exception").

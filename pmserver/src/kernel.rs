@@ -217,7 +217,12 @@ impl Kernel for Sel4Kernel {
         false
     }
 
-    fn bus_map(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+    fn bus_map(
+        &mut self,
+        _: PeerId,
+        _: PageIndex,
+        _: DerivedRights,
+    ) -> Result<(), KernelError> {
         Ok(())
     }
 

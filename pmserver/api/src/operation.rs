@@ -254,9 +254,9 @@ operations! {
     45 DeviceReset "device_reset" Bare ("peer") -> ()
         bound "64 pins", idempotent true;
     46 SetHandler "set_handler" Bare ("container", "start", "count", "peer:16 0:16 cookie:32")
-        -> ()
-        bound "4 handlers", idempotent true;
-    47 NextFault "next_fault" Bare () -> ("fault", "cookie", "frame", "access")
+        -> ("range")
+        bound "4 handlers; in steps", idempotent true;
+    47 NextFault "next_fault" Bare () -> ("fault", "range", "cookie", "frame", "access")
         bound "31 peers", idempotent false;
     48 Supply "supply" Bare ("fault", "container", "frame") -> ()
         bound "one frame", idempotent true;

@@ -339,3 +339,51 @@ fn a_release_that_the_kernel_stops_half_way_goes_on_from_there() {
         assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
     }
 }
+
+#[test]
+fn a_device_can_do_what_its_driver_can() {
+    // PM-6, PM-274: WRITE and LOCK for writing, READ and LOCK for reading
+    use LockMode::{Exclusive, Read};
+    for has_iommu in [false, true] {
+        let world = World::with_devices(has_iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let container = filled(&mut pm, 1);
+        let (read, lock) = (Rights::READ, Rights::LOCK);
+        for (rights, mode, is_allowed) in [
+            (lock, Read, false),
+            (read, Read, false),
+            (read | lock, Read, true),
+            (Rights::WRITE | lock, Read, true),
+            (lock, Exclusive, false),
+            (read | lock, Exclusive, false),
+            (read | Rights::WRITE, Exclusive, false),
+            (Rights::WRITE | lock, Exclusive, true),
+        ] {
+            let shared = pm.share(container, at(0), 1, peer(1), rights, LONG).unwrap();
+            let pinned = driver.pin(shared.weak, at(0), frames(1), mode, LONG);
+            assert_eq!(pinned.is_ok(), is_allowed, "{rights:?} {mode:?}");
+            match pinned {
+                Ok(pinned) => driver.unlock(pinned.lease.lease).unwrap(),
+                Err(error) => assert_eq!(error.refusal(), Some(PmError::NoRight)),
+            }
+            pm.unshare(shared.share).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_pin_for_reading_lets_no_device_write() {
+    // PM-274: not even to a copy that shares the memory
+    let world = World::with_devices(true);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(2, 7, page(0)).unwrap();
+    let other = pm.container_create(AccountHandle::OWN).unwrap();
+    pm.copy((container, at(0)), (other, at(0)), frames(1), CopyFlags::NEW).unwrap();
+    pm.map(other, at(0), frames(1), page(1), MapFlags::READ).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    assert!(!world.device_write(pinned.bus.address, 0x66));
+    assert_eq!((world.load(2, page(0)), world.load(2, page(1))), (Ok(7), Ok(7)));
+    driver.unlock(pinned.lease.lease).unwrap();
+}

@@ -40,6 +40,36 @@ fn fault(world: &World, number: u64) -> (FaultOutcome, String) {
     (outcome, screen.0)
 }
 
+#[test]
+fn a_fault_that_no_mapping_cures_is_the_programs_own() {
+    // PM-354
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 2);
+    pm.map(container, at(0), frames(2), page(0), MapFlags::WRITE).unwrap();
+    let touch = |number: u64, kind| {
+        let fault = Fault::Access { address: page(number).get() + 1, kind };
+        world.0.borrow_mut().fault(peer(2), fault, &mut Screen::default())
+    };
+    let (read, write) = (AccessKind::Read, AccessKind::Write);
+    for kind in [read, write, read] {
+        // One more fault at a page than it takes may have been on its way.
+        for number in [0, 1, 0, 1] {
+            assert_eq!(touch(number, kind), FaultOutcome::Resumed);
+        }
+    }
+    // What is taken away in between is mapped again, as often as that happens.
+    for _ in 0..10 {
+        let weak = pm.share(container, at(0), 2, peer(1), Rights::all(), Micros::new(9)).unwrap();
+        world.fs().lock(weak.weak, at(0), frames(2), LockMode::Read, Micros::new(9)).unwrap();
+        world.advance(9);
+        assert_eq!(touch(0, write), FaultOutcome::Resumed);
+        pm.unshare(weak.share).unwrap();
+    }
+    assert_eq!(touch(0, write), FaultOutcome::Resumed);
+    assert_eq!(touch(0, write), FaultOutcome::Stopped);
+}
+
 fn recovery() -> (VirtAddr, VirtAddr) {
     (VirtAddr::new(0x20_1234).unwrap(), VirtAddr::new(0x30_0000).unwrap())
 }

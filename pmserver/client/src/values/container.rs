@@ -5,7 +5,7 @@ use core::fmt;
 use core::ops::{Deref, Range, RangeBounds};
 
 use pmserver_api::{
-    AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, Marks, ShareTerms,
+    AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, Marks, RangeHandle, ShareTerms,
 };
 use proto::{FrameCount, PeerId, Transport};
 
@@ -302,7 +302,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
     /// Names the peer that supplies the frames of a range when they are first touched, and a number
     /// by which that peer knows the range (operation 46, set_handler; PM-280). Frames that were
     /// never written to are then absent, not zero. The handler learns of faults by
-    /// [`Pm::next_fault`].
+    /// [`Pm::next_fault`], which also tells it the range that this returns.
     ///
     /// # Errors
     /// `Exists` if the range overlaps another handler's; `TooMany` beyond 4; `Invalid` if there is
@@ -312,7 +312,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
         frames: impl RangeBounds<u64>,
         handler: PeerId,
         cookie: u32,
-    ) -> Result<(), Error> {
+    ) -> Result<RangeHandle, Error> {
         let operation = Operation::SetHandler;
         let span = Span::any(operation, &frames)?;
         self.held.pm.call(operation, |calls| {
@@ -329,7 +329,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
         let operation = Operation::SetHandler;
         let span = Span::any(operation, &(start..=start))?;
         self.held.pm.call(operation, |calls| {
-            calls.set_handler(self.handle, span.start(), span.count(), None, 0)
+            calls.set_handler(self.handle, span.start(), span.count(), None, 0).map(|_| ())
         })
     }
 }

@@ -24,7 +24,7 @@ use proto::limits::{FRAME_WORK_MAX, MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PI
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
-use crate::kernel::Kernel;
+use crate::kernel::{CapRights, Kernel};
 use crate::ops::Operations;
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
@@ -47,7 +47,9 @@ impl<K: Kernel> Operations<K> {
         let access = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         let has_dma = self.peer(caller).privileges.contains(Privileges::DMA);
-        if !has_dma || !access.allows(range, Rights::LOCK) {
+        // A device can do what its driver can: it reads, and writes under an exclusive pin.
+        let by_device = if mode == LockMode::Exclusive { Rights::WRITE } else { Rights::READ };
+        if !has_dma || !access.allows(range, Rights::LOCK | by_device) {
             return Err(PmError::NoRight.into());
         }
         // Pins that have run out in other containers.
@@ -139,7 +141,8 @@ impl<K: Kernel> Operations<K> {
         };
         if self.store.kernel.has_iommu() {
             let holder = self.store.get(lease).holder();
-            self.store.kernel.bus_map(holder, page).map_err(refused)?;
+            let rights = if is_written { CapRights::All } else { CapRights::Read };
+            self.store.kernel.bus_map(holder, page, rights).map_err(refused)?;
         }
         for sharer in self.sharers(frame) {
             self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);

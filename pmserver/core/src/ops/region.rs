@@ -4,7 +4,7 @@
 //! A region is a request to map that is carried out later. Only its form is checked when it is
 //! made; everything else is checked at each access.
 
-use pmserver_api::{ContainerHandle, Failure, MapFlags, PmError};
+use pmserver_api::{AccessKind, ContainerHandle, Failure, MapFlags, PmError};
 use proto::limits::{CALL_FRAMES_MAX, VSPACE_REGIONS_MAX};
 use proto::{FrameNumber, PeerId, VirtAddr};
 
@@ -106,6 +106,7 @@ impl<K: Kernel> Operations<K> {
         &mut self,
         peer: PeerId,
         page: VirtAddr,
+        kind: AccessKind,
     ) -> Result<Ref<Mapping>, Failure> {
         let region = self.find_region(peer, page).ok_or(PmError::NotFound)?;
         let region = *self.store.get(region);
@@ -113,10 +114,19 @@ impl<K: Kernel> Operations<K> {
         let access = self.access(peer, region.container())?;
         let range = Range::one(number);
         self.check_map_rights(&access, range, region.flags())?;
-        // Without FORCE_WRITE: only what the access needs happens now.
+        // Without FORCE_WRITE: only what the access needs happens now, and no lease that allows
+        // the access is in the way.
         let flags = region.flags().difference(MapFlags::FORCE_WRITE);
-        let result = self.map_one(peer, &access, number, page, flags);
-        result.or_else(|_| self.map_one(peer, &access, number, page, flags))?;
-        self.find_mapping(peer, page).ok_or(PmError::NotFound.into())
+        let needed = match kind {
+            AccessKind::Write => flags,
+            AccessKind::Read | AccessKind::Execute => {
+                flags.difference(MapFlags::WRITE) | MapFlags::READ
+            }
+        };
+        let result = self.map_one(peer, &access, number, page, needed);
+        result.or_else(|_| self.map_one(peer, &access, number, page, needed))?;
+        let mapping = self.find_mapping(peer, page).ok_or(PmError::NotFound)?;
+        self.store.get_mut(mapping).set_asked(flags);
+        Ok(mapping)
     }
 }

@@ -6,6 +6,7 @@
 //!   access, nothing installed for it
 //!     | is there a mapping? else a region, which makes one
 //!     | asked for with that right, and no other holder's lease forbids it?  no -> a fault
+//!     | installed for it already, at the last fault too? ----------------- yes -> a fault
 //!     | has contents? ---------- no: ask the handler -------------------------> retried
 //!     v
 //!   store: memory of its own, copied if it is shared     load: the page, or the page of zeros
@@ -41,7 +42,7 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
         let found = self.find_mapping(peer, page).ok_or(PmError::NotFound.into());
-        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page)) {
+        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page, kind)) {
             Ok(mapping) => mapping,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
             Err(_) => return Repair::No,
@@ -55,6 +56,9 @@ impl<K: Kernel> Operations<K> {
         if !self.is_allowed(mapping, &access, kind) {
             return Repair::No;
         }
+        if self.is_in_vain(peer, mapping, (address, kind)) {
+            return Repair::No;
+        }
         let frame = self.frame_of(mapping);
         if self.check_touched(peer, frame, kind).is_err() {
             return if self.is_waiting(peer) { Repair::TryAgain } else { Repair::No };
@@ -65,6 +69,25 @@ impl<K: Kernel> Operations<K> {
             Ok(()) => Repair::TryAgain,
             Err(_) => Repair::No,
         }
+    }
+
+    /// Returns whether an access faults for the second time at a page that is mapped for it: no
+    /// mapping cures that. The first time may be a fault from before the page was mapped again.
+    fn is_in_vain(
+        &mut self,
+        peer: PeerId,
+        mapping: Ref<Mapping>,
+        fault: (u64, AccessKind),
+    ) -> bool {
+        let needed = match fault.1 {
+            AccessKind::Write => Installed::ReadWrite,
+            AccessKind::Read | AccessKind::Execute => Installed::ReadOnly,
+        };
+        let is_installed = self.store.get(mapping).installed() >= needed;
+        let before = self.peer(peer).in_vain;
+        let is_second = is_installed && before == Some(fault);
+        self.peer_mut(peer).in_vain = Some(fault).filter(|_| is_installed && !is_second);
+        is_second
     }
 
     /// Returns whether a mapping was asked for with the right, and no lease forbids it.

@@ -155,8 +155,13 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.kernel.has_iommu()
     }
 
-    fn bus_map(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {
-        self.invoke(INVOCATION_WORK).bus_map(peer, page)
+    fn bus_map(
+        &mut self,
+        peer: PeerId,
+        page: PageIndex,
+        rights: CapRights,
+    ) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).bus_map(peer, page, rights)
     }
 
     fn bus_unmap(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {

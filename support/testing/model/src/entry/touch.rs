@@ -60,7 +60,9 @@ impl Model {
         self.set_time(now);
         let has_faulted = seen == Some(Touch::Faulted);
         let page = vaddr.page().get();
-        let Some(mapping) = self.mapping_at(peer, page, seen) else { return Touch::Faulted };
+        let Some(mapping) = self.mapping_at(peer, page, access, seen) else {
+            return Touch::Faulted;
+        };
         let place = mapping.place;
         if !self.may_touch(&mapping, access) {
             return Touch::Faulted;
@@ -98,7 +100,13 @@ impl Model {
     }
 
     /// Returns the mapping at a page; if there is none, the one that a region makes.
-    fn mapping_at(&mut self, id: PeerId, page: u64, seen: Option<Touch>) -> Option<Mapping> {
+    fn mapping_at(
+        &mut self,
+        id: PeerId,
+        page: u64,
+        access: Access,
+        seen: Option<Touch>,
+    ) -> Option<Mapping> {
         let peer = self.peers.get(&id).filter(|peer| !peer.is_stopped)?;
         if let Some(mapping) = peer.mappings.get(&page) {
             return Some(*mapping);
@@ -113,9 +121,14 @@ impl Model {
         self.take_over(region.container);
         self.demand(region.via, range, rights_for(region.flags)).ok()?;
         self.check_revoking(region.via).ok()?;
-        self.check_leases(place.0, region.via, range, need_of(region.flags)).ok()?;
+        // Both the flags and the access have to need it: a store to what is read-only maps it, too.
+        let need = match access {
+            Access::Load => Need::Read,
+            Access::Store(_) => need_of(region.flags),
+        };
+        self.check_leases(place.0, region.via, range, need).ok()?;
         self.present(place).ok()?;
-        self.check_sharers(place, need_of(region.flags)).ok()?;
+        self.check_sharers(place, need).ok()?;
         self.check_mapping_count(place, region.via).ok()?;
         let payer = self.vspace_payer(id)?;
         let pages = for_mappings(1);

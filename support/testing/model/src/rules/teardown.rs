@@ -46,6 +46,7 @@ impl Model {
             self.leases.remove(&lease);
             self.names.forget(Object::Lease(lease));
         }
+        self.end_waits(|wait| wait.place.0 == id);
         self.containers.remove(&id);
         self.names.forget(Object::Container(id));
     }

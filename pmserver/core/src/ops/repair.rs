@@ -42,6 +42,7 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
         let found = self.find_mapping(peer, page).ok_or(PmError::NotFound.into());
+        let was_mapped = found.is_ok();
         let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page, kind)) {
             Ok(mapping) => mapping,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
@@ -56,7 +57,7 @@ impl<K: Kernel> Operations<K> {
         if !self.is_allowed(mapping, &access, kind) {
             return Repair::No;
         }
-        if self.is_in_vain(peer, mapping, (address, kind)) {
+        if was_mapped && self.is_in_vain(peer, mapping, (address, kind)) {
             return Repair::No;
         }
         let frame = self.frame_of(mapping);

@@ -283,7 +283,7 @@ fn pins_that_have_run_out_elsewhere_do_not_count() {
     let pinned =
         std::iter::repeat_with(|| driver.pin(weak, at(0), frames(64), LockMode::Read, LONG))
             .take(4)
-            .find(|pinned| refusal(pinned.clone()) != Some(PmError::Pending));
+            .find(|pinned| refusal(*pinned) != Some(PmError::Pending));
     driver.unlock(pinned.unwrap().unwrap().lease.lease).unwrap();
     assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
 }

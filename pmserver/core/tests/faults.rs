@@ -58,6 +58,12 @@ fn a_fault_that_no_mapping_cures_is_the_programs_own() {
             assert_eq!(touch(number, kind), FaultOutcome::Resumed);
         }
     }
+    // So is a page of a region, whose mapping is made anew each time.
+    pm.attach(container, at(0), 1, page(7), MapFlags::READ).unwrap();
+    for _ in 0..4 {
+        assert_eq!(touch(7, read), FaultOutcome::Resumed);
+        pm.unmap(page(7), frames(1)).unwrap();
+    }
     // What is taken away in between is mapped again, as often as that happens.
     for _ in 0..10 {
         let weak = pm.share(container, at(0), 2, peer(1), Rights::all(), Micros::new(9)).unwrap();

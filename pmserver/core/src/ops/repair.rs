@@ -41,8 +41,11 @@ impl<K: Kernel> Operations<K> {
     /// Does what a faulting access needs.
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
-        let found = self.find_mapping(peer, page).ok_or(PmError::NotFound.into());
-        let was_mapped = found.is_ok();
+        let found = self.find_mapping(peer, page);
+        if self.is_in_vain(peer, found, (address, kind)) {
+            return Repair::No;
+        }
+        let found = found.ok_or(PmError::NotFound.into());
         let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page, kind)) {
             Ok(mapping) => mapping,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
@@ -55,9 +58,6 @@ impl<K: Kernel> Operations<K> {
             return Repair::TryAgain;
         }
         if !self.is_allowed(mapping, &access, kind) {
-            return Repair::No;
-        }
-        if was_mapped && self.is_in_vain(peer, mapping, (address, kind)) {
             return Repair::No;
         }
         let frame = self.frame_of(mapping);
@@ -77,14 +77,15 @@ impl<K: Kernel> Operations<K> {
     fn is_in_vain(
         &mut self,
         peer: PeerId,
-        mapping: Ref<Mapping>,
+        mapping: Option<Ref<Mapping>>,
         fault: (u64, AccessKind),
     ) -> bool {
         let needed = match fault.1 {
             AccessKind::Write => Installed::ReadWrite,
             AccessKind::Read | AccessKind::Execute => Installed::ReadOnly,
         };
-        let is_installed = self.store.get(mapping).installed() >= needed;
+        let is_installed =
+            mapping.is_some_and(|mapping| self.store.get(mapping).installed() >= needed);
         let before = self.peer(peer).in_vain;
         let is_second = is_installed && before == Some(fault);
         self.peer_mut(peer).in_vain = Some(fault).filter(|_| is_installed && !is_second);

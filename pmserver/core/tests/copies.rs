@@ -29,8 +29,8 @@ fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
 /// Writes `b'a' + n` to frame n, through a mapping that is removed again.
 fn write_letters(world: &World, pm: &mut Pm, container: ContainerHandle, count: u64) {
     pm.map(container, at(0), frames(count), page(100), FORCED).unwrap();
-    for number in 0..count {
-        world.store(2, b'a' + number as u8, page(100 + number)).unwrap();
+    for (number, letter) in (0..count).zip(b'a'..) {
+        world.store(2, letter, page(100 + number)).unwrap();
     }
     pm.unmap(page(100), frames(count)).unwrap();
 }
@@ -209,11 +209,11 @@ fn what_the_kernel_refuses_half_way_is_told() {
                 Err(other) => panic!("{other:?}"),
             };
             assert!(!flags.contains(CopyFlags::ATOMIC) || done == 0 || done == 3);
-            let expected: String = "abc".chars().take(done as usize).collect();
+            let expected: String = "abc".chars().zip(0..done).map(|(letter, _)| letter).collect();
             if flags.contains(CopyFlags::NEW) {
                 let states = pm.status(other, at(6), frames(3)).unwrap().frames;
                 let there = states.iter().filter(|state| state.contains(FrameState::PRESENT));
-                assert_eq!(there.count() as u64, done, "invocation {nth}");
+                assert_eq!(u64::try_from(there.count()).unwrap(), done, "invocation {nth}");
             } else {
                 let now = letters(&world, &mut pm, other, 3);
                 assert_eq!(now, format!("{expected:x<3}"), "{flags:?}, invocation {nth}");
@@ -234,7 +234,7 @@ fn what_the_kernel_refuses_half_way_is_told() {
 
 #[test]
 fn a_probe_that_was_left_behind_is_harmless() {
-    // PM-331: the kernel refuses to unmap what looked for missing page tables.
+    // PM-4: the kernel refuses to unmap what looked for missing page tables.
     for nth in 1..12 {
         let world = World::new();
         let mut pm = world.client();

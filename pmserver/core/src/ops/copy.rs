@@ -3,9 +3,8 @@
 //!
 //! An operation has two halves. The first checks every frame and changes nothing that the caller
 //! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
-//! The second links contents (`frames/link.rs`); only a refusal by the kernel can stop it.
-//! Overlapping ranges are copied back to front if needed, and lists take references to all source
-//! pages first, so that no source is overwritten before it is read.
+//! The second links contents (`frames/link.rs`). What is overwritten is read first: ranges are
+//! linked back to front, or references to all sources are held.
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
@@ -63,7 +62,7 @@ impl<K: Kernel> Operations<K> {
         for (from, to) in &pairs {
             copying.check_rights(Range::one(*from), Range::one(*to))?;
         }
-        check_pairs(&copying, &pairs)?;
+        copying.check_pairs(&pairs)?;
         self.copy_pairs(caller, &copying, &pairs)
     }
 
@@ -389,22 +388,6 @@ impl<K: Kernel> Operations<K> {
         }
         keep
     }
-}
-
-/// Refuses pairs whose result would depend on their order.
-fn check_pairs(copying: &Copying, pairs: &[(u64, u64)]) -> Result<(), PmError> {
-    let is_moved = copying.flags.contains(CopyFlags::MOVE);
-    for (index, (from, to)) in pairs.iter().enumerate() {
-        let mut others = pairs.iter().skip(index.saturating_add(1));
-        if others.any(|other| other.1 == *to || is_moved && other.0 == *from) {
-            return Err(PmError::Invalid);
-        }
-        let is_read = |other: &(u64, u64)| other.0 == *to && other.1 != *to;
-        if !copying.is_logical() && copying.is_within() && pairs.iter().any(is_read) {
-            return Err(PmError::Invalid);
-        }
-    }
-    Ok(())
 }
 
 fn kernel_refused(_: KernelError) -> Failure {

@@ -217,12 +217,7 @@ impl Kernel for Sel4Kernel {
         false
     }
 
-    fn bus_map(
-        &mut self,
-        _: PeerId,
-        _: PageIndex,
-        _: DerivedRights,
-    ) -> Result<(), KernelError> {
+    fn bus_map(&mut self, _: PeerId, _: PageIndex, _: DerivedRights) -> Result<(), KernelError> {
         Ok(())
     }
 

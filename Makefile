@@ -73,7 +73,7 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
+.PHONY: test check fuzz canary sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -83,6 +83,7 @@ usage:
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
+	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
@@ -189,6 +190,9 @@ fuzz: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
+
+canary: need-cargo
+	@support/make/canary.sh
 
 test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt

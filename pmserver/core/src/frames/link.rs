@@ -82,17 +82,24 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), (u64, KernelError)> {
         for ((from, to), done) in pairs.clone().zip(0..) {
             if let Err(error) = self.link(copying, from, to) {
-                self.remove_uncharged(copying.to.container, pairs.map(|(_, to)| to));
+                let is_uncharged = |frame: &Frame| frame.has(FrameMarks::UNCHARGED);
+                self.remove_made(copying.to.container, pairs.map(|(_, to)| to), is_uncharged);
                 return Err((done, error));
             }
         }
         Ok(())
     }
 
-    fn remove_uncharged(&mut self, container: Ref<Container>, numbers: impl Iterator<Item = u64>) {
+    /// Removes those frames that were made for a copy and that `which` selects.
+    pub(crate) fn remove_made(
+        &mut self,
+        container: Ref<Container>,
+        numbers: impl Iterator<Item = u64>,
+        which: impl Fn(&Frame) -> bool,
+    ) {
         for number in numbers {
             if let Some(frame) = self.find_frame(container, number)
-                && self.store.get(frame).has(FrameMarks::UNCHARGED)
+                && which(self.store.get(frame))
             {
                 // It is not mapped, so there is nothing that the kernel could refuse.
                 let _ = self.remove_frame(container, frame, number);

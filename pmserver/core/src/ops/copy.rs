@@ -158,24 +158,16 @@ impl<K: Kernel> Operations<K> {
             }
         });
         linked.map_err(|(linked, error)| {
-            let is_undone = copying.makes_new() && copying.flags.contains(CopyFlags::ATOMIC);
+            // A frame that was moved is the only one with its contents.
+            let is_undone = copying.flags.contains(CopyFlags::NEW | CopyFlags::ATOMIC)
+                && !copying.flags.contains(CopyFlags::MOVE);
             let done = if is_undone { 0 } else { linked };
             if copying.makes_new() {
                 let rest = pairs.skip(usize::try_from(done).unwrap_or(usize::MAX));
-                self.remove_made(copying.to.container, rest.map(|(_, to)| to));
+                self.remove_made(copying.to.container, rest.map(|(_, to)| to), |_| true);
             }
             Failure { error: Shortage::from(error).as_quota(), done, at: 0 }
         })
-    }
-
-    /// Removes frames that were made for a copy.
-    fn remove_made(&mut self, container: Ref<Container>, numbers: impl Iterator<Item = u64>) {
-        for number in numbers {
-            if let Some(frame) = self.find_frame(container, number) {
-                // It is not mapped, so there is nothing that the kernel could refuse.
-                let _ = self.remove_frame(container, frame, number);
-            }
-        }
     }
 
     fn copying(

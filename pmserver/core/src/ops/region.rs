@@ -98,7 +98,8 @@ impl<K: Kernel> Operations<K> {
         (self.store.get(region).first_page <= vaddr.get()).then_some(region)
     }
 
-    /// Maps the frame of a region at a page, if that is allowed.
+    /// Makes the mapping of a region's page that was accessed, if that is allowed. The access
+    /// installs it.
     ///
     /// # Errors
     /// `NotFound` if no region is there; else as `map`.
@@ -123,9 +124,8 @@ impl<K: Kernel> Operations<K> {
                 flags.difference(MapFlags::WRITE) | MapFlags::READ
             }
         };
-        let result = self.map_one(peer, &access, number, page, needed);
-        result.or_else(|_| self.map_one(peer, &access, number, page, needed))?;
-        let mapping = self.find_mapping(peer, page).ok_or(PmError::NotFound)?;
+        let result = self.map_lazily(peer, &access, number, page, needed);
+        let mapping = result.or_else(|_| self.map_lazily(peer, &access, number, page, needed))?;
         self.store.get_mut(mapping).set_asked(flags);
         Ok(mapping)
     }

@@ -148,12 +148,14 @@ fn states() -> BoxedStrategy<Reply> {
 }
 
 fn counts_of_pages() -> BoxedStrategy<Reply> {
-    let pages = any::<u32>().prop_map(|pages| ByteCount::from_pages(pages.into()));
-    prop::array::uniform9(pages)
-        .prop_map(|[limit, used, frames, tables, slots, records, extra, promised, free]| {
+    // What is used is their sum: four of them fit in 32 bits.
+    let pages = (0..u32::MAX / 4).prop_map(|pages| ByteCount::from_pages(pages.into()));
+    prop::array::uniform8(pages)
+        .prop_map(|[limit, frames, tables, slots, records, extra, promised, free]| {
+            let used = [frames, tables, slots, records].map(ByteCount::get).iter().sum();
             Reply::AccountInfo(AccountInfo {
                 limit,
-                used,
+                used: ByteCount::new(used),
                 frames,
                 tables,
                 slots,

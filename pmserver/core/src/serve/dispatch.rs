@@ -9,6 +9,7 @@ use crate::serve::Service;
 
 impl<K: Kernel> Service<K> {
     /// Carries out a request once. A stopped peer is refused (PM-8).
+    #[inline(never)]
     pub(super) fn serve_once(
         &mut self,
         caller: PeerId,

@@ -16,6 +16,7 @@ impl PpChannel {
 }
 
 impl Transport for PpChannel {
+    #[inline(always)]
     fn call(&mut self, request: Message) -> Message {
         let reply = self.0.pp_call(send(&request));
         receive(&reply).unwrap_or(ProtocolError::BadReply.reply())
@@ -24,6 +25,7 @@ impl Transport for PpChannel {
 
 /// Writes a message to the message registers; returns the `MessageInfo` that describes it.
 #[must_use]
+#[inline(always)]
 pub fn send(message: &Message) -> MessageInfo {
     MessageInfo::new(message.label(), with_msg_regs_mut(|wire| put(message, wire)))
 }
@@ -32,15 +34,22 @@ pub fn send(message: &Message) -> MessageInfo {
 ///
 /// # Errors
 /// [`ProtocolError::WrongLength`] if it has more registers than a [`Message`] can have.
+#[inline(always)]
 pub fn receive(info: &MessageInfo) -> Result<Message, ProtocolError> {
     with_msg_regs(|wire| take(info.label(), info.count(), wire))
 }
 
 /// Writes the registers of a message to `wire`; returns how many there are.
 #[must_use]
+#[inline(always)]
 pub fn put(message: &Message, wire: &mut [u64]) -> usize {
-    for (to, from) in wire.iter_mut().zip(message.registers()) {
-        *to = *from;
+    match (message.registers(), wire) {
+        ([], _) => {}
+        ([a], [at, ..]) => *at = *a,
+        ([a, b], [at, bt, ..]) => (*at, *bt) = (*a, *b),
+        ([a, b, c], [at, bt, ct, ..]) => (*at, *bt, *ct) = (*a, *b, *c),
+        ([a, b, c, d], [at, bt, ct, dt, ..]) => (*at, *bt, *ct, *dt) = (*a, *b, *c, *d),
+        (registers, wire) => put_long(registers, wire),
     }
     message.registers().len()
 }
@@ -49,6 +58,14 @@ pub fn put(message: &Message, wire: &mut [u64]) -> usize {
 ///
 /// # Errors
 /// The same as [`receive`].
+#[inline(always)]
 pub fn take(label: u64, count: usize, wire: &[u64]) -> Result<Message, ProtocolError> {
     Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?)
+}
+
+#[cold]
+fn put_long(registers: &[u64], wire: &mut [u64]) {
+    for (to, from) in wire.iter_mut().zip(registers) {
+        *to = *from;
+    }
 }

@@ -75,7 +75,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "pmserver/src",
-        floors: &["start", "fault", "kernel", "capabilities", "regions"],
+        floors: &["start", "fault", "kernel", "capabilities", "clock", "regions"],
     },
     Crate { folder: "pmserver/setup/src", floors: &["page", "setup", "pool", "slots"] },
     Crate {

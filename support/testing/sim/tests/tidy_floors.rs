@@ -82,7 +82,7 @@ const CRATES: &[Crate] = &[
         folder: "support/runtime/proto/src",
         floors: &["message", "address_space", "console", "units", "limits"],
     },
-    Crate { folder: "support/runtime/shm/src", floors: &["copy", "access"] },
+    Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
     Crate {
         folder: "support/sel4/image/src",
         floors: &["pack", "memory", "capdl", "sdk", "last_resort"],

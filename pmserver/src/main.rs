@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod capabilities;
+mod clock;
 mod fault;
 mod kernel;
 mod regions;

@@ -16,7 +16,7 @@ pub struct Message {
     count: usize,
 }
 
-/// The registers of a message. Those beyond its count are 0.
+/// The registers of a message. Those beyond its count mean nothing.
 #[derive(Clone, Copy, Debug)]
 enum Registers {
     /// What the fastpath carries. Most messages are short, and clearing the other registers would
@@ -46,6 +46,25 @@ impl Message {
             Registers::Long(padded(values))
         };
         Self { label, registers, count: N }
+    }
+
+    /// Returns the message that arrived with this label and the first of these registers: as many
+    /// as the fastpath carries, or fewer.
+    #[must_use]
+    #[inline(always)]
+    pub const fn short(label: u64, registers: [u64; FASTPATH_REGISTERS], count: usize) -> Self {
+        let count = if count > FASTPATH_REGISTERS { FASTPATH_REGISTERS } else { count };
+        Self { label, registers: Registers::Short(registers), count }
+    }
+
+    /// Returns the registers of a message that the fastpath carries, and how many it has.
+    #[must_use]
+    #[inline(always)]
+    pub const fn as_short(&self) -> Option<([u64; FASTPATH_REGISTERS], usize)> {
+        match self.registers {
+            Registers::Short(registers) => Some((registers, self.count)),
+            Registers::Long(_) => None,
+        }
     }
 
     /// Returns the message that arrived with this label and these registers.

@@ -24,6 +24,7 @@ use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
+    #[inline(never)]
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
@@ -216,6 +217,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Unmaps pages of the caller (O7). Pages that are not mapped are skipped.
+    #[inline(never)]
     pub(crate) fn unmap(
         &mut self,
         caller: PeerId,

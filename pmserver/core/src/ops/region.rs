@@ -19,6 +19,7 @@ use crate::records::region::Region;
 
 impl<K: Kernel> Operations<K> {
     /// Makes a region in the caller's VSpace.
+    #[inline(never)]
     pub(crate) fn attach(
         &mut self,
         caller: PeerId,
@@ -61,6 +62,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Removes the region that begins at an address, and its mappings.
+    #[inline(never)]
     pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
         let region = self.find_region(caller, vaddr).ok_or(missing)?;

@@ -146,6 +146,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Restores mappings, with the rights that are asked for now (R2).
+    #[inline(never)]
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,

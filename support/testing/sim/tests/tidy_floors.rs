@@ -40,6 +40,7 @@ const CRATES: &[Crate] = &[
             "read",
             "lent",
             "path",
+            "known",
             "ext4",
             "image",
             "heap",

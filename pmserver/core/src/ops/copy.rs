@@ -3,8 +3,9 @@
 //!
 //! An operation has two halves. The first checks every frame and changes nothing that the caller
 //! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
-//! The second links contents (`frames/link.rs`). What is overwritten is read first: ranges are
-//! linked back to front, or references to all sources are held.
+//! The second links contents (`frames/link.rs`). If a frame is both a source and a destination, its
+//! contents are read before they are overwritten: a logical copy first takes references to the
+//! pages of all sources, the others link the range back to front.
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};

@@ -84,7 +84,7 @@ fn what_contradicts_itself_is_refused() {
     let number = Some((Subject::Peer(31), SetupError::PeerNumber(32)));
     assert_eq!(refusal(&five[..1], &crowd), number);
     let long = "x".repeat(65);
-    for name in ["", &long] {
+    for name in ["", &long, "a\nb"] {
         let unnamed = refusal(&[PART], &[PeerConfig { name, ..PEER }]);
         assert_eq!(unnamed, Some((Subject::Peer(0), SetupError::PeerName)));
     }

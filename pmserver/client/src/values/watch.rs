@@ -10,8 +10,8 @@ use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Pm<T> {
     /// Says that the caller is about to call a server and waits for at most `ttl`, or ten seconds.
-    /// After that a supervisor may rescue the server (operation 17, watch; PM-122). The watch ends
-    /// when the value is dropped.
+    /// After that a peer with the privilege `supervise` may rescue the server (operation 17, watch;
+    /// PM-122). The watch ends when the value is dropped.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();

@@ -3,15 +3,16 @@
 //!
 //! An operation has two halves. The first checks every frame and changes nothing that the caller
 //! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
-//! The second links contents (`frames/link.rs`). What is overwritten is read first: ranges are
-//! linked back to front, or references to all sources are held.
+//! The second links contents (`frames/link.rs`). If a frame is both a source and a destination, its
+//! contents are read before they are overwritten: a logical copy first takes references to the
+//! pages of all sources, the others link the range back to front.
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
 use proto::limits::SHARERS_MAX;
 use proto::{FrameNumber, PeerId};
 
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
@@ -192,18 +193,6 @@ impl<K: Kernel> Operations<K> {
         Ok(Copying { from, to, flags })
     }
 
-    /// Refuses ranges that the handles do not give access to or that leases forbid.
-    fn check_sides(&self, copying: &Copying, from: Range, to: Range) -> Result<(), Failure> {
-        let (reading, writing) = if copying.is_logical() {
-            (Need::Read, Need::Change)
-        } else {
-            (Need::Alone, Need::Alone)
-        };
-        copying.check_rights(from, to)?;
-        self.check_leases(&copying.from, from, reading)?;
-        self.check_leases(&copying.to, to, writing)
-    }
-
     /// Refuses a copy that cannot be divided and that one call cannot do. Mappings that are in the
     /// way are suspended, so that the next call has less to do.
     ///
@@ -223,22 +212,8 @@ impl<K: Kernel> Operations<K> {
         for (_, to) in pairs.clone().take(extent.count) {
             self.keep_or_remove_frame(copying.to.container, to, false);
         }
-        let before = self.store.meter().invocations();
         let beyond = pairs.clone().nth(extent.count).map_or(0, |(from, _)| from);
-        for (from, to) in pairs {
-            if self.store.meter().begin_frame(0).is_err() {
-                break;
-            }
-            if let Some(source) = self.find_frame(copying.from.container, from)
-                && copying.is_logical()
-            {
-                self.suspend_stores(source).map_err(kernel_refused)?;
-            }
-            if let Some(destination) = self.find_frame(copying.to.container, to) {
-                self.forget_mappings(destination).map_err(kernel_refused)?;
-            }
-        }
-        let has_gained = self.store.meter().invocations() > before;
+        let has_gained = self.make_way(copying, pairs).map_err(|_| PmError::Kernel)?;
         Err(if has_gained { failure } else { at_frame(PmError::TooMany, beyond) })
     }
 
@@ -302,10 +277,7 @@ impl<K: Kernel> Operations<K> {
         }
         let destination = self.find_frame(copying.to.container, to);
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
-        let need = if copying.is_logical() { Need::Change } else { Need::Alone };
-        self.check_sharers(destination, need)?;
-        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
-        self.locked_until(deadline)
+        self.check_copied_to(source, destination, copying.is_logical())
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.
@@ -382,10 +354,6 @@ impl<K: Kernel> Operations<K> {
         }
         keep
     }
-}
-
-fn kernel_refused(_: KernelError) -> Failure {
-    PmError::Kernel.into()
 }
 
 fn finish(count: usize, problem: Option<Failure>) -> Result<u64, Failure> {

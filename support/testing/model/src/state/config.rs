@@ -26,7 +26,7 @@ pub struct PeerSetup {
     pub sets_policy: bool,
     /// May rescue, and say that a device was reset.
     pub is_supervisor: bool,
-    /// Has the DMA right.
+    /// Has the privilege `dma`.
     pub has_dma: bool,
     /// May disturb.
     pub may_disturb: bool,

@@ -146,7 +146,7 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
         }
     }
 
-    /// Asks for the fault, and leaves whoever touched the frame waiting.
+    /// Takes the next fault and does not answer it, so that whoever touched the frame waits.
     fn hold(&mut self) {
         if let Ok(Some(fault)) = self.pm.next_fault() {
             self.report.fault = fault.into_raw();

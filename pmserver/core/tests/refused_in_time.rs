@@ -10,8 +10,8 @@
 mod world;
 
 use pmserver_api::{
-    AccessKind, AccountHandle, ContainerHandle, CopyFlags, FrameList, Frames, LockMode, MapFlags,
-    PmError, Rights, ShareTerms,
+    AccessKind, AccountHandle, ContainerHandle, CopyFlags, Disturbance, FrameList, Frames,
+    LockMode, MapFlags, PmError, Rights, ShareTerms,
 };
 use proto::Micros;
 use proto::limits::WATCH_MICROS_MAX;
@@ -124,4 +124,34 @@ fn nobody_is_watched_for_longer_than_ten_seconds() {
     let now = pm.clock().unwrap();
     let deadline = pm.watch(peer(1), Micros::new(u64::MAX)).unwrap();
     assert_eq!(deadline.get(), now.get() + WATCH_MICROS_MAX);
+}
+
+#[test]
+fn a_privilege_is_asked_for_where_it_is_used() {
+    // PM-6, PM-290: the container is its own, so that no other right is missing
+    let world = World::with_devices(false);
+    let mut pm = world.as_peer(2);
+    let container = filled(&mut pm, 1);
+    let pinned = pm.pin(container, at(0), frames(1), LockMode::Read, LONG);
+    assert_eq!(refusal(pinned), Some(PmError::NoRight));
+    for what in [Disturbance::Unmap, Disturbance::Move] {
+        assert_eq!(refusal(pm.disturb(what, 0)), Some(PmError::NoRight));
+    }
+}
+
+#[test]
+fn locked_tells_a_time_to_come_even_if_the_kernel_keeps_a_pin() {
+    // PM-344
+    let world = World::with_devices(true);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1, Rights::all());
+    driver.pin(shared.weak, at(0), frames(1), LockMode::Exclusive, Micros::new(1000)).unwrap();
+    world.advance(5000);
+    let now = pm.clock().unwrap();
+    world.fail_nth(Some(1));
+    let refused = failure(pm.map(container, at(0), frames(1), page(0), READ));
+    assert_eq!(refused.error, PmError::Locked);
+    assert!(refused.at > now.get(), "{refused:?} at {now:?}");
+    world.fail_nth(None);
+    pm.map(container, at(0), frames(1), page(0), READ).unwrap();
 }

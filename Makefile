@@ -73,7 +73,7 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz canary sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
+.PHONY: test check fuzz canary mutants evidence sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -84,6 +84,8 @@ usage:
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
+	@echo 'make mutants    changes single expressions of the cores: a test has to fail; SHARD=k/n'
+	@echo 'make evidence   runs all of this and more, and writes support/docs/evidence.md'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
@@ -193,6 +195,12 @@ fuzz: need-cargo
 
 canary: need-cargo
 	@support/make/canary.sh
+# Every nth change of the cores, from the kth on, with SHARD=k/n.
+mutants: need-cargo
+	@SHARD='$(SHARD)' support/make/mutants.sh
+# EVIDENCE=short takes minutes for each row, EVIDENCE=long takes hours; ROWS are some rows only.
+evidence: need-cargo
+	@EVIDENCE='$(EVIDENCE)' support/make/evidence.sh '$(MAKE)' '$(BOARDS)' $(ROWS)
 
 test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt

@@ -241,7 +241,7 @@ pub trait Kernel {
     /// for the duration of the copy.
     ///
     /// # Errors
-    /// [`KernelError::Refused`]; the contents of the destination are then undefined.
+    /// [`KernelError::Refused`]; the destination is then as it was.
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
 
     /// Returns the physical address of a page, whatever it is used as.

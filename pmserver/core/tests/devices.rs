@@ -387,3 +387,21 @@ fn a_pin_for_reading_lets_no_device_write() {
     assert_eq!((world.load(2, page(0)), world.load(2, page(1))), (Ok(7), Ok(7)));
     driver.unlock(pinned.lease.lease).unwrap();
 }
+
+#[test]
+fn a_reset_ends_a_pin_that_has_run_out_at_once() {
+    // PM-273: the container was not used since, so nothing has moved
+    for has_iommu in [false, true] {
+        let world = World::with_devices(has_iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 4);
+        let before = driver.account_info(AccountHandle::OWN).unwrap();
+        driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, SHORT).unwrap();
+        world.advance(SHORT.get());
+        world.supervisor().device_reset(peer(1)).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before, "{has_iommu}");
+        assert!(!state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+        pm.unshare(shared.share).unwrap();
+    }
+}

@@ -78,7 +78,9 @@ impl Copier {
         }
         self.is_dirty = true;
         let copied = copy_mapped(from, to);
-        copied.and(self.clear())
+        // If the slots stay full they are emptied by the next copy: this one is done.
+        let _ = self.clear();
+        copied
     }
 
     fn clear(&mut self) -> Result<(), KernelError> {

@@ -38,10 +38,12 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the handler that must supply a frame before it can be used.
     pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
+        if self.store.get(frame).page == 0 { self.handler_of(frame) } else { None }
+    }
+
+    /// Returns the handler of the range that a frame is in.
+    pub(super) fn handler_of(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
         let record = self.store.get(frame);
-        if record.page != 0 {
-            return None;
-        }
         let container = record.container.target()?;
         self.handlers(container).find(|(_, handler)| handler.range.contains(record.key()))
     }

@@ -83,7 +83,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the work of giving a frame other contents.
     fn giving_work(&self, destination: Ref<Frame>) -> u64 {
-        let supplied = if self.awaited_handler(destination).is_some() { NEW_PAGE_WORK } else { 0 };
+        let supplied = if self.needs_memory(destination) { NEW_PAGE_WORK } else { 0 };
         if self.is_in_place(destination) {
             return BYTES_WORK;
         }

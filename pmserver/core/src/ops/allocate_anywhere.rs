@@ -87,15 +87,16 @@ impl<K: Kernel> Operations<K> {
     }
 
     fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
         let record = *self.store.get(frame);
-        let Some(page) = record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) else {
-            return self.drop_contents(frame);
-        };
-        // It stays on its page and is cleared there.
-        self.remove_mappings(frame, |_| true)?;
-        self.leave_to_others(frame, page)?;
-        let zero = self.store.zero;
-        self.store.kernel.copy_page(zero, page)
+        match record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) {
+            // It stays on its page and is cleared there.
+            Some(page) => {
+                self.remove_mappings(frame, |_| true)?;
+                self.clear_apart(frame, page)?;
+            }
+            None => self.drop_contents(frame)?,
+        }
+        self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
+        Ok(())
     }
 }

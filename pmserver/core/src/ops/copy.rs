@@ -110,11 +110,14 @@ impl<K: Kernel> Operations<K> {
         let extent = self.extent(caller, copying, pairs.clone());
         self.check_whole(copying, is_whole, &extent, pairs.clone())?;
         let count = self.keep_extent(copying, &extent, pairs.clone())?;
+        let linked = u64::try_from(count).unwrap_or_default();
+        let is_moved = copying.flags.contains(CopyFlags::MOVE) && copying.is_within();
+        let moved_to = Range::new(FrameNumber::new(to.first), linked).filter(|_| is_moved);
+        let copying = &Copying { moved_to, ..*copying };
         if holds && !copying.is_logical() {
             // Back to front, so that no source is overwritten before it is read.
             let pair = |index| (from.first.saturating_add(index), to.first.saturating_add(index));
-            let indices = 0..u64::try_from(count).unwrap_or_default();
-            self.link_pairs(copying, indices.rev().map(pair), false)?;
+            self.link_pairs(copying, (0..linked).rev().map(pair), false)?;
         } else {
             self.link_pairs(copying, pairs.take(count), holds)?;
         }
@@ -167,7 +170,7 @@ impl<K: Kernel> Operations<K> {
             let done = if is_undone { 0 } else { linked };
             if copying.makes_new() {
                 let rest = pairs.skip(usize::try_from(done).unwrap_or(usize::MAX));
-                self.remove_made(copying.to.container, rest.map(|(_, to)| to), |_| true);
+                self.remove_made(copying.to.container, rest.map(|(_, to)| to));
             }
             Failure { error: Shortage::from(error).as_quota(), done, at: 0 }
         })
@@ -190,7 +193,7 @@ impl<K: Kernel> Operations<K> {
         if flags.contains(CopyFlags::SHARED | CopyFlags::MOVE) {
             return Err(PmError::Invalid.into());
         }
-        Ok(Copying { from, to, flags })
+        Ok(Copying { from, to, flags, moved_to: None })
     }
 
     /// Refuses a copy that cannot be divided and that one call cannot do. Mappings that are in the

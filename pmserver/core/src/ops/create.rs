@@ -90,7 +90,8 @@ impl<K: Kernel> Operations<K> {
         to: ContainerHandle,
     ) -> Result<Copying, Failure> {
         let to = self.owned(caller, to)?;
-        Ok(Copying { from, to, flags: CopyFlags::NEW | CopyFlags::ATOMIC })
+        let flags = CopyFlags::NEW | CopyFlags::ATOMIC;
+        Ok(Copying { from, to, flags, moved_to: None })
     }
 
     /// Makes a container, fills it with frames `0..count`, and lends them. If any step is refused,

@@ -120,6 +120,12 @@ impl<K: Kernel> Operations<K> {
             }
             self.store.get_mut(lease).pinned.up();
         }
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+            for sharer in self.sharers(frame) {
+                self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
+            }
+        }
         Ok(())
     }
 
@@ -144,9 +150,6 @@ impl<K: Kernel> Operations<K> {
             let holder = self.store.get(lease).holder();
             let rights = if is_written { CapRights::All } else { CapRights::Read };
             self.store.kernel.bus_map(holder, page, rights).map_err(refused)?;
-        }
-        for sharer in self.sharers(frame) {
-            self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
         }
         let pins = &mut self.store.entry_mut(page).taken;
         *pins = pins.saturating_add(1);

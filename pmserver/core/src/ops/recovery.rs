@@ -6,21 +6,22 @@ use proto::limits::{FRAME_WORK_MAX, WATCH_MICROS_MAX};
 use proto::{Micros, PeerId};
 
 use crate::config::Privileges;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 
 impl<K: Kernel> Operations<K> {
     /// Sends a peer to its recovery entry, if it has one. The entry is used once: the peer
     /// registers it again after recovering, so a recovery that faults does not loop.
-    pub(crate) fn redirect(&mut self, peer: PeerId) -> bool {
-        let Some((entry, stack_top)) = self.peer(peer).recovery else { return false };
-        if self.store.kernel.redirect(peer, entry, stack_top).is_err() {
-            return false;
-        }
+    ///
+    /// # Errors
+    /// The kernel's error; it goes on where it is then.
+    pub(crate) fn redirect(&mut self, peer: PeerId) -> Result<bool, KernelError> {
+        let Some((entry, stack_top)) = self.peer(peer).recovery else { return Ok(false) };
+        self.store.kernel.redirect(peer, entry, stack_top)?;
         self.peer_mut(peer).recovery = None;
         // What it was doing is over, so its leases need not delay the owners.
         self.end_leases_of(peer);
-        true
+        Ok(true)
     }
 
     /// Records how long the caller is willing to wait for a server.
@@ -45,7 +46,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Sends every server whose watch has expired to its recovery entry. If one call cannot do all,
-    /// the next deadline is one that has passed.
+    /// or the kernel refuses one, the next deadline is one that has passed.
     #[inline(never)]
     pub(crate) fn rescue(&mut self, caller: PeerId) -> Result<RescueReport, Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
@@ -57,10 +58,10 @@ impl<K: Kernel> Operations<K> {
             if self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0).is_err() {
                 break;
             }
+            // If the kernel refuses, the watch stays for the next call.
+            let Ok(is_rescued) = self.redirect(server) else { break };
             self.peer_mut(waiter).watch = None;
-            if self.redirect(server) {
-                rescued = rescued.saturating_add(1);
-            }
+            rescued = rescued.saturating_add(is_rescued.into());
         }
         let watches = self.peers.iter().flatten().filter_map(|peer| peer.watch);
         Ok(RescueReport { rescued, next_deadline: watches.map(|(_, deadline)| deadline).min() })

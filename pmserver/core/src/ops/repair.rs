@@ -185,9 +185,13 @@ impl<K: Kernel> Operations<K> {
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;
         self.prepare_forced_write(peer, frame, number, flags)?;
+        let before = self.store.get(mapping).asked();
+        self.suspend(mapping).map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
         self.store.get_mut(mapping).set_asked(flags);
-        self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
-        self.show(mapping).map_err(|error| at_frame(error, number))?;
+        self.show(mapping).map_err(|error| {
+            self.store.get_mut(mapping).set_asked(before);
+            at_frame(error, number)
+        })?;
         Ok(self.granted(frame, flags))
     }
 

@@ -75,8 +75,11 @@ impl<K: Kernel> Service<K> {
         {
             return FaultOutcome::Resumed;
         }
-        let outcome =
-            if self.redirect(peer) { FaultOutcome::Redirected } else { FaultOutcome::Stopped };
+        let outcome = if self.redirect(peer) == Ok(true) {
+            FaultOutcome::Redirected
+        } else {
+            FaultOutcome::Stopped
+        };
         let consequence = match outcome {
             FaultOutcome::Stopped => "stopped",
             _ => "sent to its recovery entry",

@@ -64,16 +64,21 @@ impl Model {
         if !self.setup(caller).is_supervisor {
             return Err(PmError::NoRight.into());
         }
-        let mut late = Vec::new();
-        for peer in self.peers.values_mut() {
-            if let Some((server, _)) = peer.watch.take_if(|(_, until)| *until <= self.now) {
-                late.push(server);
-            }
-        }
+        let told = match self.observed.reply() {
+            Some(Reply::Rescued(report)) if self.is_kernel_unsure => Some(report),
+            _ => None,
+        };
+        // One that the kernel did not send: its watch stays, and the deadline told has passed.
+        let refused = told.filter(|told| told.next_deadline.is_some_and(|next| next <= self.now));
         let mut rescued = 0;
-        for server in late {
+        while let Some((waiter, server)) = self.overdue() {
             // One without an entry, or that was sent there already, is left alone.
-            if self.peers[&server].has_recovery {
+            let is_sent = self.peers[&server].has_recovery;
+            if is_sent && refused.is_some_and(|told| told.rescued == rescued) {
+                break;
+            }
+            self.peers.get_mut(&waiter).expect("it waits").watch = None;
+            if is_sent {
                 self.fault(server);
                 rescued += 1;
             }
@@ -81,6 +86,14 @@ impl Model {
         let watches = self.peers.values().filter_map(|peer| peer.watch);
         let next_deadline = watches.map(|(_, until)| until).min();
         Ok(Expected::Exactly(Ok(Reply::Rescued(RescueReport { rescued, next_deadline }))))
+    }
+
+    /// Returns the first peer whose watch has run out, and the server that it waits for.
+    fn overdue(&self) -> Option<(PeerId, PeerId)> {
+        self.peers.iter().find_map(|(waiter, peer)| {
+            let watch = peer.watch.filter(|(_, until)| *until <= self.now);
+            watch.map(|(server, _)| (*waiter, server))
+        })
     }
 
     pub(crate) fn disturb(&mut self, caller: PeerId) -> Outcome {

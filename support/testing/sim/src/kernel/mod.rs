@@ -66,6 +66,9 @@ pub struct SimKernel {
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
     fail_in: Option<u64>,
+    /// Whether an invocation that must fail does so with its other error.
+    fails_otherwise: bool,
+    last_refused: Option<InvocationKind>,
 }
 
 impl SimKernel {
@@ -105,6 +108,8 @@ impl SimKernel {
             devices: Devices::default(),
             counts: BTreeMap::new(),
             fail_in: None,
+            fails_otherwise: false,
+            last_refused: None,
         }
     }
 
@@ -128,6 +133,20 @@ impl SimKernel {
     /// Makes the n-th invocation from now fail, counted from 1; `None` makes none fail.
     pub const fn fail_nth(&mut self, n: Option<u64>) {
         self.fail_in = n;
+        self.fails_otherwise = false;
+    }
+
+    /// The same with the other error that pmserver can tell apart: that something is in the way of
+    /// a page or a table, or that a retype is not allowed.
+    pub const fn fail_nth_otherwise(&mut self, n: u64) {
+        self.fail_in = Some(n);
+        self.fails_otherwise = true;
+    }
+
+    /// Returns the kind of the last invocation that was made to fail.
+    #[must_use]
+    pub const fn last_refused(&self) -> Option<InvocationKind> {
+        self.last_refused
     }
 
     /// Returns how many invocations of a kind pmserver made since it started.
@@ -166,15 +185,22 @@ impl SimKernel {
         self.fail_in = match self.fail_in {
             Some(1) => {
                 self.fail_in = None;
-                return Err(match kind {
-                    InvocationKind::Retype => Error::NotEnoughMemory { left: 0 },
-                    _ => Error::IllegalOperation,
-                });
+                self.last_refused = Some(kind);
+                return Err(injected_error(kind, self.fails_otherwise));
             }
             Some(n) => Some(n - 1),
             None => None,
         };
         Ok(())
+    }
+}
+
+/// Returns the error with which an invocation of a kind is made to fail.
+const fn injected_error(kind: InvocationKind, is_other: bool) -> Error {
+    match (kind, is_other) {
+        (InvocationKind::Retype, false) => Error::NotEnoughMemory { left: 0 },
+        (InvocationKind::PageMap | InvocationKind::TableMap, true) => Error::DeleteFirst,
+        _ => Error::IllegalOperation,
     }
 }
 

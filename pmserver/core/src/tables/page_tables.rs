@@ -134,8 +134,8 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Returns whether something that came with the program covers an address for which pmserver has
-    /// made no table: a lowest table, or a large page.
+    /// Returns whether something that came with the program covers an address for which pmserver
+    /// has made no table: a lowest table, or a large page.
     ///
     /// The kernel maps a page over another one without an error, but never a table over anything: a
     /// table is put there, and taken away again, to see whether it can be. Nobody pays for it.

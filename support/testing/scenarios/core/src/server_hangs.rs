@@ -19,8 +19,8 @@ const PATIENCE_MICROS: u64 = 50_000;
 /// When the answer is there at the latest: the supervisor looks every 10 ms.
 const ANSWER_MICROS: u64 = PATIENCE_MICROS + RECOVERY_MICROS_MAX + 100_000;
 
-/// S54: S hangs without a recovery entry; hangs where it recovers; registers there and hangs; faults
-/// there. Each time its caller is answered within the time of PM-373, as is whoever calls S
+/// S54: S hangs without a recovery entry; hangs where it recovers; registers there and hangs;
+/// faults there. Each time its caller is answered within the time of PM-373, as is whoever calls S
 /// afterwards, and what S held is free. Who does not call S cannot have it rescued.
 pub(crate) fn s54<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let peer = world.peer(Mortal5);

@@ -126,8 +126,8 @@ impl Shared {
         reply
     }
 
-    /// Fetches the domain's next instruction, which faults unless its pc is the recovery entry or its
-    /// last resort.
+    /// Fetches the domain's next instruction, which faults unless its pc is the recovery entry or
+    /// its last resort.
     fn fetch_instruction(self: &Rc<Self>, domain: usize) {
         let Some((peer, thread)) = self.thread(domain) else { return };
         if thread.pc == LAST_RESORT {

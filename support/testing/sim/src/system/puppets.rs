@@ -43,7 +43,8 @@ impl Program for PuppetProgram {
     }
 }
 
-/// Says where the puppet goes on. If this is refused, its next fault stops it, and a scenario fails.
+/// Says where the puppet goes on. If this is refused, its next fault stops it, and a scenario
+/// fails.
 fn register(domain: &Domain) {
     let _ = register_recovery(&Pm::new(domain.channel(PMSERVER)));
 }

@@ -32,6 +32,7 @@ const LEAF_BYTES: u64 = 1 << LEAF_SPAN_BITS;
 
 impl<K: Kernel> Operations<K> {
     /// Puts capabilities to frames into the caller's CSpace, up to the first problem.
+    #[inline(never)]
     pub(crate) fn grant(
         &mut self,
         caller: PeerId,
@@ -175,6 +176,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Revokes granted capabilities by address; skips addresses without one.
+    #[inline(never)]
     pub(crate) fn ungrant(
         &mut self,
         caller: PeerId,
@@ -204,6 +206,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes the page tables for a range of pages, so that the caller can map there itself.
+    #[inline(never)]
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,

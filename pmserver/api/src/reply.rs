@@ -209,7 +209,7 @@ pub struct AccountInfo {
 /// What `rescue` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RescueReport {
-    /// How many servers were sent to their recovery entry.
+    /// How many servers were sent to their recovery entry, or stopped.
     pub rescued: u64,
     /// When the next watch runs out, in microseconds on pmserver's clock; `None` without a watch.
     pub next_deadline: Option<Micros>,

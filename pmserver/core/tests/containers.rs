@@ -23,6 +23,22 @@ fn refused<T>(error: PmError, done: u64, at: u64) -> Result<T, CallError> {
 }
 
 #[test]
+fn handles_do_not_tell_what_others_made() {
+    // The same calls of a peer get the same numbers, whatever another peer makes meanwhile.
+    let numbers = |others: usize| {
+        let world = World::new();
+        let (mut pm, mut other) = (world.client(), world.fs());
+        let first = pm.container_create(AccountHandle::OWN).unwrap();
+        for _ in 0..others {
+            let container = other.container_create(AccountHandle::OWN).unwrap();
+            other.container_destroy(container).unwrap();
+        }
+        [first, pm.container_create(AccountHandle::OWN).unwrap()]
+    };
+    assert_eq!(numbers(0), numbers(7));
+}
+
+#[test]
 fn untouched_frames_are_charged_but_have_no_memory() {
     // S1
     let world = World::new();

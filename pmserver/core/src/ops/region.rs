@@ -94,7 +94,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the region that contains an address.
-    fn find_region(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Region>> {
+    pub(crate) fn find_region(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Region>> {
         let tree = self.peer(peer).vspace.regions;
         let region = self.store.tree_next::<Region>(tree, vaddr.get())?;
         (self.store.get(region).first_page <= vaddr.get()).then_some(region)

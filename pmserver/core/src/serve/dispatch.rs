@@ -18,6 +18,8 @@ impl<K: Kernel> Service<K> {
         if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::InvalidCap.into());
         }
+        // It was answered by the server that it waited for.
+        self.peer_mut(caller).restarted = None;
         self.dispatch(caller, request)
     }
 
@@ -59,7 +61,7 @@ impl<K: Kernel> Service<K> {
                 self.account_info(caller, account).map(Reply::AccountInfo)
             }
             Request::RegisterRecovery { entry, stack_top } => {
-                self.peer_mut(caller).recovery = Some((entry, stack_top));
+                self.register_recovery(caller, entry, stack_top);
                 Ok(Reply::Done)
             }
             Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),

@@ -162,6 +162,9 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Installs the page tables that are missing at an address and returns how many.
+    ///
+    /// # Errors
+    /// `Occupied` if the lowest table came with the program: a page of the program may be there.
     pub(crate) fn ensure_tables_at(
         &mut self,
         peer: PeerId,
@@ -170,6 +173,10 @@ impl<K: Kernel> Tables<K> {
         if self.has_leaf_table(peer, vaddr) {
             return Ok(0);
         }
+        if self.is_of_program(peer, vaddr)? {
+            return Err(PmError::Occupied);
+        }
+        // No lowest table is there, so the probe is mapped over nothing.
         let before = self.peer(peer).vspace.table_count.get();
         if self.is_probe_mapped {
             self.unmap_probe()?;

@@ -78,7 +78,10 @@ const CRATES: &[Crate] = &[
         folder: "pmserver/src",
         floors: &["start", "fault", "kernel", "capabilities", "clock", "regions"],
     },
-    Crate { folder: "pmserver/setup/src", floors: &["page", "setup", "pool", "slots"] },
+    Crate {
+        folder: "pmserver/setup/src",
+        floors: &["page", "setup", "pool", "call_graph", "slots"],
+    },
     Crate {
         folder: "support/runtime/proto/src",
         floors: &["message", "address_space", "console", "units", "limits"],

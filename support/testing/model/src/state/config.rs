@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A server's configuration: its peers and their privileges.
 
+use std::collections::BTreeSet;
+
 use proto::PeerId;
 
 /// A server's configuration.
@@ -10,6 +12,8 @@ pub struct Config {
     pub pool_pages: u64,
     /// Its peers.
     pub peers: Vec<PeerSetup>,
+    /// Who calls whom.
+    pub calls: BTreeSet<(PeerId, PeerId)>,
 }
 
 /// One peer and its privileges.

@@ -3,7 +3,7 @@
 
 use model::{Access, Answer, Config, Fate, PeerSetup};
 use pmserver_api::{AccessKind, Request};
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::{CallGraph, PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome, Server};
 use proto::limits::CALL_WORK_MAX;
@@ -53,6 +53,13 @@ fn peer_configs(seed: u64) -> [PeerConfig<'static>; PEERS] {
     })
 }
 
+/// Returns who calls whom: each those whose numbers are lower.
+fn calls() -> impl Iterator<Item = (PeerId, PeerId)> {
+    let numbers = || (1..=PEERS as u64).filter_map(PeerId::new);
+    let pairs = numbers().flat_map(move |caller| numbers().map(move |server| (caller, server)));
+    pairs.filter(|(caller, server)| server < caller)
+}
+
 /// Returns the configuration of a seed as the model has it.
 pub(crate) fn config(seed: u64) -> Config {
     let setup = |config: PeerConfig| PeerSetup {
@@ -68,6 +75,7 @@ pub(crate) fn config(seed: u64) -> Config {
     Config {
         pool_pages: pool_bytes(seed) / PAGE_BYTES,
         peers: peer_configs(seed).map(setup).to_vec(),
+        calls: calls().collect(),
     }
 }
 
@@ -75,7 +83,8 @@ impl CoreSubject {
     pub(crate) fn new(seed: u64) -> Self {
         let kernel = SimKernel::new(pool_bytes(seed));
         let server = Server::new(kernel, &peer_configs(seed)).expect("the pool is large enough");
-        Self { server }
+        let calls = calls().fold(CallGraph::NONE, |all, (from, to)| all.with(from, to));
+        Self { server: server.with_calls(calls) }
     }
 
     pub(crate) const fn server_mut(&mut self) -> &mut Server<SimKernel> {

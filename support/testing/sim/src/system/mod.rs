@@ -235,7 +235,9 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
         regions,
     });
     kernel.fail_nth(settings.fail_nth);
-    Server::new(kernel, setup.peers()).map_err(|error| format!("pmserver cannot start: {error:?}"))
+    let server = Server::new(kernel, setup.peers())
+        .map_err(|error| format!("pmserver cannot start: {error:?}"))?;
+    Ok(server.with_calls(setup.calls()))
 }
 
 /// Runs something and catches a [`Departure`]; a panic continues to unwind.

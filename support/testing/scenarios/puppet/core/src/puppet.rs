@@ -72,6 +72,11 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
                 let mapped = self.grants.map_granted(capability, vaddr, rights);
                 Message::new(if mapped.is_ok() { STATUS_OK } else { STATUS_REFUSED }, [])
             }
+            // The domain remembers it.
+            Order::RecoverBy(_) => Message::new(STATUS_OK, []),
+            Order::Hang => loop {
+                self.space.relax();
+            },
         }
     }
 

@@ -41,6 +41,12 @@ pub(crate) trait Subject {
     /// Makes the n-th invocation of the kernel from now on fail.
     fn fail_nth(&mut self, n: Option<u64>);
 
+    /// Checks that the last call or fault did not do more than one may.
+    ///
+    /// # Errors
+    /// What it did.
+    fn check_work(&self) -> Result<(), String>;
+
     /// Checks what the server says of itself.
     ///
     /// # Errors
@@ -105,6 +111,10 @@ impl Subject for ModelSubject {
     }
 
     fn fail_nth(&mut self, _: Option<u64>) {}
+
+    fn check_work(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     fn check(&self) -> Result<(), String> {
         Ok(())

@@ -135,7 +135,8 @@ impl<K: Kernel> Operations<K> {
         // A page is under one pin at most: when that ends, the page may be used for nothing.
         let entry = self.store.entry(page);
         let page = if is_written || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
-            self.break_cow(frame).map_err(refused)?
+            // The others stay: one of them may be of this pin, and pinned by now.
+            self.leave_cow(frame, page).map_err(refused)?
         } else {
             page
         };

@@ -90,7 +90,7 @@ impl Subject for ModelSubject {
     fn touch(&mut self, peer: PeerId, vaddr: VirtAddr, access: Access) -> Result<u64, Failed> {
         // What an access changes that fails is for `resolve` or `fault` to do.
         let mut model = self.model.clone();
-        match model.touch(peer, vaddr, access, self.now(), None) {
+        match model.touch_directly(peer, vaddr, access, self.now(), None) {
             Touch::Done(word) => {
                 self.model = model;
                 Ok(word)

@@ -30,7 +30,8 @@ use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::frame::FrameMarks;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
 use crate::records::share::Access;
@@ -134,7 +135,14 @@ impl<K: Kernel> Operations<K> {
         let is_written = self.store.get(lease).is_exclusive();
         // A page is under one pin at most: when that ends, the page may be used for nothing.
         let entry = self.store.entry(page);
-        let page = if is_written || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
+        let first = self.store.get(lease).range.first;
+        let is_of_pin = |frame: &Ref<Frame>| {
+            let frame = self.store.get(*frame);
+            frame.container == access.container.link() && (first..number).contains(&frame.key())
+        };
+        // One of its ring is in this pin, too: then the page is pinned for both.
+        let is_pinned = entry.is_pinned() && !self.sharers(frame).iter().any(is_of_pin);
+        let page = if is_written || is_pinned || entry.holders() > MOVE_HOLDERS_MAX {
             // The others stay: one of them may be of this pin, and pinned by now.
             self.leave_cow(frame, page).map_err(refused)?
         } else {

@@ -74,6 +74,10 @@ impl Model {
         if let Some(outcome) = self.waits(peer, place, access, seen) {
             return outcome;
         }
+        if mapping.is_doubtful && seen == Some(Touch::Waits) {
+            // There is no memory for a mapping, until extra frames are dropped (PM-342).
+            return Touch::Waits;
+        }
         if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
         }
@@ -152,7 +156,7 @@ impl Model {
             || self.may_pool_be_short(pages)
             || self.is_kernel_unsure;
         let (via, flags) = (region.via, region.flags.difference(MapFlags::FORCE_WRITE));
-        let is_doubtful = may_be_short && seen == Some(Touch::Faulted);
+        let is_doubtful = may_be_short && matches!(seen, Some(Touch::Faulted | Touch::Waits));
         let mapping = Mapping { place, via, flags, is_doubtful };
         self.keep(id, page, mapping);
         Some(mapping)

@@ -178,7 +178,7 @@ impl Chooser<'_> {
                 container: self.usable(),
                 start: FrameNumber::new(self.dice.below(8)),
                 vaddr,
-                count: count.get() as u32 - u32::from(self.dice.once_in(20)),
+                count: (count.get() - u64::from(least == 1 && self.dice.once_in(20))) as u32,
                 flags: self.map_flags(),
             },
             Kind::Detach => {

@@ -4,7 +4,7 @@
 use heapless::Vec;
 use pmserver_api::{Failure, Frames, PmError};
 use proto::limits::CONTIGUOUS_LOOK_PAGES;
-use proto::{FrameCount, PAGE_BYTES, PeerId};
+use proto::{PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError, PageIndex};
@@ -47,33 +47,37 @@ impl<K: Kernel> Operations<K> {
         if let Some((_, number)) = self.next_frame(access.container, range) {
             return Err(at_frame(PmError::Exists, number));
         }
-        // Afterwards nothing takes memory, and so nothing can be put into the run that is found.
-        self.insert_contiguous(access.container, range)?;
-        match self.take_contiguous(caller, count, (align_bits, limit_bits)) {
-            Ok(first) => self.place(access.container, range, first),
-            Err(failure) => {
-                self.keep_or_remove_frames(access.container, range, false);
-                return Err(failure);
-            }
-        }
-        Ok(count.get())
-    }
-
-    /// Takes a run of pages. If one call cannot clear it, the next call begins with it.
-    fn take_contiguous(
-        &mut self,
-        caller: PeerId,
-        count: FrameCount,
-        (align_bits, limit_bits): (u8, u8),
-    ) -> Result<PageIndex, Failure> {
+        let payer = self.charged(access.container);
+        let payer = payer.map_err(|shortage| at_frame(shortage.as_quota(), range.first))?;
+        self.charge_frames(payer, range)?;
+        self.refund_pin(payer, count.get());
         let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
         let wanted = Wanted { pages, align_bits, limit_bits };
         let first = self.search(caller, wanted)?;
-        let taken = self.take_run(first, pages);
-        if taken.as_ref().is_err_and(is_more_to_do) {
+        let made = self.make_contiguous(access.container, range, (first, pages));
+        if made.as_ref().is_err_and(is_more_to_do) {
             self.peer_mut(caller).search = Some(Search { wanted, next: first.get() });
         }
-        taken.map(|()| first)
+        made.map(|()| count.get())
+    }
+
+    /// Makes frames of a run of pages.
+    fn make_contiguous(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        (first, pages): (PageIndex, u32),
+    ) -> Result<(), Failure> {
+        // From here on the run is taken: no record can be put into it.
+        let run = self.take_run(first, pages)?;
+        match self.insert_contiguous(container, range) {
+            Ok(()) => self.place(container, range, first),
+            Err(failure) => {
+                self.release_run(&run);
+                return Err(failure);
+            }
+        }
+        Ok(())
     }
 
     /// Inserts tentative frames, all or none.
@@ -165,7 +169,7 @@ impl<K: Kernel> Operations<K> {
     /// # Errors
     /// `Pending` if one call cannot clear all of them: those that it has cleared stay clean.
     /// `NoMemory`.
-    fn take_run(&mut self, first: PageIndex, pages: u32) -> Result<(), Failure> {
+    fn take_run(&mut self, first: PageIndex, pages: u32) -> Result<Run, Failure> {
         let all = (first.get()..first.get().saturating_add(pages)).map(PageIndex::new);
         let mut taken = Run::new();
         let mut result = Ok(());
@@ -176,11 +180,20 @@ impl<K: Kernel> Operations<K> {
                 }
             }
         }
-        result.inspect_err(|_| {
-            for page in &taken {
-                self.store.release_clean(*page);
+        match result {
+            Ok(()) => Ok(taken),
+            Err(failure) => {
+                self.release_run(&taken);
+                Err(failure)
             }
-        })
+        }
+    }
+
+    /// Releases the pages of a run, which are clean.
+    fn release_run(&mut self, taken: &Run) {
+        for page in taken {
+            self.store.release_clean(*page);
+        }
     }
 
     fn take_of_run(&mut self, page: PageIndex, taken: &mut Run) -> Result<(), Failure> {

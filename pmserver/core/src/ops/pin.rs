@@ -68,7 +68,7 @@ impl<K: Kernel> Operations<K> {
             self.locked_until(deadline)?;
         }
         let account = self.own_account(caller)?;
-        self.charge_pin(account, range)?;
+        self.charge_frames(account, range)?;
         let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
             self.pin_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
                 self.end_lease(made.0);
@@ -80,7 +80,12 @@ impl<K: Kernel> Operations<K> {
         Ok(Pinned { lease: LeaseReply { lease, deadline }, bus })
     }
 
-    fn charge_pin(&mut self, account: Ref<Account>, range: Range) -> Result<(), Failure> {
+    /// Charges an account for the frames of a range, or for none.
+    pub(super) fn charge_frames(
+        &mut self,
+        account: Ref<Account>,
+        range: Range,
+    ) -> Result<(), Failure> {
         for (number, charged) in (range.first..=range.last).zip(0..) {
             if let Err(shortage) = self.store.charge(account, Charge::Frames) {
                 self.refund_pin(account, charged);

@@ -91,8 +91,8 @@ impl<K: Kernel> FrameManager<K> {
             return Ok(());
         };
         let (asked, cookie, range) = (handler.peer(), handler.cookie, self.store.handle(range));
-        self.ask(peer, asked, |id, handler, until| Wait {
-            id,
+        self.ask(peer, asked, |handler, until| Wait {
+            id: 0,
             handler,
             container,
             range,
@@ -112,7 +112,7 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         peer: PeerId,
         handler: Option<PeerId>,
-        new: impl FnOnce(u64, PeerId, Micros) -> Wait,
+        new: impl FnOnce(PeerId, Micros) -> Wait,
     ) {
         let alive = |peer: &PeerId| self.find_peer(*peer).is_some_and(|peer| !peer.is_stopped);
         let Some(handler) = handler.filter(|handler| *handler != peer).filter(alive) else {
@@ -121,8 +121,7 @@ impl<K: Kernel> FrameManager<K> {
         };
         let now = self.store.kernel.now();
         let until = now.saturating_add(Micros::new(HANDLER_MICROS_MAX));
-        let id = self.next_fault_id;
-        let mut wait = new(id, handler, until);
+        let mut wait = new(handler, until);
         let same = self.peer(peer).wait.filter(|old| {
             (old.range, old.container, old.number) == (wait.range, wait.container, wait.number)
         });
@@ -132,7 +131,6 @@ impl<K: Kernel> FrameManager<K> {
                 if wait.by_access && old.by_access {
                     return;
                 }
-                self.next_fault_id = id.wrapping_add(1).max(1);
             }
             // Report it again: the handler may have been restarted in the meantime.
             Some(old) => {
@@ -140,7 +138,7 @@ impl<K: Kernel> FrameManager<K> {
                 let Wait { access, by_access, .. } = wait;
                 wait = Wait { is_told: false, access, by_access, until, ..old };
             }
-            None => self.next_fault_id = id.wrapping_add(1).max(1),
+            None => {}
         }
         self.peer_mut(peer).wait = Some(wait);
         self.store.kernel.notify(handler);

@@ -72,6 +72,18 @@ impl<K: Kernel> FrameManager<K> {
             self.move_others_off(frame, page)?;
             return Ok(page);
         }
+        self.leave_cow(frame, page)
+    }
+
+    /// Gives a frame and its ring a page of their own, and leaves the old one to the others.
+    pub(crate) fn leave_cow(
+        &mut self,
+        frame: Ref<Frame>,
+        page: PageIndex,
+    ) -> Result<PageIndex, KernelError> {
+        if !self.is_cow(frame) {
+            return Ok(page);
+        }
         let own = self.copied_page(page)?;
         self.rebind_or_release(frame, own)?;
         Ok(own)

@@ -48,18 +48,29 @@ impl<K: Kernel> Operations<K> {
         let locked = self.leases(container).filter(|lease| !lease.share.is_none());
         let locked = locked.map(|lease| lease.range.last.saturating_add(1)).max();
         let above = self.store.get(container).unused_from.max(locked.unwrap_or(0));
-        if Range::new(FrameNumber::new(above), count).is_some() {
-            return Some(above);
+        let above = Range::new(FrameNumber::new(above), count);
+        if let Some(range) = above.filter(|range| self.last_in_the_way(container, *range).is_none())
+        {
+            return Some(range.first);
         }
         let mut first: u64 = 0;
         for _ in 0..SEARCH_FRAMES_MAX {
             let wanted = Range::new(FrameNumber::new(first), count)?;
-            match self.next_frame(container, wanted) {
+            match self.last_in_the_way(container, wanted) {
                 None => return Some(first),
-                Some((_, number)) => first = number.checked_add(1)?,
+                Some(number) => first = number.checked_add(1)?,
             }
         }
         None
+    }
+
+    /// Returns the last number of a borrower's lease on a range, or that of the first frame in it.
+    fn last_in_the_way(&self, container: Ref<Container>, range: Range) -> Option<u64> {
+        let lease = self
+            .leases(container)
+            .find(|lease| !lease.share.is_none() && lease.range.overlaps(range))
+            .map(|lease| lease.range.last);
+        lease.or_else(|| self.next_frame(container, range).map(|(_, number)| number))
     }
 
     /// Drops the contents of frames, which then read as zero (O14).

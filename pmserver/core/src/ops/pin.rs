@@ -30,7 +30,8 @@ use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::frame::FrameMarks;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
 use crate::records::share::Access;
@@ -68,7 +69,7 @@ impl<K: Kernel> Operations<K> {
             self.locked_until(deadline)?;
         }
         let account = self.own_account(caller)?;
-        self.charge_pin(account, range)?;
+        self.charge_frames(account, range)?;
         let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
             self.pin_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
                 self.end_lease(made.0);
@@ -80,7 +81,12 @@ impl<K: Kernel> Operations<K> {
         Ok(Pinned { lease: LeaseReply { lease, deadline }, bus })
     }
 
-    fn charge_pin(&mut self, account: Ref<Account>, range: Range) -> Result<(), Failure> {
+    /// Charges an account for the frames of a range, or for none.
+    pub(super) fn charge_frames(
+        &mut self,
+        account: Ref<Account>,
+        range: Range,
+    ) -> Result<(), Failure> {
         for (number, charged) in (range.first..=range.last).zip(0..) {
             if let Err(shortage) = self.store.charge(account, Charge::Frames) {
                 self.refund_pin(account, charged);
@@ -141,8 +147,16 @@ impl<K: Kernel> Operations<K> {
         let is_written = self.store.get(lease).is_exclusive();
         // A page is under one pin at most: when that ends, the page may be used for nothing.
         let entry = self.store.entry(page);
-        let page = if is_written || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
-            self.break_cow(frame).map_err(refused)?
+        let first = self.store.get(lease).range.first;
+        let is_of_pin = |frame: &Ref<Frame>| {
+            let frame = self.store.get(*frame);
+            frame.container == access.container.link() && (first..number).contains(&frame.key())
+        };
+        // One of its ring is in this pin, too: then the page is pinned for both.
+        let is_pinned = entry.is_pinned() && !self.sharers(frame).iter().any(is_of_pin);
+        let page = if is_written || is_pinned || entry.holders() > MOVE_HOLDERS_MAX {
+            // The others stay: one of them may be of this pin, and pinned by now.
+            self.leave_cow(frame, page).map_err(refused)?
         } else {
             page
         };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The end of a run: everything is freed, and the accounts are as they were at first (I4).
 
-use model::Answer;
+use model::{Answer, PeerSetup};
 use pmserver_api::{AccountHandle, AccountInfo, PmError, Reply, Request};
 use proto::{FrameCount, PeerId, VirtAddr};
 
@@ -102,10 +102,11 @@ impl<S: Subject> Run<'_, S> {
     /// What a stopped peer has split off is nobody's: it goes with the account that it was split
     /// from.
     fn end_stopped(&mut self) -> Result<(), Found> {
-        let policy = self.config.peers.iter().find(|setup| setup.sets_policy);
-        let Some(policy) = policy.map(|setup| setup.peer) else { return Ok(()) };
+        let can_end = |setup: &&PeerSetup| setup.sets_policy && !self.model.is_stopped(setup.peer);
+        let policy = self.config.peers.iter().find(can_end).map(|setup| setup.peer);
+        let Some(policy) = policy else { return Ok(()) };
         for peer in self.peers.clone() {
-            if self.model.is_stopped(peer) && !self.model.is_stopped(policy) {
+            if self.model.is_stopped(peer) {
                 let account = AccountHandle::of_peer(peer);
                 let request = Request::AccountDestroy { account };
                 let is_over = |answer: &Answer| {

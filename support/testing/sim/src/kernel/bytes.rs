@@ -42,11 +42,11 @@ impl SimKernel {
     }
 
     pub(super) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
-        self.machine
-            .look(self.cspace, vspace_address(vspace))
-            .ok()
-            .and_then(|cap| self.machine.translate(cap, vaddr, access))
-            .ok_or(vaddr)
+        let walk = || {
+            let cap = self.machine.look(self.cspace, vspace_address(vspace)).ok()?;
+            self.machine.translate(cap, vaddr, access)
+        };
+        self.tlb.translate(self.machine.epoch(), (vspace, vaddr, access), walk).ok_or(vaddr)
     }
 }
 

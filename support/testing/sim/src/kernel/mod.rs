@@ -8,6 +8,7 @@
 //!   seam.rs   the methods of `Kernel`          home.rs     where capabilities are
 //!   peers.rs  invocations made by peers        bytes.rs    loads and stores
 //!   copy.rs   copying pages                    devices.rs  devices that write to memory
+//!   tlb.rs    recent translations
 //! ```
 
 mod bytes;
@@ -16,6 +17,7 @@ mod devices;
 mod home;
 mod peers;
 mod seam;
+mod tlb;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +26,7 @@ use proto::PeerId;
 
 use self::devices::Devices;
 use self::home::Home;
+use self::tlb::Tlb;
 use crate::clock::Clock;
 use crate::loader::{
     BootPlan, LEAF_THREADS, Loaded, LoadedPeer, ROOT_SHIFT, SLOT_VSPACES, equal_parts, load,
@@ -61,6 +64,7 @@ pub struct SimKernel {
     peers: BTreeMap<PeerId, LoadedPeer>,
     clock: Clock,
     home: Home,
+    tlb: Tlb,
     /// Whether a failed copy left capabilities in the slots for copying.
     copy_slots_are_dirty: bool,
     devices: Devices,
@@ -104,6 +108,7 @@ impl SimKernel {
             peers,
             clock: Clock::default(),
             home,
+            tlb: Tlb::new(),
             copy_slots_are_dirty: false,
             devices: Devices::default(),
             counts: BTreeMap::new(),

@@ -50,6 +50,7 @@ pub struct Machine {
     threads: Threads,
     asids: Asids,
     replaced_pages: u64,
+    epoch: u64,
     root: Cap,
 }
 
@@ -86,6 +87,7 @@ impl Machine {
             threads: Threads::default(),
             asids: Asids::new(),
             replaced_pages: 0,
+            epoch: 0,
             root,
         }
     }
@@ -108,6 +110,12 @@ impl Machine {
     /// [`Error::CapFault`] if the address does not resolve.
     pub fn look(&self, cspace: Cap, address: u64) -> Result<Cap, Error> {
         self.slot_of(cspace, address).map(|slot| self.slots.cap(slot))
+    }
+
+    /// Returns how many invocations there were: nothing else changes a translation.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the state of a thread.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The bytes of a file.
+//! The bytes of a file, and the target of a symlink.
 
 use fsserver_api::{Failure, FsError};
 use pmserver_client::{AddressSpace, VirtAddr};
 
+use super::bytes::{Block, check};
 use super::disk::Disk;
-use super::inode::Inode;
+use super::inode::{Inode, ROOT_BYTES};
 use super::map::{Run, find};
 
 /// A regular file that is being read.
@@ -62,4 +63,29 @@ pub(crate) struct Piece {
     pub(crate) at: Option<VirtAddr>,
     /// How many.
     pub(crate) bytes: u64,
+}
+
+impl Inode {
+    /// Reads where a symlink leads. It is in the inode, or in one block.
+    pub(super) fn target<'a, A: AddressSpace>(
+        &self,
+        disk: &Disk<A>,
+        buffer: &'a mut Block,
+    ) -> Result<&'a [u8], Failure> {
+        self.check_readable()?;
+        let length = usize::try_from(self.size_bytes).map_err(|_| FsError::ImageDamaged)?;
+        check(1 <= length && self.size_bytes <= disk.block_bytes.into())?;
+        let target = if length < ROOT_BYTES {
+            let to = buffer.get_mut(..ROOT_BYTES).ok_or(FsError::ImageDamaged)?;
+            to.copy_from_slice(&self.root);
+            to
+        } else {
+            let block = find(disk, self, 0)?.start.ok_or(FsError::ImageDamaged)?;
+            disk.read_block(block, buffer)?;
+            buffer.as_mut_slice()
+        };
+        let target = target.get(..length).ok_or(FsError::ImageDamaged)?;
+        check(!target.contains(&0))?;
+        Ok(target)
+    }
 }

@@ -8,7 +8,7 @@
 //! ```text
 //!   walk        paths
 //!   directory   entries
-//!   contents    the bytes of a file
+//!   contents    the bytes of a file, the target of a symlink
 //!   inode       what a file is
 //!   map         where its blocks are
 //!   disk        the superblock, blocks, and how many a call may read

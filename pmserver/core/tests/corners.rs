@@ -169,16 +169,16 @@ fn zeros_that_are_copied_are_contents_for_all_that_are_one_memory() {
 }
 
 #[test]
-fn a_server_without_an_entry_is_left_alone_and_not_counted() {
+fn a_server_without_an_entry_is_stopped_and_counted() {
     // PM-123
     let world = World::with_devices(false);
     let (mut pm, mut supervisor) = (world.as_peer(2), world.supervisor());
     pm.watch(peer(1), Micros::new(10)).unwrap();
     world.advance(20);
     let report = supervisor.rescue().unwrap();
-    assert_eq!((report.rescued, report.next_deadline), (0, None), "the watch is over");
-    world.as_peer(1).version().unwrap();
-    assert!(world.as_peer(1).container_create(AccountHandle::OWN).is_ok(), "it is not stopped");
+    assert_eq!((report.rescued, report.next_deadline), (1, None), "the watch is over");
+    let refused = world.as_peer(1).container_create(AccountHandle::OWN);
+    assert_eq!(refusal(refused), Some(PmError::InvalidCap));
 }
 
 #[test]

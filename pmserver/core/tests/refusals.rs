@@ -20,7 +20,7 @@ use refused::{Difference, Flavour, Place, Scene, Seen, finish};
 use sim::InvocationKind;
 
 /// Fewer runs say that calls do not reach what they are for.
-const RUNS_MIN: u64 = 5_000;
+const RUNS_MIN: u64 = 3_000;
 
 /// The runs that were made, and how many of them were refused.
 #[derive(Default)]
@@ -75,7 +75,11 @@ fn records_before(case: &Case) -> u64 {
 /// Refuses each invocation of a call, in each way.
 fn refuse_each(case: &Case, flavour: Flavour, records: u64, tally: &mut Tally) {
     let known = known(case, flavour, records);
-    for nth in 1..=known.invocations {
+    // All in the plain flavour; in the others, which meet the same code in other places, a part,
+    // unless the environment asks for all.
+    let is_whole = flavour == Flavour::Plain || std::env::var_os("REFUSALS").is_some();
+    let step = if is_whole { 1 } else { 3 };
+    for nth in (1..=known.invocations).step_by(step) {
         // The other error in one flavour: the same code meets it in all.
         let ways = if flavour == Flavour::Plain { [false, true].iter() } else { [false].iter() };
         for is_other in ways.copied() {
@@ -96,7 +100,7 @@ fn refuse_each(case: &Case, flavour: Flavour, records: u64, tally: &mut Tally) {
             let seen = scene.look();
             tally.settled(&what, &scene, &known);
             if result == known.result {
-                tally.compare(&what, "is absorbed", &seen, &known.after);
+                tally.absorbed(&what, flavour, &seen, &known);
                 continue;
             }
             tally.refused += 1;
@@ -150,6 +154,16 @@ impl Tally {
     fn compare(&mut self, what: &str, how: &str, seen: &Seen, wanted: &Seen) {
         let differences = seen.differences(wanted);
         self.expect(differences.is_empty(), &format!("{what} {how}: {differences:?}"));
+    }
+
+    /// Compares what is seen with what would be seen without the refusal.
+    fn absorbed(&mut self, what: &str, flavour: Flavour, seen: &Seen, known: &Known) {
+        // A pin that could not end then ends at the next call of anybody, which moves the frames
+        // and so revokes the grants to them.
+        let is_overdue = matches!(flavour, Flavour::Overdue | Flavour::OverdueBehindIommu);
+        let mut differences = seen.differences(&known.after);
+        differences.retain(|Difference { place, .. }| !(is_overdue && place.what == "grants"));
+        self.expect(differences.is_empty(), &format!("{what} is absorbed: {differences:?}"));
     }
 
     /// Compares what is seen with what is told. What else is seen is as before or as afterwards;

@@ -4,8 +4,8 @@
 # Mutation testing of the cores: changes one expression after the other, and runs the tests, of
 # which one has to fail. mutants.sh [OPTION…] passes options on to `cargo mutants`.
 #
-# In the environment: SHARD=k/n for every nth change only, from the kth on. .cargo/mutants.toml has
-# the crates and the tests; build/mutants/mutants.out/missed.txt has what was not found.
+# In the environment: SHARD=k/n for every nth change only, from the kth on. The tool's own file in
+# the folder .cargo has the crates and the tests; build/mutants has what was not found.
 set -euo pipefail
 
 command -v cargo-mutants >/dev/null ||

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The checker of invariants finds what is wrong: every sentence that it can say is said about a
-//! state that was broken on purpose, by one number in the server's records, or by two of its accounts.
+//! state that was broken on purpose, by one number in the server's records, or by two of its
+//! accounts.
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,

@@ -111,8 +111,8 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    /// Takes the capabilities of all frames on a page but those that stay, so that moving the others
-    /// needs nothing more of the kernel than the copy.
+    /// Takes the capabilities of all frames on a page but those that stay, so that moving the
+    /// others needs nothing more of the kernel than the copy.
     pub(super) fn forget_holders(
         &mut self,
         page: PageIndex,

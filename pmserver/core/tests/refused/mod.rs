@@ -283,8 +283,8 @@ impl Scene {
         let mut policy = self.supervisor();
         for number in 1..=3 {
             let info = policy.account_info(AccountHandle::of_peer(peer(number)));
-            // A table that the kernel keeps is charged for some time (PM-381), and how full pages of
-            // records and slots are depends on the order of what was done.
+            // A table that the kernel keeps is charged for some time (PM-381), and how full pages
+            // of records and slots are depends on the order of what was done.
             seen.note("account", number, 0, info.ok().map(|info| info.frames));
         }
         let places = (0..4 * APART).chain(NEW..NEW + 2 * APART);

@@ -33,8 +33,8 @@ impl Console for Quiet {
 impl CoreSubject {
     pub(crate) fn new(shape: Shape) -> Self {
         let kernel = SimKernel::new(shape.pool_bytes());
-        let server = Server::new(kernel, &shape.peers()).expect("the pool is large enough");
-        let calls = shape.calls().fold(CallGraph::NONE, |all, (from, to)| all.with(from, to));
+        let server = Server::new(kernel, &shape.configs()).expect("the pool is large enough");
+        let calls = shape.channels().fold(CallGraph::NONE, |all, (from, to)| all.with(from, to));
         Self { server: server.with_calls(calls) }
     }
 

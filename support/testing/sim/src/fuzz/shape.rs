@@ -90,7 +90,7 @@ impl Shape {
     }
 
     /// Returns the configuration as the server has it.
-    pub(crate) fn peers(self) -> Vec<PeerConfig<'static>> {
+    pub(crate) fn configs(self) -> Vec<PeerConfig<'static>> {
         let share = self.pool_bytes() / 256;
         let config = |(index, (name, part, privileges)): (usize, &Role)| PeerConfig {
             peer: u8::try_from(index + 1).expect("there are few"),
@@ -102,7 +102,7 @@ impl Shape {
     }
 
     /// Returns who calls whom: each those whose numbers are lower.
-    pub(crate) fn calls(self) -> impl Iterator<Item = (PeerId, PeerId)> {
+    pub(crate) fn channels(self) -> impl Iterator<Item = (PeerId, PeerId)> {
         let count = self.roles.len() as u64;
         let numbers = move || (1..=count).filter_map(PeerId::new);
         let pairs = numbers().flat_map(move |caller| numbers().map(move |server| (caller, server)));
@@ -123,8 +123,8 @@ impl Shape {
         };
         Config {
             pool_pages: self.pool_bytes() / PAGE_BYTES,
-            peers: self.peers().into_iter().map(setup).collect(),
-            calls: self.calls().collect(),
+            peers: self.configs().into_iter().map(setup).collect(),
+            calls: self.channels().collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Draws what reading costs, by size: each way as a line.
 
 use plotters::backend::SVGBackend;
-use plotters::chart::ChartBuilder;
+use plotters::chart::{ChartBuilder, SeriesLabelPosition};
 use plotters::coord::combinators::IntoLogRange;
 use plotters::drawing::IntoDrawingArea;
 use plotters::element::{Circle, PathElement};
@@ -50,7 +50,7 @@ fn draw(figures: &Figures, svg: &mut String) -> Result<(), Box<dyn std::error::E
         .margin(15)
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d((3.0..3000.0_f64).log_scale(), (1.0..30_000.0_f64).log_scale())?;
+        .build_cartesian_2d((3.0..3000.0_f64).log_scale(), (50.0..100_000.0_f64).log_scale())?;
     chart
         .configure_mesh()
         .x_desc("KiB in one read")
@@ -71,7 +71,12 @@ fn draw(figures: &Figures, svg: &mut String) -> Result<(), Box<dyn std::error::E
             .label(*label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x.saturating_add(20), y)], colour));
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .draw()?;
     area.present()?;
     drop(chart);
     Ok(())

@@ -76,7 +76,7 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: bench bench-check bench-accept test check fuzz canary sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
+.PHONY: bench bench-check bench-accept bench-growth test check fuzz canary sim-test qemu-test board-test sweep pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -86,6 +86,7 @@ usage:
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make bench      prints what operations cost on BOARD, in instructions'
+	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
 	@echo 'make bench-check    fails if one costs more than accepted; bench-accept accepts'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
@@ -183,6 +184,8 @@ sweep: need-board sim-test
 # What operations cost, in instructions; and whether one costs more than the accepted figures say.
 bench bench-check bench-accept: need-board
 	@support/make/bench.sh '$(MAKE)' $(or $(patsubst bench-%,%,$(filter bench-%,$@)),table)
+bench-growth: need-cargo
+	@support/make/growth.sh
 ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 

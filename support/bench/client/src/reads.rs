@@ -22,6 +22,8 @@ use crate::world::{
 /// The file that the bench reads, 2 MiB long; make writes it.
 const PATH: &[u8] = b"/data/two-mib.txt";
 const FILE_FRAMES: u64 = 512;
+/// How the file begins.
+const FIRST_BYTES: &[u8; 8] = b"1\n2\n3\n4\n";
 /// How often fsserver copies each byte: from its image, and into the container.
 const FSSERVER_COPIES: u64 = 2;
 const ROUNDS_OF_MANY: u64 = 4;
@@ -40,6 +42,7 @@ pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Resu
                 let done = read(world, file, shared.weak, pages);
                 look(world, pages).and(done)
             })?;
+            check()?;
         }
         row(table, name, pages, &meter);
         world.pm.unshare(shared.share)?;
@@ -59,6 +62,7 @@ pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Resu
                 world.pm.unshare(shared.share)?;
                 look(world, pages).and(done)
             })?;
+            check()?;
         }
         row(table, name, pages, &meter);
     }
@@ -112,6 +116,15 @@ fn lookup(world: &mut World, table: &mut Table, floors: &Floors) -> Result<FileH
     }
     table.row(&Row { file_calls: 1, ..Row::call("lookup_known", floors.call) }, &meter);
     Ok(file)
+}
+
+/// Checks that the first bytes have arrived, and overwrites them, so that the next read brings them
+/// again.
+fn check() -> Result<(), BenchError> {
+    let mut bytes = [0; 8];
+    OwnMemory.copy_in(LARGE_WINDOW, &mut bytes);
+    OwnMemory.copy_out(&[0; 8], LARGE_WINDOW);
+    if &bytes == FIRST_BYTES { Ok(()) } else { Err(BenchError::Unexpected("other bytes")) }
 }
 
 fn row(table: &mut Table, name: &'static str, pages: u64, meter: &Meter) {

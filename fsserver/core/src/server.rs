@@ -161,7 +161,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
         let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-        copy_file(disk, inode, (offset, bytes), &lent, &mut self.page, &mut self.space)?;
+        copy_file(disk, inode, (offset, bytes), &lent, &mut self.space)?;
         lent.release()?;
         Ok(Reply::Bytes(bytes))
     }

@@ -177,3 +177,25 @@ fn a_load_in_a_region_for_writing_goes_on_under_a_lease_for_reading() {
         assert_eq!(world.load(2, page(1)), Ok(8));
     }
 }
+
+#[test]
+fn an_access_in_a_region_installs_its_page_once() {
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 4);
+    let all = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+    pm.map(container, at(0), frames(4), page(600), all).unwrap();
+    pm.unmap(page(600), frames(4)).unwrap();
+    pm.attach(container, at(0), 4, page(0), MapFlags::WRITE).unwrap();
+    let invocations = || world.0.borrow().kernel().invocations();
+    // The first access makes the page tables.
+    world.load(2, page(0)).unwrap();
+    for (number, byte) in [(1, None), (2, Some(7))] {
+        let before = invocations();
+        match byte {
+            None => assert_eq!(world.load(2, page(number)), Ok(0)),
+            Some(byte) => world.store(2, byte, page(number)).unwrap(),
+        }
+        assert_eq!(invocations() - before, 1, "page {number}");
+    }
+}

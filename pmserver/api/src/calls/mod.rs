@@ -29,6 +29,7 @@ impl<T: Transport> Calls<T> {
         Self { transport }
     }
 
+    #[inline(always)]
     fn call<const N: usize>(&mut self, request: Request) -> Result<[u64; N], CallError> {
         CallError::check(&self.transport.call(request.encode()))
     }

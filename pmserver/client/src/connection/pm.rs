@@ -36,6 +36,7 @@ pub struct Pm<T: Transport> {
 }
 
 impl<T: Transport> Transport for &Pm<T> {
+    #[inline(always)]
     fn call(&mut self, request: Message) -> Message {
         // Only a call borrows it, and a call ends before the next begins.
         self.transport.borrow_mut().call(request)

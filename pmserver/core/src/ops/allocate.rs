@@ -28,6 +28,7 @@ struct Progress {
 
 impl<K: Kernel> Operations<K> {
     /// Allocates virtual frames in a container (O4): all or nothing unless PARTIAL.
+    #[inline(never)]
     pub(crate) fn allocate(
         &mut self,
         caller: PeerId,
@@ -157,6 +158,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Removes virtual frames from a container (O5). Holes are skipped unless STRICT.
+    #[inline(never)]
     pub(crate) fn deallocate(
         &mut self,
         caller: PeerId,
@@ -186,6 +188,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Sets the marks of the frames of a range to exactly these.
+    #[inline(never)]
     pub(crate) fn mark(
         &mut self,
         caller: PeerId,

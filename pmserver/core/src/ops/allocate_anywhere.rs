@@ -18,6 +18,7 @@ const SEARCH_FRAMES_MAX: u32 = 64;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates frames in a range of numbers that the server chooses.
+    #[inline(never)]
     pub(crate) fn allocate_anywhere(
         &mut self,
         caller: PeerId,
@@ -62,6 +63,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Drops the contents of frames, which then read as zero (O14).
+    #[inline(never)]
     pub(crate) fn renew(
         &mut self,
         caller: PeerId,

@@ -30,6 +30,7 @@ enum Found {
 
 impl<K: Kernel> Operations<K> {
     /// Allocates physically contiguous frames.
+    #[inline(never)]
     pub(crate) fn allocate_contiguous(
         &mut self,
         caller: PeerId,

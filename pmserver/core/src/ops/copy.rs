@@ -34,6 +34,7 @@ struct Extent {
 
 impl<K: Kernel> Operations<K> {
     /// Copies a run of frames.
+    #[inline(never)]
     pub(crate) fn copy(
         &mut self,
         caller: PeerId,
@@ -49,6 +50,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Copies listed frames, each to its own destination number.
+    #[inline(never)]
     pub(crate) fn copy_list(
         &mut self,
         caller: PeerId,

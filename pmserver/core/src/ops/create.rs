@@ -23,6 +23,7 @@ const FIRST: FrameNumber = FrameNumber::new(0);
 
 impl<K: Kernel> Operations<K> {
     /// Makes a container with new frames, and lends them.
+    #[inline(never)]
     pub(crate) fn create_with(
         &mut self,
         caller: PeerId,
@@ -37,6 +38,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes a container with copies of a run of frames, and lends them.
+    #[inline(never)]
     pub(crate) fn create_from(
         &mut self,
         caller: PeerId,
@@ -58,6 +60,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes a container with copies of listed frames, and lends them.
+    #[inline(never)]
     pub(crate) fn create_gather(
         &mut self,
         caller: PeerId,

@@ -28,6 +28,7 @@ use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Puts capabilities to frames into the caller's CSpace, up to the first problem.
+    #[inline(never)]
     pub(crate) fn grant(
         &mut self,
         caller: PeerId,
@@ -171,6 +172,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Revokes granted capabilities by address; skips addresses without one.
+    #[inline(never)]
     pub(crate) fn ungrant(
         &mut self,
         caller: PeerId,
@@ -200,6 +202,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes the page tables for a range of pages, so that the caller can map there itself.
+    #[inline(never)]
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,

@@ -18,6 +18,7 @@ use crate::records::range::Range;
 
 impl<K: Kernel> Operations<K> {
     /// Sets the peer that supplies a range, or removes it.
+    #[inline(never)]
     pub(crate) fn set_handler(
         &mut self,
         caller: PeerId,
@@ -123,6 +124,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the next fault that the caller should answer.
+    #[inline(never)]
     pub(crate) fn next_fault(&mut self, caller: PeerId) -> Option<PendingFault> {
         let wait = self.peers.iter_mut().flatten().find_map(|peer| {
             peer.wait
@@ -156,6 +158,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Answers a fault with the contents of a frame that the caller may read.
+    #[inline(never)]
     pub(crate) fn supply(
         &mut self,
         caller: PeerId,
@@ -192,6 +195,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Answers a fault by refusing: the access fails.
+    #[inline(never)]
     pub(crate) fn refuse(&mut self, caller: PeerId, fault: FaultHandle) -> Result<(), Failure> {
         if let Some(wait) = self.answered(caller, fault)? {
             wait.is_refused = true;

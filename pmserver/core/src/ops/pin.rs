@@ -37,6 +37,7 @@ use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Takes a lease under which frames do not move, and returns the bus address of the first ones.
+    #[inline(never)]
     pub(crate) fn pin(
         &mut self,
         caller: PeerId,
@@ -153,6 +154,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the bus address of a frame of a pin.
+    #[inline(never)]
     pub(crate) fn bus_address(
         &mut self,
         caller: PeerId,
@@ -190,6 +192,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Ends the pins of a peer that have run out: its device was reset, and writes no more.
+    #[inline(never)]
     pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());

@@ -24,6 +24,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Records how long the caller is willing to wait for a server.
+    #[inline(never)]
     pub(crate) fn watch(
         &mut self,
         caller: PeerId,
@@ -45,6 +46,7 @@ impl<K: Kernel> Operations<K> {
 
     /// Sends every server whose watch has expired to its recovery entry. If one call cannot do all,
     /// the next deadline is one that has passed.
+    #[inline(never)]
     pub(crate) fn rescue(&mut self, caller: PeerId) -> Result<RescueReport, Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());

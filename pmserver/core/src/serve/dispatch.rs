@@ -9,6 +9,7 @@ use crate::serve::Service;
 
 impl<K: Kernel> Service<K> {
     /// Carries out a request once. A stopped peer is refused (PM-8).
+    #[inline(always)]
     pub(super) fn serve_once(
         &mut self,
         caller: PeerId,
@@ -21,6 +22,7 @@ impl<K: Kernel> Service<K> {
     }
 
     /// Calls the operation that a request names. Every operation has an arm: there is no `_`.
+    #[inline(never)]
     fn dispatch(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
         match *request {
             Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),

@@ -54,6 +54,7 @@ impl<K: Kernel> Teardown<K> {
 
     /// Does one bounded step of teardown and returns how many objects are left to free. If there is
     /// nothing to free, scrubs a free page.
+    #[inline(never)]
     pub(crate) fn reclaim(&mut self) -> u64 {
         match self.peers.iter().flatten().find(|peer| peer.is_stopped && has_objects(peer)) {
             Some(peer) => self.teardown_step(peer.id),

@@ -23,6 +23,10 @@ impl AddressSpace for OwnMemory {
         bytes::copy(from.as_ptr(), ptr::with_exposed_provenance_mut(address(to)), from.len());
     }
 
+    fn copy_across(&mut self, from: VirtAddr, to: VirtAddr, bytes: usize) {
+        copy(from, to, bytes);
+    }
+
     fn relax(&mut self) {
         core::hint::spin_loop();
     }

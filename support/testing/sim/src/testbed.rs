@@ -6,12 +6,12 @@
 //! repeated, or the peer is stopped or sent to its recovery entry.
 //!
 //! ```
-//! use pmserver_api::{AccountHandle, AllocateFlags, CallGraph, MapFlags};
+//! use pmserver_api::{AccountHandle, AllocateFlags, Calls, MapFlags};
 //! use proto::{AddressSpace, FrameCount, FrameNumber, VirtAddr};
 //! use sim::testbed::Testbed;
 //!
 //! let testbed = Testbed::new();
-//! let mut pm = CallGraph::new(testbed.channel(1));
+//! let mut pm = Calls::new(testbed.channel(1));
 //! let mut memory = testbed.memory(1);
 //! let container = pm.container_create(AccountHandle::OWN).unwrap();
 //! let (frame, one) = (FrameNumber::new(7), FrameCount::ONE);

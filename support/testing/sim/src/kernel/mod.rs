@@ -8,6 +8,7 @@
 //!   seam.rs   the methods of `Kernel`          home.rs     where capabilities are
 //!   peers.rs  invocations made by peers        bytes.rs    loads and stores
 //!   copy.rs   copying pages                    devices.rs  devices that write to memory
+//!   refusal.rs  errors that an invocation can be made to return
 //! ```
 
 mod bytes;
@@ -15,6 +16,7 @@ mod copy;
 mod devices;
 mod home;
 mod peers;
+mod refusal;
 mod seam;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ use crate::loader::{
 use crate::machine::{Architecture, Cap, Error, Invocation, LookupFault, Machine, Thread};
 
 pub use self::devices::DeviceFault;
+pub use self::refusal::Refusal;
 
 /// Virtual time of one invocation.
 const INVOCATION_MICROS: u64 = 1;
@@ -65,7 +68,10 @@ pub struct SimKernel {
     copy_slots_are_dirty: bool,
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
-    fail_in: Option<u64>,
+    /// Which invocation from now on fails, and how.
+    refusal: Option<Refusal>,
+    /// The kinds of all invocations so far, in order, if they are recorded.
+    record: Option<Vec<InvocationKind>>,
 }
 
 impl SimKernel {
@@ -104,7 +110,8 @@ impl SimKernel {
             copy_slots_are_dirty: false,
             devices: Devices::default(),
             counts: BTreeMap::new(),
-            fail_in: None,
+            refusal: None,
+            record: None,
         }
     }
 
@@ -126,8 +133,24 @@ impl SimKernel {
     }
 
     /// Makes the n-th invocation from now fail, counted from 1; `None` makes none fail.
-    pub const fn fail_nth(&mut self, n: Option<u64>) {
-        self.fail_in = n;
+    pub fn fail_nth(&mut self, n: Option<u64>) {
+        self.refuse(n.map(|nth| Refusal { nth, error: 0 }));
+    }
+
+    /// Makes one invocation from now on fail with a certain error; `None` makes none fail.
+    pub const fn refuse(&mut self, refusal: Option<Refusal>) {
+        self.refusal = refusal;
+    }
+
+    /// Records the kinds of all invocations from now on.
+    pub fn record(&mut self) {
+        self.record = Some(Vec::new());
+    }
+
+    /// Returns the kinds of the recorded invocations, in order.
+    #[must_use]
+    pub fn recorded(&self) -> &[InvocationKind] {
+        self.record.as_deref().unwrap_or_default()
     }
 
     /// Returns how many invocations of a kind pmserver made since it started.
@@ -163,17 +186,17 @@ impl SimKernel {
     fn count_invocation(&mut self, kind: InvocationKind) -> Result<(), Error> {
         self.clock.advance(INVOCATION_MICROS);
         *self.counts.entry(kind).or_default() += 1;
-        self.fail_in = match self.fail_in {
-            Some(1) => {
-                self.fail_in = None;
-                return Err(match kind {
-                    InvocationKind::Retype => Error::NotEnoughMemory { left: 0 },
-                    _ => Error::IllegalOperation,
-                });
+        if let Some(record) = &mut self.record {
+            record.push(kind);
+        }
+        if let Some(refusal) = &mut self.refusal {
+            refusal.nth -= 1;
+            if refusal.nth == 0 {
+                let error = refusal.error;
+                self.refusal = None;
+                return Err(kind.errors()[error]);
             }
-            Some(n) => Some(n - 1),
-            None => None,
-        };
+        }
         Ok(())
     }
 }

@@ -160,9 +160,9 @@ impl Kernel for SimKernel {
     /// signal. A peer that does not exist is ignored.
     fn notify(&mut self, peer: PeerId) {
         let address = LEAF_NOTIFICATIONS + u64::from(peer.get());
-        let fail_in = self.fail_in.take();
+        let refusal = self.refusal.take();
         let _ = self.invoke(InvocationKind::Signal, address, &Invocation::Signal);
-        self.fail_in = fail_in;
+        self.refusal = refusal;
     }
 
     fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError> {

@@ -110,6 +110,11 @@ impl Machine {
         self.slot_of(cspace, address).map(|slot| self.slots.cap(slot))
     }
 
+    /// Returns every capability that there is.
+    pub fn capabilities(&self) -> impl Iterator<Item = Cap> {
+        self.slots.caps()
+    }
+
     /// Returns the state of a thread.
     #[must_use]
     pub fn thread(&self, tcb: Cap) -> Option<Thread> {

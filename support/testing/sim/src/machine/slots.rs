@@ -64,6 +64,11 @@ impl Slots {
         self.slot(at).cap
     }
 
+    /// Returns the capabilities in all slots.
+    pub(crate) fn caps(&self) -> impl Iterator<Item = Cap> {
+        self.nodes.values().flatten().map(|slot| slot.cap).filter(|cap| !cap.is_null())
+    }
+
     /// Changes a capability, but not its links in the tree.
     pub(crate) fn set_cap(&mut self, at: SlotRef, cap: Cap) {
         self.slot_mut(at).cap = cap;

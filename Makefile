@@ -60,7 +60,7 @@ clients_PASSES := 3
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz stop-anywhere sim-test qemu-test board-test pd-check image-check setup sdk clean
+.PHONY: test check fuzz stop-anywhere explore sim-test qemu-test board-test pd-check image-check setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -69,7 +69,8 @@ usage:
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
-	@echo 'make stop-anywhere  stops each domain at every call, refuses every kernel invocation: hours'
+	@echo 'make stop-anywhere  stops domains at every call, refuses every kernel invocation; hours'
+	@echo 'make explore    tries every order of calls in small systems, STATES of each'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
@@ -181,6 +182,13 @@ stop-anywhere: need-cargo
 	@for system in $(demo_XML) $(scenarios_XML); do \
 	  cargo run --quiet --release --package sim -- stop --system $$system --image build/stop.img; \
 	done
+
+# Every order of what the peers of small systems can do, up to STATES states of each system.
+STATES ?= 200000
+explore: need-cargo
+	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
+	  cargo build --release --package sim
+	@cargo run --quiet --release --package sim -- explore --states $(STATES)
 
 test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt

@@ -21,6 +21,7 @@ use crate::records::peer::Peer;
 use crate::store::Store;
 
 /// The floor of page tables and CNodes.
+#[derive(Clone)]
 pub(crate) struct Tables<K> {
     /// The store. Every floor above uses it by this name.
     pub(crate) store: Store<K>,

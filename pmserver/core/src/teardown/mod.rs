@@ -26,6 +26,7 @@ use crate::records::peer::Peer;
 const WORK_LOOK_MAX: u32 = 16;
 
 /// The floor of teardown.
+#[derive(Clone)]
 pub(crate) struct Teardown<K> {
     operations: Operations<K>,
 }

@@ -17,6 +17,8 @@
 )]
 
 mod clock;
+mod direct;
+pub mod explore;
 pub mod fuzz;
 mod kernel;
 mod loader;

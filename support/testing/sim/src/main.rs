@@ -31,6 +31,18 @@ enum Command {
     Fuzz(Fuzz),
     /// Stops each domain at every call, and refuses every kernel invocation, in a run of its own
     Stop(Stop),
+    /// Tries every order of what the peers of small systems can do
+    Explore(Explore),
+}
+
+#[derive(Args)]
+struct Explore {
+    /// Only this system
+    #[arg(long)]
+    system: Option<String>,
+    /// How many states to search in each system
+    #[arg(long, default_value_t = 20_000)]
+    states: usize,
 }
 
 #[derive(Args)]
@@ -111,6 +123,7 @@ fn main() -> ExitCode {
         Command::Scenarios(files) => run(&files, &SCENARIOS),
         Command::Fuzz(arguments) => return fuzz(&arguments),
         Command::Stop(arguments) => stop(&arguments),
+        Command::Explore(arguments) => explore(&arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -150,6 +163,16 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
     }
     println!("sim fuzz {} {first:#x} --seeds {} : well", arguments.name, arguments.seeds);
     ExitCode::SUCCESS
+}
+
+/// Searches small systems; returns whether all is well.
+fn explore(arguments: &Explore) -> Result<bool, String> {
+    let mut names = sim::explore::names();
+    names.retain(|name| arguments.system.as_ref().is_none_or(|only| only == name));
+    for name in names {
+        println!("sim explore {name}: {}", sim::explore::explore(name, arguments.states)?);
+    }
+    Ok(true)
 }
 
 /// Runs a system with one thing going wrong, again and again; returns whether all was well.

@@ -41,7 +41,8 @@ impl SimKernel {
         Ok(())
     }
 
-    pub(super) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
+    /// Returns the physical page at an address, or the address if the access faults.
+    pub(crate) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
         self.machine
             .look(self.cspace, vspace_address(vspace))
             .ok()

@@ -50,7 +50,7 @@ struct Run {
 }
 
 /// Where the capabilities of pages are, and their physical addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Home {
     /// Each of the two CNodes has `2^k` slots.
     k: u64,

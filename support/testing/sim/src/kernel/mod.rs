@@ -72,6 +72,27 @@ pub struct SimKernel {
     refusal: Option<Refusal>,
     /// The kinds of all invocations so far, in order, if they are recorded.
     record: Option<Vec<InvocationKind>>,
+    /// Virtual time of one invocation.
+    invocation_micros: u64,
+}
+
+/// A clone goes on by itself, with a clock of its own.
+impl Clone for SimKernel {
+    fn clone(&self) -> Self {
+        Self {
+            machine: self.machine.clone(),
+            cspace: self.cspace,
+            peers: self.peers.clone(),
+            clock: self.clock.fork(),
+            home: self.home.clone(),
+            copy_slots_are_dirty: self.copy_slots_are_dirty,
+            devices: self.devices.clone(),
+            counts: self.counts.clone(),
+            refusal: self.refusal,
+            record: self.record.clone(),
+            invocation_micros: self.invocation_micros,
+        }
+    }
 }
 
 impl SimKernel {
@@ -112,6 +133,7 @@ impl SimKernel {
             counts: BTreeMap::new(),
             refusal: None,
             record: None,
+            invocation_micros: INVOCATION_MICROS,
         }
     }
 
@@ -140,6 +162,11 @@ impl SimKernel {
     /// Makes one invocation from now on fail with a certain error; `None` makes none fail.
     pub const fn refuse(&mut self, refusal: Option<Refusal>) {
         self.refusal = refusal;
+    }
+
+    /// Makes invocations take no time, so that time goes on only when somebody says so.
+    pub const fn stop_time(&mut self) {
+        self.invocation_micros = 0;
     }
 
     /// Records the kinds of all invocations from now on.
@@ -184,7 +211,7 @@ impl SimKernel {
 
     /// Counts an invocation before it is made; returns an error if it is the one that must fail.
     fn count_invocation(&mut self, kind: InvocationKind) -> Result<(), Error> {
-        self.clock.advance(INVOCATION_MICROS);
+        self.clock.advance(self.invocation_micros);
         *self.counts.entry(kind).or_default() += 1;
         if let Some(record) = &mut self.record {
             record.push(kind);

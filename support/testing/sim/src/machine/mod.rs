@@ -42,7 +42,8 @@ use paging::Asids;
 use slots::{SlotRef, Slots};
 use threads::Threads;
 
-/// The simulated hardware and kernel.
+/// The simulated hardware and kernel. A clone goes on by itself.
+#[derive(Clone)]
 pub struct Machine {
     architecture: Architecture,
     memory: Memory,

@@ -9,15 +9,16 @@ use pmserver_api::{
 };
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome, Server};
-use proto::{Console, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
+use proto::{Console, FrameCount, FrameNumber, PeerId, VirtAddr};
 
+use crate::direct::Direct;
 use crate::kernel::SimKernel;
 use crate::machine::{Cap, FrameRights, Machine};
 use crate::system::{Mishap, Settings, System, boot};
 use crate::system_file::SystemFile;
 
 /// The number of the janitor, a peer without a program: it cleans up when all others have ended.
-const JANITOR_NUMBER: u64 = 20;
+pub(crate) const JANITOR_NUMBER: u64 = 20;
 /// Where nothing else is mapped.
 const PROBE: VirtAddr = VirtAddr::new(0x3E00_0000).unwrap();
 /// Longer than any lease.
@@ -55,7 +56,7 @@ pub fn with_janitor(text: &str) -> Result<String, String> {
 type Census = BTreeMap<&'static str, u64>;
 
 /// A system before any of its domains has run.
-pub(super) struct Audit {
+pub(crate) struct Audit {
     pool: AccountInfo,
     census: Census,
     /// How many invocations pmserver makes before the first call.
@@ -68,24 +69,19 @@ impl Console for Quiet {
     fn write(&mut self, _: &[u8]) {}
 }
 
-/// A peer's channel to pmserver between two calls of the system.
-struct Line<'a>(&'a mut Server<SimKernel>, PeerId);
-
-impl Transport for Line<'_> {
-    fn call(&mut self, request: Message) -> Message {
-        self.0.call(self.1, &request)
-    }
-}
-
 fn janitor() -> PeerId {
     PeerId::new(JANITOR_NUMBER).expect("a number that a peer can have")
 }
 
 impl Audit {
     pub(super) fn new(settings: &Settings<'_>) -> Result<Self, String> {
-        let mut server = boot(settings)?;
+        Self::of(&mut boot(settings)?)
+    }
+
+    /// Looks at a server before its first call.
+    pub(crate) fn of(server: &mut Server<SimKernel>) -> Result<Self, String> {
         let boot_invocations = server.kernel().invocations();
-        let pool = info(&mut server, AccountHandle::POOL)?.ok_or("there is no pool")?;
+        let pool = info(server, AccountHandle::POOL)?.ok_or("there is no pool")?;
         Ok(Self { pool, census: census(server.kernel().machine()), boot_invocations })
     }
 
@@ -116,9 +112,18 @@ impl Audit {
                 probe(server, *peer).map_err(|sentence| format!("peer {peer}: {sentence}"))?;
             }
             holds(server, "after the survivors were served")?;
-            end_all(server, &peers)?;
-            self.expect_all_back(server, &peers)
+            self.settle(server, &peers)
         })
+    }
+
+    /// Stops all peers, and says what is not back.
+    pub(crate) fn settle(
+        &self,
+        server: &mut Server<SimKernel>,
+        peers: &[PeerId],
+    ) -> Result<(), String> {
+        end_all(server, peers)?;
+        self.expect_all_back(server, peers)
     }
 
     fn expect_all_back(
@@ -163,7 +168,7 @@ fn info(
     server: &mut Server<SimKernel>,
     account: AccountHandle,
 ) -> Result<Option<AccountInfo>, String> {
-    match Calls::new(Line(server, janitor())).account_info(account) {
+    match Calls::new(Direct(server, janitor())).account_info(account) {
         Ok(info) => Ok(Some(info)),
         Err(CallError::Refused(failure)) if failure.error == PmError::InvalidCap => Ok(None),
         Err(error) => Err(format!("account_info says {error}")),
@@ -177,10 +182,10 @@ const fn is_at_limit(error: &CallError) -> bool {
 }
 
 /// Uses one page of promised memory as a peer that survived.
-fn probe(server: &mut Server<SimKernel>, peer: PeerId) -> Result<(), String> {
+pub(crate) fn probe(server: &mut Server<SimKernel>, peer: PeerId) -> Result<(), String> {
     let one = FrameCount::ONE;
     let number = FrameNumber::new(0);
-    let mut calls = Calls::new(Line(server, peer));
+    let mut calls = Calls::new(Direct(server, peer));
     let container = match calls.container_create(AccountHandle::OWN) {
         Ok(container) => container,
         Err(error) if is_at_limit(&error) => return Ok(()),
@@ -199,11 +204,11 @@ fn probe(server: &mut Server<SimKernel>, peer: PeerId) -> Result<(), String> {
 fn given<R>(
     server: &mut Server<SimKernel>,
     peer: PeerId,
-    call: impl Fn(&mut Calls<Line<'_>>) -> Result<R, CallError>,
+    call: impl Fn(&mut Calls<Direct<'_>>) -> Result<R, CallError>,
 ) -> Result<bool, String> {
     let mut retries = 0..RETRIES_MAX;
     loop {
-        match call(&mut Calls::new(Line(server, peer))) {
+        match call(&mut Calls::new(Direct(server, peer))) {
             Ok(_) => return Ok(true),
             Err(error) if is_at_limit(&error) => return Ok(false),
             Err(CallError::Refused(failure))
@@ -256,7 +261,7 @@ fn end_all(server: &mut Server<SimKernel>, peers: &[PeerId]) -> Result<(), Strin
     server.kernel().clock().advance(LEASES_OVER_MICROS);
     reclaim(server)?;
     for &peer in peers {
-        Calls::new(Line(server, janitor()))
+        Calls::new(Direct(server, janitor()))
             .device_reset(peer)
             .map_err(|error| format!("device_reset of peer {peer} says {error}"))?;
         destroy_account(server, peer)?;
@@ -267,7 +272,7 @@ fn end_all(server: &mut Server<SimKernel>, peers: &[PeerId]) -> Result<(), Strin
 
 fn reclaim(server: &mut Server<SimKernel>) -> Result<(), String> {
     for _ in 0..STEPS_MAX {
-        match Calls::new(Line(server, janitor())).reclaim() {
+        match Calls::new(Direct(server, janitor())).reclaim() {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) => return Err(format!("reclaim says {error}")),
@@ -280,7 +285,7 @@ fn reclaim(server: &mut Server<SimKernel>) -> Result<(), String> {
 fn destroy_account(server: &mut Server<SimKernel>, peer: PeerId) -> Result<(), String> {
     let account = AccountHandle::of_peer(peer);
     for _ in 0..STEPS_MAX {
-        match Calls::new(Line(server, janitor())).account_destroy(account) {
+        match Calls::new(Direct(server, janitor())).account_destroy(account) {
             Ok(()) => return Ok(()),
             Err(CallError::Refused(failure)) if failure.error == PmError::Pending => {}
             Err(CallError::Refused(failure)) if failure.error == PmError::InvalidCap => {

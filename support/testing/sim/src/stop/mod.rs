@@ -6,7 +6,7 @@
 //! is refused with every error that seL4 can return there. After each run [`audit`] says what is
 //! wrong.
 
-mod audit;
+pub(crate) mod audit;
 mod known;
 mod points;
 mod sweep;

@@ -18,7 +18,7 @@ MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
 # Passed to scripts in the environment, so that the name of a folder may have any character.
-export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT
+export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT SEED
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
@@ -26,6 +26,9 @@ one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
 $(if $(call one-of,$(or $(BOARD),sim),sim $(BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(BOARDS:%=or BOARD=%)))
 $(if $(call one-of,$(CONFIG),$(CONFIGS)),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
 -include $(wildcard support/boards/$(BOARD).mk)
+# QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
+comma := ,
+QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=off)
 export TARGET TARGET_RUSTFLAGS QEMU
 
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
@@ -58,24 +61,38 @@ clients_SIM := run
 # Each of the clients ends with PASS.
 clients_PASSES := 3
 
+# These use the folder build, so each waits for any other of them that runs in this checkout.
+ALONE := run scenarios ktest fs-image simulate boot image test sim-test qemu-test board-test clean
+ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
+.PHONY: $(MAKECMDGOALS) alone
+$(MAKECMDGOALS): alone
+	@:
+alone:
+	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
+else
+
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz stop-anywhere explore sim-test qemu-test board-test pd-check image-check setup sdk clean
+.PHONY: test check fuzz canary stop explore sim-test qemu-test board-test sweep pd-check image-check
+.PHONY: setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
-	@echo 'make ktest      compares the kernel of BOARD with the model of it in the simulator'
+	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
+	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
-	@echo 'make stop-anywhere  stops domains at every call, refuses every kernel invocation; hours'
+	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
+	@echo 'make stop       stops domains at every call, refuses every kernel invocation; hours'
 	@echo 'make explore    tries every order of calls in small systems, STATES of each'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
 	@printf '\n%s\n' 'BOARD=sim|x86_64_generic|qemu_virt_aarch64  where to run'
 	@echo 'CONFIG=debug|release                        which kernel           ($(CONFIG))'
+	@echo 'ICOUNT=n                                    an instruction takes 2^n ns; empty: as it comes'
 	@echo 'FILES=folder                                what fsserver serves   ($(FILES))'
 	@echo 'MICROKIT_SDK=folder                         where the SDK is       ($(MICROKIT_SDK))'
 
@@ -158,6 +175,9 @@ board-test: need-board
 	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
+# The scenarios under every clock of ICOUNTS, and twice under the chosen one.
+sweep: need-board sim-test
+	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)
 ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 
@@ -175,7 +195,7 @@ fuzz: need-cargo
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
 
 # Long runs: each call and each kernel invocation of the demo and the scenarios, one run for each.
-stop-anywhere: need-cargo
+stop: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim
 	@support/make/fs-image.sh support/files build/stop.img
@@ -190,6 +210,9 @@ explore: need-cargo
 	  cargo build --release --package sim
 	@cargo run --quiet --release --package sim -- explore --states $(STATES)
 
+canary: need-cargo
+	@support/make/canary.sh
+
 test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt
 	@support/make/test-sel4.sh '$(MAKE)' '$(BOARDS)' '$(CONFIGS)'
@@ -200,3 +223,5 @@ sdk:
 	@support/make/sdk.sh "$$MICROKIT_SDK"
 clean:
 	rm -rf build target support/sel4/target
+
+endif

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the kernel says of a child's fault.
+//! Reads the kernel's message about a fault of a child.
 
 use pmserver_api::AccessKind;
 use pmserver_core::Fault;
 use sel4::sys::seL4_Fault_tag::seL4_Fault_VMFault;
 use sel4_microkit::{MessageInfo, with_msg_regs};
 
-/// Reads the message of a fault; before anything is printed, which goes through the same message
-/// registers. The library's own reading panics at kinds that it does not know, and which kind comes
-/// is up to the child.
+/// Reads a fault message. Call it before anything is printed: printing overwrites the message
+/// registers. The library's own reader panics on a kind of fault that it does not know, and a child
+/// can cause any kind.
 pub(crate) fn fault_of(message: &MessageInfo) -> Fault {
     with_msg_regs(|registers| match *registers {
-        [ip, address, is_fetch, status, ..] if message.label() == seL4_Fault_VMFault => {
+        [ip, address, is_fetch, status, ..]
+            if message.label() == seL4_Fault_VMFault && is_curable(status) =>
+        {
             let kind = match is_store(status) {
                 true => AccessKind::Write,
                 // x86-64 kernels do not always say that it was a fetch.
@@ -24,14 +26,28 @@ pub(crate) fn fault_of(message: &MessageInfo) -> Fault {
     })
 }
 
-/// Bit 1 of the error code (Intel SDM, "Page-Fault Exception").
+/// Returns whether a mapping can cure it: not where a bit is set that is reserved (Intel SDM,
+/// "Page-Fault Exception"). Alignment has an exception of its own.
+#[cfg(target_arch = "x86_64")]
+const fn is_curable(error_code: u64) -> bool {
+    error_code & 1 << 3 == 0
+}
+
+/// Returns whether a mapping can cure it: a translation, access flag or permission fault, and not
+/// alignment or an external abort (Arm ARM, "ESR_EL2", "DFSC").
+#[cfg(target_arch = "aarch64")]
+const fn is_curable(syndrome: u64) -> bool {
+    matches!(syndrome & 0x3F, 0x04..=0x0F)
+}
+
+/// Returns bit 1 of the error code, "write" (Intel SDM, "Page-Fault Exception").
 #[cfg(target_arch = "x86_64")]
 const fn is_store(error_code: u64) -> bool {
     error_code & 1 << 1 != 0
 }
 
-/// WnR of a data abort, which is set for cache maintenance, too: that is none (Arm ARM, "ESR_EL2",
-/// "ISS encoding for an exception from a Data Abort").
+/// Returns whether a data abort came from a store: bit WnR is set, and it was no cache maintenance,
+/// which sets WnR too (Arm ARM, "ESR_EL2", "ISS encoding for an exception from a Data Abort").
 #[cfg(target_arch = "aarch64")]
 const fn is_store(syndrome: u64) -> bool {
     const WRITE: u64 = 1 << 6;

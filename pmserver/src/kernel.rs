@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The core's kernel over seL4. Together with `capabilities/` this is every capability invocation
-//! that pmserver makes.
+//! Implements the core's trait `Kernel` on seL4. pmserver invokes capabilities here and in
+//! `capabilities/`, and nowhere else.
 //!
-//! Holds no policy. Keeps no books: which page is what, and what is mapped where, the core knows.
-//! Every invocation says after `CAP:` whose authority it uses, and what holds if it fails.
+//! Decides nothing and records nothing: the core knows what each page is, and where it is mapped.
+//! The comment `CAP:` at each invocation says which authority it uses, and what holds if it fails.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
@@ -22,18 +22,19 @@ use crate::capabilities::objects::{attributes, blueprint, map_table, table_type,
 use crate::capabilities::slots;
 use crate::regions::{PoolWindow, clock};
 
-/// The priority of a child that only runs to end.
+/// The priority of a stopped child, which runs only until its next fault ends it.
 const LOWEST_PRIORITY: u64 = 0;
 
-/// A capability address that is empty.
+/// The address of an empty slot.
 const NO_CAPABILITY: u64 = 0;
 
-/// Registers that a redirection writes: pc and sp, the first two of a context on both targets.
-const REDIRECT_REGISTERS: u64 = 2;
+/// Registers that a redirection writes: pc, sp and flags, the first three of a context on both
+/// targets. The flags are cleared: compilers expect that of some of them at a function's start.
+const REDIRECT_REGISTERS: u64 = 3;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// seL4, as pmserver uses it.
+/// The kernel, through capabilities of seL4.
 pub(crate) struct Sel4Kernel {
     home: Home,
     window: PoolWindow,
@@ -69,8 +70,8 @@ impl Kernel for Sel4Kernel {
 
     fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError> {
         let blueprint = blueprint(kind).ok_or(KernelError::Refused)?;
-        // CAP: the page's own untyped; the object goes into the page's own slot. A refusal made
-        // nothing.
+        // CAP: the page's own untyped; the object goes into the page's own slot. If refused,
+        // nothing was made.
         self.home
             .untyped(page)
             .untyped_retype(&blueprint, &Home::objects(), to_usize(page.get()), 1)
@@ -78,8 +79,9 @@ impl Kernel for Sel4Kernel {
     }
 
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
-        // CAP: the page's own untyped: everything made from it goes, nothing else. No CNode that
-        // the invocation itself goes through is made from a page, so that it cannot stop half-way.
+        // CAP: the page's own untyped: everything made from it is deleted, and nothing else. No
+        // CNode on the path to the untyped's slot is made from a page, so this cannot delete its
+        // own path and stop half-way.
         self.home.untyped_slot(page).revoke().map_err(slots::refusal)
     }
 
@@ -93,9 +95,9 @@ impl Kernel for Sel4Kernel {
             DerivedRights::All => CapRights::all(),
             DerivedRights::Read => CapRights::read_only(),
         };
-        // CAP: the frame's original capability. The copy has all rights if pmserver maps with it,
-        // as mapping reduces them; it has the rights that the core chose if a peer maps with it.
-        // If the kernel refuses, nothing was made.
+        // CAP: the frame's original capability. The copy has all rights if pmserver maps it, as
+        // each mapping states its own rights; it has the rights that the core chose if a peer maps
+        // it. If refused, nothing was made.
         self.home
             .derived_slot(to)
             .copy(&self.home.object_slot(frame), allowed)
@@ -114,15 +116,16 @@ impl Kernel for Sel4Kernel {
         rights: PageRights,
     ) -> Result<(), KernelError> {
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
-        // CAP: a frame of the pool, and the VSpace that the core chose. A refusal mapped nothing.
+        // CAP: a frame of the pool, and the VSpace that the core chose. If refused, nothing was
+        // mapped.
         self.frame(frame)
             .frame_map(slots::vspace(vspace), to_usize(vaddr.get()), allowed, attributes(rights))
             .map_err(mapping_refusal)
     }
 
     fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
-        // CAP: a frame of the pool; takes away this capability's mapping alone. On a refusal it
-        // stays.
+        // CAP: a frame of the pool; removes only the mapping of this capability. If refused, the
+        // mapping stays.
         self.frame(frame).frame_unmap().map_err(slots::refusal)
     }
 
@@ -135,8 +138,8 @@ impl Kernel for Sel4Kernel {
     ) -> Result<(), KernelError> {
         let kind = table_type(span_bits).ok_or(KernelError::Refused)?;
         let table = self.home.object(table).cast();
-        // CAP: a table of the pool, and the VSpace that the core chose. A refusal installed
-        // nothing.
+        // CAP: a table of the pool, and the VSpace that the core chose. If refused, nothing was
+        // installed.
         map_table(table, kind, slots::vspace(vspace), vaddr.get()).map_err(mapping_refusal)
     }
 
@@ -164,8 +167,8 @@ impl Kernel for Sel4Kernel {
         let mut context = sel4::UserContext::default();
         *context.pc_mut() = entry.get();
         *context.sp_mut() = stack_top.get();
-        // CAP: the child's TCB, which Microkit gives to its parent. Not resumed: a child that waits
-        // for the reply to its fault goes on by that. A refusal wrote nothing.
+        // CAP: the child's TCB, which Microkit gives to its parent. The thread is not resumed here:
+        // the reply to its fault does that. If refused, no register was written.
         Child::new(peer.get().into())
             .tcb()
             .tcb_write_registers(false, REDIRECT_REGISTERS, &mut context)
@@ -173,9 +176,9 @@ impl Kernel for Sel4Kernel {
     }
 
     fn retire(&mut self, peer: PeerId) -> Result<(), KernelError> {
-        // CAP: the child's TCB, and pmserver's own as the authority over priorities. The child has
-        // no scheduling context now, as that came with its fault, so that none is named to be
-        // bound; no fault endpoint is named, so that it has none. A refusal changed nothing.
+        // CAP: the child's TCB, and pmserver's own as the authority over priorities. The child
+        // donated its scheduling context to pmserver with its fault, so none is bound here. Without
+        // a fault endpoint it has no fault handler. If refused, nothing changed.
         Child::new(peer.get().into())
             .tcb()
             .tcb_set_sched_params(
@@ -209,13 +212,12 @@ impl Kernel for Sel4Kernel {
         home::grant_address(index)
     }
 
-    /// The kernels of both boards are built without IOMMU support, so the core protects memory from
-    /// devices in the way that it does without one.
+    /// Returns false: the kernels of both boards are built without IOMMU support.
     fn has_iommu(&self) -> bool {
         false
     }
 
-    fn bus_map(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
+    fn bus_map(&mut self, _: PeerId, _: PageIndex, _: DerivedRights) -> Result<(), KernelError> {
         Ok(())
     }
 
@@ -232,9 +234,9 @@ impl Kernel for Sel4Kernel {
     }
 }
 
-/// What the refusal of a mapping means to the core. Called before any other invocation, which would
-/// overwrite what the kernel says about it in message registers 1 and 2 (seL4's
-/// `seL4_MappingFailedLookupLevel`).
+/// Returns the core's error for a refused mapping. Call it before any other invocation: the kernel
+/// says which table is missing in message registers 1 and 2 (seL4's
+/// `seL4_MappingFailedLookupLevel`), which the next invocation overwrites.
 fn mapping_refusal(error: Error) -> KernelError {
     const MISSING_CAPABILITY: u64 = 2;
     match error {

@@ -60,7 +60,7 @@ impl Handler for PmServer {
         Ok(pd::send(&reply))
     }
 
-    /// Nobody has a reason to notify pmserver; a notification asks for nothing.
+    /// Ignores notifications: nothing in pmserver's protocol uses them.
     fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
         Ok(())
     }
@@ -74,15 +74,16 @@ impl Handler for PmServer {
         if let Some(peer) = peer(child.index()) {
             self.server.fault(peer, fault, &mut self.console);
         }
-        // Replied to in any case: a fault comes with the child's scheduling context, which only a
-        // reply gives back. One that got what it lacked tries again; one that was sent elsewhere
-        // goes on there; one that was stopped has no fault handler any more, faults again, and
-        // ends.
+        // Every fault gets a reply: the child donated its scheduling context with the fault, and
+        // only a reply gives it back. If the core repaired the fault, the child tries the access
+        // again. If the core redirected the child, it continues at the new address. If the core
+        // stopped it, it answers its callers from now on, and does nothing else.
         Ok(Some(MessageInfo::default()))
     }
 }
 
-/// A channel and the child behind it have the number of the peer (microkit-system.xml).
+/// Returns the peer whose channel or child has this number: both have the number of the peer
+/// (microkit-system.xml).
 fn peer(number: usize) -> Option<PeerId> {
     PeerId::new(u64::try_from(number).ok()?)
 }

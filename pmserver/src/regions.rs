@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! pmserver's record pages, its setup and its clock; the domain's only `unsafe`.
+//! Gives access to pmserver's record pages, its setup and its clock. `unsafe` is allowed in this
+//! file only.
 #![allow(unsafe_code)]
 
 use core::ptr;
@@ -11,7 +12,7 @@ use shm::OwnMemory;
 
 /// The part of pmserver's address space in which the pages that hold records are mapped.
 ///
-/// There is one, made at the start: a borrow of it is a borrow of all records.
+/// Only one exists, so a borrow of it is a borrow of all records.
 pub(crate) struct PoolWindow(());
 
 impl PoolWindow {
@@ -22,10 +23,11 @@ impl PoolWindow {
 
     /// Returns the record page at `address`.
     pub(crate) fn record(&self, address: VirtAddr) -> &RecordPage {
-        // SAFETY: 1. The core asks for pages alone that it has made frames, mapped for reading and
-        // writing at their place in the window and shares with nobody; it takes the borrow through
-        // the one window, so that no other reference writes (U5 records-private). 2. A page is
-        // aligned for a `RecordPage`, and any bytes are one (U4 page-contents-plain).
+        // SAFETY: 1. The core passes only addresses of pages that it has made frames, mapped for
+        // reading and writing at their place in the window, and shares with nobody. The reference
+        // borrows the only window, so that no other reference writes (U5 records-private). 2. A
+        // page is aligned for a `RecordPage`, and any bytes are a valid one (U4
+        // page-contents-plain).
         unsafe { &*pointer(address) }
     }
 
@@ -41,7 +43,7 @@ fn pointer(address: VirtAddr) -> *mut RecordPage {
     ptr::with_exposed_provenance_mut(usize::try_from(address.get()).unwrap_or_default())
 }
 
-/// Returns a copy of the page that the image tool has written; `None` if the image has none.
+/// Returns a copy of the setup page that the image tool wrote; `None` if the image has none.
 pub(crate) fn setup_page() -> Option<[u8; SETUP_BYTES]> {
     let region = VirtAddr::new(*sel4_microkit::var!(memory_setup_vaddr: u64 = 0))?;
     let mut page = [0; SETUP_BYTES];

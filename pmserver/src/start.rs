@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! From the setup in the image to a server.
+//! Starts the server with the setup that the image contains.
 
 use core::fmt;
 
@@ -30,7 +30,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Divides the pool and opens the accounts that the setup says.
+/// Divides the pool and opens the accounts that the setup lists.
 pub(crate) fn start() -> Result<Server<Sel4Kernel>, StartError> {
     let page = regions::setup_page().ok_or(StartError::NoSetup)?;
     let setup = decode(&page).map_err(StartError::Setup)?;

@@ -8,7 +8,12 @@ TARGET := aarch64-unknown-none
 TARGET_RUSTFLAGS :=
 
 # The SDK was built for 2 GiB of RAM: the image tool knows that from the SDK.
+# How fast the processor is beside its clock (decision 0024): an instruction takes 2^ICOUNT ns. From 7
+# on, single calls take longer than the times that scenarios wait for.
+ICOUNT ?= 5
+ICOUNTS ?= 3 4 5 6
+
 QEMU := qemu-system-aarch64
 QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G \
-	-display none -monitor none -nic none -no-reboot -serial stdio \
+	-display none -monitor none -nic none -no-reboot -serial stdio $(QEMU_ICOUNT) \
 	-device loader,file=$(IMAGE_DIR)/loader.img,addr=0x70000000,cpu-num=0

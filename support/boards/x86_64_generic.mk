@@ -10,8 +10,13 @@ TARGET_RUSTFLAGS := -C relocation-model=static
 # RAM of the machine: what QEMU gives it, and what the image tool checks a system against.
 RAM ?= 1G
 
+# How fast the processor is beside its clock (decision 0024): an instruction takes 2^ICOUNT ns. With
+# every other number the kernel of the SDK gets no timer interrupts on QEMU's processor.
+ICOUNT ?= 4
+ICOUNTS ?= 4
+
 QEMU := qemu-system-x86_64
 # -no-reboot: a triple fault ends QEMU instead of starting the system again.
 QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m $(RAM) \
-	-display none -monitor none -nic none -no-reboot -serial stdio \
+	-display none -monitor none -nic none -no-reboot -serial stdio $(QEMU_ICOUNT) \
 	-kernel $(IMAGE_DIR)/sel4_32.elf -initrd $(IMAGE_DIR)/loader.img

@@ -15,14 +15,19 @@ command -v mke2fs >/dev/null ||
 
 # The size of the image in blocks of 4096 bytes: the contents of every file, and two blocks for
 # every entry (a directory's own block, extended attributes, the entry's name of up to 264 bytes).
-read -r entries blocks < <(find "$folder"/ -printf '%s %y\n' | awk '
-	{ entries++; blocks += 2 }
-	$2 == "f" || $2 == "l" { blocks += int(($1 + 4095) / 4096) }
-	END { print entries, blocks }')
+# Holes in files take no blocks, but a file system that compresses also says that a file has few:
+# `sparse` is what is tried first, `blocks` is always enough.
+read -r entries blocks sparse < <(find "$folder"/ -printf '%s %b %y\n' | awk '
+	{ entries++; blocks += 2; sparse += 2 }
+	$3 == "f" || $3 == "l" {
+		all = int(($1 + 4095) / 4096); present = int(($2 + 7) / 8) + 1
+		blocks += all; sparse += present < all ? present : all
+	}
+	END { print entries, blocks, sparse }')
 # mke2fs uses a few inodes itself. An inode has 256 bytes; 16 fit into a block.
 inodes=$((entries + 32))
 # 1/64 and 256 blocks more: extent trees of large files, bitmaps, superblocks and lost+found.
-blocks=$((blocks + inodes / 16 + blocks / 64 + 256))
+whole() { echo $(($1 + inodes / 16 + $1 / 64 + 256)); }
 
 # Every feature is named, so that mke2fs.conf of this machine has no influence. fsserver detects
 # damage by the checksums of metadata.
@@ -30,12 +35,18 @@ features=none,extent,64bit,filetype,dir_index,ext_attr,sparse_super,large_file,h
 features+=,dir_nlink,extra_isize,flex_bg,metadata_csum
 
 mkdir -p "$(dirname "$image")"
-rm -f "$image"
-truncate -s $((blocks * 4096)) "$image"
-if ! E2FSPROGS_FAKE_TIME=1 SOURCE_DATE_EPOCH=1 mke2fs -q -F -t ext4 -b 4096 -I 256 -N "$inodes" \
-	-m 0 -O "$features" -U 6d656d6f-7279-4000-8000-70616765730a \
-	-E 'hash_seed=6d656d6f-7279-4000-8000-70616765730a,lazy_itable_init=0,root_owner=0:0' \
-	-d "$folder" "$image"; then
+# Makes an image of so many blocks.
+make_image() {
+	rm -f "$image"
+	truncate -s $(($1 * 4096)) "$image"
+	E2FSPROGS_FAKE_TIME=1 SOURCE_DATE_EPOCH=1 mke2fs -q -F -t ext4 -b 4096 -I 256 -N "$inodes" \
+		-m 0 -O "$features" -U 6d656d6f-7279-4000-8000-70616765730a \
+		-E 'hash_seed=6d656d6f-7279-4000-8000-70616765730a,lazy_itable_init=0,root_owner=0:0' \
+		-d "$folder" "$image"
+}
+
+if [ "$sparse" -lt "$blocks" ] && make_image "$(whole "$sparse")" 2>/dev/null; then exit 0; fi
+if ! make_image "$(whole "$blocks")"; then
 	rm -f "$image"
 	# mke2fs 1.47.0 has a buffer of 2040 bytes for paths, which is one byte too small for these.
 	find "$folder"/ -printf '%P\0' | LC_ALL=C grep -zaE '^.{2039}$' >/dev/null &&

@@ -4,6 +4,8 @@
 # The conformance test on seL4: ktest.sh OUT QEMU…. Boots the root task `ktest` with the QEMU
 # command and compares the kernel's answers with those that the simulator is tested against.
 #
+# With SEED in the environment, other operations are drawn, and the simulator gives its own answers.
+#
 # In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG TARGET TARGET_RUSTFLAGS TIMEOUT.
 # The Makefile has compiled the tools `image` and `boot`.
 set -euo pipefail
@@ -13,9 +15,10 @@ shift
 folder=$out/ktest
 expected=support/testing/ktest-list/expected/${TARGET%%-*}.txt
 fail() { echo "$*" >&2; exit 1; }
-[ "$CONFIG" = debug ] || fail "make ktest needs CONFIG=debug: it prints with the debug kernel's console"
+[ "$CONFIG" = debug ] || fail "make ktest needs CONFIG=debug: only the debug kernel has a console"
 
 mkdir -p "$folder"
+[ -z "${SEED:-}" ] || export KTEST_SEED=$SEED
 support/make/compile.sh "the kernel test for $BOARD" \
 	support/make/toolchain.sh cargo build --manifest-path support/sel4/Cargo.toml --release \
 	--target-dir build/cargo --package ktest
@@ -24,11 +27,16 @@ cargo run --manifest-path support/sel4/Cargo.toml --quiet --package image \
 	--target-dir "${CARGO_TARGET_DIR:-target}" -- \
 	--sdk "$MICROKIT_SDK" --board "$BOARD" --config "$CONFIG" \
 	--root-task "$folder/ktest.elf" --output "$folder/loader.img"
-# The log has 800 lines and as many of the kernel's: it is shown only if the run fails.
+# The test prints 800 lines and the kernel as many: the end of them is shown if the run fails.
 cargo run --quiet --package boot -- run --timeout "$TIMEOUT" --transcript "$folder/console.txt" \
 	-- "$@" >"$folder/log.txt" || { tail -n 20 "$folder/log.txt"; exit 1; }
-# The lines of kernel and loader come before it.
+# Leaves out the lines of kernel and loader, which come first.
 sed -n '/^conformance /,$p' "$folder/console.txt" >"$out/ktest.txt"
+if [ -n "${SEED:-}" ]; then
+	KTEST_TRANSCRIPT=$PWD/$out/ktest.txt cargo test --quiet --package sim --test conformance ||
+		fail "the kernel's answers with SEED=$SEED, in $out/ktest.txt, differ from the simulator's"
+	expected=$out/ktest.txt
+fi
 cargo run --quiet --package boot -- compare "$expected" "$out/ktest.txt" ||
 	fail "the kernel's answers differ from $expected; if they are right, copy $out/ktest.txt there"
 echo "$expected: $BOARD gives the same answers to $(grep -c -e '->' "$expected") operations"

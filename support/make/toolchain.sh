@@ -99,7 +99,7 @@ build() {
 	local verb=$1 clippy=(cargo clippy)
 	shift
 	if [ "$verb" = clippy ]; then
-		# clippy must be of the compiler's release: Debian's clippy for Debian's compiler.
+		# clippy must come from the same release as the compiler: Debian's with Debian's.
 		[ "$compiler" = rustc ] || clippy=(/usr/bin/cargo-clippy clippy)
 		if ! "${clippy[@]}" --version >/dev/null 2>&1; then
 			echo "the protection domains were NOT checked by clippy: it is not installed for $compiler"

@@ -66,11 +66,15 @@ fn print_checksums<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
     console: &mut impl Console,
 ) -> Result<(), DemoError> {
-    for path in regular_files(transfer)? {
+    let files = regular_files(transfer).or_else(|(directory, error)| {
+        print(console, format_args!("cannot read /{}", directory.escape_ascii()))?;
+        Err(error)
+    })?;
+    for path in files {
         match checksum(transfer, &path) {
             Ok(digest) => print_checksum(console, &digest, &path)?,
             Err(error) => {
-                print(console, format_args!("cannot read {}", path.escape_ascii()))?;
+                print(console, format_args!("cannot read /{}", path.escape_ascii()))?;
                 return Err(error);
             }
         }

@@ -13,37 +13,42 @@ use crate::transfer::Transfer;
 /// Frames that one round of a listing may fill.
 const LISTING_FRAMES: u64 = 4;
 
-/// The directory that mke2fs adds to every image: the folder that the image is made from has none.
-const LOST_AND_FOUND: &[u8] = b"lost+found";
-
 /// A path relative to the root; the root itself is empty.
-type RelativePath = Vec<u8>;
+pub(crate) type RelativePath = Vec<u8>;
 
 /// Returns the paths of all regular files, sorted by their bytes. Like `find -type f`, it leaves
-/// out symlinks and special files.
+/// out symlinks and special files. An error comes with the directory that cannot be read.
 pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
-) -> Result<Vec<RelativePath>, DemoError> {
+) -> Result<Vec<RelativePath>, (RelativePath, DemoError)> {
     let mut files = Vec::new();
     let mut directories = Vec::new();
-    push(&mut directories, RelativePath::new())?;
-    while let Some(directory) = directories.pop() {
-        let handle = transfer.open(&directory)?;
-        let listed = list(transfer, handle, |entry| {
-            let is_lost_and_found = directory.is_empty() && entry.name() == LOST_AND_FOUND;
-            match entry.kind() {
-                FileKind::Regular => push(&mut files, join(&directory, entry.name())?),
-                FileKind::Directory if !is_lost_and_found => {
-                    push(&mut directories, join(&directory, entry.name())?)
-                }
-                FileKind::Directory | FileKind::Symlink | FileKind::Special => Ok(()),
-            }
-        });
-        let closed = transfer.close(handle);
-        listed.and(closed)?;
+    let mut next = Some(RelativePath::new());
+    while let Some(directory) = next {
+        if let Err(error) = add_entries(transfer, &directory, &mut files, &mut directories) {
+            return Err((directory, error));
+        }
+        next = directories.pop();
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// Adds the regular files and the directories of a directory.
+fn add_entries<P: Transport, F: Transport, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, A>,
+    directory: &[u8],
+    files: &mut Vec<RelativePath>,
+    directories: &mut Vec<RelativePath>,
+) -> Result<(), DemoError> {
+    let handle = transfer.open(directory)?;
+    let listed = list(transfer, handle, |entry| match entry.kind() {
+        FileKind::Regular => push(files, join(directory, entry.name())?),
+        FileKind::Directory => push(directories, join(directory, entry.name())?),
+        FileKind::Symlink | FileKind::Special => Ok(()),
+    });
+    let closed = transfer.close(handle);
+    listed.and(closed)
 }
 
 /// Passes every entry of a directory to `take`, round by round.

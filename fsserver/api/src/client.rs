@@ -7,8 +7,8 @@ use proto::{FrameCount, FrameNumber, Transport};
 use crate::error::{CallError, FsError};
 use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
 
-/// Calls fsserver over a transport. Every method except [`Client::read`] is one protected procedure
-/// call. [`Request`] documents what each operation does, costs and refuses.
+/// Calls fsserver over a transport. Every method is one protected procedure call. [`Request`]
+/// documents what each operation does, costs and refuses.
 pub struct Client<T: Transport> {
     transport: T,
 }
@@ -70,8 +70,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Makes fsserver read a range of a file into the container, from frame `start` on. Returns how
-    /// many bytes, fewer than asked for at the end of the file. Repeats the call as long as the
-    /// server is still on its way to the offset.
+    /// many bytes, fewer than asked for at the end of the file.
     ///
     /// # Errors
     /// See [`Request::Read`].
@@ -83,18 +82,7 @@ impl<T: Transport> Client<T> {
         start: FrameNumber,
         length: ReadLength,
     ) -> Result<u64, CallError> {
-        let mut reached = 0;
-        loop {
-            match self.call(Request::Read { file, container, offset, start, length }) {
-                // If the server makes no progress, its error is returned.
-                Err(CallError::Refused(failure))
-                    if failure.error == FsError::Again && failure.detail > reached =>
-                {
-                    reached = failure.detail;
-                }
-                result => return result.map(|[bytes]| bytes),
-            }
-        }
+        self.call(Request::Read { file, container, offset, start, length }).map(|[bytes]| bytes)
     }
 
     /// Closes a file.

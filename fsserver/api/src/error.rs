@@ -6,6 +6,8 @@ use core::fmt;
 use pmserver_api::PmError;
 use proto::{Message, ProtocolError};
 
+use crate::feature::Feature;
+
 /// Why an operation was refused. If a call fails, the client has lost nothing: the container is
 /// unmapped and unlocked again, and no handle was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,21 +39,24 @@ pub enum FsError {
     TooManyOpenFiles = 12,
     /// The listing is not at this cookie: look the directory up again.
     StaleCookie = 13,
-    /// The offset is further away than one call skips: call again. The detail is the position that
-    /// this call has reached.
-    Again = 14,
-    /// It exists, but fsserver cannot read it: a symlink, a device, an encrypted file, an image
-    /// without checksums.
+    // 14 was `Again`.
+    /// It exists, but fsserver cannot read it; the detail is the [`Feature`] that it has.
     Unsupported = 15,
     /// The part of the image that the operation needs is damaged.
     ImageDamaged = 16,
     /// fsserver was restarted during the call: handles from before name nothing.
     Restarted = 17,
+    /// The lease that the share allows ends before fsserver is done.
+    LeaseTooShort = 18,
+    /// There is no ext4 file system in the image.
+    NotExt4 = 19,
+    /// The image makes the operation read more blocks than one call may.
+    TooManyBlocks = 20,
 }
 
 impl FsError {
     /// Every error, in the order of the numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::NotFound,
         Self::NotADirectory,
         Self::IsADirectory,
@@ -65,10 +70,12 @@ impl FsError {
         Self::BadHandle,
         Self::TooManyOpenFiles,
         Self::StaleCookie,
-        Self::Again,
         Self::Unsupported,
         Self::ImageDamaged,
         Self::Restarted,
+        Self::LeaseTooShort,
+        Self::NotExt4,
+        Self::TooManyBlocks,
     ];
 
     /// Returns the number on the wire.
@@ -107,10 +114,12 @@ impl fmt::Display for FsError {
             Self::BadHandle => "the handle names nothing that the caller has open",
             Self::TooManyOpenFiles => "too many open files",
             Self::StaleCookie => "the listing does not stand there",
-            Self::Again => "on the way to the offset, call again",
-            Self::Unsupported => "not a kind of file or image that the server reads",
+            Self::Unsupported => "the server does not read this",
             Self::ImageDamaged => "the image is damaged",
             Self::Restarted => "the server was restarted during the call",
+            Self::LeaseTooShort => "the share allows too short a lease",
+            Self::NotExt4 => "the image is no ext4 file system",
+            Self::TooManyBlocks => "the image needs more blocks than one call reads",
         })
     }
 }
@@ -120,7 +129,7 @@ impl fmt::Display for FsError {
 pub struct Failure {
     /// Why.
     pub error: FsError,
-    /// A size, a position or pmserver's status, as the error says; 0 for the other errors.
+    /// A size, a [`Feature`] or pmserver's status, as the error says; 0 for the other errors.
     pub detail: u64,
 }
 
@@ -139,6 +148,21 @@ impl Failure {
             _ => None,
         }
     }
+
+    /// Returns what fsserver cannot read, if that is what stopped it.
+    #[must_use]
+    pub fn feature(&self) -> Option<Feature> {
+        match self.error {
+            FsError::Unsupported => Feature::from_number(self.detail),
+            _ => None,
+        }
+    }
+}
+
+impl From<Feature> for Failure {
+    fn from(feature: Feature) -> Self {
+        Self { error: FsError::Unsupported, detail: feature.number() }
+    }
 }
 
 impl From<FsError> for Failure {
@@ -149,10 +173,11 @@ impl From<FsError> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pm_refusal() {
-            Some(refusal) => write!(f, "{}: {refusal}", self.error),
-            None if self.detail != 0 => write!(f, "{} ({})", self.error, self.detail),
-            None => self.error.fmt(f),
+        match (self.pm_refusal(), self.feature()) {
+            (Some(refusal), _) => write!(f, "{}: {refusal}", self.error),
+            (None, Some(feature)) => write!(f, "{}: {feature}", self.error),
+            (None, None) if self.detail != 0 => write!(f, "{} ({})", self.error, self.detail),
+            (None, None) => self.error.fmt(f),
         }
     }
 }
@@ -245,12 +270,14 @@ mod tests {
 
     #[test]
     fn numbers_are_stable_and_come_back() {
-        for (error, number) in FsError::ALL.into_iter().zip(1..) {
+        for (error, number) in FsError::ALL.into_iter().zip((1..=20).filter(|number| *number != 14))
+        {
             assert_eq!(error.status(), number);
             assert_eq!(FsError::from_status(number), Some(error));
         }
         assert_eq!(FsError::from_status(0), None);
-        assert_eq!(FsError::from_status(18), None);
+        assert_eq!(FsError::from_status(14), None);
+        assert_eq!(FsError::from_status(21), None);
     }
 
     #[test]

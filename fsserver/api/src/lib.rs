@@ -21,11 +21,13 @@
 mod client;
 mod entry;
 mod error;
+mod feature;
 mod ops;
 
 pub use client::Client;
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
 pub use error::{CallError, Failure, FsError};
+pub use feature::Feature;
 pub use ops::{
     DirectoryCookie, FileHandle, FileStatus, Identity, Listed, PROTOCOL_VERSION, ReadLength, Reply,
     Request,

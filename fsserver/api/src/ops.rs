@@ -118,8 +118,8 @@ pub enum Request {
         file: FileHandle,
     },
     /// Writes the next entries of a directory into frames `0..frames` of the container, which must
-    /// be shared with READ and WRITE. A listing only goes forward: the cookie must be the one that
-    /// the last call on this handle returned.
+    /// be shared with READ, WRITE and LOCK. A listing only goes forward: the cookie must be the one
+    /// that the last call on this handle returned.
     ReadDir {
         /// The directory.
         file: FileHandle,
@@ -131,10 +131,8 @@ pub enum Request {
         cookie: DirectoryCookie,
     },
     /// Reads bytes `offset..offset+length` of a file, or as many as there are, to the start of
-    /// frame `start` of the container, which must be shared with READ and WRITE. If the share has
-    /// the LOCK right, the range is locked meanwhile. Reads at most 1 MiB (256 frames), and skips
-    /// at most as much before: if the offset is further away, [`FsError::Again`] asks to call
-    /// again. A read that continues where the last one on this handle ended skips nothing.
+    /// frame `start` of the container, which must be shared with READ, WRITE and LOCK: the range is
+    /// locked meanwhile. Reads at most 1 MiB (256 frames).
     Read {
         /// The file.
         file: FileHandle,

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Copies bytes out of the image region.
 
-use alloc::boxed::Box;
-use core::error::Error;
-use core::fmt;
-
-use ext4_view::Ext4Read;
 use pmserver_client::{AddressSpace, VirtAddr};
 
 /// The image, mapped read-only in fsserver's address space.
-#[derive(Clone)]
 pub(crate) struct Image<A> {
     space: A,
     vaddr: VirtAddr,
@@ -40,24 +34,6 @@ impl<A: AddressSpace> Image<A> {
     }
 }
 
-impl<A: AddressSpace> Ext4Read for Image<A> {
-    fn read(
-        &mut self,
-        start: u64,
-        to: &mut [u8],
-    ) -> Result<(), Box<dyn Error + Send + Sync + 'static>> {
-        Ok(self.copy(start, to)?)
-    }
-}
-
 /// An access outside of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutsideImage;
-
-impl fmt::Display for OutsideImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("outside of the image")
-    }
-}
-
-impl Error for OutsideImage {}

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A container that a client has lent, locked and mapped for the time of one call.
+//! A container that a client has lent, mapped for the time of one call.
+//!
+//! What is mapped here is somebody else's, and a page that goes away under fsserver, or that a
+//! handler has yet to supply, would fault it. So frames to be filled are mapped under a lease,
+//! which keeps them there, with FORCE_WRITE, which gives them memory at once; and bytes are copied
+//! only while the lease has time left. The page of a path is not locked, because a lease would
+//! take the capability away by which its owner may have mapped it. That it is not absent is asked
+//! before it is mapped, and it is mapped for one copy.
 
+use core::cell::Cell;
 use core::ops::RangeInclusive;
 
 use fsserver_api::{Failure, FsError};
 use pmserver_client::{
     AddressSpace, ContainerHandle, Error, ErrorKind, Lease, LockMode, MapFlags, Mapping, Micros,
-    Pages, Pm, PmError, Transport, VirtAddr, WeakContainer,
+    Pages, Pm, PmError, Refused, Transport, VirtAddr, WeakContainer,
 };
-use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_MICROS};
+use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES};
 use proto::{FrameCount, FrameNumber};
 
 /// Where lent containers are mapped: room for as many frames as one call may touch.
@@ -17,30 +25,37 @@ pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_F
 /// A page of private memory. All bytes pass through it on their way to or from a container.
 pub(crate) type PageBuffer = [u8; 4096];
 
-/// Frames of a container that are mapped from the start of the window on. Dropping it unmaps them,
-/// then unlocks them.
+/// Copies the first bytes of frame 0 into private memory.
+pub(crate) fn copy_path<T: Transport>(
+    pm: &Pm<T>,
+    container: ContainerHandle,
+    space: &impl AddressSpace,
+    to: &mut [u8],
+) -> Result<(), Failure> {
+    let container = WeakContainer::from_handle(pm, container);
+    // An absent frame cannot be granted (PM-280), but it can be mapped, and then reading it waits
+    // for its handler. A frame that was granted has memory, and only its owner, who waits for this
+    // call, could make it absent again.
+    container.grant(0..1, MapFlags::READ).map_err(of_pm)?.ungrant().map_err(of_refused)?;
+    let mapping = container.map(0..1, WINDOW.start(), MapFlags::READ).map_err(of_pm)?;
+    mapping.copy_in(space, 0, to).map_err(|_: Error| FsError::ContainerTooSmall)?;
+    mapping.unmap().map_err(of_refused).map(drop)
+}
+
+/// Frames of a container that are locked, and mapped from the start of the window on. Dropping it
+/// unmaps them, then unlocks them.
 pub(crate) struct Lent<'pm, T: Transport> {
     // Fields are dropped in this order.
     mapping: Mapping<'pm, T>,
-    _lease: Option<Lease<'pm, T>>,
+    lease: Lease<'pm, T>,
+    pm: &'pm Pm<T>,
+    /// How many pages may be copied to before the lease is looked at again.
+    pages_left: Cell<u64>,
 }
 
 impl<'pm, T: Transport> Lent<'pm, T> {
-    /// Maps frames for reading. They are not locked: the bytes are copied before they are looked
-    /// at.
-    pub(crate) fn to_copy_from(
-        pm: &'pm Pm<T>,
-        container: ContainerHandle,
-        start: FrameNumber,
-        frames: FrameCount,
-    ) -> Result<Self, Failure> {
-        let container = WeakContainer::from_handle(pm, container);
-        let mapping = map(container, start, frames, MapFlags::READ)?;
-        Ok(Self { mapping, _lease: None })
-    }
-
-    /// Locks frames, if the share gives the right to, and maps them for writing. While they are
-    /// locked nobody else sees them half filled.
+    /// Locks frames and maps them for writing. While they are locked nobody else sees them half
+    /// filled, and nobody can take them away.
     pub(crate) fn to_fill(
         pm: &'pm Pm<T>,
         container: ContainerHandle,
@@ -50,11 +65,11 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         let container = WeakContainer::from_handle(pm, container);
         let lease = lock(container, start, frames)?;
         let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
-        let mapping = map(container, start, frames, flags)?;
+        let mapping = container.map(range(start, frames)?, WINDOW.start(), flags).map_err(of_pm)?;
         if !mapping.rights().contains(MapFlags::WRITE) {
             return Err(pm_refused(PmError::NoRight));
         }
-        Ok(Self { mapping, _lease: lease })
+        Ok(Self { mapping, lease, pm, pages_left: Cell::new(0) })
     }
 
     /// Returns how many bytes there are.
@@ -62,56 +77,63 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         self.mapping.bytes()
     }
 
-    /// Copies the first bytes of the frames into private memory.
-    pub(crate) fn copy_in(&self, space: &impl AddressSpace, to: &mut [u8]) -> Result<(), FsError> {
-        self.mapping.copy_in(space, 0, to).map_err(|_: Error| FsError::ContainerTooSmall)
-    }
-
-    /// Copies private bytes into the frames, from `offset` on.
+    /// Copies private bytes, at most a page, into the frames, from `offset` on.
+    ///
+    /// # Errors
+    /// [`FsError::LeaseTooShort`] if the lease ends before the bytes are sure to be copied.
     pub(crate) fn copy_out(
         &self,
         space: &mut impl AddressSpace,
         from: &[u8],
         offset: u64,
-    ) -> Result<(), FsError> {
-        self.mapping.copy_out(space, from, offset).map_err(|_: Error| FsError::ContainerTooSmall)
+    ) -> Result<(), Failure> {
+        self.check_lease()?;
+        self.mapping
+            .copy_out(space, from, offset)
+            .map_err(|_: Error| FsError::ContainerTooSmall)?;
+        Ok(())
+    }
+
+    /// Says that it took an unknown time to find what is copied next.
+    pub(crate) fn look_at_lease(&self) {
+        self.pages_left.set(0);
+    }
+
+    /// Fails if the lease could end while the next pages are copied: afterwards the frames are
+    /// their owner's again, who may take them away.
+    fn check_lease(&self) -> Result<(), Failure> {
+        if let Some(left) = self.pages_left.get().checked_sub(1) {
+            self.pages_left.set(left);
+            return Ok(());
+        }
+        let now = self.pm.clock().map_err(of_pm)?.get();
+        if now.saturating_add(FS_LEASE_LEFT_MICROS) > self.lease.deadline().get() {
+            return Err(FsError::LeaseTooShort.into());
+        }
+        self.pages_left.set(FS_LEASE_PAGES);
+        Ok(())
     }
 
     /// Unmaps and unlocks the frames as dropping does, and reports if they cannot be unmapped. A
     /// lease that has ended at its deadline is no error.
     pub(crate) fn release(self) -> Result<(), Failure> {
-        self.mapping.unmap().map_err(|refused| of_pm(refused.error))
+        self.mapping.unmap().map_err(of_refused)
     }
 }
 
-/// Locks the frames; without the right to lock, they are filled unlocked, at the owner's risk.
+/// Locks all the frames, or none.
 fn lock<'pm, T: Transport>(
     container: WeakContainer<'pm, T>,
     start: FrameNumber,
     frames: FrameCount,
-) -> Result<Option<Lease<'pm, T>>, Failure> {
-    let ttl = Micros::new(FS_LEASE_MICROS);
-    match container.lock(range(start, frames)?, LockMode::Exclusive, ttl) {
-        Ok(lease) => Ok(Some(lease)),
-        Err(error) if error.is(PmError::NoRight) => Ok(None),
-        Err(error) => Err(of_pm(error)),
-    }
-}
-
-/// Maps all the frames, or none.
-fn map<'pm, T: Transport>(
-    container: WeakContainer<'pm, T>,
-    start: FrameNumber,
-    frames: FrameCount,
-    flags: MapFlags,
-) -> Result<Mapping<'pm, T>, Failure> {
-    let at = WINDOW.start();
-    container.map(range(start, frames)?, at, flags).map_err(|error| {
-        // If the first frame alone can be mapped, the share ends inside the range: fsserver can
+) -> Result<Lease<'pm, T>, Failure> {
+    let lock = |frames| container.lock(frames, LockMode::Exclusive, Micros::new(FS_LEASE_MICROS));
+    lock(range(start, frames)?).map_err(|error| {
+        // If the first frame alone can be locked, the share ends inside the range: fsserver can
         // reach no more of the container than that.
         let is_short = error.is(PmError::NoRight)
             && frames > FrameCount::ONE
-            && container.map(start.get()..=start.get(), at, flags).is_ok();
+            && lock(start.get()..=start.get()).is_ok();
         if is_short { FsError::ContainerTooSmall.into() } else { of_pm(error) }
     })
 }
@@ -128,6 +150,11 @@ pub(crate) fn of_pm(error: Error) -> Failure {
         ErrorKind::Refused(error) => pm_refused(error),
         ErrorKind::Protocol(error) => Failure { error: FsError::PmRefused, detail: error.status() },
     }
+}
+
+/// Returns what a client is told if pmserver does not release what fsserver has.
+fn of_refused<V>(refused: Refused<V>) -> Failure {
+    of_pm(refused.error)
 }
 
 /// Returns what a client is told if pmserver refuses fsserver something for this reason.

@@ -5,12 +5,12 @@
 //! start from pmserver's clock they do not repeat after a recovery either: handles from before a
 //! recovery name nothing.
 
-use fsserver_api::{FileHandle, FileStatus, FsError};
+use fsserver_api::{Feature, FileHandle, FileStatus, FsError};
 use pmserver_client::ContainerHandle;
 use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
 
+use crate::ext4::Inode;
 use crate::listing::Listing;
-use crate::read::Cursor;
 
 const ENTRIES: usize = FS_CLIENTS_MAX * OPEN_FILES_PER_CLIENT_MAX;
 const INDEX_BITS: u32 = 8;
@@ -46,12 +46,12 @@ pub(crate) struct OpenFile {
 
 /// How an open file is read.
 pub(crate) enum Content {
-    /// A regular file: at a position.
-    File(Cursor),
+    /// A regular file.
+    File(Inode),
     /// A directory: at an entry.
     Directory(Listing),
     /// A symlink or a special file: not at all.
-    Other,
+    Other(Feature),
 }
 
 struct Entry {
@@ -146,7 +146,7 @@ mod tests {
     fn file(size_bytes: u64) -> OpenFile {
         OpenFile {
             status: FileStatus { kind: FileKind::Special, size_bytes },
-            content: Content::Other,
+            content: Content::Other(Feature::Special),
         }
     }
 

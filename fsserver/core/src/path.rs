@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Checks paths. The bytes come from a client, and are checked in fsserver's own copy.
 
-use ext4_view::Path;
 use fsserver_api::{FsError, NAME_BYTES_MAX};
 use proto::limits::PATH_BYTES_MAX;
 
-/// Components of the longest path that the ext4 reader follows.
+/// Components of the longest path that is followed.
 const COMPONENTS_MAX: usize = 1000;
 
 /// Returns the path, which is absolute, has no `..`, and can be looked up.
 ///
 /// `//` means `/`, `.` means the directory it is in, and a trailing `/` asks for a directory.
-pub(crate) fn checked(bytes: &[u8]) -> Result<Path<'_>, FsError> {
+pub(crate) fn checked(bytes: &[u8]) -> Result<&[u8], FsError> {
     if bytes.len() > PATH_BYTES_MAX {
         return Err(FsError::PathTooLong);
     }
@@ -28,7 +27,7 @@ pub(crate) fn checked(bytes: &[u8]) -> Result<Path<'_>, FsError> {
     if components().count() > COMPONENTS_MAX {
         return Err(FsError::PathTooLong);
     }
-    Path::try_from(bytes).map_err(|_: ext4_view::PathError| FsError::BadPath)
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -4,21 +4,21 @@
 use alloc::boxed::Box;
 
 use fsserver_api::{
-    CallError, DirectoryCookie, Failure, FileHandle, FsError, Identity, PROTOCOL_VERSION,
-    ReadLength, Reply, Request,
+    CallError, DirectoryCookie, Failure, Feature, FileHandle, FileKind, FileStatus, FsError,
+    Identity, PROTOCOL_VERSION, ReadLength, Reply, Request,
 };
 use pmserver_client::{
     AddressSpace, ContainerHandle, Message, PAGE_BYTES, PeerId, Pm, PmError, Transport, VirtAddr,
 };
 use proto::{FrameCount, FrameNumber};
 
+use crate::ext4::{Disk, Places, find_path};
 use crate::image::Image;
-use crate::lent::{Lent, PageBuffer, WINDOW, of_pm, pm_refused};
+use crate::lent::{Lent, PageBuffer, WINDOW, copy_path, of_pm, pm_refused};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
 use crate::path;
-use crate::read::Cursor;
-use crate::volume::{Node, Volume};
+use crate::read::copy_file;
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {
@@ -26,12 +26,13 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     space: A,
     peer: PeerId,
     /// The file system, or why there is none: the answer to every request that needs it.
-    volume: Result<Volume, FsError>,
+    disk: Result<Disk<A>, Failure>,
+    places: Places,
     files: OpenFiles,
     page: Box<PageBuffer>,
 }
 
-impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
+impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     /// Returns a server of the image of `image_bytes` bytes at `image_vaddr`.
     ///
     /// May be called again after a recovery. It first unmaps what an unfinished call may have left
@@ -50,9 +51,9 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         pm.unmap(WINDOW.start(), WINDOW.count()).map_err(|error| of_pm(error).error)?;
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
         let now = pm.clock().map_err(|error| of_pm(error).error)?;
-        let volume = Volume::load(Image::new(space.clone(), image_vaddr, image_bytes));
+        let disk = Disk::load(Image::new(space.clone(), image_vaddr, image_bytes));
         let files = OpenFiles::new(now.get());
-        Ok(Self { pm, space, peer, volume, files, page: Box::new([0; 4096]) })
+        Ok(Self { pm, space, peer, disk, places: Places::new(), files, page: Box::new([0; 4096]) })
     }
 
     /// Answers a request that came in from `client`.
@@ -98,18 +99,19 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         path_bytes: u16,
     ) -> Result<Reply, Failure> {
         self.files.check_room(client)?;
-        let start = FrameNumber::new(0);
-        let lent = Lent::to_copy_from(&self.pm, container, start, FrameCount::ONE)?;
         // Copied first, then checked: the client may change the container meanwhile.
         let path = self.page.get_mut(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
-        lent.copy_in(&self.space, path)?;
-        lent.release()?;
+        copy_path(&self.pm, container, &self.space, path)?;
         let path = path::checked(path)?;
-        let (node, status) = self.volume.as_ref().map_err(|error| *error)?.open(path)?;
-        let content = match node {
-            Node::File(file) => Content::File(Cursor::new(file)),
-            Node::Directory(entries) => Content::Directory(Listing::new(entries)),
-            Node::Other => Content::Other,
+        let disk = self.disk.as_ref().map_err(|failure| *failure)?;
+        disk.start_call();
+        let inode = find_path(disk, &self.places, path)?;
+        let status = FileStatus { kind: inode.kind, size_bytes: inode.size_bytes };
+        let content = match inode.kind {
+            FileKind::Regular => Content::File(inode),
+            FileKind::Directory => Content::Directory(Listing::new(inode)),
+            FileKind::Symlink => Content::Other(Feature::Symlink),
+            FileKind::Special => Content::Other(Feature::Special),
         };
         Ok(Reply::File(self.files.insert(client, OpenFile { status, content })?))
     }
@@ -127,8 +129,10 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         };
         listing.check(cookie)?;
         let start = FrameNumber::new(0);
+        let disk = self.disk.as_ref().map_err(|failure| *failure)?;
+        disk.start_call();
         let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-        let listed = listing.copy_to(&lent, &mut self.page, &mut self.space)?;
+        let listed = listing.copy_to(disk, &lent, &mut self.page, &mut self.space)?;
         lent.release()?;
         Ok(Reply::Listed(listed))
     }
@@ -142,10 +146,10 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         length: ReadLength,
     ) -> Result<Reply, Failure> {
         let OpenFile { status, content } = self.files.get(client, file)?;
-        let cursor = match content {
-            Content::File(cursor) => cursor,
+        let inode = match content {
+            Content::File(inode) => inode,
             Content::Directory(_) => return Err(FsError::IsADirectory.into()),
-            Content::Other => return Err(FsError::Unsupported.into()),
+            Content::Other(feature) => return Err((*feature).into()),
         };
         let size = status.size_bytes;
         let left =
@@ -154,9 +158,10 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> FileServer<T, A> {
         let Some(frames) = FrameCount::new(bytes.div_ceil(PAGE_BYTES)) else {
             return Ok(Reply::Bytes(0));
         };
-        cursor.go_to(offset, &mut self.page)?;
+        let disk = self.disk.as_ref().map_err(|failure| *failure)?;
+        disk.start_call();
         let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-        let bytes = cursor.copy_to(&lent, bytes, &mut self.page, &mut self.space)?;
+        copy_file(disk, inode, (offset, bytes), &lent, &mut self.page, &mut self.space)?;
         lent.release()?;
         Ok(Reply::Bytes(bytes))
     }

@@ -5,7 +5,7 @@ use proto::{ByteCount, FrameNumber, Message, Micros, ProtocolError};
 
 use crate::error::{CallError, Failure, PmError};
 use crate::flags::{AccessKind, FrameState, MapFlags};
-use crate::handles::{ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
+use crate::handles::{ContainerHandle, FaultHandle, LeaseHandle, RangeHandle, ShareHandle};
 use crate::reply::{
     AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
     MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
@@ -62,6 +62,7 @@ impl Reply {
                 Message::new(OK, [lease.raw(), deadline.get(), bus.address, bus.frames])
             }
             Self::BusRun(BusRun { address, frames }) => Message::new(OK, [address, frames]),
+            Self::Range(range) => Message::new(OK, [range.raw()]),
             Self::Fault(fault) => PendingFault::encode(fault),
             Self::Disturbed(Disturbed { count, cursor }) => Message::new(OK, [count, cursor]),
         }
@@ -128,20 +129,21 @@ const ACCESS_EXECUTE: u64 = 2;
 
 impl PendingFault {
     fn encode(fault: Option<Self>) -> Message {
-        let Some(Self { fault, cookie, number, access }) = fault else {
-            return Message::new(OK, [0, 0, 0, 0]);
+        let Some(Self { fault, range, cookie, number, access }) = fault else {
+            return Message::new(OK, [0; 5]);
         };
         let access = match access {
             AccessKind::Read => ACCESS_READ,
             AccessKind::Write => ACCESS_WRITE,
             AccessKind::Execute => ACCESS_EXECUTE,
         };
-        Message::new(OK, [fault.raw(), cookie.into(), number.get(), access])
+        Message::new(OK, [fault.raw(), range.raw(), cookie.into(), number.get(), access])
     }
 
-    pub(crate) fn decode([fault, cookie, number, access]: [u64; 4]) -> Option<Self> {
+    pub(crate) fn decode([fault, range, cookie, number, access]: [u64; 5]) -> Option<Self> {
         (fault != 0).then(|| Self {
             fault: FaultHandle::from_raw(fault),
+            range: RangeHandle::from_raw(range),
             cookie: u32::try_from(cookie).unwrap_or_default(),
             number: FrameNumber::new(number),
             access: match access {

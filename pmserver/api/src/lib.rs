@@ -36,7 +36,7 @@ pub use flags::{
 pub use grant_mapper::{GrantMapper, KernelRefused};
 pub use handles::{
     AccountHandle, ContainerHandle, FaultHandle, HANDLE_MAKER_BITS, HANDLE_MAKER_MASK,
-    HANDLE_MAKER_SHIFT, LeaseHandle, ShareHandle,
+    HANDLE_MAKER_SHIFT, LeaseHandle, RangeHandle, ShareHandle,
 };
 pub use lists::{FrameList, PairList};
 pub use operation::{Label, Operation, Registers};

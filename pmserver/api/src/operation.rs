@@ -154,26 +154,26 @@ operations! {
     4 ContainerCreate "container_create" Bare ("account") -> ("container")
         bound "constant", idempotent false;
     5 ContainerDestroy "container_destroy" Bare ("container") -> ()
-        bound "256 frames, each with 4 mappings", idempotent true;
+        bound "256 frames, each with 4 mappings; in steps", idempotent true;
     6 Allocate "allocate" Bare ("container", "start", "count", "flags") -> ("done")
-        bound "256 frames", idempotent true;
+        bound "256 frames; goes on with SQUASH, prepares with DMA", idempotent true;
     7 Deallocate "deallocate" Bare ("container", "start", "count", "flags") -> ("freed")
-        bound "256 frames, each with 4 mappings", idempotent true;
+        bound "256 frames, each with 4 mappings; goes on", idempotent true;
     8 Share "share" Bare ("container", "start", "count", "terms") -> ("share", "weak handle")
         bound "constant", idempotent false;
     9 Unshare "unshare" Bare ("share") -> ()
-        bound "256 mappings", idempotent true;
+        bound "256 mappings; in steps", idempotent true;
     10 Lock "lock" Bare ("container", "start", "count:16 mode:16", "ttl_us")
         -> ("lease", "deadline")
-        bound "256 frames, each with 8 that are one memory and 4 mappings of each",
+        bound "256 frames, each in a ring of 8 with 4 mappings each; prepares",
         idempotent false;
     11 Unlock "unlock" Bare ("lease") -> ()
         bound "constant; of a pin 64 frames", idempotent true;
     12 Map "map" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("mapped", "runs", "runs", "runs")
-        bound "256 frames, a copy of each with FORCE_WRITE", idempotent true;
+        bound "256 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
     13 Unmap "unmap" Bare ("vaddr", "count") -> ("unmapped")
-        bound "256 pages", idempotent true;
+        bound "256 pages; goes on", idempotent true;
     14 Status "status" Bare ("container", "start", "count")
         -> ("count", "states", "states", "states", "states", "states", "states")
         bound "24 frames", idempotent true;
@@ -188,54 +188,54 @@ operations! {
     17 Watch "watch" Bare ("peer", "ttl_us") -> ("deadline")
         bound "31 peers", idempotent false;
     18 Rescue "rescue" Bare () -> ("rescued", "next deadline")
-        bound "31 peers", idempotent true;
+        bound "31 peers; in steps", idempotent true;
     19 Reclaim "reclaim" Bare () -> ("objects left")
-        bound "64 frames or records", idempotent false;
+        bound "64 frames or records; in steps", idempotent false;
     20 Remap "remap" Bare ("vaddr", "count", "flags")
         -> ("mapped", "runs", "runs", "runs")
-        bound "256 frames, a copy of each with FORCE_WRITE", idempotent true;
+        bound "256 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
     21 Renew "renew" Bare ("container", "start", "count") -> ("renewed")
-        bound "256 frames, each with 4 mappings", idempotent true;
+        bound "256 frames, each with 4 mappings; goes on", idempotent true;
     22 AllocateAnywhere "allocate_anywhere" Bare ("container", "count", "flags")
         -> ("start", "done")
-        bound "256 frames", idempotent false;
+        bound "256 frames; prepares with DMA", idempotent false;
     23 AllocateContiguous "allocate_contiguous" Bare
         ("container", "start", "count", "align:16 limit:16") -> ("done")
-        bound "256 frames, 1024 pages looked at", idempotent true;
+        bound "256 frames, 1024 pages looked at; prepares", idempotent true;
     24 Copy "copy" CountAndFlags ("source", "its start", "destination", "its start") -> ("done")
-        bound "256 frames, each with 8 that are one memory and 4 mappings of each",
+        bound "256 frames, each in a ring of 8 with 4 mappings each; goes on, or prepares",
         idempotent false;
     25 CopyList "copy_list" Flags ("source", "destination") ["from", "to"] -> ("done")
-        bound "7 frames, each with 8 that are one memory and 4 mappings of each",
+        bound "7 frames, each in a ring of 8 with 4 mappings each; goes on, or prepares",
         idempotent false;
     26 CreateWith "create_with" Bare ("account", "count", "terms")
         -> ("container", "share", "weak handle")
         bound "256 frames", idempotent false;
     27 CreateFrom "create_from" Count ("account", "source", "start", "terms")
         -> ("container", "share", "weak handle")
-        bound "256 frames", idempotent false;
+        bound "256 frames; prepares", idempotent false;
     28 CreateGather "create_gather" Bare ("account", "source", "terms") ["frame"]
         -> ("container", "share", "weak handle")
-        bound "13 frames", idempotent false;
+        bound "13 frames; prepares", idempotent false;
     29 Attach "attach" Bare ("container", "start", "vaddr", "count:32 flags:16") -> ()
         bound "constant", idempotent true;
     30 Detach "detach" Bare ("vaddr") -> ()
-        bound "256 pages", idempotent true;
+        bound "256 pages; in steps", idempotent true;
     31 Grant "grant" Bare ("container", "start", "count", "rights")
         -> ("address", "count", "rights")
-        bound "128 frames, a copy of each with FORCE_WRITE", idempotent false;
+        bound "128 frames, a copy of each with FORCE_WRITE; goes on", idempotent false;
     32 Ungrant "ungrant" Bare ("address", "count") -> ("taken back")
-        bound "128 grants", idempotent true;
+        bound "128 grants; goes on", idempotent true;
     33 EnsureTables "ensure_tables" Bare ("vaddr", "count") -> ("tables made")
         bound "256 pages", idempotent true;
     34 AccountSplit "account_split" Bare ("account", "limit", "flags") -> ("account")
         bound "the depth of the tree: 16", idempotent false;
     35 AccountDestroy "account_destroy" Bare ("account") -> ()
-        bound "256 frames or records", idempotent true;
+        bound "256 frames or records; in steps", idempotent true;
     36 AccountRemove "account_remove" Bare ("account") -> ()
-        bound "256 frames or records", idempotent true;
+        bound "256 frames or records; in steps", idempotent true;
     37 AccountSetLimits "account_set_limits" Bare ("account", "limit", "flags") -> ()
-        bound "256 frames", idempotent true;
+        bound "256 frames; in steps", idempotent true;
     38 AccountLend "account_lend" Bare ("account", "peer", "rights") -> ("account")
         bound "16 loans", idempotent false;
     39 AccountRecall "account_recall" Bare ("account") -> ()
@@ -248,22 +248,22 @@ operations! {
         bound "31 peers", idempotent true;
     43 Pin "pin" Bare ("container", "start", "count:16 mode:16", "ttl_us")
         -> ("lease", "deadline", "bus address", "run")
-        bound "64 frames, a copy of each", idempotent false;
+        bound "64 frames, a copy of each; prepares", idempotent false;
     44 BusAddress "bus_address" Bare ("lease", "frame") -> ("bus address", "run")
         bound "64 frames", idempotent true;
     45 DeviceReset "device_reset" Bare ("peer") -> ()
         bound "64 pins", idempotent true;
     46 SetHandler "set_handler" Bare ("container", "start", "count", "peer:16 0:16 cookie:32")
-        -> ()
-        bound "4 handlers", idempotent true;
-    47 NextFault "next_fault" Bare () -> ("fault", "cookie", "frame", "access")
+        -> ("range")
+        bound "4 handlers; in steps", idempotent true;
+    47 NextFault "next_fault" Bare () -> ("fault", "range", "cookie", "frame", "access")
         bound "31 peers", idempotent false;
     48 Supply "supply" Bare ("fault", "container", "frame") -> ()
         bound "one frame", idempotent true;
     49 Refuse "refuse" Bare ("fault") -> ()
         bound "31 peers", idempotent true;
     50 Disturb "disturb" Bare ("what", "cursor") -> ("count", "cursor")
-        bound "256 mappings or frames", idempotent false;
+        bound "256 mappings or frames; goes on", idempotent false;
 }
 
 #[cfg(test)]

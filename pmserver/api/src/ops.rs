@@ -15,7 +15,7 @@ use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, S
 use crate::lists::{FrameList, PairList};
 
 /// The version of this protocol. Every change of the messages raises it.
-pub const PROTOCOL_VERSION: u64 = 3;
+pub const PROTOCOL_VERSION: u64 = 4;
 
 /// A range of frames of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@
 use proto::{ByteCount, FrameNumber, Micros, PeerId};
 
 use crate::flags::{AccessKind, FrameState, MapFlags};
-use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
+use crate::handles::{
+    AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, RangeHandle, ShareHandle,
+};
 
 /// What `whoami` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,9 @@ pub struct Pinned {
 pub struct PendingFault {
     /// The fault: `supply` and `refuse` take it.
     pub fault: FaultHandle,
-    /// The cookie that `set_handler` gave the range.
+    /// The range, as `set_handler` replied it to the owner of the container.
+    pub range: RangeHandle,
+    /// The cookie that `set_handler` gave the range: the owner's word, as anyone may give it.
     pub cookie: u32,
     /// The number of the frame.
     pub number: FrameNumber,
@@ -249,6 +253,8 @@ pub enum Reply {
     Pinned(Pinned),
     /// To `bus_address`.
     BusRun(BusRun),
+    /// To `set_handler`: the range that it has made or ended.
+    Range(RangeHandle),
     /// To `next_fault`.
     Fault(Option<PendingFault>),
     /// To `disturb`.

@@ -8,8 +8,8 @@ use calls::told;
 use pmserver_api::{
     AccessKind, AccountHandle, AccountInfo, BusRun, CallError, ContainerHandle, Created, Disturbed,
     ExtraRequest, Failure, FaultHandle, FrameState, Granted, Identity, Lease, LeaseHandle,
-    MapFlags, Mapped, Operation, PendingFault, Pinned, Placed, PmError, Reply, RescueReport,
-    ShareHandle, Shared, Status,
+    MapFlags, Mapped, Operation, PendingFault, Pinned, Placed, PmError, RangeHandle, Reply,
+    RescueReport, ShareHandle, Shared, Status,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -71,6 +71,9 @@ fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
             (leases(), runs()).prop_map(|(lease, bus)| Reply::Pinned(Pinned { lease, bus })).boxed()
         }
         Operation::BusAddress => runs().prop_map(Reply::BusRun).boxed(),
+        Operation::SetHandler => {
+            any::<u64>().prop_map(|raw| Reply::Range(RangeHandle::from_raw(raw))).boxed()
+        }
         Operation::NextFault => faults(),
         Operation::Disturb => any::<(u64, u64)>()
             .prop_map(|(count, cursor)| Reply::Disturbed(Disturbed { count, cursor }))
@@ -87,7 +90,6 @@ fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
         | Operation::AccountRecall
         | Operation::VspaceAccount
         | Operation::DeviceReset
-        | Operation::SetHandler
         | Operation::Supply
         | Operation::Refuse => Just(Reply::Done).boxed(),
     }
@@ -176,9 +178,16 @@ fn reports() -> BoxedStrategy<Reply> {
 /// No fault has the number 0.
 fn faults() -> BoxedStrategy<Reply> {
     let kinds = [AccessKind::Read, AccessKind::Write, AccessKind::Execute];
-    let fault = (1..=u64::MAX, any::<u32>(), any::<u64>(), prop::sample::select(kinds.to_vec()));
-    prop::option::of(fault.prop_map(|(fault, cookie, number, access)| PendingFault {
+    let fault = (
+        1..=u64::MAX,
+        any::<u64>(),
+        any::<u32>(),
+        any::<u64>(),
+        prop::sample::select(kinds.to_vec()),
+    );
+    prop::option::of(fault.prop_map(|(fault, range, cookie, number, access)| PendingFault {
         fault: FaultHandle::from_raw(fault),
+        range: RangeHandle::from_raw(range),
         cookie,
         number: FrameNumber::new(number),
         access,
@@ -254,6 +263,7 @@ fn replies_stand_in_registers_as_the_table_says() {
     }
     let fault = PendingFault {
         fault: FaultHandle::from_raw(9),
+        range: RangeHandle::from_raw(11),
         cookie: 10,
         number: start,
         access: AccessKind::Execute,
@@ -270,8 +280,8 @@ fn replies_stand_in_registers_as_the_table_says() {
             Reply::Mapped(mapped),
             Message::new(0, [4, 2 | 3 << 16 | 1 << 32 | 1 << 48, 1 | 3 << 16, 0]),
         ),
-        (Reply::Fault(Some(fault)), Message::new(0, [9, 10, 8, 2])),
-        (Reply::Fault(None), Message::new(0, [0; 4])),
+        (Reply::Fault(Some(fault)), Message::new(0, [9, 11, 10, 8, 2])),
+        (Reply::Fault(None), Message::new(0, [0; 5])),
         (
             Reply::Status(Status { count: 5, frames }),
             Message::new(0, [5, 128 << 16, 1, 0, 0, 0, 0]),

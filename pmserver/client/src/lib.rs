@@ -201,8 +201,8 @@ pub use pmserver_api as api;
 pub use pmserver_api::{
     AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, ContainerHandle, CopyFlags,
     DeallocateFlags, Disturbance, ExtraRequest, FrameState, GrantMapper, Granted, Identity,
-    KernelRefused, LimitFlags, LockMode, MapFlags, Marks, PROTOCOL_VERSION, PmError, RescueReport,
-    Rights, ShareTerms,
+    KernelRefused, LimitFlags, LockMode, MapFlags, Marks, PROTOCOL_VERSION, PmError, RangeHandle,
+    RescueReport, Rights, ShareTerms,
 };
 pub use proto::{
     AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport,

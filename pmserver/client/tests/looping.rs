@@ -315,3 +315,35 @@ fn the_runs_of_a_pin_are_all_of_its_frames() {
     fake.will(Reply::BusRun(BusRun { frames: 0, ..next }));
     assert_eq!(pin.bus_runs().count(), 2, "a run of nothing is the last");
 }
+
+#[test]
+fn what_reaches_its_bound_goes_on_from_there() {
+    // PM-320, PM-12
+    let (fake, pm) = Fake::new();
+    let container = container(&pm);
+    fake.will_refuse(PmError::Pending, 100, 0).will(Reply::Number(150));
+    assert_eq!(container.deallocate(0..256), Ok(250), "six were not there");
+    assert_eq!(ranges(&fake), [("deallocate", 0, 256), ("deallocate", 100, 156)]);
+
+    fake.will_refuse(PmError::Pending, 100, 0).will_refuse(PmError::Locked, 5, 9000);
+    let error = container.allocate_with(0..256, AllocateFlags::SQUASH).unwrap_err();
+    assert_eq!(error.done, 105);
+    assert_eq!(ranges(&fake), [("allocate", 0, 256), ("allocate", 100, 156)], "nothing is undone");
+}
+
+#[test]
+fn a_retry_goes_on_from_what_is_done() {
+    // PM-12, PM-163
+    let (fake, pm) = Fake::new();
+    let (container, other) = (container(&pm), container(&pm));
+    let time = |micros| Reply::Time(Micros::new(micros));
+    fake.will_refuse(PmError::Locked, 4, 2000).will(time(1000)).will(time(1000)).will(time(2000));
+    fake.will(Reply::Number(6));
+    let copied = pm.retry_from(|done| container.copy(done..10, &other, 5000 + done));
+    assert_eq!(copied, Ok(10));
+    let rest = (proto::FrameNumber::new(4), proto::FrameCount::new(6).unwrap());
+    assert!(matches!(
+        fake.asked()[..],
+        [.., Request::Copy { source_start, count, .. }] if (source_start, count) == rest
+    ));
+}

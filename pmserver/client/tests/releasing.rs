@@ -7,7 +7,7 @@ mod fake;
 use fake::{Fake, mapped, window};
 use pmserver_api::{
     AccountHandle, ContainerHandle, FaultHandle, Granted, Lease as LeaseReply, LeaseHandle,
-    PendingFault as FaultReply, Reply, Request, ShareHandle, Shared,
+    PendingFault as FaultReply, RangeHandle, Reply, Request, ShareHandle, Shared,
 };
 use pmserver_client::{
     AccessKind, AccountRights, Container, Error, Grants, Lease, LentAccount, LockMode, MapFlags,
@@ -71,6 +71,7 @@ fn every_value_releases_what_it_stands_for() {
     assert_eq!(dropped(&fake, watch), [end]);
     let fault = FaultReply {
         fault: FaultHandle::from_raw(4),
+        range: RangeHandle::from_raw(9),
         cookie: 1,
         number: FrameNumber::new(2),
         access: AccessKind::Write,
@@ -179,6 +180,7 @@ fn answering_a_fault_is_not_refusing_it() {
     let (fake, pm) = Fake::new();
     let reply = FaultReply {
         fault: FaultHandle::from_raw(4),
+        range: RangeHandle::from_raw(9),
         cookie: 1,
         number: FrameNumber::new(2),
         access: AccessKind::Read,

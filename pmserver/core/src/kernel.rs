@@ -102,10 +102,11 @@ pub struct PageRights {
     pub execute: bool,
 }
 
-/// Rights of a derived capability to a frame.
+/// Rights to a frame, of a derived capability or of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapRights {
-    /// Those of the original: pmserver reduces them when it maps.
+    /// Loads and stores; of a capability those of the original, which pmserver reduces when it
+    /// maps.
     All,
     /// Loads only.
     Read,
@@ -262,11 +263,17 @@ pub trait Kernel {
     /// Returns whether an IOMMU is between devices and memory.
     fn has_iommu(&self) -> bool;
 
-    /// Maps a frame into the address space of a peer's device, at its physical address.
+    /// Maps a frame into the address space of a peer's device, at its physical address, with
+    /// exactly these rights.
     ///
     /// # Errors
     /// [`KernelError::Refused`].
-    fn bus_map(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError>;
+    fn bus_map(
+        &mut self,
+        peer: PeerId,
+        page: PageIndex,
+        rights: CapRights,
+    ) -> Result<(), KernelError>;
 
     /// Unmaps a frame from the address space of a peer's device.
     ///

@@ -27,6 +27,7 @@ impl<K: Kernel> Server<K> {
 
     /// Answers one call. Every message gets a reply, and none can make the server panic.
     pub fn call(&mut self, caller: PeerId, message: &Message) -> Message {
+        self.service.store.meter().restart();
         self.service.call(caller, message)
     }
 
@@ -37,12 +38,14 @@ impl<K: Kernel> Server<K> {
         fault: Fault,
         console: &mut impl Console,
     ) -> FaultOutcome {
+        self.service.store.meter().restart();
         self.service.fault(peer, fault, console)
     }
 
     /// Does what a faulting access needs (PM-124). Returns whether the peer should try the access
     /// again: it then succeeds, or it waits for someone who supplies what is missing.
     pub fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
+        self.service.store.meter().restart();
         self.service.resolve(peer, address, kind)
     }
 
@@ -54,13 +57,20 @@ impl<K: Kernel> Server<K> {
         self.service.check_invariants()
     }
 
+    /// Returns the work of the last call, or of the last fault, in instructions at measured costs:
+    /// at most [`CALL_WORK_MAX`](proto::limits::CALL_WORK_MAX).
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.service.store.meter().spent()
+    }
+
     /// Returns the kernel.
     pub fn kernel(&self) -> &K {
-        &self.service.store.kernel
+        self.service.store.kernel.inner()
     }
 
     /// Returns the kernel for the platform's own use. The core's objects must not be touched.
     pub fn kernel_mut(&mut self) -> &mut K {
-        &mut self.service.store.kernel
+        self.service.store.kernel.inner_mut()
     }
 }

@@ -150,8 +150,8 @@ fn a_handle_gives_what_its_rights_say_and_to_its_holder_alone() {
     assert_eq!(refusal(again), Some(PmError::NoRight), "who borrowed it does not lend it");
     assert_eq!(refusal(other.account_recall(lent)), Some(PmError::InvalidCap));
     pm.account_recall(lent).unwrap();
-    assert_eq!(other.allocate(container, at(5), frames(5), PLAIN), Ok(5), "what was made stays");
-    assert_eq!(info(&mut pm, child).frames.get(), 10 * PAGE);
+    assert_eq!(refusal(other.allocate(container, at(5), frames(5), PLAIN)), QUOTA);
+    assert_eq!(info(&mut pm, child).frames.get(), 5 * PAGE, "what was made stays");
 }
 
 #[test]
@@ -488,4 +488,24 @@ proptest! {
         pm.account_destroy(root).unwrap();
         prop_assert_eq!(info(&mut pm, OWN), before);
     }
+}
+
+#[test]
+fn a_part_of_an_allocation_anywhere_is_a_success_that_says_where_it_is() {
+    // PM-150
+    let world = World::with_policy();
+    let mut pm = world.as_peer(2);
+    let account = pm.account_split(OWN, 12, NO_FLAGS).unwrap();
+    let container = filled_from(&mut pm, account, 4);
+    let partial = AllocateFlags::PARTIAL;
+    assert_eq!(refusal(pm.allocate_anywhere(container, frames(20), PLAIN)), QUOTA);
+    let placed = pm.allocate_anywhere(container, frames(20), partial).unwrap();
+    assert!(placed.count > 0 && placed.count < 20, "{placed:?}");
+    assert_eq!(
+        pm.map(container, placed.start, frames(placed.count), page(0), MapFlags::READ)
+            .unwrap()
+            .count,
+        placed.count
+    );
+    assert_eq!(refusal(pm.allocate_anywhere(container, frames(20), partial)), QUOTA);
 }

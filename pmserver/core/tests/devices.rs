@@ -224,3 +224,166 @@ fn a_peer_pins_so_many_frames_and_no_more() {
     driver.unlock(first.lease.lease).unwrap();
     driver.pin(container, at(64), frames(1), LockMode::Read, LONG).unwrap();
 }
+
+#[test]
+fn a_pin_that_has_run_out_is_in_nobodys_way_from_another_container() {
+    // PM-344, PM-273
+    for has_iommu in [false, true] {
+        for mode in [LockMode::Read, LockMode::Exclusive] {
+            let world = World::with_devices(has_iommu);
+            let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+            let (container, _) = lent(&mut pm, 3);
+            let (twin, shared) = lent(&mut pm, 3);
+            let (from, to) = ((container, at(0)), (twin, at(0)));
+            pm.copy(from, to, frames(3), CopyFlags::SHARED).unwrap();
+            // The lease excludes the owner through the ring, so each frame is pinned by itself.
+            let pin = |driver: &mut Pm, ttl| driver.pin(shared.weak, at(0), frames(3), mode, ttl);
+            let pinned = match pin(&mut driver, SHORT) {
+                Ok(pinned) => pinned,
+                Err(error) => {
+                    assert_eq!(error.refusal(), Some(PmError::Shared));
+                    continue;
+                }
+            };
+            let other = filled(&mut pm, 3);
+            let locked =
+                match pm.copy((other, at(0)), (container, at(0)), frames(1), CopyFlags::empty()) {
+                    Err(CallError::Refused(failure)) => failure,
+                    other => panic!("{other:?}"),
+                };
+            assert_eq!((locked.error, locked.at), (PmError::Locked, pinned.lease.deadline.get()));
+            world.advance(SHORT.get());
+            // Nobody has used the container of the pin since.
+            assert!(!state(&mut pm, container, 0).contains(FrameState::PINNED));
+            let flags = CopyFlags::empty();
+            assert_eq!(pm.copy((other, at(0)), (container, at(1)), frames(1), flags), Ok(1));
+            assert_eq!(pm.copy((container, at(0)), (other, at(0)), frames(3), flags), Ok(3));
+            if !has_iommu {
+                driver.unlock(pinned.lease.lease).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn pins_that_have_run_out_elsewhere_do_not_count() {
+    // PM-344, PM-272
+    let world = World::with_devices(true);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let before = driver.account_info(AccountHandle::OWN).unwrap();
+    let lent: Vec<_> = (0..5).map(|_| lent(&mut pm, 64)).collect();
+    for (_, shared) in &lent[..4] {
+        driver.pin(shared.weak, at(0), frames(64), LockMode::Read, SHORT).unwrap();
+    }
+    let weak = lent[4].1.weak;
+    let refused = driver.pin(weak, at(0), frames(64), LockMode::Read, SHORT);
+    assert_eq!(refusal(refused), Some(PmError::TooMany));
+    world.advance(SHORT.get());
+    // Ending 256 pins takes more than one call (PM-325).
+    let pinned =
+        std::iter::repeat_with(|| driver.pin(weak, at(0), frames(64), LockMode::Read, LONG))
+            .take(4)
+            .find(|pinned| refusal(*pinned) != Some(PmError::Pending));
+    driver.unlock(pinned.unwrap().unwrap().lease.lease).unwrap();
+    assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+}
+
+#[test]
+fn two_pins_never_keep_one_page() {
+    // PM-270, PM-273: the page of the first may be used again while the second device reads.
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, first) = lent(&mut pm, 1);
+    let (copies, second) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(2, 5, page(0)).unwrap();
+    pm.copy((container, at(0)), (copies, at(0)), frames(1), CopyFlags::empty()).unwrap();
+    let one = driver.pin(first.weak, at(0), frames(1), LockMode::Read, SHORT).unwrap();
+    let two = driver.pin(second.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    assert_ne!(one.bus.address, two.bus.address);
+    world.advance(SHORT.get());
+    assert!(state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+    let bus = driver.bus_address(two.lease.lease, at(0)).unwrap();
+    assert_eq!(bus, two.bus, "it stays where it is");
+    driver.unlock(one.lease.lease).unwrap();
+    driver.unlock(two.lease.lease).unwrap();
+}
+
+#[test]
+fn a_release_that_the_kernel_stops_half_way_goes_on_from_there() {
+    // PM-4, PM-274
+    for stop in 1..=4 {
+        let world = World::with_devices(true);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 4);
+        let before = driver.account_info(AccountHandle::OWN).unwrap();
+        let pinned = driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, LONG).unwrap();
+        world.fail_nth(Some(stop));
+        assert_eq!(refusal(driver.unlock(pinned.lease.lease)), Some(PmError::Kernel));
+        world.fail_nth(None);
+        let states: Vec<bool> = (0..4)
+            .map(|number| state(&mut pm, container, number).contains(FrameState::PINNED))
+            .collect();
+        assert_eq!(states, (1..=4).map(|number| number >= stop).collect::<Vec<_>>());
+        driver.unlock(pinned.lease.lease).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+        // And the deadline that is told is in the future where the kernel refuses to end the pin.
+        driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, SHORT).unwrap();
+        world.advance(SHORT.get());
+        world.fail_nth(Some(stop));
+        let refused = pm.map(container, at(3), frames(1), page(0), MapFlags::READ);
+        let Err(CallError::Refused(failure)) = refused else { panic!("{refused:?}") };
+        assert!(failure.at > pm.clock().unwrap().get() - 100, "{failure:?}");
+        world.fail_nth(None);
+        pm.map(container, at(3), frames(1), page(0), MapFlags::READ).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_device_can_do_what_its_driver_can() {
+    // PM-6, PM-274: WRITE and LOCK for writing, READ and LOCK for reading
+    use LockMode::{Exclusive, Read};
+    for has_iommu in [false, true] {
+        let world = World::with_devices(has_iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let container = filled(&mut pm, 1);
+        let (read, lock) = (Rights::READ, Rights::LOCK);
+        for (rights, mode, is_allowed) in [
+            (lock, Read, false),
+            (read, Read, false),
+            (read | lock, Read, true),
+            (Rights::WRITE | lock, Read, true),
+            (lock, Exclusive, false),
+            (read | lock, Exclusive, false),
+            (read | Rights::WRITE, Exclusive, false),
+            (Rights::WRITE | lock, Exclusive, true),
+        ] {
+            let shared = pm.share(container, at(0), 1, peer(1), rights, LONG).unwrap();
+            let pinned = driver.pin(shared.weak, at(0), frames(1), mode, LONG);
+            assert_eq!(pinned.is_ok(), is_allowed, "{rights:?} {mode:?}");
+            match pinned {
+                Ok(pinned) => driver.unlock(pinned.lease.lease).unwrap(),
+                Err(error) => assert_eq!(error.refusal(), Some(PmError::NoRight)),
+            }
+            pm.unshare(shared.share).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_pin_for_reading_lets_no_device_write() {
+    // PM-274: not even to a copy that shares the memory
+    let world = World::with_devices(true);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(2, 7, page(0)).unwrap();
+    let other = pm.container_create(AccountHandle::OWN).unwrap();
+    pm.copy((container, at(0)), (other, at(0)), frames(1), CopyFlags::NEW).unwrap();
+    pm.map(other, at(0), frames(1), page(1), MapFlags::READ).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    assert!(!world.device_write(pinned.bus.address, 0x66));
+    assert_eq!((world.load(2, page(0)), world.load(2, page(1))), (Ok(7), Ok(7)));
+    driver.unlock(pinned.lease.lease).unwrap();
+}

@@ -11,6 +11,7 @@ mod world;
 
 use pmserver_api::{AccessKind, AccountHandle, CallError, LockMode, MapFlags, PmError, Rights};
 use pmserver_core::{Fault, FaultOutcome};
+use pmserver_setup::LAST_RESORT;
 use proto::{Console, Micros, VirtAddr};
 use world::{World, at, filled, frames, page, peer};
 
@@ -37,6 +38,42 @@ fn fault(world: &World, number: u64) -> (FaultOutcome, String) {
     );
     server.check_invariants().unwrap();
     (outcome, screen.0)
+}
+
+#[test]
+fn a_fault_that_no_mapping_cures_is_the_programs_own() {
+    // PM-354
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 2);
+    pm.map(container, at(0), frames(2), page(0), MapFlags::WRITE).unwrap();
+    let touch = |number: u64, kind| {
+        let fault = Fault::Access { address: page(number).get() + 1, kind };
+        world.0.borrow_mut().fault(peer(2), fault, &mut Screen::default())
+    };
+    let (read, write) = (AccessKind::Read, AccessKind::Write);
+    for kind in [read, write, read] {
+        // One more fault at a page than it takes may have been on its way.
+        for number in [0, 1, 0, 1] {
+            assert_eq!(touch(number, kind), FaultOutcome::Resumed);
+        }
+    }
+    // So is a page of a region, whose mapping is made anew each time.
+    pm.attach(container, at(0), 1, page(7), MapFlags::READ).unwrap();
+    for _ in 0..4 {
+        assert_eq!(touch(7, read), FaultOutcome::Resumed);
+        pm.unmap(page(7), frames(1)).unwrap();
+    }
+    // What is taken away in between is mapped again, as often as that happens.
+    for _ in 0..10 {
+        let weak = pm.share(container, at(0), 2, peer(1), Rights::all(), Micros::new(9)).unwrap();
+        world.fs().lock(weak.weak, at(0), frames(2), LockMode::Read, Micros::new(9)).unwrap();
+        world.advance(9);
+        assert_eq!(touch(0, write), FaultOutcome::Resumed);
+        pm.unshare(weak.share).unwrap();
+    }
+    assert_eq!(touch(0, write), FaultOutcome::Resumed);
+    assert_eq!(touch(0, write), FaultOutcome::Stopped);
 }
 
 fn recovery() -> (VirtAddr, VirtAddr) {
@@ -99,6 +136,10 @@ fn a_server_with_a_recovery_entry_goes_on_there_once() {
     pm.map(container, at(0), frames(4), page(0), MapFlags::READ).unwrap();
     assert_eq!((world.load(2, page(2)), world.load(2, page(3))), (Ok(7), Ok(0)));
     assert_eq!(fault(&world, 1).0, FaultOutcome::Stopped, "recovery that faults is not repeated");
+    let thread = || world.0.borrow().kernel().thread(peer(1)).unwrap();
+    assert_eq!((thread().pc, thread().is_retired), (LAST_RESORT, false), "PM-370");
+    assert_eq!(fault(&world, 1).0, FaultOutcome::Stopped, "nor is its last resort");
+    assert!(thread().is_retired);
 }
 
 #[test]

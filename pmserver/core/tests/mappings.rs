@@ -9,10 +9,12 @@
 
 mod world;
 
-use pmserver_api::{AccountHandle, CallError, Failure, MapFlags, PmError};
+use pmserver_api::{
+    AccountHandle, CallError, CopyFlags, Failure, LockMode, MapFlags, PmError, Rights,
+};
 use proto::limits::FRAME_MAPPINGS_MAX;
-use proto::{Message, VirtAddr};
-use world::{World, at, filled, frames, page};
+use proto::{Message, Micros, VirtAddr};
+use world::{World, at, filled, frames, page, peer};
 
 fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
     result.err().and_then(|error| error.refusal())
@@ -143,4 +145,35 @@ fn addresses_that_no_user_has_are_refused() {
         assert_eq!(reply.label(), PmError::Invalid.status());
     }
     assert_eq!(world.accounts(), before);
+}
+
+#[test]
+fn a_load_in_a_region_for_writing_goes_on_under_a_lease_for_reading() {
+    // PM-200: the lease is on the frame, or on one that is really shared with it
+    for is_shared in [false, true] {
+        let world = World::new();
+        let (mut pm, mut fs) = (world.client(), world.fs());
+        let container = filled(&mut pm, 1);
+        pm.map(container, at(0), frames(1), page(9), MapFlags::WRITE).unwrap();
+        world.store(2, 7, page(9)).unwrap();
+        let leased = if is_shared {
+            let other = pm.container_create(AccountHandle::OWN).unwrap();
+            let flags = CopyFlags::NEW | CopyFlags::SHARED;
+            pm.copy((container, at(0)), (other, at(0)), frames(1), flags).unwrap();
+            other
+        } else {
+            container
+        };
+        let (rights, long) = (Rights::READ | Rights::LOCK, Micros::new(1_000_000));
+        let weak = pm.share(leased, at(0), 1, peer(1), rights, long).unwrap().weak;
+        pm.attach(container, at(0), 1, page(0), MapFlags::WRITE).unwrap();
+        pm.attach(container, at(0), 1, page(1), MapFlags::WRITE).unwrap();
+        let lease = fs.lock(weak, at(0), frames(1), LockMode::Read, long).unwrap().lease;
+        assert_eq!(world.load(2, page(0)), Ok(7));
+        assert!(world.store(2, 8, page(0)).is_err(), "it is mapped, and read-only");
+        assert!(world.store(2, 8, page(1)).is_err(), "it is not mapped");
+        fs.unlock(lease).unwrap();
+        world.store(2, 8, page(0)).unwrap();
+        assert_eq!(world.load(2, page(1)), Ok(8));
+    }
 }

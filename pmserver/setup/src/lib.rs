@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What pmserver is told when it starts: the parts of its pool and its peers.
+//! The setup that pmserver reads when it starts: the parts of its pool, and its peers.
 //!
-//! The system description file says it (`support/system-description` reads that), the image tool
-//! writes it into one page of the image, and pmserver checks the page before it uses it. All of
-//! them use this crate, so that there is one set of checks and one form of the data.
+//! The setup comes from the system description file, which `support/system-description` reads. The
+//! image tool writes it into one page of the image, and pmserver checks the page before it uses it.
+//! All three use this crate, so that there is one set of checks and one format.
 //!
 //! | to find | look in |
 //! |---|---|
-//! | peers, accounts, privileges; what contradicts itself | `setup.rs` |
-//! | the page in the image: encode, decode | `page.rs` |
-//! | parts of the pool, and what pmserver takes of it for itself | `pool.rs` |
+//! | peers, accounts, privileges, and the checks of a setup | `setup.rs` |
+//! | the format of the page: encode, decode | `page.rs` |
+//! | parts of the pool, and how many pages pmserver uses itself | `pool.rs` |
 //! | the slots of pmserver's CSpace | `slots.rs` |
+//! | where a stopped peer goes on | [`LAST_RESORT`] |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,11 @@ mod page;
 mod pool;
 mod setup;
 pub mod slots;
+
+/// Where every peer has the page of code that a stopped peer goes on in (PM-370). It answers each
+/// caller with [`proto::ProtocolError::Stopped`], uses neither stack nor memory, and is nobody's to
+/// write. Below everything that peers map, and in the same place as the setup in pmserver.
+pub const LAST_RESORT: u64 = 0x0900_0000;
 
 pub use page::{SETUP_BYTES, decode, encode};
 pub use pool::{

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The page of the image that tells pmserver its setup.
+//! The page of the image that contains pmserver's setup.
 //!
 //! ```text
 //!   byte 0    mark of this version, 8 bytes
@@ -9,8 +9,7 @@
 //!        then zeros
 //! ```
 //!
-//! Numbers are little-endian and have 4 bytes if nothing is said. A name ends with its last byte
-//! that is not 0.
+//! Numbers are little-endian, of 4 bytes if no other size is given. Names are filled up with zeros.
 
 use proto::limits::PEERS_MAX;
 use proto::{ByteCount, PAGE_BYTES};
@@ -54,8 +53,8 @@ pub fn encode(setup: &Setup<'_>) -> [u8; SETUP_BYTES] {
     page
 }
 
-/// Reads a setup. Total: whatever the page holds, this returns a setup that passed all checks, or
-/// what is wrong.
+/// Reads a setup. Whatever the page holds, this returns a setup that passed all checks, or an
+/// error.
 ///
 /// # Errors
 /// The first thing that is wrong.

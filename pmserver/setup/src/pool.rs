@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The parts of the pool, and what pmserver takes of them for itself.
+//! The parts of the pool, and how many of their pages pmserver uses itself.
 
 use core::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use proto::PAGE_BYTES;
 
 use crate::slots;
 
-/// Untyped objects that the pool may consist of: the slots that there are for them.
+/// The most parts that a pool may have: one for each slot of [`slots::POOL`].
 pub const PARTS_MAX: usize = 20;
 const _: () = assert!(*slots::POOL.end() - *slots::POOL.start() + 1 == 20);
 
@@ -50,7 +50,7 @@ pub struct Division {
     pub slot_bits: u32,
     /// The slot of the part whose first pages become the CNodes and the table for copying.
     pub overhead_slot: u32,
-    /// How many pages these take.
+    /// How many pages the CNodes and that table take.
     pub overhead_pages: u32,
     /// How many pages are left: pages 0 to `pages - 1` of the pool.
     pub pages: u32,
@@ -78,12 +78,12 @@ impl Division {
     }
 }
 
-/// Where pmserver maps its pages of the pool: page p is p pages further on.
+/// Where pmserver maps the pages of the pool that it uses itself: page p at `WINDOW` plus p pages.
 pub const WINDOW: u64 = 0x1000_0000;
 
-/// Returns how many pages of a divided pool no account can be promised: the frame table, the page
-/// tables of the pool window, the page of zeros, and the records of the pool's account and of those
-/// of the peers.
+/// Returns how many pages of a divided pool cannot be promised to accounts because pmserver uses
+/// them itself: for the frame table, the page tables of the pool window, the page of zeros, and the
+/// records of the accounts of the pool and of the peers.
 #[must_use]
 pub fn pages_without_account(pages: u32, peers: usize) -> u32 {
     const TABLE_ENTRIES_PER_PAGE: u32 = 128;
@@ -94,7 +94,7 @@ pub fn pages_without_account(pages: u32, peers: usize) -> u32 {
     const ZEROS: u32 = 1;
     let frame_table = pages.div_ceil(TABLE_ENTRIES_PER_PAGE);
     let window_tables = pages.div_ceil(PAGES_PER_WINDOW_TABLE);
-    // A table for each GiB that the window reaches into; pmserver's program has brought the first.
+    // A table for each GiB that the window reaches into; the first is there for pmserver's program.
     let end = PAGE_BYTES.saturating_mul(pages.into()).saturating_add(WINDOW);
     let upper_tables = u32::try_from(end.div_ceil(GIB)).unwrap_or(u32::MAX).saturating_sub(1);
     let accounts = u32::try_from(peers).unwrap_or(u32::MAX).saturating_add(1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The parts of the pool and the peers, checked against each other.
+//! Checks the parts of the pool and the peers, alone and against each other.
 
 use core::fmt;
 
@@ -51,47 +51,47 @@ bitflags! {
 /// What is wrong with a setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetupError {
-    /// The data does not begin with the mark of this version, or goes on after its end.
+    /// The data does not begin with the mark of this version, or is followed by other bytes.
     Form,
     /// The pool has no part.
     NoPool,
-    /// The pool has so many parts.
+    /// The pool has this many parts, which is more than it may have.
     TooManyParts(u32),
-    /// There are so many peers.
+    /// There are this many peers, which is more than there may be.
     TooManyPeers(u32),
-    /// A part is in a slot that is not for parts.
+    /// A part is in this slot, which is not one for parts.
     PartSlot(u32),
-    /// Two parts are in one slot.
+    /// Two parts are in this slot.
     PartSlotTwice(u32),
-    /// A part has a size that none may have.
+    /// A part has this size, as a power of two, which is out of range.
     PartSize(u32),
     /// With this part the pool is larger than pmserver can manage.
     PoolTooLarge,
-    /// The pool cannot hold what pmserver needs to divide it.
+    /// The pool cannot hold the CNodes and the page table that pmserver needs to divide it.
     PoolTooSmall,
-    /// A peer has a number that none may have.
+    /// A peer has this number, which is out of range.
     PeerNumber(u32),
-    /// Two peers have one number.
+    /// Two peers have this number.
     PeerNumberTwice(u32),
     /// A peer's name is empty, too long, or not plain text.
     PeerName,
-    /// A peer has privileges that do not exist.
+    /// A peer has these privileges, not all of which exist.
     Privileges(u32),
-    /// A limit is not a whole number of pages.
+    /// This limit, in bytes, is not a whole number of pages.
     LimitInPages(u64),
-    /// With the limit of this peer, the limits come to so many bytes, and the pool has so many.
+    /// The limits of the accounts add up to more than the pool has for accounts.
     LimitsAbovePool {
-        /// All limits up to this one.
+        /// Bytes of all limits up to and including this peer's.
         limits: u64,
-        /// What the pool has for accounts.
+        /// Bytes that the pool has for accounts.
         available: u64,
     },
 }
 
-/// Which part or peer an error is about, by its place in the list.
+/// Which part or peer an error is about, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// The whole.
+    /// The setup as a whole.
     Setup,
     /// A part of the pool.
     Part(usize),
@@ -108,10 +108,10 @@ impl fmt::Display for SetupError {
             Self::Form => write!(f, "this is not the setup data of this version of pmserver"),
             Self::NoPool => write!(f, "the pool has no part"),
             Self::TooManyParts(count) => {
-                write!(f, "the pool has {count} parts, and may have {PARTS_MAX}")
+                write!(f, "the pool has {count} parts: it may have at most {PARTS_MAX}")
             }
             Self::TooManyPeers(count) => {
-                write!(f, "there are {count} peers, and may be {last_peer}")
+                write!(f, "there are {count} peers: there may be at most {last_peer}")
             }
             Self::PartSlot(slot) => {
                 write!(
@@ -120,16 +120,22 @@ impl fmt::Display for SetupError {
                      {PARTS_MAX} parts"
                 )
             }
-            Self::PartSlotTwice(slot) => write!(f, "slot {slot} has two parts of the pool"),
+            Self::PartSlotTwice(slot) => write!(f, "two parts of the pool are in slot {slot}"),
             Self::PartSize(bits) => {
-                write!(f, "size_bits {bits} is outside {low} to {high}, the sizes of a pool's part")
+                write!(
+                    f,
+                    "size_bits {bits} is outside {low} to {high}, the sizes of parts of a pool"
+                )
             }
             Self::PoolTooLarge => write!(f, "with this part the pool is larger than 4 GiB"),
             Self::PoolTooSmall => {
-                write!(f, "the pool is too small: its largest part cannot hold its tables")
+                write!(
+                    f,
+                    "the pool is too small: its largest part cannot hold pmserver's own tables"
+                )
             }
             Self::PeerNumber(number) => {
-                write!(f, "the number {number} of a peer is outside 1 to {last_peer}")
+                write!(f, "the peer number {number} is outside 1 to {last_peer}")
             }
             Self::PeerNumberTwice(number) => write!(f, "two peers have the number {number}"),
             Self::PeerName => {
@@ -141,7 +147,7 @@ impl fmt::Display for SetupError {
             }
             Self::LimitsAbovePool { limits, available } => write!(
                 f,
-                "the limits come to {limits:#x} bytes with this one, and the pool has \
+                "with this account the limits add up to {limits:#x} bytes, but the pool has only \
                  {available:#x} for accounts"
             ),
         }
@@ -233,7 +239,7 @@ impl<'a> Setup<'a> {
             return Err(SetupError::PoolTooLarge);
         }
         let count = self.part_count.saturating_add(1);
-        // There is a slot for each part, and no slot has two.
+        // There are as many places as slots, and no slot has two parts: this does not fail.
         let place = self.parts.get_mut(self.part_count);
         *place.ok_or(SetupError::TooManyParts(to_u32(count)))? = part;
         self.part_count = count;
@@ -261,7 +267,7 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// A limit is a promise: all of them can be used up at once.
+    /// Checks that the pool has room for all limits at once: each of them is a promise.
     fn check_limits(&self) -> Checked<()> {
         let taken = pages_without_account(self.division.pages, self.peer_count);
         let pages = u64::from(self.division.pages.saturating_sub(taken));

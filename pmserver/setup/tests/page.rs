@@ -83,6 +83,11 @@ fn what_contradicts_itself_is_refused() {
     assert_eq!(refusal(&[PART, part(8, 12)], &[]), twice);
     let number = Some((Subject::Peer(31), SetupError::PeerNumber(32)));
     assert_eq!(refusal(&five[..1], &crowd), number);
+    let long = "x".repeat(65);
+    for name in ["", &long] {
+        let unnamed = refusal(&[PART], &[PeerConfig { name, ..PEER }]);
+        assert_eq!(unnamed, Some((Subject::Peer(0), SetupError::PeerName)));
+    }
     let limits = refusal(&[PART], &crowd[..8]);
     let Some((Subject::Peer(7), SetupError::LimitsAbovePool { limits, available })) = limits else {
         panic!("{limits:?}")

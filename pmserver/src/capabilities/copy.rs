@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Contents from page to page: both are mapped into pmserver for that moment, by capabilities of
-//! their own, so that nobody else's mapping is touched.
+//! Copies the contents of one page to another. Both are mapped into pmserver during the copy,
+//! through capabilities that are made for it, so that no other mapping changes.
 
 use pmserver_core::kernel::{KernelError, PageRights, VSpace};
 use pmserver_setup::slots::{COPY_SOURCE, COPY_TABLE, COPY_TARGET};
@@ -10,7 +10,7 @@ use sel4::{AbsoluteCPtr, Cap, CapRights, cap};
 use crate::capabilities::objects::{attributes, make_fetchable, map_table, table_type, to_usize};
 use crate::capabilities::slots::{self, refusal, root_address, root_slot};
 
-/// The last pages before the pool window, under one table that is there for them.
+/// The last two pages before the pool window; one page table is made for them when pmserver starts.
 const SOURCE: Place = Place { slot: COPY_SOURCE, vaddr: 0x0FFF_E000 };
 const TARGET: Place = Place { slot: COPY_TARGET, vaddr: 0x0FFF_F000 };
 const TABLE_SPAN_BITS: u8 = 21;
@@ -29,8 +29,8 @@ impl Place {
     /// Maps a page here, by a copy of its capability.
     fn map(&self, page: &AbsoluteCPtr, rights: PageRights) -> Result<(), KernelError> {
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
-        // CAP: a page of the pool, with no more rights than are needed; the copy is deleted with
-        // the page or before. A refusal made and mapped nothing.
+        // CAP: a page of the pool, with no more rights than are needed; the copy of its capability
+        // is deleted at the latest with the page. If refused, nothing is mapped.
         root_slot(self.slot).copy(page, allowed.clone()).map_err(refusal)?;
         self.capability()
             .frame_map(
@@ -42,13 +42,13 @@ impl Place {
             .map_err(refusal)
     }
 
-    /// Deletes what is here, and so its mapping.
+    /// Deletes the capability in the slot, which also unmaps the page.
     fn clear(&self) -> Result<(), KernelError> {
         slots::delete(&root_slot(self.slot))
     }
 }
 
-/// Makes the table from a part of the pool, so that no copy ever lacks one.
+/// Makes the page table from a part of the pool and installs it, so that no copy lacks one later.
 pub(crate) fn make_table(part: u32) -> Result<(), KernelError> {
     let kind = table_type(TABLE_SPAN_BITS).ok_or(KernelError::Refused)?;
     slots::make_from_part(part, &kind.blueprint(), COPY_TABLE)?;
@@ -58,7 +58,7 @@ pub(crate) fn make_table(part: u32) -> Result<(), KernelError> {
 
 /// Copies pages.
 pub(crate) struct Copier {
-    /// Whether a refusal left something at one of the places.
+    /// Whether a refused invocation may have left a capability in one of the slots.
     is_dirty: bool,
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The pool as pages with two slots each: slot p of one CNode has the untyped object of page p, and
-//! slot p of another the object that is made from it. pmserver makes both CNodes, of 2^k slots
-//! each, from the pool.
+//! Divides the pool into pages. Each page has two slots: slot p of one CNode holds the untyped
+//! object of page p, and slot p of another holds the object that is made from it. pmserver makes
+//! both CNodes, of 2^k slots each, from the pool.
 //!
-//! Neither CNode has a guard: the address of a slot is the root slot in the top 6 bits, then `p` in
-//! the next k, and, if the object is a CNode itself, the slot in that in the next 7.
+//! Neither CNode has a guard. The top 6 bits of an address are the root slot of the CNode, and the
+//! next k bits are p. If the object of page p is itself a CNode, the next 7 bits are a slot of it.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{KernelError, SlotAddress};
@@ -20,13 +20,13 @@ use crate::capabilities::slots::{
     self, ROOT_BITS, WORD_BITS, refusal, root_address, root_cnode, root_slot,
 };
 
-/// Between a peer's root CNode and the CNode in it, so that an address ends with the number of the
-/// slot.
+/// Bits of the guard of the CNode that a peer gets for granted frames, so that the lowest bits of
+/// an address are the number of the slot.
 const GRANTS_GUARD_BITS: u32 = WORD_BITS - ROOT_BITS - PAGE_CNODE_BITS;
 /// Objects that one Retype may make (seL4's RetypeFanOutLimit).
 const RETYPE_MAX: u32 = 256;
 
-/// Consecutive pages, by the first one and its physical address.
+/// Pages that are consecutive in physical memory: the first one and its physical address.
 #[derive(Clone, Copy)]
 struct Run {
     first: u32,
@@ -44,7 +44,8 @@ pub(crate) struct Home {
 
 impl Home {
     /// Divides the pool into pages, numbered in the order of the parts and, within one, of the
-    /// physical addresses. `make_more` makes what else pmserver needs from the part with this slot.
+    /// physical addresses. Calls `make_more` with the slot of the part from which pmserver makes
+    /// its own objects; it makes what is needed beside the CNodes.
     pub(crate) fn build(
         setup: &Setup<'_>,
         make_more: impl FnOnce(u32) -> Result<(), KernelError>,
@@ -91,39 +92,39 @@ impl Home {
         self.overhead_pages
     }
 
-    /// The capability to a page as untyped memory.
+    /// Returns the capability to the untyped object of a page.
     pub(crate) fn untyped(&self, page: PageIndex) -> cap::Untyped {
         self.address(UNTYPEDS, page).cast()
     }
 
-    /// The slot of the untyped, for operations on slots.
+    /// Returns the slot of that capability, for operations on slots.
     pub(crate) fn untyped_slot(&self, page: PageIndex) -> AbsoluteCPtr {
         self.slot(UNTYPEDS, page)
     }
 
-    /// The CNode in which slot `page` takes the object made from the page.
+    /// Returns the CNode whose slot p is for the object made from page p.
     pub(crate) fn objects() -> AbsoluteCPtr {
         root_slot(OBJECTS)
     }
 
-    /// The capability to the object made from a page.
+    /// Returns the capability to the object made from a page.
     pub(crate) fn object(&self, page: PageIndex) -> CPtr {
         self.address(OBJECTS, page)
     }
 
-    /// The slot of the object, for operations on slots.
+    /// Returns the slot of that object's capability, for operations on slots.
     pub(crate) fn object_slot(&self, page: PageIndex) -> AbsoluteCPtr {
         self.slot(OBJECTS, page)
     }
 
-    /// The capability in a slot of a page that is a CNode.
+    /// Returns the capability in a slot of a CNode that is made from a page.
     pub(crate) fn derived(&self, at: SlotAddress) -> CPtr {
         let node = self.address(OBJECTS, at.node).bits();
         let below = WORD_BITS.saturating_sub(self.depth()).saturating_sub(PAGE_CNODE_BITS);
         CPtr::from_bits(node | u64::from(at.index) << below)
     }
 
-    /// That slot, for operations on slots.
+    /// Returns that slot, for operations on slots.
     pub(crate) fn derived_slot(&self, at: SlotAddress) -> AbsoluteCPtr {
         let node = u64::from(OBJECTS) << self.k | u64::from(at.node.get());
         let depth = self.depth().saturating_add(PAGE_CNODE_BITS);
@@ -131,7 +132,7 @@ impl Home {
         root_cnode().absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
     }
 
-    /// Bits of an address that lead to a page's slot.
+    /// Returns how many bits of an address select the slot of a page.
     fn depth(&self) -> u32 {
         ROOT_BITS.saturating_add(self.k)
     }
@@ -147,7 +148,7 @@ impl Home {
     }
 }
 
-/// Divides a piece of a part into pages.
+/// Makes `count` pages, the first with the number `first`, from the next memory of a part.
 fn make_pages(part: &PoolPart, first: u32, count: u32) -> Result<(), KernelError> {
     let blueprint = ObjectBlueprint::Untyped { size_bits: to_usize(PAGE_BITS) };
     let untyped: cap::Untyped = Cap::from_bits(root_address(part.slot));
@@ -158,9 +159,9 @@ fn make_pages(part: &PoolPart, first: u32, count: u32) -> Result<(), KernelError
         .map_err(refusal)
 }
 
-/// Returns the physical address of a part that nothing was made from: a frame is made at its
-/// beginning, asked, and deleted, after which the part is whole again. The kernel then clears what
-/// was used of it, which is that one page.
+/// Returns the physical address of a part that nothing was made from yet. Makes a frame at its
+/// beginning, reads the frame's address and deletes the frame. All of the part is free again then,
+/// and the kernel clears only the page that was used.
 fn base(part: &PoolPart) -> Result<u64, KernelError> {
     slots::make_from_part(part.slot, &FrameObjectType::GRANULE.blueprint(), COPY_SOURCE)?;
     let frame: cap::Granule = Cap::from_bits(root_address(COPY_SOURCE));
@@ -175,13 +176,14 @@ pub(crate) fn install_grants(peer: PeerId, node: &AbsoluteCPtr) -> Result<(), Ke
     let root = slots::root_cnode_of(peer);
     let slot = root.absolute_cptr_from_bits_with_depth(GRANTS.into(), to_usize(ROOT_BITS));
     let guard = CNodeCapData::new(0, to_usize(GRANTS_GUARD_BITS)).into_word();
-    // CAP: the peer's root CNode, which pmserver is given for this. The peer can go through the
-    // CNode and never address it, so that it can neither copy nor move what is in it. The copy goes
-    // with the page that the CNode is made from. A refusal put nothing there.
+    // CAP: the peer's root CNode, which pmserver is given for this. The peer's addresses lead
+    // through the new CNode and none names the CNode itself, so the peer can neither copy nor move
+    // what is in it. Revoking the page that the CNode is made from deletes this copy. If refused,
+    // nothing was put there.
     slot.mint(node, CapRights::all(), guard).map_err(refusal)
 }
 
-/// Returns the address that a peer has for a slot of that CNode.
+/// Returns the address by which a peer finds the capability in slot `index` of that CNode.
 pub(crate) fn grant_address(index: u8) -> u64 {
     root_address(GRANTS) | u64::from(index)
 }

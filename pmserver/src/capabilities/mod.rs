@@ -2,7 +2,7 @@
 //! The capabilities of pmserver: their slots, and the invocations that use them.
 //!
 //! ```text
-//!   home.rs      the pool as pages with two slots each      copy.rs     contents, page to page
+//!   home.rs      the pool as pages with two slots each      copy.rs     copies page contents
 //!                    |            |                             |          |
 //!   slots.rs     addresses of capabilities, refusals        objects.rs  what is made and mapped
 //! ```

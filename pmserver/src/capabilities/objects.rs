@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The kernel's objects as pmserver makes and maps them, and what differs there between the two
+//! The types of the objects that pmserver makes, and how they are mapped, on each of the two
 //! architectures.
 
 use pmserver_core::kernel::{ObjectKind, PageRights};
@@ -12,7 +12,7 @@ pub(crate) const PAGE_BITS: u32 = 12;
 /// Slots of a CNode that is one page large, as a power of two: a slot is 32 bytes.
 pub(crate) const PAGE_CNODE_BITS: u32 = PAGE_BITS - 5;
 
-/// Returns what Retype is told to make, `None` if there is no such object.
+/// Returns the argument of Retype for an object of this kind; `None` if there is no such object.
 pub(crate) fn blueprint(kind: ObjectKind) -> Option<ObjectBlueprint> {
     match kind {
         ObjectKind::Frame => Some(FrameObjectType::GRANULE.blueprint()),
@@ -46,11 +46,11 @@ pub(crate) fn map_table(
     vaddr: u64,
 ) -> Result<()> {
     let attributes = VmAttributes::default();
-    // CAP: the caller says which table, and in which VSpace. A refusal installed nothing.
+    // CAP: the caller says which table, and in which VSpace. If refused, nothing was installed.
     table.generic_intermediate_translation_table_map(kind, vspace, to_usize(vaddr), attributes)
 }
 
-/// Returns what a mapping allows beside loads and stores.
+/// Returns the attributes of a mapping: whether code may be executed from it.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn attributes(rights: PageRights) -> VmAttributes {
     if rights.execute {
@@ -60,24 +60,25 @@ pub(crate) fn attributes(rights: PageRights) -> VmAttributes {
     }
 }
 
-/// The kernel maps everything executable on x86-64: it has no attribute for that.
+/// Returns the attributes of a mapping. On x86-64 the kernel maps every page executable: it has no
+/// attribute that forbids it.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn attributes(_: PageRights) -> VmAttributes {
     VmAttributes::default()
 }
 
-/// Has instruction fetches see what was stored into a page that is mapped: the caches for the two
-/// need not agree by themselves (Arm ARM, "Concurrent modification and execution of instructions").
+/// Makes stores into a mapped page visible to instruction fetches, because data and instruction
+/// caches need not be coherent (Arm ARM, "Concurrent modification and execution of instructions").
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn make_fetchable(frame: cap::Granule) -> Result<()> {
-    // CAP: a page of the pool, for which caches are cleaned; a refusal leaves them as they are.
+    // CAP: a page of the pool, whose lines are cleaned from the caches. If refused, they stay.
     let code = sel4::with_ipc_buffer_mut(|ipc| {
         ipc.inner_mut().seL4_ARM_Page_Unify_Instruction(frame.bits(), 0, proto::PAGE_BYTES)
     });
     sel4::Error::from_sys(code).map_or(Ok(()), Err)
 }
 
-/// x86-64 keeps its caches in agreement.
+/// Does nothing: x86-64 keeps its caches coherent.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn make_fetchable(_: cap::Granule) -> Result<()> {
     Ok(())

@@ -14,7 +14,8 @@ pub(crate) const WORD_BITS: u32 = 64;
 /// Bits of an address that select a slot of a root CNode.
 pub(crate) const ROOT_BITS: u32 = 6;
 
-/// pmserver's own root CNode. An address below 512 is the slot of the leaf CNode.
+/// Returns pmserver's own root CNode. Its address is below 512, so that it is the number of a slot
+/// of the leaf CNode.
 pub(crate) fn root_cnode() -> CNode {
     Cap::from_bits(ROOT_CNODES.into())
 }
@@ -29,7 +30,7 @@ pub(crate) fn root_address(slot: u32) -> u64 {
     u64::from(slot) << WORD_BITS.saturating_sub(ROOT_BITS)
 }
 
-/// Returns a slot of the own root CNode, for operations on slots.
+/// Returns a slot of pmserver's root CNode, for operations on slots.
 pub(crate) fn root_slot(slot: u32) -> AbsoluteCPtr {
     root_cnode().absolute_cptr_from_bits_with_depth(slot.into(), to_usize(ROOT_BITS))
 }
@@ -43,14 +44,14 @@ pub(crate) fn vspace(vspace: VSpace) -> cap::VSpace {
     Cap::from_bits(root_address(VSPACES.saturating_add(number)))
 }
 
-/// Makes an object from a part of the pool, in an empty slot of the own root CNode.
+/// Makes an object from a part of the pool, in an empty slot of pmserver's root CNode.
 pub(crate) fn make_from_part(
     part: u32,
     blueprint: &ObjectBlueprint,
     to: u32,
 ) -> Result<(), KernelError> {
     let untyped: cap::Untyped = Cap::from_bits(root_address(part));
-    // CAP: the pool, given to pmserver for this. On a refusal nothing was made.
+    // CAP: the pool, given to pmserver for this. If refused, nothing was made.
     untyped
         .untyped_retype(blueprint, &root_cnode().absolute_cptr_for_self(), to_usize(to), 1)
         .map_err(refusal)
@@ -58,11 +59,11 @@ pub(crate) fn make_from_part(
 
 /// Empties a slot.
 pub(crate) fn delete(slot: &AbsoluteCPtr) -> Result<(), KernelError> {
-    // CAP: the own CNodes. On a refusal the slot is as it was.
+    // CAP: pmserver's own CNodes. If refused, the slot is as it was.
     slot.delete().map_err(refusal)
 }
 
-/// Returns what a refusal means to the core if it does not matter which one it is.
+/// Returns the core's error for a refusal. The core distinguishes only a lack of memory.
 pub(crate) fn refusal(error: Error) -> KernelError {
     match error {
         Error::NotEnoughMemory => KernelError::NotEnoughMemory,

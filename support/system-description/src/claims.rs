@@ -9,7 +9,7 @@ use crate::{Fault, Node};
 
 /// Slots of a PD's root CNode that the system description may fill; slot 0 is Microkit's own.
 const ROOT_SLOTS: RangeInclusive<u64> = 1..=63;
-/// Slots of a PD's 512-slot Microkit CNode that lie behind everything that Microkit puts there.
+/// Slots of a PD's 512-slot Microkit CNode after everything that Microkit puts there.
 const LEAF_SLOTS: RangeInclusive<u64> = 458..=511;
 
 /// The slots that elements take.
@@ -18,14 +18,14 @@ pub(crate) struct Claims {
     taken: HashMap<(String, Node, u64), Holder>,
 }
 
-/// An element that fills a slot, to name it if another wants the same.
+/// The element that takes a slot, for the message about a second one.
 struct Holder {
     tag: String,
     line: u32,
 }
 
 impl Claims {
-    /// Claims `count` slots from `first` for `element`, or says what is wrong with them.
+    /// Claims `count` slots from `first` for `element`; fails if one is out of range or taken.
     pub(crate) fn take(
         &mut self,
         element: Element<'_, '_>,
@@ -35,8 +35,8 @@ impl Claims {
         count: u64,
     ) -> Result<(), Fault> {
         let (slots, cnode) = match node {
-            Node::Root => (ROOT_SLOTS, "the slots of a PD's root CNode that are free"),
-            Node::Leaf => (LEAF_SLOTS, "the slots of a PD's Microkit CNode that are free"),
+            Node::Root => (ROOT_SLOTS, "the free slots of a PD's root CNode"),
+            Node::Leaf => (LEAF_SLOTS, "the free slots of a PD's Microkit CNode"),
         };
         let (from, to) = (slots.start(), slots.end());
         let tag = element.tag();
@@ -53,7 +53,7 @@ impl Claims {
             let holder = Holder { tag: tag.to_owned(), line: element.line() };
             if let Some(holder) = self.taken.insert((owner.to_owned(), node, slot), holder) {
                 let sentence = format!(
-                    "{tag} takes slot {slot}, which {} in line {} has already.",
+                    "{tag} takes slot {slot}, which {} in line {} takes already.",
                     holder.tag, holder.line
                 );
                 return Err(element.fault(sentence));
@@ -62,7 +62,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Checks that no element takes a slot that is for something else: `what`.
+    /// Fails if an element takes `slot`, which is reserved for `what`.
     pub(crate) fn check_free(
         &self,
         owner: &str,
@@ -74,7 +74,8 @@ impl Claims {
             return Ok(());
         };
         let Holder { tag, line } = holder;
-        let sentence = format!("{tag} takes slot {slot} of '{owner}', which is for {what}.");
+        let sentence =
+            format!("{tag} takes slot {slot} of '{owner}', which is reserved for {what}.");
         Err(Fault { line: *line, sentence })
     }
 }

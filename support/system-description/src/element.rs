@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! One element: its attributes, and what is wrong with it.
+//! One element: reads its attributes, and reports errors with its line.
 
 use roxmltree::Node;
 
@@ -22,17 +22,17 @@ impl<'a, 'input> Element<'a, 'input> {
         Fault { line: self.line(), sentence: sentence.into() }
     }
 
-    /// Returns the element around this one, if it has this tag.
+    /// Returns the parent of this element, if it has this tag.
     pub(crate) fn parent(&self, tag: &str) -> Option<Self> {
         self.0.parent_element().filter(|parent| parent.has_tag_name(tag)).map(Element)
     }
 
-    /// Returns the attribute `name`. Microkit-tool refuses a PD without one, so "" gets no further.
+    /// Returns the attribute `name`, or "" if there is none: microkit-tool refuses such a PD.
     pub(crate) fn name(&self) -> String {
         self.0.attribute("name").unwrap_or_default().to_owned()
     }
 
-    /// Refuses attributes and contents that mean nothing: they would be dropped without a word.
+    /// Fails if the element has unknown attributes, or contents: they would be ignored silently.
     pub(crate) fn check_shape(&self, allowed: &[&str]) -> Result<(), Fault> {
         let tag = self.tag();
         let unknown =
@@ -63,7 +63,8 @@ impl<'a, 'input> Element<'a, 'input> {
             .ok_or_else(|| self.fault(format!("{} lacks the attribute {attribute}.", self.tag())))
     }
 
-    /// Returns a number as microkit-tool reads them: decimal or 0x, with underscores anywhere.
+    /// Reads a number as microkit-tool does: decimal, or hexadecimal after 0x, with underscores
+    /// anywhere.
     pub(crate) fn number(&self, attribute: &str) -> Result<u64, Fault> {
         let value = self.value(attribute)?;
         let digits = value.replace('_', "");
@@ -74,7 +75,7 @@ impl<'a, 'input> Element<'a, 'input> {
         parsed.map_err(|_| self.fault(format!("{attribute} '{value}' is not a number.")))
     }
 
-    /// Narrows a number that was checked to be small.
+    /// Converts a number that was checked to be small to a narrower type.
     pub(crate) fn narrow<T: TryFrom<u64>>(&self, number: u64) -> Result<T, Fault> {
         T::try_from(number).map_err(|_| self.fault(format!("{number} is too large.")))
     }

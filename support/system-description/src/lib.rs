@@ -1,27 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What this project's system description files have over Microkit's: `memory_account`,
+//! Reads this project's extensions of Microkit's system description: `memory_account`,
 //! `cap_untyped`, `cap_cnode` and the `board` attribute (the README of `support/sel4/image`
 //! documents them).
 //!
-//! [`read`] reads them, checks all that can be checked without a board, and returns the text
-//! without them, which is a description as Microkit knows it. The image tool gives that to
-//! microkit-tool, and the simulator reads it itself: both have their pool and peers from here, and
-//! both refuse the same.
+//! [`read`] reads them, checks everything that can be checked without a board, and returns the text
+//! without them, which is a description that Microkit understands. The image tool passes that to
+//! microkit-tool; the simulator reads it itself. Both get the pool and the peers from this crate,
+//! so both refuse the same files.
 //!
-//! What is taken out of the text is overwritten with spaces, so that every other element keeps its
-//! line and column in the messages of others. What the stock elements mean is not decided here;
-//! only what a peer and the pool depend on is read: names and parents of protection domains,
-//! channels, and which slots are taken.
+//! Removed elements are overwritten with spaces, so that every other element keeps its line and
+//! column in messages of microkit-tool. Of Microkit's own elements this crate reads only what the
+//! pool and the peers depend on: names and parents of protection domains, channels, and which slots
+//! are taken.
 //!
 //! ```text
 //!   reader.rs     walks through the elements
-//!   server.rs     the memory server: its pool, its peers, the capabilities that follow
+//!   server.rs     the memory server: its pool, its peers, the capabilities it gets
+//!   budgets.rs    who may hold up whom
 //!   claims.rs     which slots are taken, and by what
-//!   element.rs    attributes of one element, and what is wrong with it
-//!   text.rs       the text, with holes and additions
+//!   element.rs    one element: its attributes, errors with its line
+//!   text.rs       the text without the extensions, with additions
 //! ```
 #![forbid(unsafe_code)]
 
+mod budgets;
 mod claims;
 mod element;
 mod reader;
@@ -33,7 +35,7 @@ use std::fmt;
 use pmserver_setup::SETUP_BYTES;
 
 pub use reader::read;
-pub use server::{MemoryServer, SETUP_FILE};
+pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
 /// A reason to refuse a system description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,18 +52,20 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A system description, with what it has over Microkit's.
+/// A system description, with the extensions apart from Microkit's own elements.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// The description as Microkit knows it.
+    /// The description without the extensions.
     pub text: String,
     /// The `cap_untyped` elements.
     pub untypeds: Vec<UntypedCaps>,
-    /// The `cap_cnode` elements, and what the memory server is given for itself and its peers.
+    /// The capabilities of the `cap_cnode` elements, and those that the memory server gets without
+    /// an element.
     pub caps: Vec<GivenCap>,
     /// The memory server, if there is one.
     pub server: Option<MemoryServer>,
-    /// `text` with the memory region in it that tells the memory server its setup.
+    /// `text` with the memory regions in it that tell the memory server its setup, and give its
+    /// peers the code of their last resort.
     pub text_with_setup: String,
 }
 
@@ -76,34 +80,34 @@ impl Description {
 /// One `cap_untyped`: `count` untyped objects in consecutive slots of the owner's root CNode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UntypedCaps {
-    /// The protection domain that is given them.
+    /// The protection domain that gets them.
     pub owner: String,
     /// The first slot.
     pub slot: u32,
     /// The size of each, as a power of two.
     pub size_bits: u8,
-    /// How many.
+    /// How many objects.
     pub count: u32,
-    /// Where the element stands.
+    /// The line of the element, from 1.
     pub line: u32,
 }
 
-/// A capability that a protection domain is given to something of a protection domain.
+/// A capability that a protection domain gets to an object of another one, or of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenCap {
-    /// The protection domain that is given it.
+    /// The protection domain that gets it.
     pub owner: String,
-    /// To what.
+    /// Which object it is to.
     pub object: GivenObject,
-    /// Whose that is.
+    /// The protection domain that the object belongs to.
     pub pd: String,
-    /// In which of the owner's CNodes.
+    /// The CNode of the owner that it is put into.
     pub node: Node,
-    /// In which slot there.
+    /// The slot of that CNode.
     pub slot: u32,
 }
 
-/// What of a protection domain a capability is to.
+/// The object of a protection domain that a capability is to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenObject {
     /// Its root CNode.

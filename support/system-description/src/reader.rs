@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Walks through the elements of a description, and takes out what Microkit does not know.
+//! Walks through the elements of a description, and removes those that Microkit does not know.
 
 use std::ops::RangeInclusive;
 
 use roxmltree::Document;
 
+use crate::budgets;
 use crate::claims::Claims;
 use crate::element::Element;
 use crate::server::{ChannelEnd, Domains};
 use crate::text::Text;
 use crate::{Description, Fault, GivenCap, GivenObject, Node, UntypedCaps};
 
-/// From one page, below which nothing can be mapped, to the kernel's largest untyped.
+/// Sizes of untyped objects, as powers of two: from one page, the least that can be mapped, to the
+/// kernel's largest untyped.
 const SIZE_BITS: RangeInclusive<u64> = 12..=47;
 
+/// Microkit's own elements of `cspace`.
 const STOCK_CAPS: [&str; 3] = ["cap_tcb", "cap_sc", "cap_vspace"];
 
-/// Reads the system description in `xml` as it is for `board`. Without a board, whatever is for one
-/// board alone is left out.
+/// Reads the system description in `xml` for `board`. Without a board, leaves out every element
+/// that is for one board only.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -42,13 +45,18 @@ pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
     let Reader { text, claims, untypeds, mut caps, domains, .. } = reader;
     let server = domains.server(&untypeds, &claims)?;
     if let Some(server) = &server {
+        budgets::check(&domains)?;
         caps.extend(server.caps());
     }
     let text_with_setup = match &server {
         Some(server) => {
-            let element = domains.element(&server.name).unwrap_or(root);
-            let (map, region) = server.setup_elements();
-            let places = [(text.closing_tag(element.0), map), (text.closing_tag(root.0), region)];
+            let end_of = |pd: &str| text.closing_tag(domains.element(pd).unwrap_or(root).0);
+            let [map, code, regions] = server.setup_elements();
+            let peers = server.peer_names();
+            let mut places: Vec<_> =
+                peers.iter().map(|peer| (end_of(peer), code.clone())).collect();
+            places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), regions)]);
+            places.sort();
             text.with_additions(&places)
         }
         None => text.text(),
@@ -61,7 +69,7 @@ struct Reader<'a, 'input> {
     root: Element<'a, 'input>,
     text: Text,
     claims: Claims,
-    /// The element of each of `caps`.
+    /// The element that each of `caps` comes from.
     cnode_elements: Vec<Element<'a, 'input>>,
     untypeds: Vec<UntypedCaps>,
     caps: Vec<GivenCap>,
@@ -91,13 +99,13 @@ impl<'a, 'input> Reader<'a, 'input> {
             ("cap_untyped", Some(owner)) => self.cap_untyped(element, owner)?,
             ("cap_cnode", Some(owner)) => self.cap_cnode(element, owner)?,
             ("cap_untyped" | "cap_cnode", None) => {
-                let sentence = format!("{tag} stands outside the cspace of a protection domain.");
+                let sentence = format!("{tag} must be in the cspace of a protection domain.");
                 return Err(element.fault(sentence));
             }
             (_, Some(owner)) if STOCK_CAPS.contains(&tag) => self.stock_cap(element, owner)?,
             (_, Some(_)) => {
                 let sentence = format!(
-                    "{tag} is none of the elements of cspace: cap_untyped, cap_cnode, {}.",
+                    "{tag} is not an element of cspace, which takes cap_untyped, cap_cnode, {}.",
                     STOCK_CAPS.join(", ")
                 );
                 return Err(element.fault(sentence));
@@ -169,7 +177,7 @@ impl<'a, 'input> Reader<'a, 'input> {
         self.claims.take(element, &owner, Node::Root, slot, 1)
     }
 
-    /// Checks, once all PDs are known, that those that `cap_cnode` names are among them.
+    /// Checks that every PD that a `cap_cnode` names exists. Called after all PDs are read.
     fn check_pd_names(&self) -> Result<(), Fault> {
         for (cap, element) in self.caps.iter().zip(&self.cnode_elements) {
             if self.domains.element(&cap.pd).is_none() {
@@ -233,7 +241,10 @@ mod tests {
         let description = read(SYSTEM, None).unwrap();
         let text = &description.text_with_setup;
         let added = |tag: &str| text.matches(tag).count() - description.text.matches(tag).count();
-        assert_eq!((added("<map "), added("<memory_region ")), (1, 1));
+        let peers = description.server.as_ref().unwrap().setup().peers().len();
+        assert_eq!((added("<map "), added("<memory_region ")), (1 + peers, 2));
+        let code = text.matches(r#"<map mr="last_resort" perms="rx" "#).count();
+        assert_eq!(code, peers, "each peer has its last resort");
         let doc = Document::parse(text).unwrap();
         let map = doc.descendants().find(|node| node.attribute("mr") == Some("memory_setup"));
         let pd = map.unwrap().parent_element().unwrap();

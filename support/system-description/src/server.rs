@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The memory server: the protection domain whose children have a `memory_account`. Its pool and
-//! its peers, and what else follows from the elements that say so.
+//! The memory server: the protection domain whose children have a `memory_account`. Collects its
+//! pool and its peers, checks them, and derives the capabilities that it needs.
 
 use pmserver_setup::{
-    PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode, encode,
-    slots,
+    LAST_RESORT, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode,
+    encode, slots,
 };
 use proto::ByteCount;
 use roxmltree::NodeId;
@@ -13,9 +13,11 @@ use crate::claims::Claims;
 use crate::element::Element;
 use crate::{Fault, GivenCap, GivenObject, Node, UntypedCaps};
 
-/// The name of the file with the setup, as `text_with_setup` has it.
+/// The name of the file with the setup, as `text_with_setup` gives it.
 pub const SETUP_FILE: &str = "memory_setup.bin";
-/// Where the memory server has it mapped: between its program and the pool window.
+/// The name of the file with the code of the last resort (PM-370), which the image tool has.
+pub const LAST_RESORT_FILE: &str = "last_resort.bin";
+/// Where the setup is mapped in the memory server: between its program and the pool window.
 const SETUP_VADDR: u64 = 0x0900_0000;
 
 /// The memory server of a system.
@@ -23,12 +25,12 @@ const SETUP_VADDR: u64 = 0x0900_0000;
 pub struct MemoryServer {
     /// The name of its protection domain.
     pub name: String,
-    /// Its setup, as pmserver gets it.
+    /// Its setup, in the format that pmserver reads.
     pub(crate) page: Box<[u8; SETUP_BYTES]>,
 }
 
 impl MemoryServer {
-    /// Returns its parts and peers.
+    /// Returns the parts of its pool, and its peers.
     ///
     /// # Panics
     /// Never: the page was made from a setup.
@@ -59,14 +61,25 @@ impl MemoryServer {
         caps
     }
 
-    /// Returns the elements that give it its setup: what to add to its own, and to the system.
-    pub(crate) fn setup_elements(&self) -> (String, String) {
+    /// Returns the names of its peers' protection domains.
+    pub(crate) fn peer_names(&self) -> Vec<String> {
+        self.setup().peers().iter().map(|peer| peer.name.to_owned()).collect()
+    }
+
+    /// Returns the elements that give it its setup, and its peers the code of their last resort:
+    /// what to add to its own, to each peer's, and to the system.
+    pub(crate) fn setup_elements(&self) -> [String; 3] {
         let map = [
             r#"<map mr="memory_setup" perms="r" setvar_vaddr="memory_setup_vaddr" "#,
             &format!(r#"vaddr="{SETUP_VADDR:#x}" />"#),
         ];
         let map = map.concat();
-        (map, format!(r#"<memory_region name="memory_setup" prefill_path="{SETUP_FILE}" />"#))
+        let code = format!(r#"<map mr="last_resort" perms="rx" vaddr="{LAST_RESORT:#x}" />"#);
+        let regions = [("memory_setup", SETUP_FILE), ("last_resort", LAST_RESORT_FILE)];
+        let region = |(name, file)| {
+            format!(r#"<memory_region name="{name}" size="0x1000" prefill_path="{file}" />"#)
+        };
+        [map, code, regions.map(region).concat()]
     }
 }
 
@@ -115,6 +128,38 @@ impl<'a, 'input> Domains<'a, 'input> {
         found.map(|domain| domain.element)
     }
 
+    /// Returns all protection domains.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = Element<'a, 'input>> {
+        self.domains.iter().map(|domain| domain.element)
+    }
+
+    /// Returns whether a domain has the privilege to supervise.
+    pub(crate) fn may_supervise(&self, domain: Element<'a, 'input>) -> bool {
+        let found = self.domains.iter().find(|other| other.element.0 == domain.0);
+        let account = found.and_then(|domain| domain.account);
+        account.is_some_and(|account| account.privileges.contains(Privileges::SUPERVISE))
+    }
+
+    /// Returns the passive domains that one calls: by protected procedure, or by a fault.
+    pub(crate) fn called_by(
+        &self,
+        caller: Element<'a, 'input>,
+    ) -> impl Iterator<Item = Element<'a, 'input>> {
+        let name = caller.name();
+        let calls = move |end: &&ChannelEnd<'_, '_>| {
+            end.element.attribute("pd") == Some(&name)
+                && end.element.attribute("pp") == Some("true")
+        };
+        let others = self.ends.iter().filter(calls).filter_map(|own| {
+            let is_other = |end: &&ChannelEnd<'_, '_>| {
+                end.channel == own.channel && end.element.0 != own.element.0
+            };
+            self.element(self.ends.iter().find(is_other)?.element.attribute("pd")?)
+        });
+        let called = others.chain(caller.parent("protection_domain"));
+        called.filter(|server| server.attribute("passive") == Some("true"))
+    }
+
     /// Reads a `memory_account`.
     pub(crate) fn add_account(&mut self, element: Element<'a, 'input>) -> Result<(), Fault> {
         element.check_shape(&["limit", "privileges"])?;
@@ -122,7 +167,7 @@ impl<'a, 'input> Domains<'a, 'input> {
         let privileges = privileges(element)?;
         let pd = element.parent("protection_domain");
         let pd = pd.filter(|pd| pd.parent("protection_domain").is_some()).ok_or_else(|| {
-            element.fault("memory_account stands outside a child of a protection domain.")
+            element.fault("memory_account must be in a child of a protection domain.")
         })?;
         let domain = self.domains.iter_mut().find(|domain| domain.element.0 == pd.0);
         let account = Account { element, limit, privileges };
@@ -134,7 +179,7 @@ impl<'a, 'input> Domains<'a, 'input> {
         Ok(())
     }
 
-    /// Returns the memory server, after checking it against all else.
+    /// Checks and returns the memory server; returns `None` if no domain has an account.
     pub(crate) fn server(
         &self,
         untypeds: &[UntypedCaps],
@@ -174,7 +219,7 @@ impl<'a, 'input> Domains<'a, 'input> {
         Ok(Some(MemoryServer { page: Box::new(encode(&setup)), name }))
     }
 
-    /// Returns the one parent of all domains with an account.
+    /// Returns the one parent of all domains with an account; `None` if there are none.
     fn find_server(&self) -> Result<Option<Element<'a, 'input>>, Fault> {
         let mut found: Option<Element<'a, 'input>> = None;
         for domain in &self.domains {
@@ -183,8 +228,8 @@ impl<'a, 'input> Domains<'a, 'input> {
             match found {
                 Some(server) if server.0 != parent.0 => {
                     let sentence = format!(
-                        "'{}' is a child of '{}', and other domains have their memory_account at \
-                         '{}': a system has one memory server.",
+                        "'{}' has a memory_account as a child of '{}', others have theirs as \
+                         children of '{}': a system has one memory server.",
                         domain.element.name(),
                         parent.name(),
                         server.name()
@@ -197,7 +242,7 @@ impl<'a, 'input> Domains<'a, 'input> {
         Ok(found)
     }
 
-    /// Returns the children of the memory server, all of which have an account.
+    /// Returns the children of the memory server; fails if one has no account.
     fn peers(&self, server: Element<'a, 'input>) -> Result<Vec<Peer<'a, 'input>>, Fault> {
         let is_child = |domain: &&Domain<'a, 'input>| {
             domain.element.parent("protection_domain").is_some_and(|parent| parent.0 == server.0)
@@ -209,7 +254,7 @@ impl<'a, 'input> Domains<'a, 'input> {
                 let account = domain.account.ok_or_else(|| {
                     let (name, server) = (element.name(), server.name());
                     let sentence =
-                        format!("'{name}' is a child of '{server}' and has no memory_account.");
+                        format!("'{name}' is a child of '{server}' but has no memory_account.");
                     element.fault(sentence)
                 })?;
                 Ok(Peer { element, account })
@@ -217,7 +262,7 @@ impl<'a, 'input> Domains<'a, 'input> {
             .collect()
     }
 
-    /// Checks that a peer can call the memory server, on the channel by which that knows it.
+    /// Checks that a peer can call the memory server, on a channel with the peer's number there.
     fn check_channel(
         &self,
         server: Element<'a, 'input>,
@@ -243,13 +288,14 @@ impl<'a, 'input> Domains<'a, 'input> {
             } else if own.attribute("pp") == Some("true") {
                 return Ok(());
             } else {
-                let sentence =
-                    format!("'{name}' cannot call '{server}': its end lacks pp=\"true\".");
+                let sentence = format!(
+                    "'{name}' cannot call '{server}': its end of the channel lacks pp=\"true\"."
+                );
                 wrong = wrong.or(Some(own.fault(sentence)));
             }
         }
         Err(wrong.unwrap_or_else(|| {
-            let sentence = format!("'{name}' has a memory_account and no channel to '{server}'.");
+            let sentence = format!("'{name}' has a memory_account but no channel to '{server}'.");
             peer.account.element.fault(sentence)
         }))
     }
@@ -264,7 +310,7 @@ fn privileges(element: Element<'_, '_>) -> Result<Privileges, Fault> {
             let names = Privileges::all().iter_names().map(|(name, _)| name.to_lowercase());
             let names: Vec<String> = names.collect();
             let sentence =
-                format!("there is no privilege '{word}'; there are {}.", names.join(", "));
+                format!("'{word}' is not a privilege; the privileges are {}.", names.join(", "));
             return Err(element.fault(sentence));
         };
         privileges |= privilege;
@@ -294,12 +340,12 @@ fn fault_of(error: SetupError, line: u32, server: &str) -> Fault {
     Fault { line, sentence }
 }
 
-/// Checks that the slots that nothing is written for in the description are empty.
+/// Checks that no element takes a slot that is filled without an element.
 fn check_slots(server: &str, peers: &[PeerConfig<'_>], claims: &Claims) -> Result<(), Fault> {
     for slot in slots::FILLED_BY_PMSERVER {
-        claims.check_free(server, Node::Root, slot, "the memory server to fill")?;
+        claims.check_free(server, Node::Root, slot, "the memory server itself")?;
     }
-    let tcb = "its own TCB, which it is given without an element";
+    let tcb = "its own TCB, which needs no element";
     claims.check_free(server, Node::Root, slots::OWN_TCB, tcb)?;
     let own = PeerConfig {
         peer: 0,
@@ -308,15 +354,15 @@ fn check_slots(server: &str, peers: &[PeerConfig<'_>], claims: &Claims) -> Resul
         privileges: Privileges::empty(),
     };
     for PeerConfig { peer: number, name, .. } in [&own].into_iter().chain(peers) {
-        let what = format!("the VSpace of '{name}', which it is given without an element");
+        let what = format!("the VSpace of '{name}', which needs no element");
         let slot = slots::VSPACES.saturating_add((*number).into());
         claims.check_free(server, Node::Root, slot, &what)?;
-        let what = format!("the root CNode of '{name}', which it is given without an element");
+        let what = format!("the root CNode of '{name}', which needs no element");
         let slot = slots::ROOT_CNODES.saturating_add((*number).into());
         claims.check_free(server, Node::Leaf, slot, &what)?;
     }
     for peer in peers {
-        claims.check_free(peer.name, Node::Root, slots::GRANTS, "the frames that it is granted")?;
+        claims.check_free(peer.name, Node::Root, slots::GRANTS, "frames granted to it")?;
     }
     Ok(())
 }

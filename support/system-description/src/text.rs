@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! An XML text in which parts are overwritten with spaces, so that what is left keeps its lines and
-//! columns, and to which elements are added at the end of others.
+//! Edits an XML text: overwrites parts with spaces, so that the rest keeps its lines and columns,
+//! and adds elements at the end of others.
 
 use roxmltree::Node;
 
-/// An XML text that is changed.
+/// An XML text that is being edited.
 pub(crate) struct Text {
     bytes: Vec<u8>,
 }
@@ -38,13 +38,13 @@ impl Text {
         self.overwrite(start, length);
     }
 
-    /// Returns the text with its holes.
+    /// Returns the text, with spaces in place of what was overwritten.
     pub(crate) fn text(&self) -> String {
         // Whole elements and attributes were overwritten, never a part of a character.
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// Returns the text with something more at these places, which are given in ascending order.
+    /// Returns the text with additions, each with its byte offset, in ascending order.
     pub(crate) fn with_additions(&self, additions: &[(usize, String)]) -> String {
         let mut bytes = Vec::new();
         let mut rest: &[u8] = &self.bytes;
@@ -60,7 +60,7 @@ impl Text {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Returns the place of an element's closing tag.
+    /// Returns the byte at which an element's closing tag begins.
     pub(crate) fn closing_tag(&self, node: Node<'_, '_>) -> usize {
         let range = node.range();
         let element = self.bytes.get(range.clone()).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! simulator.
 #![allow(dead_code)] // Every test uses a part of it.
 
+pub(crate) mod ext4;
 pub(crate) mod image;
 
 use std::cell::RefCell;
@@ -351,7 +352,8 @@ impl State {
             Request::Grant { frames: Frames { container, start, count }, rights } => {
                 assert_eq!(count.get(), 1);
                 let frame = start.get();
-                let needed = Rights::READ | Rights::WRITE;
+                let is_writable = rights.contains(MapFlags::WRITE);
+                let needed = if is_writable { Rights::READ | Rights::WRITE } else { Rights::READ };
                 let (container, _) = self.access(peer, container, frame..frame + 1, needed)?;
                 let address = self.handle();
                 self.grants.insert(address, Grant { peer, container, frame });

@@ -6,7 +6,7 @@ use proto::{FrameCount, FrameNumber, PeerId, Transport, VirtAddr};
 use super::Calls;
 use crate::error::CallError;
 use crate::flags::MapFlags;
-use crate::handles::{ContainerHandle, FaultHandle};
+use crate::handles::{ContainerHandle, FaultHandle, RangeHandle};
 use crate::ops::{Frames, Request};
 use crate::reply::{Granted, Mapped, PendingFault};
 
@@ -106,7 +106,7 @@ impl<T: Transport> Calls<T> {
     }
 
     /// Sets the peer that supplies the frames of a range when they are first touched, or ends that
-    /// if `handler` is `None`.
+    /// if `handler` is `None`. Returns the range that begins or ends.
     ///
     /// # Errors
     /// [`CallError`]: see operation 46, set_handler.
@@ -117,8 +117,9 @@ impl<T: Transport> Calls<T> {
         count: u64,
         handler: Option<PeerId>,
         cookie: u32,
-    ) -> Result<(), CallError> {
-        self.call(Request::SetHandler { container, start, count, handler, cookie }).map(|[]| ())
+    ) -> Result<RangeHandle, CallError> {
+        let request = Request::SetHandler { container, start, count, handler, cookie };
+        self.call(request).map(|[range]| RangeHandle::from_raw(range))
     }
 
     /// Returns the next fault that the caller has to answer, if there is one.

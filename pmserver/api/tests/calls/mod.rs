@@ -118,7 +118,7 @@ fn call(operation: Operation, pm: &mut Calls<Server>) -> Result<Reply, CallError
         Operation::Pin => pm.pin(CONTAINER, FIRST, ONE, LockMode::Read, SPAN).map(Reply::Pinned),
         Operation::BusAddress => pm.bus_address(LEASE, FIRST).map(Reply::BusRun),
         Operation::DeviceReset => pm.device_reset(peer()).map(done),
-        Operation::SetHandler => pm.set_handler(CONTAINER, FIRST, 1, None, 0).map(done),
+        Operation::SetHandler => pm.set_handler(CONTAINER, FIRST, 1, None, 0).map(Reply::Range),
         Operation::NextFault => pm.next_fault().map(Reply::Fault),
         Operation::Supply => pm.supply(FAULT, CONTAINER, FIRST).map(done),
         Operation::Refuse => pm.refuse(FAULT).map(done),

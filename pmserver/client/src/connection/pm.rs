@@ -190,8 +190,9 @@ impl<T: Transport> Pm<T> {
         Err(Error::new(operation, again))
     }
 
-    /// Calls for a range, piece by piece, for an operation that always does a whole piece. Returns
-    /// the sum of what the calls counted.
+    /// Calls for a range, piece by piece, for an operation that passes over what is not there. A
+    /// call that reaches its bound is continued where it has stopped (PM-320). Returns the sum of
+    /// what the calls counted.
     pub(crate) fn sweep(
         &self,
         operation: Operation,
@@ -201,9 +202,15 @@ impl<T: Transport> Pm<T> {
         let mut done: u64 = 0;
         let mut passed: u64 = 0;
         while let Some((start, count)) = span.piece(passed) {
-            let counted = self.call(operation, |calls| call(calls, start, count));
-            done = done.saturating_add(counted.map_err(|error| error.after(done))?);
-            passed = passed.saturating_add(count.get());
+            let (counted, did) = match self.call(operation, |calls| call(calls, start, count)) {
+                Ok(counted) => (counted, count.get()),
+                Err(error) if error.done > 0 && error.is_to_be_called_again() => {
+                    (error.done, error.done)
+                }
+                Err(error) => return Err(error.after(done)),
+            };
+            done = done.saturating_add(counted);
+            passed = passed.saturating_add(did);
         }
         Ok(done)
     }

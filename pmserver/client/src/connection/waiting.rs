@@ -50,6 +50,9 @@ impl<T: Transport> Pm<T> {
     /// # Ok::<(), pmserver_client::Error>(())
     /// ```
     ///
+    /// It begins anew each time. For an action that may stop in the middle of a range there is
+    /// [`Pm::retry_from`].
+    ///
     /// # Errors
     /// The error of `action`, if it names no deadline, or one that is further away.
     pub fn retry<R>(&self, mut action: impl FnMut() -> Result<R, Error>) -> Result<R, Error> {
@@ -58,6 +61,43 @@ impl<T: Transport> Pm<T> {
             match action() {
                 Ok(result) => return Ok(result),
                 Err(error) => patience.wait(self, error)?,
+            }
+        }
+    }
+
+    /// Runs `action` as [`Pm::retry`] does, and goes on where it has stopped: `action` is told how
+    /// much was done before ([`Error::done`]). Returns how much was done in all.
+    ///
+    /// ```
+    /// # use sim::testbed::Testbed;
+    /// # let testbed = Testbed::new();
+    /// # let pm = pmserver_client::Pm::new(testbed.channel(1));
+    /// let container = pm.account().create_container()?;
+    /// container.allocate(0..600)?;
+    /// let copy = pm.account().create_container()?;
+    /// copy.allocate(0..600)?;
+    /// // If a lease is met at frame 256, the first 256 are not copied again after it.
+    /// let copied = pm.retry_from(|done| container.copy(done..600, &copy, done))?;
+    /// assert_eq!(copied, 600);
+    /// # Ok::<(), pmserver_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Pm::retry`], with what was done in all.
+    pub fn retry_from(
+        &self,
+        mut action: impl FnMut(u64) -> Result<u64, Error>,
+    ) -> Result<u64, Error> {
+        let mut patience = Patience::default();
+        let mut done: u64 = 0;
+        loop {
+            match action(done) {
+                Ok(more) => return Ok(done.saturating_add(more)),
+                Err(error) => {
+                    let error = error.after(done);
+                    done = error.done;
+                    patience.wait(self, error)?;
+                }
             }
         }
     }

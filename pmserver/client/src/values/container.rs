@@ -5,7 +5,7 @@ use core::fmt;
 use core::ops::{Deref, Range, RangeBounds};
 
 use pmserver_api::{
-    AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, Marks, ShareTerms,
+    AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, Marks, RangeHandle, ShareTerms,
 };
 use proto::{FrameCount, PeerId, Transport};
 
@@ -136,7 +136,8 @@ impl<'pm, T: Transport> Container<'pm, T> {
             calls.allocate(self.handle, start, count, flags)
         });
         match allocated {
-            Err(error) if error.done > 0 && !is_partial => {
+            // What was replaced cannot be brought back: it stays.
+            Err(error) if error.done > 0 && !is_partial && !cannot_be_undone => {
                 let start = span.start().get();
                 let undone = self.deallocate(start..start.saturating_add(error.done));
                 let undone = undone.unwrap_or_else(|refusal| refusal.done);
@@ -301,7 +302,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
     /// Names the peer that supplies the frames of a range when they are first touched, and a number
     /// by which that peer knows the range (operation 46, set_handler; PM-280). Frames that were
     /// never written to are then absent, not zero. The handler learns of faults by
-    /// [`Pm::next_fault`].
+    /// [`Pm::next_fault`], which also tells it the range that this returns.
     ///
     /// # Errors
     /// `Exists` if the range overlaps another handler's; `TooMany` beyond 4; `Invalid` if there is
@@ -311,7 +312,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
         frames: impl RangeBounds<u64>,
         handler: PeerId,
         cookie: u32,
-    ) -> Result<(), Error> {
+    ) -> Result<RangeHandle, Error> {
         let operation = Operation::SetHandler;
         let span = Span::any(operation, &frames)?;
         self.held.pm.call(operation, |calls| {
@@ -328,7 +329,7 @@ impl<'pm, T: Transport> Container<'pm, T> {
         let operation = Operation::SetHandler;
         let span = Span::any(operation, &(start..=start))?;
         self.held.pm.call(operation, |calls| {
-            calls.set_handler(self.handle, span.start(), span.count(), None, 0)
+            calls.set_handler(self.handle, span.start(), span.count(), None, 0).map(|_| ())
         })
     }
 }

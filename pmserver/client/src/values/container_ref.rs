@@ -272,9 +272,12 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         for (number, (from, to)) in numbers.iter_mut().zip(pairs) {
             *number = (FrameNumber::new(*from), FrameNumber::new(*to));
         }
-        let list = numbers.get(..pairs.len()).and_then(PairList::new);
-        let list = list.ok_or(Error::invalid(Operation::CopyList))?;
-        self.pm.call(Operation::CopyList, |calls| {
+        let operation = Operation::CopyList;
+        let count = u64::try_from(pairs.len()).unwrap_or(u64::MAX);
+        let all = numbers.get(..pairs.len()).ok_or(Error::invalid(operation))?;
+        self.pm.advance(operation, Span::long(operation, &(0..count))?, |calls, start, _| {
+            let start = usize::try_from(start.get()).unwrap_or(usize::MAX);
+            let list = all.get(start..).and_then(PairList::new).ok_or(PmError::Invalid)?;
             calls.copy_list(self.handle, destination.handle, list, flags)
         })
     }

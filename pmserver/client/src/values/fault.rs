@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use pmserver_api::{AccessKind, FaultHandle};
+use pmserver_api::{AccessKind, FaultHandle, RangeHandle};
 use proto::{FrameNumber, Transport};
 
 use super::container_ref::ContainerRef;
@@ -21,6 +21,7 @@ impl<T: Transport> Pm<T> {
         let fault = self.call(Operation::NextFault, |calls| calls.next_fault())?;
         Ok(fault.map(|fault| PendingFault {
             held: Held::new(Named { pm: self, name: fault.fault }),
+            range: fault.range,
             cookie: fault.cookie,
             number: fault.number.get(),
             access: fault.access,
@@ -83,12 +84,21 @@ impl<T: Transport> Release for Named<'_, T, FaultHandle> {
 #[must_use = "dropping the fault refuses it"]
 pub struct PendingFault<'pm, T: Transport> {
     held: Held<Named<'pm, T, FaultHandle>>,
+    range: RangeHandle,
     cookie: u32,
     number: u64,
     access: AccessKind,
 }
 
 impl<T: Transport> PendingFault<'_, T> {
+    /// Returns the range, as `set_handler` returned it to the owner of the container, whom
+    /// [`RangeHandle::owner`] tells. A handler that serves several owners decides by this and not
+    /// by the cookie, which each of them chooses freely (PM-281).
+    #[must_use]
+    pub const fn range(&self) -> RangeHandle {
+        self.range
+    }
+
     /// Returns the number that the owner of the container has given to the range.
     #[must_use]
     pub const fn cookie(&self) -> u32 {
@@ -123,7 +133,9 @@ impl<T: Transport> PendingFault<'_, T> {
     /// nothing is charged (operation 48, supply; PM-282). The program that waits continues.
     ///
     /// # Errors
-    /// `InvalidCap` if nobody waits any more; as for `copy` if the frame cannot be read.
+    /// `InvalidCap` if nobody waits any more, or the range was ended; as for `copy` if the frame
+    /// cannot be read; `Locked` while a lease covers a frame that is one memory with the absent
+    /// one.
     pub fn supply(self, container: &ContainerRef<'_, T>, number: u64) -> Result<(), Refused<Self>> {
         let (fault, number) = (self.held.name, FrameNumber::new(number));
         let supplied = self
@@ -145,8 +157,9 @@ impl<T: Transport> PendingFault<'_, T> {
     /// # Errors
     /// `InvalidCap` if nobody waits any more.
     pub fn refuse(self) -> Result<(), Refused<Self>> {
-        let Self { held, cookie, number, access } = self;
-        held.release().map_err(|refused| refused.map(|held| Self { held, cookie, number, access }))
+        let Self { held, range, cookie, number, access } = self;
+        let again = |held| Self { held, range, cookie, number, access };
+        held.release().map_err(|refused| refused.map(again))
     }
 }
 

@@ -239,7 +239,7 @@ impl<K: Kernel> Service<K> {
             may_write || record.installed() != Installed::ReadWrite,
             "I6: nobody writes to memory that is shared copy-on-write",
         )?;
-        let is_original = record.slot().is_none();
+        let is_original = record.is_original();
         let user = self.store.entry(page).original_user();
         ensure(!is_original || user == mapping.link(), "an original capability has one user")
     }

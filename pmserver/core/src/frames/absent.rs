@@ -27,19 +27,23 @@ use crate::records::handler::{Handler, HandlersOfContainer, Wait};
 use crate::records::leaf::Leaf;
 
 impl<K: Kernel> FrameManager<K> {
-    pub(crate) fn handlers(&self, container: Ref<Container>) -> impl Iterator<Item = &Handler> {
+    pub(crate) fn handlers(
+        &self,
+        container: Ref<Container>,
+    ) -> impl Iterator<Item = (Ref<Handler>, &Handler)> {
         let handlers = self.store.get(container).handlers;
-        self.store.chain::<HandlersOfContainer>(handlers).map(|handler| self.store.get(handler))
+        let handlers = self.store.chain::<HandlersOfContainer>(handlers);
+        handlers.map(|handler| (handler, self.store.get(handler)))
     }
 
     /// Returns the handler that must supply a frame before it can be used.
-    pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<&Handler> {
+    pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
         let record = self.store.get(frame);
         if record.page != 0 {
             return None;
         }
         let container = record.container.target()?;
-        self.handlers(container).find(|handler| handler.range.contains(record.key()))
+        self.handlers(container).find(|(_, handler)| handler.range.contains(record.key()))
     }
 
     /// Refuses a frame that its handler has not supplied yet, and asks the handler for it.
@@ -73,21 +77,23 @@ impl<K: Kernel> FrameManager<K> {
         by_access: bool,
     ) -> Result<(), Failure> {
         let number = self.store.get(frame).key();
-        let Some(handler) = self.awaited_handler(frame) else {
-            if self.peer(peer).wait.is_some_and(|wait| wait.number == number) {
-                self.peer_mut(peer).wait = None;
-            }
-            return Ok(());
-        };
-        let (asked, cookie) = (handler.peer(), handler.cookie);
         let Some(container) = self.store.get(frame).container.target() else {
             broken("frame without a container")
         };
         let container = self.store.handle(container);
+        let Some((range, handler)) = self.awaited_handler(frame) else {
+            let is_for_it = |wait: Wait| (wait.container, wait.number) == (container, number);
+            if self.peer(peer).wait.is_some_and(is_for_it) {
+                self.peer_mut(peer).wait = None;
+            }
+            return Ok(());
+        };
+        let (asked, cookie, range) = (handler.peer(), handler.cookie, self.store.handle(range));
         self.ask(peer, asked, |id, handler, until| Wait {
             id,
             handler,
             container,
+            range,
             cookie,
             number,
             access,
@@ -116,9 +122,7 @@ impl<K: Kernel> FrameManager<K> {
         let id = self.next_fault_id;
         let mut wait = new(id, handler, until);
         let same = self.peer(peer).wait.filter(|old| {
-            old.container == wait.container
-                && old.number == wait.number
-                && old.handler == wait.handler
+            (old.range, old.container, old.number) == (wait.range, wait.container, wait.number)
         });
         match same {
             Some(old) if old.is_refused || old.until <= now => {

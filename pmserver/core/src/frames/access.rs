@@ -24,7 +24,7 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<Access, Failure> {
         let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
         let access = access.ok_or(PmError::InvalidCap)?;
-        self.expire_leases(access.container);
+        self.expire_leases(access.container)?;
         Ok(access)
     }
 
@@ -131,9 +131,7 @@ impl<K: Kernel> FrameManager<K> {
         frame: Ref<Frame>,
     ) -> Result<(), Failure> {
         self.check_supplied(caller, frame, AccessKind::Read)?;
-        match self.write_pin(frame) {
-            Some(deadline) => Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() }),
-            None => Ok(()),
-        }
+        let deadline = self.write_pin(frame);
+        self.locked_until(deadline)
     }
 }

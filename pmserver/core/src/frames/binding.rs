@@ -22,6 +22,7 @@ use crate::records::cell::Ref;
 use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
 use crate::records::links::Link;
 use crate::records::mapping::Installed;
+use crate::records::meter::LINK_WORK;
 use crate::records::page::PageUse;
 
 /// The frames of one ring.
@@ -33,6 +34,7 @@ impl<K: Kernel> FrameManager<K> {
         let mut sharers = Sharers::new();
         let mut next = Some(frame);
         while let Some(sharer) = next {
+            self.store.meter().charge(LINK_WORK);
             if sharers.push(sharer).is_err() {
                 broken("ring of frames without an end");
             }
@@ -156,6 +158,29 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
+    /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
+    /// come back by themselves.
+    pub(crate) fn forget_mappings(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        for sharer in self.sharers(frame) {
+            let mut next = self.store.get(sharer).mappings.target();
+            while let Some(mapping) = next {
+                next = self.next_mapping(sharer, mapping);
+                if !self.store.get(mapping).is_grant() {
+                    self.forget_cap(mapping)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
+    pub(crate) fn suspend_stores(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        for sharer in self.sharers(frame) {
+            self.suspend_written(sharer)?;
+        }
+        Ok(())
+    }
+
     /// Binds a frame without memory to a page.
     pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
         let first = self.store.entry(page).first_frame();
@@ -198,6 +223,25 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get_mut(*before).next_shared =
             if next == before.link() { Link::NONE } else { next };
         self.store.get_mut(frame).next_shared = Link::NONE;
+    }
+
+    /// Takes a frame out of its ring. It keeps the page; the others get a copy of it.
+    ///
+    /// # Errors
+    /// The kernel's error; the ring is then as it was.
+    pub(crate) fn leave_to_others(
+        &mut self,
+        frame: Ref<Frame>,
+        page: PageIndex,
+    ) -> Result<(), KernelError> {
+        let sharers = self.sharers(frame);
+        let Some(next) = sharers.get(1).copied() else { return Ok(()) };
+        for sharer in &sharers {
+            self.forget_caps(*sharer)?;
+        }
+        let other = self.copied_page(page)?;
+        self.leave_ring(frame);
+        self.rebind_or_release(next, other)
     }
 
     /// Replaces a frame that is not mapped by another that is not shared and has no memory: the new

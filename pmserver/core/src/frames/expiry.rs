@@ -2,9 +2,12 @@
 //! The end of leases: by unlock, at their deadline, or with their holder.
 //!
 //! Expiry needs no timer: every operation on a container first ends its expired leases. An expired
-//! pin may leave pages in quarantine (`frames/pins.rs`).
+//! pin may leave pages in quarantine (`frames/pins.rs`), which is done in portions: an operation
+//! that ends the first ones is called again for the others.
 
+use pmserver_api::Failure;
 use proto::PeerId;
+use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;
@@ -48,50 +51,74 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Ends a lease that its holder has not released. A pin may leave pages in quarantine.
-    fn end_early(&mut self, lease: Ref<Lease>) {
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot end a pin: the next one goes on.
+    pub(super) fn end_expired(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         if self.store.get(lease).pinned.get() > 0 {
-            self.end_expired_pin(lease);
-        } else {
-            self.end_lease(lease);
+            return self.end_expired_pin(lease);
         }
+        self.end_lease(lease);
+        Ok(())
     }
 
     /// Ends the leases of a container whose deadline has passed.
-    pub(crate) fn expire_leases(&mut self, container: Ref<Container>) {
+    ///
+    /// # Errors
+    /// `Pending` if there is more to end than one call does.
+    pub(crate) fn expire_leases(&mut self, container: Ref<Container>) -> Result<(), Failure> {
         let mut next = self.store.get(container).leases.target();
         if next.is_none() {
-            return;
+            return Ok(());
         }
         let now = self.store.kernel.now();
         while let Some(lease) = next {
             let first = self.store.get(container).leases;
             next = self.store.next_of::<LeasesOfContainer>(first, lease);
             if self.store.get(lease).deadline() <= now {
-                self.end_early(lease);
+                self.end_expired(lease)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every lease that a peer holds. What its pins keep is moved when the containers are used
+    /// next: that may be more than one call does.
+    pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
+        let now = self.store.kernel.now();
+        let mut next = self.peer(holder).leases.target();
+        while let Some(lease) = next {
+            next = self.next_lease_of(holder, lease);
+            let record = self.store.get_mut(lease);
+            if record.pinned.is_zero() {
+                self.end_lease(lease);
+            } else if !record.is_over() {
+                record.end_at(now);
+                let has_room = self.store.meter().check_room(FRAME_WORK_MAX, 0).is_ok();
+                if has_room && self.store.kernel.has_iommu() {
+                    // If the kernel refuses, the frames stay locked and the next request tries
+                    // again.
+                    let _ = self.unpin(lease);
+                }
             }
         }
     }
 
-    /// Ends every lease that a peer holds.
-    pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
-        let mut next = self.peer(holder).leases.target();
-        while let Some(lease) = next {
-            next = self.next_lease_of(holder, lease);
-            self.end_early(lease);
-        }
-    }
-
     /// Ends the expired leases of a peer, in all containers.
-    pub(super) fn expire_leases_of(&mut self, holder: PeerId) {
+    ///
+    /// # Errors
+    /// `Pending` if there is more to end than one call does.
+    pub(crate) fn expire_leases_of(&mut self, holder: PeerId) -> Result<(), Failure> {
         let now = self.store.kernel.now();
         let mut next = self.peer(holder).leases.target();
         while let Some(lease) = next {
             next = self.next_lease_of(holder, lease);
             let record = self.store.get(lease);
             if record.deadline() <= now && !record.is_over() {
-                self.end_early(lease);
+                self.end_expired(lease)?;
             }
         }
+        Ok(())
     }
 
     /// Returns the lease of a peer after one that may end now.

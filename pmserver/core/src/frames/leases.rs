@@ -8,7 +8,7 @@
 use pmserver_api::{Failure, LockMode, PmError, Rights};
 use proto::limits::{
     CONTAINER_LEASES_MAX, CONTAINER_LEASES_OWNER, LEASE_MICROS_MAX, PEER_LEASES_MAX,
-    SHARE_LEASES_MAX,
+    PROMISE_MICROS_MAX, SHARE_LEASES_MAX,
 };
 use proto::{Micros, PeerId};
 
@@ -18,7 +18,7 @@ use crate::records::account::Shortage;
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder, Need};
 use crate::records::links::link_of;
@@ -36,7 +36,7 @@ impl<K: Kernel> FrameManager<K> {
         mode: LockMode,
         ttl: Micros,
     ) -> Result<Micros, Failure> {
-        let ttl = ttl.min(self.lease_limit(access, range)?);
+        let ttl = ttl.min(self.lease_limit(access, range)?).min(self.claim_limit(access, range));
         if ttl == Micros::new(0) {
             return Err(PmError::Invalid.into());
         }
@@ -48,7 +48,7 @@ impl<K: Kernel> FrameManager<K> {
         if mode == LockMode::Exclusive {
             self.check_exclusive(access, range)?;
         }
-        if !self.has_room_for_lease(caller, access) {
+        if !self.has_room_for_lease(caller, access)? {
             return Err(PmError::TooMany.into());
         }
         Ok(ttl)
@@ -69,17 +69,11 @@ impl<K: Kernel> FrameManager<K> {
         let account = self.own_account(caller)?;
         let lease = self.store.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
-        if self.exclude_others(access, range, mode).is_err() {
-            self.end_lease(lease);
-            return Err(PmError::Kernel.into());
-        }
+        self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
         Ok((lease, deadline))
     }
 
     /// Returns the longest lease that the handle allows.
-    ///
-    /// # Errors
-    /// `NoRight` if the handle does not allow leases.
     ///
     /// # Errors
     /// `NoRight` if the handle does not allow leases.
@@ -94,11 +88,29 @@ impl<K: Kernel> FrameManager<K> {
         Ok(system.min(share.lease_max()))
     }
 
+    /// Returns the longest lease that leaves extra frames to those who wait for promised memory
+    /// (PM-343). It is never refused for that.
+    fn claim_limit(&self, access: &Access, range: Range) -> Micros {
+        let now = self.store.kernel.now();
+        let Some(since) = self.store.claims.oldest(now) else { return Micros::new(u64::MAX) };
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+            if self.store.get(frame).has(FrameMarks::EXTRA) {
+                let end = since.get().saturating_add(PROMISE_MICROS_MAX);
+                return Micros::new(end.saturating_sub(now.get()).max(1));
+            }
+        }
+        Micros::new(u64::MAX)
+    }
+
     /// Returns whether one more lease is within the limits. A borrower cannot use up the leases of
     /// the owner, nor, because of the limit for each share, those of other borrowers.
-    fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> bool {
+    ///
+    /// # Errors
+    /// `Pending` if there are more leases to end than one call does.
+    fn has_room_for_lease(&mut self, caller: PeerId, access: &Access) -> Result<bool, Failure> {
         if self.peer(caller).lease_count.get() >= PEER_LEASES_MAX {
-            self.expire_leases_of(caller);
+            self.expire_leases_of(caller)?;
         }
         let in_container = self.store.get(access.container).lease_count.get();
         let fits = match access.share {
@@ -108,7 +120,7 @@ impl<K: Kernel> FrameManager<K> {
                     && self.store.get(share).lease_count.get() < SHARE_LEASES_MAX
             }
         };
-        fits && self.peer(caller).lease_count.get() < PEER_LEASES_MAX
+        Ok(fits && self.peer(caller).lease_count.get() < PEER_LEASES_MAX)
     }
 
     fn link_lease(&mut self, lease: Ref<Lease>, holder: PeerId) {
@@ -137,12 +149,16 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Unmaps the range for all but the holder, or makes their mappings read-only.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot do all of it: what it did makes the next one shorter. `Kernel`.
     fn exclude_others(
         &mut self,
         access: &Access,
         range: Range,
         mode: LockMode,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), Failure> {
+        let kernel = |_: KernelError| Failure::from(PmError::Kernel);
         let own = link_of(access.share);
         let most = match mode {
             LockMode::Exclusive => Installed::No,
@@ -150,9 +166,10 @@ impl<K: Kernel> FrameManager<K> {
         };
         let mut rest = Some(range);
         while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
-            self.limit_mappings(frame, most, |share| share != own)?;
+            self.store.meter().begin_frame(0)?;
+            self.limit_mappings(frame, most, |share| share != own).map_err(kernel)?;
             for sharer in self.sharers(frame).iter().skip(1) {
-                self.limit_mappings(*sharer, most, |_| true)?;
+                self.limit_mappings(*sharer, most, |_| true).map_err(kernel)?;
             }
         }
         Ok(())
@@ -190,7 +207,7 @@ impl<K: Kernel> FrameManager<K> {
             .filter(|lease| lease.range.overlaps(range) && lease.forbids(own, need))
             .map(Lease::deadline)
             .max();
-        locked_until(deadline)
+        self.locked_until(deadline)
     }
 
     /// Refuses what a lease on another frame of the ring forbids. Such leases are for reading,
@@ -213,7 +230,7 @@ impl<K: Kernel> FrameManager<K> {
             .map(Lease::deadline)
             .filter(|deadline| *deadline > now)
             .max();
-        locked_until(deadline)
+        self.locked_until(deadline)
     }
 
     /// Returns when the last lease through a share ends.
@@ -248,11 +265,16 @@ impl<K: Kernel> FrameManager<K> {
             first = lease.range.last.checked_add(1)?;
         }
     }
-}
 
-fn locked_until(deadline: Option<Micros>) -> Result<(), Failure> {
-    match deadline {
-        None => Ok(()),
-        Some(at) => Err(Failure { error: PmError::Locked, done: 0, at: at.get() }),
+    /// Refuses what is locked until a deadline.
+    pub(crate) fn locked_until(&self, deadline: Option<Micros>) -> Result<(), Failure> {
+        let Some(deadline) = deadline else { return Ok(()) };
+        Err(Failure { error: PmError::Locked, done: 0, at: self.future(deadline).get() })
+    }
+
+    /// Returns a deadline that is to be told: in the future, also if the kernel refused to end the
+    /// pin at its deadline (PM-344).
+    pub(super) fn future(&self, deadline: Micros) -> Micros {
+        deadline.max(self.store.kernel.now().saturating_add(Micros::new(1)))
     }
 }

@@ -3,6 +3,7 @@
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;
+use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, PageIndex};
@@ -11,7 +12,7 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;
-use crate::records::lease::Lease;
+use crate::records::lease::{Lease, LeasesOfContainer};
 use crate::records::page::{PageEntry, PageUse};
 use crate::records::range::Range;
 
@@ -22,7 +23,8 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Unmaps frames from a device behind an IOMMU, and allows them to move again.
+    /// Unmaps frames from a device behind an IOMMU, and allows them to move again. If the kernel
+    /// refuses one, the pin goes on from there: what was released before is not released again.
     pub(crate) fn release_pinned_frames(
         &mut self,
         lease: Ref<Lease>,
@@ -31,8 +33,9 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), KernelError> {
         let holder = self.store.get(lease).holder();
         let mut rest = Some(range);
-        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
             let Some(page) = self.store.get(frame).page() else { continue };
+            self.store.get_mut(lease).range.first = number;
             if self.store.kernel.has_iommu() {
                 self.store.kernel.bus_unmap(holder, page)?;
             }
@@ -66,33 +69,40 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Ends a pin that its holder has not released. If the kernel refuses a step, it is tried again
     /// at the next request, and the frames stay locked until then.
-    pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) {
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot move all of its frames.
+    pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         let record = *self.store.get(lease);
-        let Some(container) = record.container.target() else { return };
+        let Some(container) = record.container.target() else { return Ok(()) };
         if self.store.kernel.has_iommu() {
             // If the kernel refuses, the frames stay locked and the next request tries again.
             let _ = self.unpin(lease);
-            return;
+            return Ok(());
         }
         let mut rest = Some(record.range);
         while let Some((frame, _)) = self.take_frame(container, &mut rest) {
-            if self.move_into_quarantine(lease, frame).is_err() {
-                return;
+            let page = self.store.get(frame).page();
+            let Some(page) = page.filter(|page| self.store.entry(*page).is_pinned()) else {
+                continue;
+            };
+            // What the call is for needs room, too.
+            self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0)?;
+            if self.move_into_quarantine(lease, frame, page).is_err() {
+                return Ok(());
             }
         }
         self.unlink_from_container(lease);
         self.store.get_mut(lease).set_over();
+        Ok(())
     }
 
     fn move_into_quarantine(
         &mut self,
         lease: Ref<Lease>,
         frame: Ref<Frame>,
+        page: PageIndex,
     ) -> Result<(), KernelError> {
-        let Some(page) = self.store.get(frame).page() else { return Ok(()) };
-        if !self.store.entry(page).is_pinned() {
-            return Ok(());
-        }
         // The reference keeps the page from being reused when its last frame has left it.
         self.add_page_reference(Some(page));
         if let Err(error) = self.relocate(page) {
@@ -111,29 +121,41 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the deadline until which a device may write to a frame.
-    pub(super) fn write_pin(&self, frame: Ref<Frame>) -> Option<Micros> {
-        self.pins(frame, Lease::is_exclusive)
+    pub(super) fn write_pin(&mut self, frame: Ref<Frame>) -> Option<Micros> {
+        self.live_pin(frame)
+            .filter(|pin| self.store.get(*pin).is_exclusive())
+            .map(|pin| self.future(self.store.get(pin).deadline()))
     }
 
     /// Returns the deadline until which a pin keeps a frame on its page.
-    pub(crate) fn pin_deadline(&self, frame: Ref<Frame>) -> Option<Micros> {
-        self.pins(frame, |_| true)
+    pub(crate) fn pin_deadline(&mut self, frame: Ref<Frame>) -> Option<Micros> {
+        self.live_pin(frame).map(|pin| self.future(self.store.get(pin).deadline()))
     }
 
-    fn pins(&self, frame: Ref<Frame>, which: impl Fn(&Lease) -> bool) -> Option<Micros> {
+    /// Returns the pin that keeps a frame on its page, after ending one that has run out: it may be
+    /// in the container of another frame of the ring.
+    fn live_pin(&mut self, frame: Ref<Frame>) -> Option<Ref<Lease>> {
+        let pin = self.pin_of(frame)?;
+        if self.store.get(pin).deadline() <= self.store.kernel.now() {
+            // If this call cannot end it, the frame is locked until the next one.
+            let _ = self.end_expired(pin);
+        }
+        self.pin_of(frame)
+    }
+
+    /// Returns the pin on a frame or on one of its ring: there is one at most.
+    fn pin_of(&self, frame: Ref<Frame>) -> Option<Ref<Lease>> {
         let page = self.store.get(frame).page()?;
         if !self.store.entry(page).is_pinned() {
             return None;
         }
-        let sharers = self.sharers(frame);
-        let held = sharers.iter().map(|sharer| self.store.get(*sharer));
-        held.filter_map(|record| record.container.target().map(|of| (of, record.key())))
-            .flat_map(|(container, number)| {
-                self.leases(container)
-                    .filter(move |lease| !lease.pinned.is_zero() && lease.range.contains(number))
+        self.sharers(frame).iter().find_map(|sharer| {
+            let sharer = self.store.get(*sharer);
+            let leases = self.store.get(sharer.container.target()?).leases;
+            self.store.chain::<LeasesOfContainer>(leases).find(|lease| {
+                let lease = self.store.get(*lease);
+                !lease.pinned.is_zero() && lease.range.contains(sharer.key())
             })
-            .filter(|lease| which(lease))
-            .map(Lease::deadline)
-            .max()
+        })
     }
 }

@@ -28,7 +28,7 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<(), Shortage> {
-        let account = self.payer(container);
+        let account = self.charged(container)?;
         let frame = self.insert_record(container, number, demoted.as_deref_mut())?;
         // After the record, which may have needed the last room.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
@@ -101,6 +101,8 @@ impl<K: Kernel> FrameManager<K> {
         if !matches!(result, Err(Shortage::Account)) {
             return result;
         }
+        // The demoted frame is a new extra one.
+        self.store.check_extra(account)?;
         let Some(list) = self.store.demote(account) else { return result };
         let result = make(&mut self.store);
         if result.is_ok() {
@@ -143,6 +145,16 @@ impl<K: Kernel> FrameManager<K> {
             // It has no mapping yet, so there is nothing that the kernel could refuse.
             let _ = self.remove_frame(container, frame, number);
         }
+    }
+
+    /// Returns the account that is charged for something new in a container.
+    ///
+    /// # Errors
+    /// If its owner may not charge that account any more.
+    pub(crate) fn charged(&self, container: Ref<Container>) -> Result<Ref<Account>, Shortage> {
+        let payer = self.payer(container);
+        let owner = self.store.get(container).owner();
+        if self.may_charge(owner, payer) { Ok(payer) } else { Err(Shortage::Account) }
     }
 
     /// Returns the account that pays for a container.

@@ -33,6 +33,9 @@ impl<K: Kernel> Operations<K> {
         let loan = Loan::new(account.link(), peer, rights);
         let loan = self.store.alloc_named(account, caller, loan).map_err(Shortage::as_quota)?;
         self.store.link_loan(account, loan);
+        if rights.contains(AccountRights::ALLOCATE) {
+            self.store.allowances.take(peer, account);
+        }
         Ok(AccountHandle::from_raw(self.store.handle(loan)))
     }
 

@@ -7,6 +7,7 @@ use proto::PeerId;
 use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
+use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::FrameMarks;
@@ -14,12 +15,14 @@ use crate::records::lease::Need;
 use crate::records::range::Range;
 use crate::store::extra::Demoted;
 
+/// The work of making a frame and removing it again, and what each account above adds.
+const NEW_FRAME_WORK: u64 = 1_900;
+const NEW_FRAME_WORK_ABOVE: u64 = 100;
+
 /// The progress of an allocation.
 #[derive(Default)]
 struct Progress {
     done: u64,
-    /// Frames that existed before and will be replaced.
-    replaced: u64,
     demoted: Demoted,
 }
 
@@ -44,6 +47,11 @@ impl<K: Kernel> Operations<K> {
         let squash = flags.contains(AllocateFlags::SQUASH);
         let need = if squash { Need::Remove } else { Need::Change };
         self.check_leases(&access, range, need)?;
+        let fills = squash || is_for_device;
+        if is_for_device && !squash {
+            self.stock_clean(count.get())?;
+        }
+        self.check_room_for(payer, count.get())?;
         let mut progress = Progress::default();
         let result = self.insert_frames(access.container, range, flags, &mut progress);
         match result {
@@ -58,11 +66,8 @@ impl<K: Kernel> Operations<K> {
                 self.keep_or_remove_frames(access.container, range, true);
                 let last = range.first.saturating_add(progress.done.saturating_sub(1));
                 let made = Range { last, ..range };
-                if progress.replaced > 0 {
-                    self.squash_frames(access.container, made)?;
-                }
-                if is_for_device && progress.done > 0 {
-                    self.bind_frames(access.container, made)?;
+                if fills && progress.done > 0 {
+                    self.fill_frames(access.container, made, flags)?;
                 }
                 result
                     .map(|()| progress.done)
@@ -71,15 +76,56 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Gives memory to the frames of a range that have none.
-    fn bind_frames(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
+    /// Refuses to make frames if the call has no room for making and removing so many.
+    ///
+    /// # Errors
+    /// `Pending`: at the next call there is room.
+    pub(super) fn check_room_for(&self, payer: Ref<Account>, frames: u64) -> Result<(), Failure> {
+        let depth = u64::try_from(self.store.depth(payer)).unwrap_or(u64::MAX);
+        let each = NEW_FRAME_WORK.saturating_add(depth.saturating_mul(NEW_FRAME_WORK_ABOVE));
+        self.store.meter().check_room(frames.saturating_mul(each), 0)
+    }
+
+    /// Makes so many free pages clean, if there are so many, so that a call that gives memory to
+    /// many frames does not have to scrub pages.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot clean so many.
+    fn stock_clean(&mut self, pages: u64) -> Result<(), Failure> {
+        while u64::from(self.store.clean.count.get()) < pages {
+            self.store.meter().begin_frame(0)?;
+            if !self.store.make_one_clean() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears the frames of a range with SQUASH, and gives memory to them with DMA. Frames that
+    /// this allocation has just made are empty already.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot clear all; they are all there.
+    fn fill_frames(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        flags: AllocateFlags,
+    ) -> Result<(), Failure> {
+        let is_squashed = flags.contains(AllocateFlags::SQUASH);
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            self.bind(frame).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done: number.saturating_sub(range.first),
-                at: number,
-            })?;
+            let done = number.saturating_sub(range.first);
+            let refused = |_: KernelError| Failure { error: PmError::Kernel, done, at: number };
+            if is_squashed {
+                self.store.meter().begin_frame(done)?;
+                self.drop_contents(frame).map_err(refused)?;
+                let record = self.store.get_mut(frame);
+                record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
+            }
+            if flags.contains(AllocateFlags::DMA) {
+                self.bind(frame).map_err(refused)?;
+            }
         }
         Ok(())
     }
@@ -97,7 +143,7 @@ impl<K: Kernel> Operations<K> {
         for number in range.first..=range.last {
             let at = |error| Failure { error, done: 0, at: number };
             match self.find_frame(container, number) {
-                Some(_) if squash => progress.replaced = progress.replaced.saturating_add(1),
+                Some(_) if squash => {}
                 Some(_) => return Err(at(PmError::Exists)),
                 None => {
                     let demoted = may_be_extra.then_some(&mut progress.demoted);
@@ -108,24 +154,6 @@ impl<K: Kernel> Operations<K> {
             progress.done = progress.done.saturating_add(1);
         }
         Ok(())
-    }
-
-    /// Clears the frames of a range and returns how many there were. Frames that this allocation
-    /// has just made are empty already.
-    fn squash_frames(&mut self, container: Ref<Container>, range: Range) -> Result<u64, Failure> {
-        let mut renewed: u64 = 0;
-        let mut rest = Some(range);
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            self.drop_contents(frame).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done: renewed,
-                at: number,
-            })?;
-            let record = self.store.get_mut(frame);
-            record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
-            renewed = renewed.saturating_add(1);
-        }
-        Ok(renewed)
     }
 
     /// Removes virtual frames from a container (O5). Holes are skipped unless STRICT.
@@ -147,6 +175,7 @@ impl<K: Kernel> Operations<K> {
         }
         let mut freed: u64 = 0;
         while let Some((frame, number)) = self.next_record(access.container, range) {
+            self.store.meter().begin_frame(freed)?;
             let is_there = !self.store.get(frame).is_discarded();
             self.remove_frame(access.container, frame, number).map_err(|_: KernelError| {
                 Failure { error: PmError::Kernel, done: freed, at: number }

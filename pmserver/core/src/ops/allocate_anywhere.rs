@@ -14,7 +14,7 @@ use crate::records::range::Range;
 
 /// The number of frames that a search for unused numbers looks at. The search is needed only if the
 /// largest number has been used.
-const SEARCH_FRAMES_MAX: u32 = 4096;
+const SEARCH_FRAMES_MAX: u32 = 64;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates frames in a range of numbers that the server chooses.
@@ -29,7 +29,6 @@ impl<K: Kernel> Operations<K> {
         if flags.contains(AllocateFlags::SQUASH) {
             return Err(PmError::Invalid.into());
         }
-        self.expire_leases(owned);
         let start = self.unused_range(owned, count.get()).ok_or(PmError::TooMany)?;
         let frames = Frames { container, start: FrameNumber::new(start), count };
         match self.allocate(caller, frames, flags) {
@@ -74,6 +73,7 @@ impl<K: Kernel> Operations<K> {
         let mut renewed: u64 = 0;
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+            self.store.meter().begin_frame(renewed)?;
             self.renew_frame(frame).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: renewed,
@@ -87,17 +87,13 @@ impl<K: Kernel> Operations<K> {
     fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
         self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
         let record = *self.store.get(frame);
-        match record.page() {
-            // A frame that must stay on its page is cleared there.
-            Some(page) if record.has(FrameMarks::CONTIGUOUS) && record.next_shared.is_none() => {
-                self.remove_mappings(frame, |_| true)?;
-                let zero = self.store.zero;
-                self.store.kernel.copy_page(zero, page)
-            }
-            _ => {
-                self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, false);
-                self.drop_contents(frame)
-            }
-        }
+        let Some(page) = record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) else {
+            return self.drop_contents(frame);
+        };
+        // It stays on its page and is cleared there.
+        self.remove_mappings(frame, |_| true)?;
+        self.leave_to_others(frame, page)?;
+        let zero = self.store.zero;
+        self.store.kernel.copy_page(zero, page)
     }
 }

@@ -55,12 +55,14 @@ impl<K: Kernel> Operations<K> {
         Ok(Status { count, frames })
     }
 
-    fn frame_state(&self, access: &Access, number: u64) -> FrameState {
+    fn frame_state(&mut self, access: &Access, number: u64) -> FrameState {
         let frame = match self.frame_at(access.container, number) {
             Ok(frame) => frame,
             Err(PmError::Discarded) => return FrameState::DISCARDED,
             Err(_) => return FrameState::empty(),
         };
+        // First, because it ends a pin that has run out.
+        let is_pinned = self.pin_deadline(frame).is_some();
         let record = self.store.get(frame);
         let mut state = record.state();
         let is_shared = !record.next_shared.is_none() || self.is_shared(access.container, number);
@@ -69,7 +71,7 @@ impl<K: Kernel> Operations<K> {
         let is_locked = is_leased || self.check_sharers(frame, Need::Change).is_err();
         state.set(FrameState::LOCKED, is_locked);
         state.set(FrameState::COW, self.is_cow(frame));
-        state.set(FrameState::PINNED, self.pin_deadline(frame).is_some());
+        state.set(FrameState::PINNED, is_pinned);
         state.set(FrameState::ABSENT, self.awaited_handler(frame).is_some());
         state
     }
@@ -138,9 +140,9 @@ impl<K: Kernel> Operations<K> {
         container: Ref<Container>,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
-        self.expire_leases(container);
+        self.expire_leases(container).map_err(|more| budget.failure(more.error, more.at))?;
         while let Some((frame, number)) = self.next_unleased_frame(container) {
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
             self.remove_frame(container, frame, number)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
         }

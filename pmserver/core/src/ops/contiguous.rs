@@ -3,7 +3,7 @@
 
 use heapless::Vec;
 use pmserver_api::{Failure, Frames, PmError};
-use proto::limits::{CALL_FRAMES_MAX, CONTIGUOUS_LOOK_PAGES};
+use proto::limits::CONTIGUOUS_LOOK_PAGES;
 use proto::{PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
@@ -11,11 +11,15 @@ use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::ops::Operations;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::failure::at_frame;
+use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::FrameMarks;
 use crate::records::lease::Need;
-use crate::records::range::Range;
+use crate::records::page::PageUse;
+use crate::records::range::{CALL_FRAMES, Range};
 use crate::records::search::{Search, Wanted};
+
+/// The pages of a run that are taken.
+type Run = Vec<PageIndex, CALL_FRAMES>;
 
 /// The result of a search, for now.
 enum Found {
@@ -23,10 +27,6 @@ enum Found {
     LookOn(u32),
     Nothing,
 }
-
-/// Frames of one call, as the size of an array.
-#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
-const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates physically contiguous frames.
@@ -43,26 +43,54 @@ impl<K: Kernel> Operations<K> {
         }
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_leases(&access, range, Need::Change)?;
+        // First, because taking the run may move other frames.
+        if let Some((_, number)) = self.next_frame(access.container, range) {
+            return Err(at_frame(PmError::Exists, number));
+        }
         let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
-        let first = self.search(caller, Wanted { pages, align_bits, limit_bits })?;
-        for number in range.first..=range.last {
-            let made = match self.find_frame(access.container, number) {
-                Some(_) => Err(at_frame(PmError::Exists, number)),
-                None => self
-                    .insert_frame(access.container, number, None)
-                    .map_err(|shortage| at_frame(shortage.as_quota(), number)),
-            };
-            if let Err(failure) = made {
-                self.keep_or_remove_frames(access.container, range, false);
+        let wanted = Wanted { pages, align_bits, limit_bits };
+        let first = self.search(caller, wanted)?;
+        let made = self.make_contiguous(access.container, range, (first, pages));
+        if made.as_ref().is_err_and(is_more_to_do) {
+            self.peer_mut(caller).search = Some(Search { wanted, next: first.get() });
+        }
+        made.map(|()| count.get())
+    }
+
+    /// Makes frames of a run of pages.
+    fn make_contiguous(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        (first, pages): (PageIndex, u32),
+    ) -> Result<(), Failure> {
+        // From here on the run is taken: no record can be put into it.
+        let run = self.take_run(first, pages)?;
+        match self.insert_contiguous(container, range) {
+            Ok(()) => self.place(container, range, first),
+            Err(failure) => {
+                self.release_run(&run);
                 return Err(failure);
             }
         }
-        if self.take_run(first, pages).is_err() {
-            self.keep_or_remove_frames(access.container, range, false);
-            return Err(PmError::NoMemory.into());
+        Ok(())
+    }
+
+    /// Inserts tentative frames, all or none.
+    fn insert_contiguous(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Result<(), Failure> {
+        let payer = self.payer(container);
+        self.check_room_for(payer, range.last.saturating_sub(range.first).saturating_add(1))?;
+        for number in range.first..=range.last {
+            if let Err(shortage) = self.insert_frame(container, number, None) {
+                self.keep_or_remove_frames(container, range, false);
+                return Err(at_frame(shortage.as_quota(), number));
+            }
         }
-        self.place(access.container, range, first);
-        Ok(count.get())
+        Ok(())
     }
 
     /// Binds new frames to consecutive pages.
@@ -133,38 +161,50 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Takes the pages of a run. Free pages first, so that nothing is moved to a page of the run.
-    fn take_run(&mut self, first: PageIndex, pages: u32) -> Result<(), KernelError> {
-        let run = (first.get()..first.get().saturating_add(pages)).map(PageIndex::new);
-        let mut taken: Vec<PageIndex, CALL_FRAMES> = Vec::new();
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot clear all of them: those that it has cleared stay clean.
+    /// `NoMemory`.
+    fn take_run(&mut self, first: PageIndex, pages: u32) -> Result<Run, Failure> {
+        let all = (first.get()..first.get().saturating_add(pages)).map(PageIndex::new);
+        let mut taken = Run::new();
         let mut result = Ok(());
         for is_free in [true, false] {
-            for page in run.clone() {
+            for page in all.clone() {
                 if result.is_ok() && self.store.free_use(page).is_some() == is_free {
                     result = self.take_of_run(page, &mut taken);
                 }
             }
         }
-        if result.is_err() {
-            for page in taken {
-                self.store.release_frame(page);
+        match result {
+            Ok(()) => Ok(taken),
+            Err(failure) => {
+                self.release_run(&taken);
+                Err(failure)
             }
         }
-        result
     }
 
-    fn take_of_run(
-        &mut self,
-        page: PageIndex,
-        taken: &mut Vec<PageIndex, CALL_FRAMES>,
-    ) -> Result<(), KernelError> {
+    /// Releases the pages of a run, which are clean.
+    fn release_run(&mut self, taken: &Run) {
+        for page in taken {
+            self.store.release_clean(*page);
+        }
+    }
+
+    fn take_of_run(&mut self, page: PageIndex, taken: &mut Run) -> Result<(), Failure> {
         if taken.contains(&page) {
             return Ok(());
         }
-        if self.store.free_use(page).is_none() {
-            self.relocate(page)?;
+        let refused = |_: KernelError| PmError::NoMemory;
+        if self.store.free_use(page) != Some(PageUse::Clean) {
+            self.store.meter().begin_frame(0)?;
         }
-        self.store.take_page(page)?;
-        taken.push(page).map_err(|_: PageIndex| KernelError::NotEnoughMemory)
+        if self.store.free_use(page).is_none() {
+            self.relocate(page).map_err(refused)?;
+        }
+        self.store.take_page(page).map_err(refused)?;
+        taken.push(page).map_err(|_: PageIndex| PmError::NoMemory.into())
     }
 }
 

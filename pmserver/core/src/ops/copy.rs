@@ -3,28 +3,25 @@
 //!
 //! An operation has two halves. The first checks every frame and changes nothing that the caller
 //! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
-//! The second links contents (`frames/link.rs`); only a refusal by the kernel can stop it.
-//! Overlapping ranges are copied back to front if needed, and lists take references to all source
-//! pages first, so that no source is overwritten before it is read.
+//! The second links contents (`frames/link.rs`). What is overwritten is read first: ranges are
+//! linked back to front, or references to all sources are held.
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
-use proto::limits::{CALL_FRAMES_MAX, SHARERS_MAX};
+use proto::limits::SHARERS_MAX;
 use proto::{FrameNumber, PeerId};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
+use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::copying::Copying;
-use crate::records::failure::at_frame;
+use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
-use crate::records::range::Range;
-
-/// Frames of one call, as the size of an array.
-#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
-const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
+use crate::records::range::{CALL_FRAMES, Range};
 
 /// Rings of frames, each with the number of frames that a copy adds to it.
 type Joining = Vec<(u32, usize), CALL_FRAMES>;
@@ -65,18 +62,28 @@ impl<K: Kernel> Operations<K> {
         for (from, to) in &pairs {
             copying.check_rights(Range::one(*from), Range::one(*to))?;
         }
-        check_pairs(&copying, &pairs)?;
-        for (from, to) in &pairs {
-            self.check_sides(&copying, Range::one(*from), Range::one(*to))?;
+        copying.check_pairs(&pairs)?;
+        self.copy_pairs(caller, &copying, &pairs)
+    }
+
+    /// Copies pairs of frames. The caller has validated them.
+    pub(super) fn copy_pairs(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        pairs: &[(u64, u64)],
+    ) -> Result<u64, Failure> {
+        for (from, to) in pairs {
+            self.check_sides(copying, Range::one(*from), Range::one(*to))?;
         }
-        let extent = self.extent(caller, &copying, pairs.iter().copied());
-        let count = self.keep_extent(&copying, &extent, pairs.iter().copied())?;
-        let chosen = pairs.get(..count).unwrap_or_default();
-        if copying.is_logical() {
-            self.link_held(&copying, chosen).map_err(kernel_refused)?;
-        } else {
-            self.link_each(&copying, chosen.iter().copied()).map_err(kernel_refused)?;
-        }
+        let all = pairs.iter().copied();
+        let place = |number| pairs.iter().rposition(|(from, _)| *from == number);
+        let holds = self.overwrites_later(copying, all.clone(), place);
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC) || holds;
+        let extent = self.extent(caller, copying, all.clone());
+        self.check_whole(copying, is_whole, &extent, all.clone())?;
+        let count = self.keep_extent(copying, &extent, all.clone())?;
+        self.link_pairs(copying, all.take(count), holds && copying.is_logical())?;
         finish(count, extent.problem)
     }
 
@@ -90,19 +97,77 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         self.check_sides(copying, from, to)?;
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
+        let place = |number: u64| {
+            let index = number.checked_sub(from.first).filter(|_| from.contains(number))?;
+            usize::try_from(index).ok()
+        };
+        // What is overwritten must have been read: the next call could not read it any more.
+        let holds = self.overwrites_later(copying, pairs.clone(), place);
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC) || holds;
         let extent = self.extent(caller, copying, pairs.clone());
+        self.check_whole(copying, is_whole, &extent, pairs.clone())?;
         let count = self.keep_extent(copying, &extent, pairs.clone())?;
-        let pairs = pairs.take(count);
-        // Back to front, so that no source is overwritten before it is read.
-        if copying.is_within() && from.first < to.first {
-            let count = u64::try_from(count).unwrap_or_default();
-            let from = (from.first..from.first.saturating_add(count)).rev();
-            let to = (to.first..to.first.saturating_add(count)).rev();
-            self.link_each(copying, from.zip(to)).map_err(kernel_refused)?;
+        if holds && !copying.is_logical() {
+            // Back to front, so that no source is overwritten before it is read.
+            let pair = |index| (from.first.saturating_add(index), to.first.saturating_add(index));
+            let indices = 0..u64::try_from(count).unwrap_or_default();
+            self.link_pairs(copying, indices.rev().map(pair), false)?;
         } else {
-            self.link_each(copying, pairs).map_err(kernel_refused)?;
+            self.link_pairs(copying, pairs.take(count), holds)?;
         }
         finish(count, extent.problem)
+    }
+
+    /// Returns whether a pair overwrites the source of a later one: its destination is that frame
+    /// or, in a logical copy, really shared with it. `place` returns the last place of a source.
+    fn overwrites_later(
+        &self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)>,
+        place: impl Fn(u64) -> Option<usize>,
+    ) -> bool {
+        let source = copying.from.container.link();
+        pairs.enumerate().any(|(index, (_, to))| {
+            let destination = self.find_frame(copying.to.container, to);
+            let written = destination.map(|frame| self.sharers(frame)).unwrap_or_default();
+            let most = if copying.is_logical() { written.len() } else { 1 };
+            written.iter().take(most).any(|frame| {
+                let record = self.store.get(*frame);
+                record.container == source && place(record.key()).is_some_and(|at| at > index)
+            })
+        })
+    }
+
+    /// Links pairs that were checked; `holds` their sources before anything is overwritten.
+    ///
+    /// # Errors
+    /// `Kernel` or `NoMemory` with the number of pairs that were linked. The destinations that were
+    /// made for the others are removed.
+    fn link_pairs(
+        &mut self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)> + Clone,
+        holds: bool,
+    ) -> Result<(), Failure> {
+        let prepared = self.prepare_links(copying, pairs.clone()).map_err(|error| (0, error));
+        let linked = prepared.and_then(|()| {
+            if holds {
+                self.link_held(copying, pairs.clone())
+            } else {
+                self.link_each(copying, pairs.clone())
+            }
+        });
+        linked.map_err(|(linked, error)| {
+            // A frame that was moved is the only one with its contents.
+            let is_undone = copying.flags.contains(CopyFlags::NEW | CopyFlags::ATOMIC)
+                && !copying.flags.contains(CopyFlags::MOVE);
+            let done = if is_undone { 0 } else { linked };
+            if copying.makes_new() {
+                let rest = pairs.skip(usize::try_from(done).unwrap_or(usize::MAX));
+                self.remove_made(copying.to.container, rest.map(|(_, to)| to), |_| true);
+            }
+            Failure { error: Shortage::from(error).as_quota(), done, at: 0 }
+        })
     }
 
     fn copying(
@@ -137,7 +202,46 @@ impl<K: Kernel> Operations<K> {
         self.check_leases(&copying.to, to, writing)
     }
 
-    /// Finds the first pair that cannot be copied. With NEW, makes the frames before it.
+    /// Refuses a copy that cannot be divided and that one call cannot do. Mappings that are in the
+    /// way are suspended, so that the next call has less to do.
+    ///
+    /// # Errors
+    /// `Pending` if the next call can do more; `TooMany` if it cannot.
+    fn check_whole(
+        &mut self,
+        copying: &Copying,
+        is_whole: bool,
+        extent: &Extent,
+        pairs: impl Iterator<Item = (u64, u64)> + Clone,
+    ) -> Result<(), Failure> {
+        let Some(failure) = extent.problem.filter(|problem| is_whole && is_more_to_do(problem))
+        else {
+            return Ok(());
+        };
+        for (_, to) in pairs.clone().take(extent.count) {
+            self.keep_or_remove_frame(copying.to.container, to, false);
+        }
+        let before = self.store.meter().invocations();
+        let beyond = pairs.clone().nth(extent.count).map_or(0, |(from, _)| from);
+        for (from, to) in pairs {
+            if self.store.meter().begin_frame(0).is_err() {
+                break;
+            }
+            if let Some(source) = self.find_frame(copying.from.container, from)
+                && copying.is_logical()
+            {
+                self.suspend_stores(source).map_err(kernel_refused)?;
+            }
+            if let Some(destination) = self.find_frame(copying.to.container, to) {
+                self.forget_mappings(destination).map_err(kernel_refused)?;
+            }
+        }
+        let has_gained = self.store.meter().invocations() > before;
+        Err(if has_gained { failure } else { at_frame(PmError::TooMany, beyond) })
+    }
+
+    /// Finds the first pair that cannot be copied, or that one call cannot copy any more. With NEW,
+    /// makes the frames before it.
     fn extent(
         &mut self,
         caller: PeerId,
@@ -146,6 +250,7 @@ impl<K: Kernel> Operations<K> {
     ) -> Extent {
         let mut count: usize = 0;
         let mut joining = Joining::new();
+        let mut linking: u64 = 0;
         for (from, to) in pairs {
             let result = if copying.flags.contains(CopyFlags::SHARED) {
                 let destination = self.find_frame(copying.to.container, to);
@@ -154,12 +259,28 @@ impl<K: Kernel> Operations<K> {
                 Ok(())
             };
             let result = result.and_then(|()| self.check_pair(caller, copying, from, to));
+            let result = result.and_then(|()| {
+                linking = linking.saturating_add(self.pair_work(copying, from, to));
+                let room = self.store.meter().check_room(linking, 0);
+                room.inspect_err(|_| {
+                    if copying.makes_new() {
+                        self.keep_or_remove_frame(copying.to.container, to, false);
+                    }
+                })
+            });
             if let Err(failure) = result {
                 return Extent { count, problem: Some(failure) };
             }
             count = count.saturating_add(1);
         }
         Extent { count, problem: None }
+    }
+
+    /// Returns what linking a pair costs at most.
+    fn pair_work(&self, copying: &Copying, from: u64, to: u64) -> u64 {
+        let source = self.find_frame(copying.from.container, from);
+        let destination = self.find_frame(copying.to.container, to);
+        source.map_or(0, |source| self.link_work(copying, source, destination))
     }
 
     fn check_pair(
@@ -181,12 +302,8 @@ impl<K: Kernel> Operations<K> {
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
         let need = if copying.is_logical() { Need::Change } else { Need::Alone };
         self.check_sharers(destination, need)?;
-        match self.pin_deadline(destination) {
-            Some(deadline) if destination != source => {
-                Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() })
-            }
-            _ => Ok(()),
-        }
+        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
+        self.locked_until(deadline)
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.
@@ -230,9 +347,10 @@ impl<K: Kernel> Operations<K> {
         if self.find_frame(container, to).is_some() {
             return Err(at_frame(PmError::Exists, to));
         }
+        let payer = self.charged(container).map_err(|error| at_frame(error.as_quota(), to))?;
         // A new frame is charged within the limit, even if an extra frame is moved to it.
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
-            && self.payer(copying.from.container) == self.payer(container)
+            && self.payer(copying.from.container) == payer
             && !self.store.get(source).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)
@@ -262,22 +380,6 @@ impl<K: Kernel> Operations<K> {
         }
         keep
     }
-}
-
-/// Refuses pairs whose result would depend on their order.
-fn check_pairs(copying: &Copying, pairs: &[(u64, u64)]) -> Result<(), PmError> {
-    let is_moved = copying.flags.contains(CopyFlags::MOVE);
-    for (index, (from, to)) in pairs.iter().enumerate() {
-        let mut others = pairs.iter().skip(index.saturating_add(1));
-        if others.any(|other| other.1 == *to || is_moved && other.0 == *from) {
-            return Err(PmError::Invalid);
-        }
-        let is_read = |other: &(u64, u64)| other.0 == *to && other.1 != *to;
-        if !copying.is_logical() && copying.is_within() && pairs.iter().any(is_read) {
-            return Err(PmError::Invalid);
-        }
-    }
-    Ok(())
 }
 
 fn kernel_refused(_: KernelError) -> Failure {

@@ -2,6 +2,7 @@
 //! create_with, create_from, create_gather (O9 to O11): make, fill and lend a container in one
 //! call, all or nothing.
 
+use heapless::Vec;
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, Created, Failure,
     FrameList, Frames, PmError, Rights, ShareTerms,
@@ -73,11 +74,9 @@ impl<K: Kernel> Operations<K> {
         let count = u64::try_from(frames.items().len()).unwrap_or_default();
         self.create(caller, account, count, terms, |server, handle| {
             let copying = server.copying_new(caller, from, handle)?;
-            for (number, to) in frames.items().iter().zip(0..) {
-                let from = Range::one(number.get());
-                server.copy_range(caller, &copying, from, Range::one(to))?;
-            }
-            Ok(())
+            let pairs: Vec<(u64, u64), { FrameList::MOST }> =
+                frames.items().iter().map(|number| number.get()).zip(0..).collect();
+            server.copy_pairs(caller, &copying, &pairs).map(drop)
         })
     }
 
@@ -118,6 +117,6 @@ impl<K: Kernel> Operations<K> {
     fn undo_create(&mut self, container: Ref<Container>) {
         self.mark_dying(container);
         // It has no mapping, lease or share and at most one call's frames, so this cannot fail.
-        let _ = self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX));
+        let _ = self.destroy_step(container, &mut Budget::to_undo(CALL_FRAMES_MAX));
     }
 }

@@ -11,6 +11,7 @@ use crate::ops::Operations;
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::records::page::PageUse;
+use crate::records::peer::VSpaceState;
 
 /// The position of the peer in a cursor, above the bits of a page address.
 const CURSOR_PEER_SHIFT: u32 = 48;
@@ -43,18 +44,24 @@ impl<K: Kernel> Operations<K> {
             if self.find_peer(peer).is_none() {
                 continue;
             }
-            self.remove_grants(peer).map_err(|_: KernelError| PmError::Kernel)?;
-            while let Some(mapping) =
-                self.store.tree_next::<Mapping>(self.peer(peer).vspace.mappings, address)
-            {
-                let key = self.store.get(mapping).key();
-                if count == CALL_FRAMES_MAX {
+            loop {
+                let VSpaceState { mappings, grants, .. } = self.peer(peer).vspace;
+                let grant = self.store.tree_next::<Mapping>(grants, 0);
+                let mapping = grant.or_else(|| self.store.tree_next(mappings, address));
+                let Some(mapping) = mapping else { break };
+                let is_over = count == CALL_FRAMES_MAX;
+                if is_over || self.store.meter().begin_frame(count).is_err() {
+                    let key = if grant.is_some() { address } else { self.store.get(mapping).key() };
                     let cursor = u64::from(peer.get()) << CURSOR_PEER_SHIFT | key;
                     return Ok(Disturbed { count, cursor });
                 }
+                if grant.is_some() {
+                    self.remove_grant(mapping).map_err(|_: KernelError| PmError::Kernel)?;
+                    continue;
+                }
                 self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
                 count = count.saturating_add(1);
-                address = key.saturating_add(1);
+                address = self.store.get(mapping).key().saturating_add(1);
             }
             address = 0;
         }
@@ -67,7 +74,8 @@ impl<K: Kernel> Operations<K> {
         let end = u32::try_from(cursor).ok().filter(|cursor| *cursor > 0).unwrap_or(end).min(end);
         // Downwards, because free pages are taken upwards: a moved page is not met again.
         for (page, looked) in (0..end).rev().zip(0..) {
-            if count == CALL_FRAMES_MAX || looked == CONTIGUOUS_LOOK_PAGES {
+            let is_over = count == CALL_FRAMES_MAX || looked == CONTIGUOUS_LOOK_PAGES;
+            if is_over || self.store.meter().begin_frame(count).is_err() {
                 return Ok(Disturbed { count, cursor: u64::from(page).saturating_add(1) });
             }
             let page = PageIndex::new(page);

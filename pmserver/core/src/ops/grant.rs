@@ -47,7 +47,9 @@ impl<K: Kernel> Operations<K> {
         let mut granted: Option<Granted> = None;
         for (number, index) in (range.first..=range.last).zip(first..) {
             let expected = granted.map(|granted| granted.rights);
-            match self.grant_one(caller, &access, number, index, (rights, expected)) {
+            let room = self.store.meter().begin_frame(0);
+            let one = (rights, expected);
+            match room.and_then(|()| self.grant_one(caller, &access, number, index, one)) {
                 Ok(rights) => {
                     let address = self.store.kernel.grant_address(first);
                     let so_far = granted.map_or(0, |granted| granted.count);
@@ -126,7 +128,7 @@ impl<K: Kernel> Operations<K> {
         rights: MapFlags,
     ) -> Result<(), PmError> {
         let account = self.table_account(peer)?;
-        let slot = grant.slot().ok_or(PmError::Kernel)?;
+        let slot = grant.slot();
         grant.page = page.get();
         grant.set_installed(installed_for(rights));
         let grant = self.store.alloc(account, grant).map_err(Shortage::as_table_quota)?;
@@ -186,6 +188,7 @@ impl<K: Kernel> Operations<K> {
             if self.store.get(grant).key() > range.last {
                 break;
             }
+            self.store.meter().begin_frame(taken)?;
             self.remove_grant(grant).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: taken,

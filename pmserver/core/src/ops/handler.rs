@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! set_handler, next_fault, supply, refuse: memory that another peer supplies (R27, S48).
 
-use pmserver_api::{ContainerHandle, Failure, FaultHandle, PendingFault, PmError};
-use proto::limits::CONTAINER_HANDLERS_MAX;
+use pmserver_api::{ContainerHandle, Failure, FaultHandle, PendingFault, PmError, RangeHandle};
+use proto::limits::{CONTAINER_HANDLERS_MAX, FRAME_WORK_MAX};
 use proto::{FrameNumber, PeerId};
 
 use crate::kernel::{Kernel, KernelError};
@@ -13,6 +13,7 @@ use crate::records::container::Container;
 use crate::records::failure::at_frame;
 use crate::records::handler::{Handler, HandlersOfContainer, Wait};
 use crate::records::lease::Need;
+use crate::records::mapping::Installed;
 use crate::records::range::Range;
 
 impl<K: Kernel> Operations<K> {
@@ -24,43 +25,88 @@ impl<K: Kernel> Operations<K> {
         (start, count): (FrameNumber, u64),
         handler: Option<PeerId>,
         cookie: u32,
-    ) -> Result<(), Failure> {
+    ) -> Result<RangeHandle, Failure> {
         let container = self.owned(caller, container)?.container;
         let range = Range::new(start, count).ok_or(PmError::Invalid)?;
         let Some(peer) = handler else { return self.remove_handler(container, range) };
         if self.find_peer(peer).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::Invalid.into());
         }
-        if let Some(other) = self.handlers(container).find(|other| other.range.overlaps(range)) {
-            return Err(at_frame(PmError::Exists, other.range.first));
+        let mut others = self.handlers(container);
+        if let Some((reference, other)) = others.find(|(_, other)| other.range.overlaps(range)) {
+            let first = other.range.first;
+            let is_same = (other.range, other.peer(), other.cookie) == (range, handler, cookie);
+            if is_same && other.is_ready == 0 {
+                drop(others);
+                return self.stop_showing(container, reference);
+            }
+            return Err(at_frame(PmError::Exists, first));
         }
+        drop(others);
         let record = self.store.get(container);
         if record.handler_count.get() >= CONTAINER_HANDLERS_MAX {
             return Err(PmError::TooMany.into());
         }
         let handler = Handler::new(range, peer, cookie);
-        let payer = self.payer(container);
-        let handler = self.store.alloc(payer, handler).map_err(Shortage::as_quota)?;
+        let payer = self.charged(container).map_err(Shortage::as_quota)?;
+        let handler = self.store.alloc_named(payer, caller, handler).map_err(Shortage::as_quota)?;
         let first = self.store.get(container).handlers;
         let first = self.store.add_first::<HandlersOfContainer>(first, handler);
         let record = self.store.get_mut(container);
         record.handlers = first;
         record.handler_count.up();
-        Ok(())
+        self.stop_showing(container, handler).inspect_err(|failure| {
+            if failure.error != PmError::Pending {
+                self.unlink_handler(container, handler);
+            }
+        })
     }
 
-    fn remove_handler(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
+    /// Suspends the mappings of absent frames that show zeros, so that the next touch asks.
+    ///
+    /// # Errors
+    /// `Pending` if there are more than one call does: the next call goes on.
+    fn stop_showing(
+        &mut self,
+        container: Ref<Container>,
+        handler: Ref<Handler>,
+    ) -> Result<RangeHandle, Failure> {
+        let record = self.store.get(handler);
+        let mut rest = Some(Range { first: record.shown_from, ..record.range });
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+            self.store.get_mut(handler).shown_from = number;
+            self.store.meter().begin_frame(0)?;
+            if self.store.get(frame).page().is_none() {
+                self.limit_mappings(frame, Installed::No, |_| true)
+                    .map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
+            }
+        }
+        self.store.get_mut(handler).is_ready = 1;
+        Ok(RangeHandle::from_raw(self.store.handle(handler)))
+    }
+
+    fn remove_handler(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Result<RangeHandle, Failure> {
         let first = self.store.get(container).handlers;
         let handler = self
             .store
             .chain::<HandlersOfContainer>(first)
             .find(|handler| self.store.get(*handler).range.first == range.first);
         let handler = handler.ok_or(at_frame(PmError::NotFound, range.first))?;
+        let ended = RangeHandle::from_raw(self.store.handle(handler));
         self.unlink_handler(container, handler);
-        Ok(())
+        Ok(ended)
     }
 
+    /// Ends a range, and the waits for its frames: who still wants them touches them again.
     fn unlink_handler(&mut self, container: Ref<Container>, handler: Ref<Handler>) {
+        let ended = self.store.handle(handler);
+        for peer in self.peers.iter_mut().flatten() {
+            peer.wait = peer.wait.filter(|wait| wait.range != ended);
+        }
         let first = self.store.get(container).handlers;
         let first = self.store.remove_from_chain::<HandlersOfContainer>(first, handler);
         let record = self.store.get_mut(container);
@@ -86,6 +132,7 @@ impl<K: Kernel> Operations<K> {
         wait.is_told = true;
         Some(PendingFault {
             fault: FaultHandle::from_raw(wait.id),
+            range: RangeHandle::from_raw(wait.range),
             cookie: wait.cookie,
             number: FrameNumber::new(wait.number),
             access: wait.access,
@@ -120,6 +167,7 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::InvalidCap.into());
         };
         let from = self.access(caller, container)?;
+        self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0)?;
         let range = Range { first: number.get(), last: number.get() };
         self.check_source(&from, range, Need::Read)?;
         let source = self.present_frame(from.container, number.get())?;
@@ -127,6 +175,7 @@ impl<K: Kernel> Operations<K> {
         let frame = self
             .store
             .look_up::<Container>(wait.container)
+            .filter(|container| !self.store.get(*container).is_dying())
             .and_then(|container| self.find_frame(container, wait.number));
         let Some(frame) = frame else {
             *self.answered(caller, fault)? = None;
@@ -134,6 +183,8 @@ impl<K: Kernel> Operations<K> {
         };
         // An answer to another peer may have supplied it already.
         if self.awaited_handler(frame).is_some() {
+            // Where the same memory is not absent, it would change for who holds a lease on it.
+            self.check_sharers(frame, Need::Change)?;
             self.link_copy(source, frame).map_err(|_: KernelError| PmError::Kernel)?;
         }
         *self.answered(caller, fault)? = None;

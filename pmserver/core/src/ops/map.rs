@@ -11,7 +11,7 @@ use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::records::account::Shortage;
+use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
@@ -41,7 +41,8 @@ impl<K: Kernel> Operations<K> {
         let mut mapped = Mapped::default();
         for number in range.first..=range.last {
             let Some(vaddr) = pages.next() else { break };
-            match self.map_one(caller, &access, number, vaddr, flags) {
+            let room = self.store.meter().begin_frame(0);
+            match room.and_then(|()| self.map_one(caller, &access, number, vaddr, flags)) {
                 Ok(rights) if mapped.push(rights) => {}
                 // The reply has no room for another run: unmap the page, the caller continues here.
                 Ok(_) => {
@@ -129,34 +130,46 @@ impl<K: Kernel> Operations<K> {
         self.install(mapping, installed_for(flags))
     }
 
-    /// Records a mapping and makes the page tables that it needs; undoes everything if a step
-    /// fails.
+    /// Charges all that a mapping will ever need, its record, its slot and its page tables, and
+    /// records it; undoes everything if a step fails.
     fn add_mapping(
         &mut self,
         peer: PeerId,
-        mapping: Mapping,
+        mut mapping: Mapping,
         vaddr: VirtAddr,
     ) -> Result<Ref<Mapping>, PmError> {
         let account = self.table_account(peer)?;
-        let mapping = self.store.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
-        let tree = self.peer(peer).vspace.mappings;
-        let result = self.store.tree_insert(account, tree, mapping);
-        match result.map_err(Shortage::as_table_quota) {
-            Ok(tree) => self.peer_mut(peer).vspace.mappings = tree,
-            Err(error) => {
-                self.store.free(mapping);
-                return Err(error);
-            }
-        }
+        let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
+        mapping.set_slot(slot);
+        let mapping = self.record_mapping(account, peer, mapping).inspect_err(|_| {
+            self.store.free_slot(slot);
+        })?;
         if let Err(error) = self.ensure_tables_at(peer, vaddr) {
             let tree = self.peer(peer).vspace.mappings;
             self.peer_mut(peer).vspace.mappings = self.store.tree_remove(tree, vaddr.get());
             self.store.free(mapping);
+            self.store.free_slot(slot);
             self.collect_tables(peer, vaddr.get());
             return Err(error);
         }
         self.count_mapping(peer, vaddr.get(), true);
         self.link_mapping(mapping);
+        Ok(mapping)
+    }
+
+    fn record_mapping(
+        &mut self,
+        account: Ref<Account>,
+        peer: PeerId,
+        mapping: Mapping,
+    ) -> Result<Ref<Mapping>, PmError> {
+        let mapping = self.store.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
+        let tree = self.peer(peer).vspace.mappings;
+        let result = self.store.tree_insert(account, tree, mapping);
+        let tree = result.map_err(Shortage::as_table_quota).inspect_err(|_| {
+            self.store.free(mapping);
+        })?;
+        self.peer_mut(peer).vspace.mappings = tree;
         Ok(mapping)
     }
 
@@ -174,14 +187,17 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         let last = last_page(vaddr, count.get())?;
         let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
-        // Empty tables that `ensure_tables` made are removed with the range.
-        for page in pages_from(vaddr).take_while(|page| *page <= last) {
-            self.collect_tables(caller, page.get());
-        }
+        // Empty tables that `ensure_tables` made are removed with the range, which is shorter than
+        // the span of a table.
+        self.collect_tables(caller, vaddr.get());
+        self.collect_tables(caller, last.get());
         Ok(done)
     }
 
     /// Unmaps up to `most` mappings between two addresses and returns how many.
+    ///
+    /// # Errors
+    /// `Pending` with how many were unmapped if there are more.
     pub(super) fn unmap_range(
         &mut self,
         peer: PeerId,
@@ -189,12 +205,16 @@ impl<K: Kernel> Operations<K> {
         most: u64,
     ) -> Result<u64, Failure> {
         let mut done: u64 = 0;
-        while done < most {
+        loop {
             let tree = self.peer(peer).vspace.mappings;
             let Some(mapping) = self.store.tree_next::<Mapping>(tree, first) else { break };
             if self.store.get(mapping).key() > last {
                 break;
             }
+            if done >= most {
+                return Err(Failure { error: PmError::Pending, done, at: 0 });
+            }
+            self.store.meter().begin_frame(done)?;
             self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done,

@@ -20,11 +20,11 @@ use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
     PmError, Rights,
 };
-use proto::limits::{MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::limits::{FRAME_WORK_MAX, MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
-use crate::kernel::Kernel;
+use crate::kernel::{CapRights, Kernel};
 use crate::ops::Operations;
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
@@ -47,9 +47,13 @@ impl<K: Kernel> Operations<K> {
         let access = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         let has_dma = self.peer(caller).privileges.contains(Privileges::DMA);
-        if !has_dma || !access.allows(range, Rights::LOCK) {
+        // A device can do what its driver can: it reads, and writes under an exclusive pin.
+        let by_device = if mode == LockMode::Exclusive { Rights::WRITE } else { Rights::READ };
+        if !has_dma || !access.allows(range, Rights::LOCK | by_device) {
             return Err(PmError::NoRight.into());
         }
+        // Pins that have run out in other containers.
+        self.expire_leases_of(caller)?;
         let pinned = self.pinned_by(caller).saturating_add(count.get());
         if count.get() > PIN_FRAMES_MAX || pinned > PEER_PINNED_FRAMES_MAX {
             return Err(PmError::TooMany.into());
@@ -59,9 +63,8 @@ impl<K: Kernel> Operations<K> {
             let frame = self.present_frame(access.container, number)?;
             self.check_supplied(caller, frame, AccessKind::Write)?;
             // Two pins would each keep the frame from moving when the other expires.
-            if let Some(deadline) = self.pin_deadline(frame) {
-                return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
-            }
+            let deadline = self.pin_deadline(frame);
+            self.locked_until(deadline)?;
         }
         let account = self.own_account(caller)?;
         self.charge_pin(account, range)?;
@@ -93,6 +96,9 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Gives each frame memory of its own and pins it there, all or nothing.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot do all: the memory that it gave makes the next one shorter.
     fn pin_frames(
         &mut self,
         lease: Ref<Lease>,
@@ -100,7 +106,10 @@ impl<K: Kernel> Operations<K> {
         range: Range,
     ) -> Result<(), Failure> {
         for number in range.first..=range.last {
-            if let Err(failure) = self.pin_frame(lease, access, number) {
+            // Undoing what was pinned needs room, too.
+            let room = self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0);
+            let pinned = room.and_then(|()| self.pin_frame(lease, access, number));
+            if let Err(failure) = pinned {
                 let held = Range { first: range.first, last: number.saturating_sub(1) };
                 if number > range.first {
                     // The kernel has just mapped these for the device, so it can unmap them.
@@ -123,14 +132,17 @@ impl<K: Kernel> Operations<K> {
         let frame = self.present_frame(access.container, number)?;
         let page = self.bind(frame).map_err(refused)?;
         let is_written = self.store.get(lease).is_exclusive();
-        let page = if is_written || self.store.entry(page).holders() > MOVE_HOLDERS_MAX {
+        // A page is under one pin at most: when that ends, the page may be used for nothing.
+        let entry = self.store.entry(page);
+        let page = if is_written || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
             self.break_cow(frame).map_err(refused)?
         } else {
             page
         };
         if self.store.kernel.has_iommu() {
             let holder = self.store.get(lease).holder();
-            self.store.kernel.bus_map(holder, page).map_err(refused)?;
+            let rights = if is_written { CapRights::All } else { CapRights::Read };
+            self.store.kernel.bus_map(holder, page, rights).map_err(refused)?;
         }
         for sharer in self.sharers(frame) {
             self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
@@ -177,16 +189,18 @@ impl<K: Kernel> Operations<K> {
         if run.frames == 0 { Err(at_frame(PmError::NotFound, range.first)) } else { Ok(run) }
     }
 
-    /// Frees the quarantined pages of a peer whose device was reset.
+    /// Ends the pins of a peer that have run out: its device was reset, and writes no more.
     pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());
         }
         self.find_peer(peer).ok_or(PmError::Invalid)?;
+        let now = self.store.kernel.now();
         let mut next = self.peer(peer).leases.target();
         while let Some(lease) = next {
             next = self.next_lease_of(peer, lease);
-            if self.store.get(lease).is_over() {
+            let record = self.store.get(lease);
+            if !record.pinned.is_zero() && record.deadline() <= now {
                 self.unpin(lease)?;
             }
         }

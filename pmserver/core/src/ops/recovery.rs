@@ -2,7 +2,7 @@
 //! watch, rescue: send servers that hang to their recovery entry (decision D11).
 
 use pmserver_api::{Failure, PmError, RescueReport};
-use proto::limits::WATCH_MICROS_MAX;
+use proto::limits::{FRAME_WORK_MAX, WATCH_MICROS_MAX};
 use proto::{Micros, PeerId};
 
 use crate::config::Privileges;
@@ -43,7 +43,8 @@ impl<K: Kernel> Operations<K> {
         Ok(deadline)
     }
 
-    /// Sends every server whose watch has expired to its recovery entry.
+    /// Sends every server whose watch has expired to its recovery entry. If one call cannot do all,
+    /// the next deadline is one that has passed.
     pub(crate) fn rescue(&mut self, caller: PeerId) -> Result<RescueReport, Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());
@@ -51,6 +52,9 @@ impl<K: Kernel> Operations<K> {
         let now = self.store.kernel.now();
         let mut rescued: u64 = 0;
         while let Some((waiter, server)) = self.overdue(now) {
+            if self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0).is_err() {
+                break;
+            }
             self.peer_mut(waiter).watch = None;
             if self.redirect(server) {
                 rescued = rescued.saturating_add(1);

@@ -4,9 +4,9 @@
 //! A region is a request to map that is carried out later. Only its form is checked when it is
 //! made; everything else is checked at each access.
 
-use pmserver_api::{ContainerHandle, Failure, MapFlags, PmError};
+use pmserver_api::{AccessKind, ContainerHandle, Failure, MapFlags, PmError};
 use proto::limits::{CALL_FRAMES_MAX, VSPACE_REGIONS_MAX};
-use proto::{FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{FrameNumber, PeerId, VirtAddr};
 
 use crate::kernel::Kernel;
 use crate::ops::Operations;
@@ -69,10 +69,7 @@ impl<K: Kernel> Operations<K> {
             return Err(missing);
         }
         let pages = (record.first_page, record.last_page());
-        let done = self.unmap_range(caller, pages, CALL_FRAMES_MAX)?;
-        if done == CALL_FRAMES_MAX {
-            return Err(Failure { error: PmError::Pending, done, at: 0 });
-        }
+        self.unmap_range(caller, pages, CALL_FRAMES_MAX)?;
         self.remove_region(caller, region);
         Ok(())
     }
@@ -102,17 +99,34 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Maps the frame of a region at a page, if that is allowed.
-    pub(super) fn map_in_region(&mut self, peer: PeerId, page: VirtAddr) -> Option<Ref<Mapping>> {
-        let region = *self.store.get(self.find_region(peer, page)?);
-        let index = page.get().checked_sub(region.first_page)? / PAGE_BYTES;
-        let number = region.start.checked_add(index)?;
-        let access = self.access(peer, region.container()).ok()?;
-        let range = Range { first: number, last: number };
-        self.check_map_rights(&access, range, region.flags()).ok()?;
-        // Without FORCE_WRITE: only what the access needs happens now.
+    ///
+    /// # Errors
+    /// `NotFound` if no region is there; else as `map`.
+    pub(super) fn map_in_region(
+        &mut self,
+        peer: PeerId,
+        page: VirtAddr,
+        kind: AccessKind,
+    ) -> Result<Ref<Mapping>, Failure> {
+        let region = self.find_region(peer, page).ok_or(PmError::NotFound)?;
+        let region = *self.store.get(region);
+        let number = region.frame_at(page.get()).ok_or(PmError::NotFound)?;
+        let access = self.access(peer, region.container())?;
+        let range = Range::one(number);
+        self.check_map_rights(&access, range, region.flags())?;
+        // Without FORCE_WRITE: only what the access needs happens now, and no lease that allows
+        // the access is in the way.
         let flags = region.flags().difference(MapFlags::FORCE_WRITE);
-        let result = self.map_one(peer, &access, number, page, flags);
-        result.or_else(|_| self.map_one(peer, &access, number, page, flags)).ok()?;
-        self.find_mapping(peer, page)
+        let needed = match kind {
+            AccessKind::Write => flags,
+            AccessKind::Read | AccessKind::Execute => {
+                flags.difference(MapFlags::WRITE) | MapFlags::READ
+            }
+        };
+        let result = self.map_one(peer, &access, number, page, needed);
+        result.or_else(|_| self.map_one(peer, &access, number, page, needed))?;
+        let mapping = self.find_mapping(peer, page).ok_or(PmError::NotFound)?;
+        self.store.get_mut(mapping).set_asked(flags);
+        Ok(mapping)
     }
 }

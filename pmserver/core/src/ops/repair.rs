@@ -6,6 +6,7 @@
 //!   access, nothing installed for it
 //!     | is there a mapping? else a region, which makes one
 //!     | asked for with that right, and no other holder's lease forbids it?  no -> a fault
+//!     | installed for it already, at the last fault too? ----------------- yes -> a fault
 //!     | has contents? ---------- no: ask the handler -------------------------> retried
 //!     v
 //!   store: memory of its own, copied if it is shared     load: the page, or the page of zeros
@@ -20,7 +21,7 @@ use crate::ops::Operations;
 use crate::ops::map::{check_flags, last_page, pages_from};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
-use crate::records::failure::at_frame;
+use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::{Installed, Mapping};
@@ -40,10 +41,22 @@ impl<K: Kernel> Operations<K> {
     /// Does what a faulting access needs.
     pub(crate) fn repair(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> Repair {
         let Some(page) = VirtAddr::new(address).map(VirtAddr::page) else { return Repair::No };
-        let found = self.find_mapping(peer, page).or_else(|| self.map_in_region(peer, page));
-        let Some(mapping) = found else { return Repair::No };
+        let found = self.find_mapping(peer, page);
+        if self.is_in_vain(peer, found, (address, kind)) {
+            return Repair::No;
+        }
+        let found = found.ok_or(PmError::NotFound.into());
+        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page, kind)) {
+            Ok(mapping) => mapping,
+            Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
+            Err(_) => return Repair::No,
+        };
         let access = self.access_of(mapping);
-        self.expire_leases(access.container);
+        // The retry goes on with what is more than one fault does.
+        let room = self.expire_leases(access.container);
+        if room.and_then(|()| self.store.meter().begin_frame(0)).is_err() {
+            return Repair::TryAgain;
+        }
         if !self.is_allowed(mapping, &access, kind) {
             return Repair::No;
         }
@@ -57,6 +70,26 @@ impl<K: Kernel> Operations<K> {
             Ok(()) => Repair::TryAgain,
             Err(_) => Repair::No,
         }
+    }
+
+    /// Returns whether an access faults for the second time at a page that is mapped for it: no
+    /// mapping cures that. The first time may be a fault from before the page was mapped again.
+    fn is_in_vain(
+        &mut self,
+        peer: PeerId,
+        mapping: Option<Ref<Mapping>>,
+        fault: (u64, AccessKind),
+    ) -> bool {
+        let needed = match fault.1 {
+            AccessKind::Write => Installed::ReadWrite,
+            AccessKind::Read | AccessKind::Execute => Installed::ReadOnly,
+        };
+        let is_installed =
+            mapping.is_some_and(|mapping| self.store.get(mapping).installed() >= needed);
+        let before = self.peer(peer).in_vain;
+        let is_second = is_installed && before == Some(fault);
+        self.peer_mut(peer).in_vain = Some(fault).filter(|_| is_installed && !is_second);
+        is_second
     }
 
     /// Returns whether a mapping was asked for with the right, and no lease forbids it.
@@ -94,14 +127,7 @@ impl<K: Kernel> Operations<K> {
             && self.granted(frame, asked).contains(MapFlags::WRITE)
             && self.is_free_for(mapping, access, Need::Change);
         let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
-        match self.install(mapping, rights) {
-            // Mapping the page of zeros needs a slot; memory of the frame's own does not.
-            Err(PmError::NoTableQuota) if self.store.get(frame).page().is_none() => {
-                self.bind(frame).map_err(|_: KernelError| PmError::Kernel)?;
-                self.install(mapping, rights)
-            }
-            result => result,
-        }
+        self.install(mapping, rights)
     }
 
     /// Restores mappings, with the rights that are asked for now (R2).
@@ -116,7 +142,8 @@ impl<K: Kernel> Operations<K> {
         last_page(vaddr, count.get())?;
         let mut mapped = Mapped::default();
         for vaddr in pages_from(vaddr).take(usize::try_from(count.get()).unwrap_or_default()) {
-            match self.remap_one(caller, vaddr, flags) {
+            let room = self.store.meter().begin_frame(0);
+            match room.and_then(|()| self.remap_one(caller, vaddr, flags)) {
                 Ok(rights) if mapped.push(rights) => {}
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Ok(_) | Err(_) => break,
@@ -135,7 +162,7 @@ impl<K: Kernel> Operations<K> {
         let mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
         let frame = self.frame_of(mapping);
         let access = self.access_of(mapping);
-        self.expire_leases(access.container);
+        self.expire_leases(access.container)?;
         let number = self.store.get(frame).key();
         let range = Range::one(number);
         self.check_map_rights(&access, range, flags)?;

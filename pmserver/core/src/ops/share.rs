@@ -34,7 +34,7 @@ impl<K: Kernel> Operations<K> {
         }
         let container = access.container;
         let share = Share::new(container.link(), range, peer, rights, lease_max);
-        let payer = self.payer(container);
+        let payer = self.charged(container).map_err(Shortage::as_quota)?;
         let share = self.store.alloc_named(payer, caller, share).map_err(Shortage::as_quota)?;
         let first = self.store.get(container).shares;
         let first = self.store.add_first::<SharesOfContainer>(first, share);
@@ -62,16 +62,15 @@ impl<K: Kernel> Operations<K> {
         if !self.store.get(container).is_owned_by(caller) {
             return Err(PmError::InvalidCap.into());
         }
-        self.expire_leases(container);
+        self.expire_leases(container)?;
         self.store.get_mut(share).revoking = 1;
-        if let Some(deadline) = self.share_deadline(container, share) {
-            return Err(Failure { error: PmError::Locked, done: 0, at: deadline.get() });
-        }
+        self.locked_until(self.share_deadline(container, share))?;
         let mut removed = 0;
         while let Some(mapping) = self.store.get(share).mappings.target() {
             if removed == CALL_FRAMES_MAX {
                 return Err(Failure { error: PmError::Pending, done: removed, at: 0 });
             }
+            self.store.meter().begin_frame(removed)?;
             self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: removed,

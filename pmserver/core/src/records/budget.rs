@@ -1,25 +1,37 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The bound on the work of one call (decision D6).
+//! The steps of a call that tears something down.
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;
 
-/// How much work a call may do and how much it has done, counted in frames, records and pages.
+use crate::records::meter::Meter;
+
+/// How many steps a call may do and how many it has done, counted in frames, records and pages. The
+/// meter may end it earlier.
 pub(crate) struct Budget {
     done: u64,
     most: u64,
+    is_metered: bool,
 }
 
 impl Budget {
     pub(crate) const fn new(most: u64) -> Self {
-        Self { done: 0, most }
+        Self { done: 0, most, is_metered: true }
     }
 
-    /// Counts one unit of work.
+    /// Returns the budget for undoing what the same call has made, which has to be done at once.
+    pub(crate) const fn to_undo(most: u64) -> Self {
+        Self { done: 0, most, is_metered: false }
+    }
+
+    /// Counts one step before it is done.
     ///
     /// # Errors
     /// `Pending` without a deadline if the budget is used up: the caller calls again at once.
-    pub(crate) fn spend(&mut self) -> Result<(), Failure> {
+    pub(crate) fn spend(&mut self, meter: &Meter) -> Result<(), Failure> {
+        if self.is_metered {
+            meter.begin_frame(self.done)?;
+        }
         if self.done >= self.most {
             return Err(self.failure(PmError::Pending, 0));
         }

@@ -29,6 +29,22 @@ impl Copying {
         if is_given { Ok(()) } else { Err(PmError::NoRight) }
     }
 
+    /// Refuses pairs whose result would depend on their order.
+    pub(crate) fn check_pairs(&self, pairs: &[(u64, u64)]) -> Result<(), PmError> {
+        let is_moved = self.flags.contains(CopyFlags::MOVE);
+        for (index, (from, to)) in pairs.iter().enumerate() {
+            let mut others = pairs.iter().skip(index.saturating_add(1));
+            if others.any(|other| other.1 == *to || is_moved && other.0 == *from) {
+                return Err(PmError::Invalid);
+            }
+            let is_read = |other: &(u64, u64)| other.0 == *to && other.1 != *to;
+            if !self.is_logical() && self.is_within() && pairs.iter().any(is_read) {
+                return Err(PmError::Invalid);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) const fn is_within(&self) -> bool {
         self.from.container.cell() == self.to.container.cell()
     }

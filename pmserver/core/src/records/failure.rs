@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Failures that name a frame.
+//! Failures, and what they mean to a caller.
 
 use pmserver_api::{Failure, PmError};
 
 /// Returns the failure for an error at a frame number, with nothing done.
-/// Returns the failure for an error at a frame number, with nothing done.
 pub(crate) const fn at_frame(error: PmError, number: u64) -> Failure {
     Failure { error, done: 0, at: number }
+}
+
+/// Returns whether only the bound on work ended a step: the next call goes on at once.
+pub(crate) const fn is_more_to_do(failure: &Failure) -> bool {
+    matches!(failure, Failure { error: PmError::Pending, at: 0, .. })
 }

@@ -17,9 +17,13 @@ pub(crate) struct Handler {
     pub(crate) range: Range,
     /// The container's other handlers.
     of_container: Links<Handler>,
+    /// The first frame that may still show zeros.
+    pub(crate) shown_from: u64,
     pub(crate) cookie: u32,
     peer: u8,
-    padding: [u8; 27],
+    /// Whether no frame of the range shows zeros any more.
+    pub(crate) is_ready: u8,
+    padding: [u8; 18],
 }
 
 record!(Handler, Handler);
@@ -36,9 +40,11 @@ impl Handler {
             stamp: Stamp::UNSET,
             range,
             of_container: Links::NONE,
+            shown_from: range.first,
             cookie,
             peer,
-            padding: [0; 27],
+            is_ready: 0,
+            padding: [0; 18],
         }
     }
 
@@ -55,6 +61,8 @@ pub(crate) struct Wait {
     pub(crate) handler: PeerId,
     /// The handle of the container, which may be gone before the answer comes.
     pub(crate) container: u64,
+    /// The handle of the range, which ends its waits.
+    pub(crate) range: u64,
     pub(crate) cookie: u32,
     pub(crate) number: u64,
     pub(crate) access: AccessKind,

@@ -89,6 +89,11 @@ impl Lease {
         Micros::new(self.deadline)
     }
 
+    /// Ends it at this time, if it does not end before.
+    pub(crate) fn end_at(&mut self, time: Micros) {
+        self.deadline = self.deadline.min(time.get());
+    }
+
     /// Returns whether it forbids this to the holder of a share, or to the owner.
     pub(crate) fn forbids(&self, share: Link<Share>, need: Need) -> bool {
         let is_others = self.share != share;

@@ -37,7 +37,7 @@ pub(crate) struct Mapping {
     pub(crate) frame: Link<Frame>,
     /// The page that it has a capability to; 0 while it has none.
     pub(crate) page: u32,
-    /// The CNode of its slot; 0 if it has no slot and uses the page's original capability.
+    /// The CNode of its slot.
     slot_page: u32,
     /// The frame's other mappings.
     of_frame: Links<Mapping>,
@@ -51,7 +51,8 @@ pub(crate) struct Mapping {
     peer: u8,
     installed: u8,
     is_grant: u8,
-    padding: [u8; 10],
+    is_original: u8,
+    padding: [u8; 9],
 }
 
 record!(Mapping, Mapping);
@@ -88,7 +89,8 @@ impl Mapping {
             peer: peer.get(),
             installed: 0,
             is_grant: 0,
-            padding: [0; 10],
+            is_original: 0,
+            padding: [0; 9],
         }
     }
 
@@ -151,15 +153,25 @@ impl Mapping {
         self.slot_index = slot.index;
     }
 
-    /// Returns its slot for a derived capability, if it has one.
-    pub(crate) fn slot(&self) -> Option<SlotAddress> {
-        PageIndex::from_link(self.slot_page)
-            .map(|node| SlotAddress { node, index: self.slot_index })
+    /// Returns its slot for a derived capability.
+    pub(crate) const fn slot(&self) -> SlotAddress {
+        SlotAddress { node: PageIndex::new(self.slot_page), index: self.slot_index }
+    }
+
+    /// Returns whether it uses the original capability of its page, and its slot is empty.
+    pub(crate) const fn is_original(&self) -> bool {
+        self.is_original != 0
+    }
+
+    /// Says which page it has a capability to, and whether that is the page's original one.
+    pub(crate) fn set_cap(&mut self, page: PageIndex, is_original: bool) {
+        self.page = page.get();
+        self.is_original = is_original.into();
     }
 
     /// Returns its capability to a page.
-    pub(crate) fn cap(&self, page: PageIndex) -> FrameCap {
-        self.slot().map_or(FrameCap::Original(page), FrameCap::Derived)
+    pub(crate) const fn cap(&self, page: PageIndex) -> FrameCap {
+        if self.is_original() { FrameCap::Original(page) } else { FrameCap::Derived(self.slot()) }
     }
 
     /// Returns the rights for the kernel.

@@ -19,6 +19,7 @@ pub(crate) mod ledger;
 pub(crate) mod links;
 pub(crate) mod loan;
 pub(crate) mod mapping;
+pub(crate) mod meter;
 pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod range;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The state of a protection domain that is kept outside the pool: a few words for each.
 
+use pmserver_api::AccessKind;
 use proto::{Micros, PeerId, VirtAddr};
 
 use crate::config::{PeerConfig, PeerName, Privileges, name_of};
@@ -64,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) watch: Option<(PeerId, Micros)>,
     /// The frame that its last access waits for.
     pub(crate) wait: Option<Wait>,
+    /// Its last fault, if the page was mapped for the access: a second one is a fault of its own.
+    pub(crate) in_vain: Option<(u64, AccessKind)>,
     /// A search for contiguous pages that its next call continues.
     pub(crate) search: Option<Search>,
     pub(crate) leases: Link<Lease>,
@@ -86,6 +89,7 @@ impl Peer {
             recovery: None,
             watch: None,
             wait: None,
+            in_vain: None,
             search: None,
             leases: Link::NONE,
             lease_count: Count::ZERO,

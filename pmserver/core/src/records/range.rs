@@ -2,7 +2,12 @@
 //! Ranges of frame numbers, which may include the largest number.
 
 use proto::FrameNumber;
+use proto::limits::CALL_FRAMES_MAX;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Frames of one call, as the size of an array.
+#[allow(clippy::as_conversions)] // 256 is 256 everywhere.
+pub(crate) const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
 
 /// A range of frame numbers with both ends included, so that it can contain the largest number.
 #[repr(C)]

@@ -2,7 +2,7 @@
 //! The record of a region that `attach` makes.
 
 use pmserver_api::{ContainerHandle, MapFlags};
-use proto::FrameNumber;
+use proto::{FrameNumber, PAGE_BYTES};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::records::cell::{Stamp, record};
@@ -42,6 +42,12 @@ impl Region {
             flags: flags.bits(),
             padding: [0; 11],
         }
+    }
+
+    /// Returns the number of the frame that belongs at a page of the region.
+    pub(crate) fn frame_at(&self, page: u64) -> Option<u64> {
+        let index = page.checked_sub(self.first_page)? / PAGE_BYTES;
+        self.start.checked_add(index)
     }
 
     pub(crate) const fn container(&self) -> ContainerHandle {

@@ -11,10 +11,14 @@ use crate::kernel::Kernel;
 use crate::records::range::Range;
 use crate::serve::Service;
 use crate::serve::pressure::Room;
+use crate::store::claims::Waiting;
 
 /// How often one call runs at most. The first retry has room for all of its frames; each later one
 /// lacks only a page for records or a table.
-const RUNS_MAX: u32 = 8;
+pub(super) const RUNS_MAX: u32 = 8;
+
+/// The part of a request's label that names the operation.
+const OPERATION_MASK: u64 = 0xFFFF;
 
 /// The frames that a request makes, and who pays for them.
 enum Made<'a> {
@@ -31,8 +35,10 @@ enum Made<'a> {
 impl<K: Kernel> Service<K> {
     /// Answers one call. Every message gets a reply, and none can make the server panic.
     pub(crate) fn call(&mut self, caller: PeerId, message: &Message) -> Message {
+        self.store.allowances.serve(caller);
+        let waiting = Waiting::Operation(message.label() & OPERATION_MASK);
         let reply = Request::decode(message).and_then(|request| {
-            self.serve_with_memory(caller, &request)
+            self.serve_with_memory(caller, &request, waiting)
                 .map_err(|failure: Failure| CallError::Refused(failure))
         });
         match reply {
@@ -43,22 +49,30 @@ impl<K: Kernel> Service<K> {
 
     /// Runs an operation. If extra frames occupy the memory that it needs, makes room and runs it
     /// again.
-    fn serve_with_memory(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
+    fn serve_with_memory(
+        &mut self,
+        caller: PeerId,
+        request: &Request,
+        waiting: Waiting,
+    ) -> Result<Reply, Failure> {
         let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
         for _ in 0..RUNS_MAX {
             self.store.is_starved = false;
             let result = self.serve_once(caller, request);
-            let Err(failure) = result else { return result };
-            if failure.error != PmError::NoMemory || !self.store.is_starved {
+            let starved =
+                |failure: &&Failure| failure.error == PmError::NoMemory && self.store.is_starved;
+            let Some(failure) = result.as_ref().err().filter(starved).copied() else {
+                self.store.claims.close(caller, waiting);
                 return result;
-            }
+            };
             let free = self.store.get(self.pool_account).free();
             let missing = self.frames_needed(caller, request, failure.done);
-            match self.make_room(missing.saturating_sub(free.into()).max(1)) {
+            match self.make_room(caller, waiting, missing.saturating_sub(free.into()).max(1)) {
                 Room::Nowhere => return result,
                 Room::Asked(at) => {
                     return Err(Failure { error: PmError::Pending, at: at.get(), ..failure });
                 }
+                Room::More => return again(failure.done),
                 Room::Made if failure.done > 0 => return again(failure.done),
                 Room::Made => {}
             }

@@ -132,9 +132,9 @@ impl<K: Kernel> Service<K> {
                 self.bus_address(caller, lease, number).map(Reply::BusRun)
             }
             Request::DeviceReset { peer } => done(self.device_reset(caller, peer)),
-            Request::SetHandler { container, start, count, handler, cookie } => {
-                done(self.set_handler(caller, container, (start, count), handler, cookie))
-            }
+            Request::SetHandler { container, start, count, handler, cookie } => self
+                .set_handler(caller, container, (start, count), handler, cookie)
+                .map(Reply::Range),
             Request::NextFault => Ok(Reply::Fault(self.next_fault(caller))),
             Request::Supply { fault, container, number } => {
                 done(self.supply(caller, fault, container, number))

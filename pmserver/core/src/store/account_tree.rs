@@ -114,6 +114,7 @@ impl<K: Kernel> Store<K> {
         let payer = self.payer_for(parent);
         let promised = &mut self.get_mut(payer).promised;
         *promised = minus(*promised, record.limit);
+        self.allowances.forget(account);
         self.free(ledger);
         self.free(account);
     }

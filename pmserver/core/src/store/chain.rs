@@ -11,6 +11,7 @@ use crate::kernel::Kernel;
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::links::{Chain, Link, Links, link_of};
+use crate::records::meter::LINK_WORK;
 use crate::store::Store;
 
 /// An iterator over the records of a chain, first to last.
@@ -46,6 +47,7 @@ impl<K: Kernel> Store<K> {
         chain: Link<C::Item>,
         item: Ref<C::Item>,
     ) -> Option<Ref<C::Item>> {
+        self.meter().charge(LINK_WORK);
         C::links(self.get(item)).next().target().filter(|next| next.link() != chain)
     }
 

@@ -5,6 +5,7 @@
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Change, Charge, Shortage};
 use crate::records::cell::Ref;
+use crate::records::meter::LINK_WORK;
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
@@ -12,6 +13,7 @@ impl<K: Kernel> Store<K> {
     fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         let parent = |account: &Ref<Account>| self.get(*account).parent.target();
         core::iter::successors(Some(account), parent)
+            .inspect(|_| self.meter().charge(LINK_WORK))
             .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
     }
 
@@ -34,22 +36,44 @@ impl<K: Kernel> Store<K> {
     /// Charges one page to an account and all accounts above it, or fails and charges none. The
     /// caller checks whether the account may have extra frames.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
-        let has_room = kind == Charge::Extra || self.get(self.payer_for(account)).room() > 0;
-        if !has_room || self.is_closed(account) {
+        let mut payer = None;
+        let mut is_closed = false;
+        for above in self.upwards(account) {
+            payer = payer.or(Some(above));
+            is_closed |= self.get(above).has(AccountFlags::DYING);
+        }
+        let payer = payer.unwrap_or(account);
+        let has_room = kind == Charge::Extra || self.get(payer).room() > 0;
+        if is_closed || !has_room || self.allowances.is_spent(payer) {
             return Err(Shortage::Account);
         }
-        let pool = self.upwards(account).last().unwrap_or(account);
-        if self.get(pool).free() == 0 {
+        if kind == Charge::Extra {
+            self.check_extra(account)?;
+        } else if self.unused(account) == 0 {
             // The account has room, so extra frames occupy the memory that it was promised.
-            self.is_starved |= kind != Charge::Extra;
+            self.is_starved = true;
             return Err(Shortage::Pool);
         }
+        self.allowances.count(payer, Change::Up);
         self.count(account, kind, Change::Up);
         Ok(())
     }
 
+    /// Refuses a new extra frame if nothing is free or somebody waits for promised memory (PM-342).
+    pub(crate) fn check_extra(&self, account: Ref<Account>) -> Result<(), Shortage> {
+        let is_claimed = self.claims.oldest(self.kernel.now()).is_some();
+        if self.unused(account) == 0 || is_claimed { Err(Shortage::Pool) } else { Ok(()) }
+    }
+
+    /// Returns how much memory is unused, given any account.
+    fn unused(&self, account: Ref<Account>) -> u32 {
+        let pool = self.upwards(account).last().unwrap_or(account);
+        self.get(pool).free()
+    }
+
     /// Refunds one page to an account and all accounts above it.
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
+        self.allowances.count(self.payer_for(account), Change::Down);
         self.count(account, kind, Change::Down);
     }
 
@@ -63,6 +87,7 @@ impl<K: Kernel> Store<K> {
         let mut next = Some(account);
         let mut is_below = false;
         while let Some(payer) = next {
+            self.meter().charge(LINK_WORK);
             let record = self.get_mut(payer);
             next = record.parent.target();
             if !record.has(AccountFlags::REMOVED) {

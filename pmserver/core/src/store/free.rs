@@ -156,6 +156,21 @@ impl<K: Kernel> Store<K> {
         Ok(())
     }
 
+    /// Releases a frame that nothing has written to since it was taken.
+    pub(crate) fn release_clean(&mut self, page: PageIndex) {
+        self.push_free(page, PageUse::Clean);
+    }
+
+    /// Makes one free page clean and returns whether it did.
+    pub(crate) fn make_one_clean(&mut self) -> bool {
+        let Some(page) = self.pop_free(PageUse::Untyped) else { return self.scrub_one() };
+        if self.make_taken(page, ObjectKind::Frame, PageUse::Frame).is_err() {
+            return false;
+        }
+        self.release_clean(page);
+        true
+    }
+
     /// Cleans one dirty page and returns whether it did.
     pub(crate) fn scrub_one(&mut self) -> bool {
         let Some(page) = self.pop_free(PageUse::Dirty) else { return false };

@@ -6,13 +6,16 @@
 //! into kernel objects, and releases them. It knows nothing about what containers do with frames.
 
 pub(crate) mod account_tree;
+pub(crate) mod allowances;
 pub(crate) mod cells;
 pub(crate) mod chain;
 pub(crate) mod charges;
+pub(crate) mod claims;
 pub(crate) mod demand;
 pub(crate) mod extra;
 pub(crate) mod free;
 pub(crate) mod loans;
+pub(crate) mod metered;
 pub(crate) mod radix;
 
 use proto::VirtAddr;
@@ -26,10 +29,14 @@ use crate::records::cell::{
 };
 use crate::records::count::Count;
 use crate::records::links::Link;
+use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
+use crate::store::allowances::Allowances;
+use crate::store::claims::Claims;
 use crate::store::demand::Demand;
 use crate::store::extra::Pressed;
 use crate::store::free::FreeList;
+use crate::store::metered::Metered;
 
 const WINDOW_TABLE_SPAN_BITS: u8 = 21;
 
@@ -40,7 +47,7 @@ const DATA: PageRights = PageRights { write: true, execute: false };
 /// The floor of pages, records and accounts.
 #[derive(Clone)]
 pub(crate) struct Store<K> {
-    pub(crate) kernel: K,
+    pub(crate) kernel: Metered<K>,
     page_count: u32,
     reserved: u32,
     /// The page of zeros, which frames without memory are mapped to for reading. Its original
@@ -54,6 +61,10 @@ pub(crate) struct Store<K> {
     pub(crate) pressed: Pressed,
     /// The running request to give some of them back.
     pub(crate) demand: Demand,
+    /// Who waits for promised memory.
+    pub(crate) claims: Claims,
+    /// What peers may still have charged to accounts above removed ones.
+    pub(crate) allowances: Allowances,
     /// Set if promised memory was refused because extra frames occupy it.
     pub(crate) is_starved: bool,
 }
@@ -66,7 +77,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn new(kernel: K) -> Result<Self, KernelError> {
         let page_count = kernel.page_count();
         let mut pool = Self {
-            kernel,
+            kernel: Metered::new(kernel),
             page_count,
             reserved: 0,
             zero: PageIndex::new(0),
@@ -76,6 +87,8 @@ impl<K: Kernel> Store<K> {
             generation: 0,
             pressed: Pressed::default(),
             demand: Demand::NONE,
+            claims: Claims::NONE,
+            allowances: Allowances::NONE,
             is_starved: false,
         };
         if page_count > PAGES_MAX {
@@ -150,6 +163,11 @@ impl<K: Kernel> Store<K> {
         }
     }
 
+    /// Returns the meter of the running call.
+    pub(crate) const fn meter(&self) -> &Meter {
+        &self.kernel.meter
+    }
+
     /// Returns how many pages the pool has.
     pub(crate) const fn page_count(&self) -> u32 {
         self.page_count
@@ -216,6 +234,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
         let bitmap = self.entry(page).bitmap[0];
         let position = bitmap.trailing_ones();
+        self.meter().charge(RECORD_WORK);
         assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
         let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
         let entry = self.entry_mut(page);
@@ -230,6 +249,7 @@ impl<K: Kernel> Store<K> {
 
     /// Frees a cell and returns how many cells of its page are still in use.
     pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
+        self.meter().charge(RECORD_WORK);
         assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
         let (page, position) = record.place();
         if let Some(cell) = self.cell_mut(page, position) {

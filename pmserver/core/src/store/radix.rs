@@ -16,6 +16,7 @@ use crate::records::broken::broken;
 use crate::records::cell::{Kind, Ref, Stamp, record};
 use crate::records::count::Count;
 use crate::records::leaf::{Leaf, Tree};
+use crate::records::meter::NODE_WORK;
 use crate::store::Store;
 
 const GROUP_BITS: u32 = 3;
@@ -69,6 +70,7 @@ type Place = Option<(Ref<Node>, usize)>;
 
 impl<K: Kernel> Store<K> {
     fn as_node(&self, link: u32) -> Option<Ref<Node>> {
+        self.meter().charge(NODE_WORK);
         Ref::from_cell(link).filter(|_| self.kind_of(link) == Kind::Node)
     }
 

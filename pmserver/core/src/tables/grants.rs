@@ -26,23 +26,13 @@ impl<K: Kernel> Tables<K> {
     /// Revokes a grant: the peer loses the capability and what it mapped with it.
     pub(crate) fn remove_grant(&mut self, grant: Ref<Mapping>) -> Result<(), KernelError> {
         let record = *self.store.get(grant);
-        if let Some(slot) = record.slot() {
-            self.store.kernel.delete(slot)?;
-        }
+        self.store.kernel.delete(record.slot())?;
         let peer = record.peer();
         let tree = self.store.tree_remove(self.peer(peer).vspace.grants, record.key());
         self.peer_mut(peer).vspace.grants = tree;
         self.unlink_mapping(grant);
         self.store.free(grant);
         self.collect_grant_node(peer);
-        Ok(())
-    }
-
-    /// Revokes all grants of a peer.
-    pub(crate) fn remove_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
-        while let Some(grant) = self.store.tree_next(self.peer(peer).vspace.grants, 0) {
-            self.remove_grant(grant)?;
-        }
         Ok(())
     }
 }

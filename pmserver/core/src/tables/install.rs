@@ -3,7 +3,8 @@
 //!
 //! A mapping is a promise that pmserver keeps when the page is accessed; what is installed is a
 //! cache of it (R2). A mapping uses the page's original capability if no other mapping does, else a
-//! derived capability in a slot that it keeps until it is removed.
+//! derived capability in its slot. It has a slot from the beginning, so that what others do to the
+//! page never makes it cost more.
 //!
 //! ```text
 //!            install                      install, with other rights
@@ -18,7 +19,6 @@ use pmserver_api::PmError;
 use proto::{PeerId, VirtAddr};
 
 use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
-use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::count::minus;
 use crate::records::frame::Frame;
@@ -42,7 +42,7 @@ impl<K: Kernel> Tables<K> {
         let page = self.store.get(self.frame_of(mapping)).page().unwrap_or(self.store.zero);
         if self.store.get(mapping).page() != Some(page) {
             self.forget_cap(mapping).map_err(kernel)?;
-            self.take_cap(mapping, page)?;
+            self.take_cap(mapping, page).map_err(kernel)?;
         }
         // Always unmap first: a future kernel forbids mapping over a mapped page (decision D8).
         self.suspend(mapping).map_err(kernel)?;
@@ -54,27 +54,16 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Gives a mapping a capability to a page.
-    fn take_cap(&mut self, mapping: Ref<Mapping>, page: PageIndex) -> Result<(), PmError> {
-        let record = *self.store.get(mapping);
-        let slot = match record.slot() {
-            Some(slot) => slot,
-            None if page != self.store.zero && self.store.entry(page).original_user().is_none() => {
-                self.store.entry_mut(page).set_original_user(mapping.link());
-                self.store.get_mut(mapping).page = page.get();
-                return Ok(());
-            }
-            None => {
-                let account = self.table_account(record.peer())?;
-                let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
-                self.store.get_mut(mapping).set_slot(slot);
-                slot
-            }
-        };
-        self.store
-            .kernel
-            .derive(page, slot, CapRights::All)
-            .map_err(|_: KernelError| PmError::Kernel)?;
-        self.store.get_mut(mapping).page = page.get();
+    fn take_cap(&mut self, mapping: Ref<Mapping>, page: PageIndex) -> Result<(), KernelError> {
+        let is_original =
+            page != self.store.zero && self.store.entry(page).original_user().is_none();
+        if is_original {
+            self.store.entry_mut(page).set_original_user(mapping.link());
+        } else {
+            let slot = self.store.get(mapping).slot();
+            self.store.kernel.derive(page, slot, CapRights::All)?;
+        }
+        self.store.get_mut(mapping).set_cap(page, is_original);
         Ok(())
     }
 
@@ -98,16 +87,15 @@ impl<K: Kernel> Tables<K> {
     pub(crate) fn forget_cap(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
         let record = *self.store.get(mapping);
         let Some(page) = record.page() else { return Ok(()) };
-        match record.slot() {
+        if record.is_original() {
+            self.suspend(mapping)?;
+            self.store.entry_mut(page).set_original_user(Link::NONE);
+        } else {
             // Deleting a capability unmaps what was mapped with it.
-            Some(slot) => self.store.kernel.delete(slot)?,
-            None => {
-                self.suspend(mapping)?;
-                self.store.entry_mut(page).set_original_user(Link::NONE);
-            }
+            self.store.kernel.delete(record.slot())?;
         }
         let record = self.store.get_mut(mapping);
-        record.page = 0;
+        record.set_cap(PageIndex::new(0), false);
         record.set_installed(Installed::No);
         Ok(())
     }
@@ -140,6 +128,28 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
+    /// Suspends the mappings of a frame that can be written through. Grants stay.
+    pub(crate) fn suspend_written(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            let record = self.store.get(mapping);
+            if record.installed() == Installed::ReadWrite && !record.is_grant() {
+                self.suspend(mapping)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Unmaps the page of zeros that was mapped as a probe. It belongs to pmserver: nothing of the
+    /// caller depends on it.
+    fn unmap_probe(&mut self) -> Result<(), PmError> {
+        let probe = FrameCap::Original(self.store.zero);
+        let result = self.store.kernel.unmap_frame(probe);
+        self.is_probe_mapped = result.is_err();
+        result.map_err(|_: KernelError| PmError::Kernel)
+    }
+
     /// Installs the page tables that are missing at an address and returns how many.
     pub(crate) fn ensure_tables_at(
         &mut self,
@@ -150,10 +160,14 @@ impl<K: Kernel> Tables<K> {
             return Ok(0);
         }
         let before = self.peer(peer).vspace.table_count.get();
-        let probe = FrameCap::Original(self.store.zero);
-        self.map_with_tables(peer, probe, vaddr, PROBE)?;
-        // The page of zeros belongs to pmserver: nothing of the caller depends on this mapping.
-        self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
+        if self.is_probe_mapped {
+            self.unmap_probe()?;
+        }
+        self.map_with_tables(peer, FrameCap::Original(self.store.zero), vaddr, PROBE)?;
+        if let Err(error) = self.unmap_probe() {
+            self.collect_tables(peer, vaddr.get());
+            return Err(error);
+        }
         Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
     }
 }

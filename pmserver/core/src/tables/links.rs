@@ -50,9 +50,7 @@ impl<K: Kernel> Tables<K> {
         self.forget_cap(mapping)?;
         let record = *self.store.get(mapping);
         let peer = record.peer();
-        if let Some(slot) = record.slot() {
-            self.store.free_slot(slot);
-        }
+        self.store.free_slot(record.slot());
         let tree = self.store.tree_remove(self.peer(peer).vspace.mappings, record.vaddr());
         self.peer_mut(peer).vspace.mappings = tree;
         self.unlink_mapping(mapping);

@@ -27,12 +27,14 @@ pub(crate) struct Tables<K> {
     pub(crate) store: Store<K>,
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
+    /// Whether the kernel refused to unmap the probe that looks for missing page tables.
+    is_probe_mapped: bool,
 }
 
 impl<K: Kernel> Tables<K> {
     /// Builds the floor on the store, without peers.
     pub(crate) const fn new(store: Store<K>, pool_account: Ref<Account>) -> Self {
-        Self { store, pool_account, peers: [const { None }; PEERS_MAX] }
+        Self { store, pool_account, peers: [const { None }; PEERS_MAX], is_probe_mapped: false }
     }
 
     pub(crate) fn find_peer(&self, id: PeerId) -> Option<&Peer> {

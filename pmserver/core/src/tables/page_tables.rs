@@ -71,9 +71,9 @@ impl<K: Kernel> Tables<K> {
     }
 
     fn refund_table(&mut self, peer: PeerId) {
-        match self.table_account(peer) {
-            Ok(account) => self.store.refund(account, Charge::Tables),
-            Err(_) => broken("a table that nobody pays for"),
+        match self.peer(peer).table_account {
+            Some(account) => self.store.refund(account, Charge::Tables),
+            None => broken("a table that nobody pays for"),
         }
     }
 
@@ -137,6 +137,12 @@ impl<K: Kernel> Tables<K> {
         self.store.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
     }
 
+    /// Returns how many mappings are in the lowest table at an address; 0 if it is not pmserver's.
+    pub(crate) fn mappings_in_table(&self, peer: PeerId, vaddr: u64) -> u64 {
+        let table = self.store.tree_get::<Table>(self.table_tree(peer, 0), base_of(vaddr, 0));
+        table.map_or(0, |table| self.store.get(table).children.get().into())
+    }
+
     /// Counts a mapping up or down in the lowest table above it.
     pub(crate) fn count_mapping(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
         self.count_child(peer, 0, vaddr, is_new);
@@ -179,7 +185,7 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<(), Failure> {
         for level in 0..SPANS.len() {
             while let Some(table) = self.store.tree_next::<Table>(self.table_tree(peer, level), 0) {
-                budget.spend()?;
+                budget.spend(self.store.meter())?;
                 let base = self.store.get(table).key();
                 self.collect_tables(peer, base);
                 if self.store.tree_get::<Table>(self.table_tree(peer, level), base).is_some() {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The accounts that are charged for what a peer causes.
 
-use pmserver_api::PmError;
+use pmserver_api::{AccountRights, PmError};
 use proto::PeerId;
 
 use crate::kernel::Kernel;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
+use crate::records::loan::Loan;
 use crate::tables::Tables;
 
 impl<K: Kernel> Tables<K> {
@@ -16,8 +17,25 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Returns the account that pays for a peer's tables, slots and mapping records (R25).
+    ///
+    /// # Errors
+    /// `NoTableQuota` if there is none, or if the peer may not charge it any more.
     pub(crate) fn table_account(&self, peer: PeerId) -> Result<Ref<Account>, PmError> {
-        self.peer(peer).table_account.ok_or(PmError::NoTableQuota)
+        let account = self.peer(peer).table_account;
+        account.filter(|account| self.may_charge(peer, *account)).ok_or(PmError::NoTableQuota)
+    }
+
+    /// Returns whether something new may be charged to an account for a peer now (PM-341): it is
+    /// the peer's own, or the peer has split it off, or it is lent to the peer with ALLOCATE, or
+    /// the peer has something left of an account below it that was removed.
+    pub(crate) fn may_charge(&self, peer: PeerId, account: Ref<Account>) -> bool {
+        let payer = self.store.payer_for(account);
+        let is_lent =
+            |loan: &Loan| loan.is_for(peer) && loan.rights().contains(AccountRights::ALLOCATE);
+        self.peer(peer).account == Some(payer)
+            || self.store.get(payer).is_made_by(peer)
+            || self.store.loans(payer).any(is_lent)
+            || self.store.allowances.has(peer, payer)
     }
 
     /// Returns the peer whose account this is.

@@ -16,9 +16,10 @@ use crate::records::account::{Account, AccountFlags};
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
+use crate::records::failure::is_more_to_do;
 use crate::records::mapping::Mapping;
 use crate::records::peer::VSpaceState;
-use crate::teardown::{Teardown, is_more_to_do};
+use crate::teardown::Teardown;
 
 impl<K: Kernel> Teardown<K> {
     /// Destroys an account.
@@ -62,7 +63,7 @@ impl<K: Kernel> Teardown<K> {
     ) -> Result<(), Failure> {
         loop {
             let leaf = self.leaf_below(account);
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
             let deadline = if self.is_removed(leaf) { None } else { self.drain(leaf, budget)? };
             if let Some(deadline) = deadline.filter(|_| leaf == account) {
                 return Err(budget.pending_until(deadline));
@@ -89,7 +90,7 @@ impl<K: Kernel> Teardown<K> {
     ) -> Result<Option<Micros>, Failure> {
         // Borrowers lose access before the memory is freed.
         while let Some(container) = self.store.ledger(account).containers.target() {
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
             self.mark_dying(container);
         }
         let deadline = self.drain_dying(account, budget)?;
@@ -112,7 +113,7 @@ impl<K: Kernel> Teardown<K> {
             if first_kept == Some(container) {
                 break;
             }
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
             let Err(failure) = self.destroy_step(container, budget) else { continue };
             if is_more_to_do(&failure) {
                 return Err(failure);
@@ -146,7 +147,7 @@ impl<K: Kernel> Teardown<K> {
             let first = self.store.tree_next::<Mapping>(mappings, 0);
             let next = first.or_else(|| self.store.tree_next(grants, 0));
             let Some(mapping) = next else { break };
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
             self.remove_mapping(mapping)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
         }

@@ -10,9 +10,10 @@
 //!   account ----------> removed: stands for its parent ----------> gone
 //! ```
 
+use heapless::Vec;
 use pmserver_api::{AccountHandle, AccountRights, Failure};
 use proto::PeerId;
-use proto::limits::CALL_FRAMES_MAX;
+use proto::limits::{CALL_FRAMES_MAX, PEERS_MAX};
 
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags};
@@ -56,7 +57,7 @@ impl<K: Kernel> Teardown<K> {
         }
         let payer = self.store.payer_for(account);
         while self.transfer_one(account, payer) {
-            budget.spend()?;
+            budget.spend(self.store.meter())?;
         }
         self.close_account(account);
         Ok(())
@@ -65,6 +66,7 @@ impl<K: Kernel> Teardown<K> {
     /// Transfers the charges of an account to its parent.
     fn transfer_to_parent(&mut self, account: Ref<Account>) {
         let payer = self.store.parent(account);
+        self.leave_to_borrowers(account, payer);
         self.store.end_loans(account);
         self.store.demand.forget(account);
         let mut record = *self.store.get(account);
@@ -87,6 +89,23 @@ impl<K: Kernel> Teardown<K> {
             self.dying_count.up();
         }
         self.review_work(account);
+    }
+
+    /// Lets those who could charge an account have charged what is left of its limit to the one
+    /// above, in equal parts (PM-341).
+    fn leave_to_borrowers(&mut self, account: Ref<Account>, payer: Ref<Account>) {
+        let room = self.store.get(account).room();
+        let is_dying = self.store.is_closed(account);
+        let users: Vec<PeerId, PEERS_MAX> = (self.peers.iter().flatten())
+            .map(|peer| peer.id)
+            .filter(|peer| self.may_charge(*peer, account) && !self.may_charge(*peer, payer))
+            .collect();
+        let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
+        let part = room.checked_div(count).unwrap_or(0);
+        for peer in users.into_iter().filter(|_| !is_dying) {
+            let left = self.store.allowances.take(peer, account).unwrap_or(part);
+            self.store.allowances.give(peer, payer, left.min(part));
+        }
     }
 
     /// Transfers one object that refers to an account; returns whether there was one.

@@ -9,7 +9,7 @@
 pub(crate) mod account_destroy;
 pub(crate) mod account_remove;
 
-use pmserver_api::{Failure, PmError};
+use pmserver_api::Failure;
 use proto::PeerId;
 use proto::limits::RECLAIM_STEP_FRAMES;
 
@@ -19,6 +19,7 @@ use crate::records::account::{Account, AccountFlags};
 use crate::records::broken::broken;
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
+use crate::records::failure::is_more_to_do;
 use crate::records::ledger::Work;
 use crate::records::peer::Peer;
 
@@ -71,6 +72,7 @@ impl<K: Kernel> Teardown<K> {
             let Err(failure) = self.work_on(self.store.account_of(ledger), &mut budget) else {
                 return;
             };
+            // If a lease or the kernel ended the step, the account goes to the end of the queue.
             if is_more_to_do(&failure) {
                 return;
             }
@@ -102,7 +104,7 @@ impl<K: Kernel> Teardown<K> {
     fn teardown_step(&mut self, peer: PeerId) {
         let mut budget = Budget::new(RECLAIM_STEP_FRAMES);
         while let Some(container) = self.peer(peer).containers.target() {
-            if budget.spend().is_err() {
+            if budget.spend(self.store.meter()).is_err() {
                 return;
             }
             self.mark_dying(container);
@@ -110,12 +112,6 @@ impl<K: Kernel> Teardown<K> {
         // The next step continues with what the kernel refused or what was too much for this one.
         let _ = self.clear_vspace(peer, &mut budget);
     }
-}
-
-/// Returns whether only the bound on the work ended a step. If a lease or the kernel did, the
-/// object goes to the end of the queue.
-pub(crate) const fn is_more_to_do(failure: &Failure) -> bool {
-    matches!(failure, Failure { error: PmError::Pending, at: 0, .. })
 }
 
 fn has_objects(peer: &Peer) -> bool {

@@ -4,7 +4,8 @@
 //! Every call is encoded and decoded, and every invariant is checked after it.
 #![allow(dead_code)] // Each test file uses its part.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
 use std::rc::Rc;
 
 use pmserver_api::{
@@ -14,6 +15,7 @@ use pmserver_api::{
 use pmserver_core::Server;
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
+use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
 use sim::SimKernel;
 
@@ -41,7 +43,7 @@ const fn peer_config(
 pub(crate) type Pm = Calls<Door>;
 
 #[derive(Clone)]
-pub(crate) struct World(pub(crate) Rc<RefCell<Server<SimKernel>>>, CheckEach);
+pub(crate) struct World(pub(crate) Rc<RefCell<Server<SimKernel>>>, CheckEach, Rc<Cell<u64>>);
 
 /// Whether the invariants are checked after each call, in time proportional to the number of
 /// objects.
@@ -60,7 +62,9 @@ pub(crate) struct Door {
 impl Transport for Door {
     fn call(&mut self, request: Message) -> Message {
         let mut server = self.world.0.borrow_mut();
+        let before = server.kernel().invocations();
         let reply = server.call(self.caller, &request);
+        self.world.check_work(&server, before, &request);
         if self.world.1 == CheckEach::Yes {
             server
                 .check_invariants()
@@ -98,7 +102,23 @@ impl World {
 
     /// The same world, with the invariants checked only if the test asks for it.
     pub(crate) fn unchecked(self) -> Self {
-        Self(self.0, CheckEach::No)
+        Self(self.0, CheckEach::No, self.2)
+    }
+
+    /// Checks that a call did no more than one may (PM-320).
+    fn check_work(&self, server: &Server<SimKernel>, before: u64, what: &dyn Debug) {
+        let made = server.kernel().invocations() - before;
+        let work = server.work();
+        assert!(
+            work <= CALL_WORK_MAX && made <= CALL_INVOCATIONS_MAX,
+            "{what:?} did {work}, with {made} invocations"
+        );
+        self.2.set(self.2.get().max(work));
+    }
+
+    /// Returns the most work that a call did.
+    pub(crate) fn most_work(&self) -> u64 {
+        self.2.get()
     }
 
     pub(crate) fn check(&self) {
@@ -126,7 +146,7 @@ impl World {
     pub(crate) fn over(kernel: SimKernel, peers: &[PeerConfig]) -> Self {
         let server = Server::new(kernel, peers).unwrap();
         server.check_invariants().unwrap();
-        Self(Rc::new(RefCell::new(server)), CheckEach::Yes)
+        Self(Rc::new(RefCell::new(server)), CheckEach::Yes, Rc::default())
     }
 
     /// A world with devices: peer 1 is their driver, peer 2 a client, peer 3 may say that a device
@@ -213,7 +233,10 @@ impl World {
         let mut server = self.0.borrow_mut();
         let mut result = attempt(&mut server);
         while let Err(address) = result {
-            if !server.resolve(peer(number), address, kind) {
+            let before = server.kernel().invocations();
+            let is_resumed = server.resolve(peer(number), address, kind);
+            self.check_work(&server, before, &kind);
+            if !is_resumed {
                 break;
             }
             // An access takes time, so that waiting ends.

@@ -8,10 +8,24 @@ pub const MESSAGE_REGISTERS_MAX: usize = 16;
 /// Message registers that the kernel's IPC fastpath carries (decision D5).
 pub const FASTPATH_REGISTERS: usize = 4;
 
-/// Frames that one call of pmserver may touch: 1 MiB (decision D6). [`FRAME_MAPPINGS_MAX`] bounds
-/// the work for each frame: unmapping takes one kernel invocation, and up to three more for page
-/// tables that become empty; so no call makes more than 256 × 4 × 4 of these.
+/// Frames that one call of pmserver may name: 1 MiB (decision D6). How many of them it does is
+/// bounded by [`CALL_WORK_MAX`].
 pub const CALL_FRAMES_MAX: u64 = 256;
+
+/// The work of one call of pmserver, of one fault, and of one step of teardown, in instructions at
+/// measured costs (decision 0019). A call that has done this much stops, and is called again.
+pub const CALL_WORK_MAX: u64 = 1_000_000;
+
+/// The part of [`CALL_WORK_MAX`] that is kept free for one more frame: it may be one memory with
+/// [`SHARERS_MAX`] frames, with [`FRAME_MAPPINGS_MAX`] mappings of each, or each of its own
+/// mappings may be the last one in three page tables.
+pub const FRAME_WORK_MAX: u64 = 300_000;
+
+/// The work of the cheapest kernel invocation, with what pmserver does around it.
+pub const INVOCATION_WORK: u64 = 1_000;
+
+/// Kernel invocations that one call of pmserver makes at most: [`CALL_WORK_MAX`] bounds them.
+pub const CALL_INVOCATIONS_MAX: u64 = CALL_WORK_MAX / INVOCATION_WORK;
 
 /// Shares that one container may have at a time: every operation on a container may walk them all.
 pub const CONTAINER_SHARES_MAX: u16 = 16;
@@ -63,7 +77,7 @@ pub const CONTIGUOUS_LOOK_PAGES: u32 = 1024;
 
 /// pmserver moves a page only if at most this many virtual frames use it: each must be bound to
 /// the new page.
-pub const MOVE_HOLDERS_MAX: u32 = 32;
+pub const MOVE_HOLDERS_MAX: u32 = 8;
 
 /// Depth of the tree of accounts, from the pool's account to a leaf, both included: a charge walks
 /// the whole path.
@@ -71,6 +85,10 @@ pub const ACCOUNT_DEPTH_MAX: usize = 16;
 
 /// Peers that one account may be lent to at a time: a request to the account notifies them all.
 pub const ACCOUNT_LOANS_MAX: usize = 16;
+
+/// Accounts above removed ones that one peer may have something charged to: kept outside the pool,
+/// and every charge walks them.
+pub const PEER_ALLOWANCES_MAX: usize = 4;
 
 /// Accounts that one demand for extra frames is sent to, bounded because the demand is stored
 /// outside the pool. If these accounts do not have enough, others are asked afterwards.
@@ -80,8 +98,20 @@ pub const ASKED_ACCOUNTS_MAX: usize = 8;
 /// second): long enough for them to be scheduled and to choose, short for the domain that waits.
 pub const EXTRA_MICROS: u64 = 100_000;
 
-/// Extra frames that one call examines for reclaim; it skips those that are leased or pinned.
-pub const PRESSURE_FRAMES_MAX: u64 = 2 * CALL_FRAMES_MAX;
+/// How long a claim to promised memory stays open after the time at which its peer was told to try
+/// again, in microseconds: as long as the owners of extra frames have.
+pub const CLAIM_MICROS: u64 = EXTRA_MICROS;
+
+/// When a claim takes the extra frames of anybody, asked or not, under leases of their owners or
+/// not, in microseconds: after two requests, of which the first may have been another's.
+pub const FORCE_MICROS: u64 = 2 * EXTRA_MICROS;
+
+/// How long whoever was promised memory waits for it at most, in microseconds, whatever others do:
+/// until the leases on extra frames have ended that began before.
+pub const PROMISE_MICROS_MAX: u64 = LEASE_MICROS_MAX;
+
+/// Extra frames that one call examines for reclaim in each of its three searches.
+pub const PRESSURE_FRAMES_MAX: u64 = CALL_FRAMES_MAX;
 
 /// The longest lease that a share may allow, in microseconds (one second): a borrower can keep an
 /// owner from its own memory for that long.
@@ -89,6 +119,11 @@ pub const LEASE_MICROS_MAX: u64 = 1_000_000;
 
 /// The longest timeout that a caller may set for a call to a server, in microseconds (ten seconds).
 pub const WATCH_MICROS_MAX: u64 = 10_000_000;
+
+/// How much shorter than its period the budget of a supervisor may be, in microseconds (ten
+/// milliseconds): everybody waits that long if it ends while pmserver works for the supervisor. All
+/// others that call a server that others call may not have a shorter budget at all.
+pub const SUPERVISOR_GAP_MICROS_MAX: u64 = 10_000;
 
 /// One past the highest peer number: the VSpace of peer n is in slot 32 + n of pmserver's root
 /// CNode, which has 64 slots. There is no peer 0: that slot is for pmserver itself.
@@ -104,8 +139,8 @@ pub const RECLAIM_STEP_FRAMES: u64 = 64;
 /// is the longest relative path that Linux accepts (4095 bytes) after that `/`.
 pub const PATH_BYTES_MAX: usize = 4096;
 
-/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this bounds the heap
-/// of fsserver: an open file takes up to 32 KiB of it.
+/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this is the size of
+/// fsserver's table of open files.
 pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
 
 /// Clients for which fsserver reserves room for [`OPEN_FILES_PER_CLIENT_MAX`] open files.
@@ -114,12 +149,22 @@ pub const FS_CLIENTS_MAX: usize = 4;
 /// The lease that fsserver asks for while it fills a container, in microseconds.
 pub const FS_LEASE_MICROS: u64 = 500_000;
 
+/// Pages that fsserver copies into a container before it looks at its lease again.
+pub const FS_LEASE_PAGES: u64 = 16;
+
+/// How much of the lease has to be left then, in microseconds: more than it takes to read
+/// [`FS_LEASE_PAGES`] pages of the slowest file, on the slowest machine.
+pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
+
 const _: () = {
-    assert!(FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
+    assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);
+    assert!(FORCE_MICROS <= PROMISE_MICROS_MAX);
     assert!(LEASE_MICROS_MAX <= WATCH_MICROS_MAX);
     assert!(FRAME_MAPPINGS_OWNER < FRAME_MAPPINGS_MAX);
     assert!(CONTAINER_LEASES_OWNER + SHARE_LEASES_MAX <= CONTAINER_LEASES_MAX);
     assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
+    assert!(2 * FRAME_WORK_MAX <= CALL_WORK_MAX);
     assert!(STATUS_FRAMES_MAX == 6 * 4 && FASTPATH_REGISTERS <= MESSAGE_REGISTERS_MAX);
     assert!(PATH_BYTES_MAX <= 4096);
 };

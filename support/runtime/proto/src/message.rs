@@ -87,6 +87,8 @@ pub enum ProtocolError {
     WrongLength = 0xFF01,
     /// This version of the protocol has no such reply.
     BadReply = 0xFF02,
+    /// The server was stopped, and nobody does its work any more (PM-370).
+    Stopped = 0xFF03,
 }
 
 impl ProtocolError {
@@ -104,6 +106,7 @@ impl ProtocolError {
             0xFF00 => Some(Self::UnknownOperation),
             0xFF01 => Some(Self::WrongLength),
             0xFF02 => Some(Self::BadReply),
+            0xFF03 => Some(Self::Stopped),
             _ => None,
         }
     }
@@ -121,6 +124,7 @@ impl fmt::Display for ProtocolError {
             Self::UnknownOperation => "unknown operation",
             Self::WrongLength => "wrong number of registers",
             Self::BadReply => "unintelligible reply",
+            Self::Stopped => "the server was stopped",
         })
     }
 }
@@ -140,9 +144,12 @@ mod tests {
 
     #[test]
     fn every_protocol_error_has_its_own_status() {
-        for error in
-            [ProtocolError::UnknownOperation, ProtocolError::WrongLength, ProtocolError::BadReply]
-        {
+        for error in [
+            ProtocolError::UnknownOperation,
+            ProtocolError::WrongLength,
+            ProtocolError::BadReply,
+            ProtocolError::Stopped,
+        ] {
             assert_eq!(ProtocolError::from_status(error.status()), Some(error));
         }
     }

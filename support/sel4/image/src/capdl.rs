@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Puts untyped objects, and the capabilities that Microkit does not give, into the capDL
+//! Adds untyped objects, and the capabilities that Microkit does not give, to the capDL
 //! specification.
 //!
-//! A capability names its object by its place among the objects, and capDL's initialiser wants
-//! these sorted: those at a fixed physical address first, then by size, the largest first. So after
-//! objects were added all are sorted again, and every name is renewed.
+//! A capability refers to its object by the object's index, and capDL's initialiser needs the
+//! objects sorted: those at a fixed physical address first, then by size, the largest first. So
+//! after objects are added, all are sorted again and every reference is updated.
 
 use std::cmp::Reverse;
 
@@ -21,7 +21,7 @@ use system_description::{Description, GivenCap, GivenObject, Node};
 /// Slot of a PD's root CNode that holds its Microkit CNode.
 const MICROKIT_CNODE_SLOT: u32 = 0;
 
-/// Adds the objects and capabilities that `description` has over Microkit's.
+/// Adds the objects and capabilities that the extensions in `description` ask for.
 pub(crate) fn add(
     container: &mut CapDLSpecContainer,
     description: &Description,
@@ -53,7 +53,7 @@ pub(crate) fn add(
 }
 
 /// Runs `simulate` on a specification that has a frame of the same size for every untyped object:
-/// microkit-tool's simulation of the allocation counts frames of any size, but no untyped.
+/// microkit-tool's simulation of the allocation counts frames of any size, but ignores untyped.
 pub(crate) fn with_frames_for_untypeds<R>(
     container: &mut CapDLSpecContainer,
     simulate: impl FnOnce(&mut CapDLSpecContainer) -> R,
@@ -78,7 +78,7 @@ pub(crate) fn with_frames_for_untypeds<R>(
     result
 }
 
-/// Sorts the objects as the initialiser wants them and renews every name.
+/// Sorts the objects as the initialiser needs them and updates every reference to one.
 fn sort(
     container: &mut CapDLSpecContainer,
     size_bits: impl Fn(&Object<FrameFill>) -> u64,
@@ -99,7 +99,9 @@ fn sort(
     }
     let renew = |id: ObjectId| {
         let new = new_ids.get(usize::from(id)).copied();
-        new.ok_or_else(|| format!("the capDL specification names an object {} it lacks", id.0))
+        new.ok_or_else(|| {
+            format!("the capDL specification refers to object {}, which it lacks", id.0)
+        })
     };
     for (_, named) in &mut objects {
         for entry in named.object.slots_mut().into_iter().flatten() {
@@ -113,7 +115,7 @@ fn sort(
     Ok(())
 }
 
-/// Returns the size of an object, which microkit-tool takes to be 0 for untyped.
+/// Returns the size of an object as a power of two; microkit-tool's function returns 0 for untyped.
 fn size_bits(object: &Object<FrameFill>, config: &Config) -> u64 {
     match object {
         Object::Untyped(untyped) => u64::from(untyped.size_bits),
@@ -124,15 +126,15 @@ fn size_bits(object: &Object<FrameFill>, config: &Config) -> u64 {
 /// Returns the capability that a PD is given.
 fn given(container: &CapDLSpecContainer, cap: &GivenCap) -> Result<Cap, String> {
     Ok(match cap.object {
-        // The very capability of the thread's CSpace, guard and all: an address that is looked up
-        // in it resolves as the thread's own addresses do.
+        // A copy of the capability to the thread's CSpace, with the same guard: an address resolves
+        // in it as it does for the thread itself.
         GivenObject::CNode => cspace_root(container, &cap.pd)?.clone(),
         GivenObject::VSpace => entry(container, thread(container, &cap.pd)?, VSPACE)?.clone(),
         GivenObject::Tcb => Cap::Tcb(cap::Tcb { object: thread(container, &cap.pd)? }),
     })
 }
 
-/// Returns the capability to a PD's root CNode that its thread has.
+/// Returns the capability that a PD's thread has to its own root CNode.
 fn cspace_root<'a>(container: &'a CapDLSpecContainer, pd: &str) -> Result<&'a Cap, String> {
     entry(container, thread(container, pd)?, CSPACE)
 }
@@ -203,7 +205,7 @@ mod tests {
         }
     }
 
-    /// A system as microkit-tool leaves it: sorted, but for what was added at the end.
+    /// A system from microkit-tool, which is sorted, with two untyped objects added at the end.
     fn container() -> CapDLSpecContainer {
         let mut container = CapDLSpecContainer::new();
         let device = container.add_root_object(object("device", frame(12, Some(0x1000))));

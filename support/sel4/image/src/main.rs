@@ -3,11 +3,12 @@
 //! Makes a boot image out of a system description and its programs, as Microkit's own tool does,
 //! with untyped memory and memory accounts in it (see the README beside this crate).
 //!
-//! `system-description` reads what this project's descriptions have over Microkit's. microkit-tool,
-//! used as a library, does the rest: it parses the description, makes the capDL specification out
-//! of it and packs that into capDL's initialiser.
+//! `system-description` reads this project's extensions of the description. microkit-tool, used as
+//! a library, does the rest: it parses the description, makes the capDL specification from it and
+//! packs that into capDL's initialiser.
 
 mod capdl;
+mod last_resort;
 mod memory;
 mod pack;
 mod sdk;
@@ -21,9 +22,10 @@ use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
+use microkit_tool::sel4::Config;
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
-use system_description::{Description, Fault, SETUP_FILE};
+use system_description::{Description, Fault, LAST_RESORT_FILE, SETUP_FILE};
 
 use crate::sdk::BoardFolder;
 
@@ -83,11 +85,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes the image of a program that finds nothing in place but the kernel.
+/// Makes the image of a program that runs on the kernel alone, without Microkit.
 fn pack_root_task(arguments: &Arguments, program: &Path) -> Result<(), String> {
     let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
     let memory = memory::BoardMemory::new(&board, arguments.ram)?;
-    // What microkit-tool calls the initialiser is to kernel and loader the first thread's program.
+    // Kernel and loader start any program that microkit-tool takes for its initialiser.
     let mut program = CapDLInitialiser::new(sdk::read_elf(program)?);
     memory
         .place(&board, &mut CapDLSpecContainer::new(), &mut program, &[])
@@ -106,7 +108,7 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     let memory = memory::BoardMemory::new(&board, arguments.ram)?;
     memory.check_total(&description.untypeds).map_err(at)?;
 
-    let mut search_paths = vec![write_setup(&description, &arguments.output)?];
+    let mut search_paths = vec![write_setup(&description, &board.config, &arguments.output)?];
     search_paths.extend_from_slice(&arguments.search_paths);
     let system = sdf::parse(system, &description.text_with_setup, &board.config, &search_paths)?;
     check_addresses(&system).map_err(|sentence| format!("{file}: {sentence}"))?;
@@ -127,18 +129,27 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes what the memory server is told beside the image, and returns the folder.
-fn write_setup(description: &Description, output: &Path) -> Result<PathBuf, String> {
+/// Writes what the memory server is told, and what its peers run as a last resort, beside the
+/// image. Returns the folder.
+fn write_setup(
+    description: &Description,
+    config: &Config,
+    output: &Path,
+) -> Result<PathBuf, String> {
     let folder = output.parent().unwrap_or(Path::new("")).to_owned();
+    let write = |name: &str, contents: &[u8]| {
+        let file = folder.join(name);
+        fs::write(&file, contents).map_err(|err| format!("cannot write {}: {err}", file.display()))
+    };
     if let Some(page) = description.setup_page() {
-        let file = folder.join(SETUP_FILE);
-        fs::write(&file, page).map_err(|err| format!("cannot write {}: {err}", file.display()))?;
+        write(SETUP_FILE, page)?;
+        write(LAST_RESORT_FILE, &last_resort::code(config.arch)?)?;
     }
     Ok(folder)
 }
 
-/// Refuses regions that want an address of the tool's choice: that takes microkit-tool several
-/// passes over the whole image, and nothing in this project needs it.
+/// Refuses regions whose physical address microkit-tool would have to choose: that needs several
+/// passes over the whole image, and nothing in this project uses it.
 fn check_addresses(system: &SystemDescription) -> Result<(), String> {
     let unplaced = system
         .memory_regions

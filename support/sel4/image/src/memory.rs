@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Knows how much memory the board has, and whether the system fits into it.
+//! Checks that the system fits into the memory of the board.
 //!
 //! Where the kernel's memory is fixed when it is built (aarch64), its boot can be emulated: the
 //! total is checked first, then, when the size of the initial task is known, every single object
-//! is placed. On x86 the kernel finds the memory at boot. There the board's file says how much RAM
-//! the machine has, and the same is checked for a PC with that: with a margin for what kernel and
-//! firmware use. Without that number nothing is checked, and a system that does not fit ends at
-//! boot, which a release kernel does without a word.
+//! is placed. On x86 the kernel finds the memory at boot. There `--ram` says how much RAM the
+//! machine has, and the same is checked for a PC with that much, less a margin for kernel and
+//! firmware. Without `--ram` nothing is checked, and a system that does not fit stops at boot; a
+//! release kernel prints no message then.
 
 use microkit_tool::capdl::CapDLSpecContainer;
 use microkit_tool::capdl::allocation::{
@@ -27,17 +27,17 @@ use crate::sdk::BoardFolder;
 /// The memory of a board.
 pub(crate) struct BoardMemory {
     fixed: Option<FixedMemory>,
-    /// What is free on a board that finds its memory at boot, if it is known how much that is.
+    /// Free memory of a board whose kernel finds it at boot; `None` if nobody said how much it has.
     found: Option<DisjointMemoryRegion>,
 }
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-/// On a PC: from here on memory is left by firmware, kernel and what the kernel makes at boot.
+/// On a PC, memory is free from here on: below are firmware, kernel and what the kernel makes.
 const PC_FREE_FROM: u64 = 8 * MIB;
-/// The end of RAM that firmware and kernel use.
+/// Bytes at the end of RAM that firmware and kernel use.
 const PC_USED_AT_END: u64 = 4 * MIB;
-/// QEMU's PC has so much RAM below 4 GiB if it has 3.5 GiB or more; else all.
+/// RAM below 4 GiB of QEMU's PC if it has 3.5 GiB or more; if it has less, all is there.
 const PC_LOW_RAM: u64 = 3 * GIB;
 const PC_LOW_RAM_MAX: u64 = 3 * GIB + 512 * MIB;
 /// The kernel's largest untyped object.
@@ -46,14 +46,14 @@ const UNTYPED_BITS_MAX: u64 = 47;
 /// Memory that is known when the kernel is built.
 pub(crate) struct FixedMemory {
     pub(crate) kernel: ElfFile,
-    /// Memory that the kernel's image leaves.
+    /// Memory that the kernel's image does not use.
     free: DisjointMemoryRegion,
     kernel_boot_region: MemoryRegion,
 }
 
 impl BoardMemory {
-    /// Emulates the first part of the kernel's boot if that can be done; else takes the board to
-    /// have `ram` bytes.
+    /// Emulates the first part of the kernel's boot if the kernel's memory is fixed; else assumes
+    /// that the board has `ram` bytes.
     pub(crate) fn new(board: &BoardFolder, ram: Option<u64>) -> Result<Self, String> {
         if board.config.arch == Arch::X86_64 {
             return Ok(Self { fixed: None, found: ram.map(pc_memory) });
@@ -68,7 +68,7 @@ impl BoardMemory {
         self.fixed.as_ref()
     }
 
-    /// Refuses the first element with which the untyped memory is more than the board has.
+    /// Refuses the first element that brings the untyped memory above what the board has.
     pub(crate) fn check_total(&self, untypeds: &[UntypedCaps]) -> Result<(), Fault> {
         let free = self.fixed.as_ref().map(|fixed| &fixed.free).or(self.found.as_ref());
         let Some(free) = free else { return Ok(()) };
@@ -82,7 +82,7 @@ impl BoardMemory {
                 return Err(Fault {
                     line: untyped.line,
                     sentence: format!(
-                        "untyped memory comes to {} with this element, and the board has {}.",
+                        "untyped memory adds up to {} with this element; the board has only {}.",
                         human_size_strict(total),
                         human_size_strict(available)
                     ),
@@ -126,7 +126,7 @@ impl BoardMemory {
             )
         });
         initialiser.add_expected_untypeds(&boot_info.untyped_objects);
-        if fits { Ok(()) } else { Err(does_not_fit(untypeds, "every object")) }
+        if fits { Ok(()) } else { Err(does_not_fit(untypeds, "all objects")) }
     }
 
     /// Simulates the allocation of all objects on a PC, whose initial task has `size` bytes.
@@ -164,9 +164,9 @@ impl BoardMemory {
                 CapDLAllocEmulationErrorLevel::Suppressed,
             )
         });
-        // Where the objects really come to lie, the kernel's boot decides.
+        // The addresses of the objects are known only when the kernel boots.
         spec.expected_allocations.clear();
-        if fits { Ok(()) } else { Err(does_not_fit(untypeds, "every object")) }
+        if fits { Ok(()) } else { Err(does_not_fit(untypeds, "all objects")) }
     }
 }
 
@@ -188,7 +188,7 @@ fn pc_memory(ram: u64) -> DisjointMemoryRegion {
     memory
 }
 
-/// Returns the memory of a PC beside its RAM, for regions with a `phys_addr`.
+/// Returns the physical addresses of a PC that are not RAM, for regions with a `phys_addr`.
 fn pc_devices(memory: &DisjointMemoryRegion) -> DisjointMemoryRegion {
     let mut devices = DisjointMemoryRegion::default();
     let mut from = 0;
@@ -200,12 +200,12 @@ fn pc_devices(memory: &DisjointMemoryRegion) -> DisjointMemoryRegion {
     devices
 }
 
-/// Blames the element with the largest blocks: those are the hardest to place.
+/// Reports the element with the largest untyped objects, which are the hardest to place.
 fn does_not_fit(untypeds: &[UntypedCaps], what: &str) -> Fault {
     let largest = untypeds.iter().max_by_key(|untyped| untyped.size_bits);
     let sentence = match largest {
         Some(untyped) => format!(
-            "beside this untyped memory ({} x {}) the board has no room for {what}.",
+            "with this untyped memory ({} x {}) the board has no room for {what}.",
             untyped.count,
             human_size_strict(1_u64.checked_shl(u32::from(untyped.size_bits)).unwrap_or(0))
         ),

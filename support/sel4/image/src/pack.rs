@@ -14,7 +14,7 @@ use microkit_tool::loader::Loader;
 use crate::memory::{BoardMemory, FixedMemory};
 use crate::sdk::BoardFolder;
 
-/// The kernels that a bootloader for x86 takes beside the image; QEMU wants the 32-bit file.
+/// The kernel files that a bootloader for x86 needs with the image; QEMU takes the 32-bit one.
 const X86_KERNELS: [&str; 2] = ["sel4.elf", "sel4_32.elf"];
 
 /// Puts the specification and the contents of all frames into the initialiser.

@@ -25,7 +25,7 @@ use refusals::WITHOUT_SDK;
 
 /// The same, for those that need an SDK with the board `qemu_virt_aarch64`.
 const WITH_SDK: &[(&str, u32, &str)] =
-    &[("more_memory_than_the_board_has", 8, "untyped memory comes to 1.50 GiB")];
+    &[("more_memory_than_the_board_has", 8, "untyped memory adds up to 1.50 GiB")];
 
 /// What microkit-tool says itself, at the line and column that the element has in the file.
 const STOCK: (&str, &str) =
@@ -104,7 +104,7 @@ fn refused_for_the_ram_of_a_pc() {
     for (ram, is_too_little) in [("1G", true), ("2G", false)] {
         let output = run_on("x86_64_generic", &["--ram", ram], name, &sdk);
         let message = String::from_utf8(output.stderr).unwrap();
-        let sentence = format!("{name}.xml:7: untyped memory comes to 1,024 MiB");
+        let sentence = format!("{name}.xml:7: untyped memory adds up to 1,024 MiB");
         // With 2 GiB the tool gets as far as looking for the programs, which are not there.
         assert_eq!(message.contains(&sentence), is_too_little, "{ram}: {message}");
         assert_eq!(output.status.code(), Some(1));

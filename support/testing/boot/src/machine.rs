@@ -92,7 +92,7 @@ impl Machine {
 
     /// Ends a QEMU that has closed its console, and returns its exit status.
     pub(crate) fn wait(mut self) -> io::Result<ExitStatus> {
-        // A program that closed its output and did not exit would be waited for for ever.
+        // A program may close its output and not exit: without this, the wait might never end.
         self.group.kill();
         self.child.wait()
     }

@@ -48,7 +48,7 @@ impl Transcript {
         Self { file: BufWriter::new(file), report: Report::Outside }
     }
 
-    /// Adds the next line of the console.
+    /// Adds the next line of the console, unless it comes from kernel, loader or monitor.
     pub(crate) fn line(&mut self, line: &[u8]) -> io::Result<()> {
         if line == GREETING {
             self.file.rewind()?;
@@ -61,7 +61,7 @@ impl Transcript {
         self.file.write_all(b"\n")
     }
 
-    /// Returns whether the next line is part of such a report of the kernel.
+    /// Returns whether the next line is part of the kernel's report of a fault without a handler.
     fn is_in_report(&mut self, line: &[u8]) -> bool {
         self.report = match self.report {
             Report::Head(left @ 2..) => Report::Head(left.saturating_sub(1)),

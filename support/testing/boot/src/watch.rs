@@ -16,7 +16,7 @@ use crate::transcript::Transcript;
 pub(crate) struct Watch {
     pub(crate) timeout: Duration,
     pub(crate) sentinel: Sentinel,
-    /// How many lines of success to wait for.
+    /// How many pass lines to wait for.
     pub(crate) passes: u32,
     pub(crate) transcript: Option<PathBuf>,
     pub(crate) qemu: Vec<String>,

@@ -12,6 +12,7 @@
 //!                                                     tables.rs   tables, address spaces
 //!                                                     paging.rs   frames, rights, contents
 //!                                                     grants.rs   frames in another CSpace
+//!                                                     random.rs   drawn from a seed
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod cnode;
 mod grants;
 mod operation;
 mod paging;
+mod random;
 mod reply;
 mod tables;
 mod untyped;
@@ -59,20 +61,22 @@ pub trait Kernel {
     fn perform(&mut self, operation: &Operation) -> Reply;
 }
 
-/// Performs the whole list and writes a line for each operation: number, operation, reply.
+/// Performs the whole list, and then operations that are drawn from `seed`. Writes a line for each
+/// operation: number, operation, reply.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn transcript(
     kernel: &mut impl Kernel,
     architecture: Architecture,
+    seed: u64,
     out: &mut impl Write,
 ) -> Result {
     let architecture_name = match architecture {
         Architecture::X86_64 => "x86_64",
         Architecture::Aarch64 => "aarch64",
     };
-    writeln!(out, "conformance {architecture_name}")?;
+    writeln!(out, "conformance {architecture_name}, seed {seed}")?;
     let (missing, tables, gone) = match architecture {
         Architecture::X86_64 => {
             (tables::MISSING_X86_64, tables::TABLES_X86_64, tables::GONE_X86_64)
@@ -120,5 +124,25 @@ pub fn transcript(
             writeln!(out, "{number} {operation} -> {reply}")?;
         }
     }
-    Ok(())
+    drawn(kernel, architecture, seed, out)
+}
+
+/// Performs operations that are drawn from a seed.
+fn drawn(
+    kernel: &mut impl Kernel,
+    architecture: Architecture,
+    seed: u64,
+    out: &mut impl Write,
+) -> Result {
+    writeln!(out, "# random: seed {seed}")?;
+    let mut book = random::Book::new(architecture, seed);
+    let mut successes: u64 = 0;
+    for number in 1..=random::OPERATIONS {
+        let operation = book.next();
+        let reply = kernel.perform(&operation);
+        writeln!(out, "r{number} {operation} -> {reply}")?;
+        book.note(&operation, &reply);
+        successes = successes.saturating_add(matches!(reply, Reply::Done | Reply::Value(_)).into());
+    }
+    writeln!(out, "# {successes} of {} drawn operations succeeded", random::OPERATIONS)
 }

@@ -21,6 +21,10 @@ use sel4_root_task::{Never, debug_print, debug_println, root_task};
 
 use crate::stage::Stage;
 
+/// What the random operations are drawn from, when the program is built.
+const SEED: Option<&str> = option_env!("KTEST_SEED");
+const DEFAULT_SEED: u64 = 1;
+
 struct Console;
 
 impl Write for Console {
@@ -34,7 +38,8 @@ impl Write for Console {
 fn main(bootinfo: &BootInfoPtr) -> Never {
     match Stage::prepare(bootinfo) {
         Ok(mut stage) => {
-            match ktest_list::transcript(&mut stage, types::ARCHITECTURE, &mut Console) {
+            let seed = SEED.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_SEED);
+            match ktest_list::transcript(&mut stage, types::ARCHITECTURE, seed, &mut Console) {
                 Ok(()) => debug_println!("PASS"),
                 Err(error) => debug_println!("FAIL: {error}"),
             }

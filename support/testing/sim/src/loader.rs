@@ -120,6 +120,10 @@ pub(crate) fn load(plan: &BootPlan) -> Loaded {
     Loaded { machine: loader.machine, cspace, peers }
 }
 
+/// The most bytes of memory regions: each of their pages has a slot of the first thread's, as have
+/// the objects of all peers and the page tables, for which 768 slots are left.
+pub(crate) const REGION_BYTES_MAX: u64 = ((1 << Machine::ROOT_RADIX) - 768) * PAGE_BYTES;
+
 /// Room for the page tables and threads of all peers.
 const MEMORY_BITS_MIN: u8 = 24;
 

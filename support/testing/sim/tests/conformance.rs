@@ -17,32 +17,61 @@ const MEMORY_BITS: u8 = 22;
 /// The slot of the first thread's CNode that the list calls slot 0.
 const FIRST_SLOT: u64 = Machine::ROOT_EMPTY;
 
-/// Panics if a line differs from the one on seL4.
-fn compare(
-    architecture: Architecture,
-    list_architecture: ktest_list::Architecture,
-    expected: &str,
-) {
-    let mut actual = String::new();
-    let mut kernel = Model::new(architecture);
-    ktest_list::transcript(&mut kernel, list_architecture, &mut actual).expect("a string has room");
-    actual.push_str("PASS\n");
+/// Panics if a line differs from the one on seL4. The first line says which architecture and seed.
+fn compare(expected: &str) {
+    let (head, _) = expected.split_once('\n').expect("it has a first line");
+    let (name, seed) = head.split_once(", seed ").expect("it names a seed");
+    let (architecture, of_list) = match name {
+        "conformance x86_64" => (Architecture::X86_64, ktest_list::Architecture::X86_64),
+        _ => (Architecture::Aarch64, ktest_list::Architecture::Aarch64),
+    };
+    let actual = transcript(architecture, of_list, seed.parse().expect("a number"));
     for (model, kernel) in actual.lines().zip(expected.lines()) {
         assert_eq!(model, kernel, "the line of the model, and that of seL4");
     }
     assert_eq!(actual.lines().count(), expected.lines().count(), "length of the transcripts");
 }
 
+fn transcript(architecture: Architecture, of_list: ktest_list::Architecture, seed: u64) -> String {
+    let mut actual = String::new();
+    let mut kernel = Model::new(architecture);
+    ktest_list::transcript(&mut kernel, of_list, seed, &mut actual).expect("a string has room");
+    actual.push_str("PASS\n");
+    actual
+}
+
 #[test]
 fn the_model_answers_as_the_kernel_does_on_x86_64() {
-    let expected = include_str!("../../ktest-list/expected/x86_64.txt");
-    compare(Architecture::X86_64, ktest_list::Architecture::X86_64, expected);
+    compare(include_str!("../../ktest-list/expected/x86_64.txt"));
+}
+
+/// The transcript of a run with another seed; `make ktest SEED=n` names it.
+#[test]
+fn the_model_answers_as_the_kernel_did_in_another_run() {
+    if let Ok(path) = std::env::var("KTEST_TRANSCRIPT") {
+        compare(&std::fs::read_to_string(path).expect("the transcript is there"));
+    }
+}
+
+#[test]
+fn most_of_the_drawn_operations_succeed() {
+    for seed in 1..=20 {
+        for (architecture, of_list) in [
+            (Architecture::X86_64, ktest_list::Architecture::X86_64),
+            (Architecture::Aarch64, ktest_list::Architecture::Aarch64),
+        ] {
+            let text = transcript(architecture, of_list, seed);
+            let sum = text.lines().rev().nth(1).expect("the list ends with a sum");
+            let successes = sum.split(' ').nth(1).expect("# successes of …");
+            let successes: u64 = successes.parse().expect("a number");
+            assert!(successes > 1000, "{sum}, with seed {seed}");
+        }
+    }
 }
 
 #[test]
 fn the_model_answers_as_the_kernel_does_on_aarch64() {
-    let expected = include_str!("../../ktest-list/expected/aarch64.txt");
-    compare(Architecture::Aarch64, ktest_list::Architecture::Aarch64, expected);
+    compare(include_str!("../../ktest-list/expected/aarch64.txt"));
 }
 
 struct Model {

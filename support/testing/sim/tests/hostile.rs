@@ -218,8 +218,9 @@ fn lend_path(system: &System) -> Option<u64> {
     pm.map(container, start, FrameCount::ONE, vaddr, flags).ok()?;
     client.space().copy_out(PATH, vaddr);
     pm.unmap(vaddr, FrameCount::ONE).ok()?;
-    let rights = Rights::READ | Rights::WRITE;
-    let shared = pm.share(container, start, 8, PeerId::new(1)?, rights, LeaseLimit::new(0)).ok()?;
+    let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
+    let lease = LeaseLimit::new(1_000_000);
+    let shared = pm.share(container, start, 8, PeerId::new(1)?, rights, lease).ok()?;
     Some(shared.weak.raw())
 }
 

@@ -182,7 +182,7 @@ fn a_device_without_an_iommu_can_write_everywhere() {
     let mut kernel = granted(CapRights::All);
     kernel.map_granted(peer(2), GRANTS | 5, VADDR, Rights::ALL).unwrap();
     assert!(!kernel.has_iommu());
-    kernel.bus_map(peer(1), FRAME).unwrap();
+    kernel.bus_map(peer(1), FRAME, CapRights::All).unwrap();
     kernel.bus_unmap(peer(1), FRAME).unwrap();
     let address = kernel.physical_address(FRAME);
     kernel.device_write(peer(1), address, &[9]).unwrap();
@@ -197,8 +197,12 @@ fn a_device_behind_an_iommu_can_write_only_to_its_pages() {
     assert_eq!(kernel.physical_address(NODE), address + 4096);
     let fault = |bus_address| DeviceFault { peer: peer(1), bus_address };
     assert_eq!(kernel.device_write(peer(1), address, &[9]), Err(fault(address)));
-    kernel.bus_map(peer(1), FRAME).unwrap();
-    assert_eq!(kernel.bus_map(peer(1), FRAME), Err(KernelError::Refused), "already mapped");
+    kernel.bus_map(peer(1), FRAME, CapRights::All).unwrap();
+    assert_eq!(
+        kernel.bus_map(peer(1), FRAME, CapRights::All),
+        Err(KernelError::Refused),
+        "already mapped"
+    );
     kernel.device_write(peer(1), address + 4095, &[9]).unwrap();
     let across = kernel.device_write(peer(1), address + 4094, &[1, 2, 3]);
     assert_eq!(across, Err(fault(address + 4096)));
@@ -208,8 +212,11 @@ fn a_device_behind_an_iommu_can_write_only_to_its_pages() {
     assert_eq!(kernel.bus_unmap(peer(1), FRAME), Err(KernelError::Refused), "not mapped");
     kernel.device_write(peer(1), address, &[9]).unwrap_err();
     assert_eq!(kernel.device_faults().len(), 4);
+    kernel.bus_map(peer(1), FRAME, CapRights::Read).unwrap();
+    kernel.device_write(peer(1), address, &[9]).unwrap_err();
+    kernel.bus_unmap(peer(1), FRAME).unwrap();
     kernel.fail_nth(Some(1));
-    kernel.bus_map(peer(1), FRAME).unwrap_err();
+    kernel.bus_map(peer(1), FRAME, CapRights::All).unwrap_err();
     kernel.device_write(peer(1), address, &[9]).unwrap_err();
 }
 

@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
         folder: "client-demo/core/src",
         floors: &["demo", "walk", "transfer", "path_page", "accounts", "line", "layout", "error"],
     },
-    Crate { folder: "fsserver/api/src", floors: &["client", "ops", "entry", "error"] },
+    Crate { folder: "fsserver/api/src", floors: &["client", "ops", "entry", "error", "feature"] },
     Crate {
         folder: "fsserver/core/src",
         floors: &[
@@ -40,7 +40,7 @@ const CRATES: &[Crate] = &[
             "read",
             "lent",
             "path",
-            "volume",
+            "ext4",
             "image",
             "heap",
         ],
@@ -83,7 +83,10 @@ const CRATES: &[Crate] = &[
         floors: &["message", "address_space", "console", "units", "limits"],
     },
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "access"] },
-    Crate { folder: "support/sel4/image/src", floors: &["pack", "memory", "capdl", "sdk"] },
+    Crate {
+        folder: "support/sel4/image/src",
+        floors: &["pack", "memory", "capdl", "sdk", "last_resort"],
+    },
     Crate {
         folder: "support/testing/boot/src",
         floors: &["watch", "compare", "transcript", "machine", "console"],

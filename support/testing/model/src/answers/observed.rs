@@ -60,6 +60,7 @@ impl Observed {
             Reply::Pinned(pinned) => Some(pinned.lease.lease.raw()),
             Reply::Account(account) => Some(account.raw()),
             Reply::Created(Created { container, .. }) => Some(container.raw()),
+            Reply::Range(range) => Some(range.raw()),
             Reply::Fault(fault) => fault.map(|fault| fault.fault.raw()),
             _ => None,
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From a request to its operation.
 
-use pmserver_api::{AccountHandle, Identity, PROTOCOL_VERSION, PmError, Reply, Request};
+use pmserver_api::{AccountHandle, Failure, Identity, PROTOCOL_VERSION, PmError, Reply, Request};
 use proto::{Micros, PeerId};
 
 use crate::answers::{Answer, Expected, Observed};
@@ -19,6 +19,7 @@ impl Model {
         answer: Option<&Answer>,
     ) -> Expected {
         self.observed = Observed::new(answer);
+        self.is_limited.set(false);
         self.set_time(now);
         if self.peers.get(&caller).is_none_or(|peer| peer.is_stopped) {
             return PmError::InvalidCap.into();
@@ -26,7 +27,17 @@ impl Model {
         if let Some(refusal) = self.refused_by_kernel(request) {
             return refusal;
         }
-        self.perform(caller, request).unwrap_or_else(|refusal| refusal)
+        let before = answer.filter(|answer| may_be_in_part(answer)).map(|_| self.clone());
+        let expected = self.perform(caller, request).unwrap_or_else(|refusal| refusal);
+        let Some((answer, mut before)) = answer.zip(before) else { return expected };
+        if expected.allows(answer) {
+            return expected;
+        }
+        let Some(in_part) = before.perform_in_part(caller, request, answer) else {
+            return expected;
+        };
+        *self = before;
+        in_part
     }
 
     pub(crate) fn set_time(&mut self, now: Micros) {
@@ -45,7 +56,7 @@ impl Model {
         all.filter(|deadline| *deadline > now).min()
     }
 
-    fn perform(&mut self, caller: PeerId, request: &Request) -> Outcome {
+    pub(super) fn perform(&mut self, caller: PeerId, request: &Request) -> Outcome {
         match *request {
             Request::Version => Ok(Expected::Exactly(Ok(Reply::Number(PROTOCOL_VERSION)))),
             Request::WhoAmI => {
@@ -184,4 +195,13 @@ impl Model {
             _ => unreachable!("is an operation on something else"),
         }
     }
+}
+
+/// Returns whether an answer may say that a call has reached its bound.
+const fn may_be_in_part(answer: &Answer) -> bool {
+    matches!(
+        answer,
+        Err(Failure { error: PmError::Pending, at: 0, .. })
+            | Ok(Reply::Mapped(_) | Reply::Granted(_))
+    )
 }

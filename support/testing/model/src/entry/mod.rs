@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Where requests and accesses come in, and what the model shows of itself.
 
+mod bound;
 mod call;
 mod touch;
 mod view;

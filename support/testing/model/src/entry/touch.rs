@@ -56,36 +56,30 @@ impl Model {
         seen: Option<Touch>,
     ) -> Touch {
         self.observed = Observed::default();
+        self.is_limited.set(false);
         self.set_time(now);
         let has_faulted = seen == Some(Touch::Faulted);
         let page = vaddr.page().get();
-        let Some(mapping) = self.mapping_at(peer, page, seen) else { return Touch::Faulted };
+        let Some(mapping) = self.mapping_at(peer, page, access, seen) else {
+            return Touch::Faulted;
+        };
         let place = mapping.place;
         if !self.may_touch(&mapping, access) {
             return Touch::Faulted;
         }
-        let payer = self.vspace_payer(peer);
         let may_be_gone = mapping.is_doubtful || self.containers[&place.0].is_dying;
         if may_be_gone && has_faulted {
             return Touch::Faulted;
         }
-        let may_fault = may_be_gone
-            || self.may_be_short(payer, for_mappings(1))
-            || self.may_pool_be_short(for_mappings(1))
-            || self.is_kernel_unsure;
         if let Some(outcome) = self.waits(peer, place, access, seen) {
             return outcome;
         }
-        if may_fault && has_faulted {
+        if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
         }
-        let is_dying = self.containers[&place.0].is_dying || payer.is_none();
+        let is_dying = self.containers[&place.0].is_dying || self.vspace_account_of(peer).is_none();
         self.keep(peer, page, Mapping { is_doubtful: is_dying, ..mapping });
         let cell = self.cell(place).expect("an access went to it");
-        if may_fault && let Some(frame) = self.frame_mut(place) {
-            // The page of zeros takes a slot; without one a load gets memory of the frame's own.
-            frame.may_be_bound = true;
-        }
         if let Access::Store(word) = access {
             self.make_writable(cell);
             self.contents.write(cell, word);
@@ -106,7 +100,13 @@ impl Model {
     }
 
     /// Returns the mapping at a page; if there is none, the one that a region makes.
-    fn mapping_at(&mut self, id: PeerId, page: u64, seen: Option<Touch>) -> Option<Mapping> {
+    fn mapping_at(
+        &mut self,
+        id: PeerId,
+        page: u64,
+        access: Access,
+        seen: Option<Touch>,
+    ) -> Option<Mapping> {
         let peer = self.peers.get(&id).filter(|peer| !peer.is_stopped)?;
         if let Some(mapping) = peer.mappings.get(&page) {
             return Some(*mapping);
@@ -121,9 +121,14 @@ impl Model {
         self.take_over(region.container);
         self.demand(region.via, range, rights_for(region.flags)).ok()?;
         self.check_revoking(region.via).ok()?;
-        self.check_leases(place.0, region.via, range, need_of(region.flags)).ok()?;
+        // Both the flags and the access have to need it: a store to what is read-only maps it, too.
+        let need = match access {
+            Access::Load => Need::Read,
+            Access::Store(_) => need_of(region.flags),
+        };
+        self.check_leases(place.0, region.via, range, need).ok()?;
         self.present(place).ok()?;
-        self.check_sharers(place, need_of(region.flags)).ok()?;
+        self.check_sharers(place, need).ok()?;
         self.check_mapping_count(place, region.via).ok()?;
         let payer = self.vspace_payer(id)?;
         let pages = for_mappings(1);

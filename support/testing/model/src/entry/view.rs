@@ -2,12 +2,12 @@
 //! What the fuzzer may look at, to choose what to do next.
 
 use pmserver_api::{
-    AccountHandle, ContainerHandle, FaultHandle, Frames, LeaseHandle, Request, Rights, ShareHandle,
+    AccountHandle, ContainerHandle, FaultHandle, Frames, LeaseHandle, Request, ShareHandle,
 };
 use proto::limits::STATUS_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::state::{AccountId, Kind, Model, Object, PeerSetup, Place, Via};
+use crate::state::{AccountId, Kind, Model, Object, PeerSetup};
 
 /// The handles that a peer has.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,8 @@ impl Model {
                 (Kind::Share, _) => handles.shares.push(ShareHandle::from_raw(raw)),
                 (Kind::Lease, _) => handles.leases.push(LeaseHandle::from_raw(raw)),
                 (Kind::Account, _) => handles.accounts.push(AccountHandle::from_raw(raw)),
+                // It is called with nowhere.
+                (Kind::Range, _) => {}
                 (Kind::Fault, _) => handles.faults.push(FaultHandle::from_raw(raw)),
             }
         }
@@ -74,34 +76,6 @@ impl Model {
             _ => return Vec::new(),
         };
         self.containers[&id].frames.keys().copied().collect()
-    }
-
-    /// Returns whether a frame of a container has a mapping in a range of numbers.
-    #[must_use]
-    pub fn is_mapped(
-        &self,
-        of: PeerId,
-        handle: ContainerHandle,
-        (start, last): (u64, u64),
-    ) -> bool {
-        let Some(Object::Container(id)) = self.names.find(of, Kind::Container, handle.raw()) else {
-            return false;
-        };
-        let is_in = |place: Place| place.0 == id && start <= place.1 && place.1 <= last;
-        let mut mappings = self.peers.values().flat_map(|peer| peer.mappings.values());
-        mappings.any(|mapping| is_in(mapping.place))
-    }
-
-    /// Returns whether a handle gives rights to frames.
-    #[must_use]
-    pub fn gives(&self, of: PeerId, frames: Frames, rights: Rights) -> bool {
-        let last = frames.start.get().saturating_add(frames.count.get() - 1);
-        match self.names.find(of, Kind::Container, frames.container.raw()) {
-            Some(Object::Weak(share)) => {
-                self.allows(Via::Share(share), (frames.start.get(), last), rights)
-            }
-            _ => true,
-        }
     }
 
     /// Returns the first frame number that a lease of a peer's covers.

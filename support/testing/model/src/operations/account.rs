@@ -90,6 +90,13 @@ impl Model {
     pub(crate) fn account_remove(&mut self, caller: PeerId, handle: AccountHandle) -> Outcome {
         let id = self.account(caller, handle, AccountRights::REMOVE)?;
         let parent = self.accounts[&id].parent.expect("nobody has REMOVE on the pool");
+        for peer in self.peers.keys().copied().collect::<Vec<PeerId>>() {
+            let could = self.may_charge(peer, id);
+            self.left_over.remove(&(peer, id));
+            if could && !self.has_allocate(peer, parent) {
+                self.left_over.insert((peer, parent));
+            }
+        }
         let containers = self.containers.values_mut().filter(|c| c.account == id);
         containers.for_each(|container| container.account = parent);
         let below = self.accounts.values_mut().filter(|account| account.parent == Some(id));
@@ -180,6 +187,9 @@ impl Model {
         let handle = self.give_account(to, caller, id);
         let account = self.accounts.get_mut(&id).expect("it was looked up");
         account.lent.insert((to, handle.raw()), rights);
+        if rights.contains(AccountRights::ALLOCATE) {
+            self.left_over.remove(&(to, id));
+        }
         Ok(Expected::Exactly(Ok(Reply::Account(handle))))
     }
 

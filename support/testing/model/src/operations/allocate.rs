@@ -66,7 +66,10 @@ impl Model {
         let new: Vec<u64> = (start..=last).filter(|number| !there.contains(number)).collect();
         let nth = |n: u64| usize::try_from(n).ok().and_then(|n| new.get(n)).copied();
         let is_extra = flags.contains(AllocateFlags::EXTRA);
-        let beyond = nth(self.room(account).1).filter(|_| !is_extra);
+        let beyond = match self.charged(id) {
+            Some(_) => nth(self.room(account).1).filter(|_| !is_extra),
+            None => nth(0),
+        };
         let without = nth(self.pool_left());
         let certain = in_the_way.into_iter().chain(beyond).chain(without).min();
         let is_partial = flags.contains(AllocateFlags::PARTIAL);
@@ -206,7 +209,10 @@ impl Model {
         }
         let range = span_of(frames)?;
         self.check_leases(id, Via::Owner, range, Need::Change)?;
-        // Whether memory is found comes before whether frames exist.
+        if let Some(number) = self.numbers(id, range).first() {
+            return Err(Expected::refused(PmError::Exists, 0, *number));
+        }
+        // Whether memory is found comes before whether it may be charged.
         for error in [PmError::NoMemory, PmError::Pending] {
             if self.observed.refusal(error).is_some() {
                 return Err(Expected::Refused { error, done: 0..=0, at: 0..=0 });

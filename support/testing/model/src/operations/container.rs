@@ -54,12 +54,15 @@ impl Model {
 
     fn renew_frame(&mut self, place: Place) {
         self.strip_all(place);
-        let is_alone = self.members(place).len() == 1;
+        let others: Vec<Place> = self.members(place).into_iter().filter(|m| *m != place).collect();
+        if self.frame(place).is_some_and(|frame| frame.is_contiguous) {
+            // The others get other memory.
+            self.strip_grants(&others);
+        }
         let cell = self.contents.make(Some(place));
         let frame = self.frame_mut(place).expect("it is there");
         let old = std::mem::replace(&mut frame.cell, cell);
         frame.is_taken_over = Doubt::No;
-        frame.is_contiguous &= is_alone;
         frame.may_be_bound = false;
         // Contiguous memory stays and is cleared.
         if frame.is_contiguous {

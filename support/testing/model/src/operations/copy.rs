@@ -199,8 +199,10 @@ impl Model {
         if self.frame(to).is_some() {
             return Err(Expected::refused(PmError::Exists, 0, to.1));
         }
-        let account = self.containers[&to.0].account;
         let error = PmError::QuotaExceeded;
+        let Some(account) = self.charged(to.0) else {
+            return Err(Expected::refused(error, 0, to.1));
+        };
         let frames = index as u64 + 1;
         if self.observed.stopped_after() == Some(index as u64) || job.has(CopyFlags::ATOMIC) {
             let pages = frames + for_records(2 * frames);

@@ -35,7 +35,10 @@ impl Model {
         let numbers: BTreeSet<u64> =
             container.frames.keys().chain(&container.discarded).copied().collect();
         let free: Vec<u64> = numbers.into_iter().filter(|number| !is_leased(number)).collect();
-        let freed = free.len().min(CALL_FRAMES_MAX as usize);
+        // One call may have too much work with fewer than that, too (PM-320).
+        let more = self.observed.refusal(PmError::Pending).filter(|more| more.at == 0);
+        let most = more.map_or(CALL_FRAMES_MAX, |more| more.done.min(CALL_FRAMES_MAX));
+        let freed = free.len().min(most as usize);
         for number in &free[..freed] {
             self.remove_frame((id, *number));
             self.containers.get_mut(&id).expect("it is dying").discarded.remove(number);
@@ -87,6 +90,10 @@ impl Model {
         }
         let kept = |until: u64| Expected::Refused { error, done: 0..=most, at: until..=until };
         outcomes.extend(deadlines.into_iter().map(kept));
+        if left > 1 {
+            // One call may have too much work with fewer, too (PM-320).
+            outcomes.push(Expected::Refused { error, done: 0..=most, at: 0..=0 });
+        }
         outcomes
     }
 
@@ -141,7 +148,7 @@ impl Model {
         let frames: usize = containers.iter().map(|id| self.containers[id].frames.len()).sum();
         let tables: u64 = all.iter().map(|id| self.accounts[id].overhead).sum();
         let steps = pages + frames + 2 * containers.len() + 2 * all.len() + tables as usize;
-        if steps > CALL_FRAMES_MAX as usize {
+        if steps > 1 {
             let done = CALL_FRAMES_MAX..=CALL_FRAMES_MAX;
             outcomes.push(Expected::Refused { error: PmError::Pending, done, at: 0..=0 });
         }

@@ -2,7 +2,8 @@
 //! Peers that supply frames when they are touched (PM-280 to PM-284).
 
 use pmserver_api::{
-    ContainerHandle, CopyFlags, FaultHandle, PendingFault, PmError, Reply, Request, Rights,
+    ContainerHandle, CopyFlags, FaultHandle, PendingFault, PmError, RangeHandle, Reply, Request,
+    Rights,
 };
 use proto::limits::CONTAINER_HANDLERS_MAX;
 use proto::{FrameNumber, PeerId};
@@ -23,11 +24,19 @@ impl Model {
         let Some(peer) = handler else {
             let index = handlers.iter().position(|there| there.start == start);
             let index = index.ok_or(Expected::refused(PmError::NotFound, 0, start))?;
-            handlers.remove(index);
-            return Ok(Expected::done());
+            let range = handlers.remove(index).range;
+            self.end_waits(|wait| wait.range == range);
+            return Ok(told(range));
         };
         if self.peers.get(&peer).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::Invalid.into());
+        }
+        let is_same = |there: &Handler| {
+            (there.start, there.last, there.peer, there.cookie) == (start, last, peer, cookie)
+        };
+        if let Some(handler) = handlers.iter_mut().find(|it| is_same(it) && !it.is_ready) {
+            handler.is_ready = self.observed.refusal(PmError::Pending).is_none();
+            return if handler.is_ready { Ok(told(handler.range)) } else { Err(go_on()) };
         }
         let exists = |there: &Handler| Expected::refused(PmError::Exists, 0, there.start);
         let in_the_way = handlers.iter().filter(|there| there.start <= last && start <= there.last);
@@ -38,11 +47,14 @@ impl Model {
         if handlers.len() >= CONTAINER_HANDLERS_MAX.into() {
             return Err(PmError::TooMany.into());
         }
-        let payer = self.containers[&id].account;
-        self.pay(Some(payer), for_records(1), PmError::QuotaExceeded)?;
-        let handler = Handler { start, last, peer, cookie };
+        let payer = self.charged(id);
+        self.pay(payer, for_records(1), PmError::QuotaExceeded)?;
+        let name = Object::Range(self.fresh());
+        let range = self.names.give(caller, Some(caller), name, self.observed.handle());
+        let is_ready = self.observed.refusal(PmError::Pending).is_none();
+        let handler = Handler { start, last, peer, cookie, range, is_ready };
         self.containers.get_mut(&id).expect("it is owned").handlers.push(handler);
-        Ok(Expected::done())
+        if is_ready { Ok(told(range)) } else { Err(go_on()) }
     }
 
     pub(crate) fn next_fault(&mut self, caller: PeerId) -> Expected {
@@ -61,6 +73,7 @@ impl Model {
         };
         Expected::Exactly(Ok(Reply::Fault(Some(PendingFault {
             fault: FaultHandle::from_raw(raw),
+            range: RangeHandle::from_raw(wait.range),
             cookie: wait.cookie,
             number: FrameNumber::new(wait.place.1),
             access: wait.access,
@@ -93,22 +106,20 @@ impl Model {
             // The handler has just been made to wait itself.
             return Err(PmError::InvalidCap.into());
         };
-        self.set_wait(waiter, None);
         let is_dying = self.containers.get(&to.0).is_some_and(|container| container.is_dying);
-        if is_dying {
-            let outcomes = [Expected::done(), PmError::InvalidCap.into()];
-            return Ok(Expected::OneOf(outcomes.to_vec()));
-        }
-        if self.frame(to).is_none() {
+        if is_dying || self.frame(to).is_none() {
+            self.set_wait(waiter, None);
             return Err(PmError::InvalidCap.into());
         }
         if self.is_absent(to).perhaps() {
+            self.check_sharers(to, Need::Change)?;
             let from = Side { container: from.0, via };
             let side = Side { container: to.0, via: Via::Owner };
             let pairs = vec![(number.get(), to.1)];
             let flags = CopyFlags::empty();
             self.take(&Job { caller, from, to: side, pairs, flags }, 1);
         }
+        self.set_wait(waiter, None);
         Ok(Expected::done())
     }
 
@@ -121,4 +132,14 @@ impl Model {
         }
         Ok(Expected::done())
     }
+}
+
+/// The reply that tells a range (PM-350).
+fn told(range: u64) -> Expected {
+    Expected::Exactly(Ok(Reply::Range(RangeHandle::from_raw(range))))
+}
+
+/// The refusal that asks for the same call again (PM-352).
+fn go_on() -> Expected {
+    Expected::refused(PmError::Pending, 0, 0)
 }

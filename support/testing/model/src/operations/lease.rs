@@ -89,7 +89,16 @@ impl Model {
         (start, last): Span,
         (asked, ttl): (Asked, u64),
     ) -> LeaseReply {
-        let deadline = self.observed.deadline(&self.within_call(ttl));
+        let mut within = self.within_call(ttl);
+        let is_extra = |number: &u64| {
+            self.frame((container, *number)).is_some_and(|frame| frame.is_extra.perhaps())
+        };
+        if self.asked_until.is_some() && self.numbers(container, (start, last)).iter().any(is_extra)
+        {
+            // It ends with the oldest claim to promised memory (PM-343).
+            within = self.now.get()..=*within.end();
+        }
+        let deadline = self.observed.deadline(&within);
         let is_exclusive = asked.mode == LockMode::Exclusive;
         let id = LeaseId(self.fresh());
         let lease = Lease {

@@ -183,13 +183,8 @@ impl Model {
         self.check_sharers(place, need_of(flags))?;
         let cell = self.present(place)?;
         self.make_ready(caller, place, cell, flags)?;
-        let rights = self.finish(cell, flags, index);
         self.keep(caller, page, Mapping { flags, is_doubtful: false, ..there });
-        let may_lack_slot = self.contents.is_bound(cell) && self.vspace_payer(caller).is_some();
-        if may_lack_slot && let Some(short) = self.short_at(caller, 1, place.1, index) {
-            return Err(short);
-        }
-        Ok(rights)
+        Ok(self.finish(cell, flags, index))
     }
 
     pub(crate) fn ensure_tables(

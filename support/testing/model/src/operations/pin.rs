@@ -115,9 +115,8 @@ impl Model {
             return Err(PmError::Invalid.into());
         }
         let pins = self.leases.iter().filter(|(_, lease)| lease.holder == of && lease.is_pin);
-        // One whose container nobody has used since its deadline is given up by the next use.
         let over: Vec<LeaseId> =
-            pins.filter(|(_, lease)| lease.is_over.surely()).map(|(id, _)| *id).collect();
+            pins.filter(|(_, lease)| !lease.is_active()).map(|(id, _)| *id).collect();
         for id in over {
             self.leases.remove(&id);
             self.names.forget(Object::Lease(id));

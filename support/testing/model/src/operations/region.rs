@@ -45,14 +45,16 @@ impl Model {
         let region = peer.regions.get(&from).copied().ok_or(missing)?;
         let end = from + region.pages * PAGE_BYTES;
         let mapped: Vec<u64> = peer.mappings.range(from..end).map(|(page, _)| *page).collect();
-        let more = Expected::refused(PmError::Pending, CALL_FRAMES_MAX, 0);
-        // A call does not look whether anything is left after the last that it may unmap.
-        let is_long = mapped.len() as u64 >= CALL_FRAMES_MAX;
-        if is_long && self.observed.refusal(PmError::Pending).is_some() {
-            for page in mapped.iter().take(CALL_FRAMES_MAX as usize) {
+        // One call may have too much work with fewer, too (PM-320).
+        let more = self
+            .observed
+            .refusal(PmError::Pending)
+            .filter(|more| more.done < mapped.len() as u64 && more.done <= CALL_FRAMES_MAX);
+        if let Some(more) = more {
+            for page in mapped.iter().take(more.done as usize) {
                 peer.mappings.remove(page);
             }
-            return Err(more);
+            return Err(Expected::refused(PmError::Pending, more.done, 0));
         }
         peer.regions.remove(&from);
         peer.mappings.retain(|page, _| !(from..end).contains(page));

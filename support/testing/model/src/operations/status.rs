@@ -7,7 +7,7 @@ use proto::limits::STATUS_FRAMES_MAX;
 
 use crate::answers::{Doubt, Expected, StateBounds};
 use crate::rules::{Need, span};
-use crate::state::{ContainerId, Frame, Model, Outcome, Place, Span};
+use crate::state::{ContainerId, Frame, Lease, Model, Outcome, Place, Span, Via};
 
 impl Model {
     pub(crate) fn status(&mut self, caller: PeerId, frames: &Frames) -> Outcome {
@@ -86,10 +86,12 @@ impl Model {
     }
 
     /// Returns whether a server that was short may have dropped a frame (PM-260 to PM-263): an
-    /// extra one without a lease that is discardable, or was asked back in vain.
+    /// extra one without a lease that is discardable, or was asked back in vain. The owner's own
+    /// lease does not keep it for long.
     fn may_be_dropped(&self, place: Place, frame: &Frame) -> bool {
         let is_overdue = self.asked_until.is_some_and(|until| until <= self.now);
-        let is_free = !self.active_leases().any(|lease| lease.covers(place));
+        let is_kept = |lease: &Lease| lease.via != Via::Owner || lease.is_pin || !is_overdue;
+        let is_free = !self.active_leases().any(|lease| lease.covers(place) && is_kept(lease));
         frame.is_extra.perhaps() && is_free && (frame.is_discardable || is_overdue)
     }
 }

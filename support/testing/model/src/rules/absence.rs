@@ -58,11 +58,19 @@ impl Model {
         }
     }
 
+    /// Ends the waits that a test names (PM-351).
+    pub(crate) fn end_waits(&mut self, which: impl Fn(&Wait) -> bool) {
+        let waits = |peer: &PeerId| self.peers[peer].wait.is_some_and(|wait| which(&wait));
+        let peers: Vec<PeerId> = self.peers.keys().copied().filter(waits).collect();
+        peers.into_iter().for_each(|peer| self.set_wait(peer, None));
+    }
+
     /// Asks the handler of an absent frame for it. A wait that was refused or has lasted too long
     /// ends; so does one for a handler that cannot answer.
     pub(crate) fn ask(&mut self, peer: PeerId, place: Place, access: AccessKind, by_access: bool) {
-        let handler = self.handler_of(place).map(|handler| (handler.peer, handler.cookie));
-        let Some((handler, cookie)) = handler else { return };
+        let handler =
+            self.handler_of(place).map(|handler| (handler.peer, handler.range, handler.cookie));
+        let Some((handler, range, cookie)) = handler else { return };
         if handler == peer || self.peers[&handler].is_stopped {
             return self.set_wait(peer, None);
         }
@@ -71,6 +79,7 @@ impl Model {
             id: FaultId(self.fresh()),
             handler,
             place,
+            range,
             cookie,
             access,
             until: Micros::new(until),
@@ -79,7 +88,7 @@ impl Model {
             is_refused: false,
         };
         let old = self.peers[&peer].wait;
-        if let Some(old) = old.filter(|old| old.place == place && old.handler == handler) {
+        if let Some(old) = old.filter(|old| old.place == place && old.range == range) {
             if old.is_refused || old.until <= self.now {
                 if by_access && old.by_access {
                     return self.set_wait(peer, None);

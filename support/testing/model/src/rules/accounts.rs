@@ -7,7 +7,7 @@ use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::{Micros, PeerId};
 
 use crate::answers::{CALL_MICROS_MAX, Doubt, Expected};
-use crate::state::{Account, AccountId, Container, Kind, Model, Object};
+use crate::state::{Account, AccountId, Container, ContainerId, Kind, Model, Object};
 
 /// Records in a page, and levels of page tables that a range of pages may lack, two of each level.
 const RECORDS_A_PAGE: u64 = 64;
@@ -74,6 +74,28 @@ impl Model {
         };
         let lent = self.accounts[&id].lent.get(&(caller, handle.raw()));
         Some((id, lent.copied().unwrap_or(AccountRights::all())))
+    }
+
+    /// Returns whether something new may be charged to an account for a peer (PM-341).
+    pub(crate) fn may_charge(&self, peer: PeerId, id: AccountId) -> bool {
+        let is_left = self.left_over.contains(&(peer, id));
+        self.is_limited.set(self.is_limited.get() || is_left);
+        is_left || self.has_allocate(peer, id)
+    }
+
+    /// Returns whether a peer has ALLOCATE on an account.
+    pub(crate) fn has_allocate(&self, peer: PeerId, id: AccountId) -> bool {
+        let account = &self.accounts[&id];
+        let mut lent = account.lent.iter().filter(|((to, _), _)| *to == peer);
+        self.peers[&peer].account == Some(id)
+            || account.maker == Some(peer)
+            || lent.any(|(_, rights)| rights.contains(AccountRights::ALLOCATE))
+    }
+
+    /// Returns the account that something new in a container is charged to.
+    pub(crate) fn charged(&self, id: ContainerId) -> Option<AccountId> {
+        let container = &self.containers[&id];
+        Some(container.account).filter(|account| self.may_charge(container.owner, *account))
     }
 
     pub(crate) fn children(&self, of: AccountId) -> impl Iterator<Item = AccountId> {
@@ -180,7 +202,7 @@ impl Model {
 
     /// Returns whether an account has less room than so many pages, as far as the model knows.
     pub(crate) fn may_be_short(&self, account: Option<AccountId>, pages: u64) -> bool {
-        let Some(account) = account else { return true };
+        let Some(account) = account.filter(|_| !self.is_limited.get()) else { return true };
         let is_known = self.subtree(account).iter().all(|id| self.reader_of(*id).is_some());
         !is_known || self.room(account).0 < pages
     }
@@ -210,6 +232,8 @@ impl Model {
         let is_possible = match failure.error {
             found if found == error => self.may_be_short(payer, pages),
             PmError::NoMemory if self.is_kernel_unsure => true,
+            // Nobody gets new extra frames while somebody waits for what was promised (PM-342).
+            PmError::NoMemory if self.asked_until.is_some() => true,
             PmError::NoMemory | PmError::Pending => self.may_pool_be_short(pages),
             _ => self.is_kernel_unsure,
         };
@@ -246,9 +270,9 @@ impl Model {
         }
         let from = self.now.get();
         let at = if failure.at == 0 { 0..=0 } else { from..=from.saturating_add(10_000_000) };
-        if failure.at != 0 {
-            self.asked_until = Some(Micros::new(failure.at));
-        }
+        let until = if failure.at == 0 { from } else { failure.at };
+        // The first deadline: what was asked back then can be taken from then on.
+        self.asked_until = self.asked_until.or(Some(Micros::new(until)));
         Expected::Refused { error, done: 0..=u64::MAX, at }
     }
 

@@ -39,15 +39,6 @@ pub(crate) struct Asked {
     pub(crate) is_pin: bool,
 }
 
-/// How a lease ends by itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Its deadline has passed.
-    Deadline,
-    /// Its holder is stopped, redirected or without an account.
-    HolderGone,
-}
-
 fn latest<'a>(leases: impl Iterator<Item = &'a Lease>) -> Option<u64> {
     leases.map(|lease| lease.deadline.get()).max()
 }
@@ -111,7 +102,7 @@ impl Model {
         let is_over = |lease: &Lease| lease.is_active() && lease.deadline <= self.now;
         let ended: Vec<LeaseId> =
             self.leases.iter().filter(|(_, lease)| is_over(lease)).map(|(id, _)| *id).collect();
-        ended.into_iter().for_each(|id| self.end_lease(id, End::Deadline));
+        ended.into_iter().for_each(|id| self.end_lease(id));
     }
 
     /// Ends the leases of a peer at once (PM-76).
@@ -121,20 +112,20 @@ impl Model {
             .filter(|(_, lease)| lease.is_over != Doubt::Yes && lease.holder == holder)
             .map(|(id, _)| *id)
             .collect();
-        ended.into_iter().for_each(|id| self.end_lease(id, End::HolderGone));
+        ended.into_iter().for_each(|id| self.end_lease(id));
     }
 
-    fn end_lease(&mut self, id: LeaseId, end: End) {
+    fn end_lease(&mut self, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
         if !lease.is_pin {
             self.leases.remove(&id);
             self.names.forget(Object::Lease(id));
             return;
         }
-        let is_over = if end == End::Deadline { Doubt::Perhaps } else { Doubt::Yes };
-        lease.is_over = is_over;
+        // What it keeps is moved when the container is used next (PM-273).
+        lease.is_over = Doubt::Perhaps;
         let (container, range) = (lease.container, (lease.start, lease.last));
-        self.set_taken_over(container, range, is_over);
+        self.set_taken_over(container, range, Doubt::Perhaps);
     }
 
     /// Ends the pins of a container whose deadline has passed, before something is done with it.

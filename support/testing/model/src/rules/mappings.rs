@@ -56,9 +56,14 @@ impl Model {
         })
     }
 
-    /// Returns the account that pays for what a peer maps.
-    pub(crate) fn vspace_payer(&self, peer: PeerId) -> Option<AccountId> {
+    /// Returns the account that pays for what a peer has mapped.
+    pub(crate) fn vspace_account_of(&self, peer: PeerId) -> Option<AccountId> {
         self.peers[&peer].vspace_account.filter(|id| !self.accounts[id].is_dying)
+    }
+
+    /// Returns the account that pays for what a peer maps from now on.
+    pub(crate) fn vspace_payer(&self, peer: PeerId) -> Option<AccountId> {
+        self.vspace_account_of(peer).filter(|id| self.may_charge(peer, *id))
     }
 
     /// Returns the rights that the frame at an index is mapped with (PM-86, PM-87).

@@ -46,6 +46,7 @@ impl Model {
             self.leases.remove(&lease);
             self.names.forget(Object::Lease(lease));
         }
+        self.end_waits(|wait| wait.place.0 == id);
         self.containers.remove(&id);
         self.names.forget(Object::Container(id));
     }
@@ -54,6 +55,7 @@ impl Model {
     pub(crate) fn purge_account(&mut self, id: AccountId) {
         for account in self.subtree(id) {
             self.accounts.remove(&account);
+            self.left_over.retain(|(_, id)| *id != account);
             self.names.forget(Object::Account(account));
             for peer in self.peers.values_mut() {
                 if peer.account == Some(account) {

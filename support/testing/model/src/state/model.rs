@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The model's state as a whole.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{Micros, PeerId};
 
@@ -35,6 +36,10 @@ pub struct Model {
     pub(crate) free: u64,
     /// Until when a server that is short of memory waits for frames that it asked back.
     pub(crate) asked_until: Option<Micros>,
+    /// Peers that have something left of a removed account, and the account above it.
+    pub(crate) left_over: BTreeSet<(PeerId, AccountId)>,
+    /// Set by a charge that depends on how much is left.
+    pub(crate) is_limited: Cell<bool>,
     /// Whether the kernel may refuse.
     pub(crate) is_kernel_unsure: bool,
     /// Whether the kernel refused in the middle of a teardown, so that the state is unknown.
@@ -60,6 +65,8 @@ impl Model {
             names: Names::default(),
             free: u64::MAX,
             asked_until: None,
+            left_over: BTreeSet::new(),
+            is_limited: Cell::new(false),
             is_kernel_unsure: false,
             is_lost: false,
             next: 0,

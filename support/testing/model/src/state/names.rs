@@ -20,6 +20,8 @@ pub(crate) enum Object {
     Lease(LeaseId),
     Account(AccountId),
     Fault(FaultId),
+    /// A range with a handler, by a number of the model's.
+    Range(u64),
 }
 
 /// The types of handles.
@@ -30,6 +32,7 @@ pub(crate) enum Kind {
     Lease,
     Account,
     Fault,
+    Range,
 }
 
 impl Object {
@@ -40,6 +43,7 @@ impl Object {
             Self::Lease(_) => Kind::Lease,
             Self::Account(_) => Kind::Account,
             Self::Fault(_) => Kind::Fault,
+            Self::Range(_) => Kind::Range,
         }
     }
 }

@@ -107,6 +107,10 @@ pub(crate) struct Handler {
     pub(crate) last: u64,
     pub(crate) peer: PeerId,
     pub(crate) cookie: u32,
+    /// The range's handle, which the server chooses.
+    pub(crate) range: u64,
+    /// Whether the call that made it may still have to go on.
+    pub(crate) is_ready: bool,
 }
 
 /// A range of a container, lent.
@@ -192,6 +196,7 @@ pub(crate) struct Wait {
     pub(crate) id: FaultId,
     pub(crate) handler: PeerId,
     pub(crate) place: Place,
+    pub(crate) range: u64,
     pub(crate) cookie: u32,
     pub(crate) access: AccessKind,
     /// The latest time at which it may end in vain.

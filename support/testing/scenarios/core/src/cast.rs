@@ -15,12 +15,14 @@ pub(crate) enum Actor {
     Holder,
     /// S: is lent containers. Answers the faults of those below.
     Server,
-    /// Dies. Each of the three dies in another scenario.
+    /// Dies. Each of the four dies in another scenario.
     Mortal1,
     /// Dies, too.
     Mortal2,
     /// Dies, too.
     Mortal3,
+    /// Dies, too.
+    Mortal4,
 }
 
 /// One of something for every actor.
@@ -31,7 +33,7 @@ pub struct Cast<T> {
     driver: T,
     holder: T,
     server: T,
-    mortals: [T; 3],
+    mortals: [T; 4],
 }
 
 impl<T> Cast<T> {
@@ -44,12 +46,12 @@ impl<T> Cast<T> {
             driver: make(5),
             holder: make(6),
             server: make(7),
-            mortals: [make(8), make(9), make(10)],
+            mortals: [make(8), make(9), make(10), make(11)],
         }
     }
 
     pub(crate) const fn get(&self, actor: Actor) -> &T {
-        let [mortal_1, mortal_2, mortal_3] = &self.mortals;
+        let [mortal_1, mortal_2, mortal_3, mortal_4] = &self.mortals;
         match actor {
             Actor::Parent => &self.parent,
             Actor::Client => &self.client,
@@ -59,11 +61,12 @@ impl<T> Cast<T> {
             Actor::Mortal1 => mortal_1,
             Actor::Mortal2 => mortal_2,
             Actor::Mortal3 => mortal_3,
+            Actor::Mortal4 => mortal_4,
         }
     }
 
     pub(crate) const fn get_mut(&mut self, actor: Actor) -> &mut T {
-        let [mortal_1, mortal_2, mortal_3] = &mut self.mortals;
+        let [mortal_1, mortal_2, mortal_3, mortal_4] = &mut self.mortals;
         match actor {
             Actor::Parent => &mut self.parent,
             Actor::Client => &mut self.client,
@@ -73,6 +76,7 @@ impl<T> Cast<T> {
             Actor::Mortal1 => mortal_1,
             Actor::Mortal2 => mortal_2,
             Actor::Mortal3 => mortal_3,
+            Actor::Mortal4 => mortal_4,
         }
     }
 
@@ -81,14 +85,14 @@ impl<T> Cast<T> {
         &mut self,
         mut make: impl FnMut(&mut T) -> Result<U, E>,
     ) -> Result<Cast<U>, E> {
-        let [mortal_1, mortal_2, mortal_3] = &mut self.mortals;
+        let [mortal_1, mortal_2, mortal_3, mortal_4] = &mut self.mortals;
         Ok(Cast {
             parent: make(&mut self.parent)?,
             client: make(&mut self.client)?,
             driver: make(&mut self.driver)?,
             holder: make(&mut self.holder)?,
             server: make(&mut self.server)?,
-            mortals: [make(mortal_1)?, make(mortal_2)?, make(mortal_3)?],
+            mortals: [make(mortal_1)?, make(mortal_2)?, make(mortal_3)?, make(mortal_4)?],
         })
     }
 }

@@ -144,6 +144,15 @@ pub(crate) fn faults<T>(step: &'static str, result: Result<T, OrderError>) -> Ou
     }
 }
 
+/// Fails unless a puppet did not answer, because it was stopped.
+pub(crate) fn stopped<T>(step: &'static str, result: Result<T, OrderError>) -> Outcome {
+    match result {
+        Err(OrderError::Stopped) => Ok(()),
+        Err(error) => Err(ScenarioError::Order(step, error)),
+        Ok(_) => Err(ScenarioError::NoFault(step)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

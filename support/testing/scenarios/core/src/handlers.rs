@@ -6,7 +6,7 @@ use proto::{AddressSpace, Micros, Transport};
 use puppet_core::Behaviour;
 
 use crate::cast::Actor::{self, Client, Mortal3, Parent, Server};
-use crate::error::{Outcome, ScenarioError, between, did, faults, pm, refused, same};
+use crate::error::{Outcome, ScenarioError, between, did, faults, pm, refused, same, stopped};
 use crate::world::{READ_WRITE, WINDOW, World, at, page, vaddr};
 
 /// How long pmserver waits for a handler, and how much later a program may notice that.
@@ -102,7 +102,7 @@ fn refuses_and_cheats<T: Transport, A: AddressSpace>(
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
     /// Makes an actor die: it is asked to supply a frame, and faults over that without a recovery
-    /// entry. The program that waits for the frame faults. The actor must not be called any more.
+    /// entry. The program that waits for the frame faults, and whoever calls the dead is told.
     pub(crate) fn kill(&mut self, actor: Actor) -> Outcome {
         let bait = self.filled_container(Client, 1)?;
         let peer = self.peer(actor);
@@ -110,8 +110,14 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         pm("baiting", handled)?;
         self.map(Client, bait, 1, BAIT, READ_WRITE)?;
         did("telling an actor to die", self.puppet(actor).behave(Behaviour::Die))?;
-        self.has_died = true;
         faults("waiting for the dead", self.puppet(Client).load(BAIT))?;
+        stopped("calling the dead", self.puppet(actor).report())?;
+        self.bury()
+    }
+
+    /// Tears down what the dead had.
+    pub(crate) fn bury(&mut self) -> Outcome {
+        self.has_died = true;
         for _ in 0..TEARDOWN_STEPS_MAX {
             if pm("tearing down", self.calls(Parent).reclaim())? == 0 {
                 return Ok(());

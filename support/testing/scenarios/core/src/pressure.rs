@@ -5,7 +5,7 @@ use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, DeallocateFlags,
     Failure, FrameState, LimitFlags, Marks, PmError,
 };
-use proto::limits::CALL_FRAMES_MAX;
+use proto::limits::{CALL_FRAMES_MAX, CLAIM_MICROS, EXTRA_MICROS};
 use proto::{AddressSpace, FrameCount, Transport};
 use puppet_core::Behaviour;
 
@@ -240,6 +240,9 @@ pub(crate) fn s32<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 /// S33: "EXTRA without eligibility; no EXTRA flag with free memory above G: NotEligible; Quota."
 /// And with both there are extra frames.
 pub(crate) fn s33<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    // The last claim of an earlier scenario, which is not tried again, has ended then (PM-342).
+    let now = world.now()?;
+    world.wait_until(now.saturating_add(EXTRA_MICROS + CLAIM_MICROS))?;
     let account = world.split(AccountHandle::OWN, 40, LimitFlags::empty())?;
     let lent = world.lend_account(account, Client, AccountRights::ALLOCATE)?;
     let container = world.container_in(Client, lent)?;

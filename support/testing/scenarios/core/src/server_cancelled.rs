@@ -30,7 +30,7 @@ pub(crate) fn s14<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 
 fn work_not_done<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let file = world.open_known()?;
-    let loan = world.lend(Rights::READ | Rights::WRITE)?;
+    let loan = world.lend(Rights::READ | Rights::WRITE | Rights::LOCK)?;
     world.files.arm(Sabotage::Skip)?;
     fs("reading", world.files.read_known(file, loan.shared.weak))?;
     cancel(world, &loan, 0)?;
@@ -46,7 +46,7 @@ fn work_not_done<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outc
 
 fn server_hangs<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let file = world.open_known()?;
-    let loan = world.lend(Rights::READ | Rights::WRITE)?;
+    let loan = world.lend(Rights::READ | Rights::WRITE | Rights::LOCK)?;
     world.files.arm(Sabotage::HangAfter(PAGES_WRITTEN))?;
     let patience = Micros::new(PATIENCE_MICROS);
     let fsserver = world.files.peer;

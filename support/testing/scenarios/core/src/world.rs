@@ -176,8 +176,15 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Outcome {
-        let mapped = self.calls(actor).map(container, at(0), frames(count), vaddr, flags);
-        same("pages mapped", pm("mapping", mapped)?.count, count)
+        // A call maps as many as one call can (PM-320).
+        let mut done: u64 = 0;
+        while done < count {
+            let rest = frames(count.saturating_sub(done));
+            let to = vaddr.checked_add(done.saturating_mul(PAGE_BYTES)).unwrap_or(vaddr);
+            let mapped = self.calls(actor).map(container, at(done), rest, to, flags);
+            done = done.saturating_add(pm("mapping", mapped)?.count);
+        }
+        same("pages mapped", done, count)
     }
 
     /// Makes an actor unmap pages.

@@ -483,7 +483,7 @@ impl World {
         let last = number(FRAMES - 1);
         let handler = on.then(|| id(Who::Server));
         let result = self.calls(owner(of)).set_handler(owned.handle, last, 1, handler, 7);
-        self.after(result, |world, ()| {
+        self.after(result, |world, _| {
             let owned = world.owned(of);
             owned.has_handler = on;
             if owned.frames[FRAMES - 1] == Contents::Known(0) {

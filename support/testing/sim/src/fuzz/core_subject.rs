@@ -6,6 +6,7 @@ use pmserver_api::{AccessKind, Request};
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome, Server};
+use proto::limits::CALL_WORK_MAX;
 use proto::{ByteCount, Console, Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::decode::decode;
@@ -142,6 +143,10 @@ impl Subject for CoreSubject {
     }
 
     fn check(&self) -> Result<(), String> {
+        let work = self.server.work();
+        if work > CALL_WORK_MAX {
+            return Err(format!("it did {work}, more than {CALL_WORK_MAX} (PM-320)"));
+        }
         self.server.check_invariants().map_err(|broken| broken.to_string())
     }
 }

@@ -131,7 +131,7 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         Request::BusAddress { lease, number } => pm.bus_address(lease, number).map(Reply::BusRun),
         Request::DeviceReset { peer } => pm.device_reset(peer).map(|()| Reply::Done),
         Request::SetHandler { container, start, count, handler, cookie } => {
-            pm.set_handler(container, start, count, handler, cookie).map(|()| Reply::Done)
+            pm.set_handler(container, start, count, handler, cookie).map(Reply::Range)
         }
         Request::NextFault => pm.next_fault().map(Reply::Fault),
         Request::Supply { fault, container, number } => {

@@ -12,7 +12,6 @@ mod choose;
 mod core_subject;
 mod decode;
 mod finish;
-mod known;
 mod operation;
 mod run;
 mod subject;

@@ -6,7 +6,6 @@ use pmserver_api::{AccountHandle, AccountInfo, Reply, Request};
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::choose::{Action, choose};
-use super::known::is_known;
 use super::operation::Operation;
 use super::subject::{Failed, Outcome, Subject};
 use super::tally::Tally;
@@ -86,7 +85,6 @@ impl<'a, S: Subject> Run<'a, S> {
             println!("{:>10} {action:?}", self.subject.now().get());
         }
         match action {
-            Action::Call(peer, request) if self.is_known(peer, &request) => {}
             Action::Call(peer, request) => self.call(peer, &request)?,
             Action::Touch { peer, vaddr, access, tells } => {
                 self.touch(peer, vaddr, access, tells)?;
@@ -103,10 +101,6 @@ impl<'a, S: Subject> Run<'a, S> {
         self.model.doubt_kernel(false);
         self.is_failing = false;
         if self.is_lost() { Ok(()) } else { self.settle() }
-    }
-
-    fn is_known(&self, peer: PeerId, request: &Request) -> bool {
-        is_known(&self.model, peer, request)
     }
 
     /// Whether the model cannot say anything any more.

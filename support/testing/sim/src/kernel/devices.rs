@@ -6,7 +6,7 @@
 //! write to all memory. A page stays mapped in a device's address space until it is unmapped there,
 //! even if it is reused for something else, so that tests find a missing unmap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proto::PeerId;
 
@@ -25,8 +25,9 @@ pub struct DeviceFault {
 /// All devices, and the IOMMU if there is one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Devices {
-    /// The physical addresses of the pages in each device's address space; `None` without an IOMMU.
-    spaces: Option<BTreeMap<PeerId, BTreeSet<u64>>>,
+    /// The physical addresses of the pages in each device's address space, and whether it may write
+    /// to them; `None` without an IOMMU.
+    spaces: Option<BTreeMap<PeerId, BTreeMap<u64, bool>>>,
     faults: Vec<DeviceFault>,
 }
 
@@ -36,22 +37,22 @@ impl Devices {
     }
 
     /// Maps a page in a device's address space. Does nothing without an IOMMU.
-    pub(super) fn map(&mut self, peer: PeerId, page: u64) -> Result<(), Error> {
+    pub(super) fn map(&mut self, peer: PeerId, page: u64, is_writable: bool) -> Result<(), Error> {
         let Some(spaces) = &mut self.spaces else { return Ok(()) };
-        let is_new = spaces.entry(peer).or_default().insert(page);
-        if is_new { Ok(()) } else { Err(Error::DeleteFirst) }
+        let old = spaces.entry(peer).or_default().insert(page, is_writable);
+        if old.is_none() { Ok(()) } else { Err(Error::DeleteFirst) }
     }
 
     /// Unmaps a page from a device's address space.
     pub(super) fn unmap(&mut self, peer: PeerId, page: u64) -> Result<(), Error> {
         let Some(spaces) = &mut self.spaces else { return Ok(()) };
-        let was_there = spaces.entry(peer).or_default().remove(&page);
-        if was_there { Ok(()) } else { Err(Error::IllegalOperation) }
+        let old = spaces.entry(peer).or_default().remove(&page);
+        if old.is_some() { Ok(()) } else { Err(Error::IllegalOperation) }
     }
 
-    fn reaches(&self, peer: PeerId, page: u64) -> bool {
+    fn may_write(&self, peer: PeerId, page: u64) -> bool {
         let Some(spaces) = &self.spaces else { return true };
-        spaces.get(&peer).is_some_and(|space| space.contains(&page))
+        spaces.get(&peer).is_some_and(|space| space.get(&page).is_some_and(|it| *it))
     }
 }
 
@@ -78,7 +79,7 @@ impl SimKernel {
     ) -> Result<(), DeviceFault> {
         let addresses = || (bus_address..).take(bytes.len());
         let page_of = |address| address / PAGE_BYTES * PAGE_BYTES;
-        let refused = addresses().find(|&address| !self.devices.reaches(peer, page_of(address)));
+        let refused = addresses().find(|&address| !self.devices.may_write(peer, page_of(address)));
         if let Some(bus_address) = refused {
             let fault = DeviceFault { peer, bus_address };
             self.devices.faults.push(fault);

@@ -181,9 +181,15 @@ impl Kernel for SimKernel {
         self.devices.has_iommu()
     }
 
-    fn bus_map(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {
+    fn bus_map(
+        &mut self,
+        peer: PeerId,
+        page: PageIndex,
+        rights: DerivedRights,
+    ) -> Result<(), KernelError> {
         self.count_invocation(InvocationKind::BusMap).map_err(refusal)?;
-        self.devices.map(peer, self.home.physical_address(page)).map_err(refusal)
+        let is_writable = rights == DerivedRights::All;
+        self.devices.map(peer, self.home.physical_address(page), is_writable).map_err(refusal)
     }
 
     fn bus_unmap(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use pmserver_api::{AccessKind, PmError};
 use pmserver_core::Fault;
-use proto::{Message, PeerId, Transport};
+use pmserver_setup::LAST_RESORT;
+use proto::{Message, PeerId, ProtocolError, Transport};
 
 use super::departure::Departure;
 use super::domain::{Domain, Service};
@@ -52,7 +53,7 @@ impl Shared {
         let call = self.note(caller, Some(callee), request.label());
         self.strike(caller, call, Moment::Sent);
         if self.domains[callee].is_stopped.get() {
-            Departure::Blocked { domain: caller, on: callee }.unwind();
+            return self.last_resort(caller, callee);
         }
         let reply = match self.file.domains[callee].program.as_str() {
             "pmserver" => {
@@ -84,6 +85,9 @@ impl Shared {
         match self.recovered(callee, outcome) {
             Ok(reply) => reply,
             Err(hung @ Departure::Hung { .. }) => hung.unwind(),
+            Err(Departure::Stopped { domain }) if domain == callee => {
+                self.last_resort(caller, callee)
+            }
             Err(_) => {
                 self.domains[callee].is_stopped.set(true);
                 Departure::Blocked { domain: caller, on: callee }.unwind()
@@ -95,6 +99,17 @@ impl Shared {
     pub(super) fn served<R>(&self, domain: usize, serve: impl FnOnce(&mut dyn Service) -> R) -> R {
         let mut service = self.domains[domain].service.borrow_mut();
         serve(service.as_mut().expect("servers start before their clients").as_mut())
+    }
+
+    /// Returns the answer of a stopped domain (PM-370), if that is where its thread goes on;
+    /// otherwise the caller waits for ever.
+    fn last_resort(&self, caller: usize, callee: usize) -> Message {
+        match self.thread(callee) {
+            Some((_, thread)) if thread.pc == LAST_RESORT && !thread.is_retired => {
+                ProtocolError::Stopped.reply()
+            }
+            _ => Departure::Blocked { domain: caller, on: callee }.unwind(),
+        }
     }
 
     /// If the domain was redirected, runs it at its recovery entry and returns the result of that.

@@ -12,7 +12,7 @@
 //!      |                | access to memory that is not mapped
 //!      |                v
 //!      |             pmserver's fault entry --> Redirected: unwind, recovery entry --> client
-//!      |                                   --> Stopped: unwind; the caller blocks for ever
+//!      |                                   --> Stopped: unwind, last resort --> client
 //! ```
 
 mod call;
@@ -29,11 +29,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use pmserver_core::Server;
+use pmserver_setup::LAST_RESORT;
 use proto::{Message, PeerId};
 
 use crate::clock::Clock;
 use crate::kernel::SimKernel;
-use crate::loader::{BootPlan, Region};
+use crate::loader::{BootPlan, REGION_BYTES_MAX, Region};
 use crate::machine::Architecture;
 use crate::system_file::SystemFile;
 
@@ -240,13 +241,24 @@ pub(crate) fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String>
     let setup = memory_server.setup();
     let peers: Vec<PeerId> =
         setup.peers().iter().filter_map(|peer| PeerId::new(peer.peer.into())).collect();
-    let mut regions = Vec::new();
+    // What lies there is no machine code, as with the programs; the page and its tables count.
+    let code = |peer: &PeerId| Region { peer: *peer, vaddr: LAST_RESORT, contents: vec![0] };
+    let mut regions: Vec<Region> = peers.iter().map(code).collect();
     for domain in &file.domains {
         let number = domain.parent.filter(|&(parent, _)| parent == pmserver);
         let peer = number.and_then(|(_, number)| PeerId::new(number.into()));
         if let Some((peer, vaddr)) = peer.zip(domain.prefilled_vaddr) {
             regions.push(Region { peer, vaddr, contents: settings.image.to_vec() });
         }
+    }
+    let bytes: u64 = regions.iter().map(|region| region.contents.len() as u64).sum();
+    if bytes > REGION_BYTES_MAX {
+        return Err(format!(
+            "the file system image has {} MiB, and the simulator has room for {}: serve a smaller \
+             folder, or use a board",
+            bytes >> 20,
+            REGION_BYTES_MAX >> 20
+        ));
     }
     let mut kernel = SimKernel::boot(&BootPlan {
         architecture: settings.architecture,

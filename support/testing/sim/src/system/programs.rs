@@ -143,7 +143,7 @@ pub fn scenario_client(domain: &Domain) -> bool {
 /// Returns the names of all scenarios.
 #[must_use]
 pub fn scenario_names() -> Vec<&'static str> {
-    scenarios_core::names::<Channel, Space>().to_vec()
+    scenarios_core::names::<Channel, Space>().collect()
 }
 
 /// Runs only the scenarios whose names `is_chosen` accepts. Returns whether all passed.

@@ -4,7 +4,7 @@
 use core::fmt;
 
 use pmserver_client::MapFlags;
-use proto::{Message, Transport, VirtAddr};
+use proto::{Message, ProtocolError, Transport, VirtAddr};
 
 use crate::behaviour::Behaviour;
 use crate::order::{Order, Report, STATUS_FAULTED, STATUS_OK, STATUS_REFUSED};
@@ -16,6 +16,8 @@ pub enum OrderError {
     Faulted,
     /// The kernel refused.
     Refused,
+    /// It was stopped.
+    Stopped,
     /// The puppet does not understand it, or its reply is malformed.
     Unintelligible,
 }
@@ -25,6 +27,7 @@ impl fmt::Display for OrderError {
         f.write_str(match self {
             Self::Faulted => "it faulted",
             Self::Refused => "the kernel refused",
+            Self::Stopped => "it was stopped",
             Self::Unintelligible => "the puppet did not understand",
         })
     }
@@ -47,6 +50,7 @@ impl<T: Transport> Client<T> {
             STATUS_OK => reply.exactly().map_err(|_| OrderError::Unintelligible),
             STATUS_FAULTED => Err(OrderError::Faulted),
             STATUS_REFUSED => Err(OrderError::Refused),
+            status if status == ProtocolError::Stopped.status() => Err(OrderError::Stopped),
             _ => Err(OrderError::Unintelligible),
         }
     }

@@ -27,12 +27,6 @@ pub(crate) fn windows() -> impl Iterator<Item = VirtAddr> {
     table.filter_map(VirtAddr::new_page)
 }
 
-/// Returns where a container has frames that a handler supplies: no two containers have them at the
-/// same numbers. A known defect of pmserver: it takes two frames with the same number for the same.
-pub(super) const fn handled(container: ContainerHandle) -> FrameNumber {
-    FrameNumber::new(container.raw())
-}
-
 impl Chooser<'_> {
     pub(super) fn page(&mut self) -> VirtAddr {
         let page = match self.dice.below(40) {
@@ -178,8 +172,7 @@ impl Chooser<'_> {
 
     pub(super) fn new_frames(&mut self) -> Frames {
         let container = self.strong();
-        let start = if self.dice.once_in(4) { handled(container) } else { self.number() };
-        Frames { container, start, count: self.count() }
+        Frames { container, start: self.number(), count: self.count() }
     }
 
     pub(super) fn usable_frames(&mut self) -> Frames {

@@ -8,7 +8,7 @@ use pmserver_api::{
 use proto::{FrameCount, FrameNumber, VirtAddr};
 
 use super::Chooser;
-use super::draw::{LAST_PAGE, NUMBERS, handled};
+use super::draw::{LAST_PAGE, NUMBERS};
 use crate::fuzz::operation::Kind;
 
 impl Chooser<'_> {
@@ -235,7 +235,7 @@ impl Chooser<'_> {
                 let container = self.filled();
                 Request::SetHandler {
                     container,
-                    start: handled(container),
+                    start: self.number_in(container),
                     count: self.dice.below(16),
                     handler,
                     cookie: self.dice.below(1 << 32) as u32,

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The kernel as the core calls it: every invocation is charged to the running call.
+//!
+//! An invocation is charged with what pmserver does around it. The costs are those of the slower
+//! board, and at least [`INVOCATION_WORK`], so that a bound on work bounds invocations.
+
+use proto::limits::INVOCATION_WORK;
+use proto::{Micros, PeerId, VirtAddr};
+
+use crate::kernel::{
+    CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, RecordPage,
+    SlotAddress, VSpace,
+};
+use crate::records::meter::Meter;
+
+/// Retyping a page.
+const MAKE_WORK: u64 = 1_700;
+
+/// Revoking a page: of a page table on x86-64, which also flushes; and the kernel clears the page
+/// when it is retyped the next time.
+const UNMAKE_WORK: u64 = 4_500;
+
+/// Copying a page: seven invocations and 4 KiB.
+const COPY_WORK: u64 = 14_000;
+
+/// A kernel whose invocations are counted.
+#[derive(Clone)]
+pub(crate) struct Metered<K> {
+    kernel: K,
+    /// The work of the running call.
+    pub(crate) meter: Meter,
+}
+
+impl<K> Metered<K> {
+    pub(crate) fn new(kernel: K) -> Self {
+        Self { kernel, meter: Meter::default() }
+    }
+
+    /// Returns the kernel itself.
+    pub(crate) const fn inner(&self) -> &K {
+        &self.kernel
+    }
+
+    /// Returns the kernel itself, for the platform's own use.
+    pub(crate) const fn inner_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// Returns the kernel for one invocation, and charges it.
+    fn invoke(&mut self, work: u64) -> &mut K {
+        self.meter.charge_invocation(work);
+        &mut self.kernel
+    }
+}
+
+impl<K: Kernel> Kernel for Metered<K> {
+    fn page_count(&self) -> u32 {
+        self.kernel.page_count()
+    }
+
+    fn overhead_pages(&self) -> u32 {
+        self.kernel.overhead_pages()
+    }
+
+    fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError> {
+        self.invoke(MAKE_WORK).make(page, kind)
+    }
+
+    fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        self.invoke(UNMAKE_WORK).unmake(page)
+    }
+
+    fn derive(
+        &mut self,
+        frame: PageIndex,
+        to: SlotAddress,
+        rights: CapRights,
+    ) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).derive(frame, to, rights)
+    }
+
+    fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).delete(slot)
+    }
+
+    fn map_frame(
+        &mut self,
+        frame: FrameCap,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+        rights: PageRights,
+    ) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).map_frame(frame, vspace, vaddr, rights)
+    }
+
+    fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).unmap_frame(frame)
+    }
+
+    fn map_table(
+        &mut self,
+        table: PageIndex,
+        span_bits: u8,
+        vspace: VSpace,
+        vaddr: VirtAddr,
+    ) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).map_table(table, span_bits, vspace, vaddr)
+    }
+
+    fn record_page(&self, page: PageIndex) -> &RecordPage {
+        self.kernel.record_page(page)
+    }
+
+    fn record_page_mut(&mut self, page: PageIndex) -> &mut RecordPage {
+        self.kernel.record_page_mut(page)
+    }
+
+    fn window_address(&self, page: PageIndex) -> VirtAddr {
+        self.kernel.window_address(page)
+    }
+
+    fn redirect(
+        &mut self,
+        peer: PeerId,
+        entry: VirtAddr,
+        stack_top: VirtAddr,
+    ) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).redirect(peer, entry, stack_top)
+    }
+
+    fn retire(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).retire(peer)
+    }
+
+    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        self.invoke(COPY_WORK).copy_page(from, to)
+    }
+
+    fn physical_address(&self, page: PageIndex) -> u64 {
+        self.kernel.physical_address(page)
+    }
+
+    fn notify(&mut self, peer: PeerId) {
+        self.invoke(INVOCATION_WORK).notify(peer);
+    }
+
+    fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).install_grants(peer, node)
+    }
+
+    fn grant_address(&self, index: u8) -> u64 {
+        self.kernel.grant_address(index)
+    }
+
+    fn has_iommu(&self) -> bool {
+        self.kernel.has_iommu()
+    }
+
+    fn bus_map(
+        &mut self,
+        peer: PeerId,
+        page: PageIndex,
+        rights: CapRights,
+    ) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).bus_map(peer, page, rights)
+    }
+
+    fn bus_unmap(&mut self, peer: PeerId, page: PageIndex) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).bus_unmap(peer, page)
+    }
+
+    fn now(&self) -> Micros {
+        self.kernel.now()
+    }
+}

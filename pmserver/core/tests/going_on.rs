@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What a call has done that has reached the bound on its work, and what the next one does.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod heavy;
+mod world;
+
+use heavy::{FIRST, FORCED, Heavy, LONG, OWN, again};
+use pmserver_api::{
+    AllocateFlags, CallError, CopyFlags, DeallocateFlags, Failure, FrameState, LockMode, PmError,
+};
+use proto::VirtAddr;
+use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
+use world::{PAGE, at, failure, frames, peer, refusal};
+
+const PENDING: Failure = Failure { error: PmError::Pending, done: 0, at: 0 };
+
+fn mapped_at(index: u64) -> VirtAddr {
+    VirtAddr::new_page(FIRST + index * PAGE).unwrap()
+}
+
+#[test]
+fn the_bounds_are_what_the_page_says() {
+    // PM-320
+    assert_eq!((CALL_WORK_MAX, CALL_INVOCATIONS_MAX), (1_000_000, 1000));
+}
+
+#[test]
+fn a_deallocation_goes_on_from_what_it_has_freed() {
+    // PM-321
+    let heavy = Heavy::new();
+    let (mut pm, container) = (heavy.owner(), heavy.apart(64));
+    let none = DeallocateFlags::STRICT;
+    let first = failure(pm.deallocate(container, at(0), frames(64), none));
+    assert_eq!((first.error, first.at), (PmError::Pending, 0));
+    assert!((1..64).contains(&first.done));
+    assert_eq!(world::count(&mut pm, container, 64, FrameState::PRESENT), 64 - first.done);
+    let mut done = first.done;
+    while done < 64 {
+        match pm.deallocate(container, at(done), frames(64 - done), none) {
+            Ok(freed) => done += freed,
+            Err(CallError::Refused(more)) => done += more.done,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(done, 64);
+    heavy.world.check();
+}
+
+#[test]
+fn a_replacement_that_goes_on_has_all_frames() {
+    // PM-32, PM-321
+    let heavy = Heavy::new();
+    let (mut pm, container) = (heavy.owner(), heavy.apart(64));
+    pm.deallocate(container, at(63), frames(1), DeallocateFlags::empty()).unwrap();
+    let squash = AllocateFlags::SQUASH;
+    let first = failure(pm.allocate(container, at(0), frames(128), squash));
+    assert!(first.error == PmError::Pending && (1..63).contains(&first.done));
+    assert_eq!(world::count(&mut pm, container, 128, FrameState::PRESENT), 128);
+    let still = world::count(&mut pm, container, 128, FrameState::BOUND);
+    assert_eq!(still, 63 - first.done, "the others have yet to be replaced");
+    again(|done| {
+        let start = first.done + done;
+        pm.allocate(container, at(start), frames(128 - start), squash)
+    });
+    assert_eq!(world::count(&mut pm, container, 128, FrameState::BOUND), 0);
+    heavy.world.check();
+}
+
+#[test]
+fn a_lock_that_is_prepared_shows_nowhere() {
+    // PM-322
+    let heavy = Heavy::new();
+    let container = heavy.rings(64, 4, FORCED);
+    let weak = heavy.lend(container);
+    heavy.world.store(1, 7, mapped_at(0)).unwrap();
+    let (mut pm, mut borrower) = (heavy.owner(), heavy.borrower());
+    let before = pm.account_info(OWN).unwrap();
+    let lock = |pm: &mut world::Pm| pm.lock(weak, at(0), frames(64), LockMode::Read, LONG);
+    assert_eq!(failure(lock(&mut borrower)), PENDING);
+    heavy.world.check();
+    assert_eq!(pm.account_info(OWN), Ok(before));
+    assert_eq!(world::count(&mut pm, container, 64, FrameState::LOCKED), 0);
+    heavy.world.store(1, 8, mapped_at(0)).unwrap();
+    again(|_| lock(&mut borrower));
+    assert_eq!(world::count(&mut pm, container, 64, FrameState::LOCKED), 64);
+    assert_eq!(heavy.world.load(1, mapped_at(0)), Ok(8));
+    assert!(heavy.world.store(1, 9, mapped_at(0)).is_err());
+    heavy.world.check();
+}
+
+#[test]
+fn a_copy_that_cannot_be_divided_is_prepared() {
+    // PM-322, PM-323, PM-163
+    let heavy = Heavy::new();
+    let mut pm = heavy.owner();
+    let (from, to) = (heavy.filled(256), heavy.filled(256));
+    heavy.map(from, 256, 2, FORCED);
+    heavy.map(to, 256, 2, FORCED);
+    heavy.world.store(1, 7, mapped_at(255)).unwrap();
+    let copy =
+        |pm: &mut world::Pm| pm.copy((from, at(0)), (to, at(0)), frames(256), CopyFlags::ATOMIC);
+    assert_eq!(failure(copy(&mut pm)), PENDING);
+    assert_eq!(world::count(&mut pm, to, 256, FrameState::COW), 0, "nothing is copied yet");
+    assert_eq!(again(|_| copy(&mut pm)), 256);
+    assert_eq!(world::count(&mut pm, to, 256, FrameState::COW), 256);
+    assert_eq!(heavy.world.load(1, mapped_at(512 + 255)), Ok(7));
+    heavy.world.check();
+}
+
+#[test]
+fn a_copy_that_cannot_be_divided_nor_prepared_is_refused() {
+    // PM-323, PM-155
+    let heavy = Heavy::new();
+    let mut pm = heavy.owner();
+    let from = pm.container_create(OWN).unwrap();
+    again(|_| pm.allocate_contiguous(from, at(0), frames(128), 0, 64));
+    let to = heavy.filled(128);
+    let copy = |pm: &mut world::Pm, flags| pm.copy((from, at(0)), (to, at(0)), frames(128), flags);
+    let refused = failure(copy(&mut pm, CopyFlags::ATOMIC));
+    assert_eq!((refused.error, refused.done), (PmError::TooMany, 0));
+    assert_eq!(world::count(&mut pm, to, 128, FrameState::BOUND), 0);
+    // The same without ATOMIC goes on.
+    let first = failure(copy(&mut pm, CopyFlags::empty()));
+    assert_eq!((first.error, first.done), (PmError::Pending, refused.at));
+    assert_eq!(world::count(&mut pm, to, 128, FrameState::BOUND), first.done);
+    // New frames of a copy that is refused are gone again.
+    let new = pm.container_create(OWN).unwrap();
+    let flags = CopyFlags::NEW | CopyFlags::ATOMIC;
+    let refused = pm.copy((from, at(0)), (new, at(0)), frames(128), flags);
+    assert_eq!(refusal(refused), Some(PmError::TooMany));
+    assert_eq!(world::count(&mut pm, new, 128, FrameState::PRESENT), 0);
+    heavy.world.check();
+}
+
+#[test]
+fn a_copy_that_overwrites_what_it_reads_is_not_divided() {
+    // PM-164, PM-323
+    let heavy = Heavy::new();
+    let (mut pm, container) = (heavy.owner(), heavy.filled(256));
+    heavy.map(container, 256, 3, FORCED);
+    for number in 0..255 {
+        heavy.world.store(1, number as u8, mapped_at(number)).unwrap();
+    }
+    again(|done| {
+        assert_eq!(done, 0);
+        pm.copy((container, at(0)), (container, at(1)), frames(255), CopyFlags::empty())
+    });
+    for number in 0..255 {
+        assert_eq!(heavy.world.load(1, mapped_at(number + 1)), Ok(number as u8));
+    }
+    heavy.world.check();
+}
+
+#[test]
+fn pins_that_ran_out_are_ended_in_portions() {
+    // PM-325, PM-273
+    let heavy = Heavy::new();
+    let container = heavy.pinned(&[2], 4);
+    heavy.world.advance(2_000_000);
+    let mut pm = heavy.owner();
+    assert_eq!(failure(pm.status(container, at(0), frames(1))), PENDING);
+    heavy.world.check();
+    // A program that touches a frame meanwhile does not notice.
+    heavy.world.store(1, 7, mapped_at(200)).unwrap();
+    again(|_| pm.status(container, at(0), frames(1)));
+    assert_eq!(world::count(&mut pm, container, 256, FrameState::TAKEN_OVER), 256);
+    assert_eq!(heavy.world.load(1, mapped_at(200)), Ok(7));
+    heavy.world.check();
+}
+
+#[test]
+fn pins_of_a_stopped_peer_end_at_once_and_move_later() {
+    // PM-76, PM-273
+    let heavy = Heavy::new();
+    let container = heavy.pinned(&[2], 1);
+    heavy.stop(2);
+    heavy.world.check();
+    // A reset before the container is used is in time.
+    heavy.supervisor().device_reset(peer(2)).unwrap();
+    let mut pm = heavy.owner();
+    assert_eq!(world::count(&mut pm, container, 256, FrameState::TAKEN_OVER), 0);
+    assert_eq!(world::count(&mut pm, container, 256, FrameState::PINNED), 0);
+    pm.deallocate(container, at(0), frames(8), DeallocateFlags::empty()).unwrap();
+    heavy.world.check();
+}
+
+#[test]
+fn new_frames_for_a_device_are_prepared() {
+    // PM-36, PM-322
+    let heavy = Heavy::new();
+    let mut pm = heavy.owner();
+    let container = pm.container_create(OWN).unwrap();
+    let allocate =
+        |pm: &mut world::Pm| pm.allocate(container, at(0), frames(256), AllocateFlags::DMA);
+    assert_eq!(failure(allocate(&mut pm)), PENDING);
+    assert_eq!(world::count(&mut pm, container, 256, FrameState::PRESENT), 0);
+    assert_eq!(again(|_| allocate(&mut pm)), 256);
+    assert_eq!(world::count(&mut pm, container, 256, FrameState::BOUND), 256);
+    heavy.world.check();
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Ranges that a handler supplies: whose they are, and what an answer may change (R27, S48;
+//! PM-280 to PM-285, PM-350 to PM-353).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod world;
+
+use pmserver_api::{
+    AccessKind, AccountHandle, ContainerHandle, CopyFlags, LockMode, MapFlags, PendingFault,
+    PmError, Rights,
+};
+use proto::{Micros, PeerId};
+use world::{Pm, World, at, filled, frames, page, peer, refusal};
+
+const LONG: Micros = Micros::new(1_000_000);
+const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
+const READ: MapFlags = MapFlags::READ;
+
+/// Has a peer touch a page; returns whether its access is tried again.
+fn touch(world: &World, of: PeerId, number: u64) -> bool {
+    world.0.borrow_mut().resolve(of, page(number).get(), AccessKind::Read)
+}
+
+/// A container of peer 1, with a frame that reads as this byte.
+fn contents(world: &World, handler: &mut Pm, byte: u8) -> ContainerHandle {
+    let container = filled(handler, 1);
+    handler.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    world.store(1, byte, page(0)).unwrap();
+    container
+}
+
+fn asked(handler: &mut Pm) -> PendingFault {
+    handler.next_fault().unwrap().unwrap()
+}
+
+#[test]
+fn a_handler_is_told_whose_range_it_is() {
+    // PM-350
+    let world = World::with_policy();
+    let (mut one, mut two, mut handler) = (world.as_peer(2), world.as_peer(3), world.as_peer(1));
+    let of_one = filled(&mut one, 1);
+    let of_two = filled(&mut two, 1);
+    let range_of_one = one.set_handler(of_one, at(0), 1, Some(peer(1)), 7).unwrap();
+    let range_of_two = two.set_handler(of_two, at(0), 1, Some(peer(1)), 7).unwrap();
+    two.map(of_two, at(0), frames(1), page(0), READ).unwrap();
+    assert!(touch(&world, peer(3), 0));
+    let fault = asked(&mut handler);
+    assert_eq!((fault.cookie, fault.range), (7, range_of_two), "the cookie is anybody's");
+    assert_ne!(range_of_one, range_of_two);
+    assert_eq!(fault.range.owner(), Some(peer(3)));
+}
+
+#[test]
+fn a_range_that_has_ended_is_neither_told_nor_supplied() {
+    // PM-351: ended, set anew for another handler, or gone with its container
+    for what in 0..3 {
+        let world = World::with_policy();
+        let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+        let container = filled(&mut pm, 1);
+        let source = contents(&world, &mut handler, 0x53);
+        let old = pm.set_handler(container, at(0), 1, Some(peer(1)), 7).unwrap();
+        pm.map(container, at(0), frames(1), page(0), READ).unwrap();
+        assert!(touch(&world, peer(2), 0));
+        let fault = asked(&mut handler);
+        assert!(touch(&world, peer(2), 0), "it asks again, and the handler has yet to be told");
+        if what == 2 {
+            pm.container_destroy(container).unwrap();
+        } else {
+            assert_eq!(pm.set_handler(container, at(0), 1, None, 0).unwrap(), old);
+        }
+        let new = (what == 1).then(|| {
+            let new = pm.set_handler(container, at(0), 1, Some(peer(1)), 8).unwrap();
+            assert!(touch(&world, peer(2), 0));
+            new
+        });
+        let late = handler.supply(fault.fault, source, at(0));
+        assert_eq!(refusal(late), Some(PmError::InvalidCap), "{what}");
+        let told = handler.next_fault().unwrap();
+        assert_eq!(told.map(|told| (told.range, told.cookie)), new.map(|new| (new, 8)), "{what}");
+        if what == 0 {
+            assert!(touch(&world, peer(2), 0));
+            assert_eq!(world.load(2, page(0)), Ok(0));
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_was_replaced_supplies_nothing() {
+    // PM-351
+    let world = World::with_policy();
+    let (mut pm, mut old, mut new) = (world.as_peer(2), world.as_peer(1), world.as_peer(3));
+    let container = filled(&mut pm, 1);
+    let source = contents(&world, &mut old, 0x53);
+    pm.set_handler(container, at(0), 1, Some(peer(1)), 7).unwrap();
+    pm.map(container, at(0), frames(1), page(0), READ).unwrap();
+    assert!(touch(&world, peer(2), 0));
+    let fault = asked(&mut old);
+    pm.set_handler(container, at(0), 1, None, 0).unwrap();
+    pm.set_handler(container, at(0), 1, Some(peer(3)), 7).unwrap();
+    assert!(touch(&world, peer(2), 0));
+    assert_eq!(refusal(old.supply(fault.fault, source, at(0))), Some(PmError::InvalidCap));
+    let theirs = asked(&mut new).fault;
+    assert_eq!(refusal(old.supply(theirs, source, at(0))), Some(PmError::InvalidCap));
+}
+
+#[test]
+fn an_answer_changes_nothing_under_a_lease() {
+    // PM-353: the absent frame is one memory with a frame that is not absent
+    let world = World::with_policy();
+    let (mut pm, mut handler, mut reader) = (world.as_peer(2), world.as_peer(1), world.as_peer(3));
+    let plain = filled(&mut pm, 1);
+    let lazy = pm.container_create(AccountHandle::OWN).unwrap();
+    let shared = CopyFlags::NEW | CopyFlags::SHARED;
+    pm.copy((plain, at(0)), (lazy, at(0)), frames(1), shared).unwrap();
+    pm.set_handler(lazy, at(0), 1, Some(peer(1)), 5).unwrap();
+    let weak = pm.share(plain, at(0), 1, peer(3), Rights::READ | Rights::LOCK, LONG).unwrap().weak;
+    reader.map(weak, at(0), frames(1), page(0), READ).unwrap();
+    let lease = reader.lock(weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    pm.map(lazy, at(0), frames(1), page(0), READ).unwrap();
+    assert!(touch(&world, peer(2), 0));
+    let fault = asked(&mut handler).fault;
+    let source = contents(&world, &mut handler, 0x66);
+    assert_eq!(refusal(handler.supply(fault, source, at(0))), Some(PmError::Locked));
+    assert_eq!(world.load(3, page(0)), Ok(0));
+    reader.unlock(lease.lease).unwrap();
+    handler.supply(fault, source, at(0)).unwrap();
+    assert_eq!((world.load(3, page(0)), world.load(2, page(0))), (Ok(0x66), Ok(0x66)));
+}
+
+#[test]
+fn a_lease_on_the_absent_frame_itself_does_not_keep_it_absent() {
+    // PM-353
+    let world = World::with_policy();
+    let (mut pm, mut handler, mut reader) = (world.as_peer(2), world.as_peer(1), world.as_peer(3));
+    let lazy = filled(&mut pm, 1);
+    pm.set_handler(lazy, at(0), 1, Some(peer(1)), 5).unwrap();
+    let weak = pm.share(lazy, at(0), 1, peer(3), Rights::READ | Rights::LOCK, LONG).unwrap().weak;
+    reader.map(weak, at(0), frames(1), page(0), READ).unwrap();
+    reader.lock(weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    assert!(touch(&world, peer(3), 0));
+    let source = contents(&world, &mut handler, 0x66);
+    let fault = asked(&mut handler).fault;
+    handler.supply(fault, source, at(0)).unwrap();
+    assert_eq!(world.load(3, page(0)), Ok(0x66));
+}
+
+#[test]
+fn pages_that_showed_zeros_are_asked_for() {
+    // PM-352
+    let world = World::with_policy();
+    let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+    let container = filled(&mut pm, 2);
+    pm.map(container, at(0), frames(2), page(0), READ).unwrap();
+    assert_eq!(world.load(2, page(1)), Ok(0));
+    pm.set_handler(container, at(1), 1, Some(peer(1)), 5).unwrap();
+    assert!(world.load(2, page(1)).is_err(), "it would show zeros for ever");
+    assert_eq!(world.load(2, page(0)), Ok(0), "outside the range");
+    assert!(touch(&world, peer(2), 1));
+    assert_eq!(asked(&mut handler).number, at(1));
+}
+
+#[test]
+fn a_wait_is_for_a_frame_of_a_container_and_not_for_a_number() {
+    // PM-285
+    let world = World::with_policy();
+    let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+    let (lazy, plain) = (filled(&mut pm, 1), filled(&mut pm, 1));
+    pm.set_handler(lazy, at(0), 1, Some(peer(1)), 5).unwrap();
+    pm.map(lazy, at(0), frames(1), page(0), READ).unwrap();
+    assert!(touch(&world, peer(2), 0));
+    pm.map(plain, at(0), frames(1), page(1), FORCED).unwrap();
+    let fault = asked(&mut handler).fault;
+    let source = contents(&world, &mut handler, 0x66);
+    handler.supply(fault, source, at(0)).unwrap();
+    assert_eq!(world.load(2, page(0)), Ok(0x66));
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The limit that was lent bounds what is charged, at every moment and by every path, also after
+//! the account was removed or recalled (PM-237, PM-246, PM-341).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod world;
+
+use pmserver_api::{
+    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
+    LimitFlags, MapFlags, PmError, Rights,
+};
+use proto::Micros;
+use world::{Pm, World, allocate_all, at, filled, frames, info, page, pages, peer, refusal};
+
+const OWN: AccountHandle = AccountHandle::OWN;
+const POOL: AccountHandle = AccountHandle::POOL;
+const PLAIN: AllocateFlags = AllocateFlags::empty();
+const FREE: DeallocateFlags = DeallocateFlags::empty();
+const NONE: LimitFlags = LimitFlags::empty();
+const LONG: Micros = Micros::new(1_000_000);
+
+/// Peer 3 has a container and its VSpace in an account that peer 2 has lent to it.
+struct Lent {
+    world: World,
+    lender: Pm,
+    borrower: Pm,
+    account: AccountHandle,
+    lent: AccountHandle,
+    container: ContainerHandle,
+}
+
+fn lent(limit: u32) -> Lent {
+    let world = World::with_policy();
+    let (mut lender, mut borrower) = (world.as_peer(2), world.as_peer(3));
+    let account = lender.account_split(OWN, limit, NONE).unwrap();
+    let lent = lender.account_lend(account, peer(3), AccountRights::ALLOCATE).unwrap();
+    let container = borrower.container_create(lent).unwrap();
+    borrower.vspace_account(lent).unwrap();
+    Lent { world, lender, borrower, account, lent, container }
+}
+
+/// Tries everything that charges a container or the VSpace of the borrower.
+fn charges_nothing(lent: &mut Lent) {
+    let before = info(&mut lent.lender, OWN);
+    let borrower = &mut lent.borrower;
+    let own = filled(borrower, 4);
+    let quota = Some(PmError::QuotaExceeded);
+    for flags in [PLAIN, AllocateFlags::PARTIAL] {
+        let refused = borrower.allocate(lent.container, at(100), frames(4), flags);
+        assert_eq!(refusal(refused), quota);
+    }
+    assert_eq!(refusal(borrower.allocate_anywhere(lent.container, frames(1), PLAIN)), quota);
+    for flags in
+        [CopyFlags::NEW, CopyFlags::NEW | CopyFlags::MOVE, CopyFlags::NEW | CopyFlags::SHARED]
+    {
+        let refused = borrower.copy((own, at(0)), (lent.container, at(200)), frames(1), flags);
+        assert_eq!(refusal(refused), quota, "{flags:?}");
+    }
+    let refused = borrower.share(lent.container, at(0), 1, peer(2), Rights::READ, LONG);
+    assert_eq!(refusal(refused), quota);
+    let refused = borrower.set_handler(lent.container, at(500), 1, Some(peer(2)), 0);
+    assert_eq!(refusal(refused), quota);
+    let tables = Some(PmError::NoTableQuota);
+    let refused = borrower.map(own, at(0), frames(1), page(600), MapFlags::READ);
+    assert_eq!(refusal(refused), tables);
+    assert_eq!(refusal(borrower.ensure_tables(page(5000), frames(1))), tables);
+    let refused = borrower.attach(own, at(0), 4, page(700), MapFlags::READ);
+    assert_eq!(refusal(refused), tables);
+    assert_eq!(refusal(borrower.grant(own, at(0), frames(1), MapFlags::READ)), tables);
+    assert_eq!(info(&mut lent.lender, OWN), before);
+}
+
+#[test]
+fn a_removed_account_does_not_give_the_borrower_the_one_above() {
+    let mut lent = lent(8);
+    lent.borrower.allocate(lent.container, at(0), frames(2), PLAIN).unwrap();
+    let mapped = lent.borrower.map(lent.container, at(0), frames(1), page(0), MapFlags::WRITE);
+    mapped.unwrap();
+    let before = info(&mut lent.lender, lent.account);
+    let own = info(&mut lent.lender, OWN);
+    lent.lender.account_remove(lent.account).unwrap();
+    let after = info(&mut lent.lender, OWN);
+    assert!(pages(after.used) <= pages(own.used), "no charge changes");
+    // What was left of the limit can be charged, by whatever path, and freed and charged again no
+    // further.
+    let left = pages(before.limit) - pages(before.used);
+    assert!(left > 1);
+    let mut quiet = lent.world.clone().unchecked().as_peer(3);
+    let refused = quiet.allocate(lent.container, at(10), frames(left + 1), PLAIN);
+    assert_eq!(refusal(refused), Some(PmError::QuotaExceeded), "all or nothing");
+    assert_eq!(info(&mut lent.lender, OWN), after);
+    assert_eq!(quiet.allocate(lent.container, at(10), frames(left), PLAIN), Ok(left));
+    assert_eq!(pages(info(&mut lent.lender, OWN).used), pages(after.used) + left);
+    charges_nothing(&mut lent);
+    // What is there stays, and can be given back.
+    lent.world.store(3, 1, page(0)).unwrap();
+    assert_eq!(lent.borrower.unmap(page(0), frames(1)), Ok(1));
+    assert_eq!(lent.borrower.deallocate(lent.container, at(0), frames(20), FREE), Ok(2 + left));
+    charges_nothing(&mut lent);
+    lent.borrower.container_destroy(lent.container).unwrap();
+    lent.borrower.vspace_account(OWN).unwrap();
+    let own = filled(&mut lent.borrower, 1);
+    lent.borrower.map(own, at(0), frames(1), page(0), MapFlags::WRITE).unwrap();
+}
+
+#[test]
+fn several_borrowers_of_a_removed_account_have_its_limit_together() {
+    let mut lent = lent(20);
+    let mut third = lent.world.as_peer(4);
+    let also = lent.lender.account_lend(lent.account, peer(4), AccountRights::ALLOCATE).unwrap();
+    let theirs = third.container_create(also).unwrap();
+    lent.lender.account_remove(lent.account).unwrap();
+    let quiet = lent.world.clone().unchecked();
+    let mut taken = 0;
+    for (number, container) in [(3, lent.container), (4, theirs)] {
+        let (end, _) = allocate_all(&mut quiet.as_peer(number), container, PLAIN);
+        assert!(end > 0);
+        taken += end;
+    }
+    assert!(taken <= 20, "{taken}");
+    lent.world.check();
+}
+
+#[test]
+fn two_removals_leave_no_more_than_each_limit() {
+    let world = World::with_policy();
+    let (mut pm, mut borrower) = (world.as_peer(2), world.as_peer(3));
+    let above = pm.account_split(OWN, 10, NONE).unwrap();
+    let below = pm.account_split(above, 4, NONE).unwrap();
+    let lent = pm.account_lend(below, peer(3), AccountRights::ALLOCATE).unwrap();
+    let container = borrower.container_create(lent).unwrap();
+    pm.account_remove(below).unwrap();
+    pm.account_remove(above).unwrap();
+    let (end, _) = allocate_all(&mut world.clone().unchecked().as_peer(3), container, PLAIN);
+    assert!((1..4).contains(&end), "{end}");
+    let again = borrower.allocate(container, at(99), frames(1), PLAIN);
+    assert_eq!(refusal(again), Some(PmError::QuotaExceeded));
+}
+
+#[test]
+fn a_recalled_account_is_charged_nothing_new_for_its_borrower() {
+    let mut lent = lent(40);
+    lent.borrower.allocate(lent.container, at(0), frames(2), PLAIN).unwrap();
+    let mapped = lent.borrower.map(lent.container, at(0), frames(2), page(0), MapFlags::WRITE);
+    mapped.unwrap();
+    lent.lender.account_recall(lent.lent).unwrap();
+    charges_nothing(&mut lent);
+    lent.world.store(3, 1, page(0)).unwrap();
+    assert_eq!(lent.world.load(3, page(1)), Ok(0));
+    // Lent again, it is charged again; without ALLOCATE it is not.
+    let read = lent.lender.account_lend(lent.account, peer(3), AccountRights::READ).unwrap();
+    charges_nothing(&mut lent);
+    lent.lender.account_recall(read).unwrap();
+    lent.lender.account_lend(lent.account, peer(3), AccountRights::ALLOCATE).unwrap();
+    assert_eq!(lent.borrower.allocate(lent.container, at(9), frames(1), PLAIN), Ok(1));
+    let container = lent.container;
+    lent.borrower.map(container, at(9), frames(1), page(9), MapFlags::READ).unwrap();
+}
+
+#[test]
+fn a_touch_in_a_region_charges_nothing_after_the_recall() {
+    let mut lent = lent(40);
+    lent.borrower.allocate(lent.container, at(0), frames(2), PLAIN).unwrap();
+    lent.borrower.attach(lent.container, at(0), 2, page(0), MapFlags::WRITE).unwrap();
+    lent.world.store(3, 1, page(0)).unwrap();
+    lent.lender.account_recall(lent.lent).unwrap();
+    let before = info(&mut lent.lender, lent.account);
+    lent.world.store(3, 1, page(0)).unwrap();
+    assert!(lent.world.store(3, 1, page(1)).is_err());
+    assert_eq!(info(&mut lent.lender, lent.account), before);
+}
+
+#[test]
+fn an_account_below_a_removed_one_keeps_its_limit_and_no_more() {
+    let mut lent = lent(40);
+    let below = lent.borrower.account_split(lent.lent, 8, NONE).unwrap();
+    let container = lent.borrower.container_create(below).unwrap();
+    lent.lender.account_remove(lent.account).unwrap();
+    let mut quiet = lent.world.clone().unchecked().as_peer(3);
+    let (end, failure) = allocate_all(&mut quiet, container, PLAIN);
+    assert_eq!(failure.error, PmError::QuotaExceeded);
+    assert!((1..8).contains(&end), "{end}");
+    // Its own account removed, there is what is left of the first, and no more.
+    lent.borrower.account_remove(below).unwrap();
+    let (more, failure) = allocate_all(&mut quiet, lent.container, PLAIN);
+    assert_eq!(failure.error, PmError::QuotaExceeded);
+    assert!(end + more < 40, "{end} and {more}");
+    charges_nothing(&mut lent);
+    lent.world.check();
+}
+
+#[test]
+fn removing_its_own_account_leaves_the_owner_what_it_may_use_itself() {
+    let world = World::with_policy();
+    let mut pm = world.as_peer(2);
+    let account = pm.account_split(OWN, 4, NONE).unwrap();
+    let container = pm.container_create(account).unwrap();
+    pm.account_remove(account).unwrap();
+    assert_eq!(pm.allocate(container, at(0), frames(20), PLAIN), Ok(20));
+    // The peer that splits accounts off the pool may not use the pool itself.
+    let mut policy = world.as_peer(1);
+    let account = policy.account_split(POOL, 4, NONE).unwrap();
+    let container = policy.container_create(account).unwrap();
+    policy.account_remove(account).unwrap();
+    let refused = policy.allocate(container, at(0), frames(20), PLAIN);
+    assert_eq!(refusal(refused), Some(PmError::QuotaExceeded));
+}

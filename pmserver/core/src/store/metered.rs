@@ -136,6 +136,10 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(COPY_WORK).copy_page(from, to)
     }
 
+    fn end_copies(&mut self) -> Result<(), KernelError> {
+        self.kernel.end_copies()
+    }
+
     fn physical_address(&self, page: PageIndex) -> u64 {
         self.kernel.physical_address(page)
     }

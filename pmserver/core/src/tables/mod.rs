@@ -27,7 +27,7 @@ pub(crate) struct Tables<K> {
     pub(crate) store: Store<K>,
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
-    /// Whether the kernel refused to unmap the probe that looks for missing page tables.
+    /// Whether the probe that looks for missing page tables is mapped.
     is_probe_mapped: bool,
 }
 

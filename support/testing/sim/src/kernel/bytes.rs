@@ -4,7 +4,7 @@
 use pmserver_core::kernel::VSpace;
 
 use super::{SimKernel, vspace_address};
-use crate::machine::{Access, PAGE_BYTES};
+use crate::machine::{Access, Cap, PAGE_BYTES};
 
 impl SimKernel {
     /// Loads bytes from an address space.
@@ -48,6 +48,14 @@ impl SimKernel {
             .ok()
             .and_then(|cap| self.machine.translate(cap, vaddr, access))
             .ok_or(vaddr)
+    }
+
+    /// Returns the ASID of pmserver's own address space.
+    pub(crate) fn own_asid(&self) -> u16 {
+        match self.machine.look(self.cspace, vspace_address(VSpace::Own)) {
+            Ok(Cap::VSpace { asid: Some(asid), .. }) => asid,
+            other => panic!("pmserver has no address space but {other:?}"),
+        }
     }
 }
 

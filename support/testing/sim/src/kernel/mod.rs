@@ -70,7 +70,7 @@ pub struct SimKernel {
     counts: BTreeMap<InvocationKind, u64>,
     /// Which invocation from now on fails, and how.
     refusal: Option<Refusal>,
-    /// The kinds of all invocations so far, in order, if they are recorded.
+    /// The kinds of all invocations that can be refused, in order, if they are recorded.
     record: Option<Vec<InvocationKind>>,
     /// Virtual time of one invocation.
     invocation_micros: u64,
@@ -154,12 +154,14 @@ impl SimKernel {
         self.clock.clone()
     }
 
-    /// Makes the n-th invocation from now fail, counted from 1; `None` makes none fail.
+    /// Makes the n-th invocation from now fail, of those that can be refused, counted from 1; `None`
+    /// makes none fail.
     pub fn fail_nth(&mut self, n: Option<u64>) {
         self.refuse(n.map(|nth| Refusal { nth, error: 0 }));
     }
 
-    /// Makes one invocation from now on fail with a certain error; `None` makes none fail.
+    /// Makes one invocation from now on fail with a certain error; `None` makes none fail. Those that
+    /// cannot be refused do not count.
     pub const fn refuse(&mut self, refusal: Option<Refusal>) {
         self.refusal = refusal;
     }
@@ -169,7 +171,7 @@ impl SimKernel {
         self.invocation_micros = 0;
     }
 
-    /// Records the kinds of all invocations from now on.
+    /// Records the kinds of all invocations from now on that can be refused.
     pub fn record(&mut self) {
         self.record = Some(Vec::new());
     }
@@ -213,6 +215,9 @@ impl SimKernel {
     fn count_invocation(&mut self, kind: InvocationKind) -> Result<(), Error> {
         self.clock.advance(self.invocation_micros);
         *self.counts.entry(kind).or_default() += 1;
+        if kind.errors().is_empty() {
+            return Ok(());
+        }
         if let Some(record) = &mut self.record {
             record.push(kind);
         }

@@ -9,7 +9,7 @@ use crate::machine::Error;
 /// An invocation that the kernel refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which invocation from now on, counted from 1.
+    /// Which invocation from now on, of those that can be refused, counted from 1.
     pub nth: u64,
     /// With which of the [`InvocationKind::errors`].
     pub error: usize,

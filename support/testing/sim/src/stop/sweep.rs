@@ -36,12 +36,11 @@ pub struct Report {
     points: usize,
     strikes: usize,
     refusals: usize,
-    known: BTreeMap<&'static str, usize>,
     wrong: Vec<String>,
 }
 
 impl Report {
-    /// Returns whether nothing unknown was found.
+    /// Returns whether nothing was found.
     #[must_use]
     pub const fn is_well(&self) -> bool {
         self.wrong.is_empty()
@@ -61,7 +60,6 @@ impl Report {
         }
         match outcome {
             Outcome::Well => {}
-            Outcome::Known(reason) => *self.known.entry(reason).or_default() += 1,
             Outcome::Wrong(line) => self.wrong.push(line),
         }
     }
@@ -70,15 +68,12 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in self.wrong.iter().take(LINES_MAX) {
-            writeln!(f, "sim stop --play {line}")?;
+            writeln!(f, "sim stop {line}")?;
         }
-        for (reason, count) in &self.known {
-            writeln!(f, "{count} runs meet a known defect: {reason}")?;
-        }
-        let Self { plays, points, strikes, refusals, wrong, .. } = self;
-        let wrong = wrong.len();
-        writeln!(f, "{plays} plays with {points} points: {} runs,", self.runs())?;
-        writeln!(f, "{strikes} with a stop, {refusals} with a refusal; {wrong} went wrong")
+        let Self { plays, points, strikes, refusals, wrong } = self;
+        let (runs, wrong) = (self.runs(), wrong.len());
+        write!(f, "stop: plays {plays} points {points} runs {runs} stops {strikes} ")?;
+        writeln!(f, "refusals {refusals} wrong {wrong}")
     }
 }
 

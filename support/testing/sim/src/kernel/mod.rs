@@ -226,7 +226,8 @@ impl SimKernel {
             if refusal.nth == 0 {
                 let error = refusal.error;
                 self.refusal = None;
-                return Err(kind.errors()[error]);
+                // Where the kind has fewer errors: its first.
+                return Err(kind.errors().get(error).copied().unwrap_or(kind.errors()[0]));
             }
         }
         Ok(())

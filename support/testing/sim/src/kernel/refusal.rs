@@ -11,7 +11,7 @@ use crate::machine::Error;
 pub struct Refusal {
     /// Which invocation from now on, of those that can be refused, counted from 1.
     pub nth: u64,
-    /// With which of the [`InvocationKind::errors`].
+    /// With which of the [`InvocationKind::errors`], or the first if there are fewer.
     pub error: usize,
 }
 

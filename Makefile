@@ -85,7 +85,7 @@ usage:
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
-	@echo 'make stop       stops domains at every call, refuses every kernel invocation; hours'
+	@echo 'make stop       stops domains at every call, refuses every kernel invocation; RUNS'
 	@echo 'make explore    tries every order of calls in small systems, STATES of each'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
@@ -200,7 +200,8 @@ stop: need-cargo
 	  cargo build --release --package sim
 	@support/make/fs-image.sh support/files build/stop.img
 	@for system in $(demo_XML) $(scenarios_XML); do \
-	  cargo run --quiet --release --package sim -- stop --system $$system --image build/stop.img; \
+	  cargo run --quiet --release --package sim -- stop $(if $(RUNS),--sample $(RUNS)) \
+	    --system $$system --image build/stop.img || exit 1; \
 	done
 
 # Every order of what the peers of small systems can do, up to STATES states of each system.

@@ -169,9 +169,14 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
 fn explore(arguments: &Explore) -> Result<bool, String> {
     let mut names = sim::explore::names();
     names.retain(|name| arguments.system.as_ref().is_none_or(|only| only == name));
+    let (mut states, mut steps) = (0, 0);
     for name in names {
-        println!("sim explore {name}: {}", sim::explore::explore(name, arguments.states)?);
+        let reached = sim::explore::explore(name, arguments.states)?;
+        println!("explore: system {name} {reached}");
+        states += reached.states;
+        steps += reached.steps;
     }
+    println!("explore: all states {states} steps {steps}");
     Ok(true)
 }
 

@@ -14,7 +14,7 @@ use super::world::{
 };
 use crate::direct::Direct;
 use crate::machine::Access;
-use crate::stop::audit::{Audit, JANITOR_NUMBER, probe};
+use crate::stop::audit::{Audit, JANITOR_NUMBER, TRIES_MAX, TRY_MICROS, given, probe};
 
 /// A page that a peer can load from.
 struct Seen {
@@ -36,6 +36,7 @@ impl World {
     /// Says what is wrong in this state.
     pub(super) fn check(&self) -> Result<(), String> {
         self.server.check_invariants().map_err(str::to_owned)?;
+        self.check_claim()?;
         let pages = self.seen();
         for page in pages.iter().filter(|page| !self.is_stopped[index(page.who)]) {
             self.check_page(page)?;
@@ -125,6 +126,9 @@ impl World {
     /// was last written there, can unshare and destroy it, and gets what was promised to it; when
     /// all have ended, everything is back.
     pub(super) fn check_future(&self, audit: &Audit) -> Result<(), String> {
+        if self.extras.is_some() {
+            self.check_promise()?;
+        }
         let mut world = self.clone();
         world.server.kernel().clock().advance(LEASE_MICROS + 1);
         for of in 0..2 {
@@ -167,11 +171,20 @@ impl World {
             let at = last_window(of, frame);
             let number = FrameNumber::new(frame as u64);
             let flags = MapFlags::READ | MapFlags::WRITE;
-            self.calls(who)
-                .map(owned.handle, number, FrameCount::ONE, at, flags)
-                .map_err(|error| refused("map", error))?;
+            let map = |calls: &mut Calls<Direct<'_>>| {
+                calls.map(owned.handle, number, FrameCount::ONE, at, flags)
+            };
+            if given(&mut self.server, id(who), map)?.is_none() {
+                return Err(format!("{who:?} cannot map frame {frame} after all leases"));
+            }
             for tag in [None, Some(9)] {
-                if !matches!(self.access(who, at, tag), Step::Done) {
+                let mut tries = 0..TRIES_MAX;
+                let mut step = self.access(who, at, tag);
+                while matches!(step, Step::Pending) && tries.next().is_some() {
+                    self.server.kernel().clock().advance(TRY_MICROS);
+                    step = self.access(who, at, tag);
+                }
+                if !matches!(step, Step::Done) {
                     return Err(format!("{who:?} has no access to frame {frame} after all leases"));
                 }
                 let mut byte = [0];
@@ -186,7 +199,7 @@ impl World {
             }
         }
         if let Some(share) = owned.share.filter(|_| !owned.is_dying) {
-            self.calls(who).unshare(share.handle()).map_err(|error| refused("unshare", error))?;
+            self.calls(who).unshare(share.share).map_err(|error| refused("unshare", error))?;
         }
         match self.calls(who).container_destroy(owned.handle) {
             Err(error) if owned.is_dying && error.refusal() == Some(PmError::InvalidCap) => Ok(()),
@@ -222,6 +235,7 @@ impl World {
             });
             lease.hash(hasher);
         }
+        self.promised_key().hash(hasher);
         self.windows.hash(hasher);
         self.grants.map(|grant| grant.map(|(_, of)| of)).hash(hasher);
         (self.fault.is_some(), self.is_stopped).hash(hasher);

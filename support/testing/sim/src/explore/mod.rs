@@ -9,22 +9,19 @@
 
 mod action;
 mod check;
+mod promised;
+mod steps;
+mod systems;
 mod world;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use self::action::{Action, systems};
+use self::action::Action;
+use self::systems::systems;
 use self::world::{Step, World};
 use crate::stop::audit::Audit;
-
-/// Defects that are known: what the sentence contains, and why it is so. A state that shows one is
-/// not searched further.
-const KNOWN: [(&str, &str); 1] = [(
-    "Supply(1) was refused and has changed",
-    "an answer for a frame that has gone is refused, and ends the wait for it",
-)];
 
 /// What a search has reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,16 +36,13 @@ pub struct Reached {
     pub depth: usize,
     /// Whether every state was searched that can be reached.
     pub is_complete: bool,
-    /// States that show a known defect.
-    pub known: usize,
 }
 
 impl fmt::Display for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, steps, refused, depth, is_complete, known } = self;
+        let Self { states, steps, refused, depth, is_complete } = self;
         let end = if *is_complete { "complete" } else { "cut off" };
-        write!(f, "{states} states, {steps} steps, {refused} refused, depth {depth}, {end}")?;
-        if *known > 0 { write!(f, ", {known} show a known defect") } else { Ok(()) }
+        write!(f, "states {states} steps {steps} refused {refused} depth {depth} {end}")
     }
 }
 
@@ -117,9 +111,6 @@ pub fn explore(name: &str, states_max: usize) -> Result<Reached, String> {
             reached.depth = depth + 1;
             match found {
                 Ok(()) => open.push_back((next, places.len() - 1)),
-                Err(sentence) if KNOWN.iter().any(|(part, _)| sentence.contains(part)) => {
-                    reached.known += 1;
-                }
                 Err(sentence) => {
                     let path = path(&places, places.len() - 1);
                     return Err(format!("{name}: {sentence}, after {path:?}"));

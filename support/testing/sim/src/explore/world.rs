@@ -3,20 +3,20 @@
 //! they know: their handles, and what they last wrote.
 
 use pmserver_api::{
-    AccessKind, AccountHandle, AllocateFlags, CallError, Calls, ContainerHandle, CopyFlags,
-    DeallocateFlags, Disturbance, FaultHandle, LeaseHandle, LockMode, MapFlags, PmError, Rights,
+    AccessKind, CallError, Calls, ContainerHandle, FaultHandle, LeaseHandle, LockMode, PmError,
     ShareHandle,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome, Server};
-use proto::{ByteCount, Console, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{ByteCount, Console, FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
 
-use super::action::{Action, Box, Frame, Who};
+use super::action::{Box, Frame, Who};
+use super::promised::{Claim, Extras};
 use crate::direct::Direct;
 use crate::kernel::SimKernel;
 use crate::loader::{BootPlan, equal_parts};
-use crate::machine::{Architecture, CapRights};
+use crate::machine::Architecture;
 use crate::stop::audit::JANITOR_NUMBER;
 
 const POOL_BITS: u32 = 20;
@@ -27,7 +27,7 @@ pub(super) const FRAMES: usize = 3;
 pub(super) const LEASE_MICROS: u64 = 1_000_000;
 /// How often an access is tried again after a repair.
 const TRIES_MAX: usize = 4;
-const ONE: FrameCount = FrameCount::ONE;
+pub(super) const ONE: FrameCount = FrameCount::ONE;
 
 /// What is in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,21 +54,15 @@ pub(super) struct Owned {
 /// A share with the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shared {
-    share: ShareHandle,
+    pub(super) share: ShareHandle,
     pub(super) weak: ContainerHandle,
     pub(super) write: bool,
-}
-
-impl Shared {
-    pub(super) const fn handle(self) -> ShareHandle {
-        self.share
-    }
 }
 
 /// A lease or pin of the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
-    handle: LeaseHandle,
+    pub(super) handle: LeaseHandle,
     pub(super) mode: LockMode,
     pub(super) deadline: u64,
     /// How many of the first frames it covers.
@@ -87,6 +81,10 @@ pub(super) struct World {
     pub(super) grants: [Option<(u64, Box)>; 3],
     pub(super) fault: Option<FaultHandle>,
     pub(super) is_stopped: [bool; 3],
+    /// What B has allocated beyond its limit.
+    pub(super) extras: Option<Extras>,
+    /// A has asked for promised memory and not got it yet.
+    pub(super) claim: Option<Claim>,
 }
 
 /// What came of a step.
@@ -124,7 +122,7 @@ pub(super) const fn owner(of: Box) -> Who {
     if of == 0 { Who::A } else { Who::B }
 }
 
-fn number(frame: Frame) -> FrameNumber {
+pub(super) fn number(frame: Frame) -> FrameNumber {
     FrameNumber::new(frame as u64)
 }
 
@@ -147,7 +145,7 @@ fn address(address: u64) -> VirtAddr {
     VirtAddr::new(address).expect("it lies in user space")
 }
 
-fn all_frames() -> FrameCount {
+pub(super) fn all_frames() -> FrameCount {
     FrameCount::new(FRAMES as u64).expect("a small number")
 }
 
@@ -160,7 +158,7 @@ impl World {
             .union(Privileges::DISTURB);
         let peers = [
             peer(1, "a", LIMIT, Privileges::empty()),
-            peer(2, "b", LIMIT, Privileges::empty()),
+            peer(2, "b", LIMIT, Privileges::EXTRA),
             peer(3, "server", LIMIT, Privileges::DMA),
             peer(JANITOR_NUMBER as u8, "janitor", ByteCount::new(4 * PAGE_BYTES), janitor),
         ];
@@ -183,6 +181,8 @@ impl World {
             grants: [None; 3],
             fault: None,
             is_stopped: [false; 3],
+            extras: None,
+            claim: None,
         }
     }
 
@@ -201,7 +201,7 @@ impl World {
         Calls::new(Direct(&mut self.server, id(who)))
     }
 
-    fn janitor(&mut self) -> Calls<Direct<'_>> {
+    pub(super) fn janitor(&mut self) -> Calls<Direct<'_>> {
         let janitor = PeerId::new(JANITOR_NUMBER).expect("a small number");
         Calls::new(Direct(&mut self.server, janitor))
     }
@@ -215,189 +215,7 @@ impl World {
         (who == Who::Server).then_some(owned.share?.weak)
     }
 
-    /// Does one step.
-    pub(super) fn step(&mut self, action: Action) -> Step {
-        let actor = match action {
-            Action::Create(of)
-            | Action::Destroy(of)
-            | Action::Share { of, .. }
-            | Action::Unshare(of)
-            | Action::Renew(of, _)
-            | Action::Deallocate(of, _)
-            | Action::Allocate(of, _)
-            | Action::SetHandler(of, _) => Some(owner(of)),
-            Action::Map(who, _)
-            | Action::Unmap(who, _)
-            | Action::Store(who, ..)
-            | Action::Load(who, ..)
-            | Action::Copy(who, ..)
-            | Action::Grant(who, _)
-            | Action::Ungrant(who)
-            | Action::Stop(who) => Some(who),
-            Action::Lock(..)
-            | Action::Unlock(_)
-            | Action::Pin(_)
-            | Action::NextFault
-            | Action::Supply(_)
-            | Action::Refuse => Some(Who::Server),
-            Action::DeviceReset | Action::Move | Action::Wait | Action::Reclaim => None,
-        };
-        if actor.is_some_and(|who| self.is_stopped[index(who)]) {
-            return Step::Idle;
-        }
-        self.attempt(action).unwrap_or(Step::Idle)
-    }
-
-    fn attempt(&mut self, action: Action) -> Option<Step> {
-        match action {
-            Action::Create(of) => self.create(of),
-            Action::Destroy(of) => {
-                let handle = self.boxes[of]?.handle;
-                let result = self.calls(owner(of)).container_destroy(handle);
-                let step = self.after(result, |world, ()| world.forget(of));
-                match (&step, &mut self.boxes[of]) {
-                    (Some(Step::Pending), Some(owned)) => owned.is_dying = true,
-                    // Somebody else's call has finished it.
-                    (Some(Step::Refused), Some(owned)) if owned.is_dying => {
-                        self.forget(of);
-                        return Some(Step::Done);
-                    }
-                    _ => {}
-                }
-                step
-            }
-            Action::Share { of, write } => self.share(of, write),
-            Action::Unshare(of) => {
-                let share = self.boxes[of]?.share?.share;
-                let result = self.calls(owner(of)).unshare(share);
-                self.after(result, |world, ()| world.end_share(of))
-            }
-            Action::Map(who, of) => {
-                let handle = self.handle(who, of)?;
-                let frames = all_frames();
-                let flags = MapFlags::READ | MapFlags::WRITE;
-                let result = self.calls(who).map(handle, number(0), frames, window(of, 0), flags);
-                let step = self.after(result, |_, _| ());
-                self.windows[index(who)][of] |= !matches!(step, Some(Step::Refused));
-                step
-            }
-            Action::Unmap(who, of) => {
-                if !self.windows[index(who)][of] {
-                    return None;
-                }
-                let result = self.calls(who).unmap(window(of, 0), all_frames());
-                self.after(result, |world, _| world.windows[index(who)][of] = false)
-            }
-            Action::Store(who, of, frame) => self.store(who, of, frame),
-            Action::Load(who, of, frame) => {
-                let at = window(of, frame);
-                self.windows[index(who)][of].then(|| self.access(who, at, None))
-            }
-            Action::Lock(of, mode) => {
-                let weak = self.boxes[of]?.share?.weak;
-                let ttl = Micros::new(LEASE_MICROS);
-                let result = self.calls(Who::Server).lock(weak, number(0), all_frames(), mode, ttl);
-                self.after(result, |world, lease| {
-                    let deadline = lease.deadline.get();
-                    let handle = lease.lease;
-                    world.leases[of] = Some(Lease { handle, mode, deadline, frames: FRAMES });
-                })
-            }
-            Action::Unlock(of) => {
-                let lease = self.leases[of]?.handle;
-                let result = self.calls(Who::Server).unlock(lease);
-                self.after(result, |world, ()| world.leases[of] = None)
-            }
-            Action::Pin(of) => {
-                let weak = self.boxes[of]?.share?.weak;
-                let (mode, ttl) = (LockMode::Exclusive, Micros::new(LEASE_MICROS));
-                let result = self.calls(Who::Server).pin(weak, number(0), ONE, mode, ttl);
-                self.after(result, |world, pinned| {
-                    let (handle, deadline) = (pinned.lease.lease, pinned.lease.deadline.get());
-                    world.leases[of] = Some(Lease { handle, mode, deadline, frames: 1 });
-                })
-            }
-            Action::Copy(who, (from, first), (to, second)) => {
-                let (source, destination) = (self.handle(who, from)?, self.handle(who, to)?);
-                let contents = self.boxes[from]?.frames[first];
-                let result = self.calls(who).copy(
-                    (source, number(first)),
-                    (destination, number(second)),
-                    ONE,
-                    CopyFlags::empty(),
-                );
-                self.after(result, |world, _| world.owned(to).frames[second] = contents)
-            }
-            Action::Renew(of, frame) => {
-                let handle = self.boxes[of]?.handle;
-                let result = self.calls(owner(of)).renew(handle, number(frame), ONE);
-                self.after(result, |world, renewed| {
-                    if renewed > 0 {
-                        world.empty(of, frame);
-                    }
-                })
-            }
-            Action::Deallocate(of, frame) => {
-                let handle = self.boxes[of]?.handle;
-                let strict = DeallocateFlags::STRICT;
-                let result = self.calls(owner(of)).deallocate(handle, number(frame), ONE, strict);
-                self.after(result, |world, _| world.owned(of).frames[frame] = Contents::Missing)
-            }
-            Action::Allocate(of, frame) => {
-                let handle = self.boxes[of]?.handle;
-                let none = AllocateFlags::empty();
-                let result = self.calls(owner(of)).allocate(handle, number(frame), ONE, none);
-                self.after(result, |world, _| world.empty(of, frame))
-            }
-            Action::SetHandler(of, on) => self.set_handler(of, on),
-            Action::NextFault => {
-                let result = self.calls(Who::Server).next_fault();
-                self.after(result, |world, fault| world.fault = fault.map(|fault| fault.fault))
-            }
-            Action::Supply(from) => {
-                let (fault, source) = (self.fault?, self.handle(Who::Server, from)?);
-                let result = self.calls(Who::Server).supply(fault, source, number(0));
-                self.after(result, |world, ()| world.fault = None)
-            }
-            Action::Refuse => {
-                let fault = self.fault?;
-                let result = self.calls(Who::Server).refuse(fault);
-                self.after(result, |world, ()| world.fault = None)
-            }
-            Action::Grant(who, of) => self.grant(who, of),
-            Action::Ungrant(who) => {
-                let (at, _) = self.grants[index(who)]?;
-                let result = self.calls(who).ungrant(at, ONE);
-                self.after(result, |world, _| world.grants[index(who)] = None)
-            }
-            Action::DeviceReset => {
-                let result = self.janitor().device_reset(id(Who::Server));
-                self.after(result, |_, ()| ())
-            }
-            Action::Move => {
-                let result = self.janitor().disturb(Disturbance::Move, 0);
-                self.after(result, |_, _| ())
-            }
-            Action::Stop(who) => {
-                self.stop(who);
-                Some(Step::Done)
-            }
-            Action::Wait => {
-                let now = self.now();
-                let deadlines = self.leases.iter().flatten().map(|lease| lease.deadline);
-                let next = deadlines.filter(|deadline| *deadline > now).min();
-                let next = next.or_else(|| self.fault.map(|_| now + LEASE_MICROS))?;
-                self.server.kernel().clock().advance(next - now);
-                Some(Step::Done)
-            }
-            Action::Reclaim => {
-                let result = self.janitor().reclaim();
-                self.after(result, |_, _| ())
-            }
-        }
-    }
-
-    fn after<R>(
+    pub(super) fn after<R>(
         &mut self,
         result: Result<R, CallError>,
         done: impl FnOnce(&mut Self, R),
@@ -416,17 +234,17 @@ impl World {
         })
     }
 
-    fn owned(&mut self, of: Box) -> &mut Owned {
+    pub(super) fn owned(&mut self, of: Box) -> &mut Owned {
         self.boxes[of].as_mut().expect("the step needed it")
     }
 
-    fn forget(&mut self, of: Box) {
+    pub(super) fn forget(&mut self, of: Box) {
         self.end_share(of);
         self.boxes[of] = None;
         self.drop_access(owner(of), of);
     }
 
-    fn end_share(&mut self, of: Box) {
+    pub(super) fn end_share(&mut self, of: Box) {
         if let Some(owned) = &mut self.boxes[of] {
             owned.share = None;
         }
@@ -434,7 +252,7 @@ impl World {
         self.drop_access(Who::Server, of);
     }
 
-    fn drop_access(&mut self, who: Who, of: Box) {
+    pub(super) fn drop_access(&mut self, who: Who, of: Box) {
         self.windows[index(who)][of] = false;
         if self.grants[index(who)].is_some_and(|(_, granted)| granted == of) {
             self.grants[index(who)] = None;
@@ -442,89 +260,10 @@ impl World {
     }
 
     /// Says that a frame has no contents: zeros, or what a handler supplies.
-    fn empty(&mut self, of: Box, frame: Frame) {
+    pub(super) fn empty(&mut self, of: Box, frame: Frame) {
         let owned = self.owned(of);
         let is_absent = owned.has_handler && frame == FRAMES - 1;
         owned.frames[frame] = if is_absent { Contents::Supplied } else { Contents::Known(0) };
-    }
-
-    fn create(&mut self, of: Box) -> Option<Step> {
-        if self.boxes[of].is_some() {
-            return None;
-        }
-        let who = owner(of);
-        let created = self.calls(who).container_create(AccountHandle::OWN);
-        let result = created.and_then(|handle| {
-            let none = AllocateFlags::empty();
-            self.calls(who).allocate(handle, number(0), all_frames(), none).map(|_| handle)
-        });
-        self.after(result, |world, handle| {
-            let frames = [Contents::Known(0); FRAMES];
-            world.boxes[of] =
-                Some(Owned { handle, frames, share: None, has_handler: false, is_dying: false });
-        })
-    }
-
-    fn share(&mut self, of: Box, write: bool) -> Option<Step> {
-        let owned = self.boxes[of].filter(|owned| owned.share.is_none())?;
-        let mut rights = Rights::READ | Rights::LOCK;
-        rights.set(Rights::WRITE, write);
-        let (peer, longest) = (id(Who::Server), Micros::new(LEASE_MICROS));
-        let result =
-            self.calls(owner(of)).share(owned.handle, number(0), u64::MAX, peer, rights, longest);
-        self.after(result, |world, shared| {
-            let (share, weak) = (shared.share, shared.weak);
-            world.owned(of).share = Some(Shared { share, weak, write });
-        })
-    }
-
-    fn set_handler(&mut self, of: Box, on: bool) -> Option<Step> {
-        let owned = self.boxes[of].filter(|owned| owned.has_handler != on)?;
-        let last = number(FRAMES - 1);
-        let handler = on.then(|| id(Who::Server));
-        let result = self.calls(owner(of)).set_handler(owned.handle, last, 1, handler, 7);
-        self.after(result, |world, _| {
-            let owned = world.owned(of);
-            owned.has_handler = on;
-            if owned.frames[FRAMES - 1] == Contents::Known(0) {
-                owned.frames[FRAMES - 1] = Contents::Supplied;
-            }
-        })
-    }
-
-    fn grant(&mut self, who: Who, of: Box) -> Option<Step> {
-        let handle = self.handle(who, of).filter(|_| self.grants[index(who)].is_none())?;
-        let flags = MapFlags::READ | MapFlags::WRITE;
-        // The tables stay if the grant is refused.
-        if self.calls(who).ensure_tables(granted(), ONE).is_err() {
-            return Some(Step::Pending);
-        }
-        let result = self.calls(who).grant(handle, number(0), ONE, flags);
-        let step = self.after(result, |world, grant| {
-            world.grants[index(who)] = Some((grant.address, of));
-            let write = grant.rights.contains(MapFlags::WRITE);
-            let rights = CapRights { read: true, write };
-            // A grant of a frame that is leased meanwhile has gone: then nothing is mapped.
-            let _ = world.server.kernel_mut().map_granted(
-                id(who),
-                grant.address,
-                granted().get(),
-                rights,
-            );
-        });
-        Some(if matches!(step, Some(Step::Done)) { Step::Done } else { Step::Pending })
-    }
-
-    fn store(&mut self, who: Who, of: Box, frame: Frame) -> Option<Step> {
-        if !self.windows[index(who)][of] {
-            return None;
-        }
-        let tag = index(who) as u8 + 1;
-        let step = self.access(who, window(of, frame), Some(tag));
-        if let (Step::Done, Some(owned)) = (&step, &mut self.boxes[of]) {
-            owned.frames[frame] = Contents::Known(tag);
-        }
-        Some(step)
     }
 
     /// Loads a byte, or stores one.
@@ -549,7 +288,7 @@ impl World {
     }
 
     /// Stops a peer: all that it owns and holds goes.
-    fn stop(&mut self, who: Who) {
+    pub(super) fn stop(&mut self, who: Who) {
         while self.server.fault(id(who), Fault::Other, &mut Quiet) != FaultOutcome::Stopped {}
         self.is_stopped[index(who)] = true;
         for of in 0..2 {

@@ -26,10 +26,12 @@ const LEASES_OVER_MICROS: u64 = 2_000_000;
 /// More steps than any teardown takes.
 const STEPS_MAX: usize = 4_000;
 /// How often who waits for promised memory calls again.
-const RETRIES_MAX: usize = 4;
+const RETRIES_MAX: usize = 64;
+/// How long it waits at most, if it calls again when it is told to (decision 0021).
+pub(crate) const PROMISE_MICROS: u64 = 1_000_000;
 /// How often who touches promised memory tries again, and what it waits before.
-const TRIES_MAX: u64 = 100;
-const TRY_MICROS: u64 = 10_000;
+pub(crate) const TRIES_MAX: u64 = 100;
+pub(crate) const TRY_MICROS: u64 = 10_000;
 
 /// Returns a system file with a janitor.
 ///
@@ -202,36 +204,37 @@ const fn is_at_limit(error: &CallError) -> bool {
 pub(crate) fn probe(server: &mut Server<SimKernel>, peer: PeerId) -> Result<(), String> {
     let one = FrameCount::ONE;
     let number = FrameNumber::new(0);
-    let mut calls = Calls::new(Direct(server, peer));
-    let container = match calls.container_create(AccountHandle::OWN) {
-        Ok(container) => container,
-        Err(error) if is_at_limit(&error) => return Ok(()),
-        Err(error) => return Err(format!("container_create says {error}")),
-    };
+    let container = given(server, peer, |calls| calls.container_create(AccountHandle::OWN))?;
+    let Some(container) = container else { return Ok(()) };
     let none = AllocateFlags::empty();
-    let done = given(server, peer, |calls| calls.allocate(container, number, one, none))?
-        && given(server, peer, |calls| calls.map(container, number, one, PROBE, MapFlags::WRITE))?;
-    if done {
+    let flags = MapFlags::WRITE;
+    if given(server, peer, |calls| calls.allocate(container, number, one, none))?.is_some()
+        && given(server, peer, |calls| calls.map(container, number, one, PROBE, flags))?.is_some()
+    {
         touch(server, peer)?;
     }
     given(server, peer, |calls| calls.container_destroy(container)).map(drop)
 }
 
-/// Calls until what was promised is given; returns whether it was promised.
-fn given<R>(
+/// Calls until what was promised is given; returns nothing if it was not promised.
+pub(crate) fn given<R>(
     server: &mut Server<SimKernel>,
     peer: PeerId,
     call: impl Fn(&mut Calls<Direct<'_>>) -> Result<R, CallError>,
-) -> Result<bool, String> {
+) -> Result<Option<R>, String> {
+    let since = server.kernel().clock().now().get();
     let mut retries = 0..RETRIES_MAX;
     loop {
         match call(&mut Calls::new(Direct(server, peer))) {
-            Ok(_) => return Ok(true),
-            Err(error) if is_at_limit(&error) => return Ok(false),
+            Ok(result) => return Ok(Some(result)),
+            Err(error) if is_at_limit(&error) => return Ok(None),
             Err(CallError::Refused(failure))
                 if failure.error == PmError::Pending && retries.next().is_some() =>
             {
                 let clock = server.kernel().clock();
+                if clock.now().get() > since + PROMISE_MICROS {
+                    return Err("promised memory is not had in a second".to_owned());
+                }
                 clock.advance(failure.at.saturating_sub(clock.now().get()));
             }
             Err(error) => return Err(format!("one promised page says {error}")),

@@ -24,7 +24,7 @@ export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
 one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
 $(if $(call one-of,$(or $(BOARD),sim),sim $(BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(BOARDS:%=or BOARD=%)))
-$(if $(call one-of,$(CONFIG),$(CONFIGS)),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
+$(if $(call one-of,$(CONFIG),$(CONFIGS) benchmark),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
 -include $(wildcard support/boards/$(BOARD).mk)
 # QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
 comma := ,
@@ -60,9 +60,12 @@ clients_PDS := $(demo_PDS)
 clients_SIM := run
 # Each of the clients ends with PASS.
 clients_PASSES := 3
+bench_XML := support/bench/microkit-system.xml
+bench_PDS := console pmserver fsserver bench-client rival puppet
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run scenarios ktest fs-image simulate boot image test sim-test qemu-test board-test clean
+ALONE := run scenarios ktest fs-image simulate boot image bench bench-check bench-accept
+ALONE += test sim-test qemu-test board-test clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -73,8 +76,8 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz canary stop explore sim-test qemu-test board-test sweep pd-check image-check
-.PHONY: setup sdk clean
+.PHONY: test check fuzz canary mutants stop explore evidence sim-test qemu-test board-test sweep
+.PHONY: pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -83,10 +86,15 @@ usage:
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
+	@echo 'make bench      prints what operations cost on BOARD, in instructions'
+	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
+	@echo 'make bench-check    fails if one costs more than accepted; bench-accept accepts'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
 	@echo 'make stop       stops domains at every call, refuses every kernel invocation; RUNS'
 	@echo 'make explore    tries every order of calls in small systems, STATES of each'
+	@echo 'make mutants    changes single expressions of the cores: a test has to fail; SHARD=k/n'
+	@echo 'make evidence   runs all of this and more, and writes support/docs/evidence.md'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
@@ -178,6 +186,11 @@ board-test: need-board
 # The scenarios under every clock of ICOUNTS, and twice under the chosen one.
 sweep: need-board sim-test
 	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)
+# What operations cost, in instructions; and whether one costs more than the accepted figures say.
+bench bench-check bench-accept: need-board
+	@support/make/bench.sh '$(MAKE)' $(or $(patsubst bench-%,%,$(filter bench-%,$@)),table)
+bench-growth: need-cargo
+	@support/make/growth.sh
 ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 
@@ -213,6 +226,12 @@ explore: need-cargo
 
 canary: need-cargo
 	@support/make/canary.sh
+# Every nth change of the cores, from the kth on, with SHARD=k/n.
+mutants: need-cargo
+	@SHARD='$(SHARD)' support/make/mutants.sh
+# EVIDENCE=short takes minutes for each row, EVIDENCE=long takes hours; ROWS are some rows only.
+evidence: need-cargo
+	@EVIDENCE='$(EVIDENCE)' support/make/evidence.sh '$(MAKE)' '$(BOARDS)' $(ROWS)
 
 test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt

@@ -20,7 +20,8 @@ use crate::capabilities::copy::{self, Copier};
 use crate::capabilities::home::{self, Home};
 use crate::capabilities::objects::{attributes, blueprint, map_table, table_type, to_usize};
 use crate::capabilities::slots;
-use crate::regions::{PoolWindow, clock};
+use crate::clock;
+use crate::regions::PoolWindow;
 
 /// The priority of a stopped child, which runs only until its next fault ends it.
 const LOWEST_PRIORITY: u64 = 0;

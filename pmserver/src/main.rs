@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod capabilities;
+mod clock;
 mod fault;
 mod kernel;
 mod regions;
@@ -52,8 +53,8 @@ impl Handler for PmServer {
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let reply = match (peer(channel.index()), pd::receive(&request)) {
-            (Some(caller), Ok(message)) => self.server.call(caller, &message),
+        let reply = match (peer(channel.index()), &pd::receive(&request)) {
+            (Some(caller), Ok(message)) => self.server.call(caller, message),
             (None, _) => ProtocolError::UnknownOperation.reply(),
             (_, Err(error)) => error.reply(),
         };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Gives access to pmserver's record pages, its setup and its clock. `unsafe` is allowed in this
+//! Gives access to pmserver's record pages and its setup. `unsafe` is allowed in this
 //! file only.
 #![allow(unsafe_code)]
 
@@ -49,57 +49,4 @@ pub(crate) fn setup_page() -> Option<[u8; SETUP_BYTES]> {
     let mut page = [0; SETUP_BYTES];
     OwnMemory.copy_in(region, &mut page);
     Some(page)
-}
-
-#[cfg(target_arch = "aarch64")]
-pub(crate) mod clock {
-    //! The generic timer (Arm ARM, "The Generic Timer in AArch64 state").
-
-    use core::arch::asm;
-
-    /// Returns the ticks of the counter and how many of them a second has.
-    pub(crate) fn read() -> (u64, u64) {
-        let (ticks, frequency);
-        // SAFETY: reads two registers that the kernels of the SDK let user programs read; nothing
-        // changes (U6 clock-readable).
-        unsafe {
-            asm!(
-                "isb",
-                "mrs {}, cntpct_el0",
-                "mrs {}, cntfrq_el0",
-                out(reg) ticks,
-                out(reg) frequency,
-                options(nomem, nostack)
-            );
-        }
-        (ticks, frequency)
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod clock {
-    //! The time stamp counter, whose frequency the kernel has measured.
-
-    use core::arch::x86_64::_rdtsc;
-
-    use proto::{AddressSpace, VirtAddr};
-    use shm::OwnMemory;
-
-    /// Bytes before the frequency in the region that Microkit fills in: the header of the kernel's
-    /// boot information.
-    const HEADER_BYTES: u64 = 16;
-    const MEGAHERTZ: u64 = 1_000_000;
-
-    /// Returns the ticks of the counter and how many of them a second has.
-    pub(crate) fn read() -> (u64, u64) {
-        let region = *sel4_microkit::var!(tsc_frequency_vaddr: u64 = 0);
-        let mut megahertz = [0; 4];
-        if let Some(field) = VirtAddr::new(region.saturating_add(HEADER_BYTES)) {
-            OwnMemory.copy_in(field, &mut megahertz);
-        }
-        // SAFETY: every x86-64 processor has the instruction, and the kernel leaves it to user
-        // programs (U6 clock-readable).
-        let ticks = unsafe { _rdtsc() };
-        (ticks, u64::from(u32::from_le_bytes(megahertz)).saturating_mul(MEGAHERTZ))
-    }
 }

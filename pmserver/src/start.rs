@@ -35,5 +35,6 @@ pub(crate) fn start() -> Result<Server<Sel4Kernel>, StartError> {
     let page = regions::setup_page().ok_or(StartError::NoSetup)?;
     let setup = decode(&page).map_err(StartError::Setup)?;
     let kernel = Sel4Kernel::boot(&setup).map_err(StartError::Kernel)?;
-    Server::new(kernel, setup.peers()).map_err(StartError::Kernel)
+    let server = Server::new(kernel, setup.peers()).map_err(StartError::Kernel)?;
+    Ok(server.with_calls(setup.calls()))
 }

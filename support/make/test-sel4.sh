@@ -7,7 +7,7 @@ set -euo pipefail
 
 make=$1 boards=$2 configs=$3
 
-ran=() kernels=() left_out=() notes=()
+ran=() kernels=() benched=() left_out=() notes=()
 # Prints "x, y, z".
 list() { local text=; text=$(printf ', %s' "$@"); echo "${text:2}"; }
 
@@ -32,6 +32,10 @@ for board in $boards; do
 			"$make" ktest BOARD="$board" CONFIG=debug
 			kernels+=("$board")
 		fi
+		if [ "$config" = release ]; then
+			"$make" bench-check BOARD="$board" CONFIG=release
+			benched+=("$board")
+		fi
 		ran+=("$board $config")
 	done
 done
@@ -41,6 +45,7 @@ echo
 support/make/check.sh summary
 [ ${#ran[@]} -eq 0 ] || echo "ran: demo and scenarios on seL4 in QEMU: $(list "${ran[@]}")"
 [ ${#kernels[@]} -eq 0 ] || echo "ran: conformance of the simulator to seL4: $(list "${kernels[@]}")"
+[ ${#benched[@]} -eq 0 ] || echo "ran: what operations cost, against accepted figures: $(list "${benched[@]}")"
 [ ${#notes[@]} -eq 0 ] || printf '%s\n' "${notes[@]}"
 if [ ${#left_out[@]} -gt 0 ]; then
 	echo "seL4 was NOT run on: $(list "${left_out[@]}")"

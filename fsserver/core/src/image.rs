@@ -25,12 +25,14 @@ impl<A: AddressSpace> Image<A> {
     pub(crate) fn copy(&self, start: u64, to: &mut [u8]) -> Result<(), OutsideImage> {
         let length =
             u64::try_from(to.len()).map_err(|_: core::num::TryFromIntError| OutsideImage)?;
-        let end = start.checked_add(length).ok_or(OutsideImage)?;
-        if end > self.bytes {
-            return Err(OutsideImage);
-        }
-        self.space.copy_in(self.vaddr.checked_add(start).ok_or(OutsideImage)?, to);
+        self.space.copy_in(self.place(start, length)?, to);
         Ok(())
+    }
+
+    /// Returns the address of `length` bytes from `start` on, which are all in the image.
+    pub(crate) fn place(&self, start: u64, length: u64) -> Result<VirtAddr, OutsideImage> {
+        let end = start.checked_add(length).filter(|end| *end <= self.bytes);
+        end.and_then(|_| self.vaddr.checked_add(start)).ok_or(OutsideImage)
     }
 }
 

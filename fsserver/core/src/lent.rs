@@ -12,9 +12,10 @@ use core::cell::Cell;
 use core::ops::RangeInclusive;
 
 use fsserver_api::{Failure, FsError};
+use pmserver_client::api::Calls;
 use pmserver_client::{
-    AddressSpace, ContainerHandle, Error, ErrorKind, Lease, LockMode, MapFlags, Mapping, Micros,
-    Pages, Pm, PmError, Refused, Transport, VirtAddr, WeakContainer,
+    AddressSpace, ContainerHandle, Error, ErrorKind, FrameState, Lease, LockMode, MapFlags,
+    Mapping, Micros, PAGE_BYTES, Pages, Pm, PmError, Refused, Transport, VirtAddr, WeakContainer,
 };
 use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES};
 use proto::{FrameCount, FrameNumber};
@@ -22,8 +23,19 @@ use proto::{FrameCount, FrameNumber};
 /// Where lent containers are mapped: room for as many frames as one call may touch.
 pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
-/// A page of private memory. All bytes pass through it on their way to or from a container.
+/// A page of private memory, for what is made or checked before it is copied.
 pub(crate) type PageBuffer = [u8; 4096];
+
+static ZEROS: PageBuffer = [0; 4096];
+
+/// Returns whether frame 0 has memory. Only its owner, who waits for this call, could take that
+/// away again.
+fn has_memory<T: Transport>(pm: &Pm<T>, container: ContainerHandle) -> bool {
+    let status = Calls::new(pm).status(container, FrameNumber::new(0), FrameCount::ONE);
+    status.is_ok_and(|status| {
+        status.frames.first().is_some_and(|state| state.contains(FrameState::BOUND))
+    })
+}
 
 /// Copies the first bytes of frame 0 into private memory.
 pub(crate) fn copy_path<T: Transport>(
@@ -32,11 +44,13 @@ pub(crate) fn copy_path<T: Transport>(
     space: &impl AddressSpace,
     to: &mut [u8],
 ) -> Result<(), Failure> {
+    let has_memory = has_memory(pm, container);
     let container = WeakContainer::from_handle(pm, container);
-    // An absent frame cannot be granted (PM-280), but it can be mapped, and then reading it waits
-    // for its handler. A frame that was granted has memory, and only its owner, who waits for this
-    // call, could make it absent again.
-    container.grant(0..1, MapFlags::READ).map_err(of_pm)?.ungrant().map_err(of_refused)?;
+    if !has_memory {
+        // An absent frame cannot be granted (PM-280), but it can be mapped, and then reading it
+        // waits for its handler. A frame that was granted has memory.
+        container.grant(0..1, MapFlags::READ).map_err(of_pm)?.ungrant().map_err(of_refused)?;
+    }
     let mapping = container.map(0..1, WINDOW.start(), MapFlags::READ).map_err(of_pm)?;
     mapping.copy_in(space, 0, to).map_err(|_: Error| FsError::ContainerTooSmall)?;
     mapping.unmap().map_err(of_refused).map(drop)
@@ -87,10 +101,49 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         from: &[u8],
         offset: u64,
     ) -> Result<(), Failure> {
-        self.check_lease()?;
+        self.check_lease(1)?;
         self.mapping
             .copy_out(space, from, offset)
             .map_err(|_: Error| FsError::ContainerTooSmall)?;
+        Ok(())
+    }
+
+    /// Copies bytes of the image, at most [`FS_LEASE_PAGES`] pages, into the frames, from `offset`
+    /// on.
+    ///
+    /// # Errors
+    /// As [`Self::copy_out`].
+    pub(crate) fn copy_across(
+        &self,
+        space: &mut impl AddressSpace,
+        (from, bytes): (VirtAddr, u64),
+        offset: u64,
+    ) -> Result<(), Failure> {
+        self.check_lease(bytes.div_ceil(PAGE_BYTES))?;
+        let bytes = usize::try_from(bytes).map_err(|_| FsError::BadRange)?;
+        self.mapping
+            .copy_across(space, (from, bytes), offset)
+            .map_err(|_: Error| FsError::ContainerTooSmall)?;
+        Ok(())
+    }
+
+    /// Writes zeros into the frames, from `offset` on.
+    ///
+    /// # Errors
+    /// As [`Self::copy_out`].
+    pub(crate) fn clear(
+        &self,
+        space: &mut impl AddressSpace,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<(), Failure> {
+        let mut done = 0;
+        while let Some(left @ 1..) = bytes.checked_sub(done) {
+            let length = left.min(PAGE_BYTES);
+            let zeros = usize::try_from(length).ok().and_then(|length| ZEROS.get(..length));
+            self.copy_out(space, zeros.unwrap_or(&ZEROS), offset.saturating_add(done))?;
+            done = done.saturating_add(length);
+        }
         Ok(())
     }
 
@@ -101,8 +154,8 @@ impl<'pm, T: Transport> Lent<'pm, T> {
 
     /// Fails if the lease could end while the next pages are copied: afterwards the frames are
     /// their owner's again, who may take them away.
-    fn check_lease(&self) -> Result<(), Failure> {
-        if let Some(left) = self.pages_left.get().checked_sub(1) {
+    fn check_lease(&self, pages: u64) -> Result<(), Failure> {
+        if let Some(left) = self.pages_left.get().checked_sub(pages) {
             self.pages_left.set(left);
             return Ok(());
         }
@@ -110,7 +163,7 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         if now.saturating_add(FS_LEASE_LEFT_MICROS) > self.lease.deadline().get() {
             return Err(FsError::LeaseTooShort.into());
         }
-        self.pages_left.set(FS_LEASE_PAGES);
+        self.pages_left.set(FS_LEASE_PAGES.saturating_sub(pages));
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `server` | the six operations: decodes a request, does what it asks, answers it |
-//! | `path` | checks paths |
+//! | `path`, `known` | checks paths; remembers what they lead to |
 //! | `ext4` | reads the file system in the image, whatever that is |
 //! | `image` | copies bytes out of the image region |
 //! | `open_file` | the table of open files |
@@ -31,6 +31,7 @@ extern crate alloc;
 mod ext4;
 mod heap;
 mod image;
+mod known;
 mod lent;
 mod listing;
 mod open_file;

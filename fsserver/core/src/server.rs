@@ -12,8 +12,9 @@ use pmserver_client::{
 };
 use proto::{FrameCount, FrameNumber};
 
-use crate::ext4::{Disk, Places, find_path};
+use crate::ext4::{Disk, Inode, Places, find_path};
 use crate::image::Image;
+use crate::known::KnownPaths;
 use crate::lent::{Lent, PageBuffer, WINDOW, copy_path, of_pm, pm_refused};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
@@ -28,6 +29,7 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     /// The file system, or why there is none: the answer to every request that needs it.
     disk: Result<Disk<A>, Failure>,
     places: Places,
+    known: KnownPaths<Inode>,
     files: OpenFiles,
     page: Box<PageBuffer>,
 }
@@ -53,7 +55,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let now = pm.clock().map_err(|error| of_pm(error).error)?;
         let disk = Disk::load(Image::new(space.clone(), image_vaddr, image_bytes));
         let files = OpenFiles::new(now.get());
-        Ok(Self { pm, space, peer, disk, places: Places::new(), files, page: Box::new([0; 4096]) })
+        let (places, known) = (Places::new(), KnownPaths::new());
+        Ok(Self { pm, space, peer, disk, places, known, files, page: Box::new([0; 4096]) })
     }
 
     /// Answers a request that came in from `client`.
@@ -104,8 +107,15 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         copy_path(&self.pm, container, &self.space, path)?;
         let path = path::checked(path)?;
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
-        disk.start_call();
-        let inode = find_path(disk, &self.places, path)?;
+        let inode = match self.known.get(path) {
+            Some(inode) => inode.clone(),
+            None => {
+                disk.start_call();
+                let inode = find_path(disk, &self.places, path)?;
+                self.known.put(path, inode.clone());
+                inode
+            }
+        };
         let status = FileStatus { kind: inode.kind, size_bytes: inode.size_bytes };
         let content = match inode.kind {
             FileKind::Regular => Content::File(inode),
@@ -161,7 +171,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
         let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-        copy_file(disk, inode, (offset, bytes), &lent, &mut self.page, &mut self.space)?;
+        copy_file(disk, inode, (offset, bytes), &lent, &mut self.space)?;
         lent.release()?;
         Ok(Reply::Bytes(bytes))
     }

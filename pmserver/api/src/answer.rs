@@ -123,28 +123,29 @@ impl Pinned {
     }
 }
 
-const ACCESS_READ: u64 = 0;
-const ACCESS_WRITE: u64 = 1;
-const ACCESS_EXECUTE: u64 = 2;
+const ACCESS_READ: u32 = 0;
+const ACCESS_WRITE: u32 = 1;
+const ACCESS_EXECUTE: u32 = 2;
 
 impl PendingFault {
     fn encode(fault: Option<Self>) -> Message {
         let Some(Self { fault, range, cookie, number, access }) = fault else {
-            return Message::new(OK, [0; 5]);
+            return Message::new(OK, [0; 4]);
         };
         let access = match access {
             AccessKind::Read => ACCESS_READ,
             AccessKind::Write => ACCESS_WRITE,
             AccessKind::Execute => ACCESS_EXECUTE,
         };
-        Message::new(OK, [fault.raw(), range.raw(), cookie.into(), number.get(), access])
+        Message::new(OK, [fault.raw(), range.raw(), pack_pair(cookie, access), number.get()])
     }
 
-    pub(crate) fn decode([fault, range, cookie, number, access]: [u64; 5]) -> Option<Self> {
+    pub(crate) fn decode([fault, range, what, number]: [u64; 4]) -> Option<Self> {
+        let (cookie, access) = unpack_pair(what);
         (fault != 0).then(|| Self {
             fault: FaultHandle::from_raw(fault),
             range: RangeHandle::from_raw(range),
-            cookie: u32::try_from(cookie).unwrap_or_default(),
+            cookie,
             number: FrameNumber::new(number),
             access: match access {
                 ACCESS_WRITE => AccessKind::Write,
@@ -181,18 +182,18 @@ impl AccountInfo {
         Message::new(
             OK,
             [
-                pack_pair(pages_u32(self.limit), pages_u32(self.used)),
-                pack_pair(pages_u32(self.frames), pages_u32(self.tables)),
-                pack_pair(pages_u32(self.slots), pages_u32(self.records)),
-                pack_pair(pages_u32(self.extra), pages_u32(self.promised)),
-                pages_u32(self.free).into(),
+                pack_pair(pages_u32(self.limit), pages_u32(self.frames)),
+                pack_pair(pages_u32(self.tables), pages_u32(self.slots)),
+                pack_pair(pages_u32(self.records), pages_u32(self.extra)),
+                pack_pair(pages_u32(self.promised), pages_u32(self.free)),
             ],
         )
     }
 
-    pub(crate) fn decode(registers: [u64; 5]) -> Self {
-        let [(limit, used), (frames, tables), (slots, records), (extra, promised), (free, _)] =
+    pub(crate) fn decode(registers: [u64; 4]) -> Self {
+        let [(limit, frames), (tables, slots), (records, extra), (promised, free)] =
             registers.map(unpack_pair);
+        let used = [frames, tables, slots, records].into_iter().fold(0, u32::saturating_add);
         Self {
             limit: bytes_of(limit),
             used: bytes_of(used),
@@ -224,6 +225,7 @@ impl CallError {
     }
 
     /// Returns the registers of a successful reply.
+    #[inline(always)]
     pub(crate) fn check<const N: usize>(reply: &Message) -> Result<[u64; N], Self> {
         match reply.label() {
             OK => {
@@ -233,6 +235,7 @@ impl CallError {
         }
     }
 
+    #[cold]
     fn decode(status: u64, reply: &Message) -> Self {
         let refusal = PmError::from_status(status).zip(reply.exactly::<2>().ok());
         match (refusal, ProtocolError::from_status(status)) {

@@ -44,12 +44,12 @@ pub(crate) fn peer(number: impl Into<u64>) -> Result<PeerId, PmError> {
     PeerId::new(number.into()).ok_or(PmError::Invalid)
 }
 
-/// A 32-bit number.
+/// Returns an argument that must fit into 32 bits.
 pub(crate) fn small(number: u64) -> Result<u32, PmError> {
     number.try_into().ok().ok_or(PmError::Invalid)
 }
 
-/// A number below `end`.
+/// Returns an argument that must be below `end`.
 pub(crate) fn below(end: u8, number: impl TryInto<u8>) -> Result<u8, PmError> {
     number.try_into().ok().filter(|number| *number < end).ok_or(PmError::Invalid)
 }
@@ -78,13 +78,13 @@ pub(crate) const fn two_fields(register: u64) -> Result<(u16, u16), PmError> {
     }
 }
 
-/// Returns the frames and the mode of a `lock` or `pin`.
+/// Returns the frames and the mode of a `lock` or `pin`: `how` has the count and the mode.
 pub(crate) fn leased(handle: u64, start: u64, how: u64) -> Result<(Frames, LockMode), PmError> {
     let (count, mode) = two_fields(how)?;
     Ok((frames(handle, start, count)?, lock_mode(mode)?))
 }
 
-/// Returns the handler, which is none if its number is 0, and the cookie of a `set_handler`.
+/// Returns the handler and the cookie of a `set_handler`. Peer number 0 means no handler.
 pub(crate) fn handler(how: u64) -> Result<(Option<PeerId>, u32), PmError> {
     match Fields::unpack(how) {
         Fields { low: 0, middle: 0, high } => Ok((None, high)),

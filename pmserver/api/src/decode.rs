@@ -141,15 +141,7 @@ impl Request {
                     flags: flags(label_flags)?,
                 }
             }
-            Operation::CopyList => {
-                let ([source, destination], list) = listed(message)?;
-                Self::CopyList {
-                    source: container(source),
-                    destination: container(destination),
-                    pairs: pairs(list)?,
-                    flags: flags(label_flags)?,
-                }
-            }
+            Operation::CopyList => return Self::copy_list(message, label_flags),
             Operation::CreateWith => {
                 let [payer, count, terms] = message.exactly()?;
                 let (count, terms) = (frame_count(count)?, ShareTerms::unpack(terms)?);
@@ -163,15 +155,7 @@ impl Request {
                     terms: ShareTerms::unpack(terms)?,
                 }
             }
-            Operation::CreateGather => {
-                let ([payer, source, terms], list) = listed(message)?;
-                Self::CreateGather {
-                    account: account(payer),
-                    source: container(source),
-                    frames: frame_list(list)?,
-                    terms: ShareTerms::unpack(terms)?,
-                }
-            }
+            Operation::CreateGather => return Self::create_gather(message),
             Operation::Attach => {
                 let [handle, start, vaddr, how] = message.exactly()?;
                 let (count, flag_bits) = unpack_pair(how);
@@ -265,6 +249,33 @@ impl Request {
                 let [what, cursor] = message.exactly()?;
                 Self::Disturb { what: disturbance(what)?, cursor }
             }
+        })
+    }
+}
+
+impl Request {
+    // The two requests with lists are made apart from the others: where all are made in one place,
+    // every request is moved there together with room for a list.
+
+    #[inline(never)]
+    fn copy_list(message: &Message, flag_bits: u32) -> Result<Self, CallError> {
+        let ([source, destination], list) = listed(message)?;
+        Ok(Self::CopyList {
+            source: container(source),
+            destination: container(destination),
+            pairs: pairs(list)?,
+            flags: flags(flag_bits)?,
+        })
+    }
+
+    #[inline(never)]
+    fn create_gather(message: &Message) -> Result<Self, CallError> {
+        let ([payer, source, terms], list) = listed(message)?;
+        Ok(Self::CreateGather {
+            account: account(payer),
+            source: container(source),
+            frames: frame_list(list)?,
+            terms: ShareTerms::unpack(terms)?,
         })
     }
 }

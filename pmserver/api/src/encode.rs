@@ -17,6 +17,7 @@ use crate::wire::{Fields, low_u16, pack_pair};
 impl Request {
     /// Returns the message that carries this request.
     #[must_use]
+    #[inline(always)]
     pub fn encode(&self) -> Message {
         match *self {
             Self::Version => self.message([]),
@@ -150,11 +151,13 @@ impl Request {
     }
 
     /// Returns a message whose label is the operation's number alone.
+    #[inline(always)]
     fn message<const N: usize>(&self, registers: [u64; N]) -> Message {
         Message::new(self.operation().number().into(), registers)
     }
 
     /// Returns a message whose label also carries a count and flags.
+    #[inline(always)]
     fn labelled<const N: usize>(&self, count: u16, flags: u16, registers: [u64; N]) -> Message {
         let label = fields(self.operation().number(), count, flags.into());
         Message::new(label, registers)

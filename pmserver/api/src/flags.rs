@@ -14,7 +14,7 @@ bitflags! {
         const SQUASH = 1 << 1;
         /// Go above the limit of the account with extra frames, which may be asked back.
         const EXTRA = 1 << 2;
-        /// Give the frames physical memory at once, for a device; needs the DMA right.
+        /// Give the frames physical memory at once, for a device; needs the privilege `dma`.
         const DMA = 1 << 3;
     }
 
@@ -86,7 +86,7 @@ bitflags! {
         /// The account may have extra frames.
         const EXTRA = 1 << 0;
         /// `account_set_limits` only: the limit may be below what is used, and frames above it
-        /// become extra. Needs EXTRA and the right to set policy.
+        /// become extra. Needs EXTRA and the privilege `set_policy`.
         const EXCESS = 1 << 1;
     }
 

@@ -89,7 +89,8 @@ impl AccountHandle {
     pub const POOL: Self = Self(1);
     const FIRST_PEER: u64 = 0x100;
 
-    /// Returns the handle of a peer's own account; a caller needs the right to read it.
+    /// Returns the handle of a peer's own account. To read it, other peers need the
+    /// privilege `read_accounts`.
     #[must_use]
     pub fn of_peer(peer: PeerId) -> Self {
         Self(Self::FIRST_PEER.saturating_add(peer.get().into()))

@@ -179,8 +179,8 @@ operations! {
         bound "24 frames", idempotent true;
     15 AccountInfo "account_info" Bare ("account")
         -> (
-            "limit:32 used:32", "frames:32 tables:32", "slots:32 records:32",
-            "extra:32 promised:32", "free"
+            "limit:32 frames:32", "tables:32 slots:32", "records:32 extra:32",
+            "promised:32 free:32"
         )
         bound "constant", idempotent true;
     16 RegisterRecovery "register_recovery" Bare ("entry", "stack top") -> ()
@@ -256,7 +256,7 @@ operations! {
     46 SetHandler "set_handler" Bare ("container", "start", "count", "peer:16 0:16 cookie:32")
         -> ("range")
         bound "4 handlers; in steps", idempotent true;
-    47 NextFault "next_fault" Bare () -> ("fault", "range", "cookie", "frame", "access")
+    47 NextFault "next_fault" Bare () -> ("fault", "range", "cookie:32 access:32", "frame")
         bound "31 peers", idempotent false;
     48 Supply "supply" Bare ("fault", "container", "frame") -> ()
         bound "one frame", idempotent true;

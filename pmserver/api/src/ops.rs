@@ -15,7 +15,7 @@ use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, S
 use crate::lists::{FrameList, PairList};
 
 /// The version of this protocol. Every change of the messages raises it.
-pub const PROTOCOL_VERSION: u64 = 4;
+pub const PROTOCOL_VERSION: u64 = 5;
 
 /// A range of frames of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +81,11 @@ pub enum Request {
     /// (PM-120).
     RegisterRecovery { entry: VirtAddr, stack_top: VirtAddr },
     /// 17: announces that the caller is about to call a server. A supervisor may rescue the server
-    /// after `ttl` microseconds, at most ten seconds. A `ttl` of 0 ends the watch.
+    /// after `ttl` microseconds, at most ten seconds. A `ttl` of 0 ends the watch. The system file
+    /// says whom a peer calls: another is `NoRight` (PM-371).
     Watch { peer: PeerId, ttl: Micros },
-    /// 18: sends every server whose watch has run out to the entry that it registered.
+    /// 18: sends every server whose watch has run out to the entry that it registered, or stops it
+    /// if it has none (PM-123).
     Rescue,
     /// 19: frees a bounded part of what is waiting to be torn down, in the caller's time.
     Reclaim,

@@ -20,7 +20,7 @@ pub struct Identity {
 /// What `share` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared {
-    /// The share: with it the owner ends it.
+    /// The handle with which the owner ends the share.
     pub share: ShareHandle,
     /// The weak handle for the peer. The owner sends the peer its number.
     pub weak: ContainerHandle,
@@ -31,11 +31,11 @@ pub struct Shared {
 pub struct Lease {
     /// The lease.
     pub lease: LeaseHandle,
-    /// When the lease ends by itself.
+    /// When the lease ends by itself, in microseconds on pmserver's clock.
     pub deadline: Micros,
 }
 
-/// The most runs in one reply to `map` or `remap`.
+/// The most runs in one reply to `map` or `remap`: the registers have room for no more.
 pub(crate) const RUNS_MAX: usize = 6;
 
 /// Consecutive frames with the same rights.
@@ -56,7 +56,8 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Adds one frame; returns whether there was a run for it.
+    /// Adds the next frame, with the rights that it was mapped with. Returns false, and adds
+    /// nothing, if it would need more runs than a reply has.
     pub fn push(&mut self, rights: MapFlags) -> bool {
         let last = self.runs.iter_mut().rev().find(|run| run.count > 0);
         let place = match last {
@@ -74,7 +75,7 @@ impl Mapped {
         self.runs.into_iter().take_while(|run| run.count > 0)
     }
 
-    /// Returns the rights that all frames have.
+    /// Returns the rights that every one of the frames has: their intersection.
     #[must_use]
     pub fn rights(&self) -> MapFlags {
         self.runs().map(|run| run.rights).fold(MapFlags::all(), MapFlags::intersection)
@@ -94,7 +95,7 @@ impl Mapped {
 pub struct Created {
     /// The strong handle to the container.
     pub container: ContainerHandle,
-    /// Its share.
+    /// How it is lent.
     pub shared: Shared,
 }
 
@@ -124,7 +125,7 @@ pub struct Granted {
 pub struct ExtraRequest {
     /// How many; 0 if none are.
     pub count: u64,
-    /// The time after which pmserver takes them.
+    /// When pmserver takes them, in microseconds on its clock.
     pub deadline: Micros,
     /// The number of the request; each has a higher one than the last.
     pub sequence: u64,
@@ -208,9 +209,9 @@ pub struct AccountInfo {
 /// What `rescue` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RescueReport {
-    /// How many servers were sent to their recovery entry.
+    /// How many servers were sent to their recovery entry, or stopped.
     pub rescued: u64,
-    /// When the next watch runs out, if there is one.
+    /// When the next watch runs out, in microseconds on pmserver's clock; `None` without a watch.
     pub next_deadline: Option<Micros>,
 }
 

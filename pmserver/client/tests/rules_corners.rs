@@ -180,7 +180,7 @@ fn a_refusal_is_for_those_who_waited_and_not_for_who_comes_later() {
 
 #[test]
 fn frames_for_a_device_have_memory_at_once() {
-    // PM-36: every peer here has the DMA right
+    // PM-36: every peer here has the privilege `dma`
     let bed = Bed::calm();
     let [mut owner, ..] = bed.peers();
     let c = owner.empty();

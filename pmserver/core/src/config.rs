@@ -3,7 +3,7 @@
 //! the values. This module has the part that the server keeps.
 
 use heapless::String;
-pub use pmserver_setup::{NAME_BYTES_MAX, PeerConfig, Privileges};
+pub use pmserver_setup::{CallGraph, NAME_BYTES_MAX, PeerConfig, Privileges};
 
 /// The name of a peer on the console.
 pub(crate) type PeerName = String<NAME_BYTES_MAX>;

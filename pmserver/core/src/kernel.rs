@@ -241,8 +241,8 @@ pub trait Kernel {
     /// for the duration of the copy.
     ///
     /// # Errors
-    /// [`KernelError::Refused`]; the contents of the destination are then undefined, and
-    /// capabilities for copying may be left ([`Kernel::end_copies`]).
+    /// [`KernelError::Refused`]; the destination is then as it was. Done or refused, capabilities
+    /// for copying may be left ([`Kernel::end_copies`]).
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
 
     /// Deletes what a refused copy has left; without that makes no invocation. The next copy does

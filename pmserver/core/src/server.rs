@@ -4,7 +4,7 @@
 use pmserver_api::AccessKind;
 use proto::{Console, Message, PeerId};
 
-use crate::config::PeerConfig;
+use crate::config::{CallGraph, PeerConfig};
 use crate::kernel::{Kernel, KernelError};
 use crate::serve::Service;
 use crate::serve::fault::{Fault, FaultOutcome};
@@ -16,7 +16,7 @@ pub struct Server<K> {
 }
 
 impl<K: Kernel> Server<K> {
-    /// Takes over the pool and opens an account for every peer.
+    /// Takes over the pool and opens an account for every peer. Nobody may watch anybody yet.
     ///
     /// # Errors
     /// The kernel's error if the pool is too small for its own tables or for the sum of the limits;
@@ -25,13 +25,21 @@ impl<K: Kernel> Server<K> {
         Service::new(kernel, peers).map(|service| Self { service })
     }
 
+    /// Lets every peer watch those that it calls (PM-371).
+    #[must_use]
+    pub fn with_calls(mut self, calls: CallGraph) -> Self {
+        self.service.calls = calls;
+        self
+    }
+
     /// Answers one call. Every message gets a reply, and none can make the server panic.
     pub fn call(&mut self, caller: PeerId, message: &Message) -> Message {
         self.service.store.meter().restart();
         self.service.call(caller, message)
     }
 
-    /// Decides what becomes of a peer that faulted, and reports it on the console in one line.
+    /// Decides what becomes of a peer that faulted, and reports it on the console in at most one
+    /// line.
     pub fn fault(
         &mut self,
         peer: PeerId,

@@ -11,15 +11,32 @@ mod world;
 
 use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Failure, FrameState,
-    MapFlags, PmError,
+    LockMode, MapFlags, PmError, Rights,
 };
 use proptest::prelude::*;
-use world::{World, at, filled, frames, page};
+use proto::Micros;
+use world::{World, at, filled, frames, page, peer};
 
 const PLAIN: AllocateFlags = AllocateFlags::empty();
 
 fn refused<T>(error: PmError, done: u64, at: u64) -> Result<T, CallError> {
     Err(CallError::Refused(Failure { error, done, at }))
+}
+
+#[test]
+fn handles_do_not_tell_what_others_made() {
+    // The same calls of a peer get the same numbers, whatever another peer makes meanwhile.
+    let numbers = |others: usize| {
+        let world = World::new();
+        let (mut pm, mut other) = (world.client(), world.fs());
+        let first = pm.container_create(AccountHandle::OWN).unwrap();
+        for _ in 0..others {
+            let container = other.container_create(AccountHandle::OWN).unwrap();
+            other.container_destroy(container).unwrap();
+        }
+        [first, pm.container_create(AccountHandle::OWN).unwrap()]
+    };
+    assert_eq!(numbers(0), numbers(7));
 }
 
 #[test]
@@ -283,4 +300,20 @@ proptest! {
         pm.container_destroy(container).unwrap();
         prop_assert_eq!(world.accounts(), before);
     }
+}
+
+#[test]
+fn a_range_is_found_behind_the_last_number_and_leases() {
+    // PM-150
+    let world = World::new();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    let container = pm.container_create(AccountHandle::OWN).unwrap();
+    pm.allocate(container, at(u64::MAX), frames(1), PLAIN).unwrap();
+    let placed = pm.allocate_anywhere(container, frames(1), PLAIN).unwrap();
+    assert_eq!((placed.start, placed.count), (at(0), 1));
+    let (rights, long) = (Rights::all(), Micros::new(1_000_000));
+    let weak = pm.share(container, at(0), 9, peer(1), rights, long).unwrap().weak;
+    fs.lock(weak, at(2), frames(5), LockMode::Read, long).unwrap();
+    let placed = pm.allocate_anywhere(container, frames(2), PLAIN).unwrap();
+    assert_eq!((placed.start, placed.count), (at(7), 2), "1 is free, and the lease begins at 2");
 }

@@ -12,7 +12,8 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, CallError, CopyFlags, FrameState, LockMode, MapFlags, PmError, Rights, Shared,
+    AccountHandle, CallError, CopyFlags, FrameState, LimitFlags, LockMode, MapFlags, PmError,
+    Rights, Shared,
 };
 use proto::Micros;
 use world::{PAGE, Pm, World, at, filled, frames, page, peer};
@@ -386,4 +387,64 @@ fn a_pin_for_reading_lets_no_device_write() {
     assert!(!world.device_write(pinned.bus.address, 0x66));
     assert_eq!((world.load(2, page(0)), world.load(2, page(1))), (Ok(7), Ok(7)));
     driver.unlock(pinned.lease.lease).unwrap();
+}
+
+#[test]
+fn a_reset_ends_a_pin_that_has_run_out_at_once() {
+    // PM-273: the container was not used since, so nothing has moved
+    for has_iommu in [false, true] {
+        let world = World::with_devices(has_iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 4);
+        let before = driver.account_info(AccountHandle::OWN).unwrap();
+        driver.pin(shared.weak, at(0), frames(4), LockMode::Exclusive, SHORT).unwrap();
+        world.advance(SHORT.get());
+        world.supervisor().device_reset(peer(1)).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before, "{has_iommu}");
+        assert!(!state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+        pm.unshare(shared.share).unwrap();
+    }
+}
+
+#[test]
+fn one_pin_for_reading_keeps_copies_apart() {
+    // PM-400: the second frame is copy-on-write with the first, which is pinned by then.
+    for (from, mode) in [(0, CopyFlags::empty()), (0, CopyFlags::SHARED)] {
+        let world = World::with_devices(false);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 3);
+        pm.map(container, at(0), frames(3), page(0), FORCED).unwrap();
+        world.store(2, 5, page(0)).unwrap();
+        pm.copy((container, at(from)), (container, at(1)), frames(1), mode).unwrap();
+        pm.copy((container, at(from)), (container, at(2)), frames(1), CopyFlags::empty()).unwrap();
+        let before = driver.account_info(AccountHandle::OWN).unwrap();
+        let pin = driver.pin(shared.weak, at(0), frames(3), LockMode::Read, SHORT).unwrap();
+        let bus = [0, 1, 2].map(|n| driver.bus_address(pin.lease.lease, at(n)).unwrap().address);
+        assert_ne!(bus[0], bus[2]);
+        assert_eq!(bus[0] == bus[1], mode == CopyFlags::SHARED, "one memory has one address");
+        world.advance(SHORT.get());
+        // The device is late: whatever it writes there, nobody reads.
+        assert!(state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
+        assert!(bus.iter().all(|address| world.device_write(*address, 0x66)));
+        pm.remap(page(0), frames(3), MapFlags::READ).unwrap();
+        assert!((0..3).all(|number| world.load(2, page(number)) == Ok(5)));
+        driver.unlock(pin.lease.lease).unwrap();
+        assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
+    }
+}
+
+#[test]
+fn what_cannot_be_charged_moves_nothing() {
+    // PM-155
+    let world = World::with_devices(false);
+    let mut driver = world.as_peer(1);
+    let granted = filled(&mut driver, 20);
+    let grants = driver.grant(granted, at(0), frames(20), FORCED).unwrap();
+    let flags = LimitFlags::empty();
+    let poor = driver.account_split(AccountHandle::OWN, 10, flags).unwrap();
+    let container = driver.container_create(poor).unwrap();
+    let refused = driver.allocate_contiguous(container, at(0), frames(60), 12, 64);
+    assert_eq!(refusal(refused), Some(PmError::QuotaExceeded));
+    assert_eq!(driver.ungrant(grants.address, frames(20)).unwrap(), 20, "all were there");
 }

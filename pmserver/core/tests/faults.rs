@@ -12,8 +12,10 @@ mod world;
 use pmserver_api::{AccessKind, AccountHandle, CallError, LockMode, MapFlags, PmError, Rights};
 use pmserver_core::{Fault, FaultOutcome};
 use pmserver_setup::LAST_RESORT;
+use proto::limits::RECOVERY_MICROS_MAX;
 use proto::{Console, Micros, VirtAddr};
-use world::{World, at, filled, frames, page, peer};
+use sim::SimKernel;
+use world::{PEERS, POOL_BYTES, World, at, filled, frames, page, peer};
 
 #[derive(Default)]
 struct Screen(String);
@@ -161,6 +163,174 @@ fn only_a_supervisor_rescues_and_only_what_is_overdue() {
     assert_eq!(supervisor.rescue().unwrap().rescued, 0, "a watch that was ended rescues nobody");
     assert_eq!(refusal(pm.watch(peer(2), Micros::new(1))), Some(PmError::Invalid));
     assert_eq!(refusal(pm.watch(peer(9), Micros::new(1))), Some(PmError::Invalid));
+}
+
+#[test]
+fn only_who_calls_a_server_can_have_it_rescued() {
+    // PM-371
+    let world = World::new();
+    for number in 1..=3 {
+        let (entry, stack) = recovery();
+        world.as_peer(number).register_recovery(entry, stack).unwrap();
+    }
+    let ttl = Micros::new(1);
+    for (caller, server) in [(1, 2), (1, 3), (2, 3), (3, 1), (3, 2)] {
+        let watched = world.as_peer(caller).watch(peer(server), ttl);
+        assert_eq!(refusal(watched), Some(PmError::NoRight), "{caller} watched {server}");
+        assert!(world.as_peer(caller).watch(peer(server), Micros::new(0)).is_ok());
+    }
+    world.advance(1_000_000);
+    let report = world.supervisor().rescue().unwrap();
+    assert_eq!((report.rescued, report.next_deadline), (0, None));
+    // A refused watch leaves the one that runs.
+    let deadline = world.client().watch(peer(1), Micros::new(5000)).unwrap();
+    assert_eq!(refusal(world.client().watch(peer(3), ttl)), Some(PmError::NoRight));
+    assert_eq!(world.supervisor().rescue().unwrap().next_deadline, Some(deadline));
+}
+
+#[test]
+fn a_server_that_hangs_without_a_recovery_entry_is_stopped() {
+    // PM-123, PM-370
+    let world = World::new();
+    let (mut pm, mut fs, mut supervisor) = (world.client(), world.fs(), world.supervisor());
+    let before = world.accounts();
+    let container = filled(&mut pm, 4);
+    let long = Micros::new(900_000);
+    let weak = pm.share(container, at(0), 4, peer(1), Rights::all(), long).unwrap().weak;
+    fs.lock(weak, at(0), frames(4), LockMode::Exclusive, long).unwrap();
+    fs.map(weak, at(0), frames(4), page(0), MapFlags::WRITE).unwrap();
+    let own = filled(&mut fs, 100);
+    fs.map(own, at(0), frames(100), page(1000), MapFlags::WRITE).unwrap();
+
+    pm.watch(peer(1), Micros::new(50)).unwrap();
+    world.advance(50);
+    let report = supervisor.rescue().unwrap();
+    assert_eq!((report.rescued, report.next_deadline), (1, None));
+    let thread = world.0.borrow().kernel().thread(peer(1)).unwrap();
+    assert_eq!((thread.pc, thread.is_retired), (LAST_RESORT, false));
+    assert_eq!(refusal(fs.whoami()), Some(PmError::InvalidCap));
+    // Its lease has ended, and what it had is freed.
+    pm.lock(container, at(0), frames(4), LockMode::Exclusive, long).unwrap();
+    while pm.reclaim().unwrap() > 0 {}
+    pm.watch(peer(1), Micros::new(1)).unwrap();
+    world.advance(1);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 0, "it is stopped already");
+    assert!(world.load(1, page(0)).is_err(), "its mapping is gone");
+    world.advance(900_000);
+    pm.container_destroy(container).unwrap();
+    assert_eq!(world.accounts(), before);
+}
+
+#[test]
+fn a_server_that_hangs_while_recovering_is_stopped() {
+    // PM-123
+    let world = World::new();
+    let (mut pm, mut fs, mut supervisor) = (world.client(), world.fs(), world.supervisor());
+    let (entry, stack) = recovery();
+    fs.register_recovery(entry, stack).unwrap();
+    let pc = || world.0.borrow().kernel().thread(peer(1)).unwrap().pc;
+    pm.watch(peer(1), Micros::new(50)).unwrap();
+    for (time, expected) in [(50, entry.get()), (RECOVERY_MICROS_MAX, LAST_RESORT)] {
+        world.advance(time - 1);
+        assert_eq!(supervisor.rescue().unwrap().rescued, 0);
+        world.advance(1);
+        assert_eq!(supervisor.rescue().unwrap().rescued, 1);
+        assert_eq!(pc(), expected);
+    }
+}
+
+#[test]
+fn a_server_that_registers_and_hangs_again_is_stopped() {
+    // PM-373: its caller has not called pmserver since.
+    let world = World::new();
+    let (mut pm, mut fs, mut supervisor) = (world.client(), world.fs(), world.supervisor());
+    let (entry, stack) = recovery();
+    fs.register_recovery(entry, stack).unwrap();
+    pm.watch(peer(1), Micros::new(50)).unwrap();
+    world.advance(50);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 1);
+    fs.register_recovery(entry, stack).unwrap();
+    world.advance(RECOVERY_MICROS_MAX);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 1);
+    assert_eq!(refusal(fs.whoami()), Some(PmError::InvalidCap), "it is stopped");
+}
+
+#[test]
+fn a_server_whose_caller_was_answered_is_not_stopped() {
+    // PM-373
+    let world = World::new();
+    let (mut pm, mut fs, mut supervisor) = (world.client(), world.fs(), world.supervisor());
+    let (entry, stack) = recovery();
+    fs.register_recovery(entry, stack).unwrap();
+    pm.watch(peer(1), Micros::new(50)).unwrap();
+    world.advance(50);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 1);
+    pm.clock().unwrap();
+    world.advance(10 * RECOVERY_MICROS_MAX);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 0);
+    assert!(fs.whoami().is_ok());
+}
+
+#[test]
+fn two_who_wait_for_one_server_have_it_recover_once() {
+    // PM-373: the second watch runs out while the server recovers.
+    let world = World::over(SimKernel::new(POOL_BYTES), &PEERS);
+    let (mut fs, mut supervisor) = (world.fs(), world.supervisor());
+    let (entry, stack) = recovery();
+    fs.register_recovery(entry, stack).unwrap();
+    for caller in [2, 3] {
+        world.as_peer(caller).watch(peer(1), Micros::new(50)).unwrap();
+    }
+    world.advance(60);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 1);
+    fs.register_recovery(entry, stack).unwrap();
+    world.client().clock().unwrap();
+    world.advance(RECOVERY_MICROS_MAX);
+    assert_eq!(supervisor.rescue().unwrap().rescued, 0);
+    assert!(fs.whoami().is_ok());
+}
+
+#[test]
+fn who_faults_for_ever_does_not_print_for_ever() {
+    // PM-372
+    let world = World::new();
+    let (entry, stack) = recovery();
+    let mut lines = String::new();
+    for _ in 0..1000 {
+        world.fs().register_recovery(entry, stack).unwrap();
+        lines.push_str(&fault(&world, 1).1);
+    }
+    lines.push_str(&fault(&world, 1).1);
+    let sent = "pmserver: fsserver sent to its recovery entry: no memory at 0xdeadb000";
+    let counted = [16, 32, 64, 128, 256, 512].map(|count| format!("{sent}, its fault {count}"));
+    let stopped = "pmserver: fsserver stopped: no memory at 0xdeadb000, its fault 1001";
+    let expected: Vec<&str> =
+        [sent; 8].into_iter().chain(counted.iter().map(String::as_str)).chain([stopped]).collect();
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_line_says_what_the_access_lacks() {
+    // PM-121
+    let world = World::new();
+    let mut pm = world.client();
+    let (entry, stack) = recovery();
+    let container = filled(&mut pm, 2);
+    pm.map(container, at(0), frames(1), page(0), MapFlags::READ).unwrap();
+    pm.attach(container, at(1), 1, page(1), MapFlags::READ).unwrap();
+    let mut line = |fault| {
+        let mut screen = Screen::default();
+        pm.register_recovery(entry, stack).unwrap();
+        while world.0.borrow_mut().fault(peer(2), fault, &mut screen) == FaultOutcome::Resumed {}
+        screen.0.strip_prefix("pmserver: client sent to its recovery entry: ").unwrap().to_owned()
+    };
+    let access = |number: u64, kind| Fault::Access { address: page(number).get() + 1, kind };
+    // A load off its alignment finds the page there, and faults all the same (PM-354).
+    assert_eq!(line(access(0, AccessKind::Read)), "cannot load at 0x10000001\n");
+    assert_eq!(line(access(0, AccessKind::Write)), "cannot store at 0x10000001\n");
+    assert_eq!(line(access(1, AccessKind::Execute)), "cannot execute at 0x10001001\n");
+    assert_eq!(line(access(2, AccessKind::Read)), "no memory at 0x10002001\n");
+    assert_eq!(line(Fault::Other), "exception\n");
 }
 
 #[test]

@@ -13,7 +13,8 @@ mod world;
 
 use heavy::{FIRST, FORCED, Heavy, LONG, OWN, again};
 use pmserver_api::{
-    AllocateFlags, CallError, CopyFlags, DeallocateFlags, Failure, FrameState, LockMode, PmError,
+    AllocateFlags, CallError, CopyFlags, DeallocateFlags, Failure, FrameState, LockMode, MapFlags,
+    PmError,
 };
 use proto::VirtAddr;
 use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
@@ -203,5 +204,47 @@ fn new_frames_for_a_device_are_prepared() {
     assert_eq!(world::count(&mut pm, container, 256, FrameState::PRESENT), 0);
     assert_eq!(again(|_| allocate(&mut pm)), 256);
     assert_eq!(world::count(&mut pm, container, 256, FrameState::BOUND), 256);
+    heavy.world.check();
+}
+
+#[test]
+fn a_range_whose_pages_show_zeros_is_there_before_all_of_them_ask() {
+    // PM-352
+    let heavy = Heavy::new();
+    let (mut pm, container) = (heavy.owner(), heavy.filled(256));
+    heavy.map(container, 256, 4, MapFlags::WRITE);
+    for index in 0..4 * 256 {
+        assert_eq!(heavy.world.load(1, mapped_at(index)), Ok(0));
+    }
+    let set = |pm: &mut world::Pm| pm.set_handler(container, at(0), 256, Some(peer(2)), 7);
+    assert_eq!(failure(set(&mut pm)), PENDING);
+    let waits = |index: u64| {
+        let address = mapped_at(index).get();
+        let mut server = heavy.world.0.borrow_mut();
+        server.resolve(peer(1), address, pmserver_api::AccessKind::Read)
+    };
+    assert!(waits(0));
+    let fault = heavy.borrower().next_fault().unwrap().unwrap();
+    assert_eq!((fault.number, fault.cookie), (at(0), 7), "the range is there");
+    for cookie in [7, 8] {
+        let overlapping = pm.set_handler(container, at(1), 1, Some(peer(2)), cookie);
+        assert_eq!(refusal(overlapping), Some(PmError::Exists), "another range");
+    }
+    assert_eq!(again(|_| set(&mut pm)), fault.range);
+    assert_eq!(refusal(set(&mut pm)), Some(PmError::Exists), "it is done");
+    for index in [255, 4 * 256 - 1] {
+        assert!(waits(index));
+        assert_eq!(heavy.borrower().next_fault().unwrap().unwrap().number, at(255));
+    }
+    assert_eq!(pm.set_handler(container, at(0), 256, None, 0), Ok(fault.range));
+    // A range that is ended half-way shows zeros again, and can be set anew.
+    for index in 0..4 * 256 {
+        assert_eq!(heavy.world.load(1, mapped_at(index)), Ok(0));
+    }
+    assert_eq!(failure(set(&mut pm)), PENDING);
+    let ended = pm.set_handler(container, at(0), 256, None, 0).unwrap();
+    assert_ne!(ended, fault.range);
+    assert_eq!(heavy.world.load(1, mapped_at(0)), Ok(0));
+    again(|_| set(&mut pm));
     heavy.world.check();
 }

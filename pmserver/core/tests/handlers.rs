@@ -11,8 +11,8 @@
 mod world;
 
 use pmserver_api::{
-    AccessKind, AccountHandle, ContainerHandle, CopyFlags, LockMode, MapFlags, PendingFault,
-    PmError, Rights,
+    AccessKind, AccountHandle, ContainerHandle, CopyFlags, FaultHandle, LockMode, MapFlags,
+    PendingFault, PmError, Rights,
 };
 use proto::{Micros, PeerId};
 use world::{Pm, World, at, filled, frames, page, peer, refusal};
@@ -176,6 +176,27 @@ fn a_wait_is_for_a_frame_of_a_container_and_not_for_a_number() {
     pm.map(plain, at(0), frames(1), page(1), FORCED).unwrap();
     let fault = asked(&mut handler).fault;
     let source = contents(&world, &mut handler, 0x66);
+    handler.supply(fault, source, at(0)).unwrap();
+    assert_eq!(world.load(2, page(0)), Ok(0x66));
+}
+
+#[test]
+fn a_fault_that_was_not_told_has_no_number() {
+    // PM-281
+    let world = World::with_policy();
+    let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+    let lazy = filled(&mut pm, 1);
+    pm.set_handler(lazy, at(0), 1, Some(peer(1)), 5).unwrap();
+    pm.map(lazy, at(0), frames(1), page(0), READ).unwrap();
+    let source = contents(&world, &mut handler, 0x66);
+    assert!(touch(&world, peer(2), 0));
+    for guess in (0..20).map(FaultHandle::from_raw) {
+        assert_eq!(refusal(handler.supply(guess, source, at(0))), Some(PmError::InvalidCap));
+        assert_eq!(refusal(handler.refuse(guess)), Some(PmError::InvalidCap));
+    }
+    let fault = asked(&mut handler).fault;
+    assert!(touch(&world, peer(2), 0));
+    assert_eq!(asked(&mut handler).fault, fault, "a further try is the same fault");
     handler.supply(fault, source, at(0)).unwrap();
     assert_eq!(world.load(2, page(0)), Ok(0x66));
 }

@@ -181,6 +181,28 @@ fn a_load_in_a_region_for_writing_goes_on_under_a_lease_for_reading() {
 }
 
 #[test]
+fn an_access_in_a_region_installs_its_page_once() {
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 4);
+    let all = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+    pm.map(container, at(0), frames(4), page(600), all).unwrap();
+    pm.unmap(page(600), frames(4)).unwrap();
+    pm.attach(container, at(0), 4, page(0), MapFlags::WRITE).unwrap();
+    let invocations = || world.0.borrow().kernel().invocations();
+    // The first access makes the page tables.
+    world.load(2, page(0)).unwrap();
+    for (number, byte) in [(1, None), (2, Some(7))] {
+        let before = invocations();
+        match byte {
+            None => assert_eq!(world.load(2, page(number)), Ok(0)),
+            Some(byte) => world.store(2, byte, page(number)).unwrap(),
+        }
+        assert_eq!(invocations() - before, 1, "page {number}");
+    }
+}
+
+#[test]
 fn no_answer_of_the_kernel_to_a_map_panics_or_leaves_something_behind() {
     // Every error at every invocation, also that a table is missing that pmserver has made.
     let mut nth = 1;

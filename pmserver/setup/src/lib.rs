@@ -8,6 +8,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | peers, accounts, privileges, and the checks of a setup | `setup.rs` |
+//! | who calls whom | `call_graph.rs` |
 //! | the format of the page: encode, decode | `page.rs` |
 //! | parts of the pool, and how many pages pmserver uses itself | `pool.rs` |
 //! | the slots of pmserver's CSpace | `slots.rs` |
@@ -15,6 +16,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod call_graph;
 mod page;
 mod pool;
 mod setup;
@@ -25,6 +27,7 @@ pub mod slots;
 /// write. Below everything that peers map, and in the same place as the setup in pmserver.
 pub const LAST_RESORT: u64 = 0x0900_0000;
 
+pub use call_graph::CallGraph;
 pub use page::{SETUP_BYTES, decode, encode};
 pub use pool::{
     Division, PARTS_MAX, POOL_PAGES_MAX, PoolPart, SIZE_BITS, WINDOW, pages_without_account,

@@ -5,15 +5,17 @@
 //!   byte 0    mark of this version, 8 bytes
 //!        8    count of parts          12  count of peers
 //!       16    the parts, 8 bytes each: slot, size_bits
-//!        then the peers, 80 bytes each: number, privileges, limit (8 bytes), name (64 bytes)
+//!        then the peers, 84 bytes each: number, privileges, limit (8 bytes), name (64 bytes),
+//!        the peers that it calls, a bit for each
 //!        then zeros
 //! ```
 //!
 //! Numbers are little-endian, of 4 bytes if no other size is given. Names are filled up with zeros.
 
 use proto::limits::PEERS_MAX;
-use proto::{ByteCount, PAGE_BYTES};
+use proto::{ByteCount, PAGE_BYTES, PeerId};
 
+use crate::call_graph::CallGraph;
 use crate::pool::{PARTS_MAX, PoolPart};
 use crate::setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError};
 
@@ -21,10 +23,10 @@ use crate::setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError};
 pub const SETUP_BYTES: usize = 4096;
 const _: () = assert!(PAGE_BYTES == 4096);
 
-const MARK: [u8; 8] = *b"pmsetup1";
+const MARK: [u8; 8] = *b"pmsetup2";
 const HEADER_BYTES: usize = 16;
 const PART_BYTES: usize = 8;
-const PEER_BYTES: usize = 16 + NAME_BYTES_MAX;
+const PEER_BYTES: usize = 20 + NAME_BYTES_MAX;
 const _: () =
     assert!(HEADER_BYTES + PARTS_MAX * PART_BYTES + PEERS_MAX * PEER_BYTES <= SETUP_BYTES);
 
@@ -49,6 +51,8 @@ pub fn encode(setup: &Setup<'_>) -> [u8; SETUP_BYTES] {
         writer.put(&u32::from(peer.privileges.bits()).to_le_bytes());
         writer.put(&peer.limit.get().to_le_bytes());
         writer.put(&name);
+        let servers = PeerId::new(peer.peer.into()).map(|id| setup.calls().servers_of(id));
+        writer.put(&servers.unwrap_or_default().to_le_bytes());
     }
     page
 }
@@ -76,14 +80,20 @@ pub fn decode(page: &[u8; SETUP_BYTES]) -> Result<Setup<'_>, SetupError> {
     for (place, _) in parts.iter_mut().zip(0..part_count) {
         *place = PoolPart { slot: reader.number()?, size_bits: reader.number()? };
     }
+    let mut calls = CallGraph::NONE;
     for (place, _) in peers.iter_mut().zip(0..peer_count) {
-        *place = Some(reader.peer()?);
+        let peer = place.insert(reader.peer()?);
+        let servers = reader.number()?;
+        if let Some(id) = PeerId::new(peer.peer.into()) {
+            calls.set_servers_of(id, servers);
+        }
     }
     if reader.rest.iter().any(|byte| *byte != 0) {
         return Err(SetupError::Form);
     }
     let parts = parts.into_iter().zip(0..part_count).map(|(part, _)| part);
-    Setup::new(parts, peers.into_iter().flatten()).map_err(|(_, error)| error)
+    let setup = Setup::new(parts, peers.into_iter().flatten()).map_err(|(_, error)| error)?;
+    Ok(setup.with_calls(calls))
 }
 
 struct Writer<'a> {

@@ -7,6 +7,7 @@ use bitflags::bitflags;
 use proto::limits::PEERS_MAX;
 use proto::{ByteCount, PAGE_BYTES, PeerId};
 
+use crate::call_graph::CallGraph;
 use crate::pool::{
     Division, PARTS_MAX, POOL_PAGES_MAX, PoolPart, SIZE_BITS, pages_without_account,
 };
@@ -161,6 +162,7 @@ pub struct Setup<'a> {
     part_count: usize,
     peers: [PeerConfig<'a>; PEERS_MAX],
     peer_count: usize,
+    calls: CallGraph,
     division: Division,
 }
 
@@ -188,6 +190,7 @@ impl<'a> Setup<'a> {
             part_count: 0,
             peers: [no_peer; PEERS_MAX],
             peer_count: 0,
+            calls: CallGraph::NONE,
             division: nothing,
         };
         for part in parts {
@@ -215,6 +218,19 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub fn peers(&self) -> &[PeerConfig<'a>] {
         self.peers.get(..self.peer_count).unwrap_or_default()
+    }
+
+    /// Returns the same setup, in which these peers call each other. As [`Setup::new`] makes it,
+    /// nobody calls anybody.
+    #[must_use]
+    pub const fn with_calls(self, calls: CallGraph) -> Self {
+        Self { calls, ..self }
+    }
+
+    /// Returns who calls whom.
+    #[must_use]
+    pub const fn calls(&self) -> CallGraph {
+        self.calls
     }
 
     /// Returns how the pool is divided.

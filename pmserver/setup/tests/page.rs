@@ -10,11 +10,11 @@
 )]
 
 use pmserver_setup::{
-    Division, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode,
-    encode, pages_without_account,
+    CallGraph, Division, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject,
+    decode, encode, pages_without_account,
 };
 use proptest::prelude::{any, prop_assert_eq, proptest};
-use proto::ByteCount;
+use proto::{ByteCount, PeerId};
 
 const PART: PoolPart = PoolPart { slot: 8, size_bits: 26 };
 const PEER: PeerConfig = PeerConfig {
@@ -24,10 +24,14 @@ const PEER: PeerConfig = PeerConfig {
     privileges: Privileges::EXTRA,
 };
 
+fn calls() -> CallGraph {
+    CallGraph::NONE.with(PeerId::new(31).unwrap(), PeerId::new(1).unwrap())
+}
+
 fn page() -> [u8; SETUP_BYTES] {
     let second = PeerConfig { peer: 31, name: "ü", privileges: Privileges::all(), ..PEER };
     let small = PoolPart { slot: 27, size_bits: 12 };
-    encode(&Setup::new([PART, small], [PEER, second]).unwrap())
+    encode(&Setup::new([PART, small], [PEER, second]).unwrap().with_calls(calls()))
 }
 
 fn refusal(parts: &[PoolPart], peers: &[PeerConfig]) -> Option<(Subject, SetupError)> {
@@ -41,6 +45,7 @@ fn what_is_written_is_read() {
     assert_eq!(setup.parts(), [PART, PoolPart { slot: 27, size_bits: 12 }]);
     let second = PeerConfig { peer: 31, name: "ü", privileges: Privileges::all(), ..PEER };
     assert_eq!(setup.peers(), [PEER, second]);
+    assert_eq!(setup.calls(), calls());
     assert_eq!(encode(&setup), page);
 }
 
@@ -60,7 +65,7 @@ fn what_is_wrong_in_the_page_is_told() {
         (40, 1, SetupError::LimitInPages((8 << 20) + 1)),
         (48, 0x80, SetupError::PeerName),
         (48, b'\n', SetupError::PeerName),
-        (112, 1, SetupError::PeerNumberTwice(1)),
+        (116, 1, SetupError::PeerNumberTwice(1)),
     ];
     for (at, byte, expected) in cases {
         let mut page = page();
@@ -84,7 +89,7 @@ fn what_contradicts_itself_is_refused() {
     let number = Some((Subject::Peer(31), SetupError::PeerNumber(32)));
     assert_eq!(refusal(&five[..1], &crowd), number);
     let long = "x".repeat(65);
-    for name in ["", &long] {
+    for name in ["", &long, "a\nb"] {
         let unnamed = refusal(&[PART], &[PeerConfig { name, ..PEER }]);
         assert_eq!(unnamed, Some((Subject::Peer(0), SetupError::PeerName)));
     }

@@ -4,7 +4,7 @@
 
 use pmserver_core::kernel::{KernelError, PageRights, VSpace};
 use pmserver_setup::slots::{COPY_SOURCE, COPY_TABLE, COPY_TARGET};
-use proto::VirtAddr;
+use proto::{PAGE_BYTES, VirtAddr};
 use sel4::{AbsoluteCPtr, Cap, CapRights, cap};
 
 use crate::capabilities::objects::{attributes, make_fetchable, map_table, table_type, to_usize};
@@ -76,7 +76,9 @@ impl Copier {
         self.end()?;
         self.is_dirty = true;
         let copied = copy_mapped(from, to);
-        copied.and(self.end())
+        // If the slots stay full they are emptied later: this one is done.
+        let _ = self.end();
+        copied
     }
 
     /// Deletes the copied capabilities if there may be any.
@@ -95,6 +97,6 @@ fn copy_mapped(from: &AbsoluteCPtr, to: &AbsoluteCPtr) -> Result<(), KernelError
     TARGET.map(to, PageRights { write: true, execute: false })?;
     let [source, target] = [SOURCE, TARGET].map(|place| VirtAddr::new_page(place.vaddr));
     let (source, target) = source.zip(target).ok_or(KernelError::Refused)?;
-    shm::copy_page(source, target);
+    shm::copy(source, target, to_usize(PAGE_BYTES));
     make_fetchable(TARGET.capability()).map_err(refusal)
 }

@@ -201,7 +201,8 @@ fn cspace_owner(element: Element<'_, '_>) -> Option<String> {
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
 mod tests {
-    use pmserver_setup::PoolPart;
+    use pmserver_setup::{CallGraph, PoolPart};
+    use proto::PeerId;
 
     use super::*;
     use crate::SETUP_FILE;
@@ -218,6 +219,8 @@ mod tests {
             assert_eq!(setup.parts(), [PoolPart { slot: 8, size_bits: 26 }]);
             let peers: Vec<_> = setup.peers().iter().map(|peer| (peer.peer, peer.name)).collect();
             assert_eq!(peers, [(1, "fsserver"), (2, "client-demo")]);
+            let (fsserver, client) = (PeerId::new(1).unwrap(), PeerId::new(2).unwrap());
+            assert_eq!(setup.calls(), CallGraph::NONE.with(client, fsserver));
             let caps: Vec<_> = description
                 .caps
                 .iter()

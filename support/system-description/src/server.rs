@@ -3,10 +3,10 @@
 //! pool and its peers, checks them, and derives the capabilities that it needs.
 
 use pmserver_setup::{
-    LAST_RESORT, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode,
-    encode, slots,
+    CallGraph, LAST_RESORT, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError,
+    Subject, decode, encode, slots,
 };
-use proto::ByteCount;
+use proto::{ByteCount, PeerId};
 use roxmltree::NodeId;
 
 use crate::claims::Claims;
@@ -140,8 +140,8 @@ impl<'a, 'input> Domains<'a, 'input> {
         account.is_some_and(|account| account.privileges.contains(Privileges::SUPERVISE))
     }
 
-    /// Returns the passive domains that one calls: by protected procedure, or by a fault.
-    pub(crate) fn called_by(
+    /// Returns the domains that one calls by protected procedure.
+    fn procedures_of(
         &self,
         caller: Element<'a, 'input>,
     ) -> impl Iterator<Item = Element<'a, 'input>> {
@@ -150,13 +150,20 @@ impl<'a, 'input> Domains<'a, 'input> {
             end.element.attribute("pd") == Some(&name)
                 && end.element.attribute("pp") == Some("true")
         };
-        let others = self.ends.iter().filter(calls).filter_map(|own| {
+        self.ends.iter().filter(calls).filter_map(|own| {
             let is_other = |end: &&ChannelEnd<'_, '_>| {
                 end.channel == own.channel && end.element.0 != own.element.0
             };
             self.element(self.ends.iter().find(is_other)?.element.attribute("pd")?)
-        });
-        let called = others.chain(caller.parent("protection_domain"));
+        })
+    }
+
+    /// Returns the passive domains that one calls: by protected procedure, or by a fault.
+    pub(crate) fn called_by(
+        &self,
+        caller: Element<'a, 'input>,
+    ) -> impl Iterator<Item = Element<'a, 'input>> {
+        let called = self.procedures_of(caller).chain(caller.parent("protection_domain"));
         called.filter(|server| server.attribute("passive") == Some("true"))
     }
 
@@ -216,7 +223,23 @@ impl<'a, 'input> Domains<'a, 'input> {
             self.check_channel(server, *peer, config.peer.into())?;
         }
         check_slots(&name, &configs, claims)?;
-        Ok(Some(MemoryServer { page: Box::new(encode(&setup)), name }))
+        let page = encode(&setup.with_calls(self.calls_between(&peers)?));
+        Ok(Some(MemoryServer { page: Box::new(page), name }))
+    }
+
+    /// Returns which peers call which.
+    fn calls_between(&self, peers: &[Peer<'a, 'input>]) -> Result<CallGraph, Fault> {
+        let mut calls = CallGraph::NONE;
+        for caller in peers {
+            for server in self.procedures_of(caller.element) {
+                if peers.iter().any(|peer| peer.element.0 == server.0) {
+                    let ids = PeerId::new(caller.element.number("id")?)
+                        .zip(PeerId::new(server.number("id")?));
+                    calls = ids.map_or(calls, |(caller, server)| calls.with(caller, server));
+                }
+            }
+        }
+        Ok(calls)
     }
 
     /// Returns the one parent of all domains with an account; `None` if there are none.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The bytes of a file.
+//! The bytes of a file, and the target of a symlink.
 
 use fsserver_api::{Failure, FsError};
-use pmserver_client::AddressSpace;
+use pmserver_client::{AddressSpace, VirtAddr};
 
+use super::bytes::{Block, check};
 use super::disk::Disk;
-use super::inode::Inode;
+use super::inode::{Inode, ROOT_BYTES};
 use super::map::{Run, find};
 
 /// A regular file that is being read.
@@ -23,32 +24,23 @@ impl<'a, A: AddressSpace> Contents<'a, A> {
         Ok(Self { disk, file, run: None })
     }
 
-    /// Fills `to` with the bytes from `offset` on. The file has as many.
-    pub(crate) fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), FsError> {
+    /// Returns where the bytes from `offset` on are: at most `most` of them, and as many as stand
+    /// there in a row. The file has as many.
+    pub(crate) fn piece(&mut self, offset: u64, most: u64) -> Result<Piece, FsError> {
         let block_bytes = u64::from(self.disk.block_bytes);
-        let mut offset = offset;
-        let mut rest = to;
-        while !rest.is_empty() {
-            let block = offset.checked_div(block_bytes).ok_or(FsError::ImageDamaged)?;
-            let within = offset.checked_rem(block_bytes).ok_or(FsError::ImageDamaged)?;
-            let length = usize::try_from(block_bytes.saturating_sub(within)).unwrap_or(0);
-            let length = length.min(rest.len());
-            let (part, after) = rest.split_at_mut_checked(length).ok_or(FsError::BadRange)?;
-            match self.block(block)? {
-                Some(start) => {
-                    self.disk.spend(1)?;
-                    self.disk.read_bytes(start, within, part)?;
-                }
-                None => part.fill(0),
-            }
-            offset = offset.saturating_add(u64::try_from(length).unwrap_or(0));
-            rest = after;
-        }
-        Ok(())
+        let block = offset.checked_div(block_bytes).ok_or(FsError::ImageDamaged)?;
+        let within = offset.checked_rem(block_bytes).ok_or(FsError::ImageDamaged)?;
+        let run = self.run_at(block)?;
+        let there = run.count.saturating_mul(block_bytes).saturating_sub(within);
+        let bytes = there.min(most);
+        let Some(start) = run.start else { return Ok(Piece { at: None, bytes }) };
+        let blocks = within.saturating_add(bytes).div_ceil(block_bytes);
+        self.disk.spend(u32::try_from(blocks).unwrap_or(u32::MAX))?;
+        Ok(Piece { at: Some(self.disk.place(start, within, bytes)?), bytes })
     }
 
-    /// Returns where a block of the file is, or `None` if it reads as zeros.
-    fn block(&mut self, block: u64) -> Result<Option<u64>, FsError> {
+    /// Returns where a block of the file is, with those that follow it.
+    fn run_at(&mut self, block: u64) -> Result<Run, FsError> {
         let known = self.run.filter(|(first, run)| {
             block.checked_sub(*first).is_some_and(|skipped| skipped < run.count)
         });
@@ -57,6 +49,43 @@ impl<'a, A: AddressSpace> Contents<'a, A> {
             None => (block, find(self.disk, self.file, block)?),
         };
         self.run = Some((first, run));
-        Ok(run.start.map(|start| start.saturating_add(block.saturating_sub(first))))
+        let skipped = block.saturating_sub(first);
+        Ok(Run {
+            start: run.start.map(|start| start.saturating_add(skipped)),
+            count: run.count.saturating_sub(skipped),
+        })
+    }
+}
+
+/// Bytes of a file that stand in a row.
+pub(crate) struct Piece {
+    /// Where, or nowhere if they are zeros.
+    pub(crate) at: Option<VirtAddr>,
+    /// How many.
+    pub(crate) bytes: u64,
+}
+
+impl Inode {
+    /// Reads where a symlink leads. It is in the inode, or in one block.
+    pub(super) fn target<'a, A: AddressSpace>(
+        &self,
+        disk: &Disk<A>,
+        buffer: &'a mut Block,
+    ) -> Result<&'a [u8], Failure> {
+        self.check_readable()?;
+        let length = usize::try_from(self.size_bytes).map_err(|_| FsError::ImageDamaged)?;
+        check(1 <= length && self.size_bytes <= disk.block_bytes.into())?;
+        let target = if length < ROOT_BYTES {
+            let to = buffer.get_mut(..ROOT_BYTES).ok_or(FsError::ImageDamaged)?;
+            to.copy_from_slice(&self.root);
+            to
+        } else {
+            let block = find(disk, self, 0)?.start.ok_or(FsError::ImageDamaged)?;
+            disk.read_block(block, buffer)?;
+            buffer.as_mut_slice()
+        };
+        let target = target.get(..length).ok_or(FsError::ImageDamaged)?;
+        check(!target.contains(&0))?;
+        Ok(target)
     }
 }

@@ -4,7 +4,7 @@
 use core::cell::Cell;
 
 use fsserver_api::{Failure, Feature, FsError};
-use pmserver_client::AddressSpace;
+use pmserver_client::{AddressSpace, VirtAddr};
 
 use super::bytes::{Block, Checksum, bytes_at, check, joined, u16_at, u32_at};
 use crate::image::{Image, OutsideImage};
@@ -155,11 +155,21 @@ impl<A: AddressSpace> Disk<A> {
     }
 
     /// Copies bytes from `offset` on after the start of a block that was checked and charged.
-    pub(super) fn read_bytes(&self, block: u64, offset: u64, to: &mut [u8]) -> Result<(), FsError> {
-        let start = block.checked_mul(self.block_bytes.into());
-        let start = start.and_then(|start| start.checked_add(offset));
-        let start = start.ok_or(FsError::ImageDamaged)?;
+    fn read_bytes(&self, block: u64, offset: u64, to: &mut [u8]) -> Result<(), FsError> {
+        let start = self.start_of(block, offset)?;
         self.image.copy(start, to).map_err(|_: OutsideImage| FsError::ImageDamaged)
+    }
+
+    /// Returns the address of bytes from `offset` on after the start of a block that was checked
+    /// and charged, with those that follow it.
+    pub(super) fn place(&self, block: u64, offset: u64, bytes: u64) -> Result<VirtAddr, FsError> {
+        let start = self.start_of(block, offset)?;
+        self.image.place(start, bytes).map_err(|_: OutsideImage| FsError::ImageDamaged)
+    }
+
+    fn start_of(&self, block: u64, offset: u64) -> Result<u64, FsError> {
+        let start = block.checked_mul(self.block_bytes.into());
+        start.and_then(|start| start.checked_add(offset)).ok_or(FsError::ImageDamaged)
     }
 
     /// Fills `to` with an inode, and returns the bytes that it has.

@@ -4,12 +4,11 @@
 use fsserver_api::{Failure, Feature, FileKind, FsError};
 use pmserver_client::AddressSpace;
 
-use super::bytes::{Block, Checksum, bytes_at, check, joined, u16_at, u32_at};
+use super::bytes::{Checksum, bytes_at, check, joined, u16_at, u32_at};
 use super::disk::Disk;
-use super::map::find;
 
 /// Bytes of an inode that say where its blocks are, or hold a short symlink.
-const ROOT_BYTES: usize = 60;
+pub(super) const ROOT_BYTES: usize = 60;
 const ENCRYPTED: u32 = 0x800;
 const INDEXED: u32 = 0x1000;
 const EXTENTS: u32 = 0x8_0000;
@@ -75,29 +74,6 @@ impl Inode {
     /// Returns whether it is a directory with an index.
     pub(super) const fn is_indexed(&self) -> bool {
         self.flags & INDEXED != 0
-    }
-
-    /// Reads where a symlink leads. It is in the inode, or in one block.
-    pub(super) fn target<'a, A: AddressSpace>(
-        &self,
-        disk: &Disk<A>,
-        buffer: &'a mut Block,
-    ) -> Result<&'a [u8], Failure> {
-        self.check_readable()?;
-        let length = usize::try_from(self.size_bytes).map_err(|_| FsError::ImageDamaged)?;
-        check(1 <= length && self.size_bytes <= disk.block_bytes.into())?;
-        let target = if length < ROOT_BYTES {
-            let to = buffer.get_mut(..ROOT_BYTES).ok_or(FsError::ImageDamaged)?;
-            to.copy_from_slice(&self.root);
-            to
-        } else {
-            let block = find(disk, self, 0)?.start.ok_or(FsError::ImageDamaged)?;
-            disk.read_block(block, buffer)?;
-            buffer.as_mut_slice()
-        };
-        let target = target.get(..length).ok_or(FsError::ImageDamaged)?;
-        check(!target.contains(&0))?;
-        Ok(target)
     }
 }
 

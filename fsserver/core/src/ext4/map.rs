@@ -82,7 +82,9 @@ fn entry_start(entry: u16) -> usize {
     usize::from(entry).saturating_add(1).saturating_mul(ENTRY_BYTES)
 }
 
-/// Checks all entries of a node that is about these blocks, and finds a block in it.
+/// Finds a block of the file in a node of its extent tree: the run of disk blocks that holds it,
+/// or the child node to go on with. `about` is the range of the file's blocks that the node is for:
+/// all its entries are checked to lie in it, in order.
 fn search<A: AddressSpace>(
     disk: &Disk<A>,
     node: &[u8],

@@ -8,7 +8,7 @@
 //! ```text
 //!   walk        paths
 //!   directory   entries
-//!   contents    the bytes of a file
+//!   contents    the bytes of a file, the target of a symlink
 //!   inode       what a file is
 //!   map         where its blocks are
 //!   disk        the superblock, blocks, and how many a call may read
@@ -24,7 +24,7 @@ mod map;
 mod walk;
 
 pub(crate) use bytes::Block;
-pub(crate) use contents::Contents;
+pub(crate) use contents::{Contents, Piece};
 pub(crate) use directory::{Entry, blocks_of, entry_at, read_entries};
 pub(crate) use disk::Disk;
 pub(crate) use inode::Inode;

@@ -14,7 +14,7 @@ impl<T: Transport> Calls<T> {
     /// Returns the limit and the use of an account.
     ///
     /// # Errors
-    /// See [`Request::AccountInfo`].
+    /// [`CallError`]: see operation 15, account_info.
     pub fn account_info(&mut self, account: AccountHandle) -> Result<AccountInfo, CallError> {
         self.call(Request::AccountInfo { account }).map(AccountInfo::decode)
     }

@@ -15,7 +15,7 @@ impl<T: Transport> Calls<T> {
     /// Makes an empty container that `account` pays for.
     ///
     /// # Errors
-    /// See [`Request::ContainerCreate`].
+    /// [`CallError`]: see operation 4, container_create.
     pub fn container_create(
         &mut self,
         account: AccountHandle,
@@ -27,8 +27,8 @@ impl<T: Transport> Calls<T> {
     /// Destroys a container, in as many calls as it takes.
     ///
     /// # Errors
-    /// `Pending` if a lease keeps part of it until its deadline; see
-    /// [`Request::ContainerDestroy`].
+    /// [`CallError`]: see operation 5, container_destroy. `Pending` if a lease keeps part of it
+    /// until its deadline.
     pub fn container_destroy(&mut self, container: ContainerHandle) -> Result<(), CallError> {
         self.call_until_done(Request::ContainerDestroy { container })
     }
@@ -36,7 +36,7 @@ impl<T: Transport> Calls<T> {
     /// Allocates frames `start..start + count` and returns how many.
     ///
     /// # Errors
-    /// See [`Request::Allocate`].
+    /// [`CallError`]: see operation 6, allocate.
     pub fn allocate(
         &mut self,
         container: ContainerHandle,
@@ -51,7 +51,7 @@ impl<T: Transport> Calls<T> {
     /// Frees the frames that exist in `start..start + count` and returns how many.
     ///
     /// # Errors
-    /// See [`Request::Deallocate`].
+    /// [`CallError`]: see operation 7, deallocate.
     pub fn deallocate(
         &mut self,
         container: ContainerHandle,
@@ -66,7 +66,7 @@ impl<T: Transport> Calls<T> {
     /// Returns the states of frames from `start` on, of at most 24.
     ///
     /// # Errors
-    /// See [`Request::Status`].
+    /// [`CallError`]: see operation 14, status.
     pub fn status(
         &mut self,
         container: ContainerHandle,

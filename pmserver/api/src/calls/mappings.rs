@@ -15,7 +15,7 @@ impl<T: Transport> Calls<T> {
     /// be fewer than asked for: the caller continues after them.
     ///
     /// # Errors
-    /// See [`Request::Map`].
+    /// [`CallError`]: see operation 12, map.
     pub fn map(
         &mut self,
         container: ContainerHandle,
@@ -32,7 +32,7 @@ impl<T: Transport> Calls<T> {
     /// were mapped.
     ///
     /// # Errors
-    /// See [`Request::Unmap`].
+    /// [`CallError`]: see operation 13, unmap.
     pub fn unmap(&mut self, vaddr: VirtAddr, count: FrameCount) -> Result<u64, CallError> {
         self.call(Request::Unmap { vaddr, count }).map(|[unmapped]| unmapped)
     }

@@ -18,7 +18,9 @@ use crate::handles::AccountHandle;
 use crate::ops::Request;
 use crate::reply::{Disturbed, Identity, RescueReport};
 
-/// The raw calls over a transport. [`Request`] says what each operation does.
+/// The raw calls over a transport. [`Request`] says what each operation does. For its errors, the
+/// number and the name in the comment of a method lead to its section in
+/// `support/docs/pm-protocol.md`.
 pub struct Calls<T: Transport> {
     transport: T,
 }
@@ -29,6 +31,7 @@ impl<T: Transport> Calls<T> {
         Self { transport }
     }
 
+    #[inline(always)]
     fn call<const N: usize>(&mut self, request: Request) -> Result<[u64; N], CallError> {
         CallError::check(&self.transport.call(request.encode()))
     }
@@ -54,7 +57,7 @@ impl<T: Transport> Calls<T> {
     /// Returns the protocol version of the server.
     ///
     /// # Errors
-    /// [`CallError`], as every method here.
+    /// [`CallError`]: see operation 1, version.
     pub fn version(&mut self) -> Result<u64, CallError> {
         self.call(Request::Version).map(|[version]| version)
     }
@@ -62,7 +65,7 @@ impl<T: Transport> Calls<T> {
     /// Returns the caller's peer number and account.
     ///
     /// # Errors
-    /// See [`Request::WhoAmI`].
+    /// [`CallError`]: see operation 2, whoami.
     pub fn whoami(&mut self) -> Result<Identity, CallError> {
         let [peer, account] = self.call(Request::WhoAmI)?;
         let peer = PeerId::new(peer).ok_or(proto::ProtocolError::BadReply)?;
@@ -72,7 +75,7 @@ impl<T: Transport> Calls<T> {
     /// Returns the time on pmserver's clock.
     ///
     /// # Errors
-    /// See [`Request::Clock`].
+    /// [`CallError`]: see operation 3, clock.
     pub fn clock(&mut self) -> Result<Micros, CallError> {
         self.call(Request::Clock).map(|[now]| Micros::new(now))
     }
@@ -80,7 +83,7 @@ impl<T: Transport> Calls<T> {
     /// Registers where the caller continues after it has faulted.
     ///
     /// # Errors
-    /// See [`Request::RegisterRecovery`].
+    /// [`CallError`]: see operation 16, register_recovery.
     pub fn register_recovery(
         &mut self,
         entry: VirtAddr,
@@ -93,7 +96,7 @@ impl<T: Transport> Calls<T> {
     /// of 0 ends the watch.
     ///
     /// # Errors
-    /// See [`Request::Watch`].
+    /// [`CallError`]: see operation 17, watch.
     pub fn watch(&mut self, peer: PeerId, ttl: Micros) -> Result<Micros, CallError> {
         self.call(Request::Watch { peer, ttl }).map(|[deadline]| Micros::new(deadline))
     }
@@ -101,7 +104,7 @@ impl<T: Transport> Calls<T> {
     /// Sends every server whose watch has run out to its recovery entry.
     ///
     /// # Errors
-    /// See [`Request::Rescue`].
+    /// [`CallError`]: see operation 18, rescue.
     pub fn rescue(&mut self) -> Result<RescueReport, CallError> {
         self.call(Request::Rescue).map(RescueReport::decode)
     }
@@ -109,7 +112,7 @@ impl<T: Transport> Calls<T> {
     /// Frees a part of what waits to be torn down, and returns how many objects are left.
     ///
     /// # Errors
-    /// See [`Request::Reclaim`].
+    /// [`CallError`]: see operation 19, reclaim.
     pub fn reclaim(&mut self) -> Result<u64, CallError> {
         self.call(Request::Reclaim).map(|[left]| left)
     }
@@ -117,7 +120,8 @@ impl<T: Transport> Calls<T> {
     /// For tests: does what pmserver may do at any time, from a cursor on.
     ///
     /// # Errors
-    /// `NoRight` unless the configuration allows it to the caller.
+    /// [`CallError`]: see operation 50, disturb. `NoRight` unless the system file gives the caller
+    /// the privilege `disturb`.
     pub fn disturb(&mut self, what: Disturbance, cursor: u64) -> Result<Disturbed, CallError> {
         self.call(Request::Disturb { what, cursor })
             .map(|[count, cursor]| Disturbed { count, cursor })

@@ -14,7 +14,7 @@ impl<T: Transport> Calls<T> {
     /// Shares frames `start..start + count` with `peer`.
     ///
     /// # Errors
-    /// See [`Request::Share`].
+    /// [`CallError`]: see operation 8, share.
     pub fn share(
         &mut self,
         container: ContainerHandle,
@@ -32,7 +32,8 @@ impl<T: Transport> Calls<T> {
     /// left.
     ///
     /// # Errors
-    /// `Locked` with the deadline while the peer holds a lease; see [`Request::Unshare`].
+    /// [`CallError`]: see operation 9, unshare. `Locked` with the deadline while the peer holds a
+    /// lease.
     pub fn unshare(&mut self, share: ShareHandle) -> Result<(), CallError> {
         self.call_until_done(Request::Unshare { share })
     }
@@ -40,7 +41,7 @@ impl<T: Transport> Calls<T> {
     /// Locks frames `start..start + count` for at most `ttl`.
     ///
     /// # Errors
-    /// See [`Request::Lock`].
+    /// [`CallError`]: see operation 10, lock.
     pub fn lock(
         &mut self,
         container: ContainerHandle,
@@ -56,7 +57,7 @@ impl<T: Transport> Calls<T> {
     /// Ends a lease.
     ///
     /// # Errors
-    /// See [`Request::Unlock`].
+    /// [`CallError`]: see operation 11, unlock.
     pub fn unlock(&mut self, lease: LeaseHandle) -> Result<(), CallError> {
         self.call(Request::Unlock { lease }).map(|[]| ())
     }

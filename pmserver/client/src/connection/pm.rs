@@ -36,6 +36,7 @@ pub struct Pm<T: Transport> {
 }
 
 impl<T: Transport> Transport for &Pm<T> {
+    #[inline(always)]
     fn call(&mut self, request: Message) -> Message {
         // Only a call borrows it, and a call ends before the next begins.
         self.transport.borrow_mut().call(request)
@@ -119,7 +120,7 @@ impl<T: Transport> Pm<T> {
     /// the next watch runs out (operation 18, rescue; PM-123).
     ///
     /// # Errors
-    /// `NoRight` unless the caller is a supervisor.
+    /// `NoRight` unless the caller has the privilege `supervise`.
     pub fn rescue(&self) -> Result<RescueReport, Error> {
         self.call(Operation::Rescue, |calls| calls.rescue())
     }
@@ -148,7 +149,7 @@ impl<T: Transport> Pm<T> {
     /// pins that have run out are free again (operation 45, device_reset; PM-273).
     ///
     /// # Errors
-    /// `NoRight` unless the caller is a supervisor.
+    /// `NoRight` unless the caller has the privilege `supervise`.
     pub fn device_reset(&self, peer: PeerId) -> Result<(), Error> {
         self.call(Operation::DeviceReset, |calls| calls.device_reset(peer))
     }
@@ -158,7 +159,7 @@ impl<T: Transport> Pm<T> {
     /// PM-290).
     ///
     /// # Errors
-    /// `NoRight` unless the configuration allows it.
+    /// `NoRight` unless the system file gives the caller the privilege `disturb`.
     pub fn disturb(&self, what: Disturbance) -> Result<u64, Error> {
         let mut done: u64 = 0;
         let mut cursor = 0;

@@ -79,6 +79,21 @@ impl Pages {
         Ok(())
     }
 
+    /// Copies `bytes` bytes from another place of the address space into the pages, from `offset`
+    /// on, without a private copy on the way: from one window on memory of others to another.
+    ///
+    /// # Errors
+    /// As [`Self::copy_out`].
+    pub fn copy_across(
+        &self,
+        space: &mut impl AddressSpace,
+        (from, bytes): (VirtAddr, usize),
+        offset: u64,
+    ) -> Result<(), Error> {
+        space.copy_across(from, self.within(Operation::CopyOut, offset, bytes)?, bytes);
+        Ok(())
+    }
+
     /// Returns the address of `length` bytes that all lie in the pages.
     fn within(&self, operation: Operation, offset: u64, length: usize) -> Result<VirtAddr, Error> {
         let length = u64::try_from(length).unwrap_or(u64::MAX);
@@ -186,11 +201,14 @@ mod tests {
         assert_eq!(space.0.take(), Some((0x10_1FF0, 16)));
         assert_eq!(pages.copy_out(&mut space, &buffer, 0), Ok(()));
         assert_eq!(space.0.take(), Some((0x10_0000, 16)));
+        assert_eq!(pages.copy_across(&mut space, (start(), 300), 4096), Ok(()));
+        assert_eq!(space.0.take(), Some((0x10_1100, 44)), "the last part of them");
         for offset in [8177, 8192, u64::MAX - 15, u64::MAX] {
             let invalid = Error::invalid(Operation::CopyIn);
             assert_eq!(pages.copy_in(&space, offset, &mut buffer), Err(invalid));
             let invalid = Error::invalid(Operation::CopyOut);
             assert_eq!(pages.copy_out(&mut space, &buffer, offset), Err(invalid));
+            assert_eq!(pages.copy_across(&mut space, (start(), 16), offset), Err(invalid));
         }
         assert_eq!(space.0.take(), None, "nothing is copied that does not fit");
     }

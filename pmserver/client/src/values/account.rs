@@ -237,8 +237,8 @@ impl<'pm, T: Transport> Account<'pm, T> {
     }
 
     /// Sets the limit of the account, and whether it may have extra frames (operation 37,
-    /// account_set_limits; PM-240). With EXCESS, which only the peer that sets policy may use, the
-    /// limit may be below what is used: the newest frames then become extra (PM-241). Needs SET.
+    /// account_set_limits; PM-240). With EXCESS, which needs the privilege `set_policy`, the limit
+    /// may be below what is used: the newest frames then become extra (PM-241). Needs SET.
     ///
     /// # Errors
     /// `QuotaExceeded` for more than the parent has left or less than is used; `NoRight`.
@@ -258,9 +258,9 @@ impl<'pm, T: Transport> Account<'pm, T> {
     }
 
     /// Destroys the account, and those below it, with all that they pay for (operation 35,
-    /// account_destroy; PM-235). Needs DESTROY, which the peer that sets policy has. An account
-    /// that the caller split off itself, [`SplitAccount::destroy`](crate::SplitAccount::destroy)
-    /// destroys.
+    /// account_destroy; PM-235). Needs DESTROY, which the privilege `set_policy` includes. An
+    /// account that the caller split off itself,
+    /// [`SplitAccount::destroy`](crate::SplitAccount::destroy) destroys.
     ///
     /// # Errors
     /// `Pending` with the deadline while a lease keeps something (PM-236); `NoRight`.

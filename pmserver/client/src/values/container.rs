@@ -167,8 +167,8 @@ impl<'pm, T: Transport> Container<'pm, T> {
 
     /// Allocates frames that are physically contiguous, for a device without scatter-gather
     /// (operation 23, allocate_contiguous; PM-155). They start at a multiple of `2^align_bits`
-    /// bytes and end below `2^limit_bits` bytes; 64 means no limit. Needs the DMA right. At most
-    /// 256 frames.
+    /// bytes and end below `2^limit_bits` bytes; 64 means no limit. Needs the privilege `dma`. At
+    /// most 256 frames.
     ///
     /// # Errors
     /// `NoMemory` if there is no such memory, even after moving other frames; `Exists`,

@@ -169,7 +169,7 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
 
     /// Locks a range as [`lock`](Self::lock) does, and keeps its frames at their physical addresses
     /// for a device (operation 43, pin; PM-270). Use `LockMode::Exclusive` if the device writes. At
-    /// most 64 frames. Needs the DMA right.
+    /// most 64 frames. Needs the privilege `dma`.
     ///
     /// # Errors
     /// As [`lock`](Self::lock); `NotFound` for a hole; `NoMemory`, `Absent`, `Discarded`;

@@ -10,8 +10,9 @@ use crate::terms::{Error, Operation, Refused};
 
 impl<T: Transport> Pm<T> {
     /// Says that the caller is about to call a server and waits for at most `ttl`, or ten seconds.
-    /// After that a supervisor may rescue the server (operation 17, watch; PM-122). The watch ends
-    /// when the value is dropped.
+    /// After that a peer with the privilege `supervise` may rescue the server (operation 17, watch;
+    /// PM-122): the call is answered with what the server says when it has recovered, or with
+    /// `Stopped`. The watch ends when the value is dropped.
     ///
     /// ```
     /// # let testbed = sim::testbed::Testbed::new();
@@ -27,7 +28,8 @@ impl<T: Transport> Pm<T> {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` for a peer that does not exist, for the caller itself, and for a `ttl` of 0.
+    /// `Invalid` for a peer that does not exist, for the caller itself, and for a `ttl` of 0;
+    /// `NoRight` for a peer that the system file does not let the caller call.
     pub fn watch(&self, server: PeerId, ttl: Micros) -> Result<Watch<'_, T>, Error> {
         if ttl == Micros::new(0) {
             return Err(Error::invalid(Operation::Watch));

@@ -54,8 +54,8 @@ impl<K: Kernel> Service<K> {
             self.check_lists(account)?;
             if self.is_removed(account) {
                 let record = self.store.get(account);
-                let is_empty = record.limit == 0 && record.promised == 0 && record.used() == 0;
-                ensure(is_empty, "an account that was removed has no charges")?;
+                let counts = [record.limit, record.promised, record.used(), record.below()];
+                ensure(counts == [0; 4], "an account that was removed has no charges")?;
             } else {
                 self.check_charges(account)?;
                 self.check_limits(account)?;

@@ -38,10 +38,12 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the handler that must supply a frame before it can be used.
     pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
+        if self.store.get(frame).page == 0 { self.handler_of(frame) } else { None }
+    }
+
+    /// Returns the handler of the range that a frame is in.
+    pub(super) fn handler_of(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
         let record = self.store.get(frame);
-        if record.page != 0 {
-            return None;
-        }
         let container = record.container.target()?;
         self.handlers(container).find(|(_, handler)| handler.range.contains(record.key()))
     }
@@ -89,8 +91,8 @@ impl<K: Kernel> FrameManager<K> {
             return Ok(());
         };
         let (asked, cookie, range) = (handler.peer(), handler.cookie, self.store.handle(range));
-        self.ask(peer, asked, |id, handler, until| Wait {
-            id,
+        self.ask(peer, asked, |handler, until| Wait {
+            id: 0,
             handler,
             container,
             range,
@@ -110,7 +112,7 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         peer: PeerId,
         handler: Option<PeerId>,
-        new: impl FnOnce(u64, PeerId, Micros) -> Wait,
+        new: impl FnOnce(PeerId, Micros) -> Wait,
     ) {
         let alive = |peer: &PeerId| self.find_peer(*peer).is_some_and(|peer| !peer.is_stopped);
         let Some(handler) = handler.filter(|handler| *handler != peer).filter(alive) else {
@@ -119,8 +121,7 @@ impl<K: Kernel> FrameManager<K> {
         };
         let now = self.store.kernel.now();
         let until = now.saturating_add(Micros::new(HANDLER_MICROS_MAX));
-        let id = self.next_fault_id;
-        let mut wait = new(id, handler, until);
+        let mut wait = new(handler, until);
         let same = self.peer(peer).wait.filter(|old| {
             (old.range, old.container, old.number) == (wait.range, wait.container, wait.number)
         });
@@ -130,7 +131,6 @@ impl<K: Kernel> FrameManager<K> {
                 if wait.by_access && old.by_access {
                     return;
                 }
-                self.next_fault_id = id.wrapping_add(1).max(1);
             }
             // Report it again: the handler may have been restarted in the meantime.
             Some(old) => {
@@ -138,7 +138,7 @@ impl<K: Kernel> FrameManager<K> {
                 let Wait { access, by_access, .. } = wait;
                 wait = Wait { is_told: false, access, by_access, until, ..old };
             }
-            None => self.next_fault_id = id.wrapping_add(1).max(1),
+            None => {}
         }
         self.peer_mut(peer).wait = Some(wait);
         self.store.kernel.notify(handler);

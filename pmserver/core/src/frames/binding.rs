@@ -72,6 +72,18 @@ impl<K: Kernel> FrameManager<K> {
             self.move_others_off(frame, page)?;
             return Ok(page);
         }
+        self.leave_cow(frame, page)
+    }
+
+    /// Gives a frame and its ring a page of their own, and leaves the old one to the others.
+    pub(crate) fn leave_cow(
+        &mut self,
+        frame: Ref<Frame>,
+        page: PageIndex,
+    ) -> Result<PageIndex, KernelError> {
+        if !self.is_cow(frame) {
+            return Ok(page);
+        }
         let own = self.copied_page(page)?;
         self.rebind_or_release(frame, own)?;
         Ok(own)
@@ -79,10 +91,11 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Moves all frames that are not in a frame's ring to another page.
     fn move_others_off(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
+        let sharers = self.sharers(frame);
+        self.forget_holders(page, &sharers)?;
         let other = self.copied_page(page)?;
         // The reference keeps the page until the first frame is on it, and frees it if none is.
         self.add_page_reference(Some(other));
-        let sharers = self.sharers(frame);
         let mut result = Ok(());
         let mut next = self.store.entry(page).first_frame().target();
         while let (Ok(()), Some(holder)) = (result, next) {
@@ -98,6 +111,24 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
+    /// Takes the capabilities of all frames on a page but those that stay, so that moving the
+    /// others needs nothing more of the kernel than the copy.
+    pub(super) fn forget_holders(
+        &mut self,
+        page: PageIndex,
+        staying: &Sharers,
+    ) -> Result<(), KernelError> {
+        let first = self.store.entry(page).first_frame();
+        let mut next = first.target();
+        while let Some(holder) = next {
+            next = self.store.next_of::<FramesOfPage>(first, holder);
+            if !staying.contains(&holder) {
+                self.forget_caps(holder)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a free page and copies another page to it.
     pub(super) fn copied_page(&mut self, page: PageIndex) -> Result<PageIndex, KernelError> {
         let copy = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
@@ -110,7 +141,11 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    fn rebind_or_release(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
+    pub(super) fn rebind_or_release(
+        &mut self,
+        frame: Ref<Frame>,
+        page: PageIndex,
+    ) -> Result<(), KernelError> {
         let result = self.rebind(frame, Some(page));
         if result.is_err() {
             self.store.release_frame(page);
@@ -225,23 +260,32 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get_mut(frame).next_shared = Link::NONE;
     }
 
-    /// Takes a frame out of its ring. It keeps the page; the others get a copy of it.
+    /// Clears a frame on its page and takes it out of its ring; the others get a copy of what it
+    /// had.
     ///
     /// # Errors
-    /// The kernel's error; the ring is then as it was.
-    pub(crate) fn leave_to_others(
+    /// The kernel's error; ring and contents are then as they were.
+    pub(crate) fn clear_apart(
         &mut self,
         frame: Ref<Frame>,
         page: PageIndex,
     ) -> Result<(), KernelError> {
         let sharers = self.sharers(frame);
-        let Some(next) = sharers.get(1).copied() else { return Ok(()) };
         for sharer in &sharers {
             self.forget_caps(*sharer)?;
         }
-        let other = self.copied_page(page)?;
+        let next = sharers.get(1).copied();
+        let other = next.map(|_| self.copied_page(page)).transpose()?;
+        let zero = self.store.zero;
+        if let Err(error) = self.store.kernel.copy_page(zero, page) {
+            other.into_iter().for_each(|other| self.store.release_frame(other));
+            return Err(error);
+        }
         self.leave_ring(frame);
-        self.rebind_or_release(next, other)
+        match next.zip(other) {
+            Some((next, other)) => self.rebind_or_release(next, other),
+            None => Ok(()),
+        }
     }
 
     /// Replaces a frame that is not mapped by another that is not shared and has no memory: the new

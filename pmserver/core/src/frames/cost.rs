@@ -10,7 +10,7 @@ use crate::frames::FrameManager;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::copying::Copying;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, FrameMarks};
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
 
 /// Linking two frames that nothing maps, and removing a destination that was made for it.
@@ -83,11 +83,14 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the work of giving a frame other contents.
     fn giving_work(&self, destination: Ref<Frame>) -> u64 {
-        let supplied = if self.awaited_handler(destination).is_some() { NEW_PAGE_WORK } else { 0 };
-        if self.is_in_place(destination) {
+        let sharers = self.sharers(destination);
+        if sharers.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS)) {
             return BYTES_WORK;
         }
-        supplied.saturating_add(self.ring_work(destination, forgetting_work))
+        let needs_memory = sharers.iter().any(|sharer| self.handler_of(*sharer).is_some());
+        let supplied = if needs_memory { NEW_PAGE_WORK } else { 0 };
+        let given = sharers.iter().map(|sharer| self.mappings_work(*sharer, forgetting_work));
+        given.fold(supplied, u64::saturating_add)
     }
 
     fn removal_work(&self, mapping: &Mapping) -> u64 {

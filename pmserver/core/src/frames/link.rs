@@ -11,12 +11,13 @@ use heapless::Vec;
 use pmserver_api::CopyFlags;
 
 use crate::frames::FrameManager;
-use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::copying::Copying;
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::page::PageUse;
 use crate::records::range::CALL_FRAMES;
 
 /// A pair whose source was read: its index, its destination, and the page with the contents.
@@ -27,6 +28,30 @@ struct Held {
 }
 
 impl<K: Kernel> FrameManager<K> {
+    /// Suspends mappings of the frames of pairs, as many as one call can, so that linking them in
+    /// the next call costs less. Grants stay. Returns whether there was one.
+    pub(crate) fn make_way(
+        &mut self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<bool, KernelError> {
+        let before = self.store.meter().invocations();
+        for (from, to) in pairs {
+            if self.store.meter().begin_frame(0).is_err() {
+                break;
+            }
+            if let Some(source) = self.find_frame(copying.from.container, from)
+                && copying.is_logical()
+            {
+                self.suspend_stores(source)?;
+            }
+            if let Some(destination) = self.find_frame(copying.to.container, to) {
+                self.forget_mappings(destination)?;
+            }
+        }
+        Ok(self.store.meter().invocations() > before)
+    }
+
     /// Takes what is mapped of the frames of pairs out of the way, so that linking them then needs
     /// nothing of the kernel but copying bytes. All that it changes for good is that grants are
     /// revoked: a mapping comes back when it is accessed.
@@ -44,11 +69,12 @@ impl<K: Kernel> FrameManager<K> {
             if copying.is_logical() {
                 self.prepare_copy(source, destination)
             } else {
-                let is_joined = destination.is_some_and(|to| self.sharers(source).contains(&to));
-                if copying.flags.contains(CopyFlags::MOVE) {
+                let is_moved = copying.flags.contains(CopyFlags::MOVE);
+                if is_moved {
                     self.forget_caps(source)?;
                 }
-                destination.filter(|_| !is_joined).map_or(Ok(()), |to| self.forget_caps(to))
+                let changes = |to: &Ref<Frame>| is_moved || !self.sharers(source).contains(to);
+                destination.filter(changes).map_or(Ok(()), |to| self.forget_caps(to))
             }
         })
     }
@@ -73,34 +99,25 @@ impl<K: Kernel> FrameManager<K> {
     /// Links pairs in order.
     ///
     /// # Errors
-    /// The kernel's error, and how many pairs were linked before. Frames that were made for the
-    /// others, and have no charge yet, are removed again.
+    /// The kernel's error, and how many pairs were linked before.
     pub(crate) fn link_each(
         &mut self,
         copying: &Copying,
-        pairs: impl Iterator<Item = (u64, u64)> + Clone,
+        pairs: impl Iterator<Item = (u64, u64)>,
     ) -> Result<(), (u64, KernelError)> {
-        for ((from, to), done) in pairs.clone().zip(0..) {
-            if let Err(error) = self.link(copying, from, to) {
-                let is_uncharged = |frame: &Frame| frame.has(FrameMarks::UNCHARGED);
-                self.remove_made(copying.to.container, pairs.map(|(_, to)| to), is_uncharged);
-                return Err((done, error));
-            }
-        }
-        Ok(())
+        pairs.zip(0..).try_for_each(|((from, to), done)| {
+            self.link(copying, from, to).map_err(|error| (done, error))
+        })
     }
 
-    /// Removes those frames that were made for a copy and that `which` selects.
+    /// Removes frames that were made for a copy.
     pub(crate) fn remove_made(
         &mut self,
         container: Ref<Container>,
         numbers: impl Iterator<Item = u64>,
-        which: impl Fn(&Frame) -> bool,
     ) {
         for number in numbers {
-            if let Some(frame) = self.find_frame(container, number)
-                && which(self.store.get(frame))
-            {
+            if let Some(frame) = self.find_frame(container, number) {
                 // It is not mapped, so there is nothing that the kernel could refuse.
                 let _ = self.remove_frame(container, frame, number);
             }
@@ -136,12 +153,19 @@ impl<K: Kernel> FrameManager<K> {
             && let Some(own) = self.own_page(destination).filter(|own| *own != page)
         {
             // Needs no third page, which a full pool does not have.
-            return self.store.kernel.copy_page(page, own);
+            return self.copy_in_place(page, own);
         }
         let page = self.take_contents(source)?;
         let result = self.give_contents(destination, page);
         self.drop_page_reference(page);
         result
+    }
+
+    /// Copies bytes to memory that stays. Tried twice: what is overwritten cannot be restored, so a
+    /// copy that one refusal stops half-way could not be undone.
+    fn copy_in_place(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        let result = self.store.kernel.copy_page(from, to);
+        result.or_else(|_| self.store.kernel.copy_page(from, to))
     }
 
     /// Returns whether the contents of a frame are copied byte by byte: the frame is pinned for
@@ -152,7 +176,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns a frame's page if no frame outside its ring is on it.
-    fn own_page(&self, frame: Ref<Frame>) -> Option<PageIndex> {
+    pub(crate) fn own_page(&self, frame: Ref<Frame>) -> Option<PageIndex> {
         self.store.get(frame).page().filter(|_| !self.is_cow(frame))
     }
 
@@ -180,20 +204,25 @@ impl<K: Kernel> FrameManager<K> {
             && self.is_in_place(destination)
         {
             let from = page.unwrap_or(self.store.zero);
-            return self.store.kernel.copy_page(from, own);
+            return self.copy_in_place(from, own);
+        }
+        if page.is_none() && self.needs_memory(destination) {
+            if let Some(own) = self.own_page(destination) {
+                return self.copy_in_place(self.store.zero, own);
+            }
+            let zeros = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
+            return self.rebind_or_release(destination, zeros);
         }
         if page.is_none() && self.store.get(destination).page().is_none() {
-            // The destination has a handler: copied zeros must be contents, not an absent frame.
-            if self.awaited_handler(destination).is_some() {
-                self.bind(destination)?;
-            }
             return Ok(());
         }
-        self.rebind(destination, page)?;
-        if self.awaited_handler(destination).is_some() {
-            self.bind(destination)?;
-        }
-        Ok(())
+        self.rebind(destination, page)
+    }
+
+    /// Returns whether zeros that are copied to a frame must have memory: without it, the frame or
+    /// one that it is really shared with would be absent.
+    pub(super) fn needs_memory(&self, frame: Ref<Frame>) -> bool {
+        self.sharers(frame).iter().any(|sharer| self.handler_of(*sharer).is_some())
     }
 
     /// Returns whether a frame must stay on its page.
@@ -226,8 +255,8 @@ impl<K: Kernel> FrameManager<K> {
         (source, from): (Ref<Frame>, u64),
         (destination, to): (Option<Ref<Frame>>, u64),
     ) -> Result<(), KernelError> {
-        // If the ranges overlap, the destination may have been moved away before. Its number is
-        // free then, and its charge went with it.
+        // If the ranges overlap, the destination may have been moved away before: its record has
+        // stayed, and its charge went with it.
         let destination = match destination {
             Some(destination) => destination,
             None => self
@@ -245,6 +274,11 @@ impl<K: Kernel> FrameManager<K> {
         if self.store.get(destination).has(FrameMarks::UNCHARGED) {
             let payer = self.payer(copying.to.container);
             self.store.move_charge(payer, source, destination);
+        }
+        if copying.moves_to(from) {
+            // A later pair is moved to this number: its record stays, so that nothing can fail.
+            self.discard_frame(copying.from.container, source);
+            return Ok(());
         }
         self.remove_frame(copying.from.container, source, from)
     }

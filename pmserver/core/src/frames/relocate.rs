@@ -4,6 +4,7 @@
 use proto::limits::MOVE_HOLDERS_MAX;
 
 use crate::frames::FrameManager;
+use crate::frames::binding::Sharers;
 use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::records::frame::{FrameMarks, FramesOfPage};
 use crate::records::page::PageUse;
@@ -24,6 +25,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Moves the contents of a page to another page, which frees the page.
     pub(crate) fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        self.forget_holders(page, &Sharers::new())?;
         let other = self.copied_page(page)?;
         // The reference keeps the new page until all frames are on it.
         self.add_page_reference(Some(other));

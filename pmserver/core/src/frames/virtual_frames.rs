@@ -139,12 +139,14 @@ impl<K: Kernel> FrameManager<K> {
         if keep {
             let was = FrameMarks::TENTATIVE | FrameMarks::DISCARDED;
             self.store.get_mut(frame).set(was, false);
-        } else if self.store.get(frame).has(FrameMarks::DISCARDED) {
-            self.discard_frame(container, frame);
-        } else {
-            // It has no mapping yet, so there is nothing that the kernel could refuse.
-            let _ = self.remove_frame(container, frame, number);
+            return;
         }
+        // It has no mapping yet, so there is nothing that the kernel could refuse.
+        let _ = if self.store.get(frame).has(FrameMarks::DISCARDED) {
+            self.drop_contents(frame).map(|()| self.discard_frame(container, frame))
+        } else {
+            self.remove_frame(container, frame, number)
+        };
     }
 
     /// Returns the account that is charged for something new in a container.

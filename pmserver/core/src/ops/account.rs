@@ -84,6 +84,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns limit and use of an account (O21).
+    #[inline(never)]
     pub(crate) fn account_info(
         &self,
         caller: PeerId,
@@ -94,6 +95,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes an account pay for the caller's VSpace (R25), which must be empty.
+    #[inline(never)]
     pub(crate) fn vspace_account(
         &mut self,
         caller: PeerId,

@@ -12,6 +12,7 @@ use crate::records::loan::Loan;
 
 impl<K: Kernel> Operations<K> {
     /// Lets a peer use an account that the caller has split off.
+    #[inline(never)]
     pub(crate) fn account_lend(
         &mut self,
         caller: PeerId,
@@ -40,6 +41,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Ends a loan. Objects that were made through it stay.
+    #[inline(never)]
     pub(crate) fn account_recall(
         &mut self,
         caller: PeerId,

@@ -14,6 +14,7 @@ use crate::records::account::{Account, AccountFlags, Shortage};
 
 impl<K: Kernel> Operations<K> {
     /// Makes an account with a part of another account's limit.
+    #[inline(never)]
     pub(crate) fn account_split(
         &mut self,
         caller: PeerId,
@@ -46,6 +47,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Sets the limit of an account and whether it may have extra frames.
+    #[inline(never)]
     pub(crate) fn account_set_limits(
         &mut self,
         caller: PeerId,

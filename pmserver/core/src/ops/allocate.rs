@@ -5,13 +5,15 @@ use pmserver_api::{AllocateFlags, DeallocateFlags, Failure, Frames, Marks, PmErr
 use proto::PeerId;
 
 use crate::config::Privileges;
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::{Kernel, KernelError, ObjectKind};
 use crate::ops::Operations;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::frame::FrameMarks;
+use crate::records::failure::{at_frame, is_more_to_do};
+use crate::records::frame::{Frame, FrameMarks};
 use crate::records::lease::Need;
+use crate::records::page::PageUse;
 use crate::records::range::Range;
 use crate::store::extra::Demoted;
 
@@ -28,6 +30,7 @@ struct Progress {
 
 impl<K: Kernel> Operations<K> {
     /// Allocates virtual frames in a container (O4): all or nothing unless PARTIAL.
+    #[inline(never)]
     pub(crate) fn allocate(
         &mut self,
         caller: PeerId,
@@ -53,27 +56,35 @@ impl<K: Kernel> Operations<K> {
         }
         self.check_room_for(payer, count.get())?;
         let mut progress = Progress::default();
-        let result = self.insert_frames(access.container, range, flags, &mut progress);
-        match result {
-            Err(failure) if !flags.contains(AllocateFlags::PARTIAL) => {
-                self.keep_or_remove_frames(access.container, range, false);
-                while let Some(list) = progress.demoted.pop() {
-                    self.store.undo_demote(payer, list);
-                }
-                Err(Failure { done: 0, ..failure })
-            }
-            result => {
-                self.keep_or_remove_frames(access.container, range, true);
-                let last = range.first.saturating_add(progress.done.saturating_sub(1));
-                let made = Range { last, ..range };
-                if fills && progress.done > 0 {
-                    self.fill_frames(access.container, made, flags)?;
-                }
-                result
-                    .map(|()| progress.done)
-                    .map_err(|failure| Failure { done: progress.done, ..failure })
+        let unused_from = self.store.get(access.container).unused_from;
+        let inserted = self.insert_frames(access.container, range, flags, &mut progress);
+        let is_partial = flags.contains(AllocateFlags::PARTIAL);
+        let numbers = (range.first..=range.last).zip(0..progress.done);
+        let filled = if fills && (inserted.is_ok() || is_partial) {
+            self.fill_frames(access.container, numbers.clone(), flags)
+        } else {
+            Ok(())
+        };
+        let kept = match filled {
+            // All are there: the next call replaces the others.
+            Err(failure) if is_more_to_do(&failure) => progress.done,
+            // What was replaced stays so.
+            Err(failure) if squash || is_partial => failure.done,
+            Ok(()) if inserted.is_ok() || is_partial => progress.done,
+            _ => 0,
+        };
+        for (number, index) in numbers {
+            self.keep_or_remove_frame(access.container, number, index < kept);
+        }
+        if kept == 0 {
+            self.store.get_mut(access.container).unused_from = unused_from;
+            while let Some(list) = progress.demoted.pop() {
+                self.store.undo_demote(payer, list);
             }
         }
+        filled.map_err(|failure| Failure { done: failure.done.min(kept), ..failure })?;
+        inserted.map_err(|failure| Failure { done: kept, ..failure })?;
+        Ok(kept)
     }
 
     /// Refuses to make frames if the call has no room for making and removing so many.
@@ -105,28 +116,54 @@ impl<K: Kernel> Operations<K> {
     /// this allocation has just made are empty already.
     ///
     /// # Errors
-    /// `Pending` if one call cannot clear all; they are all there.
+    /// `Pending` if one call cannot clear all; they are all there. `Kernel` with the number of
+    /// frames that are done.
     fn fill_frames(
         &mut self,
         container: Ref<Container>,
-        range: Range,
+        numbers: impl Iterator<Item = (u64, u64)>,
         flags: AllocateFlags,
     ) -> Result<(), Failure> {
-        let is_squashed = flags.contains(AllocateFlags::SQUASH);
-        let mut rest = Some(range);
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            let done = number.saturating_sub(range.first);
-            let refused = |_: KernelError| Failure { error: PmError::Kernel, done, at: number };
-            if is_squashed {
+        for (number, done) in numbers {
+            if flags.contains(AllocateFlags::SQUASH) {
                 self.store.meter().begin_frame(done)?;
-                self.drop_contents(frame).map_err(refused)?;
-                let record = self.store.get_mut(frame);
-                record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
             }
-            if flags.contains(AllocateFlags::DMA) {
-                self.bind(frame).map_err(refused)?;
-            }
+            let Some(frame) = self.find_frame(container, number) else { continue };
+            let filled = if flags.contains(AllocateFlags::DMA) {
+                self.replace_memory(frame)
+            } else {
+                self.drop_contents(frame)
+            };
+            filled.map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done,
+                at: number,
+            })?;
+            let record = self.store.get_mut(frame);
+            record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
         }
+        Ok(())
+    }
+
+    /// Gives a frame other memory, all zero, and ends its mappings and its relations to others.
+    ///
+    /// # Errors
+    /// The kernel's error; the frame then has what it had.
+    fn replace_memory(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        let page = match self.store.take(ObjectKind::Frame, PageUse::Frame) {
+            Ok(page) => page,
+            // In a full pool there is only its own.
+            Err(error) => {
+                let own = self.own_page(frame).ok_or(error)?;
+                self.remove_mappings(frame, |_| true)?;
+                return self.clear_apart(frame, own);
+            }
+        };
+        if let Err(error) = self.drop_contents(frame) {
+            self.store.release_clean(page);
+            return Err(error);
+        }
+        self.join_page(frame, page);
         Ok(())
     }
 
@@ -141,7 +178,7 @@ impl<K: Kernel> Operations<K> {
         let squash = flags.contains(AllocateFlags::SQUASH);
         let may_be_extra = flags.contains(AllocateFlags::EXTRA);
         for number in range.first..=range.last {
-            let at = |error| Failure { error, done: 0, at: number };
+            let at = |error| at_frame(error, number);
             match self.find_frame(container, number) {
                 Some(_) if squash => {}
                 Some(_) => return Err(at(PmError::Exists)),
@@ -157,6 +194,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Removes virtual frames from a container (O5). Holes are skipped unless STRICT.
+    #[inline(never)]
     pub(crate) fn deallocate(
         &mut self,
         caller: PeerId,
@@ -186,6 +224,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Sets the marks of the frames of a range to exactly these.
+    #[inline(never)]
     pub(crate) fn mark(
         &mut self,
         caller: PeerId,

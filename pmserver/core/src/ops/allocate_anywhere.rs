@@ -18,6 +18,7 @@ const SEARCH_FRAMES_MAX: u32 = 64;
 
 impl<K: Kernel> Operations<K> {
     /// Allocates frames in a range of numbers that the server chooses.
+    #[inline(never)]
     pub(crate) fn allocate_anywhere(
         &mut self,
         caller: PeerId,
@@ -47,21 +48,33 @@ impl<K: Kernel> Operations<K> {
         let locked = self.leases(container).filter(|lease| !lease.share.is_none());
         let locked = locked.map(|lease| lease.range.last.saturating_add(1)).max();
         let above = self.store.get(container).unused_from.max(locked.unwrap_or(0));
-        if Range::new(FrameNumber::new(above), count).is_some() {
-            return Some(above);
+        let above = Range::new(FrameNumber::new(above), count);
+        if let Some(range) = above.filter(|range| self.last_in_the_way(container, *range).is_none())
+        {
+            return Some(range.first);
         }
         let mut first: u64 = 0;
         for _ in 0..SEARCH_FRAMES_MAX {
             let wanted = Range::new(FrameNumber::new(first), count)?;
-            match self.next_frame(container, wanted) {
+            match self.last_in_the_way(container, wanted) {
                 None => return Some(first),
-                Some((_, number)) => first = number.checked_add(1)?,
+                Some(number) => first = number.checked_add(1)?,
             }
         }
         None
     }
 
+    /// Returns the last number of a borrower's lease on a range, or that of the first frame in it.
+    fn last_in_the_way(&self, container: Ref<Container>, range: Range) -> Option<u64> {
+        let lease = self
+            .leases(container)
+            .find(|lease| !lease.share.is_none() && lease.range.overlaps(range))
+            .map(|lease| lease.range.last);
+        lease.or_else(|| self.next_frame(container, range).map(|(_, number)| number))
+    }
+
     /// Drops the contents of frames, which then read as zero (O14).
+    #[inline(never)]
     pub(crate) fn renew(
         &mut self,
         caller: PeerId,
@@ -85,15 +98,16 @@ impl<K: Kernel> Operations<K> {
     }
 
     fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
         let record = *self.store.get(frame);
-        let Some(page) = record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) else {
-            return self.drop_contents(frame);
-        };
-        // It stays on its page and is cleared there.
-        self.remove_mappings(frame, |_| true)?;
-        self.leave_to_others(frame, page)?;
-        let zero = self.store.zero;
-        self.store.kernel.copy_page(zero, page)
+        match record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) {
+            // It stays on its page and is cleared there.
+            Some(page) => {
+                self.remove_mappings(frame, |_| true)?;
+                self.clear_apart(frame, page)?;
+            }
+            None => self.drop_contents(frame)?,
+        }
+        self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
+        Ok(())
     }
 }

@@ -21,6 +21,7 @@ use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Makes an empty container (O1).
+    #[inline(never)]
     pub(crate) fn container_create(
         &mut self,
         caller: PeerId,
@@ -40,6 +41,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the states of frames (O24).
+    #[inline(never)]
     pub(crate) fn status(
         &mut self,
         caller: PeerId,
@@ -77,6 +79,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Destroys a container (O12), at most [`CALL_FRAMES_MAX`] frames in one call.
+    #[inline(never)]
     pub(crate) fn container_destroy(
         &mut self,
         caller: PeerId,

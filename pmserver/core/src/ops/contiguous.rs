@@ -30,6 +30,7 @@ enum Found {
 
 impl<K: Kernel> Operations<K> {
     /// Allocates physically contiguous frames.
+    #[inline(never)]
     pub(crate) fn allocate_contiguous(
         &mut self,
         caller: PeerId,
@@ -43,10 +44,14 @@ impl<K: Kernel> Operations<K> {
         }
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_leases(&access, range, Need::Change)?;
-        // First, because taking the run may move other frames.
+        // What refuses it comes first, because taking the run may move other frames.
         if let Some((_, number)) = self.next_frame(access.container, range) {
             return Err(at_frame(PmError::Exists, number));
         }
+        let payer = self.charged(access.container);
+        let payer = payer.map_err(|shortage| at_frame(shortage.as_quota(), range.first))?;
+        self.charge_frames(payer, range)?;
+        self.refund_pin(payer, count.get());
         let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
         let wanted = Wanted { pages, align_bits, limit_bits };
         let first = self.search(caller, wanted)?;

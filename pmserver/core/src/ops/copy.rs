@@ -3,15 +3,16 @@
 //!
 //! An operation has two halves. The first checks every frame and changes nothing that the caller
 //! could see: it finds how far the copy can go and, with NEW, makes tentative destination frames.
-//! The second links contents (`frames/link.rs`). What is overwritten is read first: ranges are
-//! linked back to front, or references to all sources are held.
+//! The second links contents (`frames/link.rs`). If a frame is both a source and a destination, its
+//! contents are read before they are overwritten: a logical copy first takes references to the
+//! pages of all sources, the others link the range back to front.
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
 use proto::limits::SHARERS_MAX;
 use proto::{FrameNumber, PeerId};
 
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
@@ -34,6 +35,7 @@ struct Extent {
 
 impl<K: Kernel> Operations<K> {
     /// Copies a run of frames.
+    #[inline(never)]
     pub(crate) fn copy(
         &mut self,
         caller: PeerId,
@@ -49,6 +51,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Copies listed frames, each to its own destination number.
+    #[inline(never)]
     pub(crate) fn copy_list(
         &mut self,
         caller: PeerId,
@@ -107,11 +110,14 @@ impl<K: Kernel> Operations<K> {
         let extent = self.extent(caller, copying, pairs.clone());
         self.check_whole(copying, is_whole, &extent, pairs.clone())?;
         let count = self.keep_extent(copying, &extent, pairs.clone())?;
+        let linked = u64::try_from(count).unwrap_or_default();
+        let is_moved = copying.flags.contains(CopyFlags::MOVE) && copying.is_within();
+        let moved_to = Range::new(FrameNumber::new(to.first), linked).filter(|_| is_moved);
+        let copying = &Copying { moved_to, ..*copying };
         if holds && !copying.is_logical() {
             // Back to front, so that no source is overwritten before it is read.
             let pair = |index| (from.first.saturating_add(index), to.first.saturating_add(index));
-            let indices = 0..u64::try_from(count).unwrap_or_default();
-            self.link_pairs(copying, indices.rev().map(pair), false)?;
+            self.link_pairs(copying, (0..linked).rev().map(pair), false)?;
         } else {
             self.link_pairs(copying, pairs.take(count), holds)?;
         }
@@ -164,7 +170,7 @@ impl<K: Kernel> Operations<K> {
             let done = if is_undone { 0 } else { linked };
             if copying.makes_new() {
                 let rest = pairs.skip(usize::try_from(done).unwrap_or(usize::MAX));
-                self.remove_made(copying.to.container, rest.map(|(_, to)| to), |_| true);
+                self.remove_made(copying.to.container, rest.map(|(_, to)| to));
             }
             Failure { error: Shortage::from(error).as_quota(), done, at: 0 }
         })
@@ -187,19 +193,7 @@ impl<K: Kernel> Operations<K> {
         if flags.contains(CopyFlags::SHARED | CopyFlags::MOVE) {
             return Err(PmError::Invalid.into());
         }
-        Ok(Copying { from, to, flags })
-    }
-
-    /// Refuses ranges that the handles do not give access to or that leases forbid.
-    fn check_sides(&self, copying: &Copying, from: Range, to: Range) -> Result<(), Failure> {
-        let (reading, writing) = if copying.is_logical() {
-            (Need::Read, Need::Change)
-        } else {
-            (Need::Alone, Need::Alone)
-        };
-        copying.check_rights(from, to)?;
-        self.check_leases(&copying.from, from, reading)?;
-        self.check_leases(&copying.to, to, writing)
+        Ok(Copying { from, to, flags, moved_to: None })
     }
 
     /// Refuses a copy that cannot be divided and that one call cannot do. Mappings that are in the
@@ -221,22 +215,8 @@ impl<K: Kernel> Operations<K> {
         for (_, to) in pairs.clone().take(extent.count) {
             self.keep_or_remove_frame(copying.to.container, to, false);
         }
-        let before = self.store.meter().invocations();
         let beyond = pairs.clone().nth(extent.count).map_or(0, |(from, _)| from);
-        for (from, to) in pairs {
-            if self.store.meter().begin_frame(0).is_err() {
-                break;
-            }
-            if let Some(source) = self.find_frame(copying.from.container, from)
-                && copying.is_logical()
-            {
-                self.suspend_stores(source).map_err(kernel_refused)?;
-            }
-            if let Some(destination) = self.find_frame(copying.to.container, to) {
-                self.forget_mappings(destination).map_err(kernel_refused)?;
-            }
-        }
-        let has_gained = self.store.meter().invocations() > before;
+        let has_gained = self.make_way(copying, pairs).map_err(|_| PmError::Kernel)?;
         Err(if has_gained { failure } else { at_frame(PmError::TooMany, beyond) })
     }
 
@@ -300,10 +280,7 @@ impl<K: Kernel> Operations<K> {
         }
         let destination = self.find_frame(copying.to.container, to);
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
-        let need = if copying.is_logical() { Need::Change } else { Need::Alone };
-        self.check_sharers(destination, need)?;
-        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
-        self.locked_until(deadline)
+        self.check_copied_to(source, destination, copying.is_logical())
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.
@@ -380,10 +357,6 @@ impl<K: Kernel> Operations<K> {
         }
         keep
     }
-}
-
-fn kernel_refused(_: KernelError) -> Failure {
-    PmError::Kernel.into()
 }
 
 fn finish(count: usize, problem: Option<Failure>) -> Result<u64, Failure> {

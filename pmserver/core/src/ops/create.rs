@@ -23,6 +23,7 @@ const FIRST: FrameNumber = FrameNumber::new(0);
 
 impl<K: Kernel> Operations<K> {
     /// Makes a container with new frames, and lends them.
+    #[inline(never)]
     pub(crate) fn create_with(
         &mut self,
         caller: PeerId,
@@ -37,6 +38,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes a container with copies of a run of frames, and lends them.
+    #[inline(never)]
     pub(crate) fn create_from(
         &mut self,
         caller: PeerId,
@@ -58,6 +60,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes a container with copies of listed frames, and lends them.
+    #[inline(never)]
     pub(crate) fn create_gather(
         &mut self,
         caller: PeerId,
@@ -87,7 +90,8 @@ impl<K: Kernel> Operations<K> {
         to: ContainerHandle,
     ) -> Result<Copying, Failure> {
         let to = self.owned(caller, to)?;
-        Ok(Copying { from, to, flags: CopyFlags::NEW | CopyFlags::ATOMIC })
+        let flags = CopyFlags::NEW | CopyFlags::ATOMIC;
+        Ok(Copying { from, to, flags, moved_to: None })
     }
 
     /// Makes a container, fills it with frames `0..count`, and lends them. If any step is refused,

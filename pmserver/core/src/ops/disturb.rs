@@ -20,6 +20,7 @@ const CURSOR_ADDRESS_MASK: u64 = (1 << CURSOR_PEER_SHIFT) - 1;
 
 impl<K: Kernel> Operations<K> {
     /// Does one bounded step, from a cursor on.
+    #[inline(never)]
     pub(crate) fn disturb(
         &mut self,
         caller: PeerId,

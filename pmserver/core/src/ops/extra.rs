@@ -9,6 +9,7 @@ use crate::ops::Operations;
 
 impl<K: Kernel> Operations<K> {
     /// Returns how many extra frames the caller is asked to free.
+    #[inline(never)]
     pub(crate) fn extra_request(&self, caller: PeerId) -> ExtraRequest {
         let demand = &self.store.demand;
         let open = demand.open().filter(|asked| self.may_charge(caller, asked.account));

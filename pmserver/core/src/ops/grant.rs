@@ -25,9 +25,14 @@ use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 use crate::records::share::Access;
+use crate::tables::page_tables::LEAF_SPAN_BITS;
+
+/// The span of a lowest table.
+const LEAF_BYTES: u64 = 1 << LEAF_SPAN_BITS;
 
 impl<K: Kernel> Operations<K> {
     /// Puts capabilities to frames into the caller's CSpace, up to the first problem.
+    #[inline(never)]
     pub(crate) fn grant(
         &mut self,
         caller: PeerId,
@@ -171,6 +176,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Revokes granted capabilities by address; skips addresses without one.
+    #[inline(never)]
     pub(crate) fn ungrant(
         &mut self,
         caller: PeerId,
@@ -200,6 +206,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes the page tables for a range of pages, so that the caller can map there itself.
+    #[inline(never)]
     pub(crate) fn ensure_tables(
         &mut self,
         caller: PeerId,
@@ -208,13 +215,15 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         let last = last_page(vaddr, count.get())?;
         let mut made: u64 = 0;
-        for page in pages_from(vaddr).take_while(|page| *page <= last) {
-            let tables = self.ensure_tables_at(caller, page).map_err(|error| Failure {
-                error,
-                done: made,
-                at: page.get(),
-            })?;
-            made = made.saturating_add(tables);
+        // One page for each lowest table.
+        let needs_table = |page: &VirtAddr| *page == vaddr || page.get().is_multiple_of(LEAF_BYTES);
+        for page in pages_from(vaddr).take_while(|page| *page <= last).filter(needs_table) {
+            match self.ensure_tables_at(caller, page) {
+                Ok(tables) => made = made.saturating_add(tables),
+                // The program has a table there.
+                Err(PmError::Occupied) => {}
+                Err(error) => return Err(Failure { error, done: made, at: page.get() }),
+            }
         }
         Ok(made)
     }

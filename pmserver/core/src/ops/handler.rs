@@ -18,6 +18,7 @@ use crate::records::range::Range;
 
 impl<K: Kernel> Operations<K> {
     /// Sets the peer that supplies a range, or removes it.
+    #[inline(never)]
     pub(crate) fn set_handler(
         &mut self,
         caller: PeerId,
@@ -123,13 +124,23 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the next fault that the caller should answer.
+    #[inline(never)]
     pub(crate) fn next_fault(&mut self, caller: PeerId) -> Option<PendingFault> {
+        let fault_id = self.next_fault_id;
         let wait = self.peers.iter_mut().flatten().find_map(|peer| {
             peer.wait
                 .as_mut()
                 .filter(|wait| wait.handler == caller && !wait.is_told && !wait.is_refused)
         })?;
         wait.is_told = true;
+        let is_first = wait.id == 0;
+        if is_first {
+            wait.id = fault_id;
+        }
+        let wait = *wait;
+        if is_first {
+            self.next_fault_id = fault_id.wrapping_add(1).max(1);
+        }
         Some(PendingFault {
             fault: FaultHandle::from_raw(wait.id),
             range: RangeHandle::from_raw(wait.range),
@@ -145,8 +156,9 @@ impl<K: Kernel> Operations<K> {
         caller: PeerId,
         fault: FaultHandle,
     ) -> Result<&mut Option<Wait>, Failure> {
-        let is_it =
-            |wait: &Wait| wait.id == fault.raw() && wait.handler == caller && !wait.is_refused;
+        let is_it = |wait: &Wait| {
+            wait.id != 0 && wait.id == fault.raw() && wait.handler == caller && !wait.is_refused
+        };
         self.peers
             .iter_mut()
             .flatten()
@@ -156,6 +168,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Answers a fault with the contents of a frame that the caller may read.
+    #[inline(never)]
     pub(crate) fn supply(
         &mut self,
         caller: PeerId,
@@ -192,6 +205,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Answers a fault by refusing: the access fails.
+    #[inline(never)]
     pub(crate) fn refuse(&mut self, caller: PeerId, fault: FaultHandle) -> Result<(), Failure> {
         if let Some(wait) = self.answered(caller, fault)? {
             wait.is_refused = true;

@@ -13,6 +13,7 @@ use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Locks a range for a limited time.
+    #[inline(never)]
     pub(crate) fn lock(
         &mut self,
         caller: PeerId,
@@ -40,6 +41,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Releases a lease or a pin.
+    #[inline(never)]
     pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
         let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
         let record = *self.store.get(lease);

@@ -24,6 +24,7 @@ use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
+    #[inline(never)]
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
@@ -56,7 +57,7 @@ impl<K: Kernel> Operations<K> {
         Ok(mapped)
     }
 
-    pub(super) fn map_one(
+    fn map_one(
         &mut self,
         peer: PeerId,
         access: &Access,
@@ -64,17 +65,10 @@ impl<K: Kernel> Operations<K> {
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Result<MapFlags, Failure> {
-        self.check_leases(access, Range::one(number), need_of(flags))?;
-        let frame = self.present_frame(access.container, number)?;
-        self.check_sharers(frame, need_of(flags))?;
-        if self.find_mapping(peer, vaddr).is_some() {
-            return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });
-        }
-        self.check_mapping_room(access, frame, number)?;
+        let frame = self.check_mapping(peer, access, number, vaddr, flags)?;
         let was_bound = self.store.get(frame).page != 0;
         self.prepare_forced_write(peer, frame, number, flags)?;
-        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
-        let result = self.add_mapping(peer, mapping, vaddr);
+        let result = self.record_new(peer, access, frame, vaddr, flags);
         let result = result.and_then(|mapping| {
             self.show(mapping).inspect_err(|_| {
                 // If the kernel refuses to unmap it, its record stays as well.
@@ -92,6 +86,50 @@ impl<K: Kernel> Operations<K> {
                 Err(Failure { error, done: 0, at })
             }
         }
+    }
+
+    /// Makes a mapping that the access to it installs.
+    pub(super) fn map_lazily(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        number: u64,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Ref<Mapping>, Failure> {
+        let frame = self.check_mapping(peer, access, number, vaddr, flags)?;
+        self.record_new(peer, access, frame, vaddr, flags).map_err(|error| at_frame(error, number))
+    }
+
+    /// Refuses a mapping that is not allowed now. Returns its frame.
+    fn check_mapping(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        number: u64,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Ref<Frame>, Failure> {
+        self.check_leases(access, Range::one(number), need_of(flags))?;
+        let frame = self.present_frame(access.container, number)?;
+        self.check_sharers(frame, need_of(flags))?;
+        if self.find_mapping(peer, vaddr).is_some() {
+            return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });
+        }
+        self.check_mapping_room(access, frame, number)?;
+        Ok(frame)
+    }
+
+    fn record_new(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        frame: Ref<Frame>,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Ref<Mapping>, PmError> {
+        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
+        self.add_mapping(peer, mapping, vaddr)
     }
 
     /// With FORCE_WRITE, gives the frame memory of its own now.
@@ -179,6 +217,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Unmaps pages of the caller (O7). Pages that are not mapped are skipped.
+    #[inline(never)]
     pub(crate) fn unmap(
         &mut self,
         caller: PeerId,

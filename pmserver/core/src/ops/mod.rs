@@ -22,6 +22,7 @@ pub(crate) mod region;
 pub(crate) mod repair;
 pub(crate) mod share;
 
+use crate::config::CallGraph;
 use crate::frames::FrameManager;
 use crate::records::count::Count;
 use crate::records::ledger::Ledger;
@@ -35,6 +36,8 @@ pub(crate) struct Operations<K> {
     pub(crate) work: Link<Ledger>,
     /// How many containers and accounts are dying.
     pub(crate) dying_count: Count<u64>,
+    /// Who calls whom, and may watch it.
+    pub(crate) calls: CallGraph,
 }
 
 stands_on!(Operations.frames: FrameManager);
@@ -42,6 +45,6 @@ stands_on!(Operations.frames: FrameManager);
 impl<K> Operations<K> {
     /// Builds the floor on the one below.
     pub(crate) const fn new(frames: FrameManager<K>) -> Self {
-        Self { frames, work: Link::NONE, dying_count: Count::ZERO }
+        Self { frames, work: Link::NONE, dying_count: Count::ZERO, calls: CallGraph::NONE }
     }
 }

@@ -30,13 +30,15 @@ use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::frame::FrameMarks;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
 use crate::records::share::Access;
 
 impl<K: Kernel> Operations<K> {
     /// Takes a lease under which frames do not move, and returns the bus address of the first ones.
+    #[inline(never)]
     pub(crate) fn pin(
         &mut self,
         caller: PeerId,
@@ -67,7 +69,7 @@ impl<K: Kernel> Operations<K> {
             self.locked_until(deadline)?;
         }
         let account = self.own_account(caller)?;
-        self.charge_pin(account, range)?;
+        self.charge_frames(account, range)?;
         let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
             self.pin_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
                 self.end_lease(made.0);
@@ -79,7 +81,12 @@ impl<K: Kernel> Operations<K> {
         Ok(Pinned { lease: LeaseReply { lease, deadline }, bus })
     }
 
-    fn charge_pin(&mut self, account: Ref<Account>, range: Range) -> Result<(), Failure> {
+    /// Charges an account for the frames of a range, or for none.
+    pub(super) fn charge_frames(
+        &mut self,
+        account: Ref<Account>,
+        range: Range,
+    ) -> Result<(), Failure> {
         for (number, charged) in (range.first..=range.last).zip(0..) {
             if let Err(shortage) = self.store.charge(account, Charge::Frames) {
                 self.refund_pin(account, charged);
@@ -119,6 +126,12 @@ impl<K: Kernel> Operations<K> {
             }
             self.store.get_mut(lease).pinned.up();
         }
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+            for sharer in self.sharers(frame) {
+                self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
+            }
+        }
         Ok(())
     }
 
@@ -134,8 +147,16 @@ impl<K: Kernel> Operations<K> {
         let is_written = self.store.get(lease).is_exclusive();
         // A page is under one pin at most: when that ends, the page may be used for nothing.
         let entry = self.store.entry(page);
-        let page = if is_written || entry.is_pinned() || entry.holders() > MOVE_HOLDERS_MAX {
-            self.break_cow(frame).map_err(refused)?
+        let first = self.store.get(lease).range.first;
+        let is_of_pin = |frame: &Ref<Frame>| {
+            let frame = self.store.get(*frame);
+            frame.container == access.container.link() && (first..number).contains(&frame.key())
+        };
+        // One of its ring is in this pin, too: then the page is pinned for both.
+        let is_pinned = entry.is_pinned() && !self.sharers(frame).iter().any(is_of_pin);
+        let page = if is_written || is_pinned || entry.holders() > MOVE_HOLDERS_MAX {
+            // The others stay: one of them may be of this pin, and pinned by now.
+            self.leave_cow(frame, page).map_err(refused)?
         } else {
             page
         };
@@ -144,15 +165,13 @@ impl<K: Kernel> Operations<K> {
             let rights = if is_written { CapRights::All } else { CapRights::Read };
             self.store.kernel.bus_map(holder, page, rights).map_err(refused)?;
         }
-        for sharer in self.sharers(frame) {
-            self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
-        }
         let pins = &mut self.store.entry_mut(page).taken;
         *pins = pins.saturating_add(1);
         Ok(())
     }
 
     /// Returns the bus address of a frame of a pin.
+    #[inline(never)]
     pub(crate) fn bus_address(
         &mut self,
         caller: PeerId,
@@ -190,6 +209,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Ends the pins of a peer that have run out: its device was reset, and writes no more.
+    #[inline(never)]
     pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
             return Err(PmError::NoRight.into());

@@ -19,6 +19,7 @@ use crate::records::region::Region;
 
 impl<K: Kernel> Operations<K> {
     /// Makes a region in the caller's VSpace.
+    #[inline(never)]
     pub(crate) fn attach(
         &mut self,
         caller: PeerId,
@@ -61,6 +62,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Removes the region that begins at an address, and its mappings.
+    #[inline(never)]
     pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
         let region = self.find_region(caller, vaddr).ok_or(missing)?;
@@ -92,13 +94,14 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the region that contains an address.
-    fn find_region(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Region>> {
+    pub(crate) fn find_region(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Region>> {
         let tree = self.peer(peer).vspace.regions;
         let region = self.store.tree_next::<Region>(tree, vaddr.get())?;
         (self.store.get(region).first_page <= vaddr.get()).then_some(region)
     }
 
-    /// Maps the frame of a region at a page, if that is allowed.
+    /// Makes the mapping of a region's page that was accessed, if that is allowed. The access
+    /// installs it.
     ///
     /// # Errors
     /// `NotFound` if no region is there; else as `map`.
@@ -123,9 +126,8 @@ impl<K: Kernel> Operations<K> {
                 flags.difference(MapFlags::WRITE) | MapFlags::READ
             }
         };
-        let result = self.map_one(peer, &access, number, page, needed);
-        result.or_else(|_| self.map_one(peer, &access, number, page, needed))?;
-        let mapping = self.find_mapping(peer, page).ok_or(PmError::NotFound)?;
+        let result = self.map_lazily(peer, &access, number, page, needed);
+        let mapping = result.or_else(|_| self.map_lazily(peer, &access, number, page, needed))?;
         self.store.get_mut(mapping).set_asked(flags);
         Ok(mapping)
     }

@@ -45,8 +45,7 @@ impl<K: Kernel> Operations<K> {
         if self.is_in_vain(peer, found, (address, kind)) {
             return Repair::No;
         }
-        let found = found.ok_or(PmError::NotFound.into());
-        let mapping = match found.or_else(|_: Failure| self.map_in_region(peer, page, kind)) {
+        let mapping = match found.map_or_else(|| self.map_in_region(peer, page, kind), Ok) {
             Ok(mapping) => mapping,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
             Err(_) => return Repair::No,
@@ -68,7 +67,13 @@ impl<K: Kernel> Operations<K> {
         let result = self.install_for_access(mapping, &access, kind);
         match result.or_else(|_| self.install_for_access(mapping, &access, kind)) {
             Ok(()) => Repair::TryAgain,
-            Err(_) => Repair::No,
+            Err(_) => {
+                if found.is_none() {
+                    // Nothing is left of what the fault has made.
+                    let _ = self.remove_mapping(mapping);
+                }
+                Repair::No
+            }
         }
     }
 
@@ -120,17 +125,28 @@ impl<K: Kernel> Operations<K> {
         let frame = self.frame_of(mapping);
         if kind == AccessKind::Write {
             self.break_cow(frame).map_err(|_: KernelError| PmError::Kernel)?;
-            return self.install(mapping, Installed::ReadWrite);
+            return self.ensure_installed(mapping, Installed::ReadWrite);
         }
         let asked = self.store.get(mapping).asked();
         let may_write = self.store.get(frame).page().is_some()
             && self.granted(frame, asked).contains(MapFlags::WRITE)
             && self.is_free_for(mapping, access, Need::Change);
         let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
-        self.install(mapping, rights)
+        self.ensure_installed(mapping, rights)
+    }
+
+    /// Installs a mapping unless it is installed like that: a region has just made it, or the fault
+    /// is from before it was installed.
+    fn ensure_installed(
+        &mut self,
+        mapping: Ref<Mapping>,
+        rights: Installed,
+    ) -> Result<(), PmError> {
+        if self.is_installed(mapping, rights) { Ok(()) } else { self.install(mapping, rights) }
     }
 
     /// Restores mappings, with the rights that are asked for now (R2).
+    #[inline(never)]
     pub(crate) fn remap(
         &mut self,
         caller: PeerId,
@@ -169,9 +185,13 @@ impl<K: Kernel> Operations<K> {
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;
         self.prepare_forced_write(peer, frame, number, flags)?;
+        let before = self.store.get(mapping).asked();
+        self.suspend(mapping).map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
         self.store.get_mut(mapping).set_asked(flags);
-        self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
-        self.show(mapping).map_err(|error| at_frame(error, number))?;
+        self.show(mapping).map_err(|error| {
+            self.store.get_mut(mapping).set_asked(before);
+            at_frame(error, number)
+        })?;
         Ok(self.granted(frame, flags))
     }
 

@@ -16,6 +16,7 @@ use crate::records::share::{Share, SharesOfContainer};
 
 impl<K: Kernel> Operations<K> {
     /// Lends a range to a peer.
+    #[inline(never)]
     pub(crate) fn share(
         &mut self,
         caller: PeerId,
@@ -56,6 +57,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Ends a share. On success, no access through it is left (R9).
+    #[inline(never)]
     pub(crate) fn unshare(&mut self, caller: PeerId, handle: ShareHandle) -> Result<(), Failure> {
         let share = self.store.look_up::<Share>(handle.raw()).ok_or(PmError::InvalidCap)?;
         let container = self.container_of(share);

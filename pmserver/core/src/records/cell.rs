@@ -7,8 +7,8 @@
 //! A record that clients have handles for is *named*: the cell and the handle both contain the peer
 //! that made the record and a generation. A number that was never given out, or whose object is
 //! gone, names nothing. Generations do not separate peers: every handle is also checked against the
-//! peer that uses it. When the generation wraps, after 2^30 named records, a peer that kept an old
-//! handle can at worst reach a newer object of its own.
+//! peer that uses it. When the generation wraps, after 2^30 records of one maker, a peer that kept
+//! an old handle can at worst reach a newer object of its own.
 //!
 //! ```text
 //!   handle:  | generation: 30 bits | maker: 6 bits | cell: 28 bits |   (page * 64 + position)

@@ -12,6 +12,8 @@ pub(crate) struct Copying {
     pub(crate) from: Access,
     pub(crate) to: Access,
     pub(crate) flags: CopyFlags,
+    /// The numbers that a range is moved to in the container that it comes from.
+    pub(crate) moved_to: Option<Range>,
 }
 
 impl Copying {
@@ -43,6 +45,10 @@ impl Copying {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn moves_to(&self, number: u64) -> bool {
+        self.moved_to.is_some_and(|range| range.contains(number))
     }
 
     pub(crate) const fn is_within(&self) -> bool {

@@ -56,7 +56,7 @@ impl Handler {
 /// A frame that a peer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// The number that the handler answers with.
+    /// The number that the handler answers with; 0 until it is told.
     pub(crate) id: u64,
     pub(crate) handler: PeerId,
     /// The handle of the container, which may be gone before the answer comes.

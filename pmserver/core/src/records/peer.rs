@@ -61,12 +61,19 @@ pub(crate) struct Peer {
     pub(crate) vspace: VSpaceState,
     /// Its recovery entry and stack, where it continues after a fault.
     pub(crate) recovery: Option<(VirtAddr, VirtAddr)>,
+    /// Until when it may take to register again, after it was sent to its recovery entry.
+    pub(crate) recovering: Option<Micros>,
     /// The server that it waits for, and until when.
     pub(crate) watch: Option<(PeerId, Micros)>,
+    /// The server that was sent to its recovery entry while this peer waited for it, and until when
+    /// that has to answer; none from this peer's next call on.
+    pub(crate) restarted: Option<(PeerId, Micros)>,
     /// The frame that its last access waits for.
     pub(crate) wait: Option<Wait>,
     /// Its last fault, if the page was mapped for the access: a second one is a fault of its own.
     pub(crate) in_vain: Option<(u64, AccessKind)>,
+    /// How often it has faulted for good: was sent to its recovery entry, or stopped.
+    pub(crate) faults: u64,
     /// A search for contiguous pages that its next call continues.
     pub(crate) search: Option<Search>,
     pub(crate) leases: Link<Lease>,
@@ -87,9 +94,12 @@ impl Peer {
             privileges: config.privileges,
             vspace: VSpaceState::default(),
             recovery: None,
+            recovering: None,
             watch: None,
+            restarted: None,
             wait: None,
             in_vain: None,
+            faults: 0,
             search: None,
             leases: Link::NONE,
             lease_count: Count::ZERO,

@@ -2,8 +2,8 @@
 //! The main loop of a call: decode, dispatch, retry under memory pressure, encode.
 
 use pmserver_api::{
-    AccountHandle, AccountRights, CallError, ContainerHandle, CopyFlags, Failure, Frames, PmError,
-    Reply, Request,
+    AccountHandle, AccountRights, ContainerHandle, CopyFlags, Failure, Frames, PmError, Reply,
+    Request,
 };
 use proto::{Message, PeerId};
 
@@ -37,44 +37,73 @@ impl<K: Kernel> Service<K> {
     pub(crate) fn call(&mut self, caller: PeerId, message: &Message) -> Message {
         self.store.allowances.serve(caller);
         let waiting = Waiting::Operation(message.label() & OPERATION_MASK);
-        let reply = Request::decode(message).and_then(|request| {
-            self.serve_with_memory(caller, &request, waiting)
-                .map_err(|failure: Failure| CallError::Refused(failure))
-        });
-        match reply {
-            Ok(reply) => reply.encode(),
+        // By reference: requests and replies are large, and a move of one is a call of `memcpy`.
+        match &Request::decode(message) {
+            Ok(request) => match &self.serve_with_memory(caller, request, waiting) {
+                Ok(reply) => reply.encode(),
+                Err(failure) => failure.reply(),
+            },
             Err(error) => error.reply(),
         }
     }
 
     /// Runs an operation. If extra frames occupy the memory that it needs, makes room and runs it
     /// again.
+    #[inline(always)]
     fn serve_with_memory(
         &mut self,
         caller: PeerId,
         request: &Request,
         waiting: Waiting,
     ) -> Result<Reply, Failure> {
-        let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
-        for _ in 0..RUNS_MAX {
-            self.store.is_starved = false;
-            let result = self.serve_once(caller, request);
-            let starved =
-                |failure: &&Failure| failure.error == PmError::NoMemory && self.store.is_starved;
-            let Some(failure) = result.as_ref().err().filter(starved).copied() else {
+        self.store.is_starved = false;
+        let result = self.serve_once(caller, request);
+        match result {
+            Err(failure) if self.is_starved_by(failure) => {
+                self.serve_again(caller, request, waiting, failure)
+            }
+            _ => {
                 self.store.claims.close(caller, waiting);
-                return result;
-            };
+                result
+            }
+        }
+    }
+
+    /// Returns whether an operation failed because extra frames occupy promised memory.
+    fn is_starved_by(&self, failure: Failure) -> bool {
+        failure.error == PmError::NoMemory && self.store.is_starved
+    }
+
+    /// Makes room for an operation that found no memory, and runs it again.
+    #[cold]
+    fn serve_again(
+        &mut self,
+        caller: PeerId,
+        request: &Request,
+        waiting: Waiting,
+        mut failure: Failure,
+    ) -> Result<Reply, Failure> {
+        let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
+        for _ in 1..RUNS_MAX {
             let free = self.store.get(self.pool_account).free();
             let missing = self.frames_needed(caller, request, failure.done);
             match self.make_room(caller, waiting, missing.saturating_sub(free.into()).max(1)) {
-                Room::Nowhere => return result,
+                Room::Nowhere => return Err(failure),
                 Room::Asked(at) => {
                     return Err(Failure { error: PmError::Pending, at: at.get(), ..failure });
                 }
                 Room::More => return again(failure.done),
                 Room::Made if failure.done > 0 => return again(failure.done),
                 Room::Made => {}
+            }
+            self.store.is_starved = false;
+            let result = self.serve_once(caller, request);
+            match result {
+                Err(another) if self.is_starved_by(another) => failure = another,
+                _ => {
+                    self.store.claims.close(caller, waiting);
+                    return result;
+                }
             }
         }
         again(0)

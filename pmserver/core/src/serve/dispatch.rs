@@ -9,6 +9,7 @@ use crate::serve::Service;
 
 impl<K: Kernel> Service<K> {
     /// Carries out a request once. A stopped peer is refused (PM-8).
+    #[inline(always)]
     pub(super) fn serve_once(
         &mut self,
         caller: PeerId,
@@ -17,10 +18,13 @@ impl<K: Kernel> Service<K> {
         if self.find_peer(caller).is_none_or(|peer| peer.is_stopped) {
             return Err(PmError::InvalidCap.into());
         }
+        // It was answered by the server that it waited for.
+        self.peer_mut(caller).restarted = None;
         self.dispatch(caller, request)
     }
 
     /// Calls the operation that a request names. Every operation has an arm: there is no `_`.
+    #[inline(never)]
     fn dispatch(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
         match *request {
             Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),
@@ -57,7 +61,7 @@ impl<K: Kernel> Service<K> {
                 self.account_info(caller, account).map(Reply::AccountInfo)
             }
             Request::RegisterRecovery { entry, stack_top } => {
-                self.peer_mut(caller).recovery = Some((entry, stack_top));
+                self.register_recovery(caller, entry, stack_top);
                 Ok(Reply::Done)
             }
             Request::Watch { peer, ttl } => self.watch(caller, peer, ttl).map(Reply::Time),

@@ -14,9 +14,9 @@
 use core::fmt::Write;
 
 use pmserver_api::AccessKind;
-use pmserver_setup::LAST_RESORT;
 use proto::{Console, LineWriter, PeerId, VirtAddr};
 
+use crate::config::PeerName;
 use crate::kernel::Kernel;
 use crate::ops::repair::Repair;
 use crate::serve::Service;
@@ -24,14 +24,8 @@ use crate::serve::call::RUNS_MAX;
 use crate::serve::pressure::Room;
 use crate::store::claims::Waiting;
 
-/// Where a stopped peer goes on.
-const LAST_RESORT_ENTRY: VirtAddr = match VirtAddr::new(LAST_RESORT) {
-    Some(entry) => entry,
-    None => unreachable!(),
-};
-
-/// The code there uses none.
-const NO_STACK: VirtAddr = LAST_RESORT_ENTRY;
+/// Faults of a peer that are all printed.
+const LINES_MAX: u64 = 8;
 
 /// A fault of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +54,8 @@ pub enum FaultOutcome {
 }
 
 impl<K: Kernel> Service<K> {
-    /// Decides what becomes of a peer that faulted, and reports it on the console in one line.
+    /// Decides what becomes of a peer that faulted, and reports it on the console in at most one
+    /// line.
     pub(crate) fn fault(
         &mut self,
         peer: PeerId,
@@ -75,39 +70,68 @@ impl<K: Kernel> Service<K> {
         {
             return FaultOutcome::Resumed;
         }
-        let outcome =
-            if self.redirect(peer) { FaultOutcome::Redirected } else { FaultOutcome::Stopped };
-        let consequence = match outcome {
-            FaultOutcome::Stopped => "stopped",
-            _ => "sent to its recovery entry",
+        let outcome = if self.redirect(peer) == Ok(true) {
+            FaultOutcome::Redirected
+        } else {
+            FaultOutcome::Stopped
         };
-        let mut line = LineWriter(console);
-        // The console cannot report errors.
-        let _ = match fault {
-            Fault::Access { address, .. } => {
-                writeln!(line, "pmserver: {name} {consequence}: no memory at {address:#x}")
-            }
-            Fault::Other => writeln!(line, "pmserver: {name} {consequence}: exception"),
-        };
+        self.report(peer, &name, fault, outcome, console);
         if outcome == FaultOutcome::Stopped {
-            self.lay_off(peer);
-            self.end_leases_of(peer);
-            let record = self.peer_mut(peer);
-            record.is_stopped = true;
-            record.watch = None;
+            if self.stop(peer) != Ok(true) {
+                // It faulted even at its last resort, or the kernel refuses: it runs no more, and
+                // its callers wait. If the kernel refuses that too, it faults again.
+                let _ = self.store.kernel.retire(peer);
+                self.lay_off(peer);
+            }
             self.reclaim();
         }
         outcome
     }
 
-    /// Sends a peer to its last resort, where it answers its callers (PM-370). One that faults even
-    /// there runs no more, and its callers wait.
-    fn lay_off(&mut self, peer: PeerId) {
-        let was_stopped = self.peer(peer).is_stopped;
-        let kernel = &mut self.store.kernel;
-        if was_stopped || kernel.redirect(peer, LAST_RESORT_ENTRY, NO_STACK).is_err() {
-            // If the kernel refuses, the peer faults again, and it is tried again.
-            let _ = kernel.retire(peer);
+    /// Prints a line about a fault. A peer that faults again and again gets one for each of the
+    /// first [`LINES_MAX`], and then each time that the number has doubled (PM-372).
+    fn report(
+        &mut self,
+        peer: PeerId,
+        name: &PeerName,
+        fault: Fault,
+        outcome: FaultOutcome,
+        console: &mut impl Console,
+    ) {
+        let count = self.peer(peer).faults.saturating_add(1);
+        self.peer_mut(peer).faults = count;
+        let consequence = match outcome {
+            FaultOutcome::Stopped if !self.peer(peer).is_stopped => "stopped",
+            _ if count > LINES_MAX && !count.is_power_of_two() => return,
+            FaultOutcome::Stopped => "stopped",
+            _ => "sent to its recovery entry",
+        };
+        let mut line = LineWriter(console);
+        // The console cannot report errors.
+        let _ = write!(line, "pmserver: {name} {consequence}: ");
+        let _ = match fault {
+            Fault::Access { address, kind } => {
+                write!(line, "{} at {address:#x}", self.missing_at(peer, address, kind))
+            }
+            Fault::Other => write!(line, "exception"),
+        };
+        let _ = match count {
+            0..=LINES_MAX => writeln!(line),
+            _ => writeln!(line, ", its fault {count}"),
+        };
+    }
+
+    /// Returns what an access that faults lacks.
+    fn missing_at(&self, peer: PeerId, address: u64, kind: AccessKind) -> &'static str {
+        let page = VirtAddr::new(address).map(VirtAddr::page);
+        let is_mapped = |page| {
+            self.find_mapping(peer, page).is_some() || self.find_region(peer, page).is_some()
+        };
+        match kind {
+            _ if !page.is_some_and(is_mapped) => "no memory",
+            AccessKind::Read => "cannot load",
+            AccessKind::Write => "cannot store",
+            AccessKind::Execute => "cannot execute",
         }
     }
 

@@ -31,7 +31,7 @@ impl<K: Kernel> Store<K> {
         maker: PeerId,
         mut record: T,
     ) -> Result<Ref<T>, Shortage> {
-        let generation = self.next_generation();
+        let generation = self.next_generation(maker);
         record.set_stamp(Stamp::named(T::KIND, maker, generation));
         self.put(account, &record)
     }

@@ -18,7 +18,8 @@ pub(crate) mod loans;
 pub(crate) mod metered;
 pub(crate) mod radix;
 
-use proto::VirtAddr;
+use proto::limits::PEERS_MAX;
+use proto::{PeerId, VirtAddr};
 use zerocopy::FromBytes;
 
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
@@ -56,7 +57,8 @@ pub(crate) struct Store<K> {
     pub(crate) untyped: FreeList,
     pub(crate) clean: FreeList,
     pub(crate) dirty: FreeList,
-    generation: u64,
+    /// For each peer the generation of its last handle: nobody learns how many others got.
+    generations: [u64; PEERS_MAX],
     /// The accounts that have extra frames.
     pub(crate) pressed: Pressed,
     /// The running request to give some of them back.
@@ -84,7 +86,7 @@ impl<K: Kernel> Store<K> {
             untyped: FreeList::default(),
             clean: FreeList::default(),
             dirty: FreeList::default(),
-            generation: 0,
+            generations: [0; PEERS_MAX],
             pressed: Pressed::default(),
             demand: Demand::NONE,
             claims: Claims::NONE,
@@ -223,11 +225,14 @@ impl<K: Kernel> Store<K> {
         self.release_frame(page);
     }
 
-    /// Returns the next generation for a named record; after the last one, it starts again at 1.
-    pub(crate) const fn next_generation(&mut self) -> u64 {
-        self.generation =
-            if self.generation >= GENERATION_MAX { 1 } else { self.generation.saturating_add(1) };
-        self.generation
+    /// Returns the next generation for a record that a peer has named; after the last one, it
+    /// starts again at 1.
+    pub(crate) fn next_generation(&mut self, maker: PeerId) -> u64 {
+        let Some(last) = self.generations.get_mut(usize::from(maker.get())) else {
+            broken("a peer above the highest")
+        };
+        *last = if *last >= GENERATION_MAX { 1 } else { last.saturating_add(1) };
+        *last
     }
 
     /// Stores a record in a free cell of a page that has one.

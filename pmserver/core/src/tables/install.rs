@@ -39,7 +39,7 @@ impl<K: Kernel> Tables<K> {
         rights: Installed,
     ) -> Result<(), PmError> {
         let kernel = |_: KernelError| PmError::Kernel;
-        let page = self.store.get(self.frame_of(mapping)).page().unwrap_or(self.store.zero);
+        let page = self.page_to_install(mapping);
         if self.store.get(mapping).page() != Some(page) {
             self.forget_cap(mapping).map_err(kernel)?;
             self.take_cap(mapping, page).map_err(kernel)?;
@@ -51,6 +51,17 @@ impl<K: Kernel> Tables<K> {
         self.map_with_tables(record.peer(), record.cap(page), vaddr, record.rights(rights))?;
         self.store.get_mut(mapping).set_installed(rights);
         Ok(())
+    }
+
+    /// Returns whether a mapping is installed with exactly these rights, and shows what its frame
+    /// has now.
+    pub(crate) fn is_installed(&self, mapping: Ref<Mapping>, rights: Installed) -> bool {
+        let record = self.store.get(mapping);
+        record.installed() == rights && record.page() == Some(self.page_to_install(mapping))
+    }
+
+    fn page_to_install(&self, mapping: Ref<Mapping>) -> PageIndex {
+        self.store.get(self.frame_of(mapping)).page().unwrap_or(self.store.zero)
     }
 
     /// Gives a mapping a capability to a page.
@@ -160,6 +171,9 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Installs the page tables that are missing at an address and returns how many.
+    ///
+    /// # Errors
+    /// `Occupied` if the lowest table came with the program: a page of the program may be there.
     pub(crate) fn ensure_tables_at(
         &mut self,
         peer: PeerId,
@@ -168,6 +182,10 @@ impl<K: Kernel> Tables<K> {
         if self.has_leaf_table(peer, vaddr) {
             return Ok(0);
         }
+        if self.is_of_program(peer, vaddr)? {
+            return Err(PmError::Occupied);
+        }
+        // No lowest table is there, so the probe is mapped over nothing.
         let before = self.peer(peer).vspace.table_count.get();
         self.end_probe()?;
         self.map_with_tables(peer, FrameCap::Original(self.store.zero), vaddr, PROBE)?;

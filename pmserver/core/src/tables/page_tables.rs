@@ -18,7 +18,10 @@ use crate::records::table::Table;
 use crate::tables::Tables;
 
 /// The spans of the three levels of page tables below the root, smallest first.
-const SPANS: [u8; 3] = [21, 30, 39];
+const SPANS: [u8; 3] = [LEAF_SPAN_BITS, 30, 39];
+
+/// The span of the lowest table.
+pub(crate) const LEAF_SPAN_BITS: u8 = 21;
 
 impl<K: Kernel> Tables<K> {
     /// Maps a frame capability, and first makes the page tables that are missing.
@@ -134,6 +137,27 @@ impl<K: Kernel> Tables<K> {
     fn set_table_tree(&mut self, peer: PeerId, level: usize, tree: Tree<Table>) {
         if let Some(place) = self.peer_mut(peer).vspace.tables.get_mut(level) {
             *place = tree;
+        }
+    }
+
+    /// Returns whether something that came with the program covers an address for which pmserver
+    /// has made no table: a lowest table, or a large page.
+    ///
+    /// The kernel maps a page over another one without an error, but never a table over anything: a
+    /// table is put there, and taken away again, to see whether it can be. Nobody pays for it.
+    pub(crate) fn is_of_program(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<bool, PmError> {
+        let span_bits = LEAF_SPAN_BITS;
+        let table = self.store.take(ObjectKind::Table { span_bits }, PageUse::Table);
+        let table = table.map_err(|error| Shortage::from(error).as_table_quota())?;
+        let mapped = self.store.kernel.map_table(table, span_bits, VSpace::Peer(peer), vaddr);
+        // Try twice: one refusal by the kernel must not leave it there.
+        if self.store.unmake_object(table).is_err() {
+            self.store.release_object(table);
+        }
+        match mapped {
+            Err(KernelError::AlreadyMapped) => Ok(true),
+            Ok(()) | Err(KernelError::TableMissing { .. }) => Ok(false),
+            Err(error) => Err(map_error(error)),
         }
     }
 

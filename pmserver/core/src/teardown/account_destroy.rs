@@ -23,6 +23,7 @@ use crate::teardown::Teardown;
 
 impl<K: Kernel> Teardown<K> {
     /// Destroys an account.
+    #[inline(never)]
     pub(crate) fn account_destroy(
         &mut self,
         caller: PeerId,

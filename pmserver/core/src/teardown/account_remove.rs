@@ -25,6 +25,7 @@ use crate::teardown::Teardown;
 
 impl<K: Kernel> Teardown<K> {
     /// Removes an account and transfers what it has to its parent.
+    #[inline(never)]
     pub(crate) fn account_remove(
         &mut self,
         caller: PeerId,

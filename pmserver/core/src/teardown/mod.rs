@@ -55,6 +55,7 @@ impl<K: Kernel> Teardown<K> {
 
     /// Does one bounded step of teardown and returns how many objects are left to free. If there is
     /// nothing to free, scrubs a free page. What the kernel refused to take back is tried again.
+    #[inline(never)]
     pub(crate) fn reclaim(&mut self) -> u64 {
         self.retry_refused();
         match self.peers.iter().flatten().find(|peer| peer.is_stopped && has_objects(peer)) {

@@ -13,7 +13,7 @@ use pmserver_api::{
     Failure, FrameState, PmError,
 };
 use pmserver_core::Server;
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::{CallGraph, PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
@@ -126,6 +126,7 @@ impl World {
     }
 
     /// A world with so much memory, of which the peers get the shares that they have in the system.
+    /// The client calls the server, and nobody anybody else.
     pub(crate) fn with_pool(bytes: u64) -> Self {
         let peers = PEERS.map(|peer| PeerConfig {
             limit: ByteCount::new(peer.limit.get() * bytes / POOL_BYTES),
@@ -134,7 +135,8 @@ impl World {
         // What is left of the smallest share in a small world would hold nothing.
         let peers = peers
             .map(|peer| PeerConfig { limit: peer.limit.max(ByteCount::new(bytes / 16)), ..peer });
-        Self::with_peers(bytes, &peers)
+        let calls = CallGraph::NONE.with(peer(2), peer(1));
+        Self::calling(SimKernel::new(bytes), &peers, calls)
     }
 
     /// A world with so much memory and these peers.
@@ -142,9 +144,14 @@ impl World {
         Self::over(SimKernel::new(bytes), peers)
     }
 
-    /// A world over a kernel that the test has built.
+    /// A world over a kernel that the test has built, in which every peer calls every other.
     pub(crate) fn over(kernel: SimKernel, peers: &[PeerConfig]) -> Self {
-        let server = Server::new(kernel, peers).unwrap();
+        Self::calling(kernel, peers, CallGraph::ALL)
+    }
+
+    /// The same, in which these peers call each other.
+    fn calling(kernel: SimKernel, peers: &[PeerConfig], calls: CallGraph) -> Self {
+        let server = Server::new(kernel, peers).unwrap().with_calls(calls);
         server.check_invariants().unwrap();
         Self(Rc::new(RefCell::new(server)), CheckEach::Yes, Rc::default())
     }

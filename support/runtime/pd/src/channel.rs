@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Converts the messages of `proto` to and from Microkit's message registers.
 
+use proto::limits::FASTPATH_REGISTERS;
 use proto::{Message, ProtocolError, Transport};
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
 
@@ -16,14 +17,54 @@ impl PpChannel {
 }
 
 impl Transport for PpChannel {
+    #[inline(always)]
     fn call(&mut self, request: Message) -> Message {
-        let reply = self.0.pp_call(send(&request));
+        match request.as_short() {
+            Some((registers, count)) => self.call_short(request.label(), registers, count),
+            None => self.call_long(&request),
+        }
+    }
+}
+
+impl PpChannel {
+    /// Calls with what the kernel's fastpath carries in registers of the processor.
+    #[inline(always)]
+    fn call_short(
+        &self,
+        label: u64,
+        registers: [u64; FASTPATH_REGISTERS],
+        count: usize,
+    ) -> Message {
+        let info = sel4::MessageInfo::new(label, 0, 0, count);
+        let reply = self.0.endpoint().call_with_mrs(info, registers);
+        match reply.info.length() {
+            count @ 0..=FASTPATH_REGISTERS => Message::short(reply.info.label(), reply.msg, count),
+            _ => long_reply(&reply),
+        }
+    }
+
+    #[cold]
+    fn call_long(&self, request: &Message) -> Message {
+        let reply = self.0.pp_call(send(request));
         receive(&reply).unwrap_or(ProtocolError::BadReply.reply())
     }
 }
 
+/// Returns a reply of which the fastpath has carried only the first registers.
+#[cold]
+fn long_reply(reply: &sel4::CallWithMRs) -> Message {
+    let message = with_msg_regs_mut(|wire| {
+        if let Some(head) = wire.first_chunk_mut() {
+            *head = reply.msg;
+        }
+        take(reply.info.label(), reply.info.length(), wire)
+    });
+    message.unwrap_or(ProtocolError::BadReply.reply())
+}
+
 /// Writes a message to the message registers; returns the `MessageInfo` that describes it.
 #[must_use]
+#[inline(always)]
 pub fn send(message: &Message) -> MessageInfo {
     MessageInfo::new(message.label(), with_msg_regs_mut(|wire| put(message, wire)))
 }
@@ -32,23 +73,38 @@ pub fn send(message: &Message) -> MessageInfo {
 ///
 /// # Errors
 /// [`ProtocolError::WrongLength`] if it has more registers than a [`Message`] can have.
+#[inline(always)]
 pub fn receive(info: &MessageInfo) -> Result<Message, ProtocolError> {
     with_msg_regs(|wire| take(info.label(), info.count(), wire))
 }
 
 /// Writes the registers of a message to `wire`; returns how many there are.
 #[must_use]
+#[inline(always)]
 pub fn put(message: &Message, wire: &mut [u64]) -> usize {
-    for (to, from) in wire.iter_mut().zip(message.registers()) {
-        *to = *from;
+    match (message.registers(), wire) {
+        ([], _) => {}
+        ([a], [at, ..]) => *at = *a,
+        ([a, b], [at, bt, ..]) => (*at, *bt) = (*a, *b),
+        ([a, b, c], [at, bt, ct, ..]) => (*at, *bt, *ct) = (*a, *b, *c),
+        ([a, b, c, d], [at, bt, ct, dt, ..]) => (*at, *bt, *ct, *dt) = (*a, *b, *c, *d),
+        (registers, wire) => put_long(registers, wire),
     }
     message.registers().len()
+}
+
+#[cold]
+fn put_long(registers: &[u64], wire: &mut [u64]) {
+    for (to, from) in wire.iter_mut().zip(registers) {
+        *to = *from;
+    }
 }
 
 /// Reads a message with this label and number of registers from `wire`.
 ///
 /// # Errors
 /// The same as [`receive`].
+#[inline(always)]
 pub fn take(label: u64, count: usize, wire: &[u64]) -> Result<Message, ProtocolError> {
     Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What all protection domains share: messages over Microkit channels, the panic report, recovery
-//! after a fault, and the mapping of granted frames.
+//! after a fault, the mapping of granted frames, and the processor's counter.
 //!
 //! Contains no policy: the `api` and `core` crates decide what a message means.
 #![no_std]
@@ -15,3 +15,4 @@ mod regions;
 pub use channel::{PpChannel, put, receive, send, take};
 pub use granted::OwnGrants;
 pub use panic::report_panics;
+pub use regions::counter;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Access to the IPC buffer after a fault. The only `unsafe` code that all domains share.
+//! Access to the IPC buffer after a fault, and to the counter. The only `unsafe` code that all
+//! domains share.
 #![allow(unsafe_code)]
 
 use core::ptr;
@@ -23,4 +24,31 @@ pub(crate) fn recovered_ipc_buffer() -> Option<&'static mut IpcBuffer> {
     // the domain's whole life. 2. Code that held a reference to it ran before the recovery and
     // never continues (U3 recovery-abandons), so this reference is the only one from now on.
     unsafe { buffer.as_mut() }
+}
+
+/// Returns the ticks of the processor's counter and, if the processor says it, how many of them a
+/// second has: of the generic timer (Arm ARM, "The Generic Timer in AArch64 state"), or of the time
+/// stamp counter, whose frequency cannot be read.
+#[must_use]
+pub fn counter() -> (u64, Option<u64>) {
+    let (first, second): (u64, u64);
+    // SAFETY: reads registers that the kernels of the SDK let user programs read; nothing changes
+    // (U6 clock-readable).
+    unsafe {
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!(
+            "isb",
+            "mrs {}, cntpct_el0",
+            "mrs {}, cntfrq_el0",
+            out(reg) first,
+            out(reg) second,
+            options(nomem, nostack)
+        );
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!("rdtsc", out("rax") first, out("rdx") second, options(nomem, nostack));
+    }
+    match cfg!(target_arch = "aarch64") {
+        true => (first, Some(second)),
+        false => (second << 32 | first, None),
+    }
 }

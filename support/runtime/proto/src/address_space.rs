@@ -3,6 +3,9 @@
 
 use crate::units::VirtAddr;
 
+/// Bytes that pass through private memory at a time where an address space knows no better way.
+const ACROSS_BYTES: usize = 256;
+
 /// The address space of the protection domain that holds this value.
 ///
 /// Memory that another domain may also write is never referenced (decision D10): it is copied in
@@ -14,6 +17,21 @@ pub trait AddressSpace {
 
     /// Copies private bytes to `to` in this address space.
     fn copy_out(&mut self, from: &[u8], to: VirtAddr);
+
+    /// Copies `bytes` bytes within this address space: between two windows on memory of others, so
+    /// that they need no private copy on the way. The ranges do not overlap.
+    fn copy_across(&mut self, from: VirtAddr, to: VirtAddr, bytes: usize) {
+        let mut buffer = [0; ACROSS_BYTES];
+        for done in (0..bytes).step_by(ACROSS_BYTES) {
+            let length = bytes.saturating_sub(done).min(ACROSS_BYTES);
+            let places = u64::try_from(done)
+                .ok()
+                .and_then(|done| from.checked_add(done).zip(to.checked_add(done)));
+            let Some(((from, to), part)) = places.zip(buffer.get_mut(..length)) else { return };
+            self.copy_in(from, part);
+            self.copy_out(part, to);
+        }
+    }
 
     /// Pauses in a loop that waits for another domain.
     fn relax(&mut self);

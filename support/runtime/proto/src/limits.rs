@@ -120,6 +120,10 @@ pub const LEASE_MICROS_MAX: u64 = 1_000_000;
 /// The longest timeout that a caller may set for a call to a server, in microseconds (ten seconds).
 pub const WATCH_MICROS_MAX: u64 = 10_000_000;
 
+/// How long a server that was sent to its recovery entry may take until whoever waited for it is
+/// answered, in microseconds (one second); after that it is stopped.
+pub const RECOVERY_MICROS_MAX: u64 = 1_000_000;
+
 /// How much shorter than its period the budget of a supervisor may be, in microseconds (ten
 /// milliseconds): everybody waits that long if it ends while pmserver works for the supervisor. All
 /// others that call a server that others call may not have a shorter budget at all.

@@ -6,50 +6,112 @@
 
 use core::fmt;
 
-use crate::limits::MESSAGE_REGISTERS_MAX;
+use crate::limits::{FASTPATH_REGISTERS, MESSAGE_REGISTERS_MAX};
 
 /// A request or a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Message {
     label: u64,
-    registers: [u64; MESSAGE_REGISTERS_MAX],
+    registers: Registers,
     count: usize,
+}
+
+/// The registers of a message. Those beyond its count mean nothing.
+#[derive(Clone, Copy, Debug)]
+enum Registers {
+    /// What the fastpath carries. Most messages are short, and clearing the other registers would
+    /// take longer than all else that is done with a message.
+    Short([u64; FASTPATH_REGISTERS]),
+    /// More.
+    Long([u64; MESSAGE_REGISTERS_MAX]),
+}
+
+/// Returns `values` with zeros after them.
+const fn padded<const N: usize, const M: usize>(values: [u64; N]) -> [u64; M] {
+    let mut registers = [0; M];
+    let (head, _) = registers.split_at_mut(N);
+    head.copy_from_slice(&values);
+    registers
 }
 
 impl Message {
     /// Returns a message with `N` registers; too many are a compile error.
     #[must_use]
+    #[inline(always)]
     pub const fn new<const N: usize>(label: u64, values: [u64; N]) -> Self {
         const { assert!(N <= MESSAGE_REGISTERS_MAX) };
-        let mut registers = [0; MESSAGE_REGISTERS_MAX];
-        let (head, _) = registers.split_at_mut(N);
-        head.copy_from_slice(&values);
+        let registers = if N <= FASTPATH_REGISTERS {
+            Registers::Short(padded(values))
+        } else {
+            Registers::Long(padded(values))
+        };
         Self { label, registers, count: N }
+    }
+
+    /// Returns the message that arrived with this label and the first of these registers: as many
+    /// as the fastpath carries, or fewer.
+    #[must_use]
+    #[inline(always)]
+    pub const fn short(label: u64, registers: [u64; FASTPATH_REGISTERS], count: usize) -> Self {
+        let count = if count > FASTPATH_REGISTERS { FASTPATH_REGISTERS } else { count };
+        Self { label, registers: Registers::Short(registers), count }
+    }
+
+    /// Returns the registers of a message that the fastpath carries, and how many it has.
+    #[must_use]
+    #[inline(always)]
+    pub const fn as_short(&self) -> Option<([u64; FASTPATH_REGISTERS], usize)> {
+        match self.registers {
+            Registers::Short(registers) => Some((registers, self.count)),
+            Registers::Long(_) => None,
+        }
     }
 
     /// Returns the message that arrived with this label and these registers.
     ///
     /// # Errors
     /// [`ProtocolError::WrongLength`] if there are more registers than a message can have.
+    #[inline(always)]
     pub fn from_wire(label: u64, values: &[u64]) -> Result<Self, ProtocolError> {
+        // One arm for each length that the fastpath carries: a call of `memcpy` costs more than
+        // all of this.
+        Ok(match *values {
+            [] => Self::new(label, []),
+            [a] => Self::new(label, [a]),
+            [a, b] => Self::new(label, [a, b]),
+            [a, b, c] => Self::new(label, [a, b, c]),
+            [a, b, c, d] => Self::new(label, [a, b, c, d]),
+            _ => return Self::long(label, values),
+        })
+    }
+
+    /// The same for a message that is too long for the fastpath.
+    #[cold]
+    fn long(label: u64, values: &[u64]) -> Result<Self, ProtocolError> {
         let mut registers = [0; MESSAGE_REGISTERS_MAX];
         registers
             .get_mut(..values.len())
             .ok_or(ProtocolError::WrongLength)?
             .copy_from_slice(values);
-        Ok(Self { label, registers, count: values.len() })
+        Ok(Self { label, registers: Registers::Long(registers), count: values.len() })
     }
 
     /// Returns the operation of a request or the status of a reply.
     #[must_use]
+    #[inline(always)]
     pub const fn label(&self) -> u64 {
         self.label
     }
 
     /// Returns the registers that the message carries.
     #[must_use]
+    #[inline(always)]
     pub fn registers(&self) -> &[u64] {
-        self.registers.get(..self.count).unwrap_or(&[])
+        let all: &[u64] = match &self.registers {
+            Registers::Short(registers) => registers,
+            Registers::Long(registers) => registers,
+        };
+        all.get(..self.count).unwrap_or(&[])
     }
 
     /// Returns the registers as an array of exactly `N`.
@@ -57,12 +119,32 @@ impl Message {
     /// # Errors
     /// [`ProtocolError::WrongLength`] if the message carries more or fewer: surplus registers are
     /// refused, never ignored.
+    #[inline(always)]
     pub fn exactly<const N: usize>(&self) -> Result<[u64; N], ProtocolError> {
-        self.registers()
-            .try_into()
-            .map_err(|_: core::array::TryFromSliceError| ProtocolError::WrongLength)
+        let registers = match &self.registers {
+            Registers::Short(registers) => registers.first_chunk(),
+            Registers::Long(registers) => registers.first_chunk(),
+        };
+        match registers {
+            Some(values) if self.count == N => Ok(*values),
+            _ => Err(ProtocolError::WrongLength),
+        }
     }
 }
+
+impl Default for Message {
+    fn default() -> Self {
+        Self::new(0, [])
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (self.label, self.registers()) == (other.label, other.registers())
+    }
+}
+
+impl Eq for Message {}
 
 /// A server at the other end of a channel, called by protected procedure.
 pub trait Transport {

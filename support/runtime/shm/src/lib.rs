@@ -11,7 +11,8 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod access;
+mod bytes;
 mod copy;
 
 pub use access::{load, store};
-pub use copy::{OwnMemory, copy_page};
+pub use copy::{OwnMemory, copy};

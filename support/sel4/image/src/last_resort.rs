@@ -15,8 +15,8 @@
 use microkit_tool::sel4::Arch;
 use proto::ProtocolError;
 
-/// The slots in which Microkit gives every protection domain what it waits on, and the reply to
-/// whom it serves.
+/// Slots that Microkit fills in every protection domain: the endpoint or notification on which it
+/// waits, and the reply object of the caller that it serves.
 const INPUT: u8 = 1;
 const REPLY: u8 = 4;
 

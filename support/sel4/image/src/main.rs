@@ -63,8 +63,10 @@ struct Arguments {
 
 /// Reads a number of bytes with QEMU's suffixes; without one these are MiB.
 fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(['M', 'G']);
-    let unit = if text.ends_with('G') { 1 << 30 } else { 1 << 20 };
+    let (digits, unit) = match text.strip_suffix('G') {
+        Some(digits) => (digits, 1 << 30),
+        None => (text.strip_suffix('M').unwrap_or(text), 1 << 20),
+    };
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     number.ok_or_else(|| format!("'{text}' is not an amount of memory, such as 1G or 512M"))
 }
@@ -111,7 +113,7 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     let mut search_paths = vec![write_setup(&description, &board.config, &arguments.output)?];
     search_paths.extend_from_slice(&arguments.search_paths);
     let system = sdf::parse(system, &description.text_with_setup, &board.config, &search_paths)?;
-    check_addresses(&system).map_err(|sentence| format!("{file}: {sentence}"))?;
+    check_addresses(&system).map_err(at)?;
     let mut programs = programs(&system, &search_paths)?;
     programs.push(board.program("monitor.elf")?);
     patch_symbols(&board.config, &mut programs, &system)?;
@@ -121,9 +123,11 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     let mut initialiser = CapDLInitialiser::new(board.program("initialiser.elf")?);
     pack::pack(&board, &arguments.config, &spec, &programs, &mut initialiser);
     memory.place(&board, &mut spec, &mut initialiser, &description.untypeds).map_err(at)?;
-    pack::write(&board, &memory, &initialiser, &arguments.output)?;
     if let Some(report) = &arguments.report {
         pack::check_writable(report)?;
+    }
+    pack::write(&board, &memory, &initialiser, &arguments.output)?;
+    if let Some(report) = &arguments.report {
         microkit_tool::report::write_report(&spec, &board.config, report);
     }
     Ok(())
@@ -150,20 +154,33 @@ fn write_setup(
 
 /// Refuses regions whose physical address microkit-tool would have to choose: that needs several
 /// passes over the whole image, and nothing in this project uses it.
-fn check_addresses(system: &SystemDescription) -> Result<(), String> {
+fn check_addresses(system: &SystemDescription) -> Result<(), Fault> {
     let unplaced = system
         .memory_regions
         .iter()
         .find(|region| matches!(region.phys_addr, SysMemoryRegionPaddr::ToolAllocated(_)));
     match unplaced {
-        Some(region) => Err(format!(
-            "a program asks for the physical address of the memory region '{}', which must then \
-             have a phys_addr.",
-            region.name
-        )),
+        Some(region) => Err(Fault {
+            line: region.text_pos.map_or(1, |position| position.row),
+            sentence: format!(
+                "a program asks for the physical address of the memory region '{}', which must \
+                 then have a phys_addr.",
+                region.name
+            ),
+        }),
         None => Ok(()),
     }
 }
+
+/// What Microkit's library has in every program; microkit-tool would panic without one of them.
+const MICROKIT_SYMBOLS: [&str; 6] = [
+    "microkit_name",
+    "microkit_passive",
+    "microkit_irqs",
+    "microkit_notifications",
+    "microkit_pps",
+    "microkit_ioports",
+];
 
 /// Reads the program of each PD, in the order of the PDs.
 fn programs(
@@ -179,7 +196,13 @@ fn programs(
                 pd.name
             )
         })?;
-        programs.push(sdk::read_elf(&path)?);
+        let program = sdk::read_elf(&path)?;
+        for symbol in MICROKIT_SYMBOLS {
+            program.find_symbol(symbol).map_err(|err| {
+                format!("{} is not a program for Microkit: {err}", path.display())
+            })?;
+        }
+        programs.push(program);
     }
     Ok(programs)
 }

@@ -84,7 +84,11 @@ impl BoardMemory {
                     sentence: format!(
                         "untyped memory adds up to {} with this element; the board has only {}.",
                         human_size_strict(total),
-                        human_size_strict(available)
+                        match available {
+                            // microkit-tool would panic.
+                            0 => "0 bytes".to_owned(),
+                            _ => human_size_strict(available),
+                        }
                     ),
                 });
             }

@@ -45,8 +45,14 @@ impl BoardFolder {
     }
 }
 
+/// Size of the header of an ELF file; microkit-tool would panic without one.
+const ELF_HEADER_BYTES: u64 = 64;
+
 /// Reads an ELF file.
 pub(crate) fn read_elf(path: &Path) -> Result<ElfFile, String> {
+    if fs::metadata(path).is_ok_and(|file| file.len() < ELF_HEADER_BYTES) {
+        return Err(format!("cannot read {}: it has no ELF header", path.display()));
+    }
     ElfFile::from_path(path).map_err(|err| format!("cannot read {}: {err}", path.display()))
 }
 

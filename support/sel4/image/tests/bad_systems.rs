@@ -13,15 +13,15 @@
 )]
 
 mod refusals;
+mod tool;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 use refusals::WITHOUT_SDK;
+use tool::{BOARD, message, sdk_with};
 
 /// The same, for those that need an SDK with the board `qemu_virt_aarch64`.
 const WITH_SDK: &[(&str, u32, &str)] =
@@ -31,54 +31,22 @@ const WITH_SDK: &[(&str, u32, &str)] =
 const STOCK: (&str, &str) =
     ("stock_error_behind_an_extension", "Error: invalid attribute 'colour' on element 'map': ");
 
-const BOARD: &str = "qemu_virt_aarch64";
-
 fn folder() -> &'static Path {
     Path::new("tests/bad")
 }
 
-/// Runs the tool on a file. It runs in the crate's folder, as tests do.
+/// Runs the tool on a file, where no program is.
 fn run(name: &str, sdk: &Path) -> Output {
-    run_on(BOARD, &[], name, sdk)
-}
-
-fn run_on(board: &str, more: &[&str], name: &str, sdk: &Path) -> Output {
-    let output = std::env::temp_dir().join(format!("image-{name}-{}", std::process::id()));
-    let result = Command::new(env!("CARGO_BIN_EXE_image"))
-        .args(["--board", board, "--config", "debug", "--search-path", "tests"])
-        .args([OsString::from("--sdk"), sdk.into(), "--output".into(), output.clone().into()])
-        .args(more)
-        .arg(folder().join(format!("{name}.xml")))
-        .output()
-        .unwrap();
-    assert!(!output.exists(), "{name}: an image was written");
-    result
+    tool::run(sdk, BOARD, Path::new("tests"), &[&format!("tests/bad/{name}.xml")])
 }
 
 fn check(sdk: &Path, cases: &[(&str, u32, &str)]) {
     for (name, line, sentence) in cases {
-        let output = run(name, sdk);
-        let message = String::from_utf8(output.stderr).unwrap();
+        let message = message(run(name, sdk), 1);
         let expected = format!("{}/{name}.xml:{line}: {sentence}", folder().display());
         assert!(message.starts_with(&expected), "expected: {expected}\ngot: {message}");
         assert_eq!(message.trim_end().lines().count(), 1, "more than a line: {message}");
-        assert_eq!(output.status.code(), Some(1), "{name}");
     }
-}
-
-/// Returns the SDK, or says aloud which tests are left out.
-fn sdk() -> Option<PathBuf> {
-    let path = match std::env::var_os("MICROKIT_SDK") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(std::env::var_os("HOME")?).join("microkit-sdk-2.3.0"),
-    };
-    if path.join("board").join(BOARD).is_dir() {
-        return Some(path);
-    }
-    // Not eprintln!, which a passing test swallows.
-    let mut stderr = std::io::stderr();
-    writeln!(stderr, "SKIPPED: no Microkit SDK with {BOARD} in {}", path.display()).unwrap();
-    None
 }
 
 #[test]
@@ -88,7 +56,7 @@ fn refused_without_an_sdk() {
 
 #[test]
 fn refused_for_the_board() {
-    if let Some(sdk) = sdk() {
+    if let Some(sdk) = sdk_with(BOARD) {
         check(&sdk, WITH_SDK);
     }
 }
@@ -96,40 +64,31 @@ fn refused_for_the_board() {
 /// On x86 the board's file says how much RAM there is.
 #[test]
 fn refused_for_the_ram_of_a_pc() {
-    if sdk().is_none_or(|sdk| !sdk.join("board/x86_64_generic").is_dir()) {
-        return;
-    }
-    let sdk = sdk().unwrap();
+    let board = "x86_64_generic";
+    let Some(sdk) = sdk_with(board) else { return };
     let name = WITH_SDK[0].0;
+    let file = format!("tests/bad/{name}.xml");
     for (ram, is_too_little) in [("1G", true), ("2G", false)] {
-        let output = run_on("x86_64_generic", &["--ram", ram], name, &sdk);
-        let message = String::from_utf8(output.stderr).unwrap();
+        let output = tool::run(&sdk, board, Path::new("tests"), &["--ram", ram, &file]);
+        let message = message(output, 1);
         let sentence = format!("{name}.xml:7: untyped memory adds up to 1,024 MiB");
         // With 2 GiB the tool gets as far as looking for the programs, which are not there.
         assert_eq!(message.contains(&sentence), is_too_little, "{ram}: {message}");
-        assert_eq!(output.status.code(), Some(1));
     }
 }
 
 #[test]
 fn the_stock_parser_points_to_the_right_line() {
-    let Some(sdk) = sdk() else { return };
+    let Some(sdk) = sdk_with(BOARD) else { return };
     let (name, sentence) = STOCK;
-    let output = run(name, &sdk);
-    let message = String::from_utf8(output.stderr).unwrap();
     let expected = format!("{sentence}{}/{name}.xml:13:9\n", folder().display());
-    assert_eq!(message, expected);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(message(run(name, &sdk), 1), expected);
 }
 
 #[test]
 fn a_missing_sdk_is_one_sentence() {
     let output = run(WITH_SDK[0].0, Path::new("no-sdk-is-here"));
-    assert_eq!(
-        String::from_utf8(output.stderr).unwrap(),
-        "there is no Microkit SDK in no-sdk-is-here\n"
-    );
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(message(output, 1), "there is no Microkit SDK in no-sdk-is-here\n");
 }
 
 #[test]

@@ -60,9 +60,9 @@ enum Command {
     },
     /// Compares two transcripts and shows the first line that differs
     Compare {
-        /// What the transcript should be
+        /// The transcript as it should be
         expected: PathBuf,
-        /// What it is
+        /// The transcript of the run
         actual: PathBuf,
     },
 }

@@ -29,7 +29,7 @@ pub(crate) const SECOND_SPACE: Slot = Slot(52);
 pub(crate) const PAGE: u64 = FREE_ADDRESS;
 pub(crate) const NEXT: u64 = PAGE + 0x1000;
 pub(crate) const LAST: u64 = PAGE + 0x1F_F000;
-/// Under the same tables, except for the leaf.
+/// An address that needs another lowest page table than `PAGE`, and shares all tables above it.
 pub(crate) const FAR: u64 = PAGE + 0x20_0000;
 
 pub(crate) const fn map(frame: Slot, vaddr: u64) -> Operation {

@@ -6,12 +6,12 @@
 //! repeated, or the peer is stopped or sent to its recovery entry.
 //!
 //! ```
-//! use pmserver_api::{AccountHandle, AllocateFlags, Calls, MapFlags};
+//! use pmserver_api::{AccountHandle, AllocateFlags, CallGraph, MapFlags};
 //! use proto::{AddressSpace, FrameCount, FrameNumber, VirtAddr};
 //! use sim::testbed::Testbed;
 //!
 //! let testbed = Testbed::new();
-//! let mut pm = Calls::new(testbed.channel(1));
+//! let mut pm = CallGraph::new(testbed.channel(1));
 //! let mut memory = testbed.memory(1);
 //! let container = pm.container_create(AccountHandle::OWN).unwrap();
 //! let (frame, one) = (FrameNumber::new(7), FrameCount::ONE);
@@ -29,7 +29,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use pmserver_api::{AccessKind, PmError};
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::{CallGraph, PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome, Server};
 use proto::{AddressSpace, ByteCount, Console, Message, PeerId, Transport, VirtAddr};
@@ -85,13 +85,14 @@ impl Testbed {
     }
 
     /// Returns a testbed with these peers, numbered 1 to 8, and a pool of `pool_bytes` bytes, which
-    /// must be a power of two.
+    /// must be a power of two. Every peer may watch every other.
     ///
     /// # Panics
     /// If pmserver cannot start, for example because the pool is too small.
     #[must_use]
     pub fn with_peers(pool_bytes: u64, peers: &[PeerConfig]) -> Self {
         let server = Server::new(SimKernel::new(pool_bytes), peers).expect("the pool is too small");
+        let server = server.with_calls(CallGraph::ALL);
         Self { server: Rc::new(RefCell::new(server)), attendants: Rc::default() }
     }
 

@@ -256,7 +256,8 @@ mod copies {
             kernel.make(FRAME, ObjectKind::Frame).unwrap();
             kernel.make(OTHER, ObjectKind::Frame).unwrap();
             kernel.fail_nth(Some(n));
-            kernel.copy_page(FRAME, OTHER).unwrap_err();
+            // The last two invocations clear up: the page is copied by then.
+            assert_eq!(kernel.copy_page(FRAME, OTHER).is_err(), n <= 4, "invocation {n}");
             // The next copy uses other pages, while the first may still be mapped.
             kernel.make(NODE, ObjectKind::Frame).unwrap();
             kernel.copy_page(OTHER, NODE).unwrap();

@@ -40,6 +40,7 @@ const CRATES: &[Crate] = &[
             "read",
             "lent",
             "path",
+            "known",
             "ext4",
             "image",
             "heap",
@@ -75,14 +76,17 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "pmserver/src",
-        floors: &["start", "fault", "kernel", "capabilities", "regions"],
+        floors: &["start", "fault", "kernel", "capabilities", "clock", "regions"],
     },
-    Crate { folder: "pmserver/setup/src", floors: &["page", "setup", "pool", "slots"] },
+    Crate {
+        folder: "pmserver/setup/src",
+        floors: &["page", "setup", "pool", "call_graph", "slots"],
+    },
     Crate {
         folder: "support/runtime/proto/src",
         floors: &["message", "address_space", "console", "units", "limits"],
     },
-    Crate { folder: "support/runtime/shm/src", floors: &["copy", "access"] },
+    Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
     Crate {
         folder: "support/sel4/image/src",
         floors: &["pack", "memory", "capdl", "sdk", "last_resort"],

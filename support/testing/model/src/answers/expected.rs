@@ -92,6 +92,19 @@ impl Expected {
         }
     }
 
+    /// Whether the operation succeeds and does something, as far as that is known.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Exactly(Ok(Reply::Number(0) | Reply::Fault(None))) => false,
+            Self::Exactly(answer) => answer.is_ok(),
+            Self::Refused { .. } => false,
+            Self::OneOf(all) => all.first().is_some_and(Self::is_success),
+            Self::Number(range) => *range.end() > 0,
+            Self::Time(_) | Self::States(_) | Self::Counts(_) => true,
+        }
+    }
+
     /// Returns one of the answers that are allowed.
     ///
     /// # Panics

@@ -48,7 +48,8 @@ impl Model {
     /// the first call on (PM-32).
     fn allocate_rest(&mut self, caller: PeerId, request: &Request) {
         let Request::Allocate { frames, flags } = *request else { return };
-        let flags = flags.difference(AllocateFlags::SQUASH);
+        // They have yet to be replaced, and with DMA to get memory.
+        let flags = flags.difference(AllocateFlags::SQUASH | AllocateFlags::DMA);
         for index in 0..frames.count.get() {
             let (Some(start), Some(count)) = (frames.start.checked_add(index), FrameCount::new(1))
             else {

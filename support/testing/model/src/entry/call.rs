@@ -24,6 +24,7 @@ impl Model {
         if self.peers.get(&caller).is_none_or(|peer| peer.is_stopped) {
             return PmError::InvalidCap.into();
         }
+        self.peers.get_mut(&caller).expect("it calls").restarted = None;
         if let Some(refusal) = self.refused_by_kernel(request) {
             return refusal;
         }
@@ -50,7 +51,8 @@ impl Model {
     pub fn next_deadline(&self, now: Micros) -> Option<Micros> {
         let leases = self.active_leases().map(|lease| lease.deadline);
         let peers = || self.peers.values();
-        let watches = peers().filter_map(|peer| peer.watch.map(|(_, until)| until));
+        let watches = peers().flat_map(|peer| [peer.watch, peer.restarted]);
+        let watches = watches.flatten().map(|(_, until)| until);
         let waits = peers().filter_map(|peer| peer.wait.map(|wait| wait.until));
         let all = leases.chain(watches).chain(waits).chain(self.asked_until);
         all.filter(|deadline| *deadline > now).min()

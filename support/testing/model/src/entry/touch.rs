@@ -74,6 +74,10 @@ impl Model {
         if let Some(outcome) = self.waits(peer, place, access, seen) {
             return outcome;
         }
+        if mapping.is_doubtful && seen == Some(Touch::Waits) {
+            // There is no memory for a mapping, until extra frames are dropped (PM-342).
+            return Touch::Waits;
+        }
         if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
         }
@@ -85,6 +89,22 @@ impl Model {
             self.contents.write(cell, word);
         }
         Touch::Done(self.contents.value(cell))
+    }
+
+    /// The same for an access that has succeeded without a fault: the server does not know of it,
+    /// and so it ends no wait.
+    pub fn touch_directly(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        access: Access,
+        now: Micros,
+        seen: Option<Touch>,
+    ) -> Touch {
+        self.is_direct = true;
+        let touch = self.touch(peer, vaddr, access, now, seen);
+        self.is_direct = false;
+        touch
     }
 
     /// Returns whether a mapping was asked for with the right, and no lease forbids the access.
@@ -136,7 +156,7 @@ impl Model {
             || self.may_pool_be_short(pages)
             || self.is_kernel_unsure;
         let (via, flags) = (region.via, region.flags.difference(MapFlags::FORCE_WRITE));
-        let is_doubtful = may_be_short && seen == Some(Touch::Faulted);
+        let is_doubtful = may_be_short && matches!(seen, Some(Touch::Faulted | Touch::Waits));
         let mapping = Mapping { place, via, flags, is_doubtful };
         self.keep(id, page, mapping);
         Some(mapping)
@@ -155,7 +175,9 @@ impl Model {
             Doubt::Yes => {}
             Doubt::Perhaps if is_told => {}
             _ => {
-                self.stop_waiting(id, place);
+                if !self.is_direct {
+                    self.stop_waiting(id, place);
+                }
                 return None;
             }
         }

@@ -212,9 +212,15 @@ impl Model {
         if let Some(number) = self.numbers(id, range).first() {
             return Err(Expected::refused(PmError::Exists, 0, *number));
         }
-        // Whether memory is found comes before whether it may be charged.
+        // What cannot be charged is seen before it is looked for (PM-155).
+        let payer = self.charged(id);
+        if payer.is_none_or(|payer| self.room(payer).1 < frames.count.get())
+            && let Some(stop) = self.stop_of(id, range, AllocateFlags::DMA)
+        {
+            return Err(stop.expected);
+        }
         for error in [PmError::NoMemory, PmError::Pending] {
-            if self.observed.refusal(error).is_some() {
+            if self.observed.refusal(error).is_some_and(|failure| failure.at == 0) {
                 return Err(Expected::Refused { error, done: 0..=0, at: 0..=0 });
             }
         }

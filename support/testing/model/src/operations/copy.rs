@@ -276,7 +276,7 @@ impl Model {
             self.contents.bind_alone(to_cell);
         } else if is_pinned.perhaps() {
             self.contents.blur(to_cell);
-        } else if self.handler_of(to).is_some() {
+        } else if self.members(to).into_iter().any(|member| self.handler_of(member).is_some()) {
             // Zeros that were copied are contents.
             self.contents.bind(to_cell);
         }

@@ -69,8 +69,10 @@ impl Model {
         numbers: &[u64],
         terms: &ShareTerms,
     ) -> Outcome {
-        for (number, index) in numbers.iter().zip(0..) {
+        for number in numbers {
             self.check_leases(from.container, from.via, (*number, *number), Need::Read)?;
+        }
+        for (number, index) in numbers.iter().zip(0..) {
             self.check_source(caller, (from.container, *number))?;
             self.check_room(payer, index)?;
         }

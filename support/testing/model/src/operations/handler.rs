@@ -18,6 +18,9 @@ impl Model {
         let Request::SetHandler { container, start, count, handler, cookie } = *request else {
             unreachable!("names no handler");
         };
+        // A call that ends pins first says the same before it has done anything (PM-325).
+        let is_late = self.has_late_pins(caller, container);
+        let is_ready = self.observed.refusal(PmError::Pending).is_none() || is_late;
         let id = self.owned(caller, container)?;
         let (start, last) = span(start, count)?;
         let handlers = &mut self.containers.get_mut(&id).expect("it is owned").handlers;
@@ -35,7 +38,7 @@ impl Model {
             (there.start, there.last, there.peer, there.cookie) == (start, last, peer, cookie)
         };
         if let Some(handler) = handlers.iter_mut().find(|it| is_same(it) && !it.is_ready) {
-            handler.is_ready = self.observed.refusal(PmError::Pending).is_none();
+            handler.is_ready = is_ready;
             return if handler.is_ready { Ok(told(handler.range)) } else { Err(go_on()) };
         }
         let exists = |there: &Handler| Expected::refused(PmError::Exists, 0, there.start);
@@ -51,7 +54,6 @@ impl Model {
         self.pay(payer, for_records(1), PmError::QuotaExceeded)?;
         let name = Object::Range(self.fresh());
         let range = self.names.give(caller, Some(caller), name, self.observed.handle());
-        let is_ready = self.observed.refusal(PmError::Pending).is_none();
         let handler = Handler { start, last, peer, cookie, range, is_ready };
         self.containers.get_mut(&id).expect("it is owned").handlers.push(handler);
         if is_ready { Ok(told(range)) } else { Err(go_on()) }

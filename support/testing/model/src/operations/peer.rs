@@ -2,7 +2,7 @@
 //! How peers stop, recover and are rescued (PM-76, PM-120 to PM-123), and what only some may do.
 
 use pmserver_api::{Disturbed, PmError, Reply, RescueReport};
-use proto::limits::{CALL_FRAMES_MAX, WATCH_MICROS_MAX};
+use proto::limits::{CALL_FRAMES_MAX, RECOVERY_MICROS_MAX, WATCH_MICROS_MAX};
 use proto::{Micros, PeerId};
 
 use crate::answers::Expected;
@@ -19,7 +19,9 @@ pub enum Fate {
 
 impl Model {
     pub(crate) fn register_recovery(&mut self, caller: PeerId) -> Expected {
-        self.peers.get_mut(&caller).expect("it calls").has_recovery = true;
+        let peer = self.peers.get_mut(&caller).expect("it calls");
+        peer.has_recovery = true;
+        peer.recovers_until = None;
         Expected::done()
     }
 
@@ -28,10 +30,12 @@ impl Model {
         self.end_leases_of(id);
         let peer = self.peers.get_mut(&id).expect("it faults");
         if std::mem::take(&mut peer.has_recovery) {
+            peer.recovers_until = Some(self.now.saturating_add(Micros::new(RECOVERY_MICROS_MAX)));
             return Fate::Redirected;
         }
         peer.is_stopped = true;
         peer.watch = None;
+        peer.restarted = None;
         peer.mappings.values_mut().for_each(|mapping| mapping.is_doubtful = true);
         peer.grants.values_mut().for_each(|grant| grant.is_doubtful = true);
         let owned = self.containers.iter().filter(|(_, container)| container.owner == id);
@@ -54,6 +58,9 @@ impl Model {
         if server == caller || !self.peers.contains_key(&server) {
             return Err(PmError::Invalid.into());
         }
+        if !self.config.calls.contains(&(caller, server)) {
+            return Err(PmError::NoRight.into());
+        }
         let range = self.within_call(ttl.get().min(WATCH_MICROS_MAX));
         let deadline = self.observed.deadline(&range);
         self.peers.get_mut(&caller).expect("it calls").watch = Some((server, deadline));
@@ -64,16 +71,36 @@ impl Model {
         if !self.setup(caller).is_supervisor {
             return Err(PmError::NoRight.into());
         }
-        let mut late = Vec::new();
-        for peer in self.peers.values_mut() {
-            if let Some((server, _)) = peer.watch.take_if(|(_, until)| *until <= self.now) {
-                late.push(server);
-            }
-        }
+        let now = self.now;
+        let told = match self.observed.reply() {
+            Some(Reply::Rescued(report)) if self.is_kernel_unsure => Some(report),
+            _ => None,
+        };
+        // One that the kernel did not send: its watch stays, and the deadline told has passed.
+        let refused = told.filter(|told| told.next_deadline.is_some_and(|next| next <= now));
+        let is_refused = |rescued| refused.is_some_and(|told| told.rescued == rescued);
         let mut rescued = 0;
-        for server in late {
-            // One without an entry, or that was sent there already, is left alone.
-            if self.peers[&server].has_recovery {
+        while let Some((waiter, server)) = self.overdue() {
+            if self.is_sent_by_rescue(caller, server) && is_refused(rescued) {
+                break;
+            }
+            self.peers.get_mut(&waiter).expect("it waits").watch = None;
+            rescued += self.restart(caller, waiter, server);
+        }
+        let is_over = |(_, until): &mut (PeerId, Micros)| *until <= now;
+        let waiters: Vec<PeerId> = self.peers.keys().copied().collect();
+        for waiter in waiters {
+            let is_refused = told.is_some_and(|told| told.rescued == rescued);
+            let restarted = &mut self.peers.get_mut(&waiter).expect("it is there").restarted;
+            let Some((server, until)) = restarted.take_if(is_over) else { continue };
+            // It has had its time, whether it registered again or not (PM-373).
+            if server != caller && !self.peers[&server].is_stopped {
+                if is_refused {
+                    let waiter = self.peers.get_mut(&waiter).expect("it is there");
+                    waiter.restarted = Some((server, until));
+                    break;
+                }
+                self.peers.get_mut(&server).expect("it was watched").has_recovery = false;
                 self.fault(server);
                 rescued += 1;
             }
@@ -81,6 +108,37 @@ impl Model {
         let watches = self.peers.values().filter_map(|peer| peer.watch);
         let next_deadline = watches.map(|(_, until)| until).min();
         Ok(Expected::Exactly(Ok(Reply::Rescued(RescueReport { rescued, next_deadline }))))
+    }
+
+    /// Returns the first peer whose watch has run out, and the server that it waits for.
+    fn overdue(&self) -> Option<(PeerId, PeerId)> {
+        self.peers.iter().find_map(|(waiter, peer)| {
+            let watch = peer.watch.filter(|(_, until)| *until <= self.now);
+            watch.map(|(server, _)| (*waiter, server))
+        })
+    }
+
+    /// Returns whether a server whose caller has waited too long is sent anywhere.
+    fn is_sent_by_rescue(&self, caller: PeerId, server: PeerId) -> bool {
+        let peer = &self.peers[&server];
+        let is_recovering = peer.recovers_until.is_some_and(|until| until > self.now);
+        server != caller && !peer.is_stopped && !is_recovering
+    }
+
+    /// Does with a server whose caller has waited too long as if it had faulted, and returns how
+    /// many that were (PM-123, PM-373).
+    fn restart(&mut self, caller: PeerId, waiter: PeerId, server: PeerId) -> u64 {
+        let peer = &self.peers[&server];
+        if server == caller || peer.is_stopped {
+            return 0;
+        }
+        let is_recovering = peer.recovers_until.is_some_and(|until| until > self.now);
+        if !is_recovering && self.fault(server) == Fate::Stopped {
+            return 1;
+        }
+        let until = self.peers[&server].recovers_until.map(|until| (server, until));
+        self.peers.get_mut(&waiter).expect("it waits").restarted = until;
+        u64::from(!is_recovering)
     }
 
     pub(crate) fn disturb(&mut self, caller: PeerId) -> Outcome {

@@ -42,20 +42,32 @@ impl Model {
         }
         self.pay_for_pin(caller, count, range)?;
         let asked = Asked { mode, is_pin: true };
+        for number in range.0..=range.1 {
+            let before = (range.0..number).map(|number| (id, number)).collect::<Vec<_>>();
+            self.hold((id, number), is_exclusive, &before);
+        }
         let lease = self.take_lease(caller, (id, via), range, (asked, ttl));
-        (range.0..=range.1).for_each(|number| self.hold((id, number), is_exclusive));
         let bus = self.observed.bus_run(count);
         Ok(Expected::Exactly(Ok(Reply::Pinned(Pinned { lease, bus }))))
     }
 
-    /// Gives a pinned frame memory; of its own if a device may write to it, or if more frames share
-    /// the memory than could be moved off it.
-    fn hold(&mut self, place: Place, is_exclusive: bool) {
+    /// Gives a frame memory that is going to be pinned; of its own if a device may write to it, if
+    /// the memory is under a pin already (PM-400), be it this one, or if more frames share the
+    /// memory than could be moved off it.
+    fn hold(&mut self, place: Place, is_exclusive: bool, before: &[Place]) {
         let cell = self.cell(place).expect("it is there");
         let members = self.members(place);
-        let sharers = self.contents.siblings(cell).len() + members.len();
-        if is_exclusive || sharers > MOVE_HOLDERS_MAX as usize {
-            self.make_writable(cell);
+        let siblings = self.contents.siblings(cell);
+        let is_this = siblings.iter().any(|sibling| before.contains(sibling));
+        let is_crowded = siblings.len() + members.len() > MOVE_HOLDERS_MAX as usize;
+        match self.is_memory_pinned(cell).max(Doubt::from(is_this)) {
+            _ if is_exclusive || is_crowded => self.make_writable(cell),
+            Doubt::Yes => self.make_writable(cell),
+            Doubt::Perhaps => {
+                self.contents.blur(cell);
+                self.doubt_grants(&members);
+            }
+            Doubt::No => {}
         }
         self.contents.bind(cell);
         for member in members {

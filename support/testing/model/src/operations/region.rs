@@ -40,8 +40,13 @@ impl Model {
 
     pub(crate) fn detach(&mut self, caller: PeerId, vaddr: VirtAddr) -> Outcome {
         let from = vaddr.get();
-        let peer = self.peers.get_mut(&caller).expect("it calls");
         let missing = Expected::refused(PmError::NotFound, 0, from);
+        // The account that pays for it is being destroyed, and may have come so far (PM-235).
+        let is_going = self.vspace_account_of(caller).is_none();
+        let peer = self.peers.get_mut(&caller).expect("it calls");
+        if is_going && self.observed.refusal(PmError::NotFound).is_some() {
+            peer.regions.remove(&from);
+        }
         let region = peer.regions.get(&from).copied().ok_or(missing)?;
         let end = from + region.pages * PAGE_BYTES;
         let mapped: Vec<u64> = peer.mappings.range(from..end).map(|(page, _)| *page).collect();

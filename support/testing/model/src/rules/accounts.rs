@@ -9,8 +9,10 @@ use proto::{Micros, PeerId};
 use crate::answers::{CALL_MICROS_MAX, Doubt, Expected};
 use crate::state::{Account, AccountId, Container, ContainerId, Kind, Model, Object};
 
-/// Records in a page, and levels of page tables that a range of pages may lack, two of each level.
+/// Records in a page. A page has room for more capability slots than that.
 const RECORDS_A_PAGE: u64 = 64;
+/// Page tables that a range of pages may lack: three levels, and two tables of each if the range
+/// crosses from one into the next.
 const TABLES_MAX: u64 = 6;
 
 /// Returns how many pages so many records take at most (PM-15). A frame or mapping is two.

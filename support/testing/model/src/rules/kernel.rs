@@ -22,7 +22,11 @@ impl Model {
     /// Returns the refusal if the kernel may refuse and the server says that it did: nothing has
     /// changed, but mappings and grants may be gone.
     pub(crate) fn refused_by_kernel(&mut self, request: &Request) -> Option<Expected> {
-        let failure = self.observed.refusal(PmError::Kernel).filter(|_| self.is_kernel_unsure)?;
+        let is_copy = matches!(request, Request::Copy { .. } | Request::CopyList { .. });
+        // A page that bytes are copied to (PM-330).
+        let no_page = || self.observed.refusal(PmError::NoMemory).filter(|_| is_copy);
+        let refusal = self.observed.refusal(PmError::Kernel).or_else(no_page);
+        let failure = refusal.filter(|_| self.is_kernel_unsure)?;
         let takes_down = matches!(
             request,
             Request::ContainerDestroy { .. }
@@ -42,7 +46,7 @@ impl Model {
             frame.may_be_bound = true;
         }
         self.contents.blur_all();
-        let error = PmError::Kernel;
+        let error = failure.error;
         Some(Expected::Refused { error, done: 0..=u64::MAX, at: 0..=u64::MAX })
     }
 }

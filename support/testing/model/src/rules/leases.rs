@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What leases and pins forbid, and how they end (PM-70 to PM-78, PM-273).
 
-use pmserver_api::{LockMode, PmError};
+use pmserver_api::{ContainerHandle, LockMode, PmError};
 use proto::PeerId;
 
 use crate::answers::{Doubt, Expected};
-use crate::state::{CellId, ContainerId, Lease, LeaseId, Model, Object, Place, Span, Via};
+use crate::state::{CellId, ContainerId, Kind, Lease, LeaseId, Model, Object, Place, Span, Via};
 
 /// What an operation does with frames that a lease may cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,15 @@ impl Model {
         late.into_iter().for_each(|range| self.set_taken_over(container, range, Doubt::Yes));
     }
 
+    /// Returns whether a container has pins that are over and have yet to be ended.
+    pub(crate) fn has_late_pins(&self, caller: PeerId, handle: ContainerHandle) -> bool {
+        let object = self.names.find(caller, Kind::Container, handle.raw());
+        let is_late = |lease: &Lease| {
+            lease.is_over == Doubt::Perhaps && object == Some(Object::Container(lease.container))
+        };
+        self.leases.values().any(is_late)
+    }
+
     /// Gives the frames of a pin that has ended the state TAKEN_OVER; their grants are taken back.
     fn set_taken_over(&mut self, container: ContainerId, range: Span, doubt: Doubt) {
         let Some(_) = self.containers.get(&container) else { return };
@@ -158,10 +167,7 @@ impl Model {
                 self.strip_grants(&moved);
                 continue;
             }
-            let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
-            for grant in grants.filter(|grant| moved.contains(&grant.place)) {
-                grant.is_doubtful = true;
-            }
+            self.doubt_grants(&moved);
         }
     }
 }

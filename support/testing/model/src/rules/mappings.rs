@@ -99,13 +99,16 @@ impl Model {
         match self.is_cow(cell) {
             Doubt::No => {}
             Doubt::Yes => self.strip_grants(&moved),
-            Doubt::Perhaps => {
-                let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
-                for grant in grants.filter(|grant| moved.contains(&grant.place)) {
-                    grant.is_doubtful = true;
-                }
-            }
+            Doubt::Perhaps => self.doubt_grants(&moved),
         }
         self.contents.bind_alone(cell);
+    }
+
+    /// Notes that grants of frames may have been taken back.
+    pub(crate) fn doubt_grants(&mut self, of: &[Place]) {
+        let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
+        for grant in grants.filter(|grant| of.contains(&grant.place)) {
+            grant.is_doubtful = true;
+        }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A server's configuration: its peers and their privileges.
 
+use std::collections::BTreeSet;
+
 use proto::PeerId;
 
 /// A server's configuration.
@@ -10,6 +12,8 @@ pub struct Config {
     pub pool_pages: u64,
     /// Its peers.
     pub peers: Vec<PeerSetup>,
+    /// Who calls whom.
+    pub calls: BTreeSet<(PeerId, PeerId)>,
 }
 
 /// One peer and its privileges.
@@ -26,7 +30,7 @@ pub struct PeerSetup {
     pub sets_policy: bool,
     /// May rescue, and say that a device was reset.
     pub is_supervisor: bool,
-    /// Has the DMA right.
+    /// Has the privilege `dma`.
     pub has_dma: bool,
     /// May disturb.
     pub may_disturb: bool,

@@ -44,6 +44,8 @@ pub struct Model {
     pub(crate) is_kernel_unsure: bool,
     /// Whether the kernel refused in the middle of a teardown, so that the state is unknown.
     pub(crate) is_lost: bool,
+    /// Whether an access needs nothing of the server.
+    pub(crate) is_direct: bool,
     next: u64,
 }
 
@@ -69,6 +71,7 @@ impl Model {
             is_limited: Cell::new(false),
             is_kernel_unsure: false,
             is_lost: false,
+            is_direct: false,
             next: 0,
             config,
         };

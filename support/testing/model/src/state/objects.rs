@@ -216,6 +216,10 @@ pub(crate) struct Peer {
     pub(crate) has_recovery: bool,
     /// The server that it is about to call, and how long it waits.
     pub(crate) watch: Option<(PeerId, Micros)>,
+    /// Until when it has time to register again, after it was sent to its entry.
+    pub(crate) recovers_until: Option<Micros>,
+    /// The server that was sent to its entry for it, and until when that has to answer.
+    pub(crate) restarted: Option<(PeerId, Micros)>,
     pub(crate) mappings: BTreeMap<u64, Mapping>,
     pub(crate) regions: BTreeMap<u64, Region>,
     pub(crate) grants: BTreeMap<u64, Grant>,
@@ -236,6 +240,8 @@ impl Peer {
             is_stopped: false,
             has_recovery: false,
             watch: None,
+            recovers_until: None,
+            restarted: None,
             mappings: BTreeMap::new(),
             regions: BTreeMap::new(),
             grants: BTreeMap::new(),

@@ -70,7 +70,8 @@ impl World {
             may_have_extra: number == D,
         };
         let peers = vec![setup(S, 100), setup(C, 200), setup(P, 100), setup(D, 60)];
-        Self { model: Model::new(Config { pool_pages: 1000, peers }), now: 10 }
+        let calls = [C, P, D].map(|caller| (peer(caller), peer(S))).into();
+        Self { model: Model::new(Config { pool_pages: 1000, peers, calls }), now: 10 }
     }
 
     pub(crate) fn call(&mut self, caller: u64, request: Request) -> Answer {

@@ -15,7 +15,7 @@ pub(crate) enum Actor {
     Holder,
     /// S: is lent containers. Answers the faults of those below.
     Server,
-    /// Dies. Each of the four dies in another scenario.
+    /// Dies. Each of the eight dies once.
     Mortal1,
     /// Dies, too.
     Mortal2,
@@ -23,6 +23,14 @@ pub(crate) enum Actor {
     Mortal3,
     /// Dies, too.
     Mortal4,
+    /// Dies, too.
+    Mortal5,
+    /// Dies, too.
+    Mortal6,
+    /// Dies, too.
+    Mortal7,
+    /// Dies, too.
+    Mortal8,
 }
 
 /// One of something for every actor.
@@ -33,7 +41,7 @@ pub struct Cast<T> {
     driver: T,
     holder: T,
     server: T,
-    mortals: [T; 4],
+    mortals: [T; 8],
 }
 
 impl<T> Cast<T> {
@@ -46,37 +54,45 @@ impl<T> Cast<T> {
             driver: make(5),
             holder: make(6),
             server: make(7),
-            mortals: [make(8), make(9), make(10), make(11)],
+            mortals: [8, 9, 10, 11, 12, 13, 14, 15].map(make),
         }
     }
 
     pub(crate) const fn get(&self, actor: Actor) -> &T {
-        let [mortal_1, mortal_2, mortal_3, mortal_4] = &self.mortals;
+        let [m1, m2, m3, m4, m5, m6, m7, m8] = &self.mortals;
         match actor {
             Actor::Parent => &self.parent,
             Actor::Client => &self.client,
             Actor::Driver => &self.driver,
             Actor::Holder => &self.holder,
             Actor::Server => &self.server,
-            Actor::Mortal1 => mortal_1,
-            Actor::Mortal2 => mortal_2,
-            Actor::Mortal3 => mortal_3,
-            Actor::Mortal4 => mortal_4,
+            Actor::Mortal1 => m1,
+            Actor::Mortal2 => m2,
+            Actor::Mortal3 => m3,
+            Actor::Mortal4 => m4,
+            Actor::Mortal5 => m5,
+            Actor::Mortal6 => m6,
+            Actor::Mortal7 => m7,
+            Actor::Mortal8 => m8,
         }
     }
 
     pub(crate) const fn get_mut(&mut self, actor: Actor) -> &mut T {
-        let [mortal_1, mortal_2, mortal_3, mortal_4] = &mut self.mortals;
+        let [m1, m2, m3, m4, m5, m6, m7, m8] = &mut self.mortals;
         match actor {
             Actor::Parent => &mut self.parent,
             Actor::Client => &mut self.client,
             Actor::Driver => &mut self.driver,
             Actor::Holder => &mut self.holder,
             Actor::Server => &mut self.server,
-            Actor::Mortal1 => mortal_1,
-            Actor::Mortal2 => mortal_2,
-            Actor::Mortal3 => mortal_3,
-            Actor::Mortal4 => mortal_4,
+            Actor::Mortal1 => m1,
+            Actor::Mortal2 => m2,
+            Actor::Mortal3 => m3,
+            Actor::Mortal4 => m4,
+            Actor::Mortal5 => m5,
+            Actor::Mortal6 => m6,
+            Actor::Mortal7 => m7,
+            Actor::Mortal8 => m8,
         }
     }
 
@@ -85,14 +101,23 @@ impl<T> Cast<T> {
         &mut self,
         mut make: impl FnMut(&mut T) -> Result<U, E>,
     ) -> Result<Cast<U>, E> {
-        let [mortal_1, mortal_2, mortal_3, mortal_4] = &mut self.mortals;
+        let [m1, m2, m3, m4, m5, m6, m7, m8] = &mut self.mortals;
         Ok(Cast {
             parent: make(&mut self.parent)?,
             client: make(&mut self.client)?,
             driver: make(&mut self.driver)?,
             holder: make(&mut self.holder)?,
             server: make(&mut self.server)?,
-            mortals: [make(mortal_1)?, make(mortal_2)?, make(mortal_3)?, make(mortal_4)?],
+            mortals: [
+                make(m1)?,
+                make(m2)?,
+                make(m3)?,
+                make(m4)?,
+                make(m5)?,
+                make(m6)?,
+                make(m7)?,
+                make(m8)?,
+            ],
         })
     }
 }

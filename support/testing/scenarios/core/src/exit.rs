@@ -46,7 +46,7 @@ pub(crate) fn s25<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
 /// S26: "A (owner) exits while B only holds a weak cap: B's mappings vanish, B gets
 /// InvalidCap/fault message, B not killed by pmserver."
 pub(crate) fn s26<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
-    // It is destroyed with A.
+    // Nothing destroys this container but the end of A.
     let container =
         pm("A making a container", world.calls(Mortal2).container_create(AccountHandle::OWN))?;
     world.allocate(Mortal2, container, 2)?;

@@ -44,6 +44,7 @@ mod run;
 mod sabotage;
 mod server_cancelled;
 mod server_death;
+mod server_hangs;
 mod tables;
 mod world;
 

@@ -23,13 +23,14 @@ use crate::read_path::{s9, s11};
 use crate::repair::{s44, s47};
 use crate::server_cancelled::s14;
 use crate::server_death::{s10, s53};
+use crate::server_hangs::s54;
 use crate::tables::{s35, s36};
 use crate::world::World;
 
 type Scenario<T, A> = (&'static str, fn(&mut World<T, A>) -> Outcome);
 
 /// Returns every scenario, in the order of the numbers.
-fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 46] {
+fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 47] {
     [
         ("S1", s1),
         ("S2", s2),
@@ -77,6 +78,7 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 46] {
         ("S50", s50),
         ("S51", s51),
         ("S53", s53),
+        ("S54", s54),
     ]
 }
 

@@ -15,7 +15,7 @@ use core::cell::Cell;
 
 use fsserver_api::{FsError, Reply, Request};
 use fsserver_core::{ClientId, FileServer};
-use proto::{AddressSpace, Message, ProtocolError, Transport, VirtAddr};
+use proto::{AddressSpace, Message, PAGE_BYTES, ProtocolError, Transport, VirtAddr};
 
 const OP_ARM: u64 = 0xF001;
 const OP_LATE: u64 = 0xF002;
@@ -26,6 +26,9 @@ const ARM_SKIP: u64 = 3;
 
 /// An address that is mapped in no protection domain.
 const UNMAPPED_VADDR: u64 = 0x3000_0000;
+
+/// Bytes of a page.
+const PAGE: usize = 4096;
 
 /// How the server is to misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,21 @@ impl<A: AddressSpace> Sabotaged<A> {
         Self { space, armed: Rc::new(Cell::new(None)) }
     }
 
+    /// Does what was ordered, if it was ordered for the page that is copied next.
+    fn before_page(&mut self) {
+        match self.armed.get() {
+            Some(Sabotage::FaultAfter(0)) => self.fault(),
+            Some(Sabotage::HangAfter(0)) => self.hang(),
+            Some(Sabotage::FaultAfter(pages)) => {
+                self.armed.set(Some(Sabotage::FaultAfter(pages.saturating_sub(1))));
+            }
+            Some(Sabotage::HangAfter(pages)) => {
+                self.armed.set(Some(Sabotage::HangAfter(pages.saturating_sub(1))));
+            }
+            Some(Sabotage::Skip) | None => {}
+        }
+    }
+
     fn fault(&mut self) {
         self.armed.set(None);
         if let Some(vaddr) = VirtAddr::new(UNMAPPED_VADDR) {
@@ -101,19 +119,20 @@ impl<A: AddressSpace> AddressSpace for Sabotaged<A> {
     }
 
     fn copy_out(&mut self, from: &[u8], to: VirtAddr) {
-        // fsserver copies a page at a time.
-        match self.armed.get() {
-            Some(Sabotage::FaultAfter(0)) => self.fault(),
-            Some(Sabotage::HangAfter(0)) => self.hang(),
-            Some(Sabotage::FaultAfter(pages)) => {
-                self.armed.set(Some(Sabotage::FaultAfter(pages.saturating_sub(1))));
-            }
-            Some(Sabotage::HangAfter(pages)) => {
-                self.armed.set(Some(Sabotage::HangAfter(pages.saturating_sub(1))));
-            }
-            Some(Sabotage::Skip) | None => {}
-        }
+        self.before_page();
         self.space.copy_out(from, to);
+    }
+
+    fn copy_across(&mut self, from: VirtAddr, to: VirtAddr, bytes: usize) {
+        let mut places = Some((from, to));
+        let mut left = bytes;
+        while let (Some((from, to)), 1..) = (places, left) {
+            let length = left.min(PAGE);
+            self.before_page();
+            self.space.copy_across(from, to, length);
+            left = left.saturating_sub(length);
+            places = from.checked_add(PAGE_BYTES).zip(to.checked_add(PAGE_BYTES));
+        }
     }
 
     fn relax(&mut self) {

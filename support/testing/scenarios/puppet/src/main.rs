@@ -34,7 +34,10 @@ impl Handler for PuppetDomain {
 
     fn protected(&mut self, _: Channel, request: MessageInfo) -> Result<MessageInfo, Infallible> {
         let reply = match pd::receive(&request) {
-            Ok(request) => self.0.call(&request),
+            Ok(request) => {
+                recovery::plan(&request);
+                self.0.call(&request)
+            }
             Err(error) => error.reply(),
         };
         Ok(pd::send(&reply))

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Models that are wrong on purpose. Each has to be found, or the fuzzer finds nothing.
 
-use super::core_subject::CoreSubject;
 use super::run::Mistake;
 use super::{Plan, Tally, go};
 
@@ -21,7 +20,7 @@ pub(super) fn canary(plan: &Plan) -> Result<Tally, String> {
     for mistake in MISTAKES {
         let is_found = |seed| {
             let plan = Plan { seed, ..plan.clone() };
-            let is_well = |mistake| go(&plan, &mut CoreSubject::new(seed), mistake).is_ok();
+            let is_well = |mistake| go(&plan, mistake).is_ok();
             // The run has to be well without the mistake.
             !is_well(mistake) && is_well(Mistake::None)
         };

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! pmserver's core over the simulated kernel, called through the wire form.
 
-use model::{Access, Answer, Config, Fate, PeerSetup};
+use model::{Access, Answer, Fate};
 use pmserver_api::{AccessKind, Request};
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::CallGraph;
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome, Server};
 use proto::limits::CALL_WORK_MAX;
-use proto::{ByteCount, Console, Micros, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{Console, Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::decode::decode;
+use super::shape::Shape;
 use super::subject::{Failed, Outcome, Subject};
 use crate::kernel::SimKernel;
 
@@ -17,16 +18,6 @@ use crate::kernel::SimKernel;
 const LAST_WORD: u64 = PAGE_BYTES - 8;
 /// What an access that faults costs.
 const FAULT_MICROS: u64 = 3;
-const PEERS: usize = 5;
-
-/// Peers, what they may, and which part of the pool their accounts have, in sixteenths.
-const ROLES: [(&str, u64, Privileges); PEERS] = [
-    ("driver", 3, Privileges::DMA),
-    ("policy", 3, Privileges::READ_ACCOUNTS.union(Privileges::SET_POLICY)),
-    ("supervisor", 2, Privileges::SUPERVISE.union(Privileges::DISTURB)),
-    ("cache", 2, Privileges::EXTRA.union(Privileges::DMA)),
-    ("client", 2, Privileges::EXTRA),
-];
 
 /// The server, and its peers' memory.
 pub(crate) struct CoreSubject {
@@ -39,43 +30,12 @@ impl Console for Quiet {
     fn write(&mut self, _: &[u8]) {}
 }
 
-/// Returns how large the pool is: small pools reach shortages.
-fn pool_bytes(seed: u64) -> u64 {
-    [1, 2, 8][(seed % 3) as usize] << 20
-}
-
-fn peer_configs(seed: u64) -> [PeerConfig<'static>; PEERS] {
-    let mut peer = 0;
-    ROLES.map(|(name, part, privileges)| {
-        peer += 1;
-        let limit = ByteCount::new(pool_bytes(seed) / 16 * part);
-        PeerConfig { peer, name, limit, privileges }
-    })
-}
-
-/// Returns the configuration of a seed as the model has it.
-pub(crate) fn config(seed: u64) -> Config {
-    let setup = |config: PeerConfig| PeerSetup {
-        peer: PeerId::new(config.peer.into()).expect("peers have numbers from 1 on"),
-        limit_pages: config.limit.get() / PAGE_BYTES,
-        reads_accounts: config.privileges.contains(Privileges::READ_ACCOUNTS),
-        sets_policy: config.privileges.contains(Privileges::SET_POLICY),
-        is_supervisor: config.privileges.contains(Privileges::SUPERVISE),
-        has_dma: config.privileges.contains(Privileges::DMA),
-        may_disturb: config.privileges.contains(Privileges::DISTURB),
-        may_have_extra: config.privileges.contains(Privileges::EXTRA),
-    };
-    Config {
-        pool_pages: pool_bytes(seed) / PAGE_BYTES,
-        peers: peer_configs(seed).map(setup).to_vec(),
-    }
-}
-
 impl CoreSubject {
-    pub(crate) fn new(seed: u64) -> Self {
-        let kernel = SimKernel::new(pool_bytes(seed));
-        let server = Server::new(kernel, &peer_configs(seed)).expect("the pool is large enough");
-        Self { server }
+    pub(crate) fn new(shape: Shape) -> Self {
+        let kernel = SimKernel::new(shape.pool_bytes());
+        let server = Server::new(kernel, &shape.configs()).expect("the pool is large enough");
+        let calls = shape.channels().fold(CallGraph::NONE, |all, (from, to)| all.with(from, to));
+        Self { server: server.with_calls(calls) }
     }
 
     pub(crate) const fn server_mut(&mut self) -> &mut Server<SimKernel> {
@@ -142,11 +102,15 @@ impl Subject for CoreSubject {
         self.server.kernel_mut().fail_nth(n);
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check_work(&self) -> Result<(), String> {
         let work = self.server.work();
         if work > CALL_WORK_MAX {
             return Err(format!("it did {work}, more than {CALL_WORK_MAX} (PM-320)"));
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
         self.server.check_invariants().map_err(|broken| broken.to_string())
     }
 }

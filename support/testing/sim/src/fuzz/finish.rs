@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The end of a run: everything is freed, and the accounts are as they were at first (I4).
 
-use model::Answer;
+use model::{Answer, PeerSetup};
 use pmserver_api::{AccountHandle, AccountInfo, PmError, Reply, Request};
 use proto::{FrameCount, PeerId, VirtAddr};
 
@@ -102,10 +102,11 @@ impl<S: Subject> Run<'_, S> {
     /// What a stopped peer has split off is nobody's: it goes with the account that it was split
     /// from.
     fn end_stopped(&mut self) -> Result<(), Found> {
-        let policy = self.config.peers.iter().find(|setup| setup.sets_policy);
-        let Some(policy) = policy.map(|setup| setup.peer) else { return Ok(()) };
+        let can_end = |setup: &&PeerSetup| setup.sets_policy && !self.model.is_stopped(setup.peer);
+        let policy = self.config.peers.iter().find(can_end).map(|setup| setup.peer);
+        let Some(policy) = policy else { return Ok(()) };
         for peer in self.peers.clone() {
-            if self.model.is_stopped(peer) && !self.model.is_stopped(policy) {
+            if self.model.is_stopped(peer) {
                 let account = AccountHandle::of_peer(peer);
                 let request = Request::AccountDestroy { account };
                 let is_over = |answer: &Answer| {
@@ -121,6 +122,7 @@ impl<S: Subject> Run<'_, S> {
         if self.model.has_pins_left() {
             return Ok(());
         }
+        let has_stopped = self.peers.iter().any(|peer| self.model.is_stopped(*peer));
         let after = self.read_accounts()?;
         let mut is_whole = after.len() == self.before.len();
         for (peer, account, first) in &self.before {
@@ -129,7 +131,9 @@ impl<S: Subject> Run<'_, S> {
             if *account == AccountHandle::POOL {
                 continue;
             }
-            let same = |info: &AccountInfo| (info.used, info.extra, info.promised);
+            // What a stopped peer has split off an account of another goes with that account.
+            let promised = |info: &AccountInfo| (!has_stopped).then_some(info.promised);
+            let same = |info: &AccountInfo| (info.used, info.extra, promised(info));
             if same(first) != same(last) {
                 return Err(format!(
                     "peer {peer}: at the end {account:?} is {last:?}, and was {first:?}"

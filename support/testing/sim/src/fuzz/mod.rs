@@ -14,6 +14,7 @@ mod decode;
 mod finish;
 mod operation;
 mod run;
+mod shape;
 mod subject;
 mod tally;
 mod wire;
@@ -21,9 +22,12 @@ mod wire;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use self::core_subject::{CoreSubject, config};
+use model::{Config, Model};
+
+use self::core_subject::CoreSubject;
 use self::operation::{Operation, operations};
 use self::run::{Found, Mistake, Run};
+use self::shape::Shape;
 use self::subject::{ModelSubject, Subject};
 
 pub use self::tally::Tally;
@@ -91,14 +95,16 @@ pub fn smoke() -> Result<Tally, String> {
 
 /// pmserver's core against the model.
 fn pm(plan: &Plan) -> Result<Tally, String> {
-    hunt("pm", plan, |plan| go(plan, &mut CoreSubject::new(plan.seed), Mistake::None))
+    hunt("pm", plan, |plan| go(plan, Mistake::None))
 }
 
 /// The model against itself.
 fn itself(plan: &Plan) -> Result<Tally, String> {
     hunt("self", plan, |plan| {
-        let mut subject = ModelSubject::new(model::Model::new(config(plan.seed)));
-        go(plan, &mut subject, Mistake::None)
+        // It does not know when memory is short, and so must not be.
+        let config = Config { pool_pages: 1 << 30, ..Shape::of(plan.seed % 2).config() };
+        let mut subject = ModelSubject::new(Model::new(config.clone()));
+        run(plan, &mut subject, config, Mistake::None)
     })
 }
 
@@ -116,10 +122,21 @@ fn chosen(plan: &Plan) -> Vec<(usize, Operation)> {
     }
 }
 
+/// Does the operations of a plan with the server.
+fn go(plan: &Plan, mistake: Mistake) -> Result<Tally, Failure> {
+    let shape = Shape::of(plan.seed);
+    run(plan, &mut CoreSubject::new(shape), shape.config(), mistake)
+}
+
 /// Does the operations of a plan.
-fn go<S: Subject>(plan: &Plan, subject: &mut S, mistake: Mistake) -> Result<Tally, Failure> {
+fn run<S: Subject>(
+    plan: &Plan,
+    subject: &mut S,
+    config: Config,
+    mistake: Mistake,
+) -> Result<Tally, Failure> {
     let at = |step| move |what| Failure { step, what };
-    let mut run = Run::new(subject, config(plan.seed), mistake, plan.echo).map_err(at(0))?;
+    let mut run = Run::new(subject, config, mistake, plan.echo).map_err(at(0))?;
     for (index, operation) in chosen(plan) {
         caught(|| run.step(&operation, 0x1000 + index as u64)).map_err(at(index))?;
         if run.is_lost() {
@@ -185,6 +202,7 @@ fn line(name: &str, plan: &Plan, failure: &Failure) -> String {
         let numbers: Vec<String> = only.iter().map(usize::to_string).collect();
         let _ = write!(line, " --only {}", numbers.join(","));
     }
-    let _ = write!(line, " : step {}: {}", failure.step, failure.what);
+    let shape = Shape::of(plan.seed).name;
+    let _ = write!(line, " : {shape}, step {}: {}", failure.step, failure.what);
     line
 }

@@ -85,11 +85,11 @@ const WEIGHTS: [(Kind, u32); 51] = [
     (Kind::Remap, 4),
     (Kind::Attach, 4),
     (Kind::Detach, 2),
-    (Kind::Copy, 20),
+    (Kind::Copy, 24),
     (Kind::CopyList, 6),
     (Kind::CreateWith, 2),
     (Kind::CreateFrom, 3),
-    (Kind::CreateGather, 3),
+    (Kind::CreateGather, 6),
     (Kind::Grant, 3),
     (Kind::Ungrant, 2),
     (Kind::EnsureTables, 1),
@@ -98,15 +98,15 @@ const WEIGHTS: [(Kind, u32); 51] = [
     (Kind::RemoveAccount, 1),
     (Kind::SetLimits, 3),
     (Kind::Lend, 2),
-    (Kind::Recall, 1),
+    (Kind::Recall, 2),
     (Kind::VspaceAccount, 1),
     (Kind::ExtraRequest, 1),
     (Kind::Pin, 4),
-    (Kind::BusAddress, 2),
+    (Kind::BusAddress, 3),
     (Kind::DeviceReset, 1),
-    (Kind::SetHandler, 4),
-    (Kind::NextFault, 6),
-    (Kind::Supply, 8),
+    (Kind::SetHandler, 8),
+    (Kind::NextFault, 10),
+    (Kind::Supply, 14),
     (Kind::Refuse, 2),
     (Kind::Disturb, 5),
     (Kind::Reclaim, 4),
@@ -120,10 +120,15 @@ const WEIGHTS: [(Kind, u32); 51] = [
     (Kind::FailNth, 1),
 ];
 
+/// One of these is drawn from the seed, too: many runs with few frames, some with as many as fit.
+const SCALES: [u64; 6] = [8, 8, 8, 32, 64, 256];
+
 /// An operation to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) kind: Kind,
+    /// How many frames most calls of the run name, at most.
+    pub(crate) scale: u64,
     dice: [u32; DICE],
 }
 
@@ -142,10 +147,10 @@ impl Operation {
 impl Dice {
     fn roll(&mut self) -> u32 {
         let die = self.dice[self.next % DICE];
-        // After the last die the first one is used again, rotated.
+        // After the last die the first one is used again, and shows something else.
         let again = u32::try_from(self.next / DICE).expect("few rolls");
         self.next += 1;
-        die.rotate_right(again * 7)
+        die.rotate_right(again.wrapping_mul(7)) ^ again.wrapping_mul(0x9E37_79B9)
     }
 
     /// Returns a number below `end`.
@@ -175,6 +180,7 @@ pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
     let mut rng = Rng::with_seed(seed);
     let weights = WEIGHTS.map(|(kind, weight)| (kind, weight * rng.u32(0..=4)));
     let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
+    let scale = SCALES[rng.usize(..SCALES.len())];
     let mut draw = |_| {
         let mut left = rng.u32(0..total.max(1));
         let kind = weights.iter().find(|(_, weight)| {
@@ -183,7 +189,7 @@ pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
             is_it
         });
         let dice = std::array::from_fn(|_| rng.u32(..));
-        Operation { kind: kind.map_or(Kind::Load, |(kind, _)| *kind), dice }
+        Operation { kind: kind.map_or(Kind::Load, |(kind, _)| *kind), scale, dice }
     };
     (0..count).map(&mut draw).collect()
 }

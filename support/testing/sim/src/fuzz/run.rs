@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One run: operations against a server and the model, compared after each.
 
-use model::{Access, Answer, CALL_MICROS_MAX, Config, Expected, Model, Touch};
+use model::{Access, Answer, CALL_MICROS_MAX, Config, Expected, Model, PeerSetup, Touch};
 use pmserver_api::{AccountHandle, AccountInfo, Reply, Request};
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
@@ -80,7 +80,7 @@ impl<'a, S: Subject> Run<'a, S> {
 
     /// Does one operation, and checks everything.
     pub(crate) fn step(&mut self, operation: &Operation, word: u64) -> Result<(), Found> {
-        let action = choose(operation, &self.model, &self.peers, word);
+        let action = choose(operation, (&self.model, self.subject.now()), &self.peers, word);
         if self.echo {
             println!("{:>10} {action:?}", self.subject.now().get());
         }
@@ -111,9 +111,14 @@ impl<'a, S: Subject> Run<'a, S> {
     /// Has the model learn which frames are extra or dropped, and compares the accounts.
     pub(super) fn settle(&mut self) -> Result<(), Found> {
         for (peer, request) in self.model.questions() {
-            self.call(peer, &request)?;
+            let _: Answer = self.consult(peer, &request)?;
         }
-        self.read_accounts().map(drop)
+        self.read_accounts()?;
+        self.check().map_err(|broken| format!("after the status was read: {broken}"))
+    }
+
+    fn check(&self) -> Result<(), Found> {
+        self.subject.check().map_err(|broken| format!("invariant broken: {broken}"))
     }
 
     /// Lets a deadline pass that is near, so that none passes during a call: a server that reads
@@ -133,8 +138,16 @@ impl<'a, S: Subject> Run<'a, S> {
         self.ask(peer, request).map(|_: Answer| ())
     }
 
-    /// Calls, and returns what was answered.
+    /// Calls, checks the invariants, and returns what was answered.
     pub(super) fn ask(&mut self, peer: PeerId, request: &Request) -> Result<Answer, Found> {
+        let answer = self.consult(peer, request)?;
+        self.check().map_err(|broken| format!("peer {peer} {request:?}: {broken}"))?;
+        Ok(answer)
+    }
+
+    /// Calls, and returns what was answered: for one of many calls that change little, after
+    /// all of which the invariants are checked.
+    fn consult(&mut self, peer: PeerId, request: &Request) -> Result<Answer, Found> {
         self.skip_deadlines();
         let now = self.subject.now();
         let answer = self
@@ -151,9 +164,7 @@ impl<'a, S: Subject> Run<'a, S> {
         if !expected.allows(&answer) {
             return Err(format!("peer {peer} {request:?}: expected {expected:?}, got {answer:?}"));
         }
-        self.subject
-            .check()
-            .map_err(|broken| format!("peer {peer} {request:?}: invariant broken: {broken}"))?;
+        self.subject.check_work().map_err(|broken| format!("peer {peer} {request:?}: {broken}"))?;
         Ok(answer)
     }
 
@@ -192,11 +203,7 @@ impl<'a, S: Subject> Run<'a, S> {
         let now = self.subject.now();
         let predicted = self.model.clone().touch(peer, vaddr, access, now, None);
         let tells = tells && predicted == Touch::Faulted && !self.is_failing;
-        let is_needed = self
-            .config
-            .peers
-            .iter()
-            .any(|setup| setup.peer == peer && (setup.reads_accounts || setup.is_supervisor));
+        let is_needed = self.is_needed(peer);
         if tells && (is_needed || !vaddr.get().is_multiple_of(FATAL_BYTES)) {
             // Otherwise all peers would be stopped soon.
             let at = |address| VirtAddr::new(address).expect("it is in user space");
@@ -204,13 +211,19 @@ impl<'a, S: Subject> Run<'a, S> {
             self.call(peer, &request)?;
         }
         let now = self.subject.now();
-        let (seen, fate) = self.try_touch(peer, vaddr, access, tells)?;
+        let first = self.subject.touch(peer, vaddr, access);
+        let is_direct = first.is_ok();
+        let (seen, fate) = self.try_touch(peer, vaddr, access, (first, tells))?;
         self.tally.touched(matches!(access, Access::Store(_)), seen);
         let is_lost = self.mistake == Mistake::StoreIsLost && matches!(access, Access::Store(_));
         if is_lost {
             return Ok(());
         }
-        let expected = self.model.touch(peer, vaddr, access, now, Some(seen));
+        let expected = if is_direct {
+            self.model.touch_directly(peer, vaddr, access, now, Some(seen))
+        } else {
+            self.model.touch(peer, vaddr, access, now, Some(seen))
+        };
         let what = format!("peer {peer} {access:?} at {vaddr}");
         if expected != seen {
             return Err(format!("{what}: expected {expected:?}, got {seen:?}"));
@@ -221,19 +234,30 @@ impl<'a, S: Subject> Run<'a, S> {
                 return Err(format!("{what}: expected {expected:?}, got {fate:?}"));
             }
         }
-        self.subject.check().map_err(|broken| format!("{what}: invariant broken: {broken}"))
+        self.check().map_err(|broken| format!("{what}: {broken}"))
     }
 
-    /// Touches memory as a program does that tries again when it is resumed.
+    /// Whether a peer is the last one that can do what the end of a run needs.
+    fn is_needed(&self, peer: PeerId) -> bool {
+        let is_last = |may: fn(&PeerSetup) -> bool| {
+            let has = |setup: &&PeerSetup| may(setup) && !self.model.is_stopped(setup.peer);
+            let mut all = self.config.peers.iter().filter(has);
+            all.next().is_some_and(|setup| setup.peer == peer) && all.next().is_none()
+        };
+        is_last(|setup| setup.reads_accounts && setup.sets_policy)
+            || is_last(|setup| setup.is_supervisor)
+    }
+
+    /// Touches memory as a program does that tries again when it is resumed, after a first try.
     fn try_touch(
         &mut self,
         peer: PeerId,
         vaddr: VirtAddr,
         access: Access,
-        tells: bool,
+        (mut result, tells): (Result<u64, Failed>, bool),
     ) -> Result<(Touch, Option<model::Fate>), Found> {
         for _ in 0..TRIES_MAX {
-            match self.subject.touch(peer, vaddr, access) {
+            match result {
                 Ok(word) => return Ok((Touch::Done(word), None)),
                 Err(Failed::Torn(what)) => {
                     return Err(format!("peer {peer} {access:?} at {vaddr}: {what}"));
@@ -244,12 +268,10 @@ impl<'a, S: Subject> Run<'a, S> {
                 if !self.subject.resolve(peer, vaddr, access) {
                     return Ok((Touch::Faulted, None));
                 }
-                continue;
+            } else if let Outcome::Ended(fate) = self.subject.fault(peer, vaddr, access) {
+                return Ok((Touch::Faulted, Some(fate)));
             }
-            match self.subject.fault(peer, vaddr, access) {
-                Outcome::Resumed => {}
-                Outcome::Ended(fate) => return Ok((Touch::Faulted, Some(fate))),
-            }
+            result = self.subject.touch(peer, vaddr, access);
         }
         Ok((Touch::Waits, None))
     }
@@ -261,7 +283,7 @@ impl<'a, S: Subject> Run<'a, S> {
         let mut all = Vec::new();
         for (peer, account) in self.model.readable_accounts() {
             if let Ok(Reply::AccountInfo(info)) =
-                self.ask(peer, &Request::AccountInfo { account })?
+                self.consult(peer, &Request::AccountInfo { account })?
             {
                 all.push((peer, account, info));
             }

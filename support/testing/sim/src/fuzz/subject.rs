@@ -41,6 +41,12 @@ pub(crate) trait Subject {
     /// Makes the n-th invocation of the kernel from now on fail.
     fn fail_nth(&mut self, n: Option<u64>);
 
+    /// Checks that the last call or fault did not do more than one may.
+    ///
+    /// # Errors
+    /// What it did.
+    fn check_work(&self) -> Result<(), String>;
+
     /// Checks what the server says of itself.
     ///
     /// # Errors
@@ -84,7 +90,7 @@ impl Subject for ModelSubject {
     fn touch(&mut self, peer: PeerId, vaddr: VirtAddr, access: Access) -> Result<u64, Failed> {
         // What an access changes that fails is for `resolve` or `fault` to do.
         let mut model = self.model.clone();
-        match model.touch(peer, vaddr, access, self.now(), None) {
+        match model.touch_directly(peer, vaddr, access, self.now(), None) {
             Touch::Done(word) => {
                 self.model = model;
                 Ok(word)
@@ -105,6 +111,10 @@ impl Subject for ModelSubject {
     }
 
     fn fail_nth(&mut self, _: Option<u64>) {}
+
+    fn check_work(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     fn check(&self) -> Result<(), String> {
         Ok(())

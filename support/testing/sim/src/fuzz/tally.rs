@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use model::{Answer, Touch};
-use pmserver_api::Request;
+use pmserver_api::{Reply, Request};
 
 /// Counts of answers, by operation and outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,8 +13,11 @@ pub struct Tally(BTreeMap<String, BTreeMap<String, u64>>);
 
 impl Tally {
     pub(crate) fn answered(&mut self, request: &Request, answer: &Answer) {
-        let outcome =
-            answer.map_or_else(|failure| format!("{:?}", failure.error), |_| "success".to_owned());
+        let outcome = match answer {
+            Err(failure) => format!("{:?}", failure.error),
+            Ok(reply) if is_idle(request, reply) => "(nothing)".to_owned(),
+            Ok(_) => "success".to_owned(),
+        };
         self.count(&name(request), outcome, 1);
     }
 
@@ -25,6 +28,19 @@ impl Tally {
             Touch::Waits => "Waits",
         };
         self.count(if is_store { "(store)" } else { "(load)" }, outcome.to_owned(), 1);
+    }
+
+    /// Returns how often an operation succeeded and did something.
+    #[must_use]
+    pub fn successes(&self, operation: &str) -> u64 {
+        let outcomes = self.0.get(operation);
+        outcomes.and_then(|outcomes| outcomes.get("success")).copied().unwrap_or_default()
+    }
+
+    /// Returns how many operations and accesses there were.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().flat_map(BTreeMap::values).sum()
     }
 
     fn count(&mut self, operation: &str, outcome: String, more: u64) {
@@ -52,6 +68,20 @@ impl fmt::Display for Tally {
             writeln!(to)?;
         }
         Ok(())
+    }
+}
+
+/// Whether nothing was there to be done or told.
+const fn is_idle(request: &Request, reply: &Reply) -> bool {
+    match reply {
+        // How much is left to be done.
+        Reply::Number(_) if matches!(request, Request::Reclaim) => false,
+        Reply::Number(number) => *number == 0,
+        Reply::Fault(fault) => fault.is_none(),
+        Reply::Rescued(report) => report.rescued == 0,
+        Reply::ExtraRequest(request) => request.count == 0,
+        Reply::Disturbed(disturbed) => disturbed.count == 0,
+        _ => false,
     }
 }
 

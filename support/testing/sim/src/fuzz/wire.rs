@@ -10,6 +10,7 @@ use proto::limits::MESSAGE_REGISTERS_MAX;
 use proto::{Message, PeerId, ProtocolError};
 
 use super::core_subject::CoreSubject;
+use super::shape::Shape;
 use super::{Plan, Tally};
 
 const PEERS: u64 = 6;
@@ -76,7 +77,7 @@ fn form(reply: &Message) -> Result<(), String> {
 /// Sends messages of a seed, one for each operation of the plan.
 pub(super) fn wire(plan: &Plan) -> Result<Tally, String> {
     let mut rng = Rng::with_seed(plan.seed);
-    let mut subject = CoreSubject::new(plan.seed);
+    let mut subject = CoreSubject::new(Shape::of(plan.seed));
     let mut known = Known::default();
     for step in 0..plan.operations {
         let caller = PeerId::new(rng.u64(1..PEERS)).expect("a number of a peer");

@@ -41,13 +41,12 @@ impl SimKernel {
         Ok(())
     }
 
-    /// Returns the physical page at an address, or the address if the access faults.
     pub(crate) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
-        self.machine
-            .look(self.cspace, vspace_address(vspace))
-            .ok()
-            .and_then(|cap| self.machine.translate(cap, vaddr, access))
-            .ok_or(vaddr)
+        let walk = || {
+            let cap = self.machine.look(self.cspace, vspace_address(vspace)).ok()?;
+            self.machine.translate(cap, vaddr, access)
+        };
+        self.tlb.translate(self.machine.epoch(), (vspace, vaddr, access), walk).ok_or(vaddr)
     }
 
     /// Returns the ASID of pmserver's own address space.

@@ -15,7 +15,9 @@ impl SimKernel {
     pub(super) fn copy_contents(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {
         self.empty_copy_slots()?;
         let copied = self.copy_mapped(from, to);
-        copied.and(self.empty_copy_slots())
+        // If the slots stay full they are emptied by the next copy: this one is done.
+        let _ = self.empty_copy_slots();
+        copied
     }
 
     fn copy_mapped(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {

@@ -22,7 +22,7 @@ use crate::machine::{
 
 /// Where pmserver maps the pages of the pool that hold its records.
 pub(super) const WINDOW: u64 = pmserver_setup::WINDOW;
-/// Where it maps two pages while it copies one to the other, and the slots of their capabilities.
+/// Where pmserver maps two pages while it copies one to the other: the source, then the target.
 pub(super) const COPY_PLACES: [CopyPlace; 2] = [
     CopyPlace { slot: slots::COPY_SOURCE as u64, vaddr: WINDOW - 2 * PAGE_BYTES },
     CopyPlace { slot: slots::COPY_TARGET as u64, vaddr: WINDOW - PAGE_BYTES },
@@ -30,13 +30,13 @@ pub(super) const COPY_PLACES: [CopyPlace; 2] = [
 const SLOT_COPY_TABLE: u64 = slots::COPY_TABLE as u64;
 const SLOT_UNTYPEDS: u64 = slots::UNTYPEDS as u64;
 const SLOT_OBJECTS: u64 = slots::OBJECTS as u64;
-/// Used temporarily at start.
+/// Holds a capability for a moment while the pool is divided.
 const SLOT_SCRATCH: u64 = slots::COPY_SOURCE as u64;
 const PAGE_BITS: u64 = 12;
 /// Bits that index a CNode of one page.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
 
-/// A root slot and an address.
+/// A slot of the root CNode, and the address at which the page in it is mapped.
 pub(super) struct CopyPlace {
     pub(super) slot: u64,
     pub(super) vaddr: u64,
@@ -49,7 +49,7 @@ struct Run {
     address: u64,
 }
 
-/// Where the capabilities of pages are, and their physical addresses.
+/// Where pmserver's capabilities to the pages of the pool are, and the physical address of each.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     /// Each of the two CNodes has `2^k` slots.

@@ -8,7 +8,7 @@
 //!   seam.rs   the methods of `Kernel`          home.rs     where capabilities are
 //!   peers.rs  invocations made by peers        bytes.rs    loads and stores
 //!   copy.rs   copying pages                    devices.rs  devices that write to memory
-//!   refusal.rs  errors that an invocation can be made to return
+//!   tlb.rs    recent translations              refusal.rs  errors that it can be made to return
 //! ```
 
 mod bytes;
@@ -18,6 +18,7 @@ mod home;
 mod peers;
 mod refusal;
 mod seam;
+mod tlb;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use proto::PeerId;
 
 use self::devices::Devices;
 use self::home::Home;
+use self::tlb::Tlb;
 use crate::clock::Clock;
 use crate::loader::{
     BootPlan, LEAF_THREADS, Loaded, LoadedPeer, ROOT_SHIFT, SLOT_VSPACES, equal_parts, load,
@@ -64,12 +66,14 @@ pub struct SimKernel {
     peers: BTreeMap<PeerId, LoadedPeer>,
     clock: Clock,
     home: Home,
+    tlb: Tlb,
     /// Whether a failed copy left capabilities in the slots for copying.
     copy_slots_are_dirty: bool,
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
     /// Which invocation from now on fails, and how.
     refusal: Option<Refusal>,
+    last_refused: Option<InvocationKind>,
     /// The kinds of all invocations that can be refused, in order, if they are recorded.
     record: Option<Vec<InvocationKind>>,
     /// Virtual time of one invocation.
@@ -85,10 +89,12 @@ impl Clone for SimKernel {
             peers: self.peers.clone(),
             clock: self.clock.fork(),
             home: self.home.clone(),
+            tlb: self.tlb.clone(),
             copy_slots_are_dirty: self.copy_slots_are_dirty,
             devices: self.devices.clone(),
             counts: self.counts.clone(),
             refusal: self.refusal,
+            last_refused: self.last_refused,
             record: self.record.clone(),
             invocation_micros: self.invocation_micros,
         }
@@ -128,10 +134,12 @@ impl SimKernel {
             peers,
             clock: Clock::default(),
             home,
+            tlb: Tlb::new(),
             copy_slots_are_dirty: false,
             devices: Devices::default(),
             counts: BTreeMap::new(),
             refusal: None,
+            last_refused: None,
             record: None,
             invocation_micros: INVOCATION_MICROS,
         }
@@ -182,6 +190,12 @@ impl SimKernel {
         self.record.as_deref().unwrap_or_default()
     }
 
+    /// Returns the kind of the last invocation that was made to fail.
+    #[must_use]
+    pub const fn last_refused(&self) -> Option<InvocationKind> {
+        self.last_refused
+    }
+
     /// Returns how many invocations of a kind pmserver made since it started.
     #[must_use]
     pub fn count(&self, kind: InvocationKind) -> u64 {
@@ -226,6 +240,7 @@ impl SimKernel {
             if refusal.nth == 0 {
                 let error = refusal.error;
                 self.refusal = None;
+                self.last_refused = Some(kind);
                 // Where the kind has fewer errors: its first.
                 return Err(kind.errors().get(error).copied().unwrap_or(kind.errors()[0]));
             }

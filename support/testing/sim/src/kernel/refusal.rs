@@ -17,7 +17,7 @@ pub struct Refusal {
 
 /// Stands for every error that the core knows as `Refused`.
 const REFUSED: Error = Error::IllegalOperation;
-const RETYPE: [Error; 3] = [Error::NotEnoughMemory { left: 0 }, Error::DeleteFirst, REFUSED];
+const RETYPE: [Error; 2] = [Error::NotEnoughMemory { left: 0 }, REFUSED];
 const PAGE_MAP: [Error; 5] = [
     REFUSED,
     Error::DeleteFirst,

@@ -51,6 +51,7 @@ pub struct Machine {
     threads: Threads,
     asids: Asids,
     replaced_pages: u64,
+    epoch: u64,
     root: Cap,
 }
 
@@ -87,6 +88,7 @@ impl Machine {
             threads: Threads::default(),
             asids: Asids::new(),
             replaced_pages: 0,
+            epoch: 0,
             root,
         }
     }
@@ -114,6 +116,12 @@ impl Machine {
     /// Returns every capability that there is.
     pub fn capabilities(&self) -> impl Iterator<Item = Cap> {
         self.slots.caps()
+    }
+
+    /// Returns how many invocations there were: nothing else changes a translation.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the state of a thread.

@@ -51,11 +51,11 @@ impl Architecture {
 /// Types of page tables below the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
-    /// The level that holds pages on x86_64; any level on aarch64.
+    /// On x86_64 a table that refers to pages; on aarch64 a table of any level below the root.
     PageTable,
-    /// The level above, on x86_64.
+    /// On x86_64: refers to tables of kind `PageTable`.
     PageDirectory,
-    /// The level below the root, on x86_64.
+    /// On x86_64: refers to page directories; the root refers to it.
     Pdpt,
 }
 

@@ -118,12 +118,12 @@ impl Shared {
         domain: usize,
         outcome: Result<Message, Departure>,
     ) -> Result<Message, Departure> {
-        match outcome {
-            Err(Departure::Redirected { domain: sent }) if sent == domain => {
-                unwinding(|| self.recover(domain))
-            }
-            other => other,
+        let mut outcome = outcome;
+        // It may be sent on from there.
+        while outcome == Err(Departure::Redirected { domain }) {
+            outcome = unwinding(|| self.recover(domain));
         }
+        outcome
     }
 
     fn recover(self: &Rc<Self>, domain: usize) -> Message {
@@ -136,9 +136,14 @@ impl Shared {
         reply
     }
 
-    /// Fetches the domain's next instruction, which faults unless its pc is the recovery entry.
+    /// Fetches the domain's next instruction, which faults unless its pc is the recovery entry or
+    /// its last resort.
     fn fetch_instruction(self: &Rc<Self>, domain: usize) {
         let Some((peer, thread)) = self.thread(domain) else { return };
+        if thread.pc == LAST_RESORT {
+            self.domains[domain].is_stopped.set(true);
+            Departure::Stopped { domain }.unwind();
+        }
         if thread.pc != RECOVERY_ENTRY.get() {
             let fault = Fault::Access { address: thread.pc, kind: AccessKind::Execute };
             self.fault(domain, peer, fault);

@@ -272,7 +272,9 @@ pub(crate) fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String>
     } else if settings.mishap.is_none() {
         kernel.record();
     }
-    Server::new(kernel, setup.peers()).map_err(|error| format!("pmserver cannot start: {error:?}"))
+    let server = Server::new(kernel, setup.peers())
+        .map_err(|error| format!("pmserver cannot start: {error:?}"))?;
+    Ok(server.with_calls(setup.calls()))
 }
 
 /// Runs something and catches a [`Departure`]; a panic continues to unwind.

@@ -36,7 +36,7 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
             build: SabotagedServer::new,
             call: SabotagedServer::call,
         })),
-        "puppet" => Some(Box::new(PuppetProgram)),
+        "puppet" => Some(Box::new(PuppetProgram::default())),
         _ => None,
     }
 }

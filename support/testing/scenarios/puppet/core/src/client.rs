@@ -8,6 +8,7 @@ use proto::{Message, ProtocolError, Transport, VirtAddr};
 
 use crate::behaviour::Behaviour;
 use crate::order::{Order, Report, STATUS_FAULTED, STATUS_OK, STATUS_REFUSED};
+use crate::recovery::Recovery;
 
 /// Why an order was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,22 @@ impl<T: Transport> Client<T> {
     /// See [`Client::load`].
     pub fn behave(&mut self, behaviour: Behaviour) -> Result<(), OrderError> {
         self.call(Order::Behave(behaviour)).map(|[]| ())
+    }
+
+    /// Tells it what to do at its recovery entry.
+    ///
+    /// # Errors
+    /// See [`Client::load`].
+    pub fn recover_by(&mut self, recovery: Recovery) -> Result<(), OrderError> {
+        self.call(Order::RecoverBy(recovery)).map(|[]| ())
+    }
+
+    /// Makes it hang.
+    ///
+    /// # Errors
+    /// See [`Client::load`]; it does not succeed.
+    pub fn hang(&mut self) -> Result<(), OrderError> {
+        self.call(Order::Hang).map(|[]| ())
     }
 
     /// Makes it map a granted capability itself.

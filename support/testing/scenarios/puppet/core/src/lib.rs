@@ -18,9 +18,11 @@ mod client;
 mod order;
 mod pattern;
 mod puppet;
+mod recovery;
 
 pub use behaviour::Behaviour;
 pub use client::{Client, OrderError};
 pub use order::{Order, Report, faulted};
 pub use pattern::checksum_of;
 pub use puppet::Puppet;
+pub use recovery::Recovery;

@@ -14,6 +14,8 @@
 //! | 0xE006 | report | | | | | notifications, answers, status, fault |
 //! | 0xE007 | behave | what | its arguments … | | | |
 //! | 0xE008 | map_granted | capability | address | rights | | |
+//! | 0xE009 | recover_by | how | | | | |
+//! | 0xE00A | hang | | | | | none |
 //!
 //! The status of a reply is 0, 0xE100 if the puppet faulted, or 0xE101 if the kernel refused to
 //! map.
@@ -22,6 +24,7 @@ use pmserver_client::MapFlags;
 use proto::{Message, ProtocolError, VirtAddr};
 
 use crate::behaviour::Behaviour;
+use crate::recovery::Recovery;
 
 /// The first number that is an order.
 const ORDERS: u64 = 0xE000;
@@ -36,6 +39,8 @@ const RELOAD: u64 = 0xE005;
 const REPORT: u64 = 0xE006;
 const BEHAVE: u64 = 0xE007;
 const MAP_GRANTED: u64 = 0xE008;
+const RECOVER_BY: u64 = 0xE009;
+const HANG: u64 = 0xE00A;
 
 pub(crate) const STATUS_OK: u64 = 0;
 pub(crate) const STATUS_FAULTED: u64 = 0xE100;
@@ -84,6 +89,10 @@ pub enum Order {
         /// With which rights.
         rights: MapFlags,
     },
+    /// What to do at the recovery entry.
+    RecoverBy(Recovery),
+    /// Never answer.
+    Hang,
 }
 
 /// What notifications led to, since the puppet started, last faulted, or last got an order to
@@ -124,6 +133,8 @@ impl Order {
             Self::MapGranted { capability, vaddr, rights } => {
                 Message::new(MAP_GRANTED, [capability, vaddr.get(), rights.bits().into()])
             }
+            Self::RecoverBy(recovery) => Message::new(RECOVER_BY, [recovery.number().into()]),
+            Self::Hang => Message::new(HANG, []),
         }
     }
 
@@ -141,6 +152,10 @@ impl Order {
             (MAP_GRANTED, &[capability, at, rights]) => VirtAddr::new(at)
                 .zip(u16::try_from(rights).ok().and_then(MapFlags::from_bits))
                 .map(|(vaddr, rights)| Self::MapGranted { capability, vaddr, rights }),
+            (RECOVER_BY, &[how]) => {
+                u8::try_from(how).ok().and_then(Recovery::from_number).map(Self::RecoverBy)
+            }
+            (HANG, []) => Some(Self::Hang),
             _ => None,
         };
         order.ok_or(ProtocolError::UnknownOperation)
@@ -186,6 +201,11 @@ mod tests {
             Order::Behave(Behaviour::Hold),
             Order::Behave(Behaviour::Die),
             Order::MapGranted { capability: 5, vaddr, rights: MapFlags::READ },
+            Order::RecoverBy(Recovery::Serve),
+            Order::RecoverBy(Recovery::ServeOnce),
+            Order::RecoverBy(Recovery::Hang),
+            Order::RecoverBy(Recovery::RegisterAndHang),
+            Order::Hang,
         ];
         for order in orders {
             assert_eq!(Order::decode(&order.encode()), Ok(order));
@@ -202,6 +222,7 @@ mod tests {
             Message::new(LOAD, [1 << 60]),
             Message::new(LOAD, [0, 0]),
             Message::new(BEHAVE, [6, 0, 0, 0]),
+            Message::new(RECOVER_BY, [4]),
             Message::new(MAP_GRANTED, [0, 0, 1 << 15]),
         ];
         for stray in strays {

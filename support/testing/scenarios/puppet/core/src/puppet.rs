@@ -72,6 +72,11 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
                 let mapped = self.grants.map_granted(capability, vaddr, rights);
                 Message::new(if mapped.is_ok() { STATUS_OK } else { STATUS_REFUSED }, [])
             }
+            // The domain remembers it.
+            Order::RecoverBy(_) => Message::new(STATUS_OK, []),
+            Order::Hang => loop {
+                self.space.relax();
+            },
         }
     }
 
@@ -146,7 +151,7 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
         }
     }
 
-    /// Asks for the fault, and leaves whoever touched the frame waiting.
+    /// Takes the next fault and does not answer it, so that whoever touched the frame waits.
     fn hold(&mut self) {
         if let Ok(Some(fault)) = self.pm.next_fault() {
             self.report.fault = fault.into_raw();

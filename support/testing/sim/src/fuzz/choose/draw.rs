@@ -14,12 +14,13 @@ use super::Chooser;
 const WINDOW: u64 = 0x1000_0000;
 const PAGE: u64 = 4096;
 const WINDOW_PAGES: u64 = 48;
+/// For each frame that calls name.
+const NUMBERS_A_FRAME: u64 = 5;
 /// The window of one page table.
 const TABLE: u64 = 1 << 21;
 /// The last page below the end of user space: whether it is a program's depends on the kernel, and
 /// two pages from there on are none anywhere.
 pub(super) const LAST_PAGE: u64 = (1 << 47) - PAGE;
-pub(super) const NUMBERS: u64 = 40;
 
 /// Returns where programs map, a call's worth of pages at a time.
 pub(crate) fn windows() -> impl Iterator<Item = VirtAddr> {
@@ -32,20 +33,25 @@ impl Chooser<'_> {
         let page = match self.dice.below(40) {
             0 => LAST_PAGE,
             1..6 => WINDOW + TABLE * (1 + self.dice.below(3)) + PAGE * self.dice.below(4),
-            _ => WINDOW + PAGE * self.dice.below(WINDOW_PAGES),
+            _ => WINDOW + PAGE * self.dice.below(WINDOW_PAGES.max(self.scale)),
         };
         VirtAddr::new_page(page).expect("pages are in user space")
     }
 
-    /// Returns a count that is small nearly always.
+    /// Returns a count: small nearly always, in most runs.
     pub(super) fn count(&mut self) -> FrameCount {
         let count = match self.dice.below(40) {
             0 => 256,
             1..4 => 1 + self.dice.below(64),
             4..14 => 1,
-            _ => 1 + self.dice.below(8),
+            _ => 1 + self.dice.below(self.scale),
         };
         FrameCount::new(count).expect("a call has so many")
+    }
+
+    /// Returns the number behind those that most frames have.
+    pub(super) const fn numbers(&self) -> u64 {
+        NUMBERS_A_FRAME * self.scale
     }
 
     pub(super) fn number(&mut self) -> FrameNumber {
@@ -54,7 +60,7 @@ impl Chooser<'_> {
             1 => 1 << (8 * self.dice.below(8)),
             2 => self.dice.any(),
             3..20 => 0,
-            _ => self.dice.below(NUMBERS),
+            _ => self.dice.below(self.numbers()),
         })
     }
 
@@ -75,7 +81,7 @@ impl Chooser<'_> {
     ) -> FrameCount {
         let numbers = self.model.frames(self.peer, container);
         let there = |count: &u64| numbers.contains(&start.get().wrapping_add(*count));
-        let most = (0..64).take_while(there).count() as u64;
+        let most = (0..256).take_while(there).count() as u64;
         let count = self.count();
         let is_free = most == 0 || self.dice.once_in(8);
         if is_free { count } else { FrameCount::new(count.get().min(most)).unwrap_or(count) }

@@ -7,9 +7,9 @@
 mod draw;
 mod request;
 
-use model::{Access, Handles, Model};
+use model::{Access, Handles, Model, Touch};
 use pmserver_api::Request;
-use proto::{PeerId, VirtAddr};
+use proto::{Micros, PeerId, VirtAddr};
 
 use super::operation::{Dice, Kind, Operation};
 
@@ -30,11 +30,12 @@ pub(crate) enum Action {
 
 /// What a request is chosen from.
 struct Chooser<'a> {
-    dice: Dice,
+    dice: &'a mut Dice,
     model: &'a Model,
     peers: &'a [PeerId],
     peer: PeerId,
     own: Handles,
+    scale: u64,
 }
 
 /// Returns whether a peer can do something of this kind with success.
@@ -60,9 +61,48 @@ fn is_suited(kind: Kind, model: &Model, peer: PeerId) -> bool {
     }
 }
 
-/// Returns what an operation comes to in the state that the model has.
-pub(crate) fn choose(operation: &Operation, model: &Model, peers: &[PeerId], word: u64) -> Action {
+/// How often something else is drawn where a call would fail, or do nothing.
+const DRAWS_MAX: usize = 12;
+
+/// Returns what an operation comes to in the state that the model has: in most cases something that
+/// the model says will succeed, if that is soon found.
+pub(crate) fn choose(
+    operation: &Operation,
+    (model, now): (&Model, Micros),
+    peers: &[PeerId],
+    word: u64,
+) -> Action {
     let mut dice = operation.dice();
+    let draws = if dice.once_in(5) { 1 } else { DRAWS_MAX };
+    let mut action = draw(operation, model, peers, word, &mut dice);
+    for _ in 1..draws {
+        if will_succeed(&action, model, now) {
+            break;
+        }
+        action = draw(operation, model, peers, word, &mut dice);
+    }
+    action
+}
+
+/// Whether the model says that something comes of an action.
+fn will_succeed(action: &Action, model: &Model, now: Micros) -> bool {
+    let mut model = model.clone();
+    match action {
+        Action::Call(peer, request) => model.call(*peer, request, now, None).is_success(),
+        Action::Touch { peer, vaddr, access, .. } => {
+            matches!(model.touch(*peer, *vaddr, *access, now, None), Touch::Done(_))
+        }
+        Action::Advance(_) | Action::FailNth(_) => true,
+    }
+}
+
+fn draw(
+    operation: &Operation,
+    model: &Model,
+    peers: &[PeerId],
+    word: u64,
+    dice: &mut Dice,
+) -> Action {
     // Calls of stopped peers are all refused in the same way.
     let alive: Vec<PeerId> =
         peers.iter().copied().filter(|peer| !model.is_stopped(*peer)).collect();
@@ -71,8 +111,8 @@ pub(crate) fn choose(operation: &Operation, model: &Model, peers: &[PeerId], wor
         callers.iter().copied().filter(|peer| is_suited(operation.kind, model, *peer)).collect();
     let callers = if suited.is_empty() || dice.once_in(12) { callers } else { &suited };
     let peer = dice.pick(callers).expect("there are peers");
-    let own = model.handles(peer);
-    let mut chooser = Chooser { dice, model, peers, peer, own };
+    let (own, scale) = (model.handles(peer), operation.scale);
+    let mut chooser = Chooser { dice, model, peers, peer, own, scale };
     match operation.kind {
         Kind::Load => chooser.touch(Access::Load),
         Kind::Store => chooser.touch(Access::Store(word)),

@@ -8,7 +8,7 @@ use pmserver_api::{
 use proto::{FrameCount, FrameNumber, VirtAddr};
 
 use super::Chooser;
-use super::draw::{LAST_PAGE, NUMBERS};
+use super::draw::LAST_PAGE;
 use crate::fuzz::operation::Kind;
 
 impl Chooser<'_> {
@@ -90,7 +90,7 @@ impl Chooser<'_> {
             0 => (self.number(), u64::MAX),
             1 | 2 => (FrameNumber::new(0), u64::MAX),
             3 | 4 => (FrameNumber::new(0), 1 << 20),
-            _ => (self.number(), 1 + self.dice.below(NUMBERS)),
+            _ => (self.number(), 1 + self.dice.below(self.numbers())),
         };
         Request::Share { container, start, count, terms: self.terms() }
     }
@@ -126,7 +126,7 @@ impl Chooser<'_> {
             }
             Kind::CopyList => {
                 let (source, destination, flags) = self.ends();
-                let count = 1 + self.dice.below(PairList::MOST as u64 / 2);
+                let count = 1 + self.dice.below(PairList::MOST as u64);
                 let pairs: Vec<_> = (0..count)
                     .map(|_| (self.number_in(source), self.destination(destination, flags)))
                     .collect();
@@ -144,7 +144,7 @@ impl Chooser<'_> {
                 terms: self.terms(),
             },
             _ => {
-                let (count, source) = (1 + self.dice.below(4), self.usable());
+                let (count, source) = (1 + self.dice.below(FrameList::MOST as u64), self.usable());
                 let numbers: Vec<_> = (0..count).map(|_| self.number_in(source)).collect();
                 Request::CreateGather {
                     account: self.account(),
@@ -178,7 +178,7 @@ impl Chooser<'_> {
                 container: self.usable(),
                 start: FrameNumber::new(self.dice.below(8)),
                 vaddr,
-                count: count.get() as u32 - u32::from(self.dice.once_in(20)),
+                count: (count.get() - u64::from(least == 1 && self.dice.once_in(20))) as u32,
                 flags: self.map_flags(),
             },
             Kind::Detach => {
@@ -236,7 +236,7 @@ impl Chooser<'_> {
                 Request::SetHandler {
                     container,
                     start: self.number_in(container),
-                    count: self.dice.below(16),
+                    count: self.dice.below(2 * self.scale),
                     handler,
                     cookie: self.dice.below(1 << 32) as u32,
                 }

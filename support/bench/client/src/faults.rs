@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Faults that pmserver repairs.
+
+use pmserver_api::CopyFlags;
+
+use crate::floors::Floors;
+use crate::meter::Meter;
+use crate::table::{Row, Table};
+use crate::world::{
+    BenchError, READ_WRITE, SECOND_WINDOW, World, at, frames, page, store, sweep, touch, unmap,
+};
+
+const PAGES: u64 = 64;
+const ROUNDS: u64 = 8;
+
+pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
+    region(world, table, floors)?;
+    copy_on_write(world, table, floors)
+}
+
+/// Loads from a region, in order; the frames have memory.
+fn region(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
+    let container = world.container(PAGES, true)?;
+    let window = page(SECOND_WINDOW, 1);
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
+        meter.time(|| touch(window, PAGES));
+        world.pm.detach(window)?;
+    }
+    let floor = floors.fault_and_map.saturating_mul(PAGES);
+    table.row(&Row { faults: PAGES, ..Row::frames("fault_region", PAGES, floor) }, &meter);
+    Ok(world.pm.container_destroy(container)?)
+}
+
+/// Stores to pages that share their memory with a copy.
+fn copy_on_write(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
+    let source = world.container(PAGES, true)?;
+    let window = page(SECOND_WINDOW, 1);
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        let copy = world.container(PAGES, false)?;
+        world.pm.copy((source, at(0)), (copy, at(0)), frames(PAGES), CopyFlags::empty())?;
+        sweep(PAGES, |done, more| {
+            let mapped = world.pm.map(copy, at(done), more, page(window, done), READ_WRITE)?;
+            Ok(mapped.count)
+        })?;
+        meter.time(|| store(window, PAGES));
+        unmap(&mut world.pm, window, PAGES)?;
+        world.pm.container_destroy(copy)?;
+    }
+    let mappings = floors.unmap.saturating_mul(2).saturating_add(floors.map);
+    let each = floors.fault_and_map.saturating_add(mappings).saturating_add(floors.copy_page);
+    let row = Row {
+        faults: PAGES,
+        copied: PAGES.saturating_mul(proto::PAGE_BYTES),
+        ..Row::frames("cow_break_4k", PAGES, each.saturating_mul(PAGES))
+    };
+    table.row(&row, &meter);
+    Ok(world.pm.container_destroy(source)?)
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Reading a file in three ways, each beside a rival that copies through a standing share.
+//!
+//! *Strict*: when the client looks, nobody else has access to the bytes: share, read, unshare. The
+//! mapping of the client stays, and is made again in one call after the server's lease took it
+//! away. *Standing*: the share stays, too; the server could still write. *Lent*: the server would
+//! copy logically from what it has cached; it does not yet, so 2 MiB are read strictly.
+
+use fsserver_api::{FileHandle, ReadLength};
+use pmserver_api::{ContainerHandle, Rights};
+use proto::{AddressSpace, Micros, PAGE_BYTES, PeerId, VirtAddr};
+use shm::OwnMemory;
+
+use crate::floors::{BUFFER, Floors, SHARE};
+use crate::meter::{Meter, ROUNDS};
+use crate::table::{Row, Table};
+use crate::world::{
+    BenchError, FSSERVER_PEER, LARGE_WINDOW, READ_WRITE, World, at, map, page, rival_read, sweep,
+    touch, unmap,
+};
+
+/// The file that the bench reads, 2 MiB long; make writes it.
+const PATH: &[u8] = b"/data/two-mib.txt";
+const FILE_FRAMES: u64 = 512;
+/// How the file begins.
+const FIRST_BYTES: &[u8; 8] = b"1\n2\n3\n4\n";
+/// How often fsserver copies each byte: from its image into the container.
+const FSSERVER_COPIES: u64 = 1;
+const ROUNDS_OF_MANY: u64 = 4;
+/// Where the page of the path is mapped.
+const PATH_PAGE: VirtAddr = VirtAddr::new_page(0x1001_0000).unwrap();
+
+pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
+    let file = lookup(world, table, floors)?;
+    let buffer = world.container(FILE_FRAMES, true)?;
+    map(&mut world.pm, buffer, FILE_FRAMES, LARGE_WINDOW, READ_WRITE)?;
+    for (name, pages) in [("read_4k_standing", 1), ("read_64k_standing", 16)] {
+        let shared = world.share(buffer, pages, FSSERVER_PEER)?;
+        let mut meter = Meter::default();
+        for _ in 0..ROUNDS {
+            meter.time(|| {
+                let done = read(world, file, shared.weak, pages);
+                look(world, pages).and(done)
+            })?;
+            check()?;
+        }
+        row(table, name, pages, &meter);
+        world.pm.unshare(shared.share)?;
+    }
+    for (name, pages) in [
+        ("read_4k_strict", 1),
+        ("read_64k_strict", 16),
+        ("read_256k_strict", 64),
+        ("read_1m_strict", 256),
+        ("read_2m_lent", 512),
+    ] {
+        let mut meter = Meter::default();
+        for _ in 0..ROUNDS_OF_MANY {
+            meter.time(|| {
+                let shared = world.share(buffer, pages, FSSERVER_PEER)?;
+                let done = read(world, file, shared.weak, pages);
+                world.pm.unshare(shared.share)?;
+                look(world, pages).and(done)
+            })?;
+            check()?;
+        }
+        row(table, name, pages, &meter);
+    }
+    rivals(table);
+    unmap(&mut world.pm, LARGE_WINDOW, FILE_FRAMES)?;
+    Ok(world.pm.container_destroy(buffer)?)
+}
+
+/// Reads the start of the file into the frames, in calls of at most 1 MiB.
+fn read(
+    world: &mut World,
+    file: FileHandle,
+    weak: ContainerHandle,
+    pages: u64,
+) -> Result<(), BenchError> {
+    let mut done: u64 = 0;
+    while let Some(left @ 1..) = pages.checked_sub(done) {
+        let more = left.min(256);
+        let [offset, bytes] = [done, more].map(|pages| pages.saturating_mul(PAGE_BYTES));
+        let length = ReadLength::new(bytes).ok_or(BenchError::Unexpected("a length"))?;
+        if world.fs.read(file, weak, offset, at(done), length)? != bytes {
+            return Err(BenchError::Unexpected("a short read"));
+        }
+        done = done.saturating_add(more);
+    }
+    Ok(())
+}
+
+/// Makes the mapping again that the server's lease took away, and loads from each page.
+fn look(world: &mut World, pages: u64) -> Result<(), BenchError> {
+    sweep(pages, |done, more| {
+        let remapped = world.pm.remap(page(LARGE_WINDOW, done), more, READ_WRITE)?;
+        Ok(remapped.count)
+    })?;
+    touch(LARGE_WINDOW, pages);
+    Ok(())
+}
+
+/// Looks a path up that fsserver has seen.
+fn lookup(world: &mut World, table: &mut Table, floors: &Floors) -> Result<FileHandle, BenchError> {
+    let path = world.container(1, true)?;
+    map(&mut world.pm, path, 1, PATH_PAGE, READ_WRITE)?;
+    OwnMemory.copy_out(PATH, PATH_PAGE);
+    let peer = PeerId::new(FSSERVER_PEER).ok_or(BenchError::Unexpected("a peer"))?;
+    let shared = world.pm.share(path, at(0), 1, peer, Rights::READ, Micros::new(0))?;
+    let mut file = world.fs.lookup(shared.weak, PATH.len())?;
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        world.fs.close(file)?;
+        file = meter.time(|| world.fs.lookup(shared.weak, PATH.len()))?;
+    }
+    table.row(&Row { file_calls: 1, ..Row::call("lookup_known", floors.call) }, &meter);
+    Ok(file)
+}
+
+/// Checks that the first bytes have arrived, and overwrites them, so that the next read brings them
+/// again.
+fn check() -> Result<(), BenchError> {
+    let mut bytes = [0; 8];
+    OwnMemory.copy_in(LARGE_WINDOW, &mut bytes);
+    OwnMemory.copy_out(&[0; 8], LARGE_WINDOW);
+    if &bytes == FIRST_BYTES { Ok(()) } else { Err(BenchError::Unexpected("other bytes")) }
+}
+
+fn row(table: &mut Table, name: &'static str, pages: u64, meter: &Meter) {
+    let bytes = pages.saturating_mul(PAGE_BYTES);
+    let row = Row {
+        batch: pages,
+        file_calls: pages.div_ceil(256),
+        copied: bytes.saturating_mul(FSSERVER_COPIES),
+        ..Row::call(name, rival(pages, true).instructions_each())
+    };
+    table.row(&row, meter);
+}
+
+/// The floors of reading: a rival whose client copies the bytes out of the share, as it must if
+/// they are not to change any more, and one whose client uses them there.
+fn rivals(table: &mut Table) {
+    for (copying, in_place, pages) in [
+        ("rival_4k", "rival_in_place_4k", 1),
+        ("rival_64k", "rival_in_place_64k", 16),
+        ("rival_256k", "rival_in_place_256k", 64),
+        ("rival_1m", "rival_in_place_1m", 256),
+        ("rival_2m", "rival_in_place_2m", 512),
+    ] {
+        table.floor(copying, &rival(pages, true), 1);
+        table.floor(in_place, &rival(pages, false), 1);
+    }
+}
+
+fn rival(pages: u64, copies_out: bool) -> Meter {
+    let bytes = usize::try_from(pages.saturating_mul(PAGE_BYTES)).unwrap_or_default();
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        meter.time(|| {
+            rival_read(bytes);
+            if copies_out {
+                shm::copy(SHARE, BUFFER, bytes);
+            } else {
+                touch(SHARE, pages);
+            }
+        });
+    }
+    meter
+}

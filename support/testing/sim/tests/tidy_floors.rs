@@ -98,10 +98,13 @@ const CRATES: &[Crate] = &[
     Crate {
         folder: "support/testing/sim/src",
         floors: &[
+            "explore",
+            "stop",
             "fuzz",
             "testbed",
             "system",
             "system_file",
+            "direct",
             "kernel",
             "loader",
             "clock",

@@ -49,7 +49,7 @@ impl SimKernel {
         self.invoke(InvocationKind::PageMap, place.slot << ROOT_SHIFT, &map)
     }
 
-    /// Deletes both capabilities if there may be any, which also unmaps them. Empty slots are not an
+    /// Deletes both capabilities if there may be any, which also unmaps them. Empty slots are no
     /// error.
     pub(super) fn empty_copy_slots(&mut self) -> Result<(), Error> {
         if !self.copy_slots_are_dirty {

@@ -162,14 +162,14 @@ impl SimKernel {
         self.clock.clone()
     }
 
-    /// Makes the n-th invocation from now fail, of those that can be refused, counted from 1; `None`
-    /// makes none fail.
+    /// Makes the n-th invocation from now fail, of those that can be refused, counted from 1;
+    /// `None` makes none fail.
     pub fn fail_nth(&mut self, n: Option<u64>) {
         self.refuse(n.map(|nth| Refusal { nth, error: 0 }));
     }
 
-    /// Makes one invocation from now on fail with a certain error; `None` makes none fail. Those that
-    /// cannot be refused do not count.
+    /// Makes one invocation from now on fail with a certain error; `None` makes none fail. Those
+    /// that cannot be refused do not count.
     pub const fn refuse(&mut self, refusal: Option<Refusal>) {
         self.refusal = refusal;
     }

@@ -98,9 +98,9 @@ const CRATES: &[Crate] = &[
     Crate {
         folder: "support/testing/sim/src",
         floors: &[
+            "fuzz",
             "explore",
             "stop",
-            "fuzz",
             "testbed",
             "system",
             "system_file",

@@ -76,8 +76,8 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz canary mutants evidence sim-test qemu-test board-test sweep pd-check image-check
-.PHONY: bench bench-check bench-accept bench-growth setup sdk clean
+.PHONY: test check fuzz canary mutants stop explore evidence sim-test qemu-test board-test sweep
+.PHONY: pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -91,6 +91,8 @@ usage:
 	@echo 'make bench-check    fails if one costs more than accepted; bench-accept accepts'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
+	@echo 'make stop       stops domains at every call, refuses every kernel invocation; RUNS'
+	@echo 'make explore    tries every order of calls in small systems, STATES of each'
 	@echo 'make mutants    changes single expressions of the cores: a test has to fail; SHARD=k/n'
 	@echo 'make evidence   runs all of this and more, and writes support/docs/evidence.md'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
@@ -204,6 +206,23 @@ fuzz: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
+
+# Long runs: each call and each kernel invocation of the demo and the scenarios, one run for each.
+stop: need-cargo
+	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
+	  cargo build --release --package sim
+	@support/make/fs-image.sh support/files build/stop.img
+	@for system in $(demo_XML) $(scenarios_XML); do \
+	  cargo run --quiet --release --package sim -- stop $(if $(RUNS),--sample $(RUNS)) \
+	    --system $$system --image build/stop.img || exit 1; \
+	done
+
+# Every order of what the peers of small systems can do, up to STATES states of each system.
+STATES ?= 200000
+explore: need-cargo
+	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
+	  cargo build --release --package sim
+	@cargo run --quiet --release --package sim -- explore --states $(STATES)
 
 canary: need-cargo
 	@support/make/canary.sh

@@ -196,6 +196,10 @@ impl Kernel for Sel4Kernel {
         self.copier.copy(&self.home.object_slot(from), &self.home.object_slot(to))
     }
 
+    fn end_copies(&mut self) -> Result<(), KernelError> {
+        self.copier.end()
+    }
+
     fn physical_address(&self, page: PageIndex) -> u64 {
         self.home.physical_address(page)
     }

@@ -241,8 +241,16 @@ pub trait Kernel {
     /// for the duration of the copy.
     ///
     /// # Errors
-    /// [`KernelError::Refused`]; the destination is then as it was.
+    /// [`KernelError::Refused`]; the destination is then as it was. Done or refused, capabilities
+    /// for copying may be left ([`Kernel::end_copies`]).
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+
+    /// Deletes what a refused copy has left; without that makes no invocation. The next copy does
+    /// the same.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]; it is then still left.
+    fn end_copies(&mut self) -> Result<(), KernelError>;
 
     /// Returns the physical address of a page, whatever it is used as.
     fn physical_address(&self, page: PageIndex) -> u64;

@@ -10,6 +10,7 @@ use crate::serve::Service;
 use crate::serve::fault::{Fault, FaultOutcome};
 
 /// The physical memory server.
+#[derive(Clone)]
 pub struct Server<K> {
     pub(crate) service: Service<K>,
 }

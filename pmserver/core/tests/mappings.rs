@@ -14,6 +14,8 @@ use pmserver_api::{
 };
 use proto::limits::FRAME_MAPPINGS_MAX;
 use proto::{Message, Micros, VirtAddr};
+use sim::machine::Cap;
+use sim::{InvocationKind, Refusal};
 use world::{World, at, filled, frames, page, peer};
 
 fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
@@ -224,4 +226,41 @@ fn an_empty_cnode_is_kept_for_the_next_mapping() {
         assert!(round == 0 || made == 1, "a page is mapped, and nothing is made: {made}");
         assert_eq!(world.accounts(), before, "and nobody pays for it");
     }
+}
+
+#[test]
+fn no_answer_of_the_kernel_to_a_map_panics_or_leaves_something_behind() {
+    // Every error at every invocation, also that a table is missing that pmserver has made.
+    let mut nth = 1;
+    loop {
+        let mut has_reached = false;
+        for error in 0..InvocationKind::PageMap.errors().len() {
+            let world = World::small();
+            let mut pm = world.client();
+            let container = filled(&mut pm, 2);
+            assert!(pm.map(container, at(0), frames(1), page(0), MapFlags::WRITE).is_ok());
+            let before = (world.accounts(), mapped_frames(&world));
+            has_reached |= world.refuse(Refusal { nth, error }, || {
+                let _ = pm.map(container, at(1), frames(1), page(1), MapFlags::WRITE);
+                let _ = pm.map(container, at(1), frames(1), page(5000), MapFlags::WRITE);
+            });
+            assert!(
+                pm.unmap(page(1), frames(1)).is_ok() && pm.unmap(page(5000), frames(1)).is_ok()
+            );
+            pm.reclaim().unwrap();
+            assert_eq!((world.accounts(), mapped_frames(&world)), before, "{nth} {error}");
+        }
+        if !has_reached {
+            break;
+        }
+        nth += 1;
+    }
+    assert!(nth > 5, "only {nth} invocations");
+}
+
+/// Returns how many frame capabilities are mapped somewhere.
+fn mapped_frames(world: &World) -> usize {
+    let server = world.0.borrow();
+    let is_mapped = |cap: &Cap| matches!(cap, Cap::Frame { mapped: Some(_), .. });
+    server.kernel().machine().capabilities().filter(is_mapped).count()
 }

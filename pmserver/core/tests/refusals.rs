@@ -21,6 +21,8 @@ use sim::InvocationKind;
 
 /// Fewer runs say that calls do not reach what they are for.
 const RUNS_MIN: u64 = 3_000;
+/// No kind of invocation has more errors.
+const ERRORS_MAX: usize = 5;
 
 /// The runs that were made, and how many of them were refused.
 #[derive(Default)]
@@ -80,22 +82,22 @@ fn refuse_each(case: &Case, flavour: Flavour, records: u64, tally: &mut Tally) {
     let is_whole = flavour == Flavour::Plain || std::env::var_os("REFUSALS").is_some();
     let step = if is_whole { 1 } else { 3 };
     for nth in (1..=known.invocations).step_by(step) {
-        // The other error in one flavour: the same code meets it in all.
-        let ways = if flavour == Flavour::Plain { [false, true].iter() } else { [false].iter() };
-        for is_other in ways.copied() {
+        // The other errors in one flavour: the same code meets them in all.
+        let errors = if flavour == Flavour::Plain { ERRORS_MAX } else { 1 };
+        for error in 0..errors {
             let run = || {
                 let scene = prepared(case, flavour, records);
-                scene.refuse(nth, is_other);
+                scene.refuse(nth, error);
                 let result = finish(|done| (case.call)(&scene, done), 0);
                 scene.refuse_nothing();
                 (scene, result)
             };
             let (scene, result) = run();
-            let is_enough = |kind: &InvocationKind| !is_other || has_other(*kind);
-            let Some(kind) = scene.refused().filter(is_enough) else {
-                continue;
+            let has_error = |kind: &InvocationKind| error < kind.errors().len();
+            let Some(kind) = scene.refused().filter(has_error) else {
+                break;
             };
-            let what = format!("{} {flavour:?} {nth} {kind:?} {is_other}", case.name);
+            let what = format!("{} {flavour:?} {nth} {kind:?} {error}", case.name);
             tally.runs += 1;
             let seen = scene.look();
             tally.settled(&what, &scene, &known);
@@ -112,10 +114,6 @@ fn refuse_each(case: &Case, flavour: Flavour, records: u64, tally: &mut Tally) {
             tally.compare(&what, "is repeated", &scene.look(), &known.after);
         }
     }
-}
-
-fn has_other(kind: InvocationKind) -> bool {
-    matches!(kind, InvocationKind::Retype | InvocationKind::PageMap | InvocationKind::TableMap)
 }
 
 fn is_refusal(result: &(u64, Option<Failure>), known: &Known) -> bool {

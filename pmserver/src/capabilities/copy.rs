@@ -73,17 +73,19 @@ impl Copier {
         from: &AbsoluteCPtr,
         to: &AbsoluteCPtr,
     ) -> Result<(), KernelError> {
-        if self.is_dirty {
-            self.clear()?;
-        }
+        self.end()?;
         self.is_dirty = true;
         let copied = copy_mapped(from, to);
-        // If the slots stay full they are emptied by the next copy: this one is done.
-        let _ = self.clear();
+        // If the slots stay full they are emptied later: this one is done.
+        let _ = self.end();
         copied
     }
 
-    fn clear(&mut self) -> Result<(), KernelError> {
+    /// Deletes the copied capabilities if there may be any.
+    pub(crate) fn end(&mut self) -> Result<(), KernelError> {
+        if !self.is_dirty {
+            return Ok(());
+        }
         let (source, target) = (SOURCE.clear(), TARGET.clear());
         self.is_dirty = source.is_err() || target.is_err();
         source.and(target)

@@ -18,6 +18,7 @@ pub(crate) mod virtual_frames;
 use crate::tables::Tables;
 
 /// The floor of frames.
+#[derive(Clone)]
 pub(crate) struct FrameManager<K> {
     tables: Tables<K>,
     /// The number of the next fault that a handler is told.

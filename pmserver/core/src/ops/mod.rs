@@ -29,6 +29,7 @@ use crate::records::ledger::Ledger;
 use crate::records::links::Link;
 
 /// The floor of operations.
+#[derive(Clone)]
 pub(crate) struct Operations<K> {
     frames: FrameManager<K>,
     /// The queue of accounts with something to tear down.

@@ -25,7 +25,7 @@ pub(crate) const NODE_WORK: u64 = 30;
 pub(crate) const LINK_WORK: u64 = 25;
 
 /// The work of the running call.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Meter {
     spent: Cell<u64>,
     invocations: Cell<u64>,

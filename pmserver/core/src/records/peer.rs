@@ -47,6 +47,7 @@ impl VSpaceState {
 }
 
 /// A protection domain that pmserver serves.
+#[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) name: PeerName,

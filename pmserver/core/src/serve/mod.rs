@@ -19,6 +19,7 @@ use crate::tables::Tables;
 use crate::teardown::Teardown;
 
 /// The floor that serves calls and faults.
+#[derive(Clone)]
 pub(crate) struct Service<K> {
     teardown: Teardown<K>,
 }

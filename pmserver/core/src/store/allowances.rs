@@ -22,6 +22,7 @@ struct Allowance {
 }
 
 /// The allowances of all peers.
+#[derive(Clone)]
 pub(crate) struct Allowances {
     of_peer: [Vec<Allowance, PEER_ALLOWANCES_MAX>; PEERS_MAX],
     /// The peer whose call or fault is served.

@@ -26,6 +26,7 @@ struct Claim {
 }
 
 /// The claims of all peers, at most one each.
+#[derive(Clone)]
 pub(crate) struct Claims([Option<Claim>; PEERS_MAX]);
 
 impl Claims {

@@ -24,6 +24,7 @@ const UNMAKE_WORK: u64 = 4_500;
 const COPY_WORK: u64 = 14_000;
 
 /// A kernel whose invocations are counted.
+#[derive(Clone)]
 pub(crate) struct Metered<K> {
     kernel: K,
     /// The work of the running call.
@@ -133,6 +134,10 @@ impl<K: Kernel> Kernel for Metered<K> {
 
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
         self.invoke(COPY_WORK).copy_page(from, to)
+    }
+
+    fn end_copies(&mut self) -> Result<(), KernelError> {
+        self.kernel.end_copies()
     }
 
     fn physical_address(&self, page: PageIndex) -> u64 {

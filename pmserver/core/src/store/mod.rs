@@ -46,6 +46,7 @@ const WINDOW_TABLE_PAGES: u32 = 512;
 const DATA: PageRights = PageRights { write: true, execute: false };
 
 /// The floor of pages, records and accounts.
+#[derive(Clone)]
 pub(crate) struct Store<K> {
     pub(crate) kernel: Metered<K>,
     page_count: u32,

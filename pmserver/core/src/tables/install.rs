@@ -152,13 +152,22 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Unmaps the page of zeros that was mapped as a probe. It belongs to pmserver: nothing of the
+    /// Unmaps the page of zeros if it is mapped as a probe. It belongs to pmserver: nothing of the
     /// caller depends on it.
-    fn unmap_probe(&mut self) -> Result<(), PmError> {
-        let probe = FrameCap::Original(self.store.zero);
-        let result = self.store.kernel.unmap_frame(probe);
-        self.is_probe_mapped = result.is_err();
-        result.map_err(|_: KernelError| PmError::Kernel)
+    fn end_probe(&mut self) -> Result<(), PmError> {
+        if self.is_probe_mapped {
+            let probe = FrameCap::Original(self.store.zero);
+            self.store.kernel.unmap_frame(probe).map_err(|_: KernelError| PmError::Kernel)?;
+            self.is_probe_mapped = false;
+        }
+        Ok(())
+    }
+
+    /// Takes back what pmserver uses for a moment and the kernel refused to take back then: the
+    /// probe, and capabilities for copying. What it refuses again is left for the next time.
+    pub(crate) fn retry_refused(&mut self) {
+        let _ = self.end_probe();
+        let _ = self.store.kernel.end_copies();
     }
 
     /// Installs the page tables that are missing at an address and returns how many.
@@ -178,11 +187,10 @@ impl<K: Kernel> Tables<K> {
         }
         // No lowest table is there, so the probe is mapped over nothing.
         let before = self.peer(peer).vspace.table_count.get();
-        if self.is_probe_mapped {
-            self.unmap_probe()?;
-        }
+        self.end_probe()?;
         self.map_with_tables(peer, FrameCap::Original(self.store.zero), vaddr, PROBE)?;
-        if let Err(error) = self.unmap_probe() {
+        self.is_probe_mapped = true;
+        if let Err(error) = self.end_probe() {
             self.collect_tables(peer, vaddr.get());
             return Err(error);
         }

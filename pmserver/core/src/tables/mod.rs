@@ -21,12 +21,13 @@ use crate::records::peer::Peer;
 use crate::store::Store;
 
 /// The floor of page tables and CNodes.
+#[derive(Clone)]
 pub(crate) struct Tables<K> {
     /// The store. Every floor above uses it by this name.
     pub(crate) store: Store<K>,
     pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
-    /// Whether the kernel refused to unmap the probe that looks for missing page tables.
+    /// Whether the probe that looks for missing page tables is mapped.
     is_probe_mapped: bool,
 }
 

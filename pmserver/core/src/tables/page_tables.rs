@@ -48,7 +48,7 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Installs one table and records it. The kernel names the topmost missing level, so the levels
-    /// above exist.
+    /// above exist. If it names a table that is there, it contradicts the records: `Kernel`.
     fn install_table(
         &mut self,
         peer: PeerId,
@@ -57,13 +57,19 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<(), PmError> {
         let level = level_of(span_bits).ok_or(PmError::Kernel)?;
         let base = base_of(vaddr.get(), level);
+        if self.store.tree_get::<Table>(self.table_tree(peer, level), base).is_some() {
+            return Err(PmError::Kernel);
+        }
         let page = self.take_table_page(peer, span_bits)?;
         let recorded = self.record_table(peer, level, base, page);
         let result = recorded.and_then(|()| {
             let installed = self.store.kernel.map_table(page, span_bits, VSpace::Peer(peer), vaddr);
             installed.map_err(|error| {
                 self.forget_table(peer, level, base);
-                map_error(error)
+                match error {
+                    KernelError::AlreadyMapped => PmError::Kernel,
+                    error => map_error(error),
+                }
             })
         });
         if result.is_err() {

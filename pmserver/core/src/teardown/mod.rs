@@ -27,6 +27,7 @@ use crate::records::peer::Peer;
 const WORK_LOOK_MAX: u32 = 16;
 
 /// The floor of teardown.
+#[derive(Clone)]
 pub(crate) struct Teardown<K> {
     operations: Operations<K>,
 }
@@ -53,9 +54,10 @@ impl<K: Kernel> Teardown<K> {
     }
 
     /// Does one bounded step of teardown and returns how many objects are left to free. If there is
-    /// nothing to free, scrubs a free page.
+    /// nothing to free, scrubs a free page. What the kernel refused to take back is tried again.
     #[inline(never)]
     pub(crate) fn reclaim(&mut self) -> u64 {
+        self.retry_refused();
         match self.peers.iter().flatten().find(|peer| peer.is_stopped && has_objects(peer)) {
             Some(peer) => self.teardown_step(peer.id),
             None => self.work_step(),

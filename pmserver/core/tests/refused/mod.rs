@@ -15,7 +15,7 @@ use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::{Kernel, VSpace};
 use pmserver_core::{Fault, FaultOutcome};
 use proto::{ByteCount, Console, Micros, VirtAddr};
-use sim::{InvocationKind, SimKernel};
+use sim::{InvocationKind, Refusal, SimKernel};
 
 use crate::world::{Pm, World, at, frames, page, peer};
 
@@ -219,13 +219,9 @@ impl Scene {
         self.borrower().pin(self.share_a.weak, at(0), count, mode, ttl).unwrap();
     }
 
-    /// Refuses the n-th invocation from now on, in one of two ways.
-    pub(crate) fn refuse(&self, nth: u64, is_other: bool) {
-        let mut server = self.world.0.borrow_mut();
-        match is_other {
-            false => server.kernel_mut().fail_nth(Some(nth)),
-            true => server.kernel_mut().fail_nth_otherwise(nth),
-        }
+    /// Refuses the n-th invocation from now on with one of the errors of its kind.
+    pub(crate) fn refuse(&self, nth: u64, error: usize) {
+        self.world.0.borrow_mut().kernel_mut().refuse(Some(Refusal { nth, error }));
     }
 
     pub(crate) fn refuse_nothing(&self) {

@@ -72,6 +72,7 @@ impl Kernel for Watched {
         redirect(peer: PeerId, entry: VirtAddr, stack_top: VirtAddr) -> Result<(), KernelError>;
         retire(peer: PeerId) -> Result<(), KernelError>;
         copy_page(from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+        end_copies() -> Result<(), KernelError>;
         notify(peer: PeerId) -> ();
         install_grants(peer: PeerId, node: PageIndex) -> Result<(), KernelError>;
         bus_map(peer: PeerId, page: PageIndex, rights: CapRights) -> Result<(), KernelError>;

@@ -17,7 +17,7 @@ use pmserver_core::config::{CallGraph, PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
-use sim::SimKernel;
+use sim::{Refusal, SimKernel};
 
 pub(crate) const POOL_BYTES: u64 = 64 << 20;
 pub(crate) const PAGE: u64 = 4096;
@@ -268,6 +268,16 @@ impl World {
 
     pub(crate) fn fail_nth(&self, n: Option<u64>) {
         self.0.borrow_mut().kernel_mut().fail_nth(n);
+    }
+
+    /// Has the kernel refuse one invocation meanwhile; returns whether it was made.
+    pub(crate) fn refuse(&self, refusal: Refusal, run: impl FnOnce()) -> bool {
+        let invocations = || self.0.borrow().kernel().invocations();
+        let before = invocations();
+        self.0.borrow_mut().kernel_mut().refuse(Some(refusal));
+        run();
+        self.0.borrow_mut().kernel_mut().refuse(None);
+        invocations() >= before + refusal.nth
     }
 
     /// Returns all accounts, to compare them before and after.

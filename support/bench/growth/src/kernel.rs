@@ -103,6 +103,10 @@ impl Kernel for FreeKernel {
         Ok(())
     }
 
+    fn end_copies(&mut self) -> Done {
+        Ok(())
+    }
+
     fn physical_address(&self, page: PageIndex) -> u64 {
         u64::from(page.get()).saturating_mul(PAGE_BYTES)
     }

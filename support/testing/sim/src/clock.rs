@@ -17,6 +17,12 @@ impl Clock {
         Micros::new(self.0.get())
     }
 
+    /// Returns a clock of its own that shows the same time now.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Rc::new(Cell::new(self.0.get())))
+    }
+
     /// Advances the time.
     pub fn advance(&self, micros: u64) {
         self.0.set(self.0.get() + micros);

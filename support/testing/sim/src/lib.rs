@@ -4,8 +4,8 @@
 //! [`machine`] models seL4's objects and rules, and contains nothing about pmserver. [`SimKernel`]
 //! makes the same invocations of it as pmserver's PD makes of seL4. [`system`] runs the protection
 //! domains of a [`system_file`] on top; a [`testbed`] runs only pmserver, and a test acts as its
-//! peers. Nothing here reads the host's clock, starts a thread or draws a random number, so a run
-//! depends only on its inputs.
+//! peers. [`stop`] lets things go wrong in every place. A run reads no clock of the host, starts no
+//! thread and draws no random number, so it depends only on its inputs.
 #![forbid(unsafe_code)]
 // The simulator may panic on its own defects: it runs only in tests, which then fail.
 #![allow(
@@ -17,15 +17,18 @@
 )]
 
 mod clock;
+mod direct;
+pub mod explore;
 pub mod fuzz;
 mod kernel;
 mod loader;
 pub mod machine;
+pub mod stop;
 pub mod system;
 pub mod system_file;
 pub mod testbed;
 
 pub use clock::Clock;
-pub use kernel::{DeviceFault, InvocationKind, SimKernel};
+pub use kernel::{DeviceFault, InvocationKind, Refusal, SimKernel};
 pub use loader::{BootPlan, Region, equal_parts};
 pub use pmserver_setup::PoolPart;

@@ -86,6 +86,7 @@ pub(crate) struct Loaded {
 }
 
 /// What the machine has of a peer's.
+#[derive(Clone)]
 pub(crate) struct LoadedPeer {
     /// Root of its CSpace.
     pub(crate) cspace: Cap,

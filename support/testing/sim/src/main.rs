@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use clap::{Args, Parser, Subcommand};
 use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
+use sim::stop::{Choice, Play, Point, sweep};
 use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
 use sim::system_file::SystemFile;
 
@@ -28,6 +29,41 @@ enum Command {
     Scenarios(Files),
     /// Compares pmserver with the model of the protocol after each of many random operations
     Fuzz(Fuzz),
+    /// Stops each domain at every call, and refuses every kernel invocation, in a run of its own
+    Stop(Stop),
+    /// Tries every order of what the peers of small systems can do
+    Explore(Explore),
+}
+
+#[derive(Args)]
+struct Explore {
+    /// Only this system
+    #[arg(long)]
+    system: Option<String>,
+    /// How many states to search in each system
+    #[arg(long, default_value_t = 20_000)]
+    states: usize,
+}
+
+#[derive(Args)]
+struct Stop {
+    #[command(flatten)]
+    files: Files,
+    /// Only this scenario
+    #[arg(long)]
+    play: Option<String>,
+    /// Only this point, as printed by a failure
+    #[arg(long)]
+    only: Option<Point>,
+    /// Only so many points, chosen at random
+    #[arg(long)]
+    sample: Option<usize>,
+    /// The seed of the choice
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many runs go on at the same time
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
 }
 
 #[derive(Args)]
@@ -86,6 +122,8 @@ fn main() -> ExitCode {
         Command::Run(files) => run(&files, &DEMO),
         Command::Scenarios(files) => run(&files, &SCENARIOS),
         Command::Fuzz(arguments) => return fuzz(&arguments),
+        Command::Stop(arguments) => stop(&arguments),
+        Command::Explore(arguments) => explore(&arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -128,20 +166,47 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Searches small systems; returns whether all is well.
+fn explore(arguments: &Explore) -> Result<bool, String> {
+    let mut names = sim::explore::names();
+    names.retain(|name| arguments.system.as_ref().is_none_or(|only| only == name));
+    let (mut states, mut steps) = (0, 0);
+    for name in names {
+        let reached = sim::explore::explore(name, arguments.states)?;
+        println!("explore: system {name} {reached}");
+        states += reached.states;
+        steps += reached.steps;
+    }
+    println!("explore: all states {states} steps {steps}");
+    Ok(true)
+}
+
+/// Runs a system with one thing going wrong, again and again; returns whether all was well.
+fn stop(arguments: &Stop) -> Result<bool, String> {
+    let Files { system, image } = &arguments.files;
+    let mut plays = Play::all(&text(system)?, &read(image)?)?;
+    plays.retain(|play| arguments.play.as_ref().is_none_or(|name| play.name() == name));
+    let choice = match (arguments.only, arguments.sample) {
+        (Some(point), _) => Choice::One(point),
+        (None, Some(count)) => Choice::Sample { seed: arguments.seed, count },
+        (None, None) => Choice::All,
+    };
+    let report = sweep(&plays, choice, arguments.threads)?;
+    print!("{report}");
+    Ok(report.is_well())
+}
+
 /// Runs the clients of a system, that of the highest priority first; returns whether all succeeded.
 fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> {
-    let text = String::from_utf8(read(&files.system)?)
-        .map_err(|_| format!("{} is no text", files.system.display()))?;
-    let file =
-        SystemFile::parse(&text).map_err(|error| format!("{}: {error}", files.system.display()))?;
+    let file = SystemFile::parse(&text(&files.system)?)
+        .map_err(|error| format!("{}: {error}", files.system.display()))?;
     let clients = file.all_running(client);
     if clients.is_empty() {
         return Err(format!("{}: no domain runs {client}.elf", files.system.display()));
     }
     let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
-    let settings =
-        Settings { file: &file, image: &image, architecture, fail_nth: None, echo: true };
+    let settings = Settings { file: &file, image: &image, architecture, mishap: None, echo: true };
     let system = System::start(&settings)?;
     let mut all_passed = true;
     for index in clients {
@@ -155,6 +220,10 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
         };
     }
     Ok(all_passed)
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -18,7 +18,8 @@ use proto::{
     AddressSpace, FrameCount, FrameNumber, Message, Micros as LeaseLimit, PeerId, Transport,
     VirtAddr,
 };
-use sim::system::{Domain, End, Settings, System, chosen_scenarios, client_demo};
+use sim::Refusal;
+use sim::system::{Domain, End, Mishap, Settings, System, chosen_scenarios, client_demo};
 
 /// Marsaglia's xorshift generator: the same numbers for the same seed on every host.
 struct Xorshift(u64);
@@ -313,7 +314,8 @@ fn no_garbage_panics_fsserver() {
 /// Runs a client while the n-th kernel invocation fails, and checks pmserver's invariants
 /// afterwards.
 fn fail_nth(n: u64, settings: &Settings<'_>, client: &str) -> Option<End<bool>> {
-    let settings = Settings { fail_nth: Some(n), ..*settings };
+    let mishap = Some(Mishap::Refusal(Refusal { nth: n, error: 0 }));
+    let settings = Settings { mishap, ..*settings };
     // pmserver may refuse to start: then no client runs.
     let system = System::start(&settings).ok()?;
     let program = if client == "client-demo" { client_demo } else { short_scenarios };

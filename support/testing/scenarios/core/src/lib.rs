@@ -49,5 +49,5 @@ mod tables;
 mod world;
 
 pub use cast::Cast;
-pub use run::{run, run_chosen};
+pub use run::{names, run, run_chosen};
 pub use sabotage::{Sabotage, Sabotaged, SabotagedServer};

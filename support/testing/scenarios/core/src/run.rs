@@ -82,6 +82,12 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 47] {
     ]
 }
 
+/// Returns the names of all scenarios, in the order in which they run.
+#[must_use]
+pub fn names<T: Transport, A: AddressSpace>() -> impl Iterator<Item = &'static str> {
+    scenarios::<T, A>().into_iter().map(|(name, _)| name)
+}
+
 /// Runs every scenario and returns whether all passed. The last line is `PASS`, or `FAIL: ` and
 /// why.
 pub fn run<T: Transport, A: AddressSpace, C: Console>(

@@ -15,7 +15,7 @@ const LEASES_OVER_MICROS: u64 = 2_000_000;
 
 impl<S: Subject> Run<'_, S> {
     /// Ends all that there is, and compares the accounts with what they were at first (I4).
-    pub(crate) fn finish(&mut self) -> Result<(), Found> {
+    pub(crate) fn end_run(&mut self) -> Result<(), Found> {
         self.subject.advance(LEASES_OVER_MICROS);
         for peer in self.peers.clone() {
             if !self.model.is_stopped(peer) {

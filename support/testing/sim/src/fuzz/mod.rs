@@ -143,7 +143,7 @@ fn run<S: Subject>(
             return Ok(run.tally());
         }
     }
-    caught(|| run.finish()).map_err(at(plan.operations))?;
+    caught(|| run.end_run()).map_err(at(plan.operations))?;
     Ok(run.tally())
 }
 

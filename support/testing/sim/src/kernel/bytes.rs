@@ -4,7 +4,7 @@
 use pmserver_core::kernel::VSpace;
 
 use super::{SimKernel, vspace_address};
-use crate::machine::{Access, PAGE_BYTES};
+use crate::machine::{Access, Cap, PAGE_BYTES};
 
 impl SimKernel {
     /// Loads bytes from an address space.
@@ -41,12 +41,20 @@ impl SimKernel {
         Ok(())
     }
 
-    pub(super) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
+    pub(crate) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
         let walk = || {
             let cap = self.machine.look(self.cspace, vspace_address(vspace)).ok()?;
             self.machine.translate(cap, vaddr, access)
         };
         self.tlb.translate(self.machine.epoch(), (vspace, vaddr, access), walk).ok_or(vaddr)
+    }
+
+    /// Returns the ASID of pmserver's own address space.
+    pub(crate) fn own_asid(&self) -> u16 {
+        match self.machine.look(self.cspace, vspace_address(VSpace::Own)) {
+            Ok(Cap::VSpace { asid: Some(asid), .. }) => asid,
+            other => panic!("pmserver has no address space but {other:?}"),
+        }
     }
 }
 

@@ -13,9 +13,7 @@ use crate::machine::{CapRights, Error, Invocation, PAGE_BYTES, Place, Transfer};
 impl SimKernel {
     /// Copies the contents of one frame to another.
     pub(super) fn copy_contents(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {
-        if self.copy_slots_are_dirty {
-            self.empty_copy_slots()?;
-        }
+        self.empty_copy_slots()?;
         let copied = self.copy_mapped(from, to);
         // If the slots stay full they are emptied by the next copy: this one is done.
         let _ = self.empty_copy_slots();
@@ -51,8 +49,12 @@ impl SimKernel {
         self.invoke(InvocationKind::PageMap, place.slot << ROOT_SHIFT, &map)
     }
 
-    /// Deletes both capabilities, which also unmaps them. Empty slots are not an error.
-    fn empty_copy_slots(&mut self) -> Result<(), Error> {
+    /// Deletes both capabilities if there may be any, which also unmaps them. Empty slots are no
+    /// error.
+    pub(super) fn empty_copy_slots(&mut self) -> Result<(), Error> {
+        if !self.copy_slots_are_dirty {
+            return Ok(());
+        }
         let [first, second] = COPY_PLACES.map(|place| {
             let delete = Invocation::Delete(Place { index: place.slot, depth: ROOT_BITS });
             self.invoke(InvocationKind::Delete, LEAF_CNODE, &delete)

@@ -23,7 +23,7 @@ pub struct DeviceFault {
 }
 
 /// All devices, and the IOMMU if there is one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Devices {
     /// The physical addresses of the pages in each device's address space, and whether it may write
     /// to them; `None` without an IOMMU.

@@ -50,7 +50,7 @@ struct Run {
 }
 
 /// Where pmserver's capabilities to the pages of the pool are, and the physical address of each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Home {
     /// Each of the two CNodes has `2^k` slots.
     k: u64,

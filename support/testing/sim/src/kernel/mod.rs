@@ -8,7 +8,7 @@
 //!   seam.rs   the methods of `Kernel`          home.rs     where capabilities are
 //!   peers.rs  invocations made by peers        bytes.rs    loads and stores
 //!   copy.rs   copying pages                    devices.rs  devices that write to memory
-//!   tlb.rs    recent translations
+//!   tlb.rs    recent translations              refusal.rs  errors that it can be made to return
 //! ```
 
 mod bytes;
@@ -16,6 +16,7 @@ mod copy;
 mod devices;
 mod home;
 mod peers;
+mod refusal;
 mod seam;
 mod tlb;
 
@@ -34,6 +35,7 @@ use crate::loader::{
 use crate::machine::{Architecture, Cap, Error, Invocation, LookupFault, Machine, Thread};
 
 pub use self::devices::DeviceFault;
+pub use self::refusal::Refusal;
 
 /// Virtual time of one invocation.
 const INVOCATION_MICROS: u64 = 1;
@@ -69,10 +71,34 @@ pub struct SimKernel {
     copy_slots_are_dirty: bool,
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
-    fail_in: Option<u64>,
-    /// Whether an invocation that must fail does so with its other error.
-    fails_otherwise: bool,
+    /// Which invocation from now on fails, and how.
+    refusal: Option<Refusal>,
     last_refused: Option<InvocationKind>,
+    /// The kinds of all invocations that can be refused, in order, if they are recorded.
+    record: Option<Vec<InvocationKind>>,
+    /// Virtual time of one invocation.
+    invocation_micros: u64,
+}
+
+/// A clone goes on by itself, with a clock of its own.
+impl Clone for SimKernel {
+    fn clone(&self) -> Self {
+        Self {
+            machine: self.machine.clone(),
+            cspace: self.cspace,
+            peers: self.peers.clone(),
+            clock: self.clock.fork(),
+            home: self.home.clone(),
+            tlb: self.tlb.clone(),
+            copy_slots_are_dirty: self.copy_slots_are_dirty,
+            devices: self.devices.clone(),
+            counts: self.counts.clone(),
+            refusal: self.refusal,
+            last_refused: self.last_refused,
+            record: self.record.clone(),
+            invocation_micros: self.invocation_micros,
+        }
+    }
 }
 
 impl SimKernel {
@@ -112,9 +138,10 @@ impl SimKernel {
             copy_slots_are_dirty: false,
             devices: Devices::default(),
             counts: BTreeMap::new(),
-            fail_in: None,
-            fails_otherwise: false,
+            refusal: None,
             last_refused: None,
+            record: None,
+            invocation_micros: INVOCATION_MICROS,
         }
     }
 
@@ -135,17 +162,32 @@ impl SimKernel {
         self.clock.clone()
     }
 
-    /// Makes the n-th invocation from now fail, counted from 1; `None` makes none fail.
-    pub const fn fail_nth(&mut self, n: Option<u64>) {
-        self.fail_in = n;
-        self.fails_otherwise = false;
+    /// Makes the n-th invocation from now fail, of those that can be refused, counted from 1;
+    /// `None` makes none fail.
+    pub fn fail_nth(&mut self, n: Option<u64>) {
+        self.refuse(n.map(|nth| Refusal { nth, error: 0 }));
     }
 
-    /// The same with the other error that pmserver can tell apart: that something is in the way of
-    /// a page or a table, or that a retype is not allowed.
-    pub const fn fail_nth_otherwise(&mut self, n: u64) {
-        self.fail_in = Some(n);
-        self.fails_otherwise = true;
+    /// Makes one invocation from now on fail with a certain error; `None` makes none fail. Those
+    /// that cannot be refused do not count.
+    pub const fn refuse(&mut self, refusal: Option<Refusal>) {
+        self.refusal = refusal;
+    }
+
+    /// Makes invocations take no time, so that time goes on only when somebody says so.
+    pub const fn stop_time(&mut self) {
+        self.invocation_micros = 0;
+    }
+
+    /// Records the kinds of all invocations from now on that can be refused.
+    pub fn record(&mut self) {
+        self.record = Some(Vec::new());
+    }
+
+    /// Returns the kinds of the recorded invocations, in order.
+    #[must_use]
+    pub fn recorded(&self) -> &[InvocationKind] {
+        self.record.as_deref().unwrap_or_default()
     }
 
     /// Returns the kind of the last invocation that was made to fail.
@@ -185,27 +227,25 @@ impl SimKernel {
 
     /// Counts an invocation before it is made; returns an error if it is the one that must fail.
     fn count_invocation(&mut self, kind: InvocationKind) -> Result<(), Error> {
-        self.clock.advance(INVOCATION_MICROS);
+        self.clock.advance(self.invocation_micros);
         *self.counts.entry(kind).or_default() += 1;
-        self.fail_in = match self.fail_in {
-            Some(1) => {
-                self.fail_in = None;
+        if kind.errors().is_empty() {
+            return Ok(());
+        }
+        if let Some(record) = &mut self.record {
+            record.push(kind);
+        }
+        if let Some(refusal) = &mut self.refusal {
+            refusal.nth -= 1;
+            if refusal.nth == 0 {
+                let error = refusal.error;
+                self.refusal = None;
                 self.last_refused = Some(kind);
-                return Err(injected_error(kind, self.fails_otherwise));
+                // Where the kind has fewer errors: its first.
+                return Err(kind.errors().get(error).copied().unwrap_or(kind.errors()[0]));
             }
-            Some(n) => Some(n - 1),
-            None => None,
-        };
+        }
         Ok(())
-    }
-}
-
-/// Returns the error with which an invocation of a kind is made to fail.
-const fn injected_error(kind: InvocationKind, is_other: bool) -> Error {
-    match (kind, is_other) {
-        (InvocationKind::Retype, false) => Error::NotEnoughMemory { left: 0 },
-        (InvocationKind::PageMap | InvocationKind::TableMap, true) => Error::DeleteFirst,
-        _ => Error::IllegalOperation,
     }
 }
 

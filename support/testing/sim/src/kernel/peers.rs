@@ -3,7 +3,7 @@
 
 use proto::PeerId;
 
-use super::{INVOCATION_MICROS, SimKernel};
+use super::SimKernel;
 use crate::loader::LEAF_OWN_VSPACE;
 use crate::machine::{CapRights, Error, Invocation};
 
@@ -39,7 +39,7 @@ impl SimKernel {
         address: u64,
         invocation: &Invocation,
     ) -> Result<(), Error> {
-        self.clock.advance(INVOCATION_MICROS);
+        self.clock.advance(self.invocation_micros);
         let cspace = self.peers.get(&peer).expect("the peer exists").cspace;
         self.machine.invoke(cspace, address, invocation).map(drop)
     }

@@ -152,17 +152,18 @@ impl Kernel for SimKernel {
         self.copy_contents(from, to).map_err(refusal)
     }
 
+    fn end_copies(&mut self) -> Result<(), KernelError> {
+        self.empty_copy_slots().map_err(refusal)
+    }
+
     fn physical_address(&self, page: PageIndex) -> u64 {
         self.home.physical_address(page)
     }
 
-    /// Never the invocation that [`SimKernel::fail_nth`] makes fail: the kernel cannot refuse a
-    /// signal. A peer that does not exist is ignored.
+    /// The kernel cannot refuse a signal. A peer that does not exist is ignored.
     fn notify(&mut self, peer: PeerId) {
         let address = LEAF_NOTIFICATIONS + u64::from(peer.get());
-        let fail_in = self.fail_in.take();
         let _ = self.invoke(InvocationKind::Signal, address, &Invocation::Signal);
-        self.fail_in = fail_in;
     }
 
     fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError> {

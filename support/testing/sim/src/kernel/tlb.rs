@@ -21,8 +21,14 @@ struct Entry {
     address: u64,
 }
 
-/// Recent translations.
+/// Recent translations. A clone remembers none, so that it takes little memory.
 pub(super) struct Tlb(Vec<Cell<Entry>>);
+
+impl Clone for Tlb {
+    fn clone(&self) -> Self {
+        Self(Vec::new())
+    }
+}
 
 impl Tlb {
     pub(super) fn new() -> Self {
@@ -42,7 +48,9 @@ impl Tlb {
             VSpace::Peer(peer) => u64::from(peer.get()),
         };
         let key = page << 8 | space << 1 | u64::from(access == Access::Write);
-        let cell = &self.0[page as usize % ENTRIES];
+        let Some(cell) = self.0.get(page as usize % ENTRIES) else {
+            return walk();
+        };
         let known = cell.get();
         if known.key == key && known.epoch == epoch {
             return Some(known.address);

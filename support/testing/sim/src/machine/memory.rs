@@ -1,33 +1,48 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Physical memory. A page takes host memory only after it was written to.
 
+use std::rc::Rc;
+
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;
 const PAGE_SIZE: usize = 4096;
 
-/// One page of physical memory.
-#[repr(C, align(4096))]
+/// One page of physical memory, aligned for the records that pmserver keeps in it.
+#[repr(C, align(64))]
 #[derive(Clone, Debug)]
 pub struct Page(pub [u8; PAGE_SIZE]);
 
 static ZERO: Page = Page([0; PAGE_SIZE]);
 
-/// The memory of the machine, from physical address 0; all zero at first.
+/// Pages that a clone shares at once.
+const CHUNK_PAGES: usize = 64;
+type Chunk = [Option<Rc<Page>>; CHUNK_PAGES];
+
+/// The memory of the machine, from physical address 0; all zero at first. Clones share pages until
+/// one of them writes.
+#[derive(Clone)]
 pub(crate) struct Memory {
-    pages: Vec<Option<Box<Page>>>,
+    chunks: Vec<Rc<Chunk>>,
 }
 
 impl Memory {
     pub(crate) fn new(bytes: u64) -> Self {
-        Self { pages: vec![None; usize::try_from(bytes / PAGE_BYTES).expect("a 64-bit host")] }
+        let empty = Rc::new([const { None }; CHUNK_PAGES]);
+        Self { chunks: vec![empty; page_index(bytes).div_ceil(CHUNK_PAGES)] }
     }
 
     pub(crate) fn page(&self, address: u64) -> &Page {
-        self.pages[page_index(address)].as_deref().unwrap_or(&ZERO)
+        let index = page_index(address);
+        self.chunks[index / CHUNK_PAGES][index % CHUNK_PAGES].as_deref().unwrap_or(&ZERO)
     }
 
     pub(crate) fn page_mut(&mut self, address: u64) -> &mut Page {
-        self.pages[page_index(address)].get_or_insert_with(|| Box::new(ZERO.clone()))
+        Rc::make_mut(self.place(address).get_or_insert_with(|| Rc::new(ZERO.clone())))
+    }
+
+    fn place(&mut self, address: u64) -> &mut Option<Rc<Page>> {
+        let index = page_index(address);
+        &mut Rc::make_mut(&mut self.chunks[index / CHUNK_PAGES])[index % CHUNK_PAGES]
     }
 
     /// Returns the 8 bytes at an aligned address.
@@ -49,8 +64,8 @@ impl Memory {
         while at < end {
             let stop = end.min((at / PAGE_BYTES + 1) * PAGE_BYTES);
             if stop - at == PAGE_BYTES {
-                self.pages[page_index(at)] = None;
-            } else if self.pages[page_index(at)].is_some() {
+                *self.place(at) = None;
+            } else if self.place(at).is_some() {
                 let length = usize::try_from(stop - at).expect("less than a page");
                 self.page_mut(at).0[offset(at)..][..length].fill(0);
             }

@@ -42,7 +42,8 @@ use paging::Asids;
 use slots::{SlotRef, Slots};
 use threads::Threads;
 
-/// The simulated hardware and kernel.
+/// The simulated hardware and kernel. A clone goes on by itself.
+#[derive(Clone)]
 pub struct Machine {
     architecture: Architecture,
     memory: Memory,
@@ -110,6 +111,11 @@ impl Machine {
     /// [`Error::CapFault`] if the address does not resolve.
     pub fn look(&self, cspace: Cap, address: u64) -> Result<Cap, Error> {
         self.slot_of(cspace, address).map(|slot| self.slots.cap(slot))
+    }
+
+    /// Returns every capability that there is.
+    pub fn capabilities(&self) -> impl Iterator<Item = Cap> {
+        self.slots.caps()
     }
 
     /// Returns how many invocations there were: nothing else changes a translation.

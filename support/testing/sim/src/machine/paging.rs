@@ -25,6 +25,7 @@ const PAGE_BITS: u8 = 12;
 const ASIDS_MAX: usize = 512;
 
 /// The address space of each ASID; 0 is never assigned.
+#[derive(Clone)]
 pub(crate) struct Asids {
     roots: Vec<Option<u64>>,
 }

@@ -7,6 +7,7 @@
 //! the list, its children therefore become children of its parent.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::object::Architecture;
 use super::{Cap, Error};
@@ -27,10 +28,16 @@ struct Slot {
     first_badged: bool,
 }
 
-/// All CNodes of the machine, keyed by physical address.
+/// Slots that a clone shares at once.
+const CHUNK_SLOTS: usize = 32;
+type Node = Rc<Vec<Rc<[Slot; CHUNK_SLOTS]>>>;
+
+/// All CNodes of the machine, keyed by physical address. Clones share slots until one of them
+/// writes.
+#[derive(Clone)]
 pub(crate) struct Slots {
     architecture: Architecture,
-    nodes: BTreeMap<u64, Vec<Slot>>,
+    nodes: BTreeMap<u64, Node>,
 }
 
 impl Slots {
@@ -39,7 +46,9 @@ impl Slots {
     }
 
     pub(crate) fn add_node(&mut self, base: u64, radix: u8) {
-        self.nodes.insert(base, vec![Slot::default(); 1 << radix]);
+        let empty = Rc::new([Slot::default(); CHUNK_SLOTS]);
+        let chunks = (1_usize << radix).div_ceil(CHUNK_SLOTS);
+        self.nodes.insert(base, Rc::new(vec![empty; chunks]));
     }
 
     /// Removes the CNodes in a range of memory that is cleared; their slots are already empty.
@@ -52,16 +61,25 @@ impl Slots {
     }
 
     fn slot(&self, at: SlotRef) -> &Slot {
-        &self.nodes[&at.node][usize::try_from(at.index).expect("a 64-bit host")]
+        let index = usize::try_from(at.index).expect("a 64-bit host");
+        &self.nodes[&at.node][index / CHUNK_SLOTS][index % CHUNK_SLOTS]
     }
 
     fn slot_mut(&mut self, at: SlotRef) -> &mut Slot {
         let node = self.nodes.get_mut(&at.node).expect("a slot is in a CNode");
-        &mut node[usize::try_from(at.index).expect("a 64-bit host")]
+        let index = usize::try_from(at.index).expect("a 64-bit host");
+        let chunk = &mut Rc::make_mut(node)[index / CHUNK_SLOTS];
+        &mut Rc::make_mut(chunk)[index % CHUNK_SLOTS]
     }
 
     pub(crate) fn cap(&self, at: SlotRef) -> Cap {
         self.slot(at).cap
+    }
+
+    /// Returns the capabilities in all slots.
+    pub(crate) fn caps(&self) -> impl Iterator<Item = Cap> {
+        let slots = self.nodes.values().flat_map(|node| node.iter()).flat_map(|chunk| chunk.iter());
+        slots.map(|slot| slot.cap).filter(|cap| !cap.is_null())
     }
 
     /// Changes a capability, but not its links in the tree.

@@ -20,7 +20,7 @@ pub struct Thread {
 }
 
 /// All threads and notifications, keyed by physical address.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Threads {
     threads: BTreeMap<u64, Thread>,
     notifications: BTreeMap<u64, u64>,

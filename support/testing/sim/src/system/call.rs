@@ -9,8 +9,9 @@ use pmserver_setup::LAST_RESORT;
 use proto::{Message, PeerId, ProtocolError, Transport};
 
 use super::departure::Departure;
-use super::domain::Domain;
+use super::domain::{Domain, Service};
 use super::programs::RECOVERY_ENTRY;
+use super::strike::Moment;
 use super::{Shared, unwinding};
 use crate::machine::Thread;
 
@@ -49,34 +50,37 @@ impl Shared {
         self.clock.advance(CALL_MICROS);
         let (_, end) = self.file.channel(caller, id).expect("a channel is made by `Domain`");
         let callee = end.domain;
+        let call = self.note(caller, Some(callee), request.label());
+        self.strike(caller, call, Moment::Sent);
         if self.domains[callee].is_stopped.get() {
             return self.last_resort(caller, callee);
         }
-        match self.file.domains[callee].program.as_str() {
+        let reply = match self.file.domains[callee].program.as_str() {
             "pmserver" => {
                 // pmserver identifies a caller by its channel, whose number is its child number.
                 let peer = PeerId::new(end.id.into()).expect("a channel has a small number");
                 self.server.borrow_mut().call(peer, request)
             }
             "console" => super::programs::print(&mut *self.screen.borrow_mut(), request),
-            _ => self.call_service(caller, callee, end.id, request),
-        }
+            _ => self.call_service(call, (caller, callee), end.id, request),
+        };
+        self.strike(caller, call, Moment::Answered);
+        reply
     }
 
     fn call_service(
         self: &Rc<Self>,
-        caller: usize,
-        callee: usize,
+        call: u64,
+        (caller, callee): (usize, usize),
         channel: u8,
         request: &Message,
     ) -> Message {
         let outcome = unwinding(|| {
             self.follow_redirection(callee);
-            let mut service = self.domains[callee].service.borrow_mut();
-            service
-                .as_mut()
-                .expect("servers start before their clients")
-                .protected(channel, request)
+            self.strike(callee, call, Moment::Received);
+            let reply = self.served(callee, |service| service.protected(channel, request));
+            self.strike(callee, call, Moment::Served);
+            reply
         });
         match self.recovered(callee, outcome) {
             Ok(reply) => reply,
@@ -89,6 +93,12 @@ impl Shared {
                 Departure::Blocked { domain: caller, on: callee }.unwind()
             }
         }
+    }
+
+    /// Lets a domain's service do something.
+    pub(super) fn served<R>(&self, domain: usize, serve: impl FnOnce(&mut dyn Service) -> R) -> R {
+        let mut service = self.domains[domain].service.borrow_mut();
+        serve(service.as_mut().expect("servers start before their clients").as_mut())
     }
 
     /// Returns the answer of a stopped domain (PM-370), if that is where its thread goes on;

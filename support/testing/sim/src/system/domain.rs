@@ -10,6 +10,7 @@ use proto::{AddressSpace, Message, PeerId, VirtAddr};
 
 use super::call::Channel;
 use super::departure::Departure;
+use super::strike::Moment;
 use super::{End, Shared};
 use crate::machine::{self, CapRights};
 
@@ -117,6 +118,8 @@ impl Space {
     /// pmserver does not repair the fault.
     fn access(&self, kind: AccessKind, mut attempt: impl FnMut(VSpace) -> Result<(), u64>) {
         while let Err(address) = attempt(VSpace::Peer(self.peer)) {
+            let call = self.shared.note(self.index, None, 0);
+            self.shared.strike(self.index, call, Moment::Sent);
             self.shared.fault(self.index, self.peer, Fault::Access { address, kind });
         }
     }

@@ -21,6 +21,7 @@ mod departure;
 mod domain;
 mod programs;
 mod puppets;
+mod strike;
 mod turns;
 
 use std::cell::{Cell, RefCell};
@@ -29,7 +30,7 @@ use std::rc::Rc;
 
 use pmserver_core::Server;
 use pmserver_setup::LAST_RESORT;
-use proto::PeerId;
+use proto::{Message, PeerId};
 
 use crate::clock::Clock;
 use crate::kernel::SimKernel;
@@ -43,7 +44,8 @@ use self::domain::{Program, Service};
 
 pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
-pub use self::programs::{chosen_scenarios, client_demo, scenario_client};
+pub use self::programs::{chosen_scenarios, client_demo, scenario_client, scenario_names};
+pub use self::strike::{Blow, Mishap, Moment, Strike, Traffic};
 
 /// The configuration of a system.
 pub struct Settings<'a> {
@@ -53,8 +55,8 @@ pub struct Settings<'a> {
     pub image: &'a [u8],
     /// The architecture of the simulated kernel.
     pub architecture: Architecture,
-    /// Which of pmserver's kernel invocations fails, counted from its start.
-    pub fail_nth: Option<u64>,
+    /// What goes wrong.
+    pub mishap: Option<Mishap>,
     /// Whether to print the console output on the host, too.
     pub echo: bool,
 }
@@ -87,6 +89,11 @@ pub(crate) struct Shared {
     screen: RefCell<Screen>,
     clock: Clock,
     domains: Vec<State>,
+    mishap: Option<Mishap>,
+    /// Every call and fault so far.
+    traffic: RefCell<Vec<Traffic>>,
+    /// The domain that was stopped as [`Mishap::Strike`] says.
+    struck: Cell<Option<usize>>,
 }
 
 /// The state of one domain.
@@ -129,6 +136,9 @@ impl System {
             screen: RefCell::new(Screen::new(settings.echo)),
             clock,
             domains: domains.collect(),
+            mishap: settings.mishap,
+            traffic: RefCell::default(),
+            struck: Cell::default(),
         });
         let system = Self { shared };
         let mut order: Vec<usize> = (0..file.domains.len()).collect();
@@ -143,9 +153,14 @@ impl System {
         let state = &self.shared.domains[index];
         let Some(program) = &state.program else { return Ok(()) };
         let domain = Domain::new(Rc::clone(&self.shared), index);
-        match unwinding(|| program.start(&domain)) {
-            Ok(service) => {
-                *state.service.borrow_mut() = Some(service);
+        let started = unwinding(|| {
+            *state.service.borrow_mut() = Some(program.start(&domain));
+            Message::default()
+        });
+        match self.shared.recovered(index, started) {
+            Ok(_) => Ok(()),
+            Err(_) if self.shared.struck.get() == Some(index) => {
+                state.is_stopped.set(true);
                 Ok(())
             }
             Err(departure) => Err(self.shared.describe(departure)),
@@ -182,6 +197,24 @@ impl System {
         action(&mut self.shared.server.borrow_mut())
     }
 
+    /// Returns every call and fault since the system started.
+    #[must_use]
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.shared.traffic.borrow().clone()
+    }
+
+    /// Returns the name of the domain that was stopped as [`Mishap::Strike`] says.
+    #[must_use]
+    pub fn struck(&self) -> Option<String> {
+        self.shared.struck.get().map(|domain| self.shared.name(domain))
+    }
+
+    /// Returns whether a domain runs no more.
+    #[must_use]
+    pub fn is_stopped(&self, domain: usize) -> bool {
+        self.shared.domains[domain].is_stopped.get()
+    }
+
     /// Returns the whole console output.
     #[must_use]
     pub fn transcript(&self) -> Vec<u8> {
@@ -198,7 +231,7 @@ impl Drop for System {
     }
 }
 
-fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
+pub(crate) fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
     let file = settings.file;
     let pmserver = file.running("pmserver").ok_or("no protection domain runs pmserver.elf")?;
     let memory_server = file.memory_server.as_ref().ok_or("no domain has a memory_account")?;
@@ -234,7 +267,11 @@ fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String> {
         peers,
         regions,
     });
-    kernel.fail_nth(settings.fail_nth);
+    if let Some(Mishap::Refusal(refusal)) = settings.mishap {
+        kernel.refuse(Some(refusal));
+    } else if settings.mishap.is_none() {
+        kernel.record();
+    }
     let server = Server::new(kernel, setup.peers())
         .map_err(|error| format!("pmserver cannot start: {error:?}"))?;
     Ok(server.with_calls(setup.calls()))

@@ -140,6 +140,12 @@ pub fn scenario_client(domain: &Domain) -> bool {
     chosen_scenarios(domain, |_| true)
 }
 
+/// Returns the names of all scenarios.
+#[must_use]
+pub fn scenario_names() -> Vec<&'static str> {
+    scenarios_core::names::<Channel, Space>().collect()
+}
+
 /// Runs only the scenarios whose names `is_chosen` accepts. Returns whether all passed.
 pub fn chosen_scenarios(domain: &Domain, is_chosen: impl Fn(&str) -> bool) -> bool {
     let mut console = console_api::Client::new(domain.channel(CONSOLE));

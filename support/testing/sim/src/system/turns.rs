@@ -37,7 +37,10 @@ impl Shared {
             if now >= state.next_period.get() && !state.is_stopped.get() {
                 state.next_period.set(now + period);
                 let domain = Domain::new(Rc::clone(self), index);
-                super::programs::run_period(&self.file.domains[index].program, &domain);
+                let program = &self.file.domains[index].program;
+                if unwinding(|| super::programs::run_period(program, &domain)).is_err() {
+                    state.is_stopped.set(true);
+                }
             }
         }
     }
@@ -64,8 +67,7 @@ impl Shared {
         self.domains[domain].is_notified.set(false);
         let outcome = unwinding(|| {
             self.follow_redirection(domain);
-            let mut service = self.domains[domain].service.borrow_mut();
-            service.as_mut().expect("servers start before their clients").notified();
+            self.served(domain, |service| service.notified());
             Message::default()
         });
         match self.recovered(domain, outcome) {

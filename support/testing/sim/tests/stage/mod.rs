@@ -46,7 +46,7 @@ pub(crate) fn demo_file() -> SystemFile {
 
 /// The demo's system with a pool of 8 MiB, of which the peers may use little more than the demo
 /// needs: limits so low that they run out.
-pub(crate) fn small_demo_file() -> SystemFile {
+pub(crate) fn small_demo_text() -> String {
     let mut text = demo_text();
     for (from, to) in [
         (r#"size_bits="26""#, r#"size_bits="23""#),
@@ -56,12 +56,20 @@ pub(crate) fn small_demo_file() -> SystemFile {
         assert!(text.contains(from), "{from} is in the file");
         text = text.replacen(from, to, 1);
     }
-    SystemFile::parse(&text).unwrap()
+    text
+}
+
+pub(crate) fn small_demo_file() -> SystemFile {
+    SystemFile::parse(&small_demo_text()).unwrap()
+}
+
+pub(crate) fn scenario_text() -> String {
+    let path = root().join("support/testing/scenarios/microkit-system.xml");
+    std::fs::read_to_string(path).unwrap()
 }
 
 pub(crate) fn scenario_file() -> SystemFile {
-    let path = root().join("support/testing/scenarios/microkit-system.xml");
-    SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+    SystemFile::parse(&scenario_text()).unwrap()
 }
 
 /// The scenarios' system.
@@ -71,7 +79,7 @@ pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Se
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
-    Settings { file, image, architecture, fail_nth: None, echo: false }
+    Settings { file, image, architecture, mishap: None, echo: false }
 }
 
 /// Panics if one of pmserver's invariants does not hold.

@@ -163,7 +163,7 @@ impl Chooser<'_> {
     }
 
     /// Returns an account that one destroys, removes or lends: one's own stays, mostly.
-    pub(super) fn split(&mut self) -> AccountHandle {
+    pub(super) fn draw_account(&mut self) -> AccountHandle {
         if self.dice.once_in(12) {
             return self.account();
         }
@@ -235,7 +235,7 @@ impl Chooser<'_> {
         }
     }
 
-    pub(super) fn bits(&mut self, often: u16, rarely: u16) -> u16 {
+    pub(super) fn draw_bits(&mut self, often: u16, rarely: u16) -> u16 {
         let often = often & self.dice.any() as u16 & self.dice.any() as u16;
         let rarely = if self.dice.once_in(8) { rarely & self.dice.any() as u16 } else { 0 };
         often | rarely
@@ -246,12 +246,12 @@ impl Chooser<'_> {
         let extra =
             if self.dice.once_in(3) { AllocateFlags::EXTRA } else { AllocateFlags::empty() };
         let often = often | extra;
-        AllocateFlags::from_bits_truncate(self.bits(often.bits(), AllocateFlags::all().bits()))
+        AllocateFlags::from_bits_truncate(self.draw_bits(often.bits(), AllocateFlags::all().bits()))
     }
 
     pub(super) fn copy_flags(&mut self) -> CopyFlags {
         let often = CopyFlags::NEW | CopyFlags::SHARED | CopyFlags::MOVE | CopyFlags::ATOMIC;
-        let flags = CopyFlags::from_bits_truncate(self.bits(often.bits(), 0));
+        let flags = CopyFlags::from_bits_truncate(self.draw_bits(often.bits(), 0));
         let is_new = self.dice.once_in(3);
         if is_new { flags | CopyFlags::NEW } else { flags }
     }

@@ -30,7 +30,7 @@ impl Chooser<'_> {
                 limit_bits: if self.dice.once_in(8) { 13 } else { 64 },
             },
             Kind::Deallocate => {
-                let flags = DeallocateFlags::from_bits_truncate(self.bits(1, 0));
+                let flags = DeallocateFlags::from_bits_truncate(self.draw_bits(1, 0));
                 Request::Deallocate { frames: self.strong_frames(), flags }
             }
             Kind::Renew => Request::Renew { frames: self.strong_frames() },
@@ -199,27 +199,27 @@ impl Chooser<'_> {
     }
 
     fn accounting(&mut self, kind: Kind) -> Request {
-        let flags = LimitFlags::from_bits_truncate(self.bits(1, 3));
+        let flags = LimitFlags::from_bits_truncate(self.draw_bits(1, 3));
         match kind {
             Kind::Split => {
                 Request::AccountSplit { account: self.account(), limit_pages: self.limit(), flags }
             }
-            Kind::DestroyAccount => Request::AccountDestroy { account: self.split() },
-            Kind::RemoveAccount => Request::AccountRemove { account: self.split() },
+            Kind::DestroyAccount => Request::AccountDestroy { account: self.draw_account() },
+            Kind::RemoveAccount => Request::AccountRemove { account: self.draw_account() },
             Kind::SetLimits => Request::AccountSetLimits {
-                account: self.split(),
+                account: self.draw_account(),
                 limit_pages: self.limit(),
                 flags,
             },
             Kind::Lend => Request::AccountLend {
-                account: self.split(),
+                account: self.draw_account(),
                 peer: self.other(),
                 rights: AccountRights::from_bits_truncate(self.dice.any() as u16),
             },
             Kind::Recall => {
                 let other = self.other();
                 let lent = self.model.handles(other).accounts;
-                let lent = self.dice.pick(&lent).unwrap_or_else(|| self.split());
+                let lent = self.dice.pick(&lent).unwrap_or_else(|| self.draw_account());
                 Request::AccountRecall { lent }
             }
             _ => Request::VspaceAccount { account: self.account() },

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A small system: the real server over the simulated kernel, two clients, a file server, and what
+//! they know: their handles, and what they last wrote.
+
+use pmserver_api::{
+    AccessKind, CallError, Calls, ContainerHandle, FaultHandle, LeaseHandle, LockMode, PmError,
+    ShareHandle,
+};
+use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::kernel::VSpace;
+use pmserver_core::{Fault, FaultOutcome, Server};
+use proto::{ByteCount, Console, FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
+
+use super::action::{Box, Frame, Who};
+use super::promised::{Claim, Extras};
+use crate::direct::Direct;
+use crate::kernel::SimKernel;
+use crate::loader::{BootPlan, equal_parts};
+use crate::machine::Architecture;
+use crate::stop::audit::JANITOR_NUMBER;
+
+const POOL_BITS: u32 = 20;
+const LIMIT: ByteCount = ByteCount::new(40 * PAGE_BYTES);
+/// Frames of a container.
+pub(super) const FRAMES: usize = 3;
+/// The longest lease.
+pub(super) const LEASE_MICROS: u64 = 1_000_000;
+/// How often an access is tried again after a repair.
+const TRIES_MAX: usize = 4;
+pub(super) const ONE: FrameCount = FrameCount::ONE;
+
+/// What is in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Contents {
+    /// There is no such frame.
+    Missing,
+    /// Each byte is this.
+    Known(u8),
+    /// Whatever a handler has supplied, or will.
+    Supplied,
+}
+
+/// A container as its owner knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owned {
+    pub(super) handle: ContainerHandle,
+    pub(super) frames: [Contents; FRAMES],
+    pub(super) share: Option<Shared>,
+    pub(super) has_handler: bool,
+    /// It is being destroyed, and a lease is in the way.
+    pub(super) is_dying: bool,
+}
+
+/// A share with the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shared {
+    pub(super) share: ShareHandle,
+    pub(super) weak: ContainerHandle,
+    pub(super) write: bool,
+}
+
+/// A lease or pin of the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    pub(super) handle: LeaseHandle,
+    pub(super) mode: LockMode,
+    pub(super) deadline: u64,
+    /// How many of the first frames it covers.
+    pub(super) frames: usize,
+}
+
+/// A system and what its programs know.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) server: Server<SimKernel>,
+    pub(super) boxes: [Option<Owned>; 2],
+    pub(super) leases: [Option<Lease>; 2],
+    /// Which peer has mapped which container.
+    pub(super) windows: [[bool; 2]; 3],
+    /// The address of a grant, and of which container it is.
+    pub(super) grants: [Option<(u64, Box)>; 3],
+    pub(super) fault: Option<FaultHandle>,
+    pub(super) is_stopped: [bool; 3],
+    /// What B has allocated beyond its limit.
+    pub(super) extras: Option<Extras>,
+    /// A has asked for promised memory and not got it yet.
+    pub(super) claim: Option<Claim>,
+}
+
+/// What came of a step.
+pub(super) enum Step {
+    /// It makes no sense in this state.
+    Idle,
+    /// It was done.
+    Done,
+    /// It was refused and must have changed nothing.
+    Refused,
+    /// It is to be called again, and may have done a part.
+    Pending,
+}
+
+pub(super) struct Quiet;
+
+impl Console for Quiet {
+    fn write(&mut self, _: &[u8]) {}
+}
+
+pub(super) const fn index(who: Who) -> usize {
+    match who {
+        Who::A => 0,
+        Who::B => 1,
+        Who::Server => 2,
+    }
+}
+
+pub(super) fn id(who: Who) -> PeerId {
+    PeerId::new(index(who) as u64 + 1).expect("a small number")
+}
+
+/// Who owns a container.
+pub(super) const fn owner(of: Box) -> Who {
+    if of == 0 { Who::A } else { Who::B }
+}
+
+pub(super) fn number(frame: Frame) -> FrameNumber {
+    FrameNumber::new(frame as u64)
+}
+
+/// Where a peer maps a container's frame.
+pub(super) fn window(of: Box, frame: Frame) -> VirtAddr {
+    address(0x1000_0000 + of as u64 * 0x10_0000 + frame as u64 * PAGE_BYTES)
+}
+
+/// Where a peer maps the frame that it was granted.
+pub(super) fn granted() -> VirtAddr {
+    address(0x1080_0000)
+}
+
+/// Where an owner looks at its container in the end.
+pub(super) fn last_window(of: Box, frame: Frame) -> VirtAddr {
+    address(0x1040_0000 + of as u64 * 0x10_0000 + frame as u64 * PAGE_BYTES)
+}
+
+fn address(address: u64) -> VirtAddr {
+    VirtAddr::new(address).expect("it lies in user space")
+}
+
+pub(super) fn all_frames() -> FrameCount {
+    FrameCount::new(FRAMES as u64).expect("a small number")
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let peer = |peer, name, limit, privileges| PeerConfig { peer, name, limit, privileges };
+        let janitor = Privileges::READ_ACCOUNTS
+            .union(Privileges::SUPERVISE)
+            .union(Privileges::SET_POLICY)
+            .union(Privileges::DISTURB);
+        let peers = [
+            peer(1, "a", LIMIT, Privileges::empty()),
+            peer(2, "b", LIMIT, Privileges::EXTRA),
+            peer(3, "server", LIMIT, Privileges::DMA),
+            peer(JANITOR_NUMBER as u8, "janitor", ByteCount::new(4 * PAGE_BYTES), janitor),
+        ];
+        let ids: Vec<PeerId> =
+            [1, 2, 3, JANITOR_NUMBER].into_iter().filter_map(PeerId::new).collect();
+        let mut kernel = SimKernel::boot(&BootPlan {
+            architecture: Architecture::X86_64,
+            pool: equal_parts(POOL_BITS, 1),
+            peers: ids.clone(),
+            cspaces: ids,
+            regions: Vec::new(),
+        });
+        kernel.stop_time();
+        let server = Server::new(kernel, &peers).expect("the pool is large enough");
+        Self {
+            server,
+            boxes: [None; 2],
+            leases: [None; 2],
+            windows: [[false; 2]; 3],
+            grants: [None; 3],
+            fault: None,
+            is_stopped: [false; 3],
+            extras: None,
+            claim: None,
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.server.kernel().clock().now().get()
+    }
+
+    /// Returns whether a lease has run out, or something is being destroyed.
+    pub(super) fn has_something_due(&self) -> bool {
+        let now = self.now();
+        self.leases.iter().flatten().any(|lease| lease.deadline <= now)
+            || self.boxes.iter().flatten().any(|owned| owned.is_dying)
+    }
+
+    pub(super) fn calls_of(&mut self, who: Who) -> Calls<Direct<'_>> {
+        Calls::new(Direct(&mut self.server, id(who)))
+    }
+
+    pub(super) fn janitor(&mut self) -> Calls<Direct<'_>> {
+        let janitor = PeerId::new(JANITOR_NUMBER).expect("a small number");
+        Calls::new(Direct(&mut self.server, janitor))
+    }
+
+    /// Returns a peer's handle to a container.
+    pub(super) fn handle(&self, who: Who, of: Box) -> Option<ContainerHandle> {
+        let owned = self.boxes[of]?;
+        if who == owner(of) {
+            return Some(owned.handle);
+        }
+        (who == Who::Server).then_some(owned.share?.weak)
+    }
+
+    pub(super) fn after<R>(
+        &mut self,
+        result: Result<R, CallError>,
+        done: impl FnOnce(&mut Self, R),
+    ) -> Option<Step> {
+        Some(match result {
+            Ok(value) => {
+                done(self, value);
+                Step::Done
+            }
+            Err(CallError::Refused(failure))
+                if failure.error == PmError::Pending || failure.done > 0 =>
+            {
+                Step::Pending
+            }
+            Err(_) => Step::Refused,
+        })
+    }
+
+    pub(super) fn owned(&mut self, of: Box) -> &mut Owned {
+        self.boxes[of].as_mut().expect("the step needed it")
+    }
+
+    pub(super) fn forget(&mut self, of: Box) {
+        self.end_share(of);
+        self.boxes[of] = None;
+        self.drop_access(owner(of), of);
+    }
+
+    pub(super) fn end_share(&mut self, of: Box) {
+        if let Some(owned) = &mut self.boxes[of] {
+            owned.share = None;
+        }
+        self.leases[of] = None;
+        self.drop_access(Who::Server, of);
+    }
+
+    pub(super) fn drop_access(&mut self, who: Who, of: Box) {
+        self.windows[index(who)][of] = false;
+        if self.grants[index(who)].is_some_and(|(_, granted)| granted == of) {
+            self.grants[index(who)] = None;
+        }
+    }
+
+    /// Says that a frame has no contents: zeros, or what a handler supplies.
+    pub(super) fn empty(&mut self, of: Box, frame: Frame) {
+        let owned = self.owned(of);
+        let is_absent = owned.has_handler && frame == FRAMES - 1;
+        owned.frames[frame] = if is_absent { Contents::Supplied } else { Contents::Known(0) };
+    }
+
+    /// Loads a byte, or stores one.
+    pub(super) fn access(&mut self, who: Who, at: VirtAddr, tag: Option<u8>) -> Step {
+        let (vspace, kind) = match tag {
+            None => (VSpace::Peer(id(who)), AccessKind::Read),
+            Some(_) => (VSpace::Peer(id(who)), AccessKind::Write),
+        };
+        for _ in 0..TRIES_MAX {
+            let result = match tag {
+                None => self.server.kernel().load(vspace, at.get(), &mut [0]),
+                Some(tag) => self.server.kernel_mut().store(vspace, &[tag], at.get()),
+            };
+            if result.is_ok() {
+                return Step::Done;
+            }
+            if !self.server.resolve(id(who), at.get(), kind) {
+                return Step::Refused;
+            }
+        }
+        Step::Pending
+    }
+
+    /// Stops a peer: all that it owns and holds goes.
+    pub(super) fn stop(&mut self, who: Who) {
+        while self.server.fault(id(who), Fault::Other, &mut Quiet) != FaultOutcome::Stopped {}
+        self.is_stopped[index(who)] = true;
+        for of in 0..2 {
+            if owner(of) == who {
+                // Borrowers have access until it is torn down.
+                if let Some(owned) = &mut self.boxes[of] {
+                    owned.is_dying = true;
+                }
+            } else if who == Who::Server {
+                self.end_share(of);
+            }
+            self.drop_access(who, of);
+        }
+    }
+}

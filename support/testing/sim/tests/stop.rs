@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A sample of `sim stop`, which stops each domain at every call and refuses every invocation.
+// Tests may fail by panicking.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
+mod stage;
+
+use sim::stop::{Choice, Play, sweep};
+
+/// Runs a sample of the points of some plays.
+fn expect_well(plays: &[Play], seed: u64, count: usize) {
+    let report = sweep(plays, Choice::Sample { seed, count }, 2).unwrap();
+    assert_eq!(report.runs(), count);
+    assert!(report.is_well(), "{report}");
+}
+
+#[test]
+fn the_demo_settles_whatever_is_stopped_or_refused() {
+    let image = stage::example_image("stop demo");
+    let plays = Play::all(&stage::small_demo_text(), &image).unwrap();
+    expect_well(&plays, 1, 60);
+}
+
+#[test]
+fn the_scenarios_settle_whatever_is_stopped_or_refused() {
+    let image = stage::example_image("stop scenarios");
+    let mut plays = Play::all(&stage::scenario_text(), &image).unwrap();
+    // These fill memory or wait, which takes long.
+    plays.retain(|play| !["S29", "S30", "S31", "S32", "S48", "S49", "S54"].contains(&play.name()));
+    expect_well(&plays, 1, 80);
+}

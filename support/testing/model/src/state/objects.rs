@@ -207,6 +207,13 @@ pub(crate) struct Wait {
     pub(crate) is_refused: bool,
 }
 
+impl Wait {
+    /// Whether `next_fault` tells it if it comes to it.
+    pub(crate) fn is_next_for(&self, handler: PeerId) -> bool {
+        self.handler == handler && !self.is_told && !self.is_refused
+    }
+}
+
 /// A protection domain.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {

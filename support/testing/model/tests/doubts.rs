@@ -6,7 +6,7 @@
 mod world;
 
 use model::{Answer, Touch};
-use pmserver_api::{MapFlags, PmError, Reply, Request, Rights};
+use pmserver_api::{AllocateFlags, MapFlags, PmError, Reply, Request, Rights};
 use proto::Micros;
 use world::{C, D, S, World, at, count, number, page, peer, refused, terms};
 
@@ -83,4 +83,19 @@ fn pm_351_a_wait_may_be_over_when_teardown_has_come_to_its_container() {
     let gone = refused(PmError::InvalidCap, 0, 0);
     assert!(world.clone().believes(S, refuse, gone));
     assert!(world.believes(S, refuse, Ok(Reply::Done)));
+}
+
+#[test]
+fn pm_150_a_range_that_is_far_behind_is_not_found() {
+    let too_many = refused(PmError::TooMany, 0, 0);
+    for (last, frames, is_possible) in
+        [(u64::MAX - 1, 100, true), (u64::MAX, 3, false), (200, 100, false)]
+    {
+        let mut world = World::new();
+        let container = world.filled(C, frames);
+        world.allocate(C, container, last, 1, AllocateFlags::empty()).unwrap();
+        let flags = AllocateFlags::empty();
+        let anywhere = Request::AllocateAnywhere { container, count: count(7), flags };
+        assert_eq!(world.believes(C, anywhere, too_many), is_possible, "{last} {frames}");
+    }
 }

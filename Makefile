@@ -76,7 +76,7 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz canary mutants evidence sim-test qemu-test board-test sweep pd-check image-check
+.PHONY: test check fuzz fuzz-coverage canary mutants evidence sim-test qemu-test board-test sweep pd-check image-check
 .PHONY: bench bench-check bench-accept bench-growth setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -90,6 +90,7 @@ usage:
 	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
 	@echo 'make bench-check    fails if one costs more than accepted; bench-accept accepts'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
+	@echo 'make fuzz-coverage   the same guided by coverage, decoding and ext4, too; SECONDS=n for each'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
 	@echo 'make mutants    changes single expressions of the cores: a test has to fail; SHARD=k/n'
 	@echo 'make evidence   runs all of this and more, and writes support/docs/evidence.md'
@@ -204,6 +205,8 @@ fuzz: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
+fuzz-coverage: need-cargo
+	@support/make/fuzz-coverage.sh $(or $(SECONDS),60)
 
 canary: need-cargo
 	@support/make/canary.sh

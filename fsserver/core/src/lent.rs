@@ -12,10 +12,9 @@ use core::cell::Cell;
 use core::ops::RangeInclusive;
 
 use fsserver_api::{Failure, FsError};
-use pmserver_client::api::Calls;
 use pmserver_client::{
-    AddressSpace, ContainerHandle, Error, ErrorKind, FrameState, Lease, LockMode, MapFlags,
-    Mapping, Micros, PAGE_BYTES, Pages, Pm, PmError, Refused, Transport, VirtAddr, WeakContainer,
+    AddressSpace, ContainerHandle, Error, ErrorKind, Lease, LockMode, MapFlags, Mapping, Micros,
+    PAGE_BYTES, Pages, Pm, PmError, Refused, Transport, VirtAddr, WeakContainer,
 };
 use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES};
 use proto::{FrameCount, FrameNumber};
@@ -28,15 +27,6 @@ pub(crate) type PageBuffer = [u8; 4096];
 
 static ZEROS: PageBuffer = [0; 4096];
 
-/// Returns whether frame 0 has memory. Only its owner, who waits for this call, could take that
-/// away again.
-fn has_memory<T: Transport>(pm: &Pm<T>, container: ContainerHandle) -> bool {
-    let status = Calls::new(pm).status(container, FrameNumber::new(0), FrameCount::ONE);
-    status.is_ok_and(|status| {
-        status.frames.first().is_some_and(|state| state.contains(FrameState::BOUND))
-    })
-}
-
 /// Copies the first bytes of frame 0 into private memory.
 pub(crate) fn copy_path<T: Transport>(
     pm: &Pm<T>,
@@ -44,13 +34,11 @@ pub(crate) fn copy_path<T: Transport>(
     space: &impl AddressSpace,
     to: &mut [u8],
 ) -> Result<(), Failure> {
-    let has_memory = has_memory(pm, container);
     let container = WeakContainer::from_handle(pm, container);
-    if !has_memory {
-        // An absent frame cannot be granted (PM-280), but it can be mapped, and then reading it
-        // waits for its handler. A frame that was granted has memory.
-        container.grant(0..1, MapFlags::READ).map_err(of_pm)?.ungrant().map_err(of_refused)?;
-    }
+    // An absent frame cannot be granted (PM-280), but it can be mapped, and then reading it waits
+    // for its handler. A frame that was granted has memory, and only its owner, who waits for this
+    // call, could make it absent again.
+    container.grant(0..1, MapFlags::READ).map_err(of_pm)?.ungrant().map_err(of_refused)?;
     let mapping = container.map(0..1, WINDOW.start(), MapFlags::READ).map_err(of_pm)?;
     mapping.copy_in(space, 0, to).map_err(|_: Error| FsError::ContainerTooSmall)?;
     mapping.unmap().map_err(of_refused).map(drop)

@@ -199,3 +199,29 @@ fn an_access_in_a_region_installs_its_page_once() {
         assert_eq!(invocations() - before, 1, "page {number}");
     }
 }
+
+#[test]
+fn an_empty_cnode_is_kept_for_the_next_mapping() {
+    let world = World::new();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    let container = filled(&mut pm, 1);
+    let all = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+    pm.map(container, at(0), frames(1), page(0), all).unwrap();
+    pm.unmap(page(0), frames(1)).unwrap();
+    let rights = Rights::READ | Rights::WRITE;
+    let weak = pm.share(container, at(0), 1, peer(1), rights, Micros::new(0)).unwrap().weak;
+    // The lowest table stays, because it was made for another mapping.
+    fs.ensure_tables(page(1), frames(1)).unwrap();
+    let invocations = || world.0.borrow().kernel().invocations();
+    let before = world.accounts();
+    for round in 0..3 {
+        let first = invocations();
+        fs.map(weak, at(0), frames(1), page(1), all).unwrap();
+        let second = invocations();
+        fs.unmap(page(1), frames(1)).unwrap();
+        fs.ensure_tables(page(1), frames(1)).unwrap();
+        let made = second - first;
+        assert!(round == 0 || made == 1, "a page is mapped, and nothing is made: {made}");
+        assert_eq!(world.accounts(), before, "and nobody pays for it");
+    }
+}

@@ -96,6 +96,7 @@ impl<K: Kernel> Service<K> {
             (PageUse::Untyped, self.store.untyped),
             (PageUse::Clean, self.store.clean),
             (PageUse::Dirty, self.store.dirty),
+            (PageUse::EmptyNode, self.store.empty_nodes),
         ];
         let mut free = 0_u32;
         for (used_as, list) in lists {

@@ -36,6 +36,8 @@ pub(crate) enum PageUse {
     Reserved = 7,
     /// A device may still write to it: not reused until its pin is released.
     Quarantine = 8,
+    /// A free CNode, with nothing in its slots.
+    EmptyNode = 9,
 }
 
 impl PageUse {

@@ -123,7 +123,7 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Releases a CNode.
+    /// Releases a CNode that may be in a peer's CSpace.
     pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
         self.release_object(node);
         self.refund(account, Charge::Slots);
@@ -145,7 +145,8 @@ impl<K: Kernel> Store<K> {
         if entry.leave_place() == 0 {
             let pages = self.unlink_page(self.ledger(owner).slot_pages, slot.node);
             self.ledger_mut(owner).slot_pages = pages;
-            self.release_node(owner, slot.node);
+            self.release_empty_node(slot.node);
+            self.refund(owner, Charge::Slots);
         } else if was_full {
             self.move_slot_page(owner, slot.node, End::First);
         }

@@ -9,12 +9,21 @@
 //!      |                                 |          | scrub         v
 //!      +------------- unmake ------------+          +----------- dirty
 //! ```
+//!
+//! A few CNodes stay what they are when their last slot is emptied: the kernel goes through all
+//! slots of one that it deletes, and the next mapping needs one again.
 
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::broken::broken;
 use crate::records::count::Count;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
+
+/// Empty CNodes that are kept.
+const EMPTY_NODES_MAX: u32 = 8;
+
+/// Deleting one, beside what an invocation costs: the kernel visits 128 slots.
+const NODE_UNMAKE_WORK: u64 = 30_000;
 
 /// A list of free pages, last in, first out.
 #[derive(Clone, Copy, Default)]
@@ -29,6 +38,7 @@ impl<K: Kernel> Store<K> {
             PageUse::Untyped => &mut self.untyped,
             PageUse::Clean => &mut self.clean,
             PageUse::Dirty => &mut self.dirty,
+            PageUse::EmptyNode => &mut self.empty_nodes,
             _ => broken("not a free use"),
         }
     }
@@ -67,7 +77,8 @@ impl<K: Kernel> Store<K> {
     /// Returns the free list that a page is in, if it is free.
     pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
         let entry = self.entry(page);
-        [PageUse::Untyped, PageUse::Clean, PageUse::Dirty].into_iter().find(|used| entry.is(*used))
+        let uses = [PageUse::Untyped, PageUse::Clean, PageUse::Dirty, PageUse::EmptyNode];
+        uses.into_iter().find(|used| entry.is(*used))
     }
 
     /// Takes one particular free page as a frame, all zero.
@@ -81,11 +92,8 @@ impl<K: Kernel> Store<K> {
             *self.entry_mut(page) = PageEntry::new(PageUse::Frame);
             return Ok(());
         }
-        if from == PageUse::Dirty
-            && let Err(error) = self.kernel.unmake(page)
-        {
-            self.push_free(page, from);
-            return Err(error);
+        if from != PageUse::Untyped {
+            self.unmake_taken(page, from)?;
         }
         self.make_taken(page, ObjectKind::Frame, PageUse::Frame).map(drop)
     }
@@ -100,22 +108,33 @@ impl<K: Kernel> Store<K> {
         kind: ObjectKind,
         used_as: PageUse,
     ) -> Result<PageIndex, KernelError> {
-        if kind == ObjectKind::Frame
-            && let Some(page) = self.pop_free(PageUse::Clean)
-        {
+        let ready = match kind {
+            ObjectKind::Frame => self.pop_free(PageUse::Clean),
+            ObjectKind::CNode => self.pop_free(PageUse::EmptyNode),
+            ObjectKind::Table { .. } => None,
+        };
+        if let Some(page) = ready {
             *self.entry_mut(page) = PageEntry::new(used_as);
             return Ok(page);
         }
         if let Some(page) = self.pop_free(PageUse::Untyped) {
             return self.make_taken(page, kind, used_as);
         }
-        let from = if self.dirty.head == 0 { PageUse::Clean } else { PageUse::Dirty };
-        let page = self.pop_free(from).ok_or(KernelError::NotEnoughMemory)?;
-        if let Err(error) = self.kernel.unmake(page) {
-            self.push_free(page, from);
-            return Err(error);
+        for from in [PageUse::Dirty, PageUse::Clean, PageUse::EmptyNode] {
+            if let Some(page) = self.pop_free(from) {
+                self.unmake_taken(page, from)?;
+                return self.make_taken(page, kind, used_as);
+            }
         }
-        self.make_taken(page, kind, used_as)
+        Err(KernelError::NotEnoughMemory)
+    }
+
+    /// Makes a page that was taken from a list untyped; puts it back if the kernel refuses.
+    fn unmake_taken(&mut self, page: PageIndex, from: PageUse) -> Result<(), KernelError> {
+        if from == PageUse::EmptyNode {
+            self.meter().charge(NODE_UNMAKE_WORK);
+        }
+        self.kernel.unmake(page).inspect_err(|_| self.push_free(page, from))
     }
 
     fn make_taken(
@@ -143,6 +162,16 @@ impl<K: Kernel> Store<K> {
         if self.unmake_object(page).is_err() {
             // The object is still there: taking the page again unmakes it first.
             self.push_free(page, PageUse::Dirty);
+        }
+    }
+
+    /// Releases a CNode with nothing in its slots, which is in nobody's CSpace.
+    pub(crate) fn release_empty_node(&mut self, page: PageIndex) {
+        if self.empty_nodes.count.get() < EMPTY_NODES_MAX {
+            self.push_free(page, PageUse::EmptyNode);
+        } else {
+            self.meter().charge(NODE_UNMAKE_WORK);
+            self.release_object(page);
         }
     }
 

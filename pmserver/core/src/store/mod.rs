@@ -56,6 +56,7 @@ pub(crate) struct Store<K> {
     pub(crate) untyped: FreeList,
     pub(crate) clean: FreeList,
     pub(crate) dirty: FreeList,
+    pub(crate) empty_nodes: FreeList,
     /// For each peer the generation of its last handle: nobody learns how many others got.
     generations: [u64; PEERS_MAX],
     /// The accounts that have extra frames.
@@ -85,6 +86,7 @@ impl<K: Kernel> Store<K> {
             untyped: FreeList::default(),
             clean: FreeList::default(),
             dirty: FreeList::default(),
+            empty_nodes: FreeList::default(),
             generations: [0; PEERS_MAX],
             pressed: Pressed::default(),
             demand: Demand::NONE,

@@ -76,8 +76,8 @@ else
 
 .PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
-.PHONY: test check fuzz canary mutants stop explore evidence sim-test qemu-test board-test sweep
-.PHONY: pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
+.PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
+.PHONY: sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -90,6 +90,7 @@ usage:
 	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
 	@echo 'make bench-check    fails if one costs more than accepted; bench-accept accepts'
 	@echo 'make fuzz       runs random operations against the reference model; SEED=n repeats a run'
+	@echo 'make fuzz-coverage   the same guided by coverage, decoding and ext4, too; SECONDS=n for each'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
 	@echo 'make stop       stops domains at every call, refuses every kernel invocation; RUNS'
 	@echo 'make explore    tries every order of calls in small systems, STATES of each'
@@ -206,6 +207,8 @@ fuzz: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim
 	@cargo run --quiet --release --package sim -- fuzz pm $(SEED) --seeds 50
+fuzz-coverage: need-cargo
+	@support/make/fuzz-coverage.sh $(or $(SECONDS),60)
 
 # Long runs: each call and each kernel invocation of the demo and the scenarios, one run for each.
 stop: need-cargo

@@ -8,15 +8,11 @@ mod fake;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use fake::Machine;
 use fake::image::{Folder, noise};
-use fake::{Fs, Machine};
-use fsserver_api::{
-    CallError, Client, DirectoryCookie, DirectoryEntry, FileKind, FsError, ReadLength,
-};
-use pmserver_api::{ContainerHandle, Rights};
-use proto::{FrameCount, FrameNumber};
-
-const RIGHTS: Rights = Rights::READ.union(Rights::WRITE).union(Rights::LOCK);
+use fake::walk::{RIGHTS, walk};
+use fsserver_api::{FsError, ReadLength};
+use proto::FrameNumber;
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -28,68 +24,6 @@ fn folder() -> Folder {
     std::os::unix::fs::symlink("a/b", folder.files().join("link")).unwrap();
     std::os::unix::fs::symlink("x".repeat(200), folder.files().join("long link")).unwrap();
     folder
-}
-
-/// Reads all there is to read and returns how often that failed.
-fn walk(machine: &Machine) -> u32 {
-    let mut fs = machine.fs();
-    let weak = machine.lend(80, RIGHTS);
-    let mut failures = 0;
-    let mut directories = vec![b"/".to_vec(), b"/link/c/".to_vec()];
-    while let Some(path) = directories.pop().filter(|path| path.len() < 200) {
-        if visit(machine, &mut fs, weak, &path, &mut directories).is_err() {
-            failures += 1;
-        }
-        machine.assert_at_rest();
-    }
-    failures
-}
-
-fn visit(
-    machine: &Machine,
-    fs: &mut Client<Fs>,
-    weak: ContainerHandle,
-    path: &[u8],
-    more: &mut Vec<Vec<u8>>,
-) -> Result<(), CallError> {
-    machine.write(weak, 0, path);
-    let file = fs.lookup(weak, path.len())?;
-    let status = fs.stat(file)?;
-    let result = match status.kind {
-        FileKind::Directory => fs
-            .read_dir(file, weak, FrameCount::new(80).unwrap(), DirectoryCookie::START)
-            .map(|listed| {
-                let bytes = machine.read(weak, listed.bytes as usize);
-                let mut rest = bytes.as_slice();
-                while !rest.is_empty() {
-                    let (entry, after) = DirectoryEntry::decode(rest).unwrap();
-                    more.push([path, b"/", entry.name()].concat());
-                    rest = after;
-                }
-            }),
-        _ => {
-            let mut offset = 0;
-            let length = ReadLength::new(80 * 4096).unwrap();
-            let mut result = Ok(());
-            for _ in 0..4 {
-                match fs.read(file, weak, offset, FrameNumber::new(0), length) {
-                    Ok(bytes) => offset += bytes,
-                    // What failed once is tried again: it must fail again, not panic.
-                    Err(error) => result = Err(error),
-                }
-            }
-            result
-        }
-    };
-    fs.close(file)?;
-    if result.is_err() && status.kind == FileKind::Directory {
-        machine.write(weak, 0, path);
-        let file = fs.lookup(weak, path.len())?;
-        let start = DirectoryCookie::START;
-        assert!(fs.read_dir(file, weak, FrameCount::ONE, start).is_err());
-        fs.close(file)?;
-    }
-    result
 }
 
 #[test]

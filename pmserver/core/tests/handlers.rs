@@ -14,12 +14,19 @@ use pmserver_api::{
     AccessKind, AccountHandle, ContainerHandle, CopyFlags, FaultHandle, LockMode, MapFlags,
     PendingFault, PmError, Rights,
 };
-use proto::{Micros, PeerId};
+use pmserver_core::{Fault, FaultOutcome};
+use proto::{Console, Micros, PeerId};
 use world::{Pm, World, at, filled, frames, page, peer, refusal};
 
 const LONG: Micros = Micros::new(1_000_000);
 const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
 const READ: MapFlags = MapFlags::READ;
+
+struct Quiet;
+
+impl Console for Quiet {
+    fn write(&mut self, _: &[u8]) {}
+}
 
 /// Has a peer touch a page; returns whether its access is tried again.
 fn touch(world: &World, of: PeerId, number: u64) -> bool {
@@ -87,6 +94,25 @@ fn a_range_that_has_ended_is_neither_told_nor_supplied() {
             assert_eq!(world.load(2, page(0)), Ok(0));
         }
     }
+}
+
+#[test]
+fn nothing_is_supplied_to_what_a_stopped_peer_owned() {
+    // PM-285: its containers die with it, before teardown comes to them
+    let world = World::with_policy();
+    let (mut owner, mut pm, mut handler) = (world.as_peer(2), world.as_peer(3), world.as_peer(1));
+    let container = filled(&mut owner, 1);
+    let source = contents(&world, &mut handler, 0x53);
+    owner.set_handler(container, at(0), 1, Some(peer(1)), 7).unwrap();
+    let weak = owner.share(container, at(0), 1, peer(3), Rights::READ, LONG).unwrap().weak;
+    pm.map(weak, at(0), frames(1), page(0), READ).unwrap();
+    assert!(touch(&world, peer(3), 0));
+    let fault = asked(&mut handler);
+    let fatal = Fault::Access { address: 0, kind: AccessKind::Read };
+    let outcome = world.0.borrow_mut().fault(peer(2), fatal, &mut Quiet);
+    assert_eq!(outcome, FaultOutcome::Stopped);
+    let late = handler.supply(fault.fault, source, at(0));
+    assert_eq!(refusal(late), Some(PmError::InvalidCap));
 }
 
 #[test]

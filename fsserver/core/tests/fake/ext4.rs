@@ -14,7 +14,7 @@ pub(crate) struct Image {
     path: PathBuf,
 }
 
-fn crc(sum: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn crc(sum: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(sum, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
             if sum & 1 == 1 { sum >> 1 ^ 0x82F6_3B78 } else { sum >> 1 }

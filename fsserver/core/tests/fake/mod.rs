@@ -4,8 +4,10 @@
 //! simulator.
 #![allow(dead_code)] // Every test uses a part of it.
 
+pub(crate) mod changed;
 pub(crate) mod ext4;
 pub(crate) mod image;
+pub(crate) mod walk;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -57,10 +57,14 @@ impl<K: Kernel> FrameManager<K> {
         let reference = self.store.look_up::<Share>(handle.raw())?;
         let share = self.store.get(reference);
         let container = share.container.target()?;
-        let record = self.store.get(container);
-        let lives = !record.is_dying() && !self.peer(record.owner()).is_stopped;
-        let is_valid = lives && share.is_for(caller);
+        let is_valid = self.lives(container) && share.is_for(caller);
         is_valid.then_some(Access::through(container, reference, share))
+    }
+
+    /// Whether a container has yet to go: it dies with its owner, too.
+    pub(crate) fn lives(&self, container: Ref<Container>) -> bool {
+        let record = self.store.get(container);
+        !record.is_dying() && !self.peer(record.owner()).is_stopped
     }
 
     /// Refuses mappings that the handle does not allow, or no longer allows.

@@ -188,7 +188,7 @@ impl<K: Kernel> Operations<K> {
         let frame = self
             .store
             .look_up::<Container>(wait.container)
-            .filter(|container| !self.store.get(*container).is_dying())
+            .filter(|container| self.lives(*container))
             .and_then(|container| self.find_frame(container, wait.number));
         let Some(frame) = frame else {
             *self.answered(caller, fault)? = None;

@@ -81,8 +81,7 @@ impl Model {
         if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
         }
-        let is_dying = self.containers[&place.0].is_dying || self.vspace_account_of(peer).is_none();
-        self.keep(peer, page, Mapping { is_doubtful: is_dying, ..mapping });
+        self.keep(peer, page, Mapping { is_doubtful: false, ..mapping });
         let cell = self.cell(place).expect("an access went to it");
         if let Access::Store(word) = access {
             self.make_writable(cell);

@@ -8,6 +8,9 @@ use crate::answers::{Doubt, Expected};
 use crate::rules::{Need, for_records, span_of};
 use crate::state::{ContainerId, Model, Outcome, Span, Via};
 
+/// How many frames and leases `allocate_anywhere` looks behind (PM-150).
+const SEARCH_FRAMES_MAX: usize = 63;
+
 /// Where an allocation stops.
 struct Stop {
     /// After so many frames.
@@ -150,14 +153,11 @@ impl Model {
             return Err(PmError::Invalid.into());
         }
         self.may_allocate(caller, id, flags)?;
-        let last_of = |start: u64| start.checked_add(count.get() - 1);
-        let is_free = |start: &u64| {
-            last_of(*start).is_some_and(|last| {
-                let range = (*start, last);
-                let lease = self.check_leases(id, Via::Owner, range, Need::Change);
-                lease.is_ok() && self.numbers(id, range).is_empty()
-            })
-        };
+        let is_free = |start: &u64| self.is_unused(id, *start, count);
+        let is_told = self.observed.refusal(PmError::TooMany).is_some();
+        if is_told && self.may_find_no_range(id, count) {
+            return Err(PmError::TooMany.into());
+        }
         let told = self.observed.start().filter(is_free);
         let start = told.or_else(|| (0..).find(is_free)).unwrap_or(0);
         let stop = self.stop_of(id, (start, start + (count.get() - 1)), flags);
@@ -183,6 +183,29 @@ impl Model {
                 Ok(Expected::Exactly(Ok(Reply::Placed(placed))))
             }
         }
+    }
+
+    /// Returns whether `allocate_anywhere` may take these numbers.
+    fn is_unused(&self, id: ContainerId, start: u64, count: FrameCount) -> bool {
+        start.checked_add(count.get() - 1).is_some_and(|last| {
+            let lease = self.check_leases(id, Via::Owner, (start, last), Need::Change);
+            lease.is_ok() && self.numbers(id, (start, last)).is_empty()
+        })
+    }
+
+    /// Returns whether `allocate_anywhere` may be `TooMany` (PM-150).
+    fn may_find_no_range(&self, id: ContainerId, count: FrameCount) -> bool {
+        let container = &self.containers[&id];
+        let leases = self.active_leases().filter(|lease| lease.container == id);
+        let locked: Vec<u64> =
+            leases.filter(|lease| lease.via != Via::Owner).map(|lease| lease.last).collect();
+        let top = container.highest.max(locked.iter().max().copied());
+        let is_room_above = top.is_none_or(|top| top.checked_add(count.get()).is_some());
+        // To look behind a lease costs as much as to look behind a frame.
+        let looks = SEARCH_FRAMES_MAX.saturating_sub(locked.len());
+        let mut behind = container.frames.keys().take(looks).filter_map(|n| n.checked_add(1));
+        let is_found = |start| self.is_unused(id, start, count);
+        !is_room_above && !is_found(0) && !behind.any(is_found)
     }
 
     /// Returns after how many frames `allocate_anywhere` may have stopped for want of memory.

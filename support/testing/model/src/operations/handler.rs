@@ -60,10 +60,9 @@ impl Model {
     }
 
     pub(crate) fn next_fault(&mut self, caller: PeerId) -> Expected {
-        let is_next =
-            |wait: &&mut Wait| wait.handler == caller && !wait.is_told && !wait.is_refused;
+        self.forget_ended_waits(caller);
         let mut waits = self.peers.values_mut().filter_map(|peer| peer.wait.as_mut());
-        let Some(wait) = waits.find(is_next) else {
+        let Some(wait) = waits.find(|wait| wait.is_next_for(caller)) else {
             return Expected::Exactly(Ok(Reply::Fault(None)));
         };
         wait.is_told = true;
@@ -82,12 +81,35 @@ impl Model {
         }))))
     }
 
+    /// Ends the waits that `next_fault` passes over, if their containers may have ended (PM-351).
+    fn forget_ended_waits(&mut self, caller: PeerId) {
+        let Some(Reply::Fault(told)) = self.observed.reply() else { return };
+        let told = told.map(|fault| fault.range.raw());
+        let next = self.peers.iter().filter_map(|(peer, it)| Some((*peer, it.wait?)));
+        let next = next.filter(|(_, wait)| wait.is_next_for(caller));
+        let passed = next.take_while(|(_, wait)| told != Some(wait.range));
+        let ended = passed.filter(|(_, wait)| self.may_have_ended(wait));
+        let ended: Vec<PeerId> = ended.map(|(peer, _)| peer).collect();
+        ended.into_iter().for_each(|peer| self.set_wait(peer, None));
+    }
+
+    /// Returns whether teardown may have come to the range already.
+    fn may_have_ended(&self, wait: &Wait) -> bool {
+        self.containers.get(&wait.place.0).is_none_or(|container| container.is_reclaimed)
+    }
+
     /// Returns who waits for the answer to a fault.
-    fn answered(&self, caller: PeerId, handle: FaultHandle) -> Result<PeerId, Expected> {
+    fn answered(&mut self, caller: PeerId, handle: FaultHandle) -> Result<PeerId, Expected> {
         let object = self.names.find(caller, Kind::Fault, handle.raw());
-        let is_it = |wait: Wait| object == Some(Object::Fault(wait.id)) && !wait.is_refused;
-        let waiter = self.peers.iter().find(|(_, peer)| peer.wait.is_some_and(is_it));
-        waiter.map(|(peer, _)| *peer).ok_or(PmError::InvalidCap.into())
+        let is_it = |wait: &Wait| object == Some(Object::Fault(wait.id)) && !wait.is_refused;
+        let mut waits = self.peers.iter().filter_map(|(peer, it)| Some((*peer, it.wait?)));
+        let unknown = Expected::from(PmError::InvalidCap);
+        let (waiter, wait) = waits.find(|(_, wait)| is_it(wait)).ok_or(unknown.clone())?;
+        if self.may_have_ended(&wait) && self.observed.refusal(PmError::InvalidCap).is_some() {
+            self.set_wait(waiter, None);
+            return Err(unknown);
+        }
+        Ok(waiter)
     }
 
     pub(crate) fn supply(

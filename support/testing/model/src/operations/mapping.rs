@@ -92,7 +92,11 @@ impl Model {
         self.granted(cell, flags, index)
     }
 
-    pub(crate) fn keep(&mut self, peer: PeerId, page: u64, mapping: Mapping) {
+    /// Notes a mapping. Teardown may take it away at any time if it has begun with the container
+    /// or with the account that pays for it.
+    pub(crate) fn keep(&mut self, peer: PeerId, page: u64, mut mapping: Mapping) {
+        let is_dying = self.containers[&mapping.place.0].is_dying;
+        mapping.is_doubtful |= is_dying || self.vspace_account_of(peer).is_none();
         self.peers.get_mut(&peer).expect("it maps").mappings.insert(page, mapping);
     }
 
@@ -110,12 +114,10 @@ impl Model {
         if payer.is_none() {
             return Some(Expected::refused(error, 0, number));
         }
-        // To a server it is the same if the kernel refuses an address.
-        let is_invalid = self.observed.refusal(PmError::Invalid).is_some();
-        if self.is_kernel_unsure && is_invalid && index == 0 {
-            return Some(Expected::refused(PmError::Invalid, 0, number));
-        }
         if index == 0 {
+            if let Some(refusal) = self.refused_address(number, index) {
+                return Some(refusal);
+            }
             let failure = self.shortage(payer, pages, error)?;
             return Some(self.short_of(failure, 0, number..=number));
         }
@@ -124,6 +126,16 @@ impl Model {
             || self.is_kernel_unsure;
         let is_told = self.observed.stopped_after() == Some(index);
         (is_told && is_possible).then_some(error.into())
+    }
+
+    /// Returns the refusal if the server says that the kernel refused the address (PM-383).
+    fn refused_address(&self, number: u64, index: u64) -> Option<Expected> {
+        let is_told = match index {
+            0 => self.observed.refusal(PmError::Invalid).is_some(),
+            _ => self.observed.stopped_after() == Some(index),
+        };
+        let refusal = || Expected::refused(PmError::Invalid, 0, number);
+        (self.is_kernel_unsure && is_told).then(refusal)
     }
 
     pub(crate) fn unmap(&mut self, caller: PeerId, vaddr: VirtAddr, count: FrameCount) -> Outcome {
@@ -183,6 +195,9 @@ impl Model {
         self.check_sharers(place, need_of(flags))?;
         let cell = self.present(place)?;
         self.make_ready(caller, place, cell, flags)?;
+        if let Some(refusal) = self.refused_address(place.1, index) {
+            return Err(refusal);
+        }
         self.keep(caller, page, Mapping { flags, is_doubtful: false, ..there });
         Ok(self.finish(cell, flags, index))
     }

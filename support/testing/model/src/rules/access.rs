@@ -159,6 +159,7 @@ impl Model {
         };
         let container = self.containers.get_mut(&place.0).expect("it was looked up");
         container.discarded.remove(&place.1);
+        container.highest = container.highest.max(Some(place.1));
         container.frames.insert(place.1, frame);
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Container {
     pub(crate) frames: BTreeMap<u64, Frame>,
     /// Numbers of extra frames that were dropped.
     pub(crate) discarded: BTreeSet<u64>,
+    /// The largest number that a frame ever had.
+    pub(crate) highest: Option<u64>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) is_dying: bool,
     /// How many frames of a dying container are gone.
@@ -80,6 +82,7 @@ impl Container {
             account,
             frames: BTreeMap::new(),
             discarded: BTreeSet::new(),
+            highest: None,
             handlers: Vec::new(),
             is_dying: false,
             gone: 0,
@@ -205,6 +208,13 @@ pub(crate) struct Wait {
     pub(crate) by_access: bool,
     pub(crate) is_told: bool,
     pub(crate) is_refused: bool,
+}
+
+impl Wait {
+    /// Whether `next_fault` tells it if it comes to it.
+    pub(crate) fn is_next_for(&self, handler: PeerId) -> bool {
+        self.handler == handler && !self.is_told && !self.is_refused
+    }
 }
 
 /// A protection domain.

@@ -18,6 +18,7 @@ pub(crate) const PLAIN: AllocateFlags = AllocateFlags::empty();
 pub(crate) const LEASE: u64 = 900_000;
 
 /// Peers S and C are a server and a client, P a policy server and supervisor, D a driver.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) now: u64,

@@ -7,6 +7,7 @@
 //!
 //! A seed determines a run. A failure is one line that begins with the arguments that repeat it.
 
+mod bytes;
 mod canary;
 mod choose;
 mod core_subject;
@@ -30,6 +31,7 @@ use self::run::{Found, Mistake, Run};
 use self::shape::Shape;
 use self::subject::{ModelSubject, Subject};
 
+pub use self::bytes::{core, decode};
 pub use self::tally::Tally;
 
 /// How to run a fuzzer.
@@ -104,7 +106,7 @@ fn itself(plan: &Plan) -> Result<Tally, String> {
         // It does not know when memory is short, and so must not be.
         let config = Config { pool_pages: 1 << 30, ..Shape::of(plan.seed % 2).config() };
         let mut subject = ModelSubject::new(Model::new(config.clone()));
-        run(plan, &mut subject, config, Mistake::None)
+        run(chosen(plan), &mut subject, config, (Mistake::None, plan.echo))
     })
 }
 
@@ -125,25 +127,26 @@ fn chosen(plan: &Plan) -> Vec<(usize, Operation)> {
 /// Does the operations of a plan with the server.
 fn go(plan: &Plan, mistake: Mistake) -> Result<Tally, Failure> {
     let shape = Shape::of(plan.seed);
-    run(plan, &mut CoreSubject::new(shape), shape.config(), mistake)
+    run(chosen(plan), &mut CoreSubject::new(shape), shape.config(), (mistake, plan.echo))
 }
 
-/// Does the operations of a plan.
+/// Does operations, and prints them where `echo` says so.
 fn run<S: Subject>(
-    plan: &Plan,
+    operations: Vec<(usize, Operation)>,
     subject: &mut S,
     config: Config,
-    mistake: Mistake,
+    (mistake, echo): (Mistake, bool),
 ) -> Result<Tally, Failure> {
     let at = |step| move |what| Failure { step, what };
-    let mut run = Run::new(subject, config, mistake, plan.echo).map_err(at(0))?;
-    for (index, operation) in chosen(plan) {
+    let mut run = Run::new(subject, config, mistake, echo).map_err(at(0))?;
+    let end = operations.last().map_or(0, |(last, _)| last + 1);
+    for (index, operation) in operations {
         caught(|| run.step(&operation, 0x1000 + index as u64)).map_err(at(index))?;
         if run.is_lost() {
             return Ok(run.tally());
         }
     }
-    caught(|| run.end_run()).map_err(at(plan.operations))?;
+    caught(|| run.end_run()).map_err(at(end))?;
     Ok(run.tally())
 }
 

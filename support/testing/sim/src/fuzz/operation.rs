@@ -194,6 +194,28 @@ pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
     (0..count).map(&mut draw).collect()
 }
 
+/// Bytes of an operation: its kind, and dice.
+const OPERATION_BYTES: usize = 9;
+/// As many as one run does at most.
+const OPERATIONS_MAX: usize = 64;
+
+/// Returns the operations that bytes stand for. The first byte is the scale of all.
+pub(crate) fn operations_of(bytes: &[u8]) -> Vec<Operation> {
+    let Some((scale, rest)) = bytes.split_first() else { return Vec::new() };
+    let scale = SCALES[usize::from(*scale) % SCALES.len()];
+    let operation = |bytes: &[u8; OPERATION_BYTES]| {
+        let [kind, of_dice @ ..] = *bytes;
+        let (kind, _) = WEIGHTS[usize::from(kind) % WEIGHTS.len()];
+        // The upper bits of a die decide, and what a second die of the same byte shows differs.
+        let die = |index: usize| {
+            let byte = u32::from(of_dice[index % of_dice.len()]);
+            (byte * 0x0101_0101).rotate_left(if index < of_dice.len() { 0 } else { 4 })
+        };
+        Operation { kind, scale, dice: std::array::from_fn(die) }
+    };
+    rest.as_chunks().0.iter().take(OPERATIONS_MAX).map(operation).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use pmserver_api::Operation;

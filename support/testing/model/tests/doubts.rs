@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the model believes the server, because only the server knows it.
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::panic)]
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use model::{Answer, Touch};
+use pmserver_api::{AllocateFlags, MapFlags, PmError, Reply, Request, Rights};
+use proto::Micros;
+use world::{C, D, S, World, at, count, number, page, peer, refused, terms};
+
+const RW: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
+
+impl World {
+    fn believes(&mut self, caller: u64, request: Request, answer: Answer) -> bool {
+        let now = Micros::new(self.now);
+        self.model.call(peer(caller), &request, now, Some(&answer)).allows(&answer)
+    }
+}
+
+#[test]
+fn pm_383_the_kernel_may_refuse_what_is_mapped_again() {
+    let mut world = World::new();
+    let container = world.filled(C, 4);
+    world.map(C, (container, 0), 4, 0, MapFlags::READ).unwrap();
+    let remap = Request::Remap { vaddr: page(0), count: count(4), flags: RW };
+    let refusal = refused(PmError::Invalid, 0, 0);
+    assert!(!world.clone().believes(C, remap, refusal));
+    world.model.doubt_kernel(true);
+    assert!(world.believes(C, remap, refusal));
+    world.model.doubt_kernel(false);
+    // Nothing has changed: a store is still a fault.
+    assert_eq!(world.store(C, 0, 1), Touch::Faulted);
+    let unmap = Request::Unmap { vaddr: page(0), count: count(4) };
+    assert_eq!(world.call(C, unmap), number(4));
+}
+
+/// C maps a frame of D that S has to supply.
+fn lent_by_d(world: &mut World) {
+    let lent = world.create_with(D, 2, terms(C, Rights::all()));
+    let (container, cookie) = (lent.container, 7);
+    let set =
+        Request::SetHandler { container, start: at(0), count: 2, handler: Some(peer(S)), cookie };
+    assert!(matches!(world.call(D, set), Ok(Reply::Range(_))));
+    world.map(C, (lent.shared.weak, 0), 1, 0, RW).unwrap();
+}
+
+/// D is stopped, and `reclaim` has taken away nobody knows which part of what D had.
+fn stop_d(world: &mut World) {
+    world.fault(D);
+    assert!(world.believes(C, Request::Reclaim, number(1)));
+}
+
+#[test]
+fn pm_130_what_is_mapped_again_goes_when_teardown_comes_to_it() {
+    for was_there in [0, 1] {
+        let mut world = World::new();
+        lent_by_d(&mut world);
+        stop_d(&mut world);
+        let remap = Request::Remap { vaddr: page(0), count: count(1), flags: MapFlags::READ };
+        assert!(matches!(world.call(C, remap), Ok(Reply::Mapped(_))));
+        let unmap = Request::Unmap { vaddr: page(0), count: count(1) };
+        assert!(world.believes(C, unmap, number(was_there)));
+    }
+}
+
+#[test]
+fn pm_351_a_wait_may_be_over_when_teardown_has_come_to_its_container() {
+    let nothing = Ok(Reply::Fault(None));
+    let mut world = World::new();
+    lent_by_d(&mut world);
+    assert_eq!(world.load(C, 0), Touch::Waits);
+    assert!(!world.clone().believes(S, Request::NextFault, nothing));
+    stop_d(&mut world);
+    let mut ended = world.clone();
+    assert!(ended.believes(S, Request::NextFault, nothing));
+    assert_eq!(ended.call(S, Request::NextFault), nothing, "it does not come back");
+    let Ok(Reply::Fault(Some(told))) = world.call(S, Request::NextFault) else {
+        panic!("it may be told, too")
+    };
+    let refuse = Request::Refuse { fault: told.fault };
+    let gone = refused(PmError::InvalidCap, 0, 0);
+    assert!(world.clone().believes(S, refuse, gone));
+    assert!(world.believes(S, refuse, Ok(Reply::Done)));
+}
+
+#[test]
+fn pm_150_a_range_that_is_far_behind_is_not_found() {
+    let too_many = refused(PmError::TooMany, 0, 0);
+    for (last, frames, is_possible) in
+        [(u64::MAX - 1, 100, true), (u64::MAX, 3, false), (200, 100, false)]
+    {
+        let mut world = World::new();
+        let container = world.filled(C, frames);
+        world.allocate(C, container, last, 1, AllocateFlags::empty()).unwrap();
+        let flags = AllocateFlags::empty();
+        let anywhere = Request::AllocateAnywhere { container, count: count(7), flags };
+        assert_eq!(world.believes(C, anywhere, too_many), is_possible, "{last} {frames}");
+    }
+}

@@ -28,10 +28,8 @@ for board in $boards; do
 			checked=yes
 		fi
 		"$make" board-test BOARD="$board" CONFIG="$config"
-		if [ "$config" = debug ]; then
-			"$make" ktest BOARD="$board" CONFIG=debug
-			kernels+=("$board")
-		fi
+		"$make" ktest BOARD="$board" CONFIG="$config"
+		kernels+=("$board $config")
 		if [ "$config" = release ]; then
 			"$make" bench-check BOARD="$board" CONFIG=release
 			benched+=("$board")

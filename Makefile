@@ -199,6 +199,7 @@ bench-growth: need-cargo
 soak: need-board
 	@SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(MAKE) boot SYSTEM=soak \
 	  TIMEOUT=$$(($(SECONDS) * 10 + 300))
+	@echo 'soak: $(BOARD), $(CONFIG), seconds $(SECONDS), and all memory is back'
 ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 

@@ -63,7 +63,7 @@ impl Serial {
 
     /// Writes a byte. Waits for room.
     pub(crate) fn put(&mut self, byte: u8) {
-        while shm::load(self.registers.saturating_add(FLAGS)) & FLAG_TRANSMIT_FULL != 0 {
+        while shm::load::<u32>(self.registers.saturating_add(FLAGS)) & FLAG_TRANSMIT_FULL != 0 {
             core::hint::spin_loop();
         }
         shm::store(self.registers.saturating_add(DATA), u32::from(byte));

@@ -17,6 +17,8 @@ FILES ?= support/files
 MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
+# How long `make soak` reads, on the board's clock.
+SECONDS ?= 600
 # Passed to scripts in the environment, so that the name of a folder may have any character.
 export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT SEED
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
@@ -62,9 +64,12 @@ clients_SIM := run
 clients_PASSES := 3
 bench_XML := support/bench/microkit-system.xml
 bench_PDS := console pmserver fsserver bench-client rival puppet
+soak_XML := support/testing/systems/soak.xml
+soak_PDS := console pmserver sabotaged-fsserver supervisor soak
+soak_PASSES := 2
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run scenarios ktest fs-image simulate boot image bench bench-check bench-accept
+ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
 ALONE += test sim-test qemu-test board-test clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
@@ -74,7 +79,7 @@ alone:
 	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
 else
 
-.PHONY: usage run scenarios ktest missing need-cargo need-board fs-image simulate boot image
+.PHONY: usage run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
 .PHONY: sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
@@ -85,6 +90,7 @@ usage:
 	@echo 'make test       runs every test; says at the end which ones it could not run'
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
+	@echo 'make soak       reads files on BOARD while fsserver is killed, for SECONDS=$(SECONDS); SEED=n'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make bench      prints what operations cost on BOARD, in instructions'
 	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
@@ -192,6 +198,11 @@ bench bench-check bench-accept: need-board
 	@support/make/bench.sh '$(MAKE)' $(or $(patsubst bench-%,%,$(filter bench-%,$@)),table)
 bench-growth: need-cargo
 	@support/make/growth.sh
+# Twelve seconds of the board's clock are setup and end; a second of it may take several.
+soak: need-board
+	@SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(MAKE) boot SYSTEM=soak \
+	  TIMEOUT=$$(($(SECONDS) * 10 + 300))
+	@echo 'soak: $(BOARD), $(CONFIG), seconds $(SECONDS), and all memory is back'
 ktest: need-board image-tool boot-tool
 	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 

@@ -28,9 +28,10 @@ for board in $boards; do
 			checked=yes
 		fi
 		"$make" board-test BOARD="$board" CONFIG="$config"
-		if [ "$config" = debug ]; then
-			"$make" ktest BOARD="$board" CONFIG=debug
-			kernels+=("$board")
+		# The answers expected on Arm are those of the debug kernel; the release kernel's differ.
+		if [ "$config $board" != 'release qemu_virt_aarch64' ]; then
+			"$make" ktest BOARD="$board" CONFIG="$config"
+			kernels+=("$board $config")
 		fi
 		if [ "$config" = release ]; then
 			"$make" bench-check BOARD="$board" CONFIG=release

@@ -13,7 +13,7 @@ const PMSERVER: &str = "pmserver";
 
 /// The accounts at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Accounts {
+pub struct Accounts {
     client: AccountInfo,
     fsserver: AccountInfo,
     pool: AccountInfo,
@@ -22,7 +22,10 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// Reads all three: the client's own account, fsserver's, and that of the pool, which counts
     /// all memory that pmserver has handed out.
-    pub(crate) fn read<P: Transport>(pm: &Pm<P>, fsserver: PeerId) -> Result<Self, DemoError> {
+    ///
+    /// # Errors
+    /// What pmserver refuses: others' accounts take the privilege to read them.
+    pub fn read<P: Transport>(pm: &Pm<P>, fsserver: PeerId) -> Result<Self, DemoError> {
         Ok(Self {
             client: pm.account().info()?,
             fsserver: pm.account_of(fsserver).info()?,
@@ -39,7 +42,10 @@ impl Accounts {
     }
 
     /// Fails unless all three are equal to the byte.
-    pub(crate) fn check_unchanged(&self, after: &Self) -> Result<(), DemoError> {
+    ///
+    /// # Errors
+    /// [`DemoError::Account`] with the first that is not.
+    pub fn check_unchanged(&self, after: &Self) -> Result<(), DemoError> {
         for (name, before, after) in [
             (CLIENT, &self.client, &after.client),
             (FSSERVER, &self.fsserver, &after.fsserver),

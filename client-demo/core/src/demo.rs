@@ -82,6 +82,27 @@ fn print_checksums<P: Transport, F: Transport, A: AddressSpace>(
     Ok(())
 }
 
+/// Reads every file of the image and returns a checksum of all contents, in the order of the paths.
+/// Prints nothing; all that it makes is gone afterwards, also where it fails.
+///
+/// # Errors
+/// The first error.
+pub fn digest<P: Transport, F: Transport>(
+    pm: &Pm<P>,
+    fs: &mut Client<F>,
+    space: &mut impl AddressSpace,
+    grants: &mut impl GrantMapper,
+) -> Result<[u8; 32], DemoError> {
+    let identity = fs.version().map_err(|error| DemoError::Fs("asking for the version", error))?;
+    let mut transfer = Transfer::new(pm, fs, space, grants, identity.peer)?;
+    let mut hasher = Sha256::new();
+    for path in regular_files(&mut transfer).map_err(|(_, error)| error)? {
+        hasher.update(checksum(&mut transfer, &path)?);
+    }
+    transfer.finish()?;
+    Ok(hasher.finalize().into())
+}
+
 fn checksum<P: Transport, F: Transport, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, A>,
     path: &[u8],

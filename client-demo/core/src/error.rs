@@ -8,7 +8,7 @@ use pmserver_client::{KernelRefused, Refused};
 
 /// Why the demo failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DemoError {
+pub enum DemoError {
     /// pmserver refused an operation; the error names it.
     Pm(pmserver_client::Error),
     /// pmserver granted no capability, and said that it did.
@@ -27,6 +27,14 @@ pub(crate) enum DemoError {
     OutOfMemory,
     /// This account is not what it was before.
     Account(&'static str),
+}
+
+impl DemoError {
+    /// Returns whether it is fsserver that refused.
+    #[must_use]
+    pub const fn is_of_fsserver(&self) -> bool {
+        matches!(self, Self::Fs(..))
+    }
 }
 
 impl fmt::Display for DemoError {

@@ -28,5 +28,7 @@ mod path_page;
 mod transfer;
 mod walk;
 
-pub use demo::run;
+pub use accounts::Accounts;
+pub use demo::{digest, run};
+pub use error::DemoError;
 pub use layout::{HEAP, PATH_PAGE};

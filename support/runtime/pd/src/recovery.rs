@@ -48,10 +48,11 @@ const STACK_OFFSET: u64 = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
 pub fn register<T: Transport>(pm: &Pm<T>, entry: extern "C" fn() -> !) -> Result<(), Error> {
     // A function has no other way to its address, and addresses are 64 bits wide.
     #[allow(clippy::as_conversions)]
-    let entry = VirtAddr::new(entry as *const () as u64);
-    let stack = u64::try_from(STACK.bottom().ptr().expose_provenance());
-    let stack = stack.ok().and_then(|top| VirtAddr::new(top.saturating_sub(STACK_OFFSET)));
-    let Some((entry, stack)) = entry.zip(stack) else {
+    let entry = entry as *const () as u64;
+    let top = u64::try_from(STACK.bottom().ptr().expose_provenance()).unwrap_or_default();
+    let top = top.saturating_sub(STACK_OFFSET);
+    let entry = VirtAddr::new(regions::entry_with_stack(entry, top));
+    let Some((entry, stack)) = entry.zip(VirtAddr::new(top)) else {
         unreachable!("a domain's code and its stack lie in user space")
     };
     pm.register_recovery(entry, stack)

@@ -4,6 +4,8 @@
 #![allow(unsafe_code)]
 
 use core::ptr;
+#[cfg(target_arch = "x86_64")]
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use sel4::IpcBuffer;
@@ -24,6 +26,45 @@ pub(crate) fn recovered_ipc_buffer() -> Option<&'static mut IpcBuffer> {
     // the domain's whole life. 2. Code that held a reference to it ran before the recovery and
     // never continues (U3 recovery-abandons), so this reference is the only one from now on.
     unsafe { buffer.as_mut() }
+}
+
+/// Where a recovery goes on, and the top of its stack: for [`set_stack`].
+#[cfg(target_arch = "x86_64")]
+static ENTRY: AtomicU64 = AtomicU64::new(0);
+#[cfg(target_arch = "x86_64")]
+static STACK_TOP: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the address at which a recovery begins, if it is to go on at `entry` with this stack.
+///
+/// A domain that is rescued while it waits for a request starts with the next one. The kernel's
+/// fastpath then clears the stack pointer, as system calls on x86-64 keep it elsewhere.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn entry_with_stack(entry: u64, stack_top: u64) -> u64 {
+    ENTRY.store(entry, Ordering::Relaxed);
+    STACK_TOP.store(stack_top, Ordering::Relaxed);
+    // A function has no other way to its address, and addresses are 64 bits wide.
+    #[allow(clippy::as_conversions)]
+    let address = set_stack as *const () as u64;
+    address
+}
+
+/// Returns the address at which a recovery begins: the kernel sets the stack pointer.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) const fn entry_with_stack(entry: u64, _: u64) -> u64 {
+    entry
+}
+
+// SAFETY: uses no stack before it has set one, and both values were stored before pmserver learned
+// of the entry. What ran on that stack never continues (U3 recovery-abandons).
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+extern "C" fn set_stack() -> ! {
+    core::arch::naked_asm!(
+        "mov rsp, [rip + {top}]",
+        "jmp [rip + {entry}]",
+        top = sym STACK_TOP,
+        entry = sym ENTRY,
+    )
 }
 
 /// Returns the ticks of the processor's counter and, if the processor says it, how many of them a

@@ -6,6 +6,7 @@ use sel4::init_thread::{Slot, slot};
 use sel4::{BootInfoPtr, CapRights, FrameObjectType, ObjectBlueprint, cap};
 
 use crate::probe::{self, Probe};
+use crate::serial;
 
 /// The slots that the list uses, and the probe that loads and stores for it.
 pub(crate) struct Stage {
@@ -17,12 +18,18 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// Returns the first slot behind those that the list and the probe use.
+    pub(crate) fn end(bootinfo: &BootInfoPtr) -> usize {
+        let slots = usize::try_from(ktest_list::SLOTS).unwrap_or_default();
+        bootinfo.empty().start().saturating_add(slots).saturating_add(probe::SLOTS)
+    }
+
     /// Creates the pool and the probe. The probe uses the slots after those of the list.
     pub(crate) fn prepare(bootinfo: &BootInfoPtr) -> Result<Self, &'static str> {
         let empty = bootinfo.empty();
         let slots = usize::try_from(ktest_list::SLOTS).map_err(|_| "a 64-bit machine")?;
         let own = empty.start().checked_add(slots).ok_or("no slot is empty")?;
-        if own.checked_add(probe::SLOTS).is_none_or(|end| end > empty.end()) {
+        if Self::end(bootinfo).saturating_add(serial::SLOTS) > empty.end() {
             return Err("too few slots are empty");
         }
         let first_slot = u64::try_from(empty.start()).map_err(|_| "a 64-bit machine")?;

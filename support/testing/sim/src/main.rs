@@ -174,8 +174,8 @@ fn explore(arguments: &Explore) -> Result<bool, String> {
     for name in names {
         let reached = sim::explore::explore(name, arguments.states)?;
         println!("explore: system {name} {reached}");
-        states += reached.states;
-        steps += reached.steps;
+        states = states.saturating_add(reached.states);
+        steps = steps.saturating_add(reached.steps);
     }
     println!("explore: all states {states} steps {steps}");
     Ok(true)

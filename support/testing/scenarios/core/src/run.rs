@@ -83,7 +83,6 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 47] {
 }
 
 /// Returns the names of all scenarios, in the order in which they run.
-#[must_use]
 pub fn names<T: Transport, A: AddressSpace>() -> impl Iterator<Item = &'static str> {
     scenarios::<T, A>().into_iter().map(|(name, _)| name)
 }

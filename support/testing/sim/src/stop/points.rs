@@ -84,7 +84,7 @@ fn keeps(all: &[Traffic]) -> Vec<bool> {
     let mut keep = |traffic: &Traffic| {
         let before = seen.entry(*traffic).or_default();
         *before += 1;
-        all.len() <= CALLS_MAX || *before <= FIRST || *before % ONE_IN == 0
+        all.len() <= CALLS_MAX || *before <= FIRST || before.is_multiple_of(ONE_IN)
     };
     all.iter().map(&mut keep).collect()
 }

@@ -5,10 +5,10 @@
 /// Runs every input of a target.
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/");
-    let mut inputs = 0;
+    let mut inputs: u64 = 0;
     for input in std::fs::read_dir(format!("{folder}{target}")).unwrap() {
         run(&std::fs::read(input.unwrap().path()).unwrap());
-        inputs += 1;
+        inputs = inputs.saturating_add(1);
     }
     assert!(inputs > 0);
 }

@@ -170,7 +170,7 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
 fn explore(arguments: &Explore) -> Result<bool, String> {
     let mut names = sim::explore::names();
     names.retain(|name| arguments.system.as_ref().is_none_or(|only| only == name));
-    let (mut states, mut steps) = (0, 0);
+    let (mut states, mut steps) = (0_usize, 0_usize);
     for name in names {
         let reached = sim::explore::explore(name, arguments.states)?;
         println!("explore: system {name} {reached}");

@@ -12,8 +12,8 @@ use super::run;
 use super::run::Mistake;
 use super::shape::Shape;
 
-/// Takes bytes for a message: its label, then its registers. Whatever is decoded is what is encoded,
-/// to the last bit (PM-2, PM-3).
+/// Takes bytes for a message: its label, then its registers. Whatever is decoded is what is
+/// encoded, to the last bit (PM-2, PM-3).
 pub fn decode(bytes: &[u8]) {
     let mut words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     let label = words.next().unwrap_or_default();

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the model believes the server, because only the server knows it.
-#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::panic)]
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod world;
 

@@ -20,6 +20,14 @@ pub(super) const RUNS_MAX: u32 = 8;
 /// The part of a request's label that names the operation.
 const OPERATION_MASK: u64 = 0xFFFF;
 
+/// What came of one run of an operation.
+enum Run {
+    /// It is answered with this.
+    Over(Result<Reply, Failure>),
+    /// Extra frames occupy memory that was promised for it.
+    Starved(Failure),
+}
+
 /// The frames that a request makes, and who pays for them.
 enum Made<'a> {
     /// None.
@@ -56,27 +64,30 @@ impl<K: Kernel> Service<K> {
         request: &Request,
         waiting: Waiting,
     ) -> Result<Reply, Failure> {
+        match self.run(caller, request, waiting) {
+            Run::Over(result) => result,
+            Run::Starved(failure) => self.make_room_and_run(caller, request, waiting, failure),
+        }
+    }
+
+    /// Runs an operation once.
+    #[inline(always)]
+    fn run(&mut self, caller: PeerId, request: &Request, waiting: Waiting) -> Run {
         self.store.is_starved = false;
-        let result = self.serve_once(caller, request);
-        match result {
-            Err(failure) if self.is_starved_by(failure) => {
-                self.serve_again(caller, request, waiting, failure)
+        match self.serve_once(caller, request) {
+            Err(failure) if failure.error == PmError::NoMemory && self.store.is_starved => {
+                Run::Starved(failure)
             }
-            _ => {
+            result => {
                 self.store.claims.close(caller, waiting);
-                result
+                Run::Over(result)
             }
         }
     }
 
-    /// Returns whether an operation failed because extra frames occupy promised memory.
-    fn is_starved_by(&self, failure: Failure) -> bool {
-        failure.error == PmError::NoMemory && self.store.is_starved
-    }
-
     /// Makes room for an operation that found no memory, and runs it again.
     #[cold]
-    fn serve_again(
+    fn make_room_and_run(
         &mut self,
         caller: PeerId,
         request: &Request,
@@ -84,7 +95,8 @@ impl<K: Kernel> Service<K> {
         mut failure: Failure,
     ) -> Result<Reply, Failure> {
         let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
-        for _ in 1..RUNS_MAX {
+        let mut more_runs = 1..RUNS_MAX;
+        loop {
             let free = self.store.get(self.pool_account).free();
             let missing = self.frames_needed(caller, request, failure.done);
             match self.make_room(caller, waiting, missing.saturating_sub(free.into()).max(1)) {
@@ -94,19 +106,14 @@ impl<K: Kernel> Service<K> {
                 }
                 Room::More => return again(failure.done),
                 Room::Made if failure.done > 0 => return again(failure.done),
+                Room::Made if more_runs.next().is_none() => return again(0),
                 Room::Made => {}
             }
-            self.store.is_starved = false;
-            let result = self.serve_once(caller, request);
-            match result {
-                Err(another) if self.is_starved_by(another) => failure = another,
-                _ => {
-                    self.store.claims.close(caller, waiting);
-                    return result;
-                }
+            match self.run(caller, request, waiting) {
+                Run::Over(result) => return result,
+                Run::Starved(another) => failure = another,
             }
         }
-        again(0)
     }
 
     /// Returns how many frames an operation still has to make, up to the room that the paying

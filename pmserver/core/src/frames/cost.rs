@@ -7,10 +7,11 @@
 use pmserver_api::CopyFlags;
 
 use crate::frames::FrameManager;
+use crate::frames::binding::Sharers;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::copying::Copying;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::Frame;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
 
 /// Linking two frames that nothing maps, and removing a destination that was made for it.
@@ -70,7 +71,7 @@ impl<K: Kernel> FrameManager<K> {
         if self.is_cow(source) {
             return 0;
         }
-        self.ring_work(source, |mapping| {
+        self.ring_work(&self.sharers(source), |mapping| {
             if mapping.installed() <= Installed::ReadOnly {
                 0
             } else if mapping.is_grant() {
@@ -83,14 +84,12 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the work of giving a frame other contents.
     fn giving_work(&self, destination: Ref<Frame>) -> u64 {
-        let sharers = self.sharers(destination);
-        if sharers.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS)) {
+        let ring = self.sharers(destination);
+        if self.ring_is_in_place(&ring) {
             return BYTES_WORK;
         }
-        let needs_memory = sharers.iter().any(|sharer| self.handler_of(*sharer).is_some());
-        let supplied = if needs_memory { NEW_PAGE_WORK } else { 0 };
-        let given = sharers.iter().map(|sharer| self.mappings_work(*sharer, forgetting_work));
-        given.fold(supplied, u64::saturating_add)
+        let supplied = if self.ring_needs_memory(&ring) { NEW_PAGE_WORK } else { 0 };
+        supplied.saturating_add(self.ring_work(&ring, forgetting_work))
     }
 
     fn removal_work(&self, mapping: &Mapping) -> u64 {
@@ -101,8 +100,8 @@ impl<K: Kernel> FrameManager<K> {
         REMOVE_WORK.saturating_add(TABLES_WORK.checked_div(others).unwrap_or(0))
     }
 
-    fn ring_work(&self, frame: Ref<Frame>, each: impl Fn(&Mapping) -> u64) -> u64 {
-        self.sharers(frame).iter().map(|sharer| self.mappings_work(*sharer, &each)).sum()
+    fn ring_work(&self, ring: &Sharers, each: impl Fn(&Mapping) -> u64) -> u64 {
+        ring.iter().map(|sharer| self.mappings_work(*sharer, &each)).sum()
     }
 
     fn mappings_work(&self, frame: Ref<Frame>, each: impl Fn(&Mapping) -> u64) -> u64 {

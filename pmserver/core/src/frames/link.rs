@@ -11,6 +11,7 @@ use heapless::Vec;
 use pmserver_api::CopyFlags;
 
 use crate::frames::FrameManager;
+use crate::frames::binding::Sharers;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
@@ -221,14 +222,23 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns whether zeros that are copied to a frame must have memory: without it, the frame or
     /// one that it is really shared with would be absent.
-    pub(super) fn needs_memory(&self, frame: Ref<Frame>) -> bool {
-        self.sharers(frame).iter().any(|sharer| self.handler_of(*sharer).is_some())
+    fn needs_memory(&self, frame: Ref<Frame>) -> bool {
+        self.ring_needs_memory(&self.sharers(frame))
+    }
+
+    /// The same, given the frames of its ring.
+    pub(super) fn ring_needs_memory(&self, ring: &Sharers) -> bool {
+        ring.iter().any(|sharer| self.handler_of(*sharer).is_some())
     }
 
     /// Returns whether a frame must stay on its page.
     pub(super) fn is_in_place(&self, frame: Ref<Frame>) -> bool {
-        let sharers = self.sharers(frame);
-        sharers.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS))
+        self.ring_is_in_place(&self.sharers(frame))
+    }
+
+    /// The same, given the frames of its ring.
+    pub(super) fn ring_is_in_place(&self, ring: &Sharers) -> bool {
+        ring.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS))
     }
 
     /// Makes a frame share the memory of another.

@@ -12,12 +12,10 @@ mod regions;
 
 use core::fmt::Write;
 
-use pd::{OwnGrants, PpChannel};
+use pd::{Finished, OwnGrants, PpChannel};
 use pmserver_client::Pm;
 use proto::LineWriter;
-use sel4_microkit::{
-    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
-};
+use sel4_microkit::protection_domain;
 use shm::OwnMemory;
 
 /// The channels, as microkit-system.xml numbers them.
@@ -42,25 +40,4 @@ fn init() -> Finished {
         }
     }
     Finished
-}
-
-/// The demo has run. There is nothing more to do.
-struct Finished;
-
-impl Handler for Finished {
-    type Error = Infallible;
-
-    /// The demo offers no procedures; there is no channel on which one could be called.
-    fn protected(&mut self, _: Channel, _: MessageInfo) -> Result<MessageInfo, Infallible> {
-        Ok(pd::send(&proto::ProtocolError::UnknownOperation.reply()))
-    }
-
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    /// The demo has no children.
-    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
-        Ok(None)
-    }
 }

@@ -20,9 +20,8 @@ mod table;
 mod world;
 mod worst;
 
-use sel4_microkit::{
-    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
-};
+use pd::Finished;
+use sel4_microkit::protection_domain;
 
 use floors::Floors;
 use table::Table;
@@ -51,25 +50,4 @@ fn run(table: &mut Table) -> Result<(), BenchError> {
     reads::run(&mut world, table, &floors)?;
     worst::run(&mut world, table)?;
     books::per_frame(&mut world, table)
-}
-
-/// The bench has run. There is nothing more to do.
-struct Finished;
-
-impl Handler for Finished {
-    type Error = Infallible;
-
-    /// The bench offers no procedures; there is no channel on which one could be called.
-    fn protected(&mut self, _: Channel, _: MessageInfo) -> Result<MessageInfo, Infallible> {
-        Ok(pd::send(&proto::ProtocolError::UnknownOperation.reply()))
-    }
-
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    /// The bench has no children.
-    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
-        Ok(None)
-    }
 }

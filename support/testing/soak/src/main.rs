@@ -18,13 +18,11 @@ use core::fmt::Write;
 
 use client_demo_core::{Accounts, DemoError, digest};
 use fsserver_api::{Client, FsError};
-use pd::{OwnGrants, PpChannel};
+use pd::{Finished, OwnGrants, PpChannel};
 use pmserver_client::{Message, Micros, PeerId, Pm, Transport};
 use proto::{AddressSpace, LineWriter};
 use scenarios_core::Sabotage;
-use sel4_microkit::{
-    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
-};
+use sel4_microkit::protection_domain;
 use shm::OwnMemory;
 
 /// The channels, as the system file numbers them.
@@ -219,25 +217,4 @@ fn init() -> Finished {
         Err(Failure::Useless) => writeln!(line, "FAIL: nothing was read after the last kill"),
     };
     Finished
-}
-
-/// The test has run.
-struct Finished;
-
-impl Handler for Finished {
-    type Error = Infallible;
-
-    /// There is no channel on which a procedure could be called.
-    fn protected(&mut self, _: Channel, _: MessageInfo) -> Result<MessageInfo, Infallible> {
-        Ok(pd::send(&proto::ProtocolError::UnknownOperation.reply()))
-    }
-
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    /// It has no children.
-    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
-        Ok(None)
-    }
 }

@@ -8,11 +8,9 @@
 #![forbid(unsafe_code)]
 
 use heap::Heap;
-use pd::PpChannel;
+use pd::{Finished, PpChannel};
 use scenarios_core::Cast;
-use sel4_microkit::{
-    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
-};
+use sel4_microkit::protection_domain;
 use shm::OwnMemory;
 
 /// The channels, as microkit-system.xml numbers them, besides those of the cast.
@@ -30,25 +28,4 @@ fn init() -> Finished {
     let cast = Cast::from_channels(|channel| PpChannel::new(channel.into()));
     scenarios_core::run(cast, PpChannel::new(FSSERVER), OwnMemory, &mut console);
     Finished
-}
-
-/// The scenarios have run. There is nothing more to do.
-struct Finished;
-
-impl Handler for Finished {
-    type Error = Infallible;
-
-    /// The client offers no procedures; there is no channel on which one could be called.
-    fn protected(&mut self, _: Channel, _: MessageInfo) -> Result<MessageInfo, Infallible> {
-        Ok(pd::send(&proto::ProtocolError::UnknownOperation.reply()))
-    }
-
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    /// The client has no children.
-    fn fault(&mut self, _: Child, _: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
-        Ok(None)
-    }
 }

@@ -162,7 +162,7 @@ fn fuzz(arguments: &Fuzz) -> ExitCode {
         print!("{tally}");
     }
     println!("sim fuzz {} {first:#x} --seeds {} : well", arguments.name, arguments.seeds);
-    println!("executions={} seeds={}", tally.total(), arguments.seeds);
+    println!("fuzz: executions {}, seeds {}", tally.total(), arguments.seeds);
     ExitCode::SUCCESS
 }
 

@@ -93,7 +93,7 @@ row explore 'every order of the calls of small systems' 'states steps' \
 	"$make" explore STATES="$(pick 1500 2000000)"
 row fuzz 'random operations, pmserver beside the model of its protocol' \
 	'seeds executions operations' fuzz pm "$(pick 100 20000)"
-row wire 'random messages' 'seeds executions operations' fuzz wire "$(pick 100 20000)"
+row wire 'random messages, 600 of each seed' 'seeds' fuzz wire "$(pick 100 20000)"
 row coverage 'inputs that were found to reach new code' 'executions edges corpus' \
 	"$make" fuzz-coverage SECONDS="$(pick 60 3600)"
 row canary 'one protection is taken out: a test has to fail' 'twins found missed' "$make" canary

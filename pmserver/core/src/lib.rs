@@ -29,12 +29,12 @@
 //! | allocate_contiguous | `ops/contiguous.rs` | `frames/relocate.rs` |
 //! | create_with, create_from, create_gather | `ops/create.rs` | `ops/copy.rs` |
 //! | copy, copy_list | `ops/copy.rs` | `frames/link.rs`, `frames/binding.rs` |
-//! | share, unshare | `ops/share.rs` | `tables/links.rs` |
+//! | share, unshare | `ops/share.rs` | `tables/mappings.rs` |
 //! | lock, unlock | `ops/lock.rs` | `frames/leases.rs`, `frames/expiry.rs` |
 //! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
-//! | map, unmap | `ops/map.rs` | `tables/install.rs`, `tables/page_tables.rs` |
-//! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/install.rs` |
+//! | map, unmap | `ops/map.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
+//! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
 //! | attach, detach | `ops/region.rs` | `ops/repair.rs` |
 //! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
 //! | account_info, vspace_account | `ops/account.rs` | `tables/payers.rs` |

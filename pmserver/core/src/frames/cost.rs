@@ -96,8 +96,9 @@ impl<K: Kernel> FrameManager<K> {
         if mapping.is_grant() {
             return REVOKE_WORK;
         }
-        let others = self.mappings_in_table(mapping.peer(), mapping.vaddr());
-        REMOVE_WORK.saturating_add(TABLES_WORK.checked_div(others).unwrap_or(0))
+        let table = self.lowest_table(mapping.peer(), mapping.vaddr());
+        let mappings = table.map_or(0, |table| table.children.get().into());
+        REMOVE_WORK.saturating_add(TABLES_WORK.checked_div(mappings).unwrap_or(0))
     }
 
     fn ring_work(&self, ring: &Sharers, each: impl Fn(&Mapping) -> u64) -> u64 {

@@ -2,7 +2,7 @@
 //! map, unmap (O6, O7, R2).
 //!
 //! Every mapping is made here, with a capability that pmserver keeps (R19). It is found by its
-//! address, from its frame, and from the share that it was made through. `tables/install.rs`
+//! address, from its frame, and from the share that it was made through. `tables/mappings.rs`
 //! decides what is installed in page tables at the moment; `ops/repair.rs` restores mappings that
 //! were taken away.
 

@@ -161,16 +161,10 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Returns whether the lowest table at an address is one that pmserver made.
-    pub(super) fn has_leaf_table(&self, peer: PeerId, vaddr: VirtAddr) -> bool {
-        let tree = self.table_tree(peer, 0);
-        self.store.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
-    }
-
-    /// Returns how many mappings are in the lowest table at an address; 0 if it is not pmserver's.
-    pub(crate) fn mappings_in_table(&self, peer: PeerId, vaddr: u64) -> u64 {
+    /// Returns the lowest table at an address if pmserver made it.
+    pub(crate) fn lowest_table(&self, peer: PeerId, vaddr: u64) -> Option<&Table> {
         let table = self.store.tree_get::<Table>(self.table_tree(peer, 0), base_of(vaddr, 0));
-        table.map_or(0, |table| self.store.get(table).children.get().into())
+        table.map(|table| self.store.get(table))
     }
 
     /// Counts a mapping up or down in the lowest table above it.

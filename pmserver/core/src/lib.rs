@@ -35,7 +35,7 @@
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
 //! | map, unmap | `ops/map.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
 //! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
-//! | attach, detach | `ops/region.rs` | `ops/repair.rs` |
+//! | attach, detach | `ops/region.rs` | `ops/repair.rs`, `tables/page_tables.rs` |
 //! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
 //! | account_info, vspace_account | `ops/account.rs` | `tables/payers.rs` |
 //! | account_split, account_set_limits | `ops/account_split.rs` | `store/account_tree.rs` |

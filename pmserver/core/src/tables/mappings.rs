@@ -26,6 +26,7 @@ use crate::records::count::minus;
 use crate::records::frame::Frame;
 use crate::records::links::Link;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
+use crate::records::region::Region;
 use crate::records::share::Share;
 use crate::tables::Tables;
 
@@ -222,6 +223,13 @@ impl<K: Kernel> Tables<K> {
 
     pub(crate) fn find_mapping(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Mapping>> {
         self.store.tree_get::<Mapping>(self.peer(peer).vspace.mappings, vaddr.get())
+    }
+
+    /// Returns the region that contains an address.
+    pub(crate) fn find_region(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Region>> {
+        let tree = self.peer(peer).vspace.regions;
+        let region = self.store.tree_next::<Region>(tree, vaddr.get())?;
+        (self.store.get(region).first_page <= vaddr.get()).then_some(region)
     }
 
     /// Removes a mapping or a grant. When this succeeds, the peer's next access through it faults.

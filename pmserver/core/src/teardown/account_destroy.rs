@@ -11,14 +11,12 @@ use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{Micros, PeerId};
 
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags};
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::is_more_to_do;
-use crate::records::mapping::Mapping;
-use crate::records::peer::VSpaceState;
 use crate::teardown::Teardown;
 
 impl<K: Kernel> Teardown<K> {
@@ -133,25 +131,5 @@ impl<K: Kernel> Teardown<K> {
     fn user_of(&self, account: Ref<Account>) -> Option<PeerId> {
         let user = self.peers.iter().flatten().find(|peer| peer.table_account == Some(account));
         user.map(|peer| peer.id)
-    }
-
-    /// Removes everything that pmserver has put into the VSpace of a peer.
-    pub(super) fn clear_vspace(
-        &mut self,
-        peer: PeerId,
-        budget: &mut Budget,
-    ) -> Result<(), Failure> {
-        // Regions first, so that nothing is mapped again.
-        self.remove_regions(peer);
-        loop {
-            let VSpaceState { mappings, grants, .. } = self.peer(peer).vspace;
-            let first = self.store.tree_next::<Mapping>(mappings, 0);
-            let next = first.or_else(|| self.store.tree_next(grants, 0));
-            let Some(mapping) = next else { break };
-            budget.spend(self.store.meter())?;
-            self.remove_mapping(mapping)
-                .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
-        }
-        self.clear_tables(peer, budget)
     }
 }

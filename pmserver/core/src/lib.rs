@@ -28,7 +28,7 @@
 //! | allocate_anywhere, renew | `ops/allocate_anywhere.rs` | `frames/virtual_frames.rs` |
 //! | allocate_contiguous | `ops/contiguous.rs` | `frames/relocate.rs` |
 //! | create_with, create_from, create_gather | `ops/create.rs` | `ops/copy.rs` |
-//! | copy, copy_list | `ops/copy.rs` | `frames/link.rs`, `frames/binding.rs` |
+//! | copy, copy_list | `ops/copy.rs` | `frames/copying.rs`, `frames/link.rs` |
 //! | share, unshare | `ops/share.rs` | `tables/mappings.rs` |
 //! | lock, unlock | `ops/lock.rs` | `frames/leases.rs`, `frames/expiry.rs` |
 //! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The access that a handle gives, and the checks that operations on frames make first.
 
-use pmserver_api::{AccessKind, ContainerHandle, Failure, PmError, Rights};
+use pmserver_api::{ContainerHandle, Failure, PmError, Rights};
 use proto::PeerId;
 
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::copying::Copying;
-use crate::records::frame::Frame;
 use crate::records::lease::Need;
 use crate::records::range::Range;
 use crate::records::share::{Access, Share};
@@ -76,47 +74,5 @@ impl<K: Kernel> FrameManager<K> {
             return Err(PmError::NoRight.into());
         }
         self.check_leases(from, range, need)
-    }
-
-    /// Refuses a copy between ranges that the handles do not give access to or that leases forbid.
-    pub(crate) fn check_sides(
-        &self,
-        copying: &Copying,
-        from: Range,
-        to: Range,
-    ) -> Result<(), Failure> {
-        let (reading, writing) = if copying.is_logical() {
-            (Need::Read, Need::Change)
-        } else {
-            (Need::Alone, Need::Alone)
-        };
-        copying.check_rights(from, to)?;
-        self.check_leases(&copying.from, from, reading)?;
-        self.check_leases(&copying.to, to, writing)
-    }
-
-    /// Refuses a source frame that has not been supplied yet, or that a device may write to.
-    pub(crate) fn check_copied_from(
-        &mut self,
-        caller: PeerId,
-        frame: Ref<Frame>,
-    ) -> Result<(), Failure> {
-        self.check_supplied(caller, frame, AccessKind::Read)?;
-        let deadline = self.write_pin(frame);
-        self.locked_until(deadline)
-    }
-
-    /// Refuses a destination frame that a lease forbids to change or, unless the copy is logical,
-    /// to touch, or that is pinned: its contents would not be where the device finds them.
-    pub(crate) fn check_copied_to(
-        &mut self,
-        source: Ref<Frame>,
-        destination: Ref<Frame>,
-        is_logical: bool,
-    ) -> Result<(), Failure> {
-        let need = if is_logical { Need::Change } else { Need::Alone };
-        self.check_sharers(destination, need)?;
-        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
-        self.locked_until(deadline)
     }
 }

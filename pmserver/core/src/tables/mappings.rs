@@ -142,19 +142,6 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Suspends the mappings of a frame that can be written through. Grants stay.
-    pub(crate) fn suspend_written(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame, mapping);
-            let record = self.store.get(mapping);
-            if record.installed() == Installed::ReadWrite && !record.is_grant() {
-                self.suspend(mapping)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Unmaps the page of zeros if it is mapped as a probe. It belongs to pmserver: nothing of the
     /// caller depends on it.
     fn end_probe(&mut self) -> Result<(), PmError> {

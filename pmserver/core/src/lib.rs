@@ -39,11 +39,11 @@
 //! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
 //! | account_info, vspace_account | `ops/account.rs` | `tables/payers.rs` |
 //! | account_split, account_set_limits | `ops/account_split.rs` | `store/account_tree.rs` |
-//! | account_lend, account_recall | `ops/account_lend.rs` | `store/loans.rs` |
-//! | account_destroy | `teardown/account_destroy.rs` | `ops/container.rs` |
-//! | account_remove | `teardown/account_remove.rs` | `store/account_tree.rs` |
+//! | account_lend, account_recall | `ops/account_lend.rs` | `store/account_tree.rs` |
+//! | account_destroy | `teardown/accounts.rs` | `ops/container.rs`, `store/account_tree.rs` |
+//! | account_remove | `teardown/accounts.rs` | `store/account_tree.rs` |
 //! | reclaim | `teardown/mod.rs` | |
-//! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/demand.rs` |
+//! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/extra.rs` |
 //! | register_recovery, watch, rescue; faults | `ops/recovery.rs` | `serve/fault.rs` |
 //! | disturb | `ops/disturb.rs` | `frames/relocate.rs` |
 #![no_std]

@@ -233,12 +233,6 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Returns in how many accounts a charge to this one counts.
-    pub(crate) fn depth(&self, account: Ref<Account>) -> usize {
-        let parent = |account: &Ref<Account>| self.get(*account).parent.target();
-        core::iter::successors(Some(account), parent).count()
-    }
-
     /// Sets a limit. The caller has checked that the parent has room for it.
     pub(crate) fn set_limit(&mut self, account: Ref<Account>, limit: u32) {
         let parent = self.parent(account);

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The access that a handle gives, and the checks that operations on frames make first.
+//! The access that a handle gives.
 
-use pmserver_api::{ContainerHandle, Failure, PmError, Rights};
+use pmserver_api::{ContainerHandle, Failure, PmError};
 use proto::PeerId;
 
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::lease::Need;
-use crate::records::range::Range;
 use crate::records::share::{Access, Share};
 
 impl<K: Kernel> FrameManager<K> {
@@ -61,18 +59,5 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn lives(&self, container: Ref<Container>) -> bool {
         let record = self.store.get(container);
         !record.is_dying() && !self.peer(record.owner()).is_stopped
-    }
-
-    /// Refuses to read frames that the handle does not give or that a lease forbids.
-    pub(crate) fn check_source(
-        &self,
-        from: &Access,
-        range: Range,
-        need: Need,
-    ) -> Result<(), Failure> {
-        if !from.allows(range, Rights::READ) {
-            return Err(PmError::NoRight.into());
-        }
-        self.check_leases(from, range, need)
     }
 }

@@ -46,6 +46,23 @@
 //! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/extra.rs` |
 //! | register_recovery, watch, rescue; faults | `ops/recovery.rs` | `serve/fault.rs` |
 //! | disturb | `ops/disturb.rs` | `frames/relocate.rs` |
+//!
+//! Five operations with every file that has a part in them, in the order of reading. Before these,
+//! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What
+//! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), cells,
+//! chains, trees, and the records in them.
+//!
+//! ```text
+//! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/extra,
+//!                   store/charges, store/free
+//! unshare           ops/share, frames/leases, frames/expiry, tables/mappings, tables/page_tables
+//! copy              ops/copy, frames/copying, frames/link, frames/binding,
+//!                   frames/virtual_frames, store/extra
+//! account_destroy   teardown/accounts, ops/container, frames/expiry, tables/page_tables,
+//!                   store/account_tree, store/extra
+//! repair at fault   pmserver/src/fault.rs, serve/fault, ops/repair, ops/map, frames/absent,
+//!                   frames/binding, tables/mappings, tables/page_tables
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

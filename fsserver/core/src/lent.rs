@@ -5,8 +5,8 @@
 //! handler has yet to supply, would fault it. So frames to be filled are mapped under a lease,
 //! which keeps them there, with FORCE_WRITE, which gives them memory at once; and bytes are copied
 //! only while the lease has time left. The page of a path is not locked, because a lease would
-//! take the capability away by which its owner may have mapped it. That it is not absent is asked
-//! before it is mapped, and it is mapped for one copy.
+//! take the capability away by which its owner may have mapped it. It is mapped with FORCE_READ,
+//! which refuses an absent one, and for one copy.
 
 use core::cell::Cell;
 use core::ops::RangeInclusive;
@@ -35,11 +35,9 @@ pub(crate) fn copy_path<T: Transport>(
     to: &mut [u8],
 ) -> Result<(), Failure> {
     let container = WeakContainer::from_handle(pm, container);
-    // An absent frame cannot be granted (PM-280), but it can be mapped, and then reading it waits
-    // for its handler. A frame that was granted has memory, and only its owner, who waits for this
-    // call, could make it absent again.
-    container.grant(0..1, MapFlags::READ).map_err(of_pm)?.ungrant().map_err(of_refused)?;
-    let mapping = container.map(0..1, WINDOW.start(), MapFlags::READ).map_err(of_pm)?;
+    // Without FORCE_READ an absent frame would be mapped, and reading it would wait for its handler
+    // (PM-420). Only the owner, who waits for this call, could make it absent again.
+    let mapping = container.map(0..1, WINDOW.start(), MapFlags::FORCE_READ).map_err(of_pm)?;
     mapping.copy_in(space, 0, to).map_err(|_: Error| FsError::ContainerTooSmall)?;
     mapping.unmap().map_err(of_refused).map(drop)
 }

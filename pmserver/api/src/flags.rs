@@ -52,6 +52,9 @@ bitflags! {
         const FORCE_WRITE = 1 << 2;
         /// Executable; `Invalid` together with WRITE.
         const EXECUTE = 1 << 3;
+        /// Readable now and not at the first load: `Absent` if a handler has yet to supply the
+        /// frame (PM-420). Implies READ.
+        const FORCE_READ = 1 << 4;
     }
 
     /// What a share allows.

@@ -244,6 +244,7 @@ fn flags_and_rights() {
     assert_eq!(bits.map(|flag| flag.bits()), [1, 2, 4, 8]);
     let bits = [MapFlags::READ, MapFlags::WRITE, MapFlags::FORCE_WRITE, MapFlags::EXECUTE];
     assert_eq!(bits.map(|flag| flag.bits()), [1, 2, 4, 8]);
+    assert_eq!(MapFlags::FORCE_READ.bits(), 16);
     let bits = [Rights::READ, Rights::WRITE, Rights::LOCK];
     assert_eq!(bits.map(|right| right.bits()), [1, 2, 4]);
     let bits = [

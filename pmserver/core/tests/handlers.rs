@@ -16,7 +16,7 @@ use pmserver_api::{
 };
 use pmserver_core::{Fault, FaultOutcome};
 use proto::{Console, Micros, PeerId};
-use world::{Pm, World, at, filled, frames, page, peer, refusal};
+use world::{Pm, World, at, filled, frames, info, page, peer, refusal};
 
 const LONG: Micros = Micros::new(1_000_000);
 const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
@@ -94,6 +94,49 @@ fn a_range_that_has_ended_is_neither_told_nor_supplied() {
             assert_eq!(world.load(2, page(0)), Ok(0));
         }
     }
+}
+
+#[test]
+fn a_load_that_has_to_wait_is_refused_before_it_is_mapped() {
+    // PM-420: by map and remap, whoever the handler is
+    for of in 1..=3 {
+        let world = World::with_policy();
+        let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(of));
+        let container = filled(&mut pm, 2);
+        let source = (of == 1).then(|| contents(&world, &mut handler, 0x53));
+        pm.set_handler(container, at(0), 1, Some(peer(of)), 7).unwrap();
+        let before = info(&mut pm, AccountHandle::OWN);
+        for flags in [MapFlags::FORCE_READ, MapFlags::WRITE | MapFlags::FORCE_READ] {
+            let absent = pm.map(container, at(0), frames(2), page(0), flags);
+            assert_eq!(refusal(absent), Some(PmError::Absent));
+        }
+        assert_eq!(info(&mut pm, AccountHandle::OWN), before);
+        pm.map(container, at(0), frames(2), page(0), READ).unwrap();
+        let absent = pm.remap(page(0), frames(2), MapFlags::FORCE_READ);
+        assert_eq!(refusal(absent), Some(PmError::Absent));
+        let Some(source) = source else { continue };
+        let fault = asked(&mut handler);
+        assert_eq!((fault.number, fault.access), (at(0), AccessKind::Read));
+        handler.supply(fault.fault, source, at(0)).unwrap();
+        let mapped = pm.remap(page(0), frames(2), MapFlags::FORCE_READ).unwrap();
+        assert_eq!(mapped.count, 2);
+        assert_eq!(world.load(2, page(0)), Ok(0x53));
+    }
+}
+
+#[test]
+fn a_region_forces_nothing_before_its_access() {
+    // PM-200: the access waits, as it does without FORCE_READ
+    let world = World::with_policy();
+    let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+    let container = filled(&mut pm, 1);
+    let source = contents(&world, &mut handler, 0x53);
+    pm.set_handler(container, at(0), 1, Some(peer(1)), 7).unwrap();
+    pm.attach(container, at(0), 1, page(0), MapFlags::FORCE_READ).unwrap();
+    assert!(touch(&world, peer(2), 0));
+    let fault = asked(&mut handler).fault;
+    handler.supply(fault, source, at(0)).unwrap();
+    assert_eq!(world.load(2, page(0)), Ok(0x53));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, CallError, CopyFlags, Failure, LockMode, MapFlags, PmError, Rights,
+    AccountHandle, CallError, CopyFlags, Failure, FrameState, LockMode, MapFlags, PmError, Rights,
 };
 use proto::limits::FRAME_MAPPINGS_MAX;
 use proto::{Message, Micros, VirtAddr};
@@ -200,6 +200,55 @@ fn an_access_in_a_region_installs_its_page_once() {
         }
         assert_eq!(invocations() - before, 1, "page {number}");
     }
+}
+
+#[test]
+fn with_force_read_a_load_needs_no_fault_and_no_memory() {
+    // PM-420
+    let world = World::new();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    let container = filled(&mut pm, 3);
+    pm.map(container, at(2), frames(1), page(602), MapFlags::WRITE).unwrap();
+    world.store(2, 9, page(602)).unwrap();
+    let weak = pm.share(container, at(0), 3, peer(1), Rights::READ, Micros::new(0)).unwrap().weak;
+    let invocations = || world.0.borrow().kernel().invocations();
+    let cost = |pm: &mut world::Pm, flags| {
+        let before = world.accounts();
+        pm.map(container, at(0), frames(1), page(0), flags).unwrap();
+        let after = world.accounts();
+        assert_eq!(pm.unmap(page(0), frames(1)), Ok(1));
+        assert_eq!(world.accounts(), before);
+        after
+    };
+    assert_eq!(cost(&mut pm, MapFlags::FORCE_READ), cost(&mut pm, MapFlags::READ));
+    for flags in [MapFlags::FORCE_READ, MapFlags::WRITE | MapFlags::FORCE_READ] {
+        let rights = flags.difference(MapFlags::FORCE_READ) | MapFlags::READ;
+        let mapped = pm.map(container, at(0), frames(3), page(0), flags).unwrap();
+        assert_eq!((mapped.count, mapped.rights()), (3, rights));
+        let before = invocations();
+        assert_eq!([0, 1, 2].map(|number| world.load(2, page(number))), [Ok(0), Ok(0), Ok(9)]);
+        assert_eq!(invocations(), before, "a load has faulted");
+        let remapped = pm.remap(page(0), frames(3), flags).unwrap();
+        assert_eq!((remapped.count, remapped.rights()), (3, rights));
+        let before = invocations();
+        assert_eq!([0, 1, 2].map(|number| world.load(2, page(number))), [Ok(0), Ok(0), Ok(9)]);
+        assert_eq!(invocations(), before, "a load has faulted");
+        assert_eq!(pm.unmap(page(0), frames(3)), Ok(3));
+    }
+    let states = world::states(&mut pm, container, 3);
+    assert!(!states[0].contains(FrameState::BOUND) && states[2].contains(FrameState::BOUND));
+    // Through a share, too, and what takes mappings away takes this one away.
+    fs.map(weak, at(0), frames(3), page(0), MapFlags::FORCE_READ).unwrap();
+    assert_eq!(world.load(1, page(2)), Ok(9));
+    pm.map(container, at(0), frames(1), page(600), MapFlags::WRITE).unwrap();
+    world.store(2, 7, page(600)).unwrap();
+    assert_eq!(world.load(1, page(0)), Ok(7), "what is mapped is the frame, not the zeros");
+    let lease = pm.lock(container, at(0), frames(3), LockMode::Exclusive, Micros::new(9)).unwrap();
+    assert!(world.load(1, page(2)).is_err());
+    let late = fs.map(weak, at(0), frames(1), page(8), MapFlags::FORCE_READ);
+    assert_eq!(refusal(late), Some(PmError::Locked));
+    pm.unlock(lease.lease).unwrap();
+    assert_eq!(world.load(1, page(2)), Ok(9));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<MapFlags, Failure> {
         let frame = self.check_mapping(peer, access, number, vaddr, flags)?;
         let was_bound = self.store.get(frame).page != 0;
-        self.prepare_forced_write(peer, frame, number, flags)?;
+        self.prepare_forced(peer, frame, number, flags)?;
         let result = self.record_new(peer, access, frame, vaddr, flags);
         let result = result.and_then(|mapping| {
             self.show(mapping).inspect_err(|_| {
@@ -133,8 +133,9 @@ impl<K: Kernel> Operations<K> {
         self.add_mapping(peer, mapping, vaddr)
     }
 
-    /// With FORCE_WRITE, gives the frame memory of its own now.
-    pub(super) fn prepare_forced_write(
+    /// With FORCE_WRITE, gives the frame memory of its own now; with FORCE_READ, refuses a frame
+    /// that has no contents yet.
+    pub(super) fn prepare_forced(
         &mut self,
         peer: PeerId,
         frame: Ref<Frame>,
@@ -142,6 +143,9 @@ impl<K: Kernel> Operations<K> {
         flags: MapFlags,
     ) -> Result<(), Failure> {
         if !flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            if flags.contains(MapFlags::FORCE_READ) {
+                self.check_supplied(peer, frame, AccessKind::Read)?;
+            }
             return Ok(());
         }
         self.check_supplied(peer, frame, AccessKind::Write)?;
@@ -157,16 +161,20 @@ impl<K: Kernel> Operations<K> {
         granted
     }
 
-    /// Installs a mapping if its frame has memory; else the first access installs it.
+    /// Installs a mapping if its frame has memory, or for loads with FORCE_READ; else the first
+    /// access installs it.
     pub(super) fn show(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
         let frame = self.frame_of(mapping);
-        if self.store.get(frame).page().is_none() {
-            // The page of zeros is mapped at the first load: a frame that is never read costs
-            // nothing.
-            return self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel);
+        let asked = self.store.get(mapping).asked();
+        if self.store.get(frame).page().is_some() {
+            let granted = self.granted(frame, asked);
+            return self.install(mapping, installed_for(granted));
         }
-        let flags = self.granted(frame, self.store.get(mapping).asked());
-        self.install(mapping, installed_for(flags))
+        if asked.contains(MapFlags::FORCE_READ) {
+            return self.install(mapping, Installed::ReadOnly);
+        }
+        // The page of zeros is mapped at the first load: a frame that is never read costs nothing.
+        self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)
     }
 
     /// Charges all that a mapping will ever need, its record, its slot and its page tables, and

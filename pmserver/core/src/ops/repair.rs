@@ -94,9 +94,10 @@ impl<K: Kernel> Operations<K> {
         let access = self.access(peer, region.container())?;
         let range = Range::one(number);
         self.check_map_rights(&access, range, region.flags())?;
-        // Without FORCE_WRITE: only what the access needs happens now, and no lease that allows
-        // the access is in the way.
-        let flags = region.flags().difference(MapFlags::FORCE_WRITE);
+        // Nothing is forced: only what the access needs happens now, and no lease that allows the
+        // access is in the way.
+        let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
+        let flags = region.flags().difference(forced);
         let needed = match kind {
             AccessKind::Write => flags,
             AccessKind::Read | AccessKind::Execute => {
@@ -216,7 +217,7 @@ impl<K: Kernel> Operations<K> {
         self.check_map_rights(&access, range, flags)?;
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;
-        self.prepare_forced_write(peer, frame, number, flags)?;
+        self.prepare_forced(peer, frame, number, flags)?;
         let before = self.store.get(mapping).asked();
         self.suspend(mapping).map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
         self.store.get_mut(mapping).set_asked(flags);

@@ -249,6 +249,9 @@ fn map() -> Vec<Case> {
         case("map FORCE_WRITE", Counted, |scene, done| {
             map(&mut scene.owner(), scene, done, FORCED)
         }),
+        case("map FORCE_READ", Counted, |scene, done| {
+            map(&mut scene.owner(), scene, done, MapFlags::FORCE_READ)
+        }),
         prepared("map lent", Counted, unmap_a, |scene, done| map_lent(scene, done, READ)),
         prepared("map lent FORCE_WRITE", Counted, unmap_a, |scene, done| {
             map_lent(scene, done, FORCED)
@@ -271,6 +274,7 @@ fn remap() -> Vec<Case> {
         case("remap READ", Counted, |scene, done| remap(scene, done, READ)),
         case("remap", Counted, |scene, done| remap(scene, done, MapFlags::WRITE)),
         case("remap FORCE_WRITE", Counted, |scene, done| remap(scene, done, FORCED)),
+        case("remap FORCE_READ", Counted, |scene, done| remap(scene, done, MapFlags::FORCE_READ)),
         case("remap copies", Counted, |scene, done| remap_c(scene, done, FORCED)),
     ]
 }

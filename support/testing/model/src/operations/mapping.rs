@@ -69,6 +69,7 @@ impl Model {
     }
 
     /// Does what FORCE_WRITE asks for: ends the copy-on-write relation of a frame that has memory.
+    /// Either FORCE needs contents.
     fn make_ready(
         &mut self,
         caller: PeerId,
@@ -81,6 +82,8 @@ impl Model {
             if self.contents.is_bound(cell) {
                 self.make_writable(cell);
             }
+        } else if flags.contains(MapFlags::FORCE_READ) {
+            self.supplied(caller, place, AccessKind::Read)?;
         }
         Ok(())
     }

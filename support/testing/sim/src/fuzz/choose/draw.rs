@@ -216,9 +216,10 @@ impl Chooser<'_> {
         match self.dice.below(16) {
             0..6 => MapFlags::READ | MapFlags::WRITE,
             6..9 => MapFlags::WRITE | MapFlags::FORCE_WRITE,
-            9..14 => MapFlags::READ,
+            9..12 => MapFlags::READ,
+            12..14 => MapFlags::FORCE_READ,
             14 => MapFlags::READ | MapFlags::EXECUTE,
-            _ => MapFlags::from_bits_truncate(self.dice.below(16) as u16),
+            _ => MapFlags::from_bits_truncate(self.dice.below(32) as u16),
         }
     }
 

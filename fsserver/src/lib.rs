@@ -71,7 +71,7 @@ fn answer<P: Program, T: Transport>(
     match (service, request) {
         (_, Err(error)) => error.reply(),
         (Err(failure), _) => failure.reply(),
-        (Ok(server), Ok(request)) => P::call(server, client, &request),
+        (Ok(server), Ok(request)) => P::call(server, client, &request, pd::own_time()),
     }
 }
 

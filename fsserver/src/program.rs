@@ -3,7 +3,7 @@
 
 use fsserver_api::FsError;
 use fsserver_core::{ClientId, FileServer};
-use pmserver_client::{Message, Transport, VirtAddr};
+use pmserver_client::{Message, Micros, Transport, VirtAddr};
 use shm::OwnMemory;
 
 /// What the domain needs of a server. A recovered domain reaches pmserver over another transport
@@ -22,11 +22,13 @@ pub trait Program {
         image_bytes: u64,
     ) -> Result<Self::Server<T>, FsError>;
 
-    /// Answers a request that came in from `client`.
+    /// Answers a request that came in from `client` now, if there is a clock to read
+    /// ([`FileServer::call`]).
     fn call<T: Transport>(
         server: &mut Self::Server<T>,
         client: ClientId,
         request: &Message,
+        now: Option<Micros>,
     ) -> Message;
 }
 
@@ -48,7 +50,8 @@ impl Program for FileServerProgram {
         server: &mut Self::Server<T>,
         client: ClientId,
         request: &Message,
+        now: Option<Micros>,
     ) -> Message {
-        server.call(client, request)
+        server.call(client, request, now)
     }
 }

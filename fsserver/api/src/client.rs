@@ -19,6 +19,11 @@ impl<T: Transport> Client<T> {
         Self { transport }
     }
 
+    /// Returns the transport.
+    pub const fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
     fn call<const N: usize>(&mut self, request: Request) -> Result<[u64; N], CallError> {
         CallError::check(&self.transport.call(request.encode()))
     }
@@ -82,7 +87,36 @@ impl<T: Transport> Client<T> {
         start: FrameNumber,
         length: ReadLength,
     ) -> Result<u64, CallError> {
-        self.call(Request::Read { file, container, offset, start, length }).map(|[bytes]| bytes)
+        let stands = false;
+        let read = Request::Read { file, container, offset, start, length, stands };
+        self.call(read).map(|[bytes]| bytes)
+    }
+
+    /// Reads as [`Self::read`], and lets fsserver keep its lease and its mapping for the next such
+    /// read of the container. Until [`Self::release`], or half a second later, the caller can load
+    /// from the range and not store, cannot unshare it, and fsserver could still write to it.
+    ///
+    /// # Errors
+    /// See [`Request::Read`].
+    pub fn read_standing(
+        &mut self,
+        file: FileHandle,
+        container: ContainerHandle,
+        offset: u64,
+        start: FrameNumber,
+        length: ReadLength,
+    ) -> Result<u64, CallError> {
+        let stands = true;
+        let read = Request::Read { file, container, offset, start, length, stands };
+        self.call(read).map(|[bytes]| bytes)
+    }
+
+    /// Ends what stands of a container: then it can be unshared, written to and read strictly.
+    ///
+    /// # Errors
+    /// See [`Request::Release`].
+    pub fn release(&mut self, container: ContainerHandle) -> Result<(), CallError> {
+        self.call(Request::Release { container }).map(|[]| ())
     }
 
     /// Closes a file.

@@ -9,6 +9,8 @@
 //! | 4 | read_dir | file | container | frames | cookie | bytes, next cookie |
 //! | 5 | read | file | container | offset | start frame:32 length:32 | bytes |
 //! | 6 | close | file | | | | |
+//! | 7 | read_standing | file | container | offset | start frame:32 length:32 | bytes |
+//! | 8 | release | container | | | | |
 //!
 //! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
 //! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
@@ -22,7 +24,7 @@ use crate::entry::FileKind;
 use crate::error::{CallError, FsError};
 
 /// The version of this protocol; a wire change raises it.
-pub const PROTOCOL_VERSION: u64 = 1;
+pub const PROTOCOL_VERSION: u64 = 2;
 
 const OP_VERSION: u64 = 1;
 const OP_LOOKUP: u64 = 2;
@@ -30,6 +32,8 @@ const OP_STAT: u64 = 3;
 const OP_READ_DIR: u64 = 4;
 const OP_READ: u64 = 5;
 const OP_CLOSE: u64 = 6;
+const OP_READ_STANDING: u64 = 7;
+const OP_RELEASE: u64 = 8;
 
 const OK: u64 = 0;
 
@@ -144,11 +148,21 @@ pub enum Request {
         start: FrameNumber,
         /// How many bytes.
         length: ReadLength,
+        /// Whether fsserver's lease and its mapping stay until `release`, another request that
+        /// names the container, or the deadline of the lease (`read_standing`). It is a lease for
+        /// reading: until then the client can load from the range and not store, and fsserver can
+        /// still write to it.
+        stands: bool,
     },
     /// Closes a file. Constant time.
     Close {
         /// The file.
         file: FileHandle,
+    },
+    /// Ends what stands of the container; succeeds if nothing does.
+    Release {
+        /// The container.
+        container: ContainerHandle,
     },
 }
 
@@ -159,7 +173,8 @@ impl Request {
         match *self {
             Self::Lookup { container, .. }
             | Self::ReadDir { container, .. }
-            | Self::Read { container, .. } => Some(container),
+            | Self::Read { container, .. }
+            | Self::Release { container } => Some(container),
             Self::Version | Self::Stat { .. } | Self::Close { .. } => None,
         }
     }
@@ -175,7 +190,11 @@ impl Request {
             OP_LOOKUP => Self::decode_lookup(message.exactly()?),
             OP_STAT => Ok(message.exactly().map(|[file]| Self::Stat { file: FileHandle(file) })?),
             OP_READ_DIR => Self::decode_read_dir(message.exactly()?),
-            OP_READ => Self::decode_read(message.exactly()?),
+            OP_READ => Self::decode_read(message.exactly()?, false),
+            OP_READ_STANDING => Self::decode_read(message.exactly()?, true),
+            OP_RELEASE => Ok(message.exactly().map(|[container]| Self::Release {
+                container: ContainerHandle::from_raw(container),
+            })?),
             OP_CLOSE => {
                 Ok(message.exactly().map(|[file]| Self::Close { file: FileHandle(file) })?)
             }
@@ -203,7 +222,10 @@ impl Request {
         })
     }
 
-    fn decode_read([file, container, offset, range]: [u64; 4]) -> Result<Self, CallError> {
+    fn decode_read(
+        [file, container, offset, range]: [u64; 4],
+        stands: bool,
+    ) -> Result<Self, CallError> {
         let (start, length) = unpack_pair(range);
         Ok(Self::Read {
             file: FileHandle(file),
@@ -211,6 +233,7 @@ impl Request {
             offset,
             start: FrameNumber::new(start.into()),
             length: ReadLength::new(length.into()).ok_or(FsError::BadRange)?,
+            stands,
         })
     }
 
@@ -226,13 +249,15 @@ impl Request {
             Self::ReadDir { file, container, frames, cookie } => {
                 Message::new(OP_READ_DIR, [file.raw(), container.raw(), frames.get(), cookie.raw()])
             }
-            Self::Read { file, container, offset, start, length } => {
+            Self::Read { file, container, offset, start, length, stands } => {
                 // A frame beyond the field lies beyond every container that a client can pay for.
                 let start = u32::try_from(start.get()).unwrap_or(u32::MAX);
                 let range = pack_pair(start, length.get());
-                Message::new(OP_READ, [file.raw(), container.raw(), offset, range])
+                let operation = if stands { OP_READ_STANDING } else { OP_READ };
+                Message::new(operation, [file.raw(), container.raw(), offset, range])
             }
             Self::Close { file } => Message::new(OP_CLOSE, [file.raw()]),
+            Self::Release { container } => Message::new(OP_RELEASE, [container.raw()]),
         }
     }
 }
@@ -361,8 +386,18 @@ mod tests {
                 offset: u64::MAX,
                 start: FrameNumber::new(u64::from(u32::MAX)),
                 length: ReadLength::new(1 << 20).unwrap(),
+                stands: false,
+            },
+            Request::Read {
+                file,
+                container,
+                offset: 0,
+                start: FrameNumber::new(0),
+                length: ReadLength::new(1).unwrap(),
+                stands: true,
             },
             Request::Close { file },
+            Request::Release { container },
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
@@ -393,11 +428,13 @@ mod tests {
         assert_eq!(refusal(OP_LOOKUP, &[1, u64::MAX]), Some(FsError::PathTooLong));
         assert_eq!(refusal(OP_READ_DIR, &[1, 1, 0, 0]), Some(FsError::BadRange));
         assert_eq!(refusal(OP_READ_DIR, &[1, 1, 257, 0]), Some(FsError::BadRange));
-        assert_eq!(refusal(OP_READ, &[1, 1, 0, 0]), Some(FsError::BadRange));
-        assert_eq!(refusal(OP_READ, &[1, 1, 0, 0x0010_0001 << 32]), Some(FsError::BadRange));
+        for read in [OP_READ, OP_READ_STANDING] {
+            assert_eq!(refusal(read, &[1, 1, 0, 0]), Some(FsError::BadRange));
+            assert_eq!(refusal(read, &[1, 1, 0, 0x0010_0001 << 32]), Some(FsError::BadRange));
+        }
         let wrong = Message::new(OP_CLOSE, [1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(7, []);
+        let unknown = Message::new(9, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

@@ -19,7 +19,7 @@ use pmserver_client::{
 use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES};
 use proto::{FrameCount, FrameNumber};
 
-/// Where lent containers are mapped: room for as many frames as one call may touch.
+/// Where lent containers are mapped for one call: room for as many frames as one may touch.
 pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
 /// A page of private memory, for what is made or checked before it is copied.
@@ -49,6 +49,8 @@ pub(crate) struct Lent<'pm, T: Transport> {
     mapping: Mapping<'pm, T>,
     lease: Lease<'pm, T>,
     pm: &'pm Pm<T>,
+    /// Where the first of the bytes is in the mapping.
+    base: u64,
     /// How many pages may be copied to before the lease is looked at again.
     pages_left: Cell<u64>,
 }
@@ -62,19 +64,61 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         start: FrameNumber,
         frames: FrameCount,
     ) -> Result<Self, Failure> {
+        Self::new(pm, (container, start, frames), LockMode::Exclusive, WINDOW.start())
+    }
+
+    /// The same to keep them between calls, at `window`: their owner can load from them, and
+    /// nobody can take them away. Returns also for how long that is sure.
+    pub(crate) fn to_keep(
+        pm: &'pm Pm<T>,
+        container: ContainerHandle,
+        start: FrameNumber,
+        frames: FrameCount,
+        window: VirtAddr,
+    ) -> Result<(Self, Micros), Failure> {
+        let lent = Self::new(pm, (container, start, frames), LockMode::Read, window)?;
+        let left = lent.time_left()?;
+        Ok((lent, left))
+    }
+
+    fn new(
+        pm: &'pm Pm<T>,
+        (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
+        mode: LockMode,
+        window: VirtAddr,
+    ) -> Result<Self, Failure> {
         let container = WeakContainer::from_handle(pm, container);
-        let lease = lock(container, start, frames)?;
+        let lease = lock(container, start, frames, mode)?;
         let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
-        let mapping = container.map(range(start, frames)?, WINDOW.start(), flags).map_err(of_pm)?;
+        let mapping = container.map(range(start, frames)?, window, flags).map_err(of_pm)?;
         if !mapping.rights().contains(MapFlags::WRITE) {
             return Err(pm_refused(PmError::NoRight));
         }
-        Ok(Self { mapping, lease, pm, pages_left: Cell::new(0) })
+        Ok(Self { mapping, lease, pm, base: 0, pages_left: Cell::new(0) })
+    }
+
+    /// Returns frames that were kept, to be filled from byte `base` on. The caller knows that they
+    /// are still locked, and for long enough.
+    pub(crate) fn from_kept(pm: &'pm Pm<T>, kept: Kept, base: u64) -> Self {
+        let rights = MapFlags::READ | MapFlags::WRITE;
+        Self {
+            mapping: Mapping::from_pages(pm, kept.pages, rights),
+            lease: Lease::from_raw(pm, kept.lease, kept.deadline),
+            pm,
+            base,
+            pages_left: Cell::new(FS_LEASE_PAGES),
+        }
+    }
+
+    /// Leaves the frames locked and mapped.
+    pub(crate) fn keep(self) -> Kept {
+        let deadline = self.lease.deadline();
+        Kept { pages: self.mapping.into_pages(), lease: self.lease.into_raw(), deadline }
     }
 
     /// Returns how many bytes there are.
     pub(crate) fn bytes(&self) -> u64 {
-        self.mapping.bytes()
+        self.mapping.bytes().saturating_sub(self.base)
     }
 
     /// Copies private bytes, at most a page, into the frames, from `offset` on.
@@ -89,7 +133,7 @@ impl<'pm, T: Transport> Lent<'pm, T> {
     ) -> Result<(), Failure> {
         self.check_lease(1)?;
         self.mapping
-            .copy_out(space, from, offset)
+            .copy_out(space, from, self.base.saturating_add(offset))
             .map_err(|_: Error| FsError::ContainerTooSmall)?;
         Ok(())
     }
@@ -108,7 +152,7 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         self.check_lease(bytes.div_ceil(PAGE_BYTES))?;
         let bytes = usize::try_from(bytes).map_err(|_| FsError::BadRange)?;
         self.mapping
-            .copy_across(space, (from, bytes), offset)
+            .copy_across(space, (from, bytes), self.base.saturating_add(offset))
             .map_err(|_: Error| FsError::ContainerTooSmall)?;
         Ok(())
     }
@@ -145,12 +189,18 @@ impl<'pm, T: Transport> Lent<'pm, T> {
             self.pages_left.set(left);
             return Ok(());
         }
-        let now = self.pm.clock().map_err(of_pm)?.get();
-        if now.saturating_add(FS_LEASE_LEFT_MICROS) > self.lease.deadline().get() {
-            return Err(FsError::LeaseTooShort.into());
-        }
+        self.time_left()?;
         self.pages_left.set(FS_LEASE_PAGES.saturating_sub(pages));
         Ok(())
+    }
+
+    /// Returns for how long pages may be copied: what is left of the lease, less what copying
+    /// takes.
+    fn time_left(&self) -> Result<Micros, Failure> {
+        let now = self.pm.clock().map_err(of_pm)?.get();
+        let left = self.lease.deadline().get().checked_sub(now);
+        let left = left.and_then(|left| left.checked_sub(FS_LEASE_LEFT_MICROS));
+        Ok(Micros::new(left.ok_or(FsError::LeaseTooShort)?))
     }
 
     /// Unmaps and unlocks the frames as dropping does, and reports if they cannot be unmapped. A
@@ -160,13 +210,22 @@ impl<'pm, T: Transport> Lent<'pm, T> {
     }
 }
 
+/// Frames that stay locked and mapped between calls.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept {
+    pages: Pages,
+    lease: u64,
+    deadline: Micros,
+}
+
 /// Locks all the frames, or none.
 fn lock<'pm, T: Transport>(
     container: WeakContainer<'pm, T>,
     start: FrameNumber,
     frames: FrameCount,
+    mode: LockMode,
 ) -> Result<Lease<'pm, T>, Failure> {
-    let lock = |frames| container.lock(frames, LockMode::Exclusive, Micros::new(FS_LEASE_MICROS));
+    let lock = |frames| container.lock(frames, mode, Micros::new(FS_LEASE_MICROS));
     lock(range(start, frames)?).map_err(|error| {
         // If the first frame alone can be locked, the share ends inside the range: fsserver can
         // reach no more of the container than that.

@@ -72,28 +72,31 @@ impl OpenFiles {
         Self { entries: [const { None }; ENTRIES], next_generation: first_generation }
     }
 
-    /// Fails unless the client may open another file. Called before the file is looked up.
-    pub(crate) fn check_room(&self, client: ClientId) -> Result<(), FsError> {
-        let of_client =
-            self.entries.iter().flatten().filter(|entry| entry.client == client).count();
-        let has_room =
-            of_client < OPEN_FILES_PER_CLIENT_MAX && self.entries.iter().any(Option::is_none);
-        if has_room { Ok(()) } else { Err(FsError::TooManyOpenFiles) }
+    /// Returns where the client may open another file, if it may. Called before the file is looked
+    /// up.
+    pub(crate) fn room(&self, client: ClientId) -> Result<Room, FsError> {
+        let (mut of_client, mut free) = (0_usize, None);
+        for (index, entry) in (0..).zip(&self.entries) {
+            match entry {
+                Some(entry) if entry.client == client => {
+                    of_client = of_client.saturating_add(1);
+                }
+                Some(_) => {}
+                None => free = free.or(Some(index)),
+            }
+        }
+        match free {
+            Some(index) if of_client < OPEN_FILES_PER_CLIENT_MAX => Ok(Room { client, index }),
+            _ => Err(FsError::TooManyOpenFiles),
+        }
     }
 
     /// Adds a file and returns its handle.
-    pub(crate) fn insert(
-        &mut self,
-        client: ClientId,
-        file: OpenFile,
-    ) -> Result<FileHandle, FsError> {
-        self.check_room(client)?;
+    pub(crate) fn insert(&mut self, room: Room, file: OpenFile) -> Result<FileHandle, FsError> {
+        let Room { client, index } = room;
         let generation = self.next_generation;
-        let (index, entry) = (0..)
-            .zip(&mut self.entries)
-            .find(|(_, entry)| entry.is_none())
-            .ok_or(FsError::TooManyOpenFiles)?;
-        *entry = Some(Entry { client, generation, file });
+        let entry = usize::try_from(index).ok().and_then(|index| self.entries.get_mut(index));
+        *entry.ok_or(FsError::TooManyOpenFiles)? = Some(Entry { client, generation, file });
         self.next_generation = generation.wrapping_add(1);
         Ok(handle_of(index, generation))
     }
@@ -118,16 +121,19 @@ impl OpenFiles {
         client: ClientId,
         handle: FileHandle,
     ) -> Result<&mut Option<Entry>, FsError> {
-        (0..)
-            .zip(&mut self.entries)
-            .find(|(index, entry)| {
-                entry.as_ref().is_some_and(|entry| {
-                    entry.client == client && handle_of(*index, entry.generation) == handle
-                })
-            })
-            .map(|(_, entry)| entry)
-            .ok_or(FsError::BadHandle)
+        let index = handle.raw() & ((1 << INDEX_BITS) - 1);
+        let entry = usize::try_from(index).ok().and_then(|index| self.entries.get_mut(index));
+        let is_it =
+            |entry: &Entry| entry.client == client && handle_of(index, entry.generation) == handle;
+        entry.filter(|entry| entry.as_ref().is_some_and(is_it)).ok_or(FsError::BadHandle)
     }
+}
+
+/// A free place in the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    client: ClientId,
+    index: u64,
 }
 
 fn handle_of(index: u64, generation: u64) -> FileHandle {
@@ -150,16 +156,20 @@ mod tests {
         }
     }
 
+    fn insert(files: &mut OpenFiles, client: ClientId, bytes: u64) -> Result<FileHandle, FsError> {
+        files.insert(files.room(client)?, file(bytes))
+    }
+
     #[test]
     fn stale_and_foreign_handles_name_nothing() {
         let mut files = OpenFiles::new(7);
-        let first = files.insert(CLIENT, file(1)).unwrap();
+        let first = insert(&mut files, CLIENT, 1).unwrap();
         assert_eq!(files.get(CLIENT, first).unwrap().status.size_bytes, 1);
         assert_eq!(files.get(OTHER, first).err(), Some(FsError::BadHandle));
         assert_eq!(files.close(OTHER, first).err(), Some(FsError::BadHandle));
         files.close(CLIENT, first).unwrap();
         assert_eq!(files.close(CLIENT, first).err(), Some(FsError::BadHandle));
-        let second = files.insert(CLIENT, file(2)).unwrap();
+        let second = insert(&mut files, CLIENT, 2).unwrap();
         assert_ne!(first, second);
         assert_eq!(files.get(CLIENT, first).err(), Some(FsError::BadHandle));
         for raw in [0, 1, 255, u64::MAX, second.raw() ^ 1, second.raw() ^ (1 << 60)] {
@@ -172,19 +182,19 @@ mod tests {
     fn every_client_has_its_share_of_the_table() {
         let mut files = OpenFiles::new(0);
         for _ in 0..OPEN_FILES_PER_CLIENT_MAX {
-            files.insert(CLIENT, file(0)).unwrap();
+            insert(&mut files, CLIENT, 0).unwrap();
         }
-        assert_eq!(files.insert(CLIENT, file(0)).err(), Some(FsError::TooManyOpenFiles));
+        assert_eq!(insert(&mut files, CLIENT, 0).err(), Some(FsError::TooManyOpenFiles));
         let mut handle = None;
         for channel in 10..10 + u8::try_from(FS_CLIENTS_MAX - 1).unwrap() {
             for _ in 0..OPEN_FILES_PER_CLIENT_MAX {
-                handle = Some(files.insert(ClientId::of_channel(channel), file(0)).unwrap());
+                handle = Some(insert(&mut files, ClientId::of_channel(channel), 0).unwrap());
             }
         }
-        assert_eq!(files.insert(OTHER, file(0)).err(), Some(FsError::TooManyOpenFiles));
+        assert_eq!(insert(&mut files, OTHER, 0).err(), Some(FsError::TooManyOpenFiles));
         let last = ClientId::of_channel(10 + u8::try_from(FS_CLIENTS_MAX - 2).unwrap());
         files.close(last, handle.unwrap()).unwrap();
-        assert!(files.insert(OTHER, file(0)).is_ok());
+        assert!(insert(&mut files, OTHER, 0).is_ok());
     }
 
     impl core::fmt::Debug for OpenFile {

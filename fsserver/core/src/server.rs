@@ -8,7 +8,8 @@ use fsserver_api::{
     Identity, PROTOCOL_VERSION, ReadLength, Reply, Request,
 };
 use pmserver_client::{
-    AddressSpace, ContainerHandle, Message, PAGE_BYTES, PeerId, Pm, PmError, Transport, VirtAddr,
+    AddressSpace, ContainerHandle, Message, Micros, PAGE_BYTES, PeerId, Pm, PmError, Transport,
+    VirtAddr,
 };
 use proto::{FrameCount, FrameNumber};
 
@@ -20,6 +21,7 @@ use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
 use crate::path;
 use crate::read::copy_file;
+use crate::standing::{STANDING_WINDOWS, Standing};
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {
@@ -31,15 +33,25 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     places: Places,
     known: KnownPaths<Inode>,
     files: OpenFiles,
+    standing: Standing,
     page: Box<PageBuffer>,
+}
+
+/// What a client asks to be filled.
+struct ReadRange {
+    container: ContainerHandle,
+    start: FrameNumber,
+    offset: u64,
+    length: ReadLength,
+    stands: bool,
 }
 
 impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     /// Returns a server of the image of `image_bytes` bytes at `image_vaddr`.
     ///
     /// May be called again after a recovery. It first unmaps what an unfinished call may have left
-    /// in the window, and keeps nothing else of before. An image that cannot be read is no error
-    /// here: clients are told so when they ask.
+    /// in the window, and what stood; leases have ended then. It keeps nothing else of before. An
+    /// image that cannot be read is no error here: clients are told so when they ask.
     ///
     /// # Errors
     /// [`FsError::PmRefused`] if pmserver refuses.
@@ -50,19 +62,23 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         image_bytes: u64,
     ) -> Result<Self, FsError> {
         let pm = Pm::new(pmserver);
-        pm.unmap(WINDOW.start(), WINDOW.count()).map_err(|error| of_pm(error).error)?;
+        for window in [WINDOW, STANDING_WINDOWS] {
+            pm.unmap(window.start(), window.count()).map_err(|error| of_pm(error).error)?;
+        }
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
         let now = pm.clock().map_err(|error| of_pm(error).error)?;
         let disk = Disk::load(Image::new(space.clone(), image_vaddr, image_bytes));
         let files = OpenFiles::new(now.get());
         let (places, known) = (Places::new(), KnownPaths::new());
-        Ok(Self { pm, space, peer, disk, places, known, files, page: Box::new([0; 4096]) })
+        let (standing, page) = (Standing::new(), Box::new([0; 4096]));
+        Ok(Self { pm, space, peer, disk, places, known, files, standing, page })
     }
 
-    /// Answers a request that came in from `client`.
-    pub fn call(&mut self, client: ClientId, request: &Message) -> Message {
+    /// Answers a request that came in from `client` at `now`, on any clock that does not go back.
+    /// Where the domain has none that it can read without a call, pmserver is asked.
+    pub fn call(&mut self, client: ClientId, request: &Message, now: Option<Micros>) -> Message {
         match Request::decode(request) {
-            Ok(request) => match self.serve(client, request) {
+            Ok(request) => match self.serve(client, request, now) {
                 Ok(reply) => reply.encode(),
                 Err(failure) => failure.reply(),
             },
@@ -70,11 +86,21 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         }
     }
 
-    fn serve(&mut self, client: ClientId, request: Request) -> Result<Reply, Failure> {
+    fn serve(
+        &mut self,
+        client: ClientId,
+        request: Request,
+        now: Option<Micros>,
+    ) -> Result<Reply, Failure> {
         // pmserver would let fsserver use what another client has lent it. This client must not:
         // for it, that number names nothing.
         if request.container().is_some_and(|container| !client.owns(container)) {
             return Err(pm_refused(PmError::InvalidCap));
+        }
+        if let Some(container) = request.container()
+            && !matches!(request, Request::Read { stands: true, .. })
+        {
+            self.standing.end(&self.pm, container);
         }
         match request {
             Request::Version => {
@@ -85,13 +111,15 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             Request::ReadDir { file, container, frames, cookie } => {
                 self.read_dir(client, file, container, frames, cookie)
             }
-            Request::Read { file, container, offset, start, length } => {
-                self.read(client, file, (container, start), offset, length)
+            Request::Read { file, container, offset, start, length, stands } => {
+                let range = ReadRange { container, start, offset, length, stands };
+                self.read(client, file, &range, now)
             }
             Request::Close { file } => {
                 self.files.close(client, file)?;
                 Ok(Reply::Done)
             }
+            Request::Release { .. } => Ok(Reply::Done),
         }
     }
 
@@ -101,15 +129,15 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         container: ContainerHandle,
         path_bytes: u16,
     ) -> Result<Reply, Failure> {
-        self.files.check_room(client)?;
+        let room = self.files.room(client)?;
         // Copied first, then checked: the client may change the container meanwhile.
         let path = self.page.get_mut(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
         copy_path(&self.pm, container, &self.space, path)?;
-        let path = path::checked(path)?;
-        let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         let inode = match self.known.get(path) {
             Some(inode) => inode.clone(),
             None => {
+                let path = path::checked(path)?;
+                let disk = self.disk.as_ref().map_err(|failure| *failure)?;
                 disk.start_call();
                 let inode = find_path(disk, &self.places, path)?;
                 self.known.put(path, inode.clone());
@@ -123,7 +151,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             FileKind::Symlink => Content::Other(Feature::Symlink),
             FileKind::Special => Content::Other(Feature::Special),
         };
-        Ok(Reply::File(self.files.insert(client, OpenFile { status, content })?))
+        Ok(Reply::File(self.files.insert(room, OpenFile { status, content })?))
     }
 
     fn read_dir(
@@ -151,10 +179,10 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         &mut self,
         client: ClientId,
         file: FileHandle,
-        (container, start): (ContainerHandle, FrameNumber),
-        offset: u64,
-        length: ReadLength,
+        range: &ReadRange,
+        now: Option<Micros>,
     ) -> Result<Reply, Failure> {
+        let ReadRange { container, start, offset, length, stands } = *range;
         let OpenFile { status, content } = self.files.get(client, file)?;
         let inode = match content {
             Content::File(inode) => inode,
@@ -170,9 +198,17 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         };
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
-        let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-        copy_file(disk, inode, (offset, bytes), &lent, &mut self.space)?;
-        lent.release()?;
+        if stands {
+            let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
+            let frames = (container, start, frames);
+            let stands = self.standing.take(&self.pm, client, frames, now)?;
+            copy_file(disk, inode, (offset, bytes), &stands.lent, &mut self.space)?;
+            self.standing.put(stands);
+        } else {
+            let lent = Lent::to_fill(&self.pm, container, start, frames)?;
+            copy_file(disk, inode, (offset, bytes), &lent, &mut self.space)?;
+            lent.release()?;
+        }
         Ok(Reply::Bytes(bytes))
     }
 }

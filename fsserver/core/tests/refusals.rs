@@ -75,7 +75,7 @@ impl System {
 #[test]
 fn the_version_tells_whom_to_share_with() {
     let identity = System::new().fs.version().unwrap();
-    assert_eq!((identity.version, identity.peer), (1, PeerId::new(FSSERVER).unwrap()));
+    assert_eq!((identity.version, identity.peer), (2, PeerId::new(FSSERVER).unwrap()));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn stale_and_foreign_handles_are_refused() {
     }
     let mut server = system.machine.server().unwrap();
     let other = ClientId::of_channel(3);
-    let reply = server.call(other, &Request::Stat { file: directory }.encode());
+    let reply = server.call(other, &Request::Stat { file: directory }.encode(), None);
     assert_eq!(reply, FsError::BadHandle.reply());
 }
 
@@ -235,12 +235,12 @@ fn far_offsets_are_reached_in_one_call() {
     let path = machine.lend(1, Rights::READ);
     machine.write(path, 0, b"/large");
     let lookup = Request::Lookup { container: path, path_bytes: 6 }.encode();
-    let file = FileHandle::from_raw(server.call(client, &lookup).registers()[0]);
+    let file = FileHandle::from_raw(server.call(client, &lookup, None).registers()[0]);
     let container = machine.lend(1, FILL);
     let length = ReadLength::new(10).unwrap();
     let (offset, start) = (4 << 20, FrameNumber::new(0));
-    let read = Request::Read { file, container, offset, start, length }.encode();
-    assert_eq!(server.call(client, &read), Message::new(0, [10]));
+    let read = Request::Read { file, container, offset, start, length, stands: false }.encode();
+    assert_eq!(server.call(client, &read, None), Message::new(0, [10]));
     assert!(machine.read(container, 10) == noise(5 << 20, 5)[4 << 20..][..10]);
 }
 
@@ -249,17 +249,17 @@ fn what_cannot_be_a_request_is_refused() {
     let machine = System::new().machine;
     let mut server = machine.server().unwrap();
     let client = ClientId::of_channel(2);
-    for label in [0, 7, 0xF001, u64::MAX] {
-        let reply = server.call(client, &Message::new(label, []));
+    for label in [0, 9, 0xF001, u64::MAX] {
+        let reply = server.call(client, &Message::new(label, []), None);
         assert_eq!(reply, ProtocolError::UnknownOperation.reply());
     }
-    let reply = server.call(client, &Message::new(1, [0]));
+    let reply = server.call(client, &Message::new(1, [0]), None);
     assert_eq!(reply, ProtocolError::WrongLength.reply());
     for label in 0..10 {
         for register in [0, 1, 4096, 1 << 32, u64::MAX] {
             for count in 0..=4 {
                 let message = Message::from_wire(label, &[register; 4][..count]).unwrap();
-                server.call(client, &message);
+                server.call(client, &message, None);
                 machine.assert_at_rest();
             }
         }
@@ -319,8 +319,8 @@ fn a_container_that_another_client_has_lent_names_nothing() {
     let path = machine.lend(1, Rights::READ);
     machine.write(path, 0, b"/file");
     let lookup = Request::Lookup { container: path, path_bytes: 5 }.encode();
-    let refused = server.call(ClientId::of_channel(3), &lookup);
+    let refused = server.call(ClientId::of_channel(3), &lookup, None);
     let expected = Message::new(FsError::PmRefused.status(), [PmError::InvalidCap.status()]);
     assert_eq!(refused, expected);
-    assert_eq!(server.call(ClientId::of_channel(2), &lookup).label(), 0);
+    assert_eq!(server.call(ClientId::of_channel(2), &lookup, None).label(), 0);
 }

@@ -56,15 +56,25 @@ fn find_by_extents<A: AddressSpace>(
     inode: &Inode,
     block: u64,
 ) -> Result<Run, FsError> {
-    let mut depth = u16_at(&inode.root, 6)?;
+    let depth = u16_at(&inode.root, 6)?;
     check(depth <= DEPTH_MAX)?;
-    let mut found = search(disk, &inode.root, depth, &(0..FILE_BLOCKS_END), block)?;
+    match search(disk, &inode.root, depth, &(0..FILE_BLOCKS_END), block)? {
+        Found::Run(run) => Ok(run),
+        Found::Below(node, about) => find_below(disk, inode, block, depth, (node, about)),
+    }
+}
+
+/// The same below the root. A function of its own, as a file with few extents needs no buffer.
+#[inline(never)]
+fn find_below<A: AddressSpace>(
+    disk: &Disk<A>,
+    inode: &Inode,
+    block: u64,
+    mut depth: u16,
+    (mut node, mut about): (u64, core::ops::Range<u64>),
+) -> Result<Run, FsError> {
     let mut buffer = [0; 4096];
     loop {
-        let (node, about) = match found {
-            Found::Run(run) => return Ok(run),
-            Found::Below(node, about) => (node, about),
-        };
         depth = depth.checked_sub(1).ok_or(FsError::ImageDamaged)?;
         let bytes = disk.read_block(node, &mut buffer)?;
         // The checksum follows the room for entries.
@@ -73,7 +83,10 @@ fn find_by_extents<A: AddressSpace>(
         inode.seed.with(summed).check(u32_at(bytes, end)?)?;
         // A node that is not the root has an entry, and begins where the node above says.
         check(u64::from(u32_at(bytes, ENTRY_BYTES)?) == about.start && u16_at(bytes, 2)? > 0)?;
-        found = search(disk, summed, depth, &about, block)?;
+        (node, about) = match search(disk, summed, depth, &about, block)? {
+            Found::Run(run) => return Ok(run),
+            Found::Below(node, about) => (node, about),
+        };
     }
 }
 

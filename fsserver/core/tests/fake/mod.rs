@@ -52,6 +52,14 @@ struct Mapping {
     is_writable: bool,
 }
 
+/// A lease, and what it covers.
+struct Locked {
+    share: u64,
+    frames: std::ops::Range<u64>,
+    mode: LockMode,
+    deadline: u64,
+}
+
 /// A frame that its owner maps itself.
 #[derive(Clone, Copy)]
 struct Grant {
@@ -65,13 +73,18 @@ struct State {
     image: Vec<u8>,
     containers: BTreeMap<u64, BTreeMap<u64, Page>>,
     shares: BTreeMap<u64, Share>,
-    leases: BTreeMap<u64, u64>,
+    leases: BTreeMap<u64, Locked>,
     mappings: BTreeMap<(u64, u64), Mapping>,
     grants: BTreeMap<u64, Grant>,
     /// Page tables, by peer and first address in spans.
     tables: BTreeSet<(u64, u64)>,
+    /// Shares that their owner has asked for.
+    revoking: BTreeSet<u64>,
     next_handle: u64,
     now: u64,
+    calls: u64,
+    /// The longest lease that shares allow, if they limit it.
+    lease_max: Option<u64>,
 }
 
 /// The whole machine.
@@ -95,11 +108,14 @@ pub(crate) struct Space {
 pub(crate) struct Fs {
     pub(crate) server: FileServer<Pm, Space>,
     pub(crate) client: ClientId,
+    /// Where it reads the time without a call, if it can.
+    pub(crate) clock: Option<Machine>,
 }
 
 impl Transport for Fs {
     fn call(&mut self, request: Message) -> Message {
-        self.server.call(self.client, &request)
+        let now = self.clock.as_ref().map(|machine| Micros::new(machine.0.borrow().now));
+        self.server.call(self.client, &request, now)
     }
 }
 
@@ -125,16 +141,61 @@ impl Machine {
 
     pub(crate) fn fs(&self) -> fsserver_api::Client<Fs> {
         let client = ClientId::of_channel(2);
-        fsserver_api::Client::new(Fs { server: self.server().unwrap(), client })
+        let clock = Some(self.clone());
+        fsserver_api::Client::new(Fs { server: self.server().unwrap(), client, clock })
+    }
+
+    /// Lets time pass, after which leases may have ended.
+    pub(crate) fn advance(&self, micros: u64) {
+        let mut state = self.0.borrow_mut();
+        state.now += micros;
+        let now = state.now;
+        state.leases.retain(|_, lease| lease.deadline > now);
+    }
+
+    /// Limits every lease.
+    pub(crate) fn limit_leases(&self, micros: u64) {
+        self.0.borrow_mut().lease_max = Some(micros);
+    }
+
+    /// The calls of pmserver so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.0.borrow().calls
+    }
+
+    /// Ends a share as its owner can: not while it is leased.
+    pub(crate) fn try_unshare(&self, weak: ContainerHandle) -> bool {
+        let mut state = self.0.borrow_mut();
+        state.revoking.insert(weak.raw());
+        let is_free = state.leases.values().all(|lease| lease.share != weak.raw());
+        if is_free {
+            state.unshare(weak.raw());
+        }
+        is_free
+    }
+
+    /// Ends the leases of fsserver, as pmserver does when it has faulted.
+    pub(crate) fn fault(&self) {
+        self.0.borrow_mut().leases.clear();
+    }
+
+    /// How many frames fsserver has mapped.
+    pub(crate) fn mapped(&self) -> usize {
+        self.0.borrow().mappings.keys().filter(|(peer, _)| *peer == FSSERVER).count()
     }
 
     /// Makes a container of zero pages and shares all of it to fsserver.
     pub(crate) fn lend(&self, frames: u64, rights: Rights) -> ContainerHandle {
+        self.lend_of(CLIENT, frames, rights)
+    }
+
+    /// The same as one of these clients.
+    pub(crate) fn lend_of(&self, owner: u64, frames: u64, rights: Rights) -> ContainerHandle {
         let mut state = self.0.borrow_mut();
         let container = state.handle();
         let pages = (0..frames).map(|frame| (frame, Box::new([0; 4096]))).collect();
         state.containers.insert(container, pages);
-        let weak = state.handle();
+        let weak = state.handle_of(owner);
         let share = Share { container, frames: 0..frames, peer: FSSERVER, rights };
         state.shares.insert(weak, share);
         ContainerHandle::from_raw(weak)
@@ -193,6 +254,11 @@ impl Machine {
     pub(crate) fn leases(&self) -> usize {
         self.0.borrow().leases.len()
     }
+
+    /// How the container is locked.
+    pub(crate) fn modes(&self) -> Vec<LockMode> {
+        self.0.borrow().leases.values().map(|lease| lease.mode).collect()
+    }
 }
 
 impl AddressSpace for Space {
@@ -213,10 +279,17 @@ impl AddressSpace for Space {
 
     fn copy_out(&mut self, from: &[u8], to: VirtAddr) {
         let mut state = self.machine.0.borrow_mut();
-        let State { mappings, containers, .. } = &mut *state;
+        let State { mappings, containers, leases, .. } = &mut *state;
         for (page, offset, range) in pieces(to, from.len()) {
             let mapping = &mappings[&(self.peer, page)];
             assert!(mapping.is_writable, "a store to a read-only page");
+            let covers = |lease: &Locked| {
+                Some(lease.share) == mapping.share && lease.frames.contains(&mapping.frame)
+            };
+            assert!(
+                self.peer != FSSERVER || leases.values().any(covers),
+                "a store without a lease"
+            );
             let pages = containers.get_mut(&mapping.container).unwrap();
             let page = pages.get_mut(&mapping.frame).unwrap();
             page[offset..offset + range.len()].copy_from_slice(&from[range]);
@@ -272,6 +345,7 @@ impl Transport for Pm {
     fn call(&mut self, request: Message) -> Message {
         let mut state = self.machine.0.borrow_mut();
         state.now += 1;
+        state.calls += 1;
         match Request::decode(&request).and_then(|request| state.serve(self.peer, request)) {
             Ok(reply) => reply.encode(),
             Err(error) => error.reply(),
@@ -281,9 +355,13 @@ impl Transport for Pm {
 
 impl State {
     fn handle(&mut self) -> u64 {
+        self.handle_of(CLIENT)
+    }
+
+    /// A handle says whose container it is.
+    fn handle_of(&mut self, owner: u64) -> u64 {
         self.next_handle += 1;
-        // All containers are client 2's, and the handles say so.
-        self.next_handle | 2 << pmserver_api::HANDLE_MAKER_SHIFT
+        self.next_handle | owner << pmserver_api::HANDLE_MAKER_SHIFT
     }
 
     fn serve(&mut self, peer: u64, request: Request) -> Result<Reply, CallError> {
@@ -321,18 +399,27 @@ impl State {
                 Reply::Shared(Shared { share, weak })
             }
             Request::Unshare { share, .. } => {
-                assert!(self.leases.values().all(|lease| *lease != share.raw()), "still leased");
+                assert!(
+                    self.leases.values().all(|lease| lease.share != share.raw()),
+                    "still leased"
+                );
                 self.unshare(share.raw());
                 Reply::Done
             }
             Request::Lock { frames: Frames { container, start, count }, mode, ttl } => {
-                assert_eq!((mode, ttl.get() > 0), (LockMode::Exclusive, true));
+                assert!(ttl.get() > 0);
                 let frames = start.get()..start.get() + count.get();
-                let (locked, _) = self.access(peer, container, frames, Rights::LOCK)?;
+                let (locked, _) = self.access(peer, container, frames.clone(), Rights::LOCK)?;
+                if self.revoking.contains(&container.raw()) {
+                    return Err(PmError::Revoking.into());
+                }
                 self.take_grants(|_, grant| grant.container == locked && grant.peer != peer);
-                let lease = self.handle();
-                self.leases.insert(lease, container.raw());
-                Reply::Lease(Lease { lease: LeaseHandle::from_raw(lease), deadline: ttl })
+                let ttl = ttl.get().min(self.lease_max.unwrap_or(u64::MAX));
+                let (lease, deadline) = (self.handle(), self.now + ttl);
+                let locked = Locked { share: container.raw(), frames, mode, deadline };
+                self.leases.insert(lease, locked);
+                let deadline = Micros::new(deadline);
+                Reply::Lease(Lease { lease: LeaseHandle::from_raw(lease), deadline })
             }
             Request::Unlock { lease } => {
                 self.leases.remove(&lease.raw()).ok_or(PmError::InvalidCap)?;

@@ -7,12 +7,14 @@
 #![deny(unsafe_code)]
 
 mod channel;
+mod clock;
 mod finished;
 mod granted;
 mod panic;
 pub mod recovery;
 mod regions;
 
+pub use clock::own_time;
 pub use channel::{PpChannel, put, receive, send, take};
 pub use finished::Finished;
 pub use granted::OwnGrants;

@@ -150,6 +150,10 @@ pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
 /// Clients for which fsserver reserves room for [`OPEN_FILES_PER_CLIENT_MAX`] open files.
 pub const FS_CLIENTS_MAX: usize = 4;
 
+/// Containers of one client that fsserver keeps locked and mapped between its calls
+/// (`read_standing`). Times [`FS_CLIENTS_MAX`], this is how many windows fsserver has for that.
+pub const FS_STANDING_PER_CLIENT_MAX: usize = 2;
+
 /// The lease that fsserver asks for while it fills a container, in microseconds.
 pub const FS_LEASE_MICROS: u64 = 500_000;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Whatever a client lends, fsserver does not fault: another client's open file stays open (FS-2,
-//! FS-4, FS-8).
+//! FS-4, FS-8), also if the container stands (FS-70 to FS-72).
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -21,6 +21,7 @@ use sim::system::{Channel, Domain, End, System};
 
 const PATH: &[u8] = b"/containers.txt";
 const WINDOW: VirtAddr = VirtAddr::new_page(0x1030_0000).unwrap();
+const SECOND: VirtAddr = VirtAddr::new_page(0x1040_0000).unwrap();
 const ALL: Rights = Rights::READ.union(Rights::WRITE).union(Rights::LOCK);
 const LONG: u64 = 1_000_000;
 
@@ -99,6 +100,22 @@ impl Client {
     fn read(&self, lent: pmserver_client::ContainerHandle, start: u64) -> Result<u64, CallError> {
         let (start, length) = (FrameNumber::new(start), ReadLength::new(100).unwrap());
         self.call(&|fs| fs.read(self.good, lent, 0, start, length))
+    }
+}
+
+impl Client {
+    fn read_standing(&self, lent: pmserver_client::ContainerHandle) -> Result<u64, CallError> {
+        let (start, length) = (FrameNumber::new(0), ReadLength::new(100).unwrap());
+        self.call(&|fs| fs.read_standing(self.good, lent, 0, start, length))
+    }
+
+    /// The first bytes of frame 0, as its owner reads them.
+    fn first(&self, container: &Container<'_, Channel>) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        let mapping = container.map(0..1, WINDOW, MapFlags::READ).unwrap();
+        mapping.copy_in(&self.domain.space(), 0, &mut bytes).unwrap();
+        mapping.unmap().unwrap();
+        bytes
     }
 }
 
@@ -194,4 +211,87 @@ fn fs_8_what_is_taken_back_is_not_touched() {
     let result = client.call(&|fs| fs.lookup(lent, PATH.len()));
     assert_eq!(refusal(result), Some(PmError::InvalidCap));
     client.check();
+}
+
+#[test]
+fn fs_71_what_stands_is_read_by_its_owner_and_taken_by_nobody() {
+    let client = Client::new("stands");
+    let container = client.frames(2);
+    let lent = client.lend(&container, ALL, LONG);
+    let before = container.map(0..2, SECOND, MapFlags::WRITE).unwrap();
+    assert_eq!(client.read_standing(lent), Ok(100));
+    let contents = client.first(&container);
+    assert_ne!(contents, [0; 8]);
+    let mut same = [0; 8];
+    before.copy_in(&client.domain.space(), 0, &mut same).unwrap();
+    assert_eq!(same, contents, "a mapping from before");
+    let locked = |result: Result<u64, pmserver_client::Error>| {
+        assert!(result.unwrap_err().is(PmError::Locked));
+    };
+    locked(container.deallocate(0..1));
+    locked(container.renew(0..1));
+    locked(container.map(0..1, WINDOW, MapFlags::WRITE).map(|_| 0));
+    // A copy stays what it was, and the next store of fsserver makes memory for the other.
+    let copy = client.frames(1);
+    container.copy(0..1, &copy, 0).unwrap();
+    container.set_handler(0..2, PeerId::new(2).unwrap(), 7).unwrap();
+    for _ in 0..3 {
+        assert_eq!(client.read_standing(lent), Ok(100));
+    }
+    assert_eq!((client.first(&copy), client.first(&container)), (contents, contents));
+    client.call(&|fs| fs.release(lent)).unwrap();
+    assert_eq!(container.renew(0..1).unwrap(), 1);
+    client.check();
+}
+
+#[test]
+fn fs_72_what_stands_ends_at_the_deadline_whatever_is_done_meanwhile() {
+    // The owner unshares, destroys the container or its account, or does nothing. Then fsserver is
+    // asked, before the deadline, near it and after it.
+    let client = Client::new("stands to the end");
+    for what in 0..4 {
+        for wait in [0, 440_000, 460_000, 499_000, 600_000] {
+            let account = client.pm.account().split(64).unwrap();
+            let container = account.create_container().unwrap();
+            container.allocate(0..2).unwrap();
+            let terms = ShareTerms {
+                peer: PeerId::new(1).unwrap(),
+                rights: ALL,
+                lease_max: Micros::new(LONG),
+            };
+            let share = container.share(0..2, terms).unwrap();
+            let lent = share.weak_handle();
+            assert_eq!(client.read_standing(lent), Ok(100));
+            let start = client.pm.clock().unwrap().get();
+            let share = match what {
+                0 => {
+                    let locked = share.unshare().unwrap_err();
+                    assert!(locked.error.is(PmError::Locked));
+                    Some(locked.value)
+                }
+                _ => {
+                    share.into_raw();
+                    None
+                }
+            };
+            match what {
+                0 | 3 => drop(container.into_raw()),
+                1 => drop(container.destroy()),
+                _ => {
+                    container.into_raw();
+                    drop(account.destroy());
+                }
+            }
+            client.pm.wait_until(Micros::new(start + wait)).unwrap();
+            let result = client.read_standing(lent);
+            let is_told = result.is_ok() || refusal(result).is_some();
+            assert!(is_told, "{what}, {wait}: {result:?}");
+            client.check();
+            client.pm.wait_until(Micros::new(start + 1_200_000)).unwrap();
+            share.map_or(Ok(()), pmserver_client::Share::unshare).unwrap();
+            let _ = client.read_standing(lent);
+            let _ = client.call(&|fs| fs.release(lent));
+            client.check();
+        }
+    }
 }

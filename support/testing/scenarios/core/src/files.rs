@@ -82,10 +82,22 @@ impl<T: Transport> Files<T> {
         file: FileHandle,
         weak: ContainerHandle,
     ) -> Result<u64, fsserver_api::CallError> {
-        let length = u64::try_from(KNOWN_BYTES.len()).ok().and_then(ReadLength::new);
-        let length = length.ok_or(FsError::BadRange)?;
-        self.client().read(file, weak, 0, at(0), length)
+        self.client().read(file, weak, 0, at(0), known_length()?)
     }
+
+    /// The same, and lets the file server keep its lease and its mapping.
+    pub(crate) fn read_known_standing(
+        &mut self,
+        file: FileHandle,
+        weak: ContainerHandle,
+    ) -> Result<u64, fsserver_api::CallError> {
+        self.client().read_standing(file, weak, 0, at(0), known_length()?)
+    }
+}
+
+fn known_length() -> Result<ReadLength, FsError> {
+    let length = u64::try_from(KNOWN_BYTES.len()).ok().and_then(ReadLength::new);
+    length.ok_or(FsError::BadRange)
 }
 
 /// Makes the frame for paths, maps it and lends it to the file server, for good.

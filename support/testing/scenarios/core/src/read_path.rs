@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S9, S11: reading through a container that is lent.
+//! S9, S11, S58: reading through a container that is lent.
 
 use pmserver_api::{MapFlags, PmError, Rights};
 use proto::{AddressSpace, FrameCount, Transport};
 use puppet_core::OrderError;
 
 use crate::cast::Actor::{Client, Parent, Server};
-use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, same};
+use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, refused, same};
 use crate::files::ALL_PAGES;
 use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
 
@@ -72,4 +72,45 @@ pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     } else {
         Err(ScenarioError::Wrong("C's data changed after unshare"))
     }
+}
+
+/// S58: reads after which S keeps its lease and its mapping: C sees each, can load and not write
+/// meanwhile, and has its frames for itself when S has released them, or at the deadline.
+pub(crate) fn s58<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let before = world.fsserver_account()?;
+    let file = world.open_known()?;
+    let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
+    let loan = world.lend(rights)?;
+    for _ in 0..3 {
+        let bytes = fs("reading", world.files.read_known_standing(file, loan.shared.weak))?;
+        World::<T, A>::expect_known_length(bytes)?;
+        world.expect_contents(loan.container, ALL_PAGES)?;
+    }
+    let frame = FrameCount::ONE;
+    let written = world.calls(Parent).map(loan.container, at(0), frame, WINDOW, READ_WRITE);
+    refused("C mapping for writing", written, PmError::Locked)?;
+    let unshared = world.calls(Parent).unshare(loan.shared.share);
+    refused("C unsharing", unshared, PmError::Locked)?;
+    fs("releasing", world.files.client().release(loan.shared.weak))?;
+    pm("unsharing what was released", world.calls(Parent).unshare(loan.shared.share))?;
+    expect(world.fsserver_account()? == before, "the account of S is not what it was")?;
+    world.expect_frames(loan.container)?;
+    world.expect_contents(loan.container, ALL_PAGES)?;
+
+    // The same with a server that is not asked to release.
+    let shared = world.lend_again(loan.container, rights)?;
+    fs("reading again", world.files.read_known_standing(file, shared.weak))?;
+    let unshared = world.calls(Parent).unshare(shared.share);
+    let failure = refused("C unsharing", unshared, PmError::Locked)?;
+    world.wait_until(failure.at)?;
+    pm("unsharing after the deadline", world.calls(Parent).unshare(shared.share))?;
+    world.expect_frames(loan.container)?;
+    world.expect_contents(loan.container, ALL_PAGES)?;
+    let refusal = world.files.read_known_standing(file, shared.weak).err();
+    expect(
+        refusal.and_then(|error| error.pm_refusal()) == Some(PmError::InvalidCap),
+        "S's handle is still valid after unshare",
+    )?;
+    expect(world.fsserver_account()? == before, "the account of S is not what it was")?;
+    fs("closing", world.files.client().close(file))
 }

@@ -19,7 +19,7 @@ use crate::hostile::{s12, s51};
 use crate::leases::{s15, s16, s17, s18, s22};
 use crate::malformed::s50;
 use crate::pressure::{s29, s30, s31, s32, s33, s34};
-use crate::read_path::{s9, s11};
+use crate::read_path::{s9, s11, s58};
 use crate::repair::{s44, s47};
 use crate::server_cancelled::s14;
 use crate::server_death::{s10, s53};
@@ -30,7 +30,7 @@ use crate::world::World;
 type Scenario<T, A> = (&'static str, fn(&mut World<T, A>) -> Outcome);
 
 /// Returns every scenario, in the order of the numbers.
-fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 47] {
+fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 48] {
     [
         ("S1", s1),
         ("S2", s2),
@@ -79,6 +79,7 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 47] {
         ("S51", s51),
         ("S53", s53),
         ("S54", s54),
+        ("S58", s58),
     ]
 }
 

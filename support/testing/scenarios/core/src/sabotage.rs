@@ -15,7 +15,7 @@ use core::cell::Cell;
 
 use fsserver_api::{FsError, Reply, Request};
 use fsserver_core::{ClientId, FileServer};
-use proto::{AddressSpace, Message, PAGE_BYTES, ProtocolError, Transport, VirtAddr};
+use proto::{AddressSpace, Message, Micros, PAGE_BYTES, ProtocolError, Transport, VirtAddr};
 
 const OP_ARM: u64 = 0xF001;
 const OP_LATE: u64 = 0xF002;
@@ -164,8 +164,8 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
         Ok(Self { server, armed, skipped: None })
     }
 
-    /// Answers a request, or misbehaves.
-    pub fn call(&mut self, client: ClientId, request: &Message) -> Message {
+    /// Answers a request, or misbehaves. See [`FileServer::call`].
+    pub fn call(&mut self, client: ClientId, request: &Message, now: Option<Micros>) -> Message {
         match request.label() {
             OP_ARM => match Sabotage::decode(request) {
                 Ok(sabotage) => {
@@ -175,7 +175,7 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
                 Err(error) => error.reply(),
             },
             OP_LATE => match self.skipped.take() {
-                Some(skipped) => self.server.call(client, &skipped),
+                Some(skipped) => self.server.call(client, &skipped, now),
                 None => FsError::BadHandle.reply(),
             },
             _ => match Request::decode(request) {
@@ -184,7 +184,7 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
                     self.skipped = Some(*request);
                     Reply::Bytes(length.get().into()).encode()
                 }
-                _ => self.server.call(client, request),
+                _ => self.server.call(client, request, now),
             },
         }
     }

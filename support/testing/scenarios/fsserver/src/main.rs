@@ -10,7 +10,7 @@
 use fsserver::{Domain, Program};
 use fsserver_api::FsError;
 use fsserver_core::ClientId;
-use proto::{Message, Transport, VirtAddr};
+use proto::{Message, Micros, Transport, VirtAddr};
 use scenarios_core::SabotagedServer;
 use sel4_microkit::protection_domain;
 use shm::OwnMemory;
@@ -38,7 +38,8 @@ impl Program for Sabotaged {
         server: &mut Self::Server<T>,
         client: ClientId,
         request: &Message,
+        now: Option<Micros>,
     ) -> Message {
-        server.call(client, request)
+        server.call(client, request, now)
     }
 }

@@ -4,7 +4,7 @@
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
 use pmserver_client::Pm;
-use proto::{Console, Message, VirtAddr};
+use proto::{Console, Message, Micros, VirtAddr};
 use scenarios_core::{Cast, SabotagedServer};
 
 use super::Settings;
@@ -60,17 +60,21 @@ pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
     }
 }
 
+/// How a server answers. Here it is told no time, as where a domain has no counter to read: it asks
+/// pmserver.
+type Answer<S> = fn(&mut S, ClientId, &Message, Option<Micros>) -> Message;
+
 /// The program of fsserver, the real one or the one that can be told to misbehave.
 struct FsProgram<S> {
     image_bytes: u64,
     build: fn(Channel, Space, VirtAddr, u64) -> Result<S, FsError>,
-    call: fn(&mut S, ClientId, &Message) -> Message,
+    call: Answer<S>,
 }
 
 /// The server, or the error that prevented its start, which then is the reply to every request.
 struct FsService<S> {
     server: Result<S, FsError>,
-    call: fn(&mut S, ClientId, &Message) -> Message,
+    call: Answer<S>,
 }
 
 impl<S: 'static> FsProgram<S> {
@@ -104,7 +108,7 @@ impl<S: 'static> Program for FsProgram<S> {
 impl<S> Service for FsService<S> {
     fn protected(&mut self, channel: u8, request: &Message) -> Message {
         match &mut self.server {
-            Ok(server) => (self.call)(server, ClientId::of_channel(channel), request),
+            Ok(server) => (self.call)(server, ClientId::of_channel(channel), request, None),
             Err(error) => Failure::from(*error).reply(),
         }
     }

@@ -6,6 +6,7 @@ use proto::{FrameCount, FrameNumber, Transport};
 
 use crate::error::{CallError, FsError};
 use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
+use crate::short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
 
 /// Calls fsserver over a transport. Every method is one protected procedure call. [`Request`]
 /// documents what each operation does, costs and refuses.
@@ -49,6 +50,19 @@ impl<T: Transport> Client<T> {
         let path_bytes = u16::try_from(path_bytes)
             .map_err(|_: core::num::TryFromIntError| FsError::PathTooLong)?;
         let [file] = self.call(Request::Lookup { container, path_bytes })?;
+        Ok(FileHandle::from_raw(file))
+    }
+
+    /// Opens a file or directory by a path of at most 32 bytes, without a container.
+    ///
+    /// # Errors
+    /// [`FsError::PathTooLong`] for a longer path, [`FsError::BadPath`] for an empty one or one
+    /// with NUL; see [`Request::LookupShort`].
+    pub fn lookup_short(&mut self, path: &[u8]) -> Result<FileHandle, CallError> {
+        let is_long = path.len() > SHORT_PATH_BYTES_MAX;
+        let error = if is_long { FsError::PathTooLong } else { FsError::BadPath };
+        let path = ShortPath::new(path).ok_or(error)?;
+        let [file] = self.call(Request::LookupShort { path })?;
         Ok(FileHandle::from_raw(file))
     }
 

@@ -23,6 +23,7 @@ mod entry;
 mod error;
 mod feature;
 mod ops;
+mod short_path;
 
 pub use client::Client;
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
@@ -32,3 +33,4 @@ pub use ops::{
     DirectoryCookie, FileHandle, FileStatus, Identity, Listed, PROTOCOL_VERSION, ReadLength, Reply,
     Request,
 };
+pub use short_path::{SHORT_PATH_BYTES_MAX, ShortPath};

@@ -11,6 +11,7 @@
 //! | 6 | close | file | | | | |
 //! | 7 | read_standing | file | container | offset | start frame:32 length:32 | bytes |
 //! | 8 | release | container | | | | |
+//! | 9 | lookup_short | path | path | path | path | file |
 //!
 //! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
 //! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
@@ -22,6 +23,7 @@ use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, PeerId, ProtocolError}
 
 use crate::entry::FileKind;
 use crate::error::{CallError, FsError};
+use crate::short_path::ShortPath;
 
 /// The version of this protocol; a wire change raises it.
 pub const PROTOCOL_VERSION: u64 = 2;
@@ -34,6 +36,7 @@ const OP_READ: u64 = 5;
 const OP_CLOSE: u64 = 6;
 const OP_READ_STANDING: u64 = 7;
 const OP_RELEASE: u64 = 8;
+const OP_LOOKUP_SHORT: u64 = 9;
 
 const OK: u64 = 0;
 
@@ -116,6 +119,11 @@ pub enum Request {
         /// Its length, 1 to [`PATH_BYTES_MAX`].
         path_bytes: u16,
     },
+    /// Does the same with a path that the message carries. No container is needed.
+    LookupShort {
+        /// The path.
+        path: ShortPath,
+    },
     /// Returns the kind and the size. Constant time.
     Stat {
         /// The file.
@@ -175,7 +183,9 @@ impl Request {
             | Self::ReadDir { container, .. }
             | Self::Read { container, .. }
             | Self::Release { container } => Some(container),
-            Self::Version | Self::Stat { .. } | Self::Close { .. } => None,
+            Self::Version | Self::LookupShort { .. } | Self::Stat { .. } | Self::Close { .. } => {
+                None
+            }
         }
     }
 
@@ -188,6 +198,10 @@ impl Request {
         match message.label() {
             OP_VERSION => Ok(message.exactly().map(|[]| Self::Version)?),
             OP_LOOKUP => Self::decode_lookup(message.exactly()?),
+            OP_LOOKUP_SHORT => {
+                let path = ShortPath::from_registers(message.exactly()?).ok_or(FsError::BadPath)?;
+                Ok(Self::LookupShort { path })
+            }
             OP_STAT => Ok(message.exactly().map(|[file]| Self::Stat { file: FileHandle(file) })?),
             OP_READ_DIR => Self::decode_read_dir(message.exactly()?),
             OP_READ => Self::decode_read(message.exactly()?, false),
@@ -245,6 +259,7 @@ impl Request {
             Self::Lookup { container, path_bytes } => {
                 Message::new(OP_LOOKUP, [container.raw(), path_bytes.into()])
             }
+            Self::LookupShort { path } => Message::new(OP_LOOKUP_SHORT, path.to_registers()),
             Self::Stat { file } => Message::new(OP_STAT, [file.raw()]),
             Self::ReadDir { file, container, frames, cookie } => {
                 Message::new(OP_READ_DIR, [file.raw(), container.raw(), frames.get(), cookie.raw()])
@@ -362,6 +377,7 @@ fn unpack_pair(register: u64) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::short_path::SHORT_PATH_BYTES_MAX;
 
     const CORNERS: [u64; 8] =
         [0, 1, 4095, 4096, 1 << 20, (1 << 20) + 1, 0x0010_0000_FFFF_FFFF, u64::MAX];
@@ -373,6 +389,8 @@ mod tests {
         for request in [
             Request::Version,
             Request::Lookup { container, path_bytes: 4095 },
+            Request::LookupShort { path: ShortPath::new(b"/").unwrap() },
+            Request::LookupShort { path: ShortPath::new(&[b'/'; SHORT_PATH_BYTES_MAX]).unwrap() },
             Request::Stat { file },
             Request::ReadDir {
                 file,
@@ -426,6 +444,9 @@ mod tests {
         assert_eq!(refusal(OP_LOOKUP, &[1, 0]), Some(FsError::BadPath));
         assert_eq!(refusal(OP_LOOKUP, &[1, 4097]), Some(FsError::PathTooLong));
         assert_eq!(refusal(OP_LOOKUP, &[1, u64::MAX]), Some(FsError::PathTooLong));
+        for path in [[0; 4], [0, 1, 0, 0], [u64::MAX, u64::MAX, 0xFF_00FF, 0], [1, 0, 0, 1]] {
+            assert_eq!(refusal(OP_LOOKUP_SHORT, &path), Some(FsError::BadPath), "{path:x?}");
+        }
         assert_eq!(refusal(OP_READ_DIR, &[1, 1, 0, 0]), Some(FsError::BadRange));
         assert_eq!(refusal(OP_READ_DIR, &[1, 1, 257, 0]), Some(FsError::BadRange));
         for read in [OP_READ, OP_READ_STANDING] {
@@ -434,7 +455,7 @@ mod tests {
         }
         let wrong = Message::new(OP_CLOSE, [1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(9, []);
+        let unknown = Message::new(10, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

@@ -42,22 +42,18 @@ pub(crate) fn copy_path<T: Transport>(
     mapping.unmap().map_err(of_refused).map(drop)
 }
 
-/// Frames of a container that are locked, and mapped from the start of the window on. Dropping it
+/// Frames of a container that are locked, and mapped from the start of a window on. Dropping it
 /// unmaps them, then unlocks them.
 pub(crate) struct Lent<'pm, T: Transport> {
     // Fields are dropped in this order.
     mapping: Mapping<'pm, T>,
     lease: Lease<'pm, T>,
     pm: &'pm Pm<T>,
-    /// Where the first of the bytes is in the mapping.
-    base: u64,
-    /// How many pages may be copied to before the lease is looked at again.
-    pages_left: Cell<u64>,
 }
 
 impl<'pm, T: Transport> Lent<'pm, T> {
-    /// Locks frames and maps them for writing. While they are locked nobody else sees them half
-    /// filled, and nobody can take them away.
+    /// Locks frames and maps them for writing, for one call. While they are locked nobody else sees
+    /// them half filled, and nobody can take them away.
     pub(crate) fn to_fill(
         pm: &'pm Pm<T>,
         container: ContainerHandle,
@@ -67,18 +63,20 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         Self::new(pm, (container, start, frames), LockMode::Exclusive, WINDOW.start())
     }
 
-    /// The same to keep them between calls, at `window`: their owner can load from them, and
-    /// nobody can take them away. Returns also for how long that is sure.
+    /// Locks frames and maps them at `window`, for several calls. Their owner can load from them,
+    /// and nobody can take them away. Returns also for how long they may be filled.
     pub(crate) fn to_keep(
         pm: &'pm Pm<T>,
         container: ContainerHandle,
         start: FrameNumber,
         frames: FrameCount,
         window: VirtAddr,
-    ) -> Result<(Self, Micros), Failure> {
+    ) -> Result<(Kept, Micros), Failure> {
         let lent = Self::new(pm, (container, start, frames), LockMode::Read, window)?;
-        let left = lent.time_left()?;
-        Ok((lent, left))
+        let deadline = lent.lease.deadline();
+        let left = time_left(pm, deadline)?;
+        let Self { mapping, lease, .. } = lent;
+        Ok((Kept { pages: mapping.into_pages(), lease: lease.into_raw(), deadline }, left))
     }
 
     fn new(
@@ -94,31 +92,63 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         if !mapping.rights().contains(MapFlags::WRITE) {
             return Err(pm_refused(PmError::NoRight));
         }
-        Ok(Self { mapping, lease, pm, base: 0, pages_left: Cell::new(0) })
+        Ok(Self { mapping, lease, pm })
     }
 
-    /// Returns frames that were kept, to be filled from byte `base` on. The caller knows that they
-    /// are still locked, and for long enough.
-    pub(crate) fn from_kept(pm: &'pm Pm<T>, kept: Kept, base: u64) -> Self {
-        let rights = MapFlags::READ | MapFlags::WRITE;
-        Self {
-            mapping: Mapping::from_pages(pm, kept.pages, rights),
-            lease: Lease::from_raw(pm, kept.lease, kept.deadline),
-            pm,
-            base,
-            pages_left: Cell::new(FS_LEASE_PAGES),
-        }
+    /// Returns the frames, to be filled after a look at the lease.
+    pub(crate) fn filling(&self) -> Filling<'pm, T> {
+        let (pages, deadline) = (self.mapping.pages(), self.lease.deadline());
+        Filling { pm: self.pm, pages, deadline, pages_left: Cell::new(0) }
     }
 
-    /// Leaves the frames locked and mapped.
-    pub(crate) fn keep(self) -> Kept {
-        let deadline = self.lease.deadline();
-        Kept { pages: self.mapping.into_pages(), lease: self.lease.into_raw(), deadline }
+    /// Unmaps and unlocks the frames as dropping does, and reports if they cannot be unmapped. A
+    /// lease that has ended at its deadline is no error.
+    pub(crate) fn release(self) -> Result<(), Failure> {
+        self.mapping.unmap().map_err(of_refused)
+    }
+}
+
+/// Frames that stay locked and mapped between calls.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept {
+    pages: Pages,
+    lease: u64,
+    deadline: Micros,
+}
+
+impl Kept {
+    /// Returns the frames from one of them on, to be filled. The caller knows that there is time.
+    pub(crate) fn filling<'pm, T: Transport>(
+        &self,
+        pm: &'pm Pm<T>,
+        skipped: u64,
+    ) -> Option<Filling<'pm, T>> {
+        let start = self.pages.start().checked_add(skipped.checked_mul(PAGE_BYTES)?)?;
+        let pages = Pages::new(start, self.pages.count().checked_sub(skipped)?)?;
+        let pages_left = Cell::new(FS_LEASE_PAGES);
+        Some(Filling { pm, pages, deadline: self.deadline, pages_left })
     }
 
+    /// Unmaps and unlocks the frames.
+    pub(crate) fn end<T: Transport>(self, pm: &Pm<T>) {
+        drop(Mapping::from_pages(pm, self.pages, MapFlags::empty()));
+        drop(Lease::from_raw(pm, self.lease, self.deadline));
+    }
+}
+
+/// Frames that may be filled as long as a lease on them lasts.
+pub(crate) struct Filling<'pm, T: Transport> {
+    pm: &'pm Pm<T>,
+    pages: Pages,
+    deadline: Micros,
+    /// How many pages may be copied to before the lease is looked at again.
+    pages_left: Cell<u64>,
+}
+
+impl<T: Transport> Filling<'_, T> {
     /// Returns how many bytes there are.
     pub(crate) fn bytes(&self) -> u64 {
-        self.mapping.bytes().saturating_sub(self.base)
+        self.pages.bytes()
     }
 
     /// Copies private bytes, at most a page, into the frames, from `offset` on.
@@ -132,9 +162,7 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         offset: u64,
     ) -> Result<(), Failure> {
         self.check_lease(1)?;
-        self.mapping
-            .copy_out(space, from, self.base.saturating_add(offset))
-            .map_err(|_: Error| FsError::ContainerTooSmall)?;
+        self.pages.copy_out(space, from, offset).map_err(|_: Error| FsError::ContainerTooSmall)?;
         Ok(())
     }
 
@@ -151,8 +179,8 @@ impl<'pm, T: Transport> Lent<'pm, T> {
     ) -> Result<(), Failure> {
         self.check_lease(bytes.div_ceil(PAGE_BYTES))?;
         let bytes = usize::try_from(bytes).map_err(|_| FsError::BadRange)?;
-        self.mapping
-            .copy_across(space, (from, bytes), self.base.saturating_add(offset))
+        self.pages
+            .copy_across(space, (from, bytes), offset)
             .map_err(|_: Error| FsError::ContainerTooSmall)?;
         Ok(())
     }
@@ -189,33 +217,19 @@ impl<'pm, T: Transport> Lent<'pm, T> {
             self.pages_left.set(left);
             return Ok(());
         }
-        self.time_left()?;
+        time_left(self.pm, self.deadline)?;
         self.pages_left.set(FS_LEASE_PAGES.saturating_sub(pages));
         Ok(())
     }
-
-    /// Returns for how long pages may be copied: what is left of the lease, less what copying
-    /// takes.
-    fn time_left(&self) -> Result<Micros, Failure> {
-        let now = self.pm.clock().map_err(of_pm)?.get();
-        let left = self.lease.deadline().get().checked_sub(now);
-        let left = left.and_then(|left| left.checked_sub(FS_LEASE_LEFT_MICROS));
-        Ok(Micros::new(left.ok_or(FsError::LeaseTooShort)?))
-    }
-
-    /// Unmaps and unlocks the frames as dropping does, and reports if they cannot be unmapped. A
-    /// lease that has ended at its deadline is no error.
-    pub(crate) fn release(self) -> Result<(), Failure> {
-        self.mapping.unmap().map_err(of_refused)
-    }
 }
 
-/// Frames that stay locked and mapped between calls.
-#[derive(Clone, Copy)]
-pub(crate) struct Kept {
-    pages: Pages,
-    lease: u64,
-    deadline: Micros,
+/// Returns for how long frames may be filled: what is left of their lease, less what is needed to
+/// copy until the next look at it.
+fn time_left<T: Transport>(pm: &Pm<T>, deadline: Micros) -> Result<Micros, Failure> {
+    let now = pm.clock().map_err(of_pm)?.get();
+    let left = deadline.get().checked_sub(now);
+    let left = left.and_then(|left| left.checked_sub(FS_LEASE_LEFT_MICROS));
+    Ok(Micros::new(left.ok_or(FsError::LeaseTooShort)?))
 }
 
 /// Locks all the frames, or none.

@@ -7,7 +7,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `server` | the eight operations: decodes a request, does what it asks, answers it |
+//! | `server` | the nine operations: decodes a request, does what it asks, answers it |
 //! | `path`, `known` | checks paths; remembers what they lead to |
 //! | `ext4` | reads the file system in the image, whatever that is |
 //! | `image` | copies bytes out of the image region |

@@ -5,7 +5,7 @@ use fsserver_api::{DirectoryCookie, DirectoryEntry, EntryError, Failure, FsError
 use pmserver_client::{AddressSpace, Transport};
 
 use crate::ext4::{Block, Disk, Entry, Inode, blocks_of, entry_at, read_entries};
-use crate::lent::{Lent, PageBuffer};
+use crate::lent::{Filling, PageBuffer};
 
 /// A directory at an entry. It only goes forward: to go back, a client looks the directory up
 /// again.
@@ -34,7 +34,7 @@ impl Listing {
     pub(crate) fn copy_to<T: Transport, A: AddressSpace>(
         &mut self,
         disk: &Disk<A>,
-        lent: &Lent<'_, T>,
+        lent: &Filling<'_, T>,
         page: &mut PageBuffer,
         space: &mut A,
     ) -> Result<Listed, Failure> {
@@ -86,7 +86,7 @@ impl Listing {
 
 /// Entries on their way into lent frames, through the page.
 struct Output<'a, 'pm, T: Transport> {
-    lent: &'a Lent<'pm, T>,
+    lent: &'a Filling<'pm, T>,
     page: &'a mut PageBuffer,
     flushed: u64,
     buffered: usize,

@@ -18,7 +18,7 @@ use crate::image::Image;
 use crate::known::KnownPaths;
 use crate::lent::{Lent, PageBuffer, WINDOW, copy_path, of_pm, pm_refused};
 use crate::listing::Listing;
-use crate::open_file::{ClientId, Content, OpenFile, OpenFiles};
+use crate::open_file::{ClientId, Content, OpenFile, OpenFiles, Room};
 use crate::path;
 use crate::read::copy_file;
 use crate::standing::{STANDING_WINDOWS, Standing};
@@ -107,13 +107,23 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
                 Ok(Reply::Identity(Identity { version: PROTOCOL_VERSION, peer: self.peer }))
             }
             Request::Lookup { container, path_bytes } => self.lookup(client, container, path_bytes),
+            Request::LookupShort { path } => {
+                let room = self.files.room(client)?;
+                let path = path.bytes();
+                let inode = find(&self.disk, &self.places, &mut self.known, path)?;
+                self.open(room, inode)
+            }
             Request::Stat { file } => Ok(Reply::Status(self.files.get(client, file)?.status)),
             Request::ReadDir { file, container, frames, cookie } => {
                 self.read_dir(client, file, container, frames, cookie)
             }
             Request::Read { file, container, offset, start, length, stands } => {
                 let range = ReadRange { container, start, offset, length, stands };
-                self.read(client, file, &range, now)
+                let result = self.read(client, file, &range, now);
+                if stands && result.is_err() {
+                    self.standing.end(&self.pm, container);
+                }
+                result
             }
             Request::Close { file } => {
                 self.files.close(client, file)?;
@@ -133,20 +143,14 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         // Copied first, then checked: the client may change the container meanwhile.
         let path = self.page.get_mut(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
         copy_path(&self.pm, container, &self.space, path)?;
-        let inode = match self.known.get(path) {
-            Some(inode) => inode.clone(),
-            None => {
-                let path = path::checked(path)?;
-                let disk = self.disk.as_ref().map_err(|failure| *failure)?;
-                disk.start_call();
-                let inode = find_path(disk, &self.places, path)?;
-                self.known.put(path, inode.clone());
-                inode
-            }
-        };
+        let inode = find(&self.disk, &self.places, &mut self.known, path)?;
+        self.open(room, inode)
+    }
+
+    fn open(&mut self, room: Room, inode: Inode) -> Result<Reply, Failure> {
         let status = FileStatus { kind: inode.kind, size_bytes: inode.size_bytes };
         let content = match inode.kind {
-            FileKind::Regular => Content::File(inode),
+            FileKind::Regular => Content::File(inode, None),
             FileKind::Directory => Content::Directory(Listing::new(inode)),
             FileKind::Symlink => Content::Other(Feature::Symlink),
             FileKind::Special => Content::Other(Feature::Special),
@@ -170,7 +174,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
         let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-        let listed = listing.copy_to(disk, &lent, &mut self.page, &mut self.space)?;
+        let listed = listing.copy_to(disk, &lent.filling(), &mut self.page, &mut self.space)?;
         lent.release()?;
         Ok(Reply::Listed(listed))
     }
@@ -184,8 +188,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     ) -> Result<Reply, Failure> {
         let ReadRange { container, start, offset, length, stands } = *range;
         let OpenFile { status, content } = self.files.get(client, file)?;
-        let inode = match content {
-            Content::File(inode) => inode,
+        let (inode, run) = match content {
+            Content::File(inode, run) => (inode, run),
             Content::Directory(_) => return Err(FsError::IsADirectory.into()),
             Content::Other(feature) => return Err((*feature).into()),
         };
@@ -201,14 +205,32 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         if stands {
             let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
             let frames = (container, start, frames);
-            let stands = self.standing.take(&self.pm, client, frames, now)?;
-            copy_file(disk, inode, (offset, bytes), &stands.lent, &mut self.space)?;
-            self.standing.put(stands);
+            let filling = self.standing.filling(&self.pm, client, frames, now)?;
+            copy_file(disk, (inode, run), (offset, bytes), &filling, &mut self.space)?;
         } else {
             let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-            copy_file(disk, inode, (offset, bytes), &lent, &mut self.space)?;
+            copy_file(disk, (inode, run), (offset, bytes), &lent.filling(), &mut self.space)?;
             lent.release()?;
         }
         Ok(Reply::Bytes(bytes))
     }
+}
+
+/// Returns what a path leads to. The bytes are fsserver's own.
+fn find<A: AddressSpace>(
+    disk: &Result<Disk<A>, Failure>,
+    places: &Places,
+    known: &mut KnownPaths<Inode>,
+    path: &[u8],
+) -> Result<Inode, Failure> {
+    // What is known was checked when it was found.
+    if let Some(inode) = known.get(path) {
+        return Ok(inode.clone());
+    }
+    let path = path::checked(path)?;
+    let disk = disk.as_ref().map_err(|failure| *failure)?;
+    disk.start_call();
+    let inode = find_path(disk, places, path)?;
+    known.put(path, inode.clone());
+    Ok(inode)
 }

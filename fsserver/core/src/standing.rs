@@ -19,7 +19,7 @@ use pmserver_client::{
 use proto::limits::{CALL_FRAMES_MAX, FS_CLIENTS_MAX, FS_STANDING_PER_CLIENT_MAX};
 use proto::{FrameCount, FrameNumber};
 
-use crate::lent::{Kept, Lent, pm_refused};
+use crate::lent::{Filling, Kept, Lent, pm_refused};
 use crate::open_file::ClientId;
 
 const PLACES: usize = FS_CLIENTS_MAX * FS_STANDING_PER_CLIENT_MAX;
@@ -45,21 +45,22 @@ struct Place {
     kept: Kept,
 }
 
+impl Place {
+    /// Returns how many frames are before those that are asked for, if all of them are there.
+    fn skipped(
+        &self,
+        (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
+    ) -> Option<u64> {
+        let skipped = start.get().checked_sub(self.start.get())?;
+        let end = skipped.checked_add(frames.get())?;
+        (self.container == container && end <= self.frames.get()).then_some(skipped)
+    }
+}
+
 /// All that stand.
 pub(crate) struct Standing {
     places: [Option<Place>; PLACES],
     uses: u64,
-}
-
-/// A container that is being filled, and stands again afterwards.
-pub(crate) struct Stands<'pm, T: Transport> {
-    /// Its frames, from the first one that is asked for.
-    pub(crate) lent: Lent<'pm, T>,
-    container: ContainerHandle,
-    start: FrameNumber,
-    frames: FrameCount,
-    until: Micros,
-    place: usize,
 }
 
 impl Standing {
@@ -68,41 +69,44 @@ impl Standing {
         Self { places: [const { None }; PLACES], uses: 0 }
     }
 
-    /// Returns frames of a container to be filled, at `now`, for one call.
-    pub(crate) fn take<'pm, T: Transport>(
+    /// Returns frames of a container to be filled, at `now`. What stands of it does so until
+    /// [`Self::end`] or too late.
+    pub(crate) fn filling<'pm, T: Transport>(
+        &mut self,
+        pm: &'pm Pm<T>,
+        client: ClientId,
+        asked: (ContainerHandle, FrameNumber, FrameCount),
+        now: Micros,
+    ) -> Result<Filling<'pm, T>, Failure> {
+        self.uses = self.uses.wrapping_add(1);
+        let places = self.places.iter_mut().flatten();
+        let stands = places.filter(|place| now <= place.until).find_map(|place| {
+            let skipped = place.skipped(asked)?;
+            place.used = self.uses;
+            place.kept.filling(pm, skipped)
+        });
+        stands.map_or_else(|| self.begin(pm, client, asked, now), Ok)
+    }
+
+    /// Locks and maps frames of a container, where another one stood.
+    #[inline(never)]
+    fn begin<'pm, T: Transport>(
         &mut self,
         pm: &'pm Pm<T>,
         client: ClientId,
         (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
         now: Micros,
-    ) -> Result<Stands<'pm, T>, Failure> {
-        let (place, found) = self.take_place(client, container);
-        if let Some(found) = found {
-            let skipped = start.get().checked_sub(found.start.get());
-            let fits = skipped
-                .is_some_and(|skipped| skipped.saturating_add(frames.get()) <= found.frames.get());
-            let is_asked = found.container == container && fits && now <= found.until;
-            let base = skipped.filter(|_| is_asked).unwrap_or(0).saturating_mul(PAGE_BYTES);
-            let lent = Lent::from_kept(pm, found.kept, base);
-            if is_asked {
-                let Place { start, frames, until, .. } = found;
-                return Ok(Stands { lent, container, start, frames, until, place });
-            }
-            // Dropping what was kept ends it.
+    ) -> Result<Filling<'pm, T>, Failure> {
+        let (index, before) = self.take_place(client, container);
+        if let Some(before) = before {
+            before.kept.end(pm);
         }
-        let (lent, left) = Lent::to_keep(pm, container, start, frames, window(place)?)?;
-        let until = now.saturating_add(left);
-        Ok(Stands { lent, container, start, frames, until, place })
-    }
-
-    /// Lets a container that was filled stand for the next call.
-    pub(crate) fn put<T: Transport>(&mut self, stands: Stands<'_, T>) {
-        let Stands { lent, container, start, frames, until, place } = stands;
-        self.uses = self.uses.wrapping_add(1);
-        if let Some(place) = self.places.get_mut(place) {
-            let (used, kept) = (self.uses, lent.keep());
+        let (kept, left) = Lent::to_keep(pm, container, start, frames, window(index)?)?;
+        let (until, used) = (now.saturating_add(left), self.uses);
+        if let Some(place) = self.places.get_mut(index) {
             *place = Some(Place { container, start, frames, until, used, kept });
         }
+        kept.filling(pm, 0).ok_or_else(|| pm_refused(PmError::Invalid))
     }
 
     /// Ends what stands of a container.
@@ -111,7 +115,7 @@ impl Standing {
             if place.as_ref().is_some_and(|place| place.container == container)
                 && let Some(place) = place.take()
             {
-                drop(Lent::from_kept(pm, place.kept, 0));
+                place.kept.end(pm);
             }
         }
     }

@@ -13,15 +13,21 @@ use super::map::{Run, find};
 pub(crate) struct Contents<'a, A> {
     disk: &'a Disk<A>,
     file: &'a Inode,
-    /// The blocks that were found last, and the first of them in the file.
-    run: Option<(u64, Run)>,
+    run: &'a mut LastRun,
 }
+
+/// The blocks of a file that were found last, and the number of the first of them.
+pub(crate) type LastRun = Option<(u64, Run)>;
 
 impl<'a, A: AddressSpace> Contents<'a, A> {
     /// Returns the file, unless its contents cannot be read.
-    pub(crate) fn new(disk: &'a Disk<A>, file: &'a Inode) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        disk: &'a Disk<A>,
+        file: &'a Inode,
+        run: &'a mut LastRun,
+    ) -> Result<Self, Failure> {
         file.check_readable()?;
-        Ok(Self { disk, file, run: None })
+        Ok(Self { disk, file, run })
     }
 
     /// Returns where the bytes from `offset` on are: at most `most` of them, and as many as stand
@@ -48,7 +54,7 @@ impl<'a, A: AddressSpace> Contents<'a, A> {
             Some(known) => known,
             None => (block, find(self.disk, self.file, block)?),
         };
-        self.run = Some((first, run));
+        *self.run = Some((first, run));
         let skipped = block.saturating_sub(first);
         Ok(Run {
             start: run.start.map(|start| start.saturating_add(skipped)),

@@ -68,10 +68,11 @@ fn answer<P: Program, T: Transport>(
 ) -> Message {
     // Microkit has fewer channels than a byte has values.
     let client = ClientId::of_channel(u8::try_from(channel).unwrap_or(u8::MAX));
-    match (service, request) {
+    // By reference: moving a message copies registers that it does not have.
+    match (service, &request) {
         (_, Err(error)) => error.reply(),
         (Err(failure), _) => failure.reply(),
-        (Ok(server), Ok(request)) => P::call(server, client, &request, pd::own_time()),
+        (Ok(server), Ok(request)) => P::call(server, client, request, pd::own_time()),
     }
 }
 

@@ -300,7 +300,7 @@ fn remap_asks_for_what_map_asks_for() {
 
 #[test]
 fn nothing_new_is_granted_or_attached_through_a_share_without_right() {
-    // PM-61, PM-150
+    // PM-61, PM-210
     let world = World::new();
     let (mut pm, mut fs) = (world.client(), world.fs());
     let (_, shared) = lent(&mut pm, 2, Rights::READ | Rights::LOCK);

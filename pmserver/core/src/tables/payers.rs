@@ -41,10 +41,4 @@ impl<K: Kernel> Tables<K> {
             || self.store.get(account).is_made_by(peer)
             || self.store.loans(account).any(is_lent)
     }
-
-    /// Returns the peer whose account this is.
-    pub(crate) fn peer_of_account(&self, account: Ref<Account>) -> Option<PeerId> {
-        let holder = self.peers.iter().flatten().find(|peer| peer.account == Some(account));
-        holder.map(|peer| peer.id)
-    }
 }

@@ -27,6 +27,7 @@ mod accounts;
 mod allocate;
 mod baseline;
 mod cast;
+mod confused_handler;
 mod copies;
 mod dma;
 mod error;
@@ -47,6 +48,7 @@ mod server_death;
 mod server_hangs;
 mod tables;
 mod world;
+mod worst_cases;
 
 pub use cast::Cast;
 pub use run::{names, run, run_chosen};

@@ -83,7 +83,8 @@ fn name<T: Transport, A: AddressSpace>(
     pm("naming a handler", named)
 }
 
-/// Makes an owner ask for a frame, without waiting for it, and returns what its handler is told.
+/// Makes an owner ask for a frame, without waiting for it, and returns what its handler is told, and
+/// nobody else.
 fn asked<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     owner: Actor,
@@ -92,21 +93,25 @@ fn asked<T: Transport, A: AddressSpace>(
 ) -> Outcome<PendingFault> {
     let granted = world.calls(owner).grant(container, at(1), ONE, READ_WRITE);
     refused("being granted an absent frame", granted, PmError::Absent)?;
+    for other in [Client, Driver, Holder, Server, Parent] {
+        if other != handler {
+            let told = pm("asking for another's faults", world.calls(other).next_fault())?;
+            expect(told.is_none(), "another is told of the fault")?;
+        }
+    }
     let fault = pm("asking for faults", world.calls(handler).next_fault())?;
     let fault = fault.ok_or(ScenarioError::Wrong("the handler is told of no fault"))?;
     same("the frame that is asked for", fault.number.get(), 1)?;
     Ok(fault)
 }
 
-/// Who is not its handler is not told of a fault, and cannot answer it.
+/// Who is not its handler cannot answer a fault.
 fn of_others<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     fault: FaultHandle,
 ) -> Outcome {
     for other in [Client, Driver, Holder, Parent] {
         let own = world.filled_container(other, 1)?;
-        let told = pm("asking for another's faults", world.calls(other).next_fault())?;
-        expect(told.is_none(), "another is told of the fault")?;
         let answered = world.calls(other).supply(fault, own, at(0));
         refused("answering another's fault", answered, PmError::InvalidCap)?;
         let answered = world.calls(other).refuse(fault);

@@ -39,6 +39,7 @@ mod hostile;
 mod leases;
 mod malformed;
 mod pressure;
+mod promised;
 mod read_path;
 mod repair;
 mod run;

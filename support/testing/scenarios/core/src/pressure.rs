@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S29 to S34, S57: memory above the guarantee, and how pmserver gets it back.
+//! S29 to S34: memory above the guarantee, and how pmserver gets it back.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, DeallocateFlags,
-    Failure, FrameState, Lease, LimitFlags, LockMode, Marks, PmError, Rights,
+    Failure, FrameState, LimitFlags, Marks, PmError,
 };
-use proto::limits::{CALL_FRAMES_MAX, CLAIM_MICROS, EXTRA_MICROS, PROMISE_MICROS_MAX};
+use proto::limits::{CALL_FRAMES_MAX, CLAIM_MICROS, EXTRA_MICROS};
 use proto::{AddressSpace, FrameCount, Transport};
 use puppet_core::Behaviour;
 
 use crate::cast::Actor::{self, Client, Holder, Parent, Server};
 use crate::error::{Outcome, ScenarioError, between, did, expect, pm, refused, same};
-use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page, pages};
+use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page, pages};
 
 const NONE: AllocateFlags = AllocateFlags::empty();
 const PARTIAL: AllocateFlags = AllocateFlags::PARTIAL;
@@ -19,30 +19,26 @@ const EXTRA: LimitFlags = LimitFlags::EXTRA;
 /// Frames that the holder works with, all within its guarantee.
 const GUARANTEED: u64 = 8;
 /// How many frames are asked for when none are left.
-const WANTED: u64 = 16;
-/// More than it takes until promised memory is had.
-const ROUNDS_MAX: u32 = 100;
-/// How much later a program may notice that.
-const TOLERANCE_MICROS: u64 = 100_000;
-/// How many leases an actor tries to have on the holder's container.
-const LEASES_MAX: u32 = 8;
+pub(crate) const WANTED: u64 = 16;
 
 /// A pool without free memory, much of which is in extra frames of the holder.
-struct Shortage {
+pub(crate) struct Shortage {
     /// The holder's container, with extra frames at the end.
-    container: ContainerHandle,
+    pub(crate) container: ContainerHandle,
     /// The first extra frame, and how many follow.
-    first: u64,
-    count: u64,
+    pub(crate) first: u64,
+    pub(crate) count: u64,
     /// The container that has taken all the rest.
     ballast: ContainerHandle,
-    ballast_frames: u64,
+    pub(crate) ballast_frames: u64,
 }
 
 /// Makes memory short: gives the holder all pages that are reserved for nobody, lets it use them,
 /// makes them extra, and makes another account use what else there is. Ends when the first frame is
 /// refused: by then the holder has been asked to give frames back.
-fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Shortage> {
+pub(crate) fn make_short<T: Transport, A: AddressSpace>(
+    world: &mut World<T, A>,
+) -> Outcome<Shortage> {
     let limit = pages(world.account(Holder)?.limit);
     let spare = unpromised(world)?;
     world.limit(Holder, limit.saturating_add(spare), EXTRA)?;
@@ -64,7 +60,7 @@ fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
 }
 
 /// Returns how many pages of the pool are neither used by pmserver itself nor reserved.
-fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<u64> {
+pub(crate) fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<u64> {
     let pool = world.info(AccountHandle::POOL)?;
     let mut own = pages(pool.used);
     let mut peers = 1..32;
@@ -78,7 +74,7 @@ fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
 }
 
 /// Allocates frames from a number on until one is refused. Returns its number and the refusal.
-fn allocate_all<T: Transport, A: AddressSpace>(
+pub(crate) fn allocate_all<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     actor: Actor,
     container: ContainerHandle,
@@ -101,7 +97,7 @@ fn allocate_all<T: Transport, A: AddressSpace>(
 }
 
 /// Uses up all memory. Returns until when the call that got none must wait.
-fn run_out<T: Transport, A: AddressSpace>(
+pub(crate) fn run_out<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &mut Shortage,
 ) -> Outcome<u64> {
@@ -112,7 +108,7 @@ fn run_out<T: Transport, A: AddressSpace>(
 }
 
 /// Allocates some more frames.
-fn ask<T: Transport, A: AddressSpace>(
+pub(crate) fn ask<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
 ) -> Result<u64, CallError> {
@@ -121,7 +117,7 @@ fn ask<T: Transport, A: AddressSpace>(
 }
 
 /// Fails unless all guaranteed frames of the holder are what they were.
-fn expect_guaranteed<T: Transport, A: AddressSpace>(
+pub(crate) fn expect_guaranteed<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
 ) -> Outcome {
@@ -325,66 +321,5 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         let (vaddr, flags) = (page(window, number), READ_WRITE);
         let mapped = self.calls(actor).map(container, at(number), FrameCount::ONE, vaddr, flags);
         same("pages mapped", pm("mapping", mapped)?.count, 1)
-    }
-}
-
-/// S57: the holder answers every request and takes extra frames again, and it and one to whom it
-/// lends them lock all that it can; who was promised memory has it within a second.
-pub(crate) fn s57<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
-    let mut shortage = make_short(world)?;
-    let weak = world.share(Holder, shortage.container, Server, Rights::all())?.weak;
-    let start = world.now()?;
-    let mut again = run_out(world, &mut shortage)?;
-    for round in 0..ROUNDS_MAX {
-        take_again(world, &shortage)?;
-        let (actor, handle) =
-            if round & 1 == 0 { (Holder, shortage.container) } else { (Server, weak) };
-        lock_newest(world, &shortage, actor, handle);
-        world.wait_until(again)?;
-        match ask(world, &shortage) {
-            Err(CallError::Refused(Failure { error: PmError::Pending, at, .. })) => again = at,
-            other => {
-                same("frames that were waited for", pm("asking again", other)?, WANTED)?;
-                let most = start.saturating_add(PROMISE_MICROS_MAX + TOLERANCE_MICROS);
-                between("when they were there", world.now()?, start, most)?;
-                return expect_guaranteed(world, &shortage);
-            }
-        }
-    }
-    Err(ScenarioError::Wrong("promised memory is not to be had"))
-}
-
-/// Makes the holder give back what it is asked for, and take it again.
-fn take_again<T: Transport, A: AddressSpace>(
-    world: &mut World<T, A>,
-    shortage: &Shortage,
-) -> Outcome {
-    let asked = pm("what was asked back", world.calls(Holder).extra_request())?.count;
-    if let Some(count) = FrameCount::new(asked.min(CALL_FRAMES_MAX)) {
-        let (container, start) = (shortage.container, at(shortage.first));
-        let free = DeallocateFlags::empty();
-        // What a lease covers stays, and nobody gets new extra frames while another waits.
-        let _: Result<u64, CallError> =
-            world.calls(Holder).deallocate(container, start, count, free);
-        let _: Result<u64, CallError> =
-            world.calls(Holder).allocate(container, start, count, AllocateFlags::EXTRA);
-    }
-    Ok(())
-}
-
-/// Makes an actor lock as many of the newest extra frames as one may.
-fn lock_newest<T: Transport, A: AddressSpace>(
-    world: &mut World<T, A>,
-    shortage: &Shortage,
-    actor: Actor,
-    container: ContainerHandle,
-) {
-    let count = frames(CALL_FRAMES_MAX);
-    let mut end = shortage.first.saturating_add(shortage.count);
-    for _ in 0..LEASES_MAX {
-        end = end.saturating_sub(CALL_FRAMES_MAX);
-        // Some are refused: those of the other are in the way, or there are too many.
-        let _: Result<Lease, CallError> =
-            world.calls(actor).lock(container, at(end), count, LockMode::Exclusive, LONG);
     }
 }

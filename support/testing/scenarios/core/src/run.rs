@@ -19,11 +19,12 @@ use crate::handlers::s48;
 use crate::hostile::{s12, s51, s58};
 use crate::leases::{s15, s16, s17, s18, s22};
 use crate::malformed::s50;
-use crate::pressure::{s29, s30, s31, s32, s33, s34, s57};
+use crate::pressure::{s29, s30, s31, s32, s33, s34};
+use crate::promised::s57;
 use crate::read_path::{s9, s11, s56};
 use crate::repair::{s44, s47};
 use crate::server_cancelled::s14;
-use crate::server_death::{s10, s53};
+use crate::server_death::{s10, s53, s61, s62};
 use crate::server_hangs::s54;
 use crate::tables::{s35, s36};
 use crate::world::World;
@@ -32,7 +33,7 @@ use crate::worst_cases::s60;
 type Scenario<T, A> = (&'static str, fn(&mut World<T, A>) -> Outcome);
 
 /// Returns every scenario, in the order of the numbers.
-fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 53] {
+fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 55] {
     [
         ("S1", s1),
         ("S2", s2),
@@ -87,6 +88,8 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 53] {
         ("S58", s58),
         ("S59", s59),
         ("S60", s60),
+        ("S61", s61),
+        ("S62", s62),
     ]
 }
 

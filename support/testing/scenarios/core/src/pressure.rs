@@ -29,7 +29,7 @@ pub(crate) struct Shortage {
     pub(crate) first: u64,
     pub(crate) count: u64,
     /// The container that has taken all the rest.
-    ballast: ContainerHandle,
+    pub(crate) ballast: ContainerHandle,
     pub(crate) ballast_frames: u64,
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn allocate_all<T: Transport, A: AddressSpace>(
 }
 
 /// Uses up all memory. Returns until when the call that got none must wait.
-pub(crate) fn run_out<T: Transport, A: AddressSpace>(
+fn run_out<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &mut Shortage,
 ) -> Outcome<u64> {

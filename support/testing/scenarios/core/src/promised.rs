@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! S57: memory that was promised to one, and that another keeps as long as it can.
 
+use core::ops::RangeInclusive;
+
 use pmserver_api::{
     AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Failure, LimitFlags, LockMode,
     PmError, Rights,
@@ -17,7 +19,7 @@ use crate::cast::Actor::{
 };
 use crate::error::{Outcome, ScenarioError, between, pm, refused, same};
 use crate::pressure::{
-    Shortage, WANTED, allocate_all, ask, expect_guaranteed, make_short, run_out, unpromised,
+    Shortage, WANTED, allocate_all, ask, expect_guaranteed, make_short, unpromised,
 };
 use crate::world::{LONG, World, at, frames, pages};
 
@@ -40,6 +42,8 @@ const TOLERANCE_MICROS: u64 = 80_000;
 /// extra frames; who borrows them has. Whoever was promised memory has it as soon as it was given
 /// back, 0.2 s after it asked, and within a second. No guaranteed frame is lost.
 pub(crate) fn s57<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    // A page that has room for the records of its leases.
+    world.container(Server)?;
     for actor in MORTALS {
         // Some have died, and their accounts with them.
         if let Ok(info) = world.account(actor) {
@@ -60,45 +64,45 @@ pub(crate) fn s57<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     for handle in &mut lent {
         *handle = world.share(Holder, shortage.container, Server, Rights::all())?.weak;
     }
-    run_out(world, &mut shortage)?;
-
-    until_had(world, &mut shortage, EXTRA_MICROS, take_again)?;
+    until_had(world, &mut shortage, 0..=EXTRA_MICROS, take_again)?;
     let own = [shortage.container; SHARES];
-    until_had(world, &mut shortage, FORCE_MICROS, |world, shortage| {
-        take_again(world, shortage)?;
+    until_had(world, &mut shortage, EXTRA_MICROS..=FORCE_MICROS, |world, shortage| {
         lock_all(world, shortage, Holder, &own)
     })?;
     let now = world.now()?;
     world.wait_until(now.saturating_add(LEASE_MICROS_MAX))?;
-    until_had(world, &mut shortage, PROMISE_MICROS_MAX, |world, shortage| {
-        take_again(world, shortage)?;
+    until_had(world, &mut shortage, FORCE_MICROS..=PROMISE_MICROS_MAX, |world, shortage| {
         lock_all(world, shortage, Server, &lent)
     })?;
     expect_guaranteed(world, &shortage)
 }
 
-/// Asks for memory until it is there, which has to be within a time. Before each try the others
-/// do what they can.
+/// Uses up all memory, and asks for more until it is there, which takes such a time. Before each
+/// try the others do what they can.
 fn until_had<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &mut Shortage,
-    most: u64,
+    time: RangeInclusive<u64>,
     mut others: impl FnMut(&mut World<T, A>, &Shortage) -> Outcome,
 ) -> Outcome {
+    let (all, refusal) = allocate_all(world, Parent, shortage.ballast, shortage.ballast_frames);
+    shortage.ballast_frames = all;
+    refused("allocating what there is not", refusal, PmError::Pending)?;
     let start = world.now()?;
     for _ in 0..ROUNDS_MAX {
         match ask(world, shortage) {
             Err(CallError::Refused(Failure { error: PmError::Pending, at: again, .. })) => {
                 others(world, shortage)?;
                 // Who was answered has what it waits for before the deadline.
-                let again = if most == EXTRA_MICROS { 0 } else { again };
+                let again = if *time.start() == 0 { 0 } else { again };
                 world.wait_until(again)?;
             }
             other => {
                 same("frames that were waited for", pm("asking again", other)?, WANTED)?;
                 shortage.ballast_frames = shortage.ballast_frames.saturating_add(WANTED);
-                let most = start.saturating_add(most).saturating_add(TOLERANCE_MICROS);
-                return between("when they were there", world.now()?, start, most);
+                let waited = world.now()?.saturating_sub(start);
+                let most = time.end().saturating_add(TOLERANCE_MICROS);
+                return between("how long that took", waited, *time.start(), most);
             }
         }
     }

@@ -31,7 +31,7 @@ fn compare(expected: &str) {
         "conformance x86_64" => X86_64,
         "conformance aarch64" => AARCH64,
         "conformance aarch64_debug" => AARCH64_DEBUG,
-        _ => panic!("{name}: an architecture that the model does not know"),
+        _ => unreachable!("{name}: an architecture that the model does not know"),
     };
     let actual = transcript(architecture, of_list, seed.parse().expect("a number"));
     for (model, kernel) in actual.lines().zip(expected.lines()) {

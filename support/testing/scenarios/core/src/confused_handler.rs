@@ -83,7 +83,7 @@ fn name<T: Transport, A: AddressSpace>(
     pm("naming a handler", named)
 }
 
-/// Makes an owner ask for a frame, without waiting for it, and returns what its handler is told, and
+/// Makes an owner ask for a frame, without waiting for it. Returns what its handler is told, and
 /// nobody else.
 fn asked<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,

@@ -79,11 +79,11 @@ alone:
 	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
 else
 
-.PHONY: usage run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
+.PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
 .PHONY: sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
-usage:
+usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'

@@ -28,24 +28,41 @@
 //! | allocate_anywhere, renew | `ops/allocate_anywhere.rs` | `frames/virtual_frames.rs` |
 //! | allocate_contiguous | `ops/contiguous.rs` | `frames/relocate.rs` |
 //! | create_with, create_from, create_gather | `ops/create.rs` | `ops/copy.rs` |
-//! | copy, copy_list | `ops/copy.rs` | `frames/link.rs`, `frames/binding.rs` |
-//! | share, unshare | `ops/share.rs` | `tables/links.rs` |
+//! | copy, copy_list | `ops/copy.rs` | `frames/copying.rs`, `frames/link.rs` |
+//! | share, unshare | `ops/share.rs` | `tables/mappings.rs` |
 //! | lock, unlock | `ops/lock.rs` | `frames/leases.rs`, `frames/expiry.rs` |
 //! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
-//! | map, unmap | `ops/map.rs` | `tables/install.rs`, `tables/page_tables.rs` |
-//! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/install.rs` |
-//! | attach, detach | `ops/region.rs` | `ops/repair.rs` |
+//! | map, unmap | `ops/map.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
+//! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
+//! | attach, detach | `ops/region.rs` | `ops/repair.rs`, `tables/page_tables.rs` |
 //! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
 //! | account_info, vspace_account | `ops/account.rs` | `tables/payers.rs` |
 //! | account_split, account_set_limits | `ops/account_split.rs` | `store/account_tree.rs` |
-//! | account_lend, account_recall | `ops/account_lend.rs` | `store/loans.rs` |
-//! | account_destroy | `teardown/account_destroy.rs` | `ops/container.rs` |
-//! | account_remove | `teardown/account_remove.rs` | `store/account_tree.rs` |
+//! | account_lend, account_recall | `ops/account_lend.rs` | `store/account_tree.rs` |
+//! | account_destroy | `teardown/accounts.rs` | `ops/container.rs`, `store/account_tree.rs` |
+//! | account_remove | `teardown/accounts.rs` | `store/account_tree.rs` |
 //! | reclaim | `teardown/mod.rs` | |
-//! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/demand.rs` |
+//! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/extra.rs` |
 //! | register_recovery, watch, rescue; faults | `ops/recovery.rs` | `serve/fault.rs` |
 //! | disturb | `ops/disturb.rs` | `frames/relocate.rs` |
+//!
+//! Five operations with every file that has a part in them, in the order of reading. Before these,
+//! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What
+//! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), cells,
+//! chains, trees, and the records in them.
+//!
+//! ```text
+//! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/extra,
+//!                   store/charges, store/free
+//! unshare           ops/share, frames/leases, frames/expiry, tables/mappings, tables/page_tables
+//! copy              ops/copy, frames/copying, frames/link, frames/binding,
+//!                   frames/virtual_frames, store/extra
+//! account_destroy   teardown/accounts, ops/container, frames/expiry, tables/page_tables,
+//!                   store/account_tree, store/extra
+//! repair at fault   pmserver/src/fault.rs, serve/fault, ops/repair, ops/map, frames/absent,
+//!                   frames/binding, tables/mappings, tables/page_tables
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The access that a handle gives, and the checks that operations on frames make first.
+//! The access that a handle gives.
 
-use pmserver_api::{AccessKind, ContainerHandle, Failure, MapFlags, PmError, Rights};
+use pmserver_api::{ContainerHandle, Failure, PmError};
 use proto::PeerId;
-use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
 
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::copying::Copying;
-use crate::records::failure::at_frame;
-use crate::records::frame::Frame;
-use crate::records::lease::Need;
-use crate::records::range::Range;
 use crate::records::share::{Access, Share};
 
 impl<K: Kernel> FrameManager<K> {
@@ -65,109 +59,5 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn lives(&self, container: Ref<Container>) -> bool {
         let record = self.store.get(container);
         !record.is_dying() && !self.peer(record.owner()).is_stopped
-    }
-
-    /// Refuses mappings that the handle does not allow, or no longer allows.
-    pub(crate) fn check_map_rights(
-        &self,
-        access: &Access,
-        range: Range,
-        flags: MapFlags,
-    ) -> Result<(), Failure> {
-        self.check_right_to(access, range, flags)?;
-        self.check_revoking(access)
-    }
-
-    /// Refuses rights that the handle does not give. The kernel would silently reduce them.
-    pub(crate) fn check_right_to(
-        &self,
-        access: &Access,
-        range: Range,
-        flags: MapFlags,
-    ) -> Result<(), Failure> {
-        let needed = if flags.contains(MapFlags::WRITE) { Rights::WRITE } else { Rights::READ };
-        if access.allows(range, needed) { Ok(()) } else { Err(PmError::NoRight.into()) }
-    }
-
-    /// Refuses new mappings through a share that is being revoked, unless a lease is held through
-    /// it.
-    pub(crate) fn check_revoking(&self, access: &Access) -> Result<(), Failure> {
-        if let Some(share) = access.share.map(|share| self.store.get(share))
-            && share.is_revoking()
-            && share.lease_count.is_zero()
-        {
-            return Err(PmError::Revoking.into());
-        }
-        Ok(())
-    }
-
-    /// Refuses one mapping of a frame too many. Borrowers cannot use up the owner's part.
-    pub(crate) fn check_mapping_room(
-        &self,
-        access: &Access,
-        frame: Ref<Frame>,
-        number: u64,
-    ) -> Result<(), Failure> {
-        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
-        if self.store.get(frame).mapping_count.get() >= FRAME_MAPPINGS_MAX.saturating_sub(reserved)
-        {
-            return Err(at_frame(PmError::TooMany, number));
-        }
-        Ok(())
-    }
-
-    /// Refuses to read frames that the handle does not give or that a lease forbids.
-    pub(crate) fn check_source(
-        &self,
-        from: &Access,
-        range: Range,
-        need: Need,
-    ) -> Result<(), Failure> {
-        if !from.allows(range, Rights::READ) {
-            return Err(PmError::NoRight.into());
-        }
-        self.check_leases(from, range, need)
-    }
-
-    /// Refuses a copy between ranges that the handles do not give access to or that leases forbid.
-    pub(crate) fn check_sides(
-        &self,
-        copying: &Copying,
-        from: Range,
-        to: Range,
-    ) -> Result<(), Failure> {
-        let (reading, writing) = if copying.is_logical() {
-            (Need::Read, Need::Change)
-        } else {
-            (Need::Alone, Need::Alone)
-        };
-        copying.check_rights(from, to)?;
-        self.check_leases(&copying.from, from, reading)?;
-        self.check_leases(&copying.to, to, writing)
-    }
-
-    /// Refuses a source frame that has not been supplied yet, or that a device may write to.
-    pub(crate) fn check_copied_from(
-        &mut self,
-        caller: PeerId,
-        frame: Ref<Frame>,
-    ) -> Result<(), Failure> {
-        self.check_supplied(caller, frame, AccessKind::Read)?;
-        let deadline = self.write_pin(frame);
-        self.locked_until(deadline)
-    }
-
-    /// Refuses a destination frame that a lease forbids to change or, unless the copy is logical,
-    /// to touch, or that is pinned: its contents would not be where the device finds them.
-    pub(crate) fn check_copied_to(
-        &mut self,
-        source: Ref<Frame>,
-        destination: Ref<Frame>,
-        is_logical: bool,
-    ) -> Result<(), Failure> {
-        let need = if is_logical { Need::Change } else { Need::Alone };
-        self.check_sharers(destination, need)?;
-        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
-        self.locked_until(deadline)
     }
 }

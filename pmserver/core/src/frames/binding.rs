@@ -51,6 +51,11 @@ impl<K: Kernel> FrameManager<K> {
         })
     }
 
+    /// Returns a frame's page if no frame outside its ring is on it.
+    pub(crate) fn own_page(&self, frame: Ref<Frame>) -> Option<PageIndex> {
+        self.store.get(frame).page().filter(|_| !self.is_cow(frame))
+    }
+
     /// Gives a frame a page of zeros if it has no memory yet.
     pub(crate) fn bind(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
         if let Some(page) = self.store.get(frame).page() {
@@ -189,29 +194,6 @@ impl<K: Kernel> FrameManager<K> {
             } else {
                 self.forget_cap(mapping)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
-    /// come back by themselves.
-    pub(crate) fn forget_mappings(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        for sharer in self.sharers(frame) {
-            let mut next = self.store.get(sharer).mappings.target();
-            while let Some(mapping) = next {
-                next = self.next_mapping(sharer, mapping);
-                if !self.store.get(mapping).is_grant() {
-                    self.forget_cap(mapping)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
-    pub(crate) fn suspend_stores(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        for sharer in self.sharers(frame) {
-            self.suspend_written(sharer)?;
         }
         Ok(())
     }

@@ -12,11 +12,11 @@ use pmserver_api::CopyFlags;
 
 use crate::frames::FrameManager;
 use crate::frames::binding::Sharers;
+use crate::frames::copying::Copying;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::copying::Copying;
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::page::PageUse;
 use crate::records::range::CALL_FRAMES;
@@ -29,30 +29,6 @@ struct Held {
 }
 
 impl<K: Kernel> FrameManager<K> {
-    /// Suspends mappings of the frames of pairs, as many as one call can, so that linking them in
-    /// the next call costs less. Grants stay. Returns whether there was one.
-    pub(crate) fn make_way(
-        &mut self,
-        copying: &Copying,
-        pairs: impl Iterator<Item = (u64, u64)>,
-    ) -> Result<bool, KernelError> {
-        let before = self.store.meter().invocations();
-        for (from, to) in pairs {
-            if self.store.meter().begin_frame(0).is_err() {
-                break;
-            }
-            if let Some(source) = self.find_frame(copying.from.container, from)
-                && copying.is_logical()
-            {
-                self.suspend_stores(source)?;
-            }
-            if let Some(destination) = self.find_frame(copying.to.container, to) {
-                self.forget_mappings(destination)?;
-            }
-        }
-        Ok(self.store.meter().invocations() > before)
-    }
-
     /// Takes what is mapped of the frames of pairs out of the way, so that linking them then needs
     /// nothing of the kernel but copying bytes. All that it changes for good is that grants are
     /// revoked: a mapping comes back when it is accessed.
@@ -174,11 +150,6 @@ impl<K: Kernel> FrameManager<K> {
     /// its page.
     fn is_kept_apart(&self, frame: Ref<Frame>, page: PageIndex) -> bool {
         self.store.entry(page).is_pinned() || self.is_in_place(frame)
-    }
-
-    /// Returns a frame's page if no frame outside its ring is on it.
-    pub(crate) fn own_page(&self, frame: Ref<Frame>) -> Option<PageIndex> {
-        self.store.get(frame).page().filter(|_| !self.is_cow(frame))
     }
 
     /// Returns a page with the contents of a frame that others may share copy-on-write, with one

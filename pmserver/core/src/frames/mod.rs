@@ -7,7 +7,7 @@
 pub(crate) mod absent;
 pub(crate) mod access;
 pub(crate) mod binding;
-pub(crate) mod cost;
+pub(crate) mod copying;
 pub(crate) mod expiry;
 pub(crate) mod leases;
 pub(crate) mod link;

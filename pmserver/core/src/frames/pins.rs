@@ -120,13 +120,6 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Returns the deadline until which a device may write to a frame.
-    pub(super) fn write_pin(&mut self, frame: Ref<Frame>) -> Option<Micros> {
-        self.live_pin(frame)
-            .filter(|pin| self.store.get(*pin).is_exclusive())
-            .map(|pin| self.future(self.store.get(pin).deadline()))
-    }
-
     /// Returns the deadline until which a pin keeps a frame on its page.
     pub(crate) fn pin_deadline(&mut self, frame: Ref<Frame>) -> Option<Micros> {
         self.live_pin(frame).map(|pin| self.future(self.store.get(pin).deadline()))
@@ -134,7 +127,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the pin that keeps a frame on its page, after ending one that has run out: it may be
     /// in the container of another frame of the ring.
-    fn live_pin(&mut self, frame: Ref<Frame>) -> Option<Ref<Lease>> {
+    pub(super) fn live_pin(&mut self, frame: Ref<Frame>) -> Option<Ref<Lease>> {
         let pin = self.pin_of(frame)?;
         if self.store.get(pin).deadline() <= self.store.kernel.now() {
             // If this call cannot end it, the frame is locked until the next one.

@@ -97,6 +97,16 @@ impl<K: Kernel> Operations<K> {
         self.store.meter().check_room(frames.saturating_mul(each), 0)
     }
 
+    /// Returns how many frames of a range do not exist.
+    pub(crate) fn missing_frames(&self, caller: PeerId, frames: &Frames) -> u64 {
+        let container = self.owned_container(caller, frames.container.raw());
+        let range = Range::new(frames.start, frames.count.get());
+        let Some((container, range)) = container.zip(range) else { return 0 };
+        let is_missing = |number: &u64| self.find_frame(container, *number).is_none();
+        let missing = (range.first..=range.last).filter(is_missing).count();
+        u64::try_from(missing).unwrap_or(u64::MAX)
+    }
+
     /// Makes so many free pages clean, if there are so many, so that a call that gives memory to
     /// many frames does not have to scrub pages.
     ///

@@ -12,12 +12,12 @@ use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmErro
 use proto::limits::SHARERS_MAX;
 use proto::{FrameNumber, PeerId};
 
+use crate::frames::copying::Copying;
 use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::copying::Copying;
 use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;

@@ -10,12 +10,12 @@ use pmserver_api::{
 use proto::limits::CALL_FRAMES_MAX;
 use proto::{FrameCount, FrameNumber, PeerId};
 
+use crate::frames::copying::Copying;
 use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::copying::Copying;
 use crate::records::range::Range;
 use crate::records::share::Access;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! set_handler, next_fault, supply, refuse: memory that another peer supplies (R27, S48).
 
-use pmserver_api::{ContainerHandle, Failure, FaultHandle, PendingFault, PmError, RangeHandle};
+use pmserver_api::{
+    ContainerHandle, Failure, FaultHandle, PendingFault, PmError, RangeHandle, Rights,
+};
 use proto::limits::{CONTAINER_HANDLERS_MAX, FRAME_WORK_MAX};
 use proto::{FrameNumber, PeerId};
 
@@ -182,7 +184,10 @@ impl<K: Kernel> Operations<K> {
         let from = self.access(caller, container)?;
         self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0)?;
         let range = Range { first: number.get(), last: number.get() };
-        self.check_source(&from, range, Need::Read)?;
+        if !from.allows(range, Rights::READ) {
+            return Err(PmError::NoRight.into());
+        }
+        self.check_leases(&from, range, Need::Read)?;
         let source = self.present_frame(from.container, number.get())?;
         self.check_copied_from(caller, source)?;
         let frame = self

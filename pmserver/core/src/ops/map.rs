@@ -2,11 +2,12 @@
 //! map, unmap (O6, O7, R2).
 //!
 //! Every mapping is made here, with a capability that pmserver keeps (R19). It is found by its
-//! address, from its frame, and from the share that it was made through. `tables/install.rs`
+//! address, from its frame, and from the share that it was made through. `tables/mappings.rs`
 //! decides what is installed in page tables at the moment; `ops/repair.rs` restores mappings that
 //! were taken away.
 
-use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError};
+use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError, Rights};
+use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
 use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
@@ -262,6 +263,55 @@ impl<K: Kernel> Operations<K> {
             done = done.saturating_add(1);
         }
         Ok(done)
+    }
+
+    /// Refuses mappings that the handle does not allow, or no longer allows.
+    pub(super) fn check_map_rights(
+        &self,
+        access: &Access,
+        range: Range,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
+        self.check_right_to(access, range, flags)?;
+        self.check_revoking(access)
+    }
+
+    /// Refuses rights that the handle does not give. The kernel would silently reduce them.
+    pub(super) fn check_right_to(
+        &self,
+        access: &Access,
+        range: Range,
+        flags: MapFlags,
+    ) -> Result<(), Failure> {
+        let needed = if flags.contains(MapFlags::WRITE) { Rights::WRITE } else { Rights::READ };
+        if access.allows(range, needed) { Ok(()) } else { Err(PmError::NoRight.into()) }
+    }
+
+    /// Refuses new mappings through a share that is being revoked, unless a lease is held through
+    /// it.
+    pub(super) fn check_revoking(&self, access: &Access) -> Result<(), Failure> {
+        if let Some(share) = access.share.map(|share| self.store.get(share))
+            && share.is_revoking()
+            && share.lease_count.is_zero()
+        {
+            return Err(PmError::Revoking.into());
+        }
+        Ok(())
+    }
+
+    /// Refuses one mapping of a frame too many. Borrowers cannot use up the owner's part.
+    pub(super) fn check_mapping_room(
+        &self,
+        access: &Access,
+        frame: Ref<Frame>,
+        number: u64,
+    ) -> Result<(), Failure> {
+        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
+        if self.store.get(frame).mapping_count.get() >= FRAME_MAPPINGS_MAX.saturating_sub(reserved)
+        {
+            return Err(at_frame(PmError::TooMany, number));
+        }
+        Ok(())
     }
 }
 

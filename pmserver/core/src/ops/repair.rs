@@ -77,6 +77,38 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
+    /// Makes the mapping of a region's page that was accessed, if that is allowed. The access
+    /// installs it.
+    ///
+    /// # Errors
+    /// `NotFound` if no region is there; else as `map`.
+    fn map_in_region(
+        &mut self,
+        peer: PeerId,
+        page: VirtAddr,
+        kind: AccessKind,
+    ) -> Result<Ref<Mapping>, Failure> {
+        let region = self.find_region(peer, page).ok_or(PmError::NotFound)?;
+        let region = *self.store.get(region);
+        let number = region.frame_at(page.get()).ok_or(PmError::NotFound)?;
+        let access = self.access(peer, region.container())?;
+        let range = Range::one(number);
+        self.check_map_rights(&access, range, region.flags())?;
+        // Without FORCE_WRITE: only what the access needs happens now, and no lease that allows
+        // the access is in the way.
+        let flags = region.flags().difference(MapFlags::FORCE_WRITE);
+        let needed = match kind {
+            AccessKind::Write => flags,
+            AccessKind::Read | AccessKind::Execute => {
+                flags.difference(MapFlags::WRITE) | MapFlags::READ
+            }
+        };
+        let result = self.map_lazily(peer, &access, number, page, needed);
+        let mapping = result.or_else(|_| self.map_lazily(peer, &access, number, page, needed))?;
+        self.store.get_mut(mapping).set_asked(flags);
+        Ok(mapping)
+    }
+
     /// Returns whether an access faults for the second time at a page that is mapped for it: no
     /// mapping cures that. The first time may be a fault from before the page was mapped again.
     fn is_in_vain(

@@ -8,7 +8,6 @@ pub(crate) mod broken;
 pub(crate) mod budget;
 pub(crate) mod cell;
 pub(crate) mod container;
-pub(crate) mod copying;
 pub(crate) mod count;
 pub(crate) mod failure;
 pub(crate) mod frame;

@@ -8,7 +8,6 @@ use pmserver_api::{
 use proto::{Message, PeerId};
 
 use crate::kernel::Kernel;
-use crate::records::range::Range;
 use crate::serve::Service;
 use crate::serve::pressure::Room;
 use crate::store::claims::Waiting;
@@ -137,15 +136,6 @@ impl<K: Kernel> Service<K> {
         };
         let room = payer.map_or(0, |payer| self.store.get(payer).room());
         count.saturating_sub(done).min(room.into())
-    }
-
-    /// Returns how many frames of a range do not exist.
-    fn missing_frames(&self, caller: PeerId, frames: &Frames) -> u64 {
-        let container = self.owned_container(caller, frames.container.raw());
-        let range = Range::new(frames.start, frames.count.get());
-        let Some((container, range)) = container.zip(range) else { return 0 };
-        let is_missing = |number: &u64| self.find_frame(container, *number).is_none();
-        length((range.first..=range.last).filter(is_missing))
     }
 }
 

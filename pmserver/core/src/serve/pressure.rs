@@ -46,7 +46,7 @@ use crate::records::lease::Lease;
 use crate::records::ledger::{FrameList, PressedAccounts};
 use crate::serve::Service;
 use crate::store::claims::Waiting;
-use crate::store::demand::Asked;
+use crate::store::extra::Asked;
 
 /// The worst case of dropping a frame: each of its mappings is the last one in three page tables.
 const DROP_WORK_MAX: u64 = 150_000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The tree of accounts: how an account is opened, moved below another and closed.
+//! The tree of accounts: how an account is opened, lent, transferred to the one above, and closed.
 //!
 //! An account has two records: the counters (`records/account.rs`), and the heads of its lists
 //! (`records/ledger.rs`). The account above pays for both, since they outlive the account's own
@@ -11,15 +11,111 @@
 //!      v           v
 //!   Account     pages of records, CNodes, loans
 //! ```
+//!
+//! An account that is removed leaves its borrowers what was left of its limit, in equal parts
+//! (PM-341): each gets an *allowance* of the account above. It is spent page by page and never
+//! grows again, so what is charged for a borrower stays within the limit that was lent. It is not
+//! promised: the account above may use the memory first.
 
-use crate::kernel::Kernel;
-use crate::records::account::{Account, AccountFlags, Charge, Children, Shortage};
+use heapless::Vec;
+use proto::PeerId;
+use proto::limits::{PEER_ALLOWANCES_MAX, PEERS_MAX};
+
+use crate::kernel::{Kernel, PageIndex};
+use crate::records::account::{Account, AccountFlags, Change, Charge, Children, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::{Record, Ref, Stamp};
 use crate::records::count::{minus, plus};
 use crate::records::ledger::Ledger;
 use crate::records::links::Link;
+use crate::records::loan::{Loan, LoansOfAccount};
 use crate::store::Store;
+use crate::store::cells::End;
+
+/// How many more pages an account may be charged for a peer.
+#[derive(Clone, Copy)]
+struct Allowance {
+    account: Ref<Account>,
+    pages: u32,
+    /// What it was when the running call began: a refund that undoes a charge restores up to this.
+    most: u32,
+}
+
+/// The allowances of all peers.
+#[derive(Clone)]
+pub(crate) struct Allowances {
+    of_peer: [Vec<Allowance, PEER_ALLOWANCES_MAX>; PEERS_MAX],
+    /// The peer whose call or fault is served.
+    served: usize,
+}
+
+impl Allowances {
+    /// Nobody has any.
+    pub(crate) const NONE: Self = Self { of_peer: [const { Vec::new() }; PEERS_MAX], served: 0 };
+
+    /// Begins a call or fault of a peer: what is charged from now on is charged for it.
+    pub(crate) fn serve(&mut self, peer: PeerId) {
+        self.served = peer.get().into();
+        for allowance in self.of_peer.get_mut(self.served).into_iter().flatten() {
+            allowance.most = allowance.pages;
+        }
+    }
+
+    /// Returns whether a peer may have something charged to an account.
+    pub(crate) fn has(&self, peer: PeerId, account: Ref<Account>) -> bool {
+        self.get(peer.get().into(), account).is_some_and(|allowance| allowance.pages > 0)
+    }
+
+    /// Returns whether the account has been charged for the served peer as much as is allowed.
+    pub(super) fn is_spent(&self, account: Ref<Account>) -> bool {
+        self.get(self.served, account).is_some_and(|allowance| allowance.pages == 0)
+    }
+
+    /// Counts a page that is charged to an account or refunded.
+    pub(super) fn count(&mut self, account: Ref<Account>, change: Change) {
+        let all = self.of_peer.get_mut(self.served).into_iter().flatten();
+        for allowance in all.filter(|allowance| allowance.account == account) {
+            allowance.pages = match change {
+                Change::Up => allowance.pages.saturating_sub(1),
+                Change::Down => allowance.pages.saturating_add(1).min(allowance.most),
+            };
+        }
+    }
+
+    /// Allows a peer so many more pages. If it has as many allowances as it may, the smallest goes.
+    pub(crate) fn give(&mut self, peer: PeerId, account: Ref<Account>, pages: u32) {
+        let Some(all) = self.of_peer.get_mut(usize::from(peer.get())) else { return };
+        if let Some(there) = all.iter_mut().find(|allowance| allowance.account == account) {
+            there.pages = there.pages.saturating_add(pages);
+            return;
+        }
+        let smallest = all.iter().enumerate().min_by_key(|(_, allowance)| allowance.pages);
+        if all.is_full()
+            && let Some((place, _)) = smallest
+        {
+            all.swap_remove(place);
+        }
+        let _ = all.push(Allowance { account, pages, most: pages });
+    }
+
+    /// Takes what a peer is allowed of an account.
+    pub(crate) fn take(&mut self, peer: PeerId, account: Ref<Account>) -> Option<u32> {
+        let all = self.of_peer.get_mut(usize::from(peer.get()))?;
+        let place = all.iter().position(|allowance| allowance.account == account)?;
+        Some(all.swap_remove(place).pages)
+    }
+
+    /// Forgets an account that is gone.
+    pub(super) fn forget(&mut self, account: Ref<Account>) {
+        for all in &mut self.of_peer {
+            all.retain(|allowance| allowance.account != account);
+        }
+    }
+
+    fn get(&self, peer: usize, account: Ref<Account>) -> Option<&Allowance> {
+        self.of_peer.get(peer)?.iter().find(|allowance| allowance.account == account)
+    }
+}
 
 impl<K: Kernel> Store<K> {
     pub(crate) fn ledger_ref(&self, account: Ref<Account>) -> Ref<Ledger> {
@@ -137,17 +233,58 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Returns in how many accounts a charge to this one counts.
-    pub(crate) fn depth(&self, account: Ref<Account>) -> usize {
-        let parent = |account: &Ref<Account>| self.get(*account).parent.target();
-        core::iter::successors(Some(account), parent).count()
-    }
-
     /// Sets a limit. The caller has checked that the parent has room for it.
     pub(crate) fn set_limit(&mut self, account: Ref<Account>, limit: u32) {
         let parent = self.parent(account);
         let before = core::mem::replace(&mut self.get_mut(account).limit, limit);
         let promised = &mut self.get_mut(parent).promised;
         *promised = plus(minus(*promised, before), limit);
+    }
+
+    /// Returns the loans of an account.
+    pub(crate) fn loans(&self, account: Ref<Account>) -> impl Iterator<Item = &Loan> {
+        self.chain::<LoansOfAccount>(self.ledger(account).loans).map(|loan| self.get(loan))
+    }
+
+    /// Adds a loan to those of its account.
+    pub(crate) fn link_loan(&mut self, account: Ref<Account>, loan: Ref<Loan>) {
+        let loans = self.add_first::<LoansOfAccount>(self.ledger(account).loans, loan);
+        self.ledger_mut(account).loans = loans;
+    }
+
+    /// Ends all loans of an account.
+    pub(crate) fn end_loans(&mut self, account: Ref<Account>) {
+        while let Some(loan) = self.ledger(account).loans.target() {
+            self.end_loan(account, loan);
+        }
+    }
+
+    pub(crate) fn end_loan(&mut self, account: Ref<Account>, loan: Ref<Loan>) {
+        let loans = self.remove_from_chain::<LoansOfAccount>(self.ledger(account).loans, loan);
+        self.ledger_mut(account).loans = loans;
+        self.free(loan);
+    }
+
+    /// Transfers the first page of records or slots of one account to another, and returns whether
+    /// there was one. The charge has been transferred before.
+    pub(crate) fn transfer_page(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
+        let ledger = *self.ledger(from);
+        if let Some(page) = PageIndex::from_link(ledger.record_pages) {
+            self.ledger_mut(from).record_pages = self.unlink_page(ledger.record_pages, page);
+            self.ledger_mut(to).record_pages = self.receive(to, self.ledger(to).record_pages, page);
+            return true;
+        }
+        if let Some(page) = PageIndex::from_link(ledger.slot_pages) {
+            self.ledger_mut(from).slot_pages = self.unlink_page(ledger.slot_pages, page);
+            self.ledger_mut(to).slot_pages = self.receive(to, self.ledger(to).slot_pages, page);
+            return true;
+        }
+        false
+    }
+
+    fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {
+        self.entry_mut(page).set_account(account.link());
+        let linked = self.link_page(pages, page);
+        if self.is_full(page) { self.move_page(linked, page, End::Last) } else { linked }
     }
 }

@@ -171,36 +171,13 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Returns whether a page of records or slots has no free place.
-    fn is_full(&self, page: PageIndex) -> bool {
+    pub(super) fn is_full(&self, page: PageIndex) -> bool {
         let entry = self.entry(page);
         if entry.is(PageUse::Records) {
             u32::from(entry.taken) == CELLS_PER_PAGE
         } else {
             usize::from(entry.taken) == CNODE_SLOTS
         }
-    }
-
-    /// Transfers the first page of records or slots of one account to another, and returns whether
-    /// there was one. The charge has been transferred before.
-    pub(crate) fn transfer_page(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
-        let ledger = *self.ledger(from);
-        if let Some(page) = PageIndex::from_link(ledger.record_pages) {
-            self.ledger_mut(from).record_pages = self.unlink_page(ledger.record_pages, page);
-            self.ledger_mut(to).record_pages = self.receive(to, self.ledger(to).record_pages, page);
-            return true;
-        }
-        if let Some(page) = PageIndex::from_link(ledger.slot_pages) {
-            self.ledger_mut(from).slot_pages = self.unlink_page(ledger.slot_pages, page);
-            self.ledger_mut(to).slot_pages = self.receive(to, self.ledger(to).slot_pages, page);
-            return true;
-        }
-        false
-    }
-
-    fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {
-        self.entry_mut(page).set_account(account.link());
-        let linked = self.link_page(pages, page);
-        if self.is_full(page) { self.move_page(linked, page, End::Last) } else { linked }
     }
 
     /// Puts a page first into a ring and returns the first.
@@ -216,7 +193,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Takes a page out of a ring and returns the first.
-    fn unlink_page(&mut self, first: u32, page: PageIndex) -> u32 {
+    pub(super) fn unlink_page(&mut self, first: u32, page: PageIndex) -> u32 {
         let entry = self.entry(page);
         let (previous, next) = (PageIndex::new(entry.previous), PageIndex::new(entry.next));
         if next == page {
@@ -227,7 +204,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Moves a page to one end of its ring.
-    fn move_page(&mut self, first: u32, page: PageIndex, to: End) -> u32 {
+    pub(super) fn move_page(&mut self, first: u32, page: PageIndex, to: End) -> u32 {
         let rest = self.unlink_page(first, page);
         let linked = self.link_page(rest, page);
         // In a ring, the page before the first is the last.
@@ -242,7 +219,7 @@ impl<K: Kernel> Store<K> {
 
 /// An end of a ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     First,
     Last,
 }

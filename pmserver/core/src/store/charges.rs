@@ -17,6 +17,12 @@ impl<K: Kernel> Store<K> {
             .filter(|account| !self.get(*account).has(AccountFlags::REMOVED))
     }
 
+    /// Returns in how many accounts a charge to this one counts.
+    pub(crate) fn depth(&self, account: Ref<Account>) -> usize {
+        let parent = |account: &Ref<Account>| self.get(*account).parent.target();
+        core::iter::successors(Some(account), parent).count()
+    }
+
     /// Returns the account that is charged for this one: itself or, if it was removed, the nearest
     /// account above it that was not.
     pub(crate) fn payer_for(&self, account: Ref<Account>) -> Ref<Account> {

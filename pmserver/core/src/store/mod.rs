@@ -6,15 +6,12 @@
 //! into kernel objects, and releases them. It knows nothing about what containers do with frames.
 
 pub(crate) mod account_tree;
-pub(crate) mod allowances;
 pub(crate) mod cells;
 pub(crate) mod chain;
 pub(crate) mod charges;
 pub(crate) mod claims;
-pub(crate) mod demand;
 pub(crate) mod extra;
 pub(crate) mod free;
-pub(crate) mod loans;
 pub(crate) mod metered;
 pub(crate) mod radix;
 
@@ -32,10 +29,9 @@ use crate::records::count::Count;
 use crate::records::links::Link;
 use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
-use crate::store::allowances::Allowances;
+use crate::store::account_tree::Allowances;
 use crate::store::claims::Claims;
-use crate::store::demand::Demand;
-use crate::store::extra::Pressed;
+use crate::store::extra::{Demand, Pressed};
 use crate::store::free::FreeList;
 use crate::store::metered::Metered;
 

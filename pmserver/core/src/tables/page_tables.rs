@@ -4,6 +4,8 @@
 //! Tables that came with a program image have no record. A table that pmserver made is removed when
 //! the last mapping or table that pmserver made below it is removed, so unmapping refunds all that
 //! mapping charged.
+//!
+//! A VSpace is cleared here, too: its regions, its mappings and grants, and then these tables.
 
 use pmserver_api::{Failure, PmError};
 use proto::{PeerId, VirtAddr};
@@ -12,8 +14,12 @@ use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRi
 use crate::records::account::{Charge, Shortage};
 use crate::records::broken::broken;
 use crate::records::budget::Budget;
+use crate::records::cell::Ref;
 use crate::records::leaf::{Leaf, Tree};
+use crate::records::mapping::Mapping;
 use crate::records::page::PageUse;
+use crate::records::peer::VSpaceState;
+use crate::records::region::Region;
 use crate::records::table::Table;
 use crate::tables::Tables;
 
@@ -161,16 +167,10 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Returns whether the lowest table at an address is one that pmserver made.
-    pub(super) fn has_leaf_table(&self, peer: PeerId, vaddr: VirtAddr) -> bool {
-        let tree = self.table_tree(peer, 0);
-        self.store.tree_get::<Table>(tree, base_of(vaddr.get(), 0)).is_some()
-    }
-
-    /// Returns how many mappings are in the lowest table at an address; 0 if it is not pmserver's.
-    pub(crate) fn mappings_in_table(&self, peer: PeerId, vaddr: u64) -> u64 {
+    /// Returns the lowest table at an address if pmserver made it.
+    pub(crate) fn lowest_table(&self, peer: PeerId, vaddr: u64) -> Option<&Table> {
         let table = self.store.tree_get::<Table>(self.table_tree(peer, 0), base_of(vaddr, 0));
-        table.map_or(0, |table| self.store.get(table).children.get().into())
+        table.map(|table| self.store.get(table))
     }
 
     /// Counts a mapping up or down in the lowest table above it.
@@ -207,12 +207,45 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Removes the tables of a peer that has no mappings.
-    pub(crate) fn clear_tables(
+    pub(crate) fn remove_region(&mut self, peer: PeerId, region: Ref<Region>) {
+        let key = self.store.get(region).last_page();
+        let tree = self.peer(peer).vspace.regions;
+        let tree = self.store.tree_remove(tree, key);
+        let vspace = &mut self.peer_mut(peer).vspace;
+        vspace.regions = tree;
+        vspace.region_count.down();
+        self.store.free(region);
+    }
+
+    /// Removes all regions of a peer.
+    fn remove_regions(&mut self, peer: PeerId) {
+        while let Some(region) = self.store.tree_next(self.peer(peer).vspace.regions, 0) {
+            self.remove_region(peer, region);
+        }
+    }
+
+    /// Removes everything that pmserver has put into the VSpace of a peer.
+    pub(crate) fn clear_vspace(
         &mut self,
         peer: PeerId,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
+        // Regions first, so that nothing is mapped again.
+        self.remove_regions(peer);
+        loop {
+            let VSpaceState { mappings, grants, .. } = self.peer(peer).vspace;
+            let first = self.store.tree_next::<Mapping>(mappings, 0);
+            let next = first.or_else(|| self.store.tree_next(grants, 0));
+            let Some(mapping) = next else { break };
+            budget.spend(self.store.meter())?;
+            self.remove_mapping(mapping)
+                .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
+        }
+        self.clear_tables(peer, budget)
+    }
+
+    /// Removes the tables of a peer that has no mappings.
+    fn clear_tables(&mut self, peer: PeerId, budget: &mut Budget) -> Result<(), Failure> {
         for level in 0..SPANS.len() {
             while let Some(table) = self.store.tree_next::<Table>(self.table_tree(peer, level), 0) {
                 budget.spend(self.store.meter())?;

@@ -37,10 +37,4 @@ impl<K: Kernel> Tables<K> {
             || self.store.loans(payer).any(is_lent)
             || self.store.allowances.has(peer, payer)
     }
-
-    /// Returns the peer whose account this is.
-    pub(crate) fn peer_of_account(&self, account: Ref<Account>) -> Option<PeerId> {
-        let holder = self.peers.iter().flatten().find(|peer| peer.account == Some(account));
-        holder.map(|peer| peer.id)
-    }
 }

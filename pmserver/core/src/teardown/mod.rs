@@ -6,8 +6,7 @@
 //! ending themselves, wait in a queue, oldest first. If only leases keep something, its account
 //! goes to the end of the queue, so that one peer's leases do not delay another peer's memory.
 
-pub(crate) mod account_destroy;
-pub(crate) mod account_remove;
+pub(crate) mod accounts;
 
 use pmserver_api::Failure;
 use proto::PeerId;
@@ -42,17 +41,6 @@ impl<K> Teardown<K> {
 }
 
 impl<K: Kernel> Teardown<K> {
-    /// Frees the records of an empty account.
-    pub(crate) fn close_account(&mut self, account: Ref<Account>) {
-        let ledger = self.store.ledger_ref(account);
-        if self.store.get(ledger).is_queued() {
-            let work = self.work;
-            self.work = self.store.remove_from_chain::<Work>(work, ledger);
-        }
-        self.store.close_account(account);
-        self.dying_count.down();
-    }
-
     /// Does one bounded step of teardown and returns how many objects are left to free. If there is
     /// nothing to free, scrubs a free page. What the kernel refused to take back is tried again.
     #[inline(never)]

@@ -302,3 +302,50 @@ fn links_lead_to_what_is_there() {
     }
     check(links_lead_somewhere);
 }
+
+/// The files of a core's operation that a reader opens, at most.
+const FILES_MOST: usize = 8;
+
+/// Returns the names of files without an ending in a text: what has a slash.
+fn stems(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_/".contains(c));
+    words.filter(|word| word.contains('/')).collect()
+}
+
+#[test]
+fn operations_are_found_in_few_files() {
+    let files = files();
+    let text_of = |path: &str| {
+        let file = files.iter().find(|file| file.path == path).expect("the file is there");
+        file.text.as_str()
+    };
+    let is_there = |stem: &str| {
+        let of_core = format!("pmserver/core/src/{stem}.rs");
+        files.iter().any(|file| file.path == of_core || file.path == format!("{stem}.rs"))
+    };
+    let table = text_of("support/docs/architecture.md");
+    let (_, table) = table.split_once("| operation | decoded |").expect("the table is there");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let (_, head) = text_of("pmserver/core/src/lib.rs").split_once("```text").expect("a list");
+    let (head, _) = head.split_once("```").expect("the list ends");
+    let mut rows_seen = 0;
+    for row in rows {
+        let name = row.split('|').nth(1).unwrap_or_default().trim();
+        let in_table = stems(row);
+        let missing: Vec<_> = in_table.iter().filter(|stem| !is_there(stem)).collect();
+        assert!(missing.is_empty(), "{name}: {missing:?} are not there");
+        assert!(in_table.len() <= FILES_MOST, "{name}: more than {FILES_MOST} files");
+        // In the core's own list, what every call has in common is left out.
+        let (_, own) = head.split_once(&format!("//! {name} ")).expect("the list has it, too");
+        let (first, rest) = own.split_once('\n').unwrap_or_default();
+        let more = rest.lines().take_while(|line| line.starts_with("//!   "));
+        let in_list: BTreeSet<_> =
+            more.chain([first]).flat_map(|line| stems(line.trim_start_matches('/'))).collect();
+        let common = ["pmserver/api/src/decode", "serve/dispatch"];
+        let expected: BTreeSet<_> =
+            in_table.into_iter().filter(|stem| !common.contains(stem)).collect();
+        assert_eq!(in_list, expected, "{name}: the table and the list differ");
+        rows_seen += 1;
+    }
+    assert_eq!(rows_seen, 5, "five operations");
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A copy before it is done: its two sides, what forbids it, and what linking each pair of frames
+//! will cost at most, so that it stops before a pair or is refused before anything changed.
+//!
+//! The estimate is of what is installed now. Mappings that were suspended before cost nothing.
+
+use pmserver_api::{AccessKind, CopyFlags, Failure, PmError, Rights};
+use proto::PeerId;
+
+use crate::frames::FrameManager;
+use crate::frames::binding::Sharers;
+use crate::kernel::{Kernel, KernelError};
+use crate::records::cell::Ref;
+use crate::records::frame::Frame;
+use crate::records::lease::{Lease, Need};
+use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
+use crate::records::range::Range;
+use crate::records::share::Access;
+
+/// Linking two frames that nothing maps, and removing a destination that was made for it.
+const LINK_WORK: u64 = 1_700;
+
+/// Passing a frame of a ring, and a mapping, as often as linking does.
+const RING_WORK: u64 = 200;
+const PASS_WORK: u64 = 100;
+
+/// Copying a page in place, or to a page that is taken for it.
+const BYTES_WORK: u64 = 14_000;
+const NEW_PAGE_WORK: u64 = 7_000;
+
+/// Making a mapping read-only; taking its capability; removing it, but for page tables.
+const PROTECT_WORK: u64 = 2_300;
+const FORGET_WORK: u64 = 1_200;
+const REMOVE_WORK: u64 = 5_000;
+
+/// Revoking a grant, which may be the last one in its CNode.
+const REVOKE_WORK: u64 = 9_000;
+
+/// Removing the page tables above a mapping, divided among the mappings in the lowest one.
+const TABLES_WORK: u64 = 27_000;
+
+/// Both sides of a copy, and its flags.
+#[derive(Clone, Copy)]
+pub(crate) struct Copying {
+    pub(crate) from: Access,
+    pub(crate) to: Access,
+    pub(crate) flags: CopyFlags,
+    /// The numbers that a range is moved to in the container that it comes from.
+    pub(crate) moved_to: Option<Range>,
+}
+
+impl Copying {
+    pub(crate) fn is_logical(&self) -> bool {
+        !self.flags.intersects(CopyFlags::SHARED | CopyFlags::MOVE)
+    }
+
+    pub(crate) fn makes_new(&self) -> bool {
+        self.flags.contains(CopyFlags::NEW)
+    }
+
+    /// Refuses ranges that the handles do not give access to.
+    pub(crate) fn check_rights(&self, from: Range, to: Range) -> Result<(), PmError> {
+        let is_given = self.from.allows(from, Rights::READ) && self.to.allows(to, Rights::WRITE);
+        if is_given { Ok(()) } else { Err(PmError::NoRight) }
+    }
+
+    /// Refuses pairs whose result would depend on their order.
+    pub(crate) fn check_pairs(&self, pairs: &[(u64, u64)]) -> Result<(), PmError> {
+        let is_moved = self.flags.contains(CopyFlags::MOVE);
+        for (index, (from, to)) in pairs.iter().enumerate() {
+            let mut others = pairs.iter().skip(index.saturating_add(1));
+            if others.any(|other| other.1 == *to || is_moved && other.0 == *from) {
+                return Err(PmError::Invalid);
+            }
+            let is_read = |other: &(u64, u64)| other.0 == *to && other.1 != *to;
+            if !self.is_logical() && self.is_within() && pairs.iter().any(is_read) {
+                return Err(PmError::Invalid);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn moves_to(&self, number: u64) -> bool {
+        self.moved_to.is_some_and(|range| range.contains(number))
+    }
+
+    pub(crate) const fn is_within(&self) -> bool {
+        self.from.container.cell() == self.to.container.cell()
+    }
+}
+
+impl<K: Kernel> FrameManager<K> {
+    /// Refuses a copy between ranges that the handles do not give access to or that leases forbid.
+    pub(crate) fn check_sides(
+        &self,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> Result<(), Failure> {
+        let (reading, writing) = if copying.is_logical() {
+            (Need::Read, Need::Change)
+        } else {
+            (Need::Alone, Need::Alone)
+        };
+        copying.check_rights(from, to)?;
+        self.check_leases(&copying.from, from, reading)?;
+        self.check_leases(&copying.to, to, writing)
+    }
+
+    /// Refuses a source frame that has not been supplied yet, or that a device may write to.
+    pub(crate) fn check_copied_from(
+        &mut self,
+        caller: PeerId,
+        frame: Ref<Frame>,
+    ) -> Result<(), Failure> {
+        self.check_supplied(caller, frame, AccessKind::Read)?;
+        let pin = self.live_pin(frame).map(|pin| self.store.get(pin));
+        let deadline = pin.filter(|pin| pin.is_exclusive()).map(Lease::deadline);
+        self.locked_until(deadline)
+    }
+
+    /// Refuses a destination frame that a lease forbids to change or, unless the copy is logical,
+    /// to touch, or that is pinned: its contents would not be where the device finds them.
+    pub(crate) fn check_copied_to(
+        &mut self,
+        source: Ref<Frame>,
+        destination: Ref<Frame>,
+        is_logical: bool,
+    ) -> Result<(), Failure> {
+        let need = if is_logical { Need::Change } else { Need::Alone };
+        self.check_sharers(destination, need)?;
+        let deadline = self.pin_deadline(destination).filter(|_| destination != source);
+        self.locked_until(deadline)
+    }
+
+    /// Returns what linking a pair costs at most. A destination that does not exist yet costs
+    /// nothing.
+    pub(crate) fn link_work(
+        &self,
+        copying: &Copying,
+        source: Ref<Frame>,
+        destination: Option<Ref<Frame>>,
+    ) -> u64 {
+        let taken = if copying.flags.contains(CopyFlags::SHARED) {
+            0
+        } else if copying.flags.contains(CopyFlags::MOVE) {
+            self.mappings_work(source, |mapping| self.removal_work(mapping))
+        } else {
+            self.taking_work(source)
+        };
+        let given = destination.map_or(0, |destination| {
+            if copying.is_logical() {
+                self.giving_work(destination)
+            } else {
+                self.mappings_work(destination, forgetting_work)
+            }
+        });
+        LINK_WORK.saturating_add(taken).saturating_add(given)
+    }
+
+    /// Returns the work of taking the contents of a frame to share them copy-on-write.
+    fn taking_work(&self, source: Ref<Frame>) -> u64 {
+        let Some(page) = self.store.get(source).page() else { return 0 };
+        if self.store.entry(page).is_pinned() || self.is_in_place(source) {
+            return BYTES_WORK.saturating_add(NEW_PAGE_WORK);
+        }
+        if self.is_cow(source) {
+            return 0;
+        }
+        self.ring_work(&self.sharers(source), |mapping| {
+            if mapping.installed() <= Installed::ReadOnly {
+                0
+            } else if mapping.is_grant() {
+                REVOKE_WORK
+            } else {
+                PROTECT_WORK
+            }
+        })
+    }
+
+    /// Returns the work of giving a frame other contents.
+    fn giving_work(&self, destination: Ref<Frame>) -> u64 {
+        let ring = self.sharers(destination);
+        if self.ring_is_in_place(&ring) {
+            return BYTES_WORK;
+        }
+        let supplied = if self.ring_needs_memory(&ring) { NEW_PAGE_WORK } else { 0 };
+        supplied.saturating_add(self.ring_work(&ring, forgetting_work))
+    }
+
+    fn removal_work(&self, mapping: &Mapping) -> u64 {
+        if mapping.is_grant() {
+            return REVOKE_WORK;
+        }
+        let table = self.lowest_table(mapping.peer(), mapping.vaddr());
+        let mappings = table.map_or(0, |table| table.children.get().into());
+        REMOVE_WORK.saturating_add(TABLES_WORK.checked_div(mappings).unwrap_or(0))
+    }
+
+    fn ring_work(&self, ring: &Sharers, each: impl Fn(&Mapping) -> u64) -> u64 {
+        ring.iter().map(|sharer| self.mappings_work(*sharer, &each)).sum()
+    }
+
+    fn mappings_work(&self, frame: Ref<Frame>, each: impl Fn(&Mapping) -> u64) -> u64 {
+        let mappings = self.store.chain::<MappingsOfFrame>(self.store.get(frame).mappings);
+        let all = mappings.map(|mapping| each(self.store.get(mapping)).saturating_add(PASS_WORK));
+        all.fold(RING_WORK, u64::saturating_add)
+    }
+
+    /// Suspends mappings of the frames of pairs, as many as one call can, so that linking them in
+    /// the next call costs less. Grants stay. Returns whether there was one.
+    pub(crate) fn make_way(
+        &mut self,
+        copying: &Copying,
+        pairs: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<bool, KernelError> {
+        let before = self.store.meter().invocations();
+        for (from, to) in pairs {
+            if self.store.meter().begin_frame(0).is_err() {
+                break;
+            }
+            if let Some(source) = self.find_frame(copying.from.container, from)
+                && copying.is_logical()
+            {
+                self.suspend_stores(source)?;
+            }
+            if let Some(destination) = self.find_frame(copying.to.container, to) {
+                self.forget_mappings(destination)?;
+            }
+        }
+        Ok(self.store.meter().invocations() > before)
+    }
+
+    /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
+    fn suspend_stores(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        for sharer in self.sharers(frame) {
+            let mut next = self.store.get(sharer).mappings.target();
+            while let Some(mapping) = next {
+                next = self.next_mapping(sharer, mapping);
+                let record = self.store.get(mapping);
+                if record.installed() == Installed::ReadWrite && !record.is_grant() {
+                    self.suspend(mapping)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
+    /// come back by themselves.
+    fn forget_mappings(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+        for sharer in self.sharers(frame) {
+            let mut next = self.store.get(sharer).mappings.target();
+            while let Some(mapping) = next {
+                next = self.next_mapping(sharer, mapping);
+                if !self.store.get(mapping).is_grant() {
+                    self.forget_cap(mapping)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn forgetting_work(mapping: &Mapping) -> u64 {
+    if mapping.is_grant() {
+        REVOKE_WORK
+    } else if mapping.page().is_some() {
+        FORGET_WORK
+    } else {
+        0
+    }
+}

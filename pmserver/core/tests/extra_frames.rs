@@ -10,8 +10,8 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, CopyFlags, DeallocateFlags, FrameState, LimitFlags, MapFlags,
-    PmError,
+    AccountHandle, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, FrameState,
+    LimitFlags, MapFlags, PmError,
 };
 use world::{
     PAGE, Pm, World, allocate_all, at, count, failure, filled, frames, info, page, pages, peer,
@@ -147,6 +147,28 @@ fn a_limit_below_use_makes_the_newest_extra() {
     assert_eq!(refusal(own), Some(PmError::NoRight));
     policy.account_set_limits(of_holder, fixed, EXCESS).unwrap();
     assert_eq!(extra(&mut holder), 60);
+}
+
+#[test]
+fn who_may_set_a_limit_may_not_exceed_it_without_the_privilege() {
+    // PM-231, PM-241: SET comes with splitting off or with a loan, EXCESS only with set_policy
+    let world = World::with_policy();
+    let (mut holder, mut borrower) = (world.as_peer(4), world.as_peer(2));
+    let child = holder.account_split(OWN, 40, MAY).unwrap();
+    let container = holder.container_create(child).unwrap();
+    holder.allocate(container, at(0), frames(20), PLAIN).unwrap();
+    let lent = holder.account_lend(child, peer(2), AccountRights::all()).unwrap();
+    let before = info(&mut holder, child);
+    for limit in [1, 10, 40, 41] {
+        let refused = holder.account_set_limits(child, limit, EXCESS);
+        assert_eq!(refusal(refused), Some(PmError::NoRight), "{limit}");
+        let refused = borrower.account_set_limits(lent, limit, EXCESS);
+        assert_eq!(refusal(refused), Some(PmError::NoRight), "{limit}");
+    }
+    assert_eq!(info(&mut holder, child), before);
+    let mut policy = world.as_peer(1);
+    let split = policy.account_split(POOL, 4, EXCESS);
+    assert_eq!(refusal(split), Some(PmError::Invalid), "a new account exceeds nothing");
 }
 
 #[test]

@@ -52,18 +52,18 @@ fn unknown_flags_are_refused() {
         Message::new(8, [container, u64::MAX, 2, 1 | 1 << 16]),
         Message::new(10, [container, 0, 1 | 2 << 16, 1]),
         Message::new(10, [container, 0, 1 | 1 << 32, 1]),
-        Message::new(12, [container, 0, 0x1000_0000, 1 | 16 << 16]),
+        Message::new(12, [container, 0, 0x1000_0000, 1 | 32 << 16]),
         Message::new(12, [container, 0, 0x1000_0000, 1 | 1 << 16 | 1 << 32]),
         Message::new(13, [0x1000_0000, 1 << 32]),
         Message::new(16, [1 << 47, 0]),
         Message::new(17, [61, 1]),
-        Message::new(20, [0x1000_0000, 1, 16]),
+        Message::new(20, [0x1000_0000, 1, 32]),
         Message::new(23, [container, 0, 1, 64]),
         Message::new(23, [container, 0, 1, 12 | 65 << 16]),
         Message::new(23, [container, 0, 1, 12 | 64 << 16 | 1 << 32]),
-        Message::new(29, [container, 0, 0x1000_0000, 1 | 16 << 32]),
+        Message::new(29, [container, 0, 0x1000_0000, 1 | 32 << 32]),
         Message::new(29, [container, 0, 0x1000_0000, 1 | 1 << 32 | 1 << 48]),
-        Message::new(31, [container, 0, 1, 16]),
+        Message::new(31, [container, 0, 1, 32]),
     ] {
         assert_eq!(world.raw(2, message).label(), invalid, "{message:?}");
     }

@@ -210,3 +210,61 @@ fn removing_its_own_account_leaves_the_owner_what_it_may_use_itself() {
     let refused = policy.allocate(container, at(0), frames(20), PLAIN);
     assert_eq!(refusal(refused), Some(PmError::QuotaExceeded));
 }
+
+#[test]
+fn what_is_left_is_spent_within_a_call_too() {
+    // PM-341: some calls need a page for a frame and one for its record, where one page is left
+    for left in 1..80 {
+        let mut lent = lent(100);
+        let used = info(&mut lent.lender, lent.account).used;
+        let limit = u32::try_from(pages(used) + left).unwrap();
+        lent.lender.account_set_limits(lent.account, limit, NONE).unwrap();
+        lent.lender.account_remove(lent.account).unwrap();
+        let before = pages(info(&mut lent.lender, OWN).used);
+        let mut quiet = lent.world.clone().unchecked().as_peer(3);
+        let (_, failure) = allocate_all(&mut quiet, lent.container, PLAIN);
+        assert_eq!(failure.error, PmError::QuotaExceeded);
+        let after = pages(info(&mut lent.lender, OWN).used);
+        assert!(after <= before + left, "{left}: {before}, {after}");
+    }
+}
+
+#[test]
+fn what_two_accounts_leave_adds_up() {
+    // PM-341
+    let mut first = lent(8);
+    let second = first.lender.account_split(OWN, 6, NONE).unwrap();
+    first.lender.account_lend(second, peer(3), AccountRights::ALLOCATE).unwrap();
+    let left: u64 = [first.account, second]
+        .map(|account| info(&mut first.lender, account))
+        .map(|info| pages(info.limit) - pages(info.used))
+        .iter()
+        .sum();
+    first.lender.account_remove(first.account).unwrap();
+    first.lender.account_remove(second).unwrap();
+    let before = pages(info(&mut first.lender, OWN).used);
+    let mut quiet = first.world.clone().unchecked().as_peer(3);
+    let (_, failure) = allocate_all(&mut quiet, first.container, PLAIN);
+    assert_eq!(failure.error, PmError::QuotaExceeded);
+    assert_eq!(pages(info(&mut first.lender, OWN).used), before + left);
+}
+
+#[test]
+fn of_more_rests_than_four_the_smallest_goes() {
+    // PM-341
+    let world = World::with_policy();
+    let (mut pm, mut borrower) = (world.as_peer(2), world.as_peer(3));
+    let sizes = [9, 5, 12, 7, 8];
+    let containers = sizes.map(|size| {
+        let above = pm.account_split(OWN, size + 4, NONE).unwrap();
+        let below = pm.account_split(above, size, NONE).unwrap();
+        let lent = pm.account_lend(below, peer(3), AccountRights::ALLOCATE).unwrap();
+        let container = borrower.container_create(lent).unwrap();
+        pm.account_remove(below).unwrap();
+        container
+    });
+    let charged = containers
+        .map(|container| borrower.allocate(container, at(0), frames(1), PLAIN))
+        .map(|allocated| allocated.is_ok());
+    assert_eq!(charged, [true, false, true, true, true]);
+}

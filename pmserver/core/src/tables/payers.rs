@@ -25,16 +25,20 @@ impl<K: Kernel> Tables<K> {
         account.filter(|account| self.may_charge(peer, *account)).ok_or(PmError::NoTableQuota)
     }
 
-    /// Returns whether something new may be charged to an account for a peer now (PM-341): it is
-    /// the peer's own, or the peer has split it off, or it is lent to the peer with ALLOCATE, or
-    /// the peer has something left of an account below it that was removed.
+    /// Returns whether something new may be charged to an account for a peer now (PM-341): the peer
+    /// is a user of it, or has something left of an account below it that was removed.
     pub(crate) fn may_charge(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let payer = self.store.payer_for(account);
+        self.is_user(peer, payer) || self.store.allowances.has(peer, payer)
+    }
+
+    /// Returns whether an account is the peer's own, or the peer has split it off, or it is lent to
+    /// the peer with ALLOCATE.
+    pub(crate) fn is_user(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let is_lent =
             |loan: &Loan| loan.is_for(peer) && loan.rights().contains(AccountRights::ALLOCATE);
-        self.peer(peer).account == Some(payer)
-            || self.store.get(payer).is_made_by(peer)
-            || self.store.loans(payer).any(is_lent)
-            || self.store.allowances.has(peer, payer)
+        self.peer(peer).account == Some(account)
+            || self.store.get(account).is_made_by(peer)
+            || self.store.loans(account).any(is_lent)
     }
 }

@@ -227,7 +227,7 @@ impl<K: Kernel> Teardown<K> {
         let is_dying = self.store.is_closed(account);
         let users: Vec<PeerId, PEERS_MAX> = (self.peers.iter().flatten())
             .map(|peer| peer.id)
-            .filter(|peer| self.may_charge(*peer, account) && !self.may_charge(*peer, payer))
+            .filter(|peer| self.may_charge(*peer, account) && !self.is_user(*peer, payer))
             .collect();
         let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let part = room.checked_div(count).unwrap_or(0);

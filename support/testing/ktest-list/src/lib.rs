@@ -53,6 +53,8 @@ pub enum Architecture {
     X86_64,
     /// Three levels; those below the root are of one type.
     Aarch64,
+    /// The same with debug registers in threads, which are twice as large.
+    Aarch64Debug,
 }
 
 /// Performs operations.
@@ -75,13 +77,14 @@ pub fn transcript(
     let architecture_name = match architecture {
         Architecture::X86_64 => "x86_64",
         Architecture::Aarch64 => "aarch64",
+        Architecture::Aarch64Debug => "aarch64_debug",
     };
     writeln!(out, "conformance {architecture_name}, seed {seed}")?;
     let (missing, tables, gone) = match architecture {
         Architecture::X86_64 => {
             (tables::MISSING_X86_64, tables::TABLES_X86_64, tables::GONE_X86_64)
         }
-        Architecture::Aarch64 => {
+        Architecture::Aarch64 | Architecture::Aarch64Debug => {
             (tables::MISSING_AARCH64, tables::TABLES_AARCH64, tables::GONE_AARCH64)
         }
     };

@@ -161,7 +161,7 @@ impl Book {
         let kinds = [TableKind::PageTable, TableKind::PageDirectory, TableKind::Pdpt];
         match self.architecture {
             Architecture::X86_64 => self.pick(&kinds).unwrap_or(TableKind::PageTable),
-            Architecture::Aarch64 => TableKind::PageTable,
+            Architecture::Aarch64 | Architecture::Aarch64Debug => TableKind::PageTable,
         }
     }
 

@@ -5,7 +5,12 @@ use ktest_list::{ObjectType, TableKind};
 use sel4::sys::{self, seL4_IPCBuffer};
 use sel4::{UserContext, VmAttributes, Word};
 
-pub(crate) const ARCHITECTURE: ktest_list::Architecture = ktest_list::Architecture::Aarch64;
+pub(crate) const ARCHITECTURE: ktest_list::Architecture =
+    if sel4::sel4_cfg_bool!(HARDWARE_DEBUG_API) {
+        ktest_list::Architecture::Aarch64Debug
+    } else {
+        ktest_list::Architecture::Aarch64
+    };
 
 /// Returns the kernel's number of an object type, or `None` if it has no such type.
 pub(crate) fn object_type(object_type: ObjectType) -> Option<Word> {

@@ -17,13 +17,21 @@ const MEMORY_BITS: u8 = 22;
 /// The slot of the first thread's CNode that the list calls slot 0.
 const FIRST_SLOT: u64 = Machine::ROOT_EMPTY;
 
+/// The architectures, as the model has them and as the list has them.
+type Kind = (Architecture, ktest_list::Architecture);
+const X86_64: Kind = (Architecture::X86_64, ktest_list::Architecture::X86_64);
+const AARCH64: Kind = (Architecture::Aarch64, ktest_list::Architecture::Aarch64);
+const AARCH64_DEBUG: Kind = (Architecture::Aarch64Debug, ktest_list::Architecture::Aarch64Debug);
+
 /// Panics if a line differs from the one on seL4. The first line says which architecture and seed.
 fn compare(expected: &str) {
     let (head, _) = expected.split_once('\n').expect("it has a first line");
     let (name, seed) = head.split_once(", seed ").expect("it names a seed");
     let (architecture, of_list) = match name {
-        "conformance x86_64" => (Architecture::X86_64, ktest_list::Architecture::X86_64),
-        _ => (Architecture::Aarch64, ktest_list::Architecture::Aarch64),
+        "conformance x86_64" => X86_64,
+        "conformance aarch64" => AARCH64,
+        "conformance aarch64_debug" => AARCH64_DEBUG,
+        _ => unreachable!("{name}: an architecture that the model does not know"),
     };
     let actual = transcript(architecture, of_list, seed.parse().expect("a number"));
     for (model, kernel) in actual.lines().zip(expected.lines()) {
@@ -56,10 +64,7 @@ fn the_model_answers_as_the_kernel_did_in_another_run() {
 #[test]
 fn most_of_the_drawn_operations_succeed() {
     for seed in 1..=20 {
-        for (architecture, of_list) in [
-            (Architecture::X86_64, ktest_list::Architecture::X86_64),
-            (Architecture::Aarch64, ktest_list::Architecture::Aarch64),
-        ] {
+        for (architecture, of_list) in [X86_64, AARCH64, AARCH64_DEBUG] {
             let text = transcript(architecture, of_list, seed);
             let sum = text.lines().rev().nth(1).expect("the list ends with a sum");
             let successes = sum.split(' ').nth(1).expect("# successes of …");
@@ -72,6 +77,11 @@ fn most_of_the_drawn_operations_succeed() {
 #[test]
 fn the_model_answers_as_the_kernel_does_on_aarch64() {
     compare(include_str!("../../ktest-list/expected/aarch64.txt"));
+}
+
+#[test]
+fn the_model_answers_as_the_debug_kernel_does_on_aarch64() {
+    compare(include_str!("../../ktest-list/expected/aarch64_debug.txt"));
 }
 
 struct Model {

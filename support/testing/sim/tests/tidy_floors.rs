@@ -30,11 +30,15 @@ const CRATES: &[Crate] = &[
         folder: "client-demo/core/src",
         floors: &["demo", "walk", "transfer", "path_page", "accounts", "line", "layout", "error"],
     },
-    Crate { folder: "fsserver/api/src", floors: &["client", "ops", "entry", "error", "feature"] },
+    Crate {
+        folder: "fsserver/api/src",
+        floors: &["client", "ops", "entry", "error", "feature", "short_path"],
+    },
     Crate {
         folder: "fsserver/core/src",
         floors: &[
             "server",
+            "standing",
             "open_file",
             "listing",
             "read",

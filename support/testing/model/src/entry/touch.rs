@@ -69,6 +69,11 @@ impl Model {
         }
         let may_be_gone = mapping.is_doubtful || self.containers[&place.0].is_dying;
         if may_be_gone && has_faulted {
+            let is_absent = self.is_absent(place) != Doubt::No;
+            let wait = self.peers.get_mut(&peer).and_then(|peer| peer.wait.as_mut());
+            if let Some(wait) = wait.filter(|_| is_absent) {
+                wait.may_be_over = true;
+            }
             return Touch::Faulted;
         }
         if let Some(outcome) = self.waits(peer, place, access, seen) {
@@ -154,7 +159,8 @@ impl Model {
         let may_be_short = self.may_be_short(Some(payer), pages)
             || self.may_pool_be_short(pages)
             || self.is_kernel_unsure;
-        let (via, flags) = (region.via, region.flags.difference(MapFlags::FORCE_WRITE));
+        let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
+        let (via, flags) = (region.via, region.flags.difference(forced));
         let is_doubtful = may_be_short && matches!(seen, Some(Touch::Faulted | Touch::Waits));
         let mapping = Mapping { place, via, flags, is_doubtful };
         self.keep(id, page, mapping);

@@ -95,7 +95,8 @@ impl Model {
 
     /// Returns whether teardown may have come to the range already.
     fn may_have_ended(&self, wait: &Wait) -> bool {
-        self.containers.get(&wait.place.0).is_none_or(|container| container.is_reclaimed)
+        let container = self.containers.get(&wait.place.0);
+        wait.may_be_over || container.is_none_or(|container| container.is_reclaimed)
     }
 
     /// Returns who waits for the answer to a fault.

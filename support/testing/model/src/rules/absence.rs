@@ -86,6 +86,7 @@ impl Model {
             by_access,
             is_told: false,
             is_refused: false,
+            may_be_over: false,
         };
         let old = self.peers[&peer].wait;
         if let Some(old) = old.filter(|old| old.place == place && old.range == range) {
@@ -96,7 +97,7 @@ impl Model {
             } else {
                 let is_same = old.by_access == by_access;
                 let until = if is_same { old.until } else { wait.until };
-                wait = Wait { access, by_access, until, is_told: false, ..old };
+                wait = Wait { access, by_access, until, is_told: false, may_be_over: false, ..old };
             }
         }
         self.set_wait(peer, Some(wait));

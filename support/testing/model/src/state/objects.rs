@@ -208,6 +208,9 @@ pub(crate) struct Wait {
     pub(crate) by_access: bool,
     pub(crate) is_told: bool,
     pub(crate) is_refused: bool,
+    /// Whether an access that faulted may have ended it: with too little memory for its mapping it
+    /// has not come to the frame.
+    pub(crate) may_be_over: bool,
 }
 
 impl Wait {

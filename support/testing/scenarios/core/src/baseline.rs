@@ -34,14 +34,15 @@ impl Baseline {
     }
 
     /// Fails unless the accounts are what they were. If an actor has died, the pool has got its
-    /// memory and is not compared.
+    /// memory and is not compared; nor is the file server, if it has died.
     pub(crate) fn expect<T: Transport, A: AddressSpace>(
         &self,
         world: &mut World<T, A>,
         has_died: bool,
     ) -> Outcome {
         let Self(after) = Self::read(world)?;
-        let compared = if has_died { ACCOUNTS.saturating_sub(1) } else { ACCOUNTS };
+        let lost = usize::from(has_died).saturating_add(world.fsserver_has_died.into());
+        let compared = ACCOUNTS.saturating_sub(lost);
         for ((whose, before), (_, after)) in self.0.iter().zip(&after).take(compared) {
             for ((what, expected), (_, seen)) in counts(before).into_iter().zip(counts(after)) {
                 if seen != expected {

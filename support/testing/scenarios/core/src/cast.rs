@@ -15,7 +15,7 @@ pub(crate) enum Actor {
     Holder,
     /// S: is lent containers. Answers the faults of those below.
     Server,
-    /// Dies. Each of the eight dies once.
+    /// Dies. Each of the ten dies once.
     Mortal1,
     /// Dies, too.
     Mortal2,
@@ -31,6 +31,10 @@ pub(crate) enum Actor {
     Mortal7,
     /// Dies, too.
     Mortal8,
+    /// Dies, too.
+    Mortal9,
+    /// Dies, too.
+    Mortal10,
 }
 
 /// One of something for every actor.
@@ -41,7 +45,7 @@ pub struct Cast<T> {
     driver: T,
     holder: T,
     server: T,
-    mortals: [T; 8],
+    mortals: [T; 10],
 }
 
 impl<T> Cast<T> {
@@ -54,12 +58,12 @@ impl<T> Cast<T> {
             driver: make(5),
             holder: make(6),
             server: make(7),
-            mortals: [8, 9, 10, 11, 12, 13, 14, 15].map(make),
+            mortals: [8, 9, 10, 11, 12, 13, 14, 15, 16, 17].map(make),
         }
     }
 
     pub(crate) const fn get(&self, actor: Actor) -> &T {
-        let [m1, m2, m3, m4, m5, m6, m7, m8] = &self.mortals;
+        let [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10] = &self.mortals;
         match actor {
             Actor::Parent => &self.parent,
             Actor::Client => &self.client,
@@ -74,11 +78,13 @@ impl<T> Cast<T> {
             Actor::Mortal6 => m6,
             Actor::Mortal7 => m7,
             Actor::Mortal8 => m8,
+            Actor::Mortal9 => m9,
+            Actor::Mortal10 => m10,
         }
     }
 
     pub(crate) const fn get_mut(&mut self, actor: Actor) -> &mut T {
-        let [m1, m2, m3, m4, m5, m6, m7, m8] = &mut self.mortals;
+        let [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10] = &mut self.mortals;
         match actor {
             Actor::Parent => &mut self.parent,
             Actor::Client => &mut self.client,
@@ -93,6 +99,8 @@ impl<T> Cast<T> {
             Actor::Mortal6 => m6,
             Actor::Mortal7 => m7,
             Actor::Mortal8 => m8,
+            Actor::Mortal9 => m9,
+            Actor::Mortal10 => m10,
         }
     }
 
@@ -101,7 +109,7 @@ impl<T> Cast<T> {
         &mut self,
         mut make: impl FnMut(&mut T) -> Result<U, E>,
     ) -> Result<Cast<U>, E> {
-        let [m1, m2, m3, m4, m5, m6, m7, m8] = &mut self.mortals;
+        let [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10] = &mut self.mortals;
         Ok(Cast {
             parent: make(&mut self.parent)?,
             client: make(&mut self.client)?,
@@ -117,6 +125,8 @@ impl<T> Cast<T> {
                 make(m6)?,
                 make(m7)?,
                 make(m8)?,
+                make(m9)?,
+                make(m10)?,
             ],
         })
     }

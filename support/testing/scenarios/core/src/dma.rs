@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S19 to S21: memory for devices.
+//! S19 to S21, S55: memory for devices.
 //!
 //! The scenario system has no device: its driver writes in its place. The bus addresses show what a
 //! device could still reach.
 
-use pmserver_api::{CopyFlags, Disturbance, FrameState, LockMode, PmError, Rights};
+use pmserver_api::{
+    ContainerHandle, CopyFlags, Disturbance, FrameState, LockMode, PmError, Rights,
+};
+use proto::limits::PIN_FRAMES_MAX;
 use proto::{AddressSpace, FrameCount, Micros, Transport};
 
 use crate::cast::Actor::{Client, Driver, Parent};
@@ -12,6 +15,12 @@ use crate::error::{Outcome, did, expect, pm, refused, same};
 use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page};
 
 const EXCLUSIVE: LockMode = LockMode::Exclusive;
+/// A page's alignment, as a power of two.
+const PAGE_BITS: u8 = 12;
+/// An address below this power of two is any.
+const ANYWHERE_BITS: u8 = 64;
+/// More single frames than two pages of records have room for.
+const SINGLES: u64 = 130;
 
 /// S19: "Lease expires during device DMA: with IOMMU: bus mapping removed before C regains access,
 /// device fault logged; without: physical frame quarantined and charged to the driver account until
@@ -126,4 +135,38 @@ fn bus_addresses<T: Transport, A: AddressSpace>(
         pm("asking for a bus address", run).map(|run| run.address)
     };
     Ok([address(0)?, address(1)?, address(2)?, address(3)?])
+}
+
+/// S55: the first frames of a container are contiguous, so that the page for their records is free
+/// memory like the run that was found; and single ones, until each page of records has been full.
+pub(crate) fn s55<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    for count in [1, 31, 32, 55, 56, 64, 200] {
+        let container = world.container(Driver)?;
+        world.contiguous(container, 0, count)?;
+        let pinned = count.min(PIN_FRAMES_MAX);
+        let pin = world.calls(Driver).pin(container, at(0), frames(pinned), LockMode::Read, LONG);
+        let pin = pm("pinning", pin)?;
+        same("frames in one run", pin.bus.frames, pinned)?;
+        pm("unlocking", world.calls(Driver).unlock(pin.lease.lease))?;
+        world.map(Driver, container, count, WINDOW, READ_WRITE)?;
+        world.holds(Driver, "contiguous frames", WINDOW, count, 0)?;
+        did("the driver filling them", world.puppet(Driver).fill(WINDOW, count, 55))?;
+        world.holds(Driver, "contiguous frames", WINDOW, count, 55)?;
+        pm("destroying", world.calls(Driver).container_destroy(container))?;
+    }
+    let before = world.frames_of(Driver)?;
+    let container = world.container(Driver)?;
+    (0..SINGLES).try_for_each(|number| world.contiguous(container, number.saturating_mul(3), 1))?;
+    let charged = world.frames_of(Driver)?;
+    same("frames charged", charged, before.saturating_add(SINGLES))
+}
+
+impl<T: Transport, A: AddressSpace> World<T, A> {
+    /// Makes the driver allocate frames in one run.
+    fn contiguous(&mut self, container: ContainerHandle, start: u64, count: u64) -> Outcome {
+        let (start, count) = (at(start), frames(count));
+        let mut driver = self.calls(Driver);
+        let done = driver.allocate_contiguous(container, start, count, PAGE_BITS, ANYWHERE_BITS);
+        same("contiguous frames", pm("allocating a run", done)?, count.get())
+    }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S12, S51: an actor that tries to use more than it was given.
+//! S12, S51, S58: an actor that tries to use more than it was given, or to make another pay.
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
-    LeaseHandle, LimitFlags, MapFlags, Marks, PmError, Rights, ShareHandle,
+    Disturbance, LeaseHandle, LimitFlags, MapFlags, Marks, PmError, Rights, ShareHandle,
 };
 use proto::{AddressSpace, FrameCount, Transport};
 
 use crate::cast::Actor::{Client, Driver, Parent, Server};
 use crate::error::{Outcome, did, expect, pm, refused, same};
-use crate::world::{LONG, READ_WRITE, WINDOW, World, at, frames};
+use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames, page, pages};
 
 const ONE: FrameCount = FrameCount::ONE;
 const NONE: AllocateFlags = AllocateFlags::empty();
@@ -165,4 +165,37 @@ fn old_numbers<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcom
         refused("an old share", world.calls(Client).unshare(shared.share), no)?;
     }
     same("new containers", u64::try_from(made.iter().flatten().count()).unwrap_or(0), 4)
+}
+
+/// S58: a borrower touches what is lent first, has it suspended, and copied, while the owner is at
+/// its limit: whatever becomes of the mapping, the owner has paid for it when it was made.
+pub(crate) fn s58<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let container = world.filled_container(Client, 8)?;
+    let weak = world.share(Client, container, Server, Rights::all())?.weak;
+    world.map(Client, container, 4, WINDOW, READ_WRITE)?;
+    world.attach(Client, container, 8, WINDOW_2)?;
+    world.reads(Client, "an empty page of a region", page(WINDOW_2, 4), 0)?;
+    world.map(Server, weak, 8, WINDOW, READ_WRITE)?;
+    let used = pages(world.account(Client)?.used);
+    world.limit(Client, used, LimitFlags::empty())?;
+
+    did("S touching first", world.puppet(Server).fill(WINDOW, 8, 58))?;
+    world.holds(Client, "what S wrote", WINDOW, 4, 58)?;
+    did("C writing", world.puppet(Client).fill(WINDOW, 4, 59))?;
+    let lease = pm("S locking", world.lock_all(Server, weak, 8, LONG))?;
+    did("S writing under its lease", world.puppet(Server).fill(WINDOW, 4, 58))?;
+    pm("S unlocking", world.calls(Server).unlock(lease.lease))?;
+    world.holds(Client, "what S wrote under its lease", WINDOW, 4, 58)?;
+    for what in [Disturbance::Unmap, Disturbance::Move] {
+        world.disturb(what)?;
+        did("C writing to what was taken away", world.puppet(Client).fill(WINDOW, 4, 57))?;
+        world.writes(Client, "C writing to its region", page(WINDOW_2, 4), 57)?;
+    }
+    let own = world.filled_container(Server, 8)?;
+    let copied =
+        world.calls(Server).copy((weak, at(0)), (own, at(0)), frames(4), CopyFlags::empty());
+    same("frames copied out", pm("S copying out", copied)?, 4)?;
+    did("C writing to what was copied", world.puppet(Client).fill(WINDOW, 4, 56))?;
+    world.holds(Client, "what C wrote", WINDOW, 4, 56)?;
+    same("what is charged to C", pages(world.account(Client)?.used), used)
 }

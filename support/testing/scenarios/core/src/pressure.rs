@@ -19,24 +19,26 @@ const EXTRA: LimitFlags = LimitFlags::EXTRA;
 /// Frames that the holder works with, all within its guarantee.
 const GUARANTEED: u64 = 8;
 /// How many frames are asked for when none are left.
-const WANTED: u64 = 16;
+pub(crate) const WANTED: u64 = 16;
 
 /// A pool without free memory, much of which is in extra frames of the holder.
-struct Shortage {
+pub(crate) struct Shortage {
     /// The holder's container, with extra frames at the end.
-    container: ContainerHandle,
+    pub(crate) container: ContainerHandle,
     /// The first extra frame, and how many follow.
-    first: u64,
-    count: u64,
+    pub(crate) first: u64,
+    pub(crate) count: u64,
     /// The container that has taken all the rest.
-    ballast: ContainerHandle,
-    ballast_frames: u64,
+    pub(crate) ballast: ContainerHandle,
+    pub(crate) ballast_frames: u64,
 }
 
 /// Makes memory short: gives the holder all pages that are reserved for nobody, lets it use them,
 /// makes them extra, and makes another account use what else there is. Ends when the first frame is
 /// refused: by then the holder has been asked to give frames back.
-fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Shortage> {
+pub(crate) fn make_short<T: Transport, A: AddressSpace>(
+    world: &mut World<T, A>,
+) -> Outcome<Shortage> {
     let limit = pages(world.account(Holder)?.limit);
     let spare = unpromised(world)?;
     world.limit(Holder, limit.saturating_add(spare), EXTRA)?;
@@ -58,7 +60,7 @@ fn make_short<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
 }
 
 /// Returns how many pages of the pool are neither used by pmserver itself nor reserved.
-fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<u64> {
+pub(crate) fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<u64> {
     let pool = world.info(AccountHandle::POOL)?;
     let mut own = pages(pool.used);
     let mut peers = 1..32;
@@ -72,7 +74,7 @@ fn unpromised<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome
 }
 
 /// Allocates frames from a number on until one is refused. Returns its number and the refusal.
-fn allocate_all<T: Transport, A: AddressSpace>(
+pub(crate) fn allocate_all<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     actor: Actor,
     container: ContainerHandle,
@@ -106,7 +108,7 @@ fn run_out<T: Transport, A: AddressSpace>(
 }
 
 /// Allocates some more frames.
-fn ask<T: Transport, A: AddressSpace>(
+pub(crate) fn ask<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
 ) -> Result<u64, CallError> {
@@ -115,7 +117,7 @@ fn ask<T: Transport, A: AddressSpace>(
 }
 
 /// Fails unless all guaranteed frames of the holder are what they were.
-fn expect_guaranteed<T: Transport, A: AddressSpace>(
+pub(crate) fn expect_guaranteed<T: Transport, A: AddressSpace>(
     world: &mut World<T, A>,
     shortage: &Shortage,
 ) -> Outcome {

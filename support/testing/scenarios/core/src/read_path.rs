@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S9, S11, S58: reading through a container that is lent.
+//! S9, S11, S56, S63: reading through a container that is lent.
 
-use pmserver_api::{MapFlags, PmError, Rights};
+use fsserver_api::{CallError, DirectoryCookie, FsError};
+use pmserver_api::{DeallocateFlags, LockMode, MapFlags, PmError, Rights};
 use proto::{AddressSpace, FrameCount, Transport};
-use puppet_core::OrderError;
+use puppet_core::{Behaviour, OrderError};
 
 use crate::cast::Actor::{Client, Parent, Server};
-use crate::error::{Outcome, ScenarioError, did, expect, faults, fs, pm, refused, same};
-use crate::files::ALL_PAGES;
-use crate::world::{READ_WRITE, WINDOW, WINDOW_2, World, at};
+use crate::error::{Outcome, ScenarioError, between, did, expect, faults, fs, pm, refused, same};
+use crate::files::{ALL_PAGES, CONTAINER_FRAMES, Loan};
+use crate::world::{LONG, READ_WRITE, WINDOW, WINDOW_2, World, at, frames};
 
 /// How often the client checks that the data it has validated is unchanged.
 const LOOKS: u64 = 100_000;
+
+/// The bytes of a path that S is told to read where it cannot.
+const PATH_BYTES: usize = 8;
+/// Where a listing begins.
+const FIRST: DirectoryCookie = DirectoryCookie::START;
+/// A time in which nobody has waited for a handler.
+const AT_ONCE_MICROS: u64 = 200_000;
 
 /// S9: "read path: create_with(16), S copies file data in, C unshares, maps: C sees data; container
 /// still 16 frames; S cap invalid; S accounts unchanged."
@@ -74,9 +82,73 @@ pub(crate) fn s11<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     }
 }
 
-/// S58: reads after which S keeps its lease and its mapping: C sees each, can load and not write
+/// S56: the pages that C lends, for the path and for the data, have a handler that does not answer,
+/// are not there, are locked by C, or are not lent any more. S says so, and serves on.
+pub(crate) fn s56<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let before = world.fsserver_account()?;
+    let file = world.open_known()?;
+    did("the handler waiting", world.puppet(Server).behave(Behaviour::Hold))?;
+    for trap in [Trap::Handler, Trap::Missing, Trap::Locked, Trap::Unshared] {
+        let loan = world.lend(Rights::READ | Rights::WRITE | Rights::LOCK)?;
+        world.set(trap, &loan)?;
+        let (weak, start) = (loan.shared.weak, world.now()?);
+        let found = world.files.client().lookup(weak, PATH_BYTES).err();
+        is_told(found, "S did not say that it cannot read the path")?;
+        let read = world.files.read_known(file, weak).err();
+        is_told(read, "S did not say that it cannot write the data")?;
+        let refusal = world.files.client().read_dir(file, weak, FrameCount::ONE, FIRST).err();
+        is_told(refusal, "S did not say that it cannot list")?;
+        between("when that was", world.now()?, start, start.saturating_add(AT_ONCE_MICROS))?;
+    }
+    expect(world.fsserver_account()? == before, "the account of S is not what it was")?;
+    fs("closing what was open before", world.files.client().close(file))?;
+    let file = world.open_known()?;
+    fs("closing", world.files.client().close(file))
+}
+
+/// Fails unless S has refused, and was not restarted over it.
+fn is_told(error: Option<CallError>, what: &'static str) -> Outcome {
+    let refusal = error.and_then(|error| error.refusal());
+    expect(refusal.is_some_and(|error| error != FsError::Restarted), what)
+}
+
+/// Why the pages of a container cannot be used.
+#[derive(Clone, Copy)]
+enum Trap {
+    Handler,
+    Missing,
+    Locked,
+    Unshared,
+}
+
+impl<T: Transport, A: AddressSpace> World<T, A> {
+    /// Makes the pages that were lent to the file server unusable.
+    fn set(&mut self, trap: Trap, loan: &Loan) -> Outcome {
+        let (container, count) = (loan.container, CONTAINER_FRAMES);
+        let handler = self.peer(Server);
+        let mut parent = self.calls(Parent);
+        match trap {
+            Trap::Handler => {
+                let named = parent.set_handler(container, at(0), count, Some(handler), 56);
+                pm("naming a handler", named).map(drop)
+            }
+            Trap::Missing => {
+                let free = DeallocateFlags::empty();
+                pm("freeing", parent.deallocate(container, at(0), frames(count), free)).map(drop)
+            }
+            Trap::Locked => {
+                let mode = LockMode::Exclusive;
+                let locked = parent.lock(container, at(0), frames(count), mode, LONG);
+                pm("locking", locked).map(drop)
+            }
+            Trap::Unshared => pm("unsharing", parent.unshare(loan.shared.share)),
+        }
+    }
+}
+
+/// S63: reads after which S keeps its lease and its mapping: C sees each, can load and not write
 /// meanwhile, and has its frames for itself when S has released them, or at the deadline.
-pub(crate) fn s58<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+pub(crate) fn s63<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
     let before = world.fsserver_account()?;
     let file = world.open_known()?;
     let rights = Rights::READ | Rights::WRITE | Rights::LOCK;

@@ -9,28 +9,31 @@ use crate::accounts::{s41, s42};
 use crate::allocate::{s1, s2, s3, s4, s5, s7, s8};
 use crate::baseline::Baseline;
 use crate::cast::Cast;
+use crate::confused_handler::s59;
 use crate::copies::{s23, s24, s28, s46};
-use crate::dma::{s19, s20, s21};
+use crate::dma::{s19, s20, s21, s55};
 use crate::error::Outcome;
 use crate::exhaustion::s49;
 use crate::exit::{s25, s26, s38, s39, s40};
 use crate::handlers::s48;
-use crate::hostile::{s12, s51};
+use crate::hostile::{s12, s51, s58};
 use crate::leases::{s15, s16, s17, s18, s22};
 use crate::malformed::s50;
 use crate::pressure::{s29, s30, s31, s32, s33, s34};
-use crate::read_path::{s9, s11, s58};
+use crate::promised::s57;
+use crate::read_path::{s9, s11, s56, s63};
 use crate::repair::{s44, s47};
 use crate::server_cancelled::s14;
-use crate::server_death::{s10, s53};
+use crate::server_death::{s10, s53, s61, s62};
 use crate::server_hangs::s54;
 use crate::tables::{s35, s36};
 use crate::world::World;
+use crate::worst_cases::s60;
 
 type Scenario<T, A> = (&'static str, fn(&mut World<T, A>) -> Outcome);
 
-/// Returns every scenario, in the order of the numbers.
-fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 48] {
+/// Returns every scenario, in the order of the numbers but for the last.
+fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 56] {
     [
         ("S1", s1),
         ("S2", s2),
@@ -79,7 +82,16 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 48] {
         ("S51", s51),
         ("S53", s53),
         ("S54", s54),
+        ("S55", s55),
+        ("S56", s56),
+        ("S57", s57),
         ("S58", s58),
+        ("S59", s59),
+        ("S60", s60),
+        ("S61", s61),
+        ("S63", s63),
+        // After it there is no file server.
+        ("S62", s62),
     ]
 }
 

@@ -7,14 +7,15 @@
 //!
 //! | no | operation | r0 | r1 | reply |
 //! |---|---|---|---|---|
-//! | 0xF001 | arm | what: 1 fault, 2 hang, 3 skip | pages | |
+//! | 0xF001 | arm | what: 1 fault, 2 hang, 3 skip, 4 die | pages | |
 //! | 0xF002 | late | | | the reply to the request that was skipped |
 
 use alloc::rc::Rc;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use fsserver_api::{FsError, Reply, Request};
 use fsserver_core::{ClientId, FileServer};
+use pmserver_api::Calls;
 use proto::{AddressSpace, Message, Micros, PAGE_BYTES, ProtocolError, Transport, VirtAddr};
 
 const OP_ARM: u64 = 0xF001;
@@ -23,6 +24,7 @@ const OP_LATE: u64 = 0xF002;
 const ARM_FAULT: u64 = 1;
 const ARM_HANG: u64 = 2;
 const ARM_SKIP: u64 = 3;
+const ARM_DIE: u64 = 4;
 
 /// An address that is mapped in no protection domain.
 const UNMAPPED_VADDR: u64 = 0x3000_0000;
@@ -39,6 +41,8 @@ pub enum Sabotage {
     HangAfter(u64),
     /// Answer the next read with success, and do nothing.
     Skip,
+    /// The same as `FaultAfter`, and fault again at the recovery entry.
+    DieAfter(u64),
 }
 
 impl Sabotage {
@@ -49,6 +53,7 @@ impl Sabotage {
             Self::FaultAfter(pages) => [ARM_FAULT, pages],
             Self::HangAfter(pages) => [ARM_HANG, pages],
             Self::Skip => [ARM_SKIP, 0],
+            Self::DieAfter(pages) => [ARM_DIE, pages],
         };
         Message::new(OP_ARM, registers)
     }
@@ -64,6 +69,7 @@ impl Sabotage {
             [ARM_FAULT, pages] => Ok(Self::FaultAfter(pages)),
             [ARM_HANG, pages] => Ok(Self::HangAfter(pages)),
             [ARM_SKIP, _] => Ok(Self::Skip),
+            [ARM_DIE, pages] => Ok(Self::DieAfter(pages)),
             _ => Err(ProtocolError::UnknownOperation),
         }
     }
@@ -86,13 +92,16 @@ impl<A: AddressSpace> Sabotaged<A> {
     /// Does what was ordered, if it was ordered for the page that is copied next.
     fn before_page(&mut self) {
         match self.armed.get() {
-            Some(Sabotage::FaultAfter(0)) => self.fault(),
+            Some(Sabotage::FaultAfter(0) | Sabotage::DieAfter(0)) => self.fault(),
             Some(Sabotage::HangAfter(0)) => self.hang(),
             Some(Sabotage::FaultAfter(pages)) => {
                 self.armed.set(Some(Sabotage::FaultAfter(pages.saturating_sub(1))));
             }
             Some(Sabotage::HangAfter(pages)) => {
                 self.armed.set(Some(Sabotage::HangAfter(pages.saturating_sub(1))));
+            }
+            Some(Sabotage::DieAfter(pages)) => {
+                self.armed.set(Some(Sabotage::DieAfter(pages.saturating_sub(1))));
             }
             Some(Sabotage::Skip) | None => {}
         }
@@ -140,9 +149,19 @@ impl<A: AddressSpace> AddressSpace for Sabotaged<A> {
     }
 }
 
+/// The channel to pmserver, which the server shares with its sabotage.
+struct SharedChannel<T>(Rc<RefCell<T>>);
+
+impl<T: Transport> Transport for SharedChannel<T> {
+    fn call(&mut self, request: Message) -> Message {
+        self.0.borrow_mut().call(request)
+    }
+}
+
 /// The file server over its sabotaged memory. Made and called like [`FileServer`].
 pub struct SabotagedServer<T: Transport, A: AddressSpace> {
-    server: FileServer<T, Sabotaged<A>>,
+    server: FileServer<SharedChannel<T>, Sabotaged<A>>,
+    pmserver: SharedChannel<T>,
     armed: Rc<Cell<Option<Sabotage>>>,
     skipped: Option<Message>,
 }
@@ -160,8 +179,10 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
     ) -> Result<Self, FsError> {
         let space = Sabotaged::new(space);
         let armed = Rc::clone(&space.armed);
-        let server = FileServer::new(pmserver, space, image_vaddr, image_bytes)?;
-        Ok(Self { server, armed, skipped: None })
+        let channel = Rc::new(RefCell::new(pmserver));
+        let pmserver = SharedChannel(Rc::clone(&channel));
+        let server = FileServer::new(SharedChannel(channel), space, image_vaddr, image_bytes)?;
+        Ok(Self { server, pmserver, armed, skipped: None })
     }
 
     /// Answers a request, or misbehaves. See [`FileServer::call`].
@@ -169,6 +190,9 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
         match request.label() {
             OP_ARM => match Sabotage::decode(request) {
                 Ok(sabotage) => {
+                    if matches!(sabotage, Sabotage::DieAfter(_)) {
+                        self.recover_nowhere();
+                    }
                     self.armed.set(Some(sabotage));
                     Reply::Done.encode()
                 }
@@ -188,6 +212,14 @@ impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
             },
         }
     }
+
+    /// Names an entry where nothing is mapped.
+    fn recover_nowhere(&mut self) {
+        if let Some(nowhere) = VirtAddr::new(UNMAPPED_VADDR) {
+            // If that is refused it recovers, and a scenario fails.
+            let _ = Calls::new(&mut self.pmserver).register_recovery(nowhere, nowhere);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,13 +228,19 @@ mod tests {
 
     #[test]
     fn orders_come_back_and_nothing_else_is_one() {
-        for sabotage in [Sabotage::FaultAfter(6), Sabotage::HangAfter(0), Sabotage::Skip] {
+        let all = [
+            Sabotage::FaultAfter(6),
+            Sabotage::HangAfter(0),
+            Sabotage::Skip,
+            Sabotage::DieAfter(6),
+        ];
+        for sabotage in all {
             assert_eq!(Sabotage::decode(&sabotage.request()), Ok(sabotage));
             let label = sabotage.request().label();
             assert_eq!(Request::decode(&Message::new(label, [])), unknown());
         }
         assert_eq!(Request::decode(&Sabotage::late_request()), unknown());
-        let none = Message::new(OP_ARM, [4, 0]);
+        let none = Message::new(OP_ARM, [5, 0]);
         assert_eq!(Sabotage::decode(&none), Err(ProtocolError::UnknownOperation));
         let short = Message::new(OP_ARM, [1]);
         assert_eq!(Sabotage::decode(&short), Err(ProtocolError::WrongLength));

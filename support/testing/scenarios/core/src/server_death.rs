@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! S10, S53: the server dies half-way, and recovers or does not.
+//! S10, S53, S61, S62: the server dies half-way, and recovers or does not.
 
-use fsserver_api::FsError;
-use pmserver_api::{LockMode, PmError, Rights};
-use proto::{AddressSpace, Transport, VirtAddr};
+use fsserver_api::{CallError, FsError};
+use pmserver_api::{Disturbance, LockMode, PmError, Rights};
+use proto::{AddressSpace, ProtocolError, Transport, VirtAddr};
 
-use crate::cast::Actor::{Client, Mortal4, Parent};
-use crate::error::{Outcome, expect, fs, pm, refused, same, stopped};
+use crate::cast::Actor::{Client, Mortal4, Mortal9, Mortal10, Parent};
+use crate::error::{Outcome, between, expect, fs, pm, refused, same, stopped};
 use crate::files::ALL_PAGES;
 use crate::sabotage::Sabotage;
 use crate::world::{LONG, READ_WRITE, WINDOW, World, at, frames, pages, vaddr};
@@ -16,6 +16,9 @@ const PAGES_WRITTEN: u64 = 6;
 
 /// An address that is mapped in no actor.
 const NOWHERE: VirtAddr = vaddr(0x3F00_0000);
+
+/// A time in which nobody has waited for anything.
+const AT_ONCE_MICROS: u64 = 200_000;
 
 /// S10: "S dies half-way through the copy: C unshares at once; frames already written keep data,
 /// others zero; no leak in S or C accounts." And C's call is answered with `Restarted`, and S
@@ -71,4 +74,51 @@ pub(crate) fn s53<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     let again = world.calls(Client).share(container, at(0), 2, peer, Rights::READ, LONG);
     refused("sharing with the dead", again, PmError::Invalid)?;
     same("what is still charged to S", pages(world.account(Mortal4)?.used), 0)
+}
+
+/// S61: S goes on where its own data is, in a mapping that was taken away, or in a region: a fault
+/// that no mapping cures, as neither was asked for with EXECUTE. S is stopped, and not sent on.
+pub(crate) fn s61<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    for server in [Mortal9, Mortal10] {
+        let container = world.filled_container(server, 1)?;
+        if server == Mortal9 {
+            world.map(server, container, 1, WINDOW, READ_WRITE)?;
+            world.writes(server, "S using its page", WINDOW, 61)?;
+            world.disturb(Disturbance::Unmap)?;
+        } else {
+            world.attach(server, container, 1, WINDOW)?;
+        }
+        let registered = world.calls(server).register_recovery(WINDOW, WINDOW);
+        pm("S naming an entry where its data is", registered)?;
+        let start = world.now()?;
+        stopped("calling S as it dies", world.puppet(server).store(NOWHERE, 1))?;
+        stopped("calling S when it is dead", world.puppet(server).load(WINDOW))?;
+        between("when that was", world.now()?, start, start.saturating_add(AT_ONCE_MICROS))?;
+        world.bury()?;
+        same("what is still charged to S", pages(world.account(server)?.used), 0)?;
+    }
+    Ok(())
+}
+
+/// S62: the file server dies half-way through the copy, and again where it recovers: C is answered,
+/// then and from now on, and has at once what it had lent. The last scenario: S is gone.
+pub(crate) fn s62<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome {
+    let file = world.open_known()?;
+    let loan = world.lend(Rights::READ | Rights::WRITE | Rights::LOCK)?;
+    world.files.arm(Sabotage::DieAfter(PAGES_WRITTEN))?;
+    let start = world.now()?;
+    let is_stopped = |error: Option<CallError>| {
+        let is_it = error == Some(CallError::Protocol(ProtocolError::Stopped));
+        expect(is_it, "C was not told that S was stopped")
+    };
+    is_stopped(world.files.read_known(file, loan.shared.weak).err())?;
+    is_stopped(world.files.client().stat(file).err())?;
+    is_stopped(world.files.client().close(file).err())?;
+    between("when that was", world.now()?, start, start.saturating_add(AT_ONCE_MICROS))?;
+    pm("unsharing at once", world.calls(Parent).unshare(loan.shared.share))?;
+    world.bury()?;
+    world.fsserver_has_died = true;
+    world.expect_frames(loan.container)?;
+    world.expect_contents(loan.container, PAGES_WRITTEN)?;
+    same("what is still charged to S", pages(world.fsserver_account()?.used), 0)
 }

@@ -82,6 +82,8 @@ pub(crate) struct World<T: Transport, A: AddressSpace> {
     made: [Option<Made>; MADE_MAX],
     /// Whether an actor died in this scenario.
     pub(crate) has_died: bool,
+    /// Whether the file server is dead.
+    pub(crate) fsserver_has_died: bool,
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
@@ -93,7 +95,9 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         })?;
         let parent = Pm::new(channels.get_mut(Actor::Parent));
         let files = Files::new(&parent, fsserver)?;
-        Ok(Self { channels, peers, space, files, made: [None; MADE_MAX], has_died: false })
+        let made = [None; MADE_MAX];
+        let (has_died, fsserver_has_died) = (false, false);
+        Ok(Self { channels, peers, space, files, made, has_died, fsserver_has_died })
     }
 
     /// Returns the raw calls of an actor, for what a scenario checks.

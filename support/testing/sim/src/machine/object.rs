@@ -5,8 +5,9 @@
 pub(crate) const SLOT_BITS: u8 = 5;
 const PAGE_BITS: u8 = 12;
 const TCB_BITS_X86_64: u8 = 11;
-/// For a debug kernel, which keeps debug registers in the TCB; for other kernels it is 11.
-const TCB_BITS_AARCH64: u8 = 12;
+const TCB_BITS_AARCH64: u8 = 11;
+/// With the debug registers of a thread (`CONFIG_HARDWARE_DEBUG_API`).
+const TCB_BITS_AARCH64_DEBUG: u8 = 12;
 const NOTIFICATION_BITS: u8 = 6;
 /// Bits of an address that one level of page tables translates.
 pub(crate) const LEVEL_BITS: u8 = 9;
@@ -19,6 +20,8 @@ pub enum Architecture {
     /// Hypervisor kernel with 40-bit addresses: three levels of page tables, a root twice as large,
     /// and one object type for all tables below it.
     Aarch64,
+    /// The same in a debug kernel, which keeps debug registers in its threads.
+    Aarch64Debug,
 }
 
 impl Architecture {
@@ -26,7 +29,7 @@ impl Architecture {
     pub(crate) const fn root_shift(self) -> u8 {
         match self {
             Self::X86_64 => 39,
-            Self::Aarch64 => 30,
+            Self::Aarch64 | Self::Aarch64Debug => 30,
         }
     }
 
@@ -34,7 +37,7 @@ impl Architecture {
     pub(crate) const fn root_index_bits(self) -> u8 {
         match self {
             Self::X86_64 => 9,
-            Self::Aarch64 => 10,
+            Self::Aarch64 | Self::Aarch64Debug => 10,
         }
     }
 
@@ -43,7 +46,7 @@ impl Architecture {
     pub const fn user_top(self) -> u64 {
         match self {
             Self::X86_64 => 0x7FFF_FFFF_FFFF,
-            Self::Aarch64 => 0xFF_FFFF_FFFF,
+            Self::Aarch64 | Self::Aarch64Debug => 0xFF_FFFF_FFFF,
         }
     }
 }
@@ -100,11 +103,12 @@ pub(crate) fn object_bits(
         (ObjectType::Untyped, _) => Some(size_bits),
         (ObjectType::Tcb, Architecture::X86_64) => Some(TCB_BITS_X86_64),
         (ObjectType::Tcb, Architecture::Aarch64) => Some(TCB_BITS_AARCH64),
+        (ObjectType::Tcb, Architecture::Aarch64Debug) => Some(TCB_BITS_AARCH64_DEBUG),
         (ObjectType::Notification, _) => Some(NOTIFICATION_BITS),
         (ObjectType::CapTable, _) => Some(SLOT_BITS + size_bits),
         (ObjectType::Frame | ObjectType::Table(TableKind::PageTable), _)
         | (ObjectType::Table(_) | ObjectType::VSpace, Architecture::X86_64) => Some(PAGE_BITS),
-        (ObjectType::VSpace, Architecture::Aarch64) => Some(PAGE_BITS + 1),
-        (ObjectType::Table(_), Architecture::Aarch64) => None,
+        (ObjectType::VSpace, _) => Some(PAGE_BITS + 1),
+        (ObjectType::Table(_), _) => None,
     }
 }

@@ -124,7 +124,7 @@ impl Machine {
                 self.check_asid(root, asid)?;
                 aligned?;
             }
-            Architecture::Aarch64 => {
+            Architecture::Aarch64 | Architecture::Aarch64Debug => {
                 self.check_asid(root, asid)?;
                 aligned?;
                 self.check_address(mapped, to)?;
@@ -154,7 +154,7 @@ impl Machine {
         let end = to.vaddr.wrapping_add(PAGE_BYTES);
         let is_too_high = match self.architecture {
             Architecture::X86_64 => to.vaddr > top || end > top,
-            Architecture::Aarch64 => end.wrapping_sub(1) > top,
+            Architecture::Aarch64 | Architecture::Aarch64Debug => end.wrapping_sub(1) > top,
         };
         match mapped {
             Some(at) if at.asid != to.asid => Err(Error::InvalidCapability(1)),
@@ -198,7 +198,7 @@ impl Machine {
         let (root, asid) = root_of(vspace)?;
         let vaddr = match self.architecture {
             Architecture::X86_64 => vaddr & !((1 << kind.span_bits()) - 1),
-            Architecture::Aarch64 => vaddr,
+            Architecture::Aarch64 | Architecture::Aarch64Debug => vaddr,
         };
         if vaddr > self.architecture.user_top() {
             return Err(Error::InvalidArgument(0));
@@ -212,7 +212,7 @@ impl Machine {
                 }
                 entry
             }
-            Architecture::Aarch64 => self.walk(root, vaddr, PAGE_BITS),
+            Architecture::Aarch64 | Architecture::Aarch64Debug => self.walk(root, vaddr, PAGE_BITS),
         };
         if entry.shift == PAGE_BITS || entry.word & VALID != 0 {
             return Err(Error::DeleteFirst);
@@ -246,7 +246,9 @@ impl Machine {
         let shifts = match self.architecture {
             Architecture::X86_64 => kind.span_bits()..=kind.span_bits(),
             // The type does not determine the level: check each level.
-            Architecture::Aarch64 => PAGE_BITS + LEVEL_BITS..=self.architecture.root_shift(),
+            Architecture::Aarch64 | Architecture::Aarch64Debug => {
+                PAGE_BITS + LEVEL_BITS..=self.architecture.root_shift()
+            }
         };
         for shift in shifts.step_by(LEVEL_BITS.into()) {
             let entry = self.walk(root, mapped.vaddr, shift);

@@ -111,7 +111,7 @@ impl FirstThread {
     pub(crate) fn tables(&mut self, vspace: u64, vaddr: u64) -> Vec<u64> {
         let kinds = match self.machine.architecture() {
             X86 => vec![TableKind::Pdpt, TableKind::PageDirectory, TableKind::PageTable],
-            ARM => vec![TableKind::PageTable; 2],
+            _ => vec![TableKind::PageTable; 2],
         };
         let mut tables = Vec::new();
         for kind in kinds {

@@ -54,14 +54,14 @@ impl System {
         let result = result.map_err(|error| error.refusal().unwrap());
         let is_full = result == Err(FsError::TooManyOpenFiles);
         if !path.is_empty() && path.len() <= SHORT_PATH_BYTES_MAX && !is_full {
-            let status = result.clone().map(|file| self.fs.stat(file).unwrap());
+            let status = result.map(|file| self.fs.stat(file).unwrap());
             if let Ok(file) = result {
                 self.fs.close(file).unwrap();
             }
             let calls = self.machine.calls();
             let short = self.fs.lookup_short(path).map_err(|error| error.refusal().unwrap());
             assert_eq!(self.machine.calls(), calls, "pmserver has no part in it");
-            assert_eq!(short.clone().map(|file| self.fs.stat(file).unwrap()), status);
+            assert_eq!(short.map(|file| self.fs.stat(file).unwrap()), status);
             return short;
         }
         result

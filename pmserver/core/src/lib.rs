@@ -49,12 +49,12 @@
 //!
 //! Five operations with every file that has a part in them, in the order of reading. Before these,
 //! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What
-//! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), cells,
-//! chains, trees, and the records in them.
+//! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), the
+//! check for leases (`frames/leases.rs`), charges, cells, chains, trees, and the records in them.
 //!
 //! ```text
-//! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/extra,
-//!                   store/charges, store/free
+//! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/runs, store/extra,
+//!                   store/free
 //! unshare           ops/share, frames/leases, frames/expiry, tables/mappings, tables/page_tables
 //! copy              ops/copy, frames/copying, frames/link, frames/binding,
 //!                   frames/virtual_frames, store/extra

@@ -8,14 +8,16 @@
 use super::ensure;
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::{Account, AccountFlags, Charge, Children};
-use crate::records::cell::Ref;
+use crate::records::cell::{CELLS_PER_PAGE, Ref};
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
 use crate::records::lease::LeasesOfHolder;
 use crate::records::ledger::{FrameList, PressedAccounts, Work};
+use crate::records::links::Link;
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::serve::Service;
+use crate::store::runs::cells_aside;
 
 const KINDS: [Charge; 5] =
     [Charge::Frames, Charge::Tables, Charge::Slots, Charge::Records, Charge::Extra];
@@ -52,6 +54,7 @@ impl<K: Kernel> Service<K> {
     pub(super) fn check_accounts(&self) -> Result<(), &'static str> {
         for account in self.accounts() {
             self.check_lists(account)?;
+            self.check_stock(account)?;
             if self.is_removed(account) {
                 let record = self.store.get(account);
                 let counts = [record.limit, record.promised, record.used(), record.below()];
@@ -67,17 +70,24 @@ impl<K: Kernel> Service<K> {
     /// Returns how many frames are in the lists of all accounts.
     pub(super) fn listed_frames(&self) -> u64 {
         let lists = |account| FrameList::ALL.map(|list| self.store.ledger(account).list(list));
-        let count = |first| u64::from(length(self.store.chain::<FramesOfAccount>(first)));
+        let count = |first| u64::from(self.count_frames(first));
         self.accounts().flat_map(lists).map(count).sum()
     }
 
     /// Returns the pages that an account has objects for.
     fn listed(&self, account: Ref<Account>) -> Charges {
         let ledger = self.store.ledger(account);
-        let count = |chain| length(self.store.chain::<FramesOfAccount>(chain));
-        let [frames, extra, discardable] = FrameList::ALL.map(|list| count(ledger.list(list)));
+        let [frames, extra, discardable] =
+            FrameList::ALL.map(|list| self.count_frames(ledger.list(list)));
         let [slots, records] =
             [ledger.slot_pages, ledger.record_pages].map(|first| length(self.ring(first)));
+        let records = match self.store.stock(account) {
+            Some(stock) => {
+                let aside = length(self.ring(stock.record_pages));
+                records.saturating_add(aside).saturating_add(stock.pages.get())
+            }
+            None => records,
+        };
         let mut charges = [frames, 0, slots, records, extra.saturating_add(discardable)];
         for peer in self.peers.iter().flatten() {
             if peer.table_account == Some(account) {
@@ -87,6 +97,29 @@ impl<K: Kernel> Service<K> {
             add(&mut charges, [self.count_pinned(peer, account), 0, 0, 0, 0]);
         }
         charges
+    }
+
+    /// Returns how many frames are in a list.
+    fn count_frames(&self, first: Link<Frame>) -> u32 {
+        let frames = self.store.chain::<FramesOfAccount>(first);
+        frames.map(|frame| self.store.get(frame).frames()).sum()
+    }
+
+    /// Checks that an account has as many free cells as it has paid for, and keeps as many as its
+    /// runs need.
+    fn check_stock(&self, account: Ref<Account>) -> Result<(), &'static str> {
+        let ledger = self.store.ledger(account);
+        let frames = self.store.chain::<FramesOfAccount>(ledger.list(FrameList::Guaranteed));
+        let needed = frames.map(|frame| cells_aside(self.store.get(frame).order())).sum::<u32>();
+        let Some(stock) = self.store.stock(account) else {
+            return ensure(needed == 0, "I2: runs have set aside what they need");
+        };
+        let free = |page| CELLS_PER_PAGE.saturating_sub(self.store.entry(page).taken.into());
+        let in_pages = self.ring(stock.record_pages).map(free).sum::<u32>();
+        let charged = stock.pages.get().saturating_mul(CELLS_PER_PAGE);
+        let kept = stock.spare.get().saturating_add(stock.aside.get());
+        ensure(stock.aside.get() == needed, "I2: runs have set aside what they need")?;
+        ensure(in_pages.saturating_add(charged) == kept, "I1: free cells are counted")
     }
 
     /// Returns how many pinned frames of a peer an account pays for.
@@ -105,12 +138,16 @@ impl<K: Kernel> Service<K> {
     /// Checks that everything in the lists of an account belongs there.
     fn check_lists(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let ledger = self.store.ledger(account);
-        for (first, used_as) in
-            [(ledger.record_pages, PageUse::Records), (ledger.slot_pages, PageUse::Slots)]
-        {
+        let aside = self.store.stock(account).map_or(0, |stock| stock.record_pages);
+        for (first, used_as, is_aside) in [
+            (ledger.record_pages, PageUse::Records, 0),
+            (ledger.slot_pages, PageUse::Slots, 0),
+            (aside, PageUse::Records, 1),
+        ] {
             let belongs = |page| {
                 let entry = self.store.entry(page);
-                entry.is(used_as) && entry.account() == account.link()
+                let is_its_kind = entry.is(used_as) && entry.is_aside == is_aside;
+                is_its_kind && entry.account() == account.link()
             };
             ensure(self.ring(first).all(belongs), "I1: an account's pages are its own")?;
         }
@@ -177,10 +214,16 @@ impl<K: Kernel> Service<K> {
         ensure(total <= pool.limit, "I2: what is charged is there")
     }
 
+    fn is_dying(&self, account: Ref<Account>) -> bool {
+        self.store.get(account).has(AccountFlags::DYING)
+    }
+
     /// Checks that the queues contain exactly what belongs there.
     fn check_queues(&self) -> Result<(), &'static str> {
         let mut pressed = [0_u32; 2];
         let (mut queued, mut dying_count) = (0_u32, 0_u64);
+        let dying = self.accounts().filter(|account| self.is_dying(*account));
+        ensure(length(dying) == self.store.dying_accounts.get(), "what is to go is counted")?;
         for account in self.accounts() {
             let ledger = self.store.ledger(account);
             let [plain, discardable] = &mut pressed;

@@ -118,20 +118,25 @@ impl<K: Kernel> Service<K> {
         mapped: &mut u32,
     ) -> Result<u64, &'static str> {
         let record = self.store.get(container);
-        let mut frames = 0_u64;
+        let (mut frames, mut ties) = (0_u64, 0_u32);
         let mut next = self.store.tree_next::<Frame>(record.frames, 0);
         while let Some(frame) = next {
             if !self.store.get(frame).is_discarded() {
-                frames = frames.saturating_add(1);
+                frames = frames.saturating_add(self.store.get(frame).frames().into());
             }
             self.check_frame(container, frame, mapped)?;
-            let above = self.store.get(frame).key().checked_add(1);
+            let Frame { mapping_count, next_shared, .. } = self.store.get(frame);
+            let own =
+                u32::from(mapping_count.get()).saturating_add((!next_shared.is_none()).into());
+            ties = ties.saturating_add(own);
+            let above = self.store.get(frame).last().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<Frame>(record.frames, key));
         }
         ensure(
             frames == record.frame_count.get().into(),
             "a container has as many frames as it says",
         )?;
+        ensure(ties == record.ties.get(), "a container has as many ties as it says")?;
         self.check_shares(container)?;
         Ok(frames)
     }
@@ -146,6 +151,9 @@ impl<K: Kernel> Service<K> {
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
         let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
+        let is_blank =
+            record.page == 0 && record.mappings.is_none() && record.next_shared.is_none();
+        ensure(!record.is_run() || is_blank, "a run has no memory, mapping or sharer")?;
         self.check_one_memory(frame)?;
         self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
@@ -263,7 +271,7 @@ impl<K: Kernel> Service<K> {
         self.check_chain::<SharesOfContainer>(record.shares)?;
         self.check_chain::<LeasesOfContainer>(record.leases)?;
         self.check_chain::<HandlersOfContainer>(record.handlers)?;
-        let mut shares = 0_u16;
+        let mut shares = 0_u8;
         for share in self.store.chain::<SharesOfContainer>(record.shares) {
             let of_share = self.store.get(share);
             self.check_chain::<MappingsOfShare>(of_share.mappings)?;
@@ -274,7 +282,7 @@ impl<K: Kernel> Service<K> {
             ensure(all_are, "I5: a share finds the mappings made through it")?;
             shares = shares.saturating_add(1);
         }
-        let leases = u16::try_from(self.leases(container).count()).unwrap_or(u16::MAX);
+        let leases = u8::try_from(self.leases(container).count()).unwrap_or(u8::MAX);
         let counts = shares == record.share_count.get() && leases == record.lease_count.get();
         ensure(counts, "a container has as many shares and leases as it says")
     }
@@ -322,10 +330,15 @@ impl<K: Kernel> Service<K> {
     fn check_sums(&self, census: &Census) -> Result<(), &'static str> {
         let pool = self.store.get(self.pool_account);
         let overhead = self.store.kernel.overhead_pages();
+        let charged = self.accounts().filter_map(|account| self.store.stock(account));
+        let charged = charged.map(|stock| stock.pages.get()).sum();
         let kinds = [
             (Charge::Tables, census.tables),
             (Charge::Slots, census.slots.saturating_add(overhead)),
-            (Charge::Records, census.records.saturating_add(census.reserved)),
+            (
+                Charge::Records,
+                [census.reserved, charged].into_iter().fold(census.records, u32::saturating_add),
+            ),
         ];
         for (kind, pages) in kinds {
             ensure(pool.charged(kind) == pages, "I1: the pool's account is the sum, kind by kind")?;

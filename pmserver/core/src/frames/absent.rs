@@ -18,7 +18,6 @@ use proto::{Micros, PeerId};
 
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;
-use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
@@ -44,8 +43,16 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the handler of the range that a frame is in.
     pub(super) fn handler_of(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
         let record = self.store.get(frame);
-        let container = record.container.target()?;
-        self.handlers(container).find(|(_, handler)| handler.range.contains(record.key()))
+        self.handler_at(record.container.target()?, record.key())
+    }
+
+    /// Returns the handler of the range that a number is in.
+    pub(crate) fn handler_at(
+        &self,
+        container: Ref<Container>,
+        number: u64,
+    ) -> Option<(Ref<Handler>, &Handler)> {
+        self.handlers(container).find(|(_, handler)| handler.range.contains(number))
     }
 
     /// Refuses a frame that its handler has not supplied yet, and asks the handler for it.
@@ -79,10 +86,7 @@ impl<K: Kernel> FrameManager<K> {
         by_access: bool,
     ) -> Result<(), Failure> {
         let number = self.store.get(frame).key();
-        let Some(container) = self.store.get(frame).container.target() else {
-            broken("frame without a container")
-        };
-        let container = self.store.handle(container);
+        let container = self.store.handle(self.store.container_of(frame));
         let Some((range, handler)) = self.awaited_handler(frame) else {
             let is_for_it = |wait: Wait| (wait.container, wait.number) == (container, number);
             if self.peer(peer).wait.is_some_and(is_for_it) {

@@ -32,13 +32,15 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the frames of a frame's ring, itself first.
     pub(crate) fn sharers(&self, frame: Ref<Frame>) -> Sharers {
         let mut sharers = Sharers::new();
-        let mut next = Some(frame);
-        while let Some(sharer) = next {
+        let _ = sharers.push(frame);
+        self.store.meter().charge(LINK_WORK);
+        let mut next = self.store.get(frame).next_shared.target();
+        while let Some(sharer) = next.filter(|next| *next != frame) {
             self.store.meter().charge(LINK_WORK);
             if sharers.push(sharer).is_err() {
                 broken("ring of frames without an end");
             }
-            next = self.store.get(sharer).next_shared.target().filter(|next| *next != frame);
+            next = self.store.get(sharer).next_shared.target();
         }
         sharers
     }
@@ -47,7 +49,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn is_cow(&self, frame: Ref<Frame>) -> bool {
         self.store.get(frame).page().is_some_and(|page| {
             let holders = usize::try_from(self.store.entry(page).holders()).unwrap_or(usize::MAX);
-            holders > self.sharers(frame).len()
+            holders > 1 && holders > self.sharers(frame).len()
         })
     }
 
@@ -200,6 +202,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Binds a frame without memory to a page.
     pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
+        assert!(!self.store.get(frame).is_run(), "a run has no memory");
         let first = self.store.entry(page).first_frame();
         let first = self.store.add_first::<FramesOfPage>(first, frame);
         let entry = self.store.entry_mut(page);
@@ -221,9 +224,23 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
+    fn tie_frame(&mut self, frame: Ref<Frame>) {
+        let container = self.store.get(frame).container;
+        self.tie(container);
+    }
+
+    fn untie_frame(&mut self, frame: Ref<Frame>) {
+        let container = self.store.get(frame).container;
+        self.untie(container);
+    }
+
     /// Adds a frame that is not shared and has no memory to the ring of another.
     pub(super) fn join_ring(&mut self, frame: Ref<Frame>, other: Ref<Frame>) {
-        let next = self.store.get(other).next_shared;
+        let Frame { next_shared: next, container, .. } = *self.store.get(other);
+        if next.is_none() {
+            self.tie(container);
+        }
+        self.tie_frame(frame);
         self.store.get_mut(frame).next_shared = if next.is_none() { other.link() } else { next };
         self.store.get_mut(other).next_shared = frame.link();
         if let Some(page) = self.store.get(other).page() {
@@ -237,6 +254,10 @@ impl<K: Kernel> FrameManager<K> {
         let sharers = self.sharers(frame);
         let Some(before) = sharers.last().filter(|last| **last != frame) else { return };
         let next = self.store.get(frame).next_shared;
+        self.untie_frame(frame);
+        if next == before.link() {
+            self.untie_frame(*before);
+        }
         self.store.get_mut(*before).next_shared =
             if next == before.link() { Link::NONE } else { next };
         self.store.get_mut(frame).next_shared = Link::NONE;
@@ -275,6 +296,8 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn replace(&mut self, old: Ref<Frame>, new: Ref<Frame>) {
         let before = self.sharers(old).last().copied().filter(|last| *last != old);
         if let Some(before) = before {
+            self.untie_frame(old);
+            self.tie_frame(new);
             self.store.get_mut(new).next_shared = self.store.get(old).next_shared;
             self.store.get_mut(before).next_shared = new.link();
             self.store.get_mut(old).next_shared = Link::NONE;

@@ -91,8 +91,12 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the longest lease that leaves extra frames to those who wait for promised memory
     /// (PM-343). It is never refused for that.
     fn claim_limit(&self, access: &Access, range: Range) -> Micros {
+        let unlimited = Micros::new(u64::MAX);
+        if self.store.claims.is_empty() {
+            return unlimited;
+        }
         let now = self.store.kernel.now();
-        let Some(since) = self.store.claims.oldest(now) else { return Micros::new(u64::MAX) };
+        let Some(since) = self.store.claims.oldest(now) else { return unlimited };
         let mut rest = Some(range);
         while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
             if self.store.get(frame).has(FrameMarks::EXTRA) {
@@ -100,7 +104,7 @@ impl<K: Kernel> FrameManager<K> {
                 return Micros::new(end.saturating_sub(now.get()).max(1));
             }
         }
-        Micros::new(u64::MAX)
+        unlimited
     }
 
     /// Returns whether one more lease is within the limits. A borrower cannot use up the leases of
@@ -112,7 +116,7 @@ impl<K: Kernel> FrameManager<K> {
         if self.peer(caller).lease_count.get() >= PEER_LEASES_MAX {
             self.expire_leases_of(caller)?;
         }
-        let in_container = self.store.get(access.container).lease_count.get();
+        let in_container = u16::from(self.store.get(access.container).lease_count.get());
         let fits = match access.share {
             None => in_container < CONTAINER_LEASES_MAX,
             Some(share) => {
@@ -164,7 +168,7 @@ impl<K: Kernel> FrameManager<K> {
             LockMode::Exclusive => Installed::No,
             LockMode::Read => Installed::ReadOnly,
         };
-        let mut rest = Some(range);
+        let mut rest = Some(range).filter(|_| self.has_ties(access.container));
         while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
             self.store.meter().begin_frame(0)?;
             self.limit_mappings(frame, most, |share| share != own).map_err(kernel)?;
@@ -175,9 +179,13 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
+    fn has_ties(&self, container: Ref<Container>) -> bool {
+        !self.store.get(container).ties.is_zero()
+    }
+
     /// Refuses an exclusive lease on frames that are really shared.
     fn check_exclusive(&self, access: &Access, range: Range) -> Result<(), Failure> {
-        let mut rest = Some(range);
+        let mut rest = Some(range).filter(|_| self.has_ties(access.container));
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
             if self.store.get(frame).next_shared.target().is_some() {
                 return Err(Failure { error: PmError::Shared, done: 0, at: number });
@@ -252,18 +260,28 @@ impl<K: Kernel> FrameManager<K> {
         self.leases(container).any(|lease| lease.range.contains(number))
     }
 
-    /// Returns the first frame of a container that no lease covers.
+    /// Returns the first frame or run of a container that no lease covers. Splits a run that leases
+    /// cover in part.
     pub(crate) fn next_unleased_frame(
-        &self,
+        &mut self,
         container: Ref<Container>,
-    ) -> Option<(Ref<Frame>, u64)> {
-        let mut first = 0;
-        loop {
-            let (frame, number) = self.next_record(container, Range { first, last: u64::MAX })?;
-            let covering = self.leases(container).find(|lease| lease.range.contains(number));
-            let Some(lease) = covering else { return Some((frame, number)) };
-            first = lease.range.last.checked_add(1)?;
+    ) -> Result<Option<(Ref<Frame>, u64)>, KernelError> {
+        let mut rest = Some(Range::ALL);
+        while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
+            let range = self.store.get(frame).range();
+            let mut leases = self.leases(container).map(|lease| lease.range);
+            let Some(lease) = leases.find(|lease| lease.overlaps(range)) else {
+                drop(leases);
+                return Ok(Some((frame, number)));
+            };
+            drop(leases);
+            if lease.covers(range) {
+                rest = Range::ALL.behind(lease.last);
+            } else {
+                self.store.split_run(frame)?;
+            }
         }
+        Ok(None)
     }
 
     /// Refuses what is locked until a deadline.

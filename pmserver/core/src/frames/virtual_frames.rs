@@ -3,8 +3,12 @@
 //!
 //! A frame that was dropped under memory pressure leaves its record, which reports the loss to
 //! whoever looks it up. Nobody is charged for it, and most operations treat the number as free.
+//!
+//! A record may be that of a run (`store/runs.rs`). [`FrameManager::individual`] and
+//! [`FrameManager::present_frame`] split it, for what happens to one frame; others may return it.
 
 use pmserver_api::{Failure, PmError};
+use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
@@ -18,6 +22,7 @@ use crate::records::leaf::Leaf;
 use crate::records::range::Range;
 use crate::store::Store;
 use crate::store::extra::Demoted;
+use crate::store::runs::RUN_FRAMES;
 
 impl<K: Kernel> FrameManager<K> {
     /// Charges a tentative frame and inserts it. If extra frames are allowed, records in `demoted`
@@ -113,6 +118,84 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
+    /// Charges tentative frames at the beginning of a range as runs, if it can: if they are of an
+    /// account that is never removed, and nothing is at their numbers. Returns how many.
+    pub(crate) fn insert_runs(&mut self, container: Ref<Container>, range: Range) -> Option<u64> {
+        let count = range.last.saturating_sub(range.first).saturating_add(1);
+        if !range.first.is_multiple_of(RUN_FRAMES) || count < RUN_FRAMES {
+            return None;
+        }
+        let free = match self.next_record(container, range) {
+            Some((_, number)) => number.saturating_sub(range.first),
+            None => count,
+        };
+        let account = self.charged(container).ok()?;
+        let runs = u32::try_from(free / RUN_FRAMES).ok().filter(|runs| *runs > 0)?;
+        if self.store.get(account).maker().is_some() {
+            return None;
+        }
+        let is_starved = self.store.is_starved;
+        let added = self.store.add_runs(account, container, range.first, runs);
+        // If not all of them can be had, some can.
+        self.store.is_starved = is_starved;
+        let added = added.ok().filter(|added| *added > 0)?;
+        Some(u64::from(added).saturating_mul(RUN_FRAMES))
+    }
+
+    /// Returns a frame, alone in its record.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses a page for the records of the run that the frame is in.
+    pub(crate) fn individual(
+        &mut self,
+        container: Ref<Container>,
+        number: u64,
+    ) -> Result<Option<Ref<Frame>>, KernelError> {
+        while let Some(frame) = self.find_frame(container, number) {
+            if !self.store.get(frame).is_run() {
+                return Ok(Some(frame));
+            }
+            self.split(container, frame)?;
+        }
+        Ok(None)
+    }
+
+    /// Splits the runs of a range into single frames.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot split all of them: the next one goes on. `Kernel`.
+    pub(crate) fn split_runs(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Result<(), Failure> {
+        let mut rest = Some(range);
+        while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
+            let record = self.store.get(frame);
+            if !record.is_run() {
+                rest = range.behind(record.last());
+                continue;
+            }
+            self.store.meter().check_room(FRAME_WORK_MAX, 0)?;
+            self.split(container, frame)
+                .map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
+        }
+        Ok(())
+    }
+
+    /// Splits a run into single frames, so that the records of neighbours lie together.
+    fn split(&mut self, container: Ref<Container>, run: Ref<Frame>) -> Result<(), KernelError> {
+        let record = *self.store.get(run);
+        self.store.split_run(run)?;
+        let mut rest = Some(record.range());
+        while let Some((part, _)) = self.take_frame(container, &mut rest) {
+            if self.store.get(part).is_run() {
+                self.store.split_run(part)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the tentative frames of a range permanent, or removes them.
     pub(crate) fn keep_or_remove_frames(
         &mut self,
@@ -121,8 +204,8 @@ impl<K: Kernel> FrameManager<K> {
         keep: bool,
     ) {
         let mut rest = Some(range);
-        while let Some((_, number)) = self.take_frame(container, &mut rest) {
-            self.keep_or_remove_frame(container, number, keep);
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+            self.settle(container, (frame, number), keep);
         }
     }
 
@@ -133,9 +216,20 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
         keep: bool,
     ) {
-        let frame = self.find_frame(container, number);
-        let is_tentative = |frame: &Ref<Frame>| self.store.get(*frame).has(FrameMarks::TENTATIVE);
-        let Some(frame) = frame.filter(is_tentative) else { return };
+        if let Some(frame) = self.find_frame(container, number) {
+            self.settle(container, (frame, number), keep);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        container: Ref<Container>,
+        (frame, number): (Ref<Frame>, u64),
+        keep: bool,
+    ) {
+        if !self.store.get(frame).has(FrameMarks::TENTATIVE) {
+            return;
+        }
         if keep {
             let was = FrameMarks::TENTATIVE | FrameMarks::DISCARDED;
             self.store.get_mut(frame).set(was, false);
@@ -171,7 +265,7 @@ impl<K: Kernel> FrameManager<K> {
         self.frame_at(container, number).ok()
     }
 
-    /// Returns the frame with this number.
+    /// Returns the frame with this number, or the run that it is in.
     ///
     /// # Errors
     /// `NotFound`, or `Discarded` if it was dropped.
@@ -185,7 +279,7 @@ impl<K: Kernel> FrameManager<K> {
         if self.store.get(frame).is_discarded() { Err(PmError::Discarded) } else { Ok(frame) }
     }
 
-    /// Returns the first frame of a range, with its number.
+    /// Returns the first frame or run of a range, with the first of its numbers in the range.
     pub(crate) fn next_frame(
         &self,
         container: Ref<Container>,
@@ -197,11 +291,11 @@ impl<K: Kernel> FrameManager<K> {
             if !self.store.get(frame).is_discarded() {
                 return Some((frame, number));
             }
-            rest = number.checked_add(1).map(|first| Range { first, ..range });
+            rest = range.behind(number);
         }
     }
 
-    /// Returns the first frame of a range, discarded ones included.
+    /// Returns the first frame or run of a range, discarded ones included.
     pub(crate) fn next_record(
         &self,
         container: Ref<Container>,
@@ -209,22 +303,23 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Option<(Ref<Frame>, u64)> {
         let tree = self.store.get(container).frames;
         let frame = self.store.tree_next::<Frame>(tree, range.first)?;
-        let number = self.store.get(frame).key();
+        let number = self.store.get(frame).key().max(range.first);
         range.contains(number).then_some((frame, number))
     }
 
-    /// Returns the first frame of `rest` and advances `rest` behind it.
+    /// Returns the first frame or run of `rest` and advances `rest` behind it.
     pub(crate) fn take_frame(
         &self,
         container: Ref<Container>,
         rest: &mut Option<Range>,
     ) -> Option<(Ref<Frame>, u64)> {
-        let (frame, number) = self.next_frame(container, (*rest)?)?;
-        *rest = number.checked_add(1).zip(*rest).map(|(first, range)| Range { first, ..range });
+        let range = (*rest)?;
+        let (frame, number) = self.next_frame(container, range)?;
+        *rest = range.behind(self.store.get(frame).last());
         Some((frame, number))
     }
 
-    /// Removes a frame from its container, with its mappings and its charge.
+    /// Removes a frame or run from its container, with its mappings and its charge.
     ///
     /// # Errors
     /// The kernel's error if it refuses to unmap; the frame then stays.
@@ -240,7 +335,7 @@ impl<K: Kernel> FrameManager<K> {
         }
         let tree = self.store.get(container).frames;
         self.store.get_mut(container).frames = self.store.tree_remove(tree, number);
-        self.store.free(frame);
+        self.store.free_frame(frame);
         Ok(())
     }
 
@@ -250,22 +345,28 @@ impl<K: Kernel> FrameManager<K> {
             let payer = self.payer(container);
             self.store.refund_frame(payer, frame);
         }
+        let frames = self.store.get(frame).frames();
         self.store.get_mut(frame).discard();
-        self.store.get_mut(container).frame_count.down();
+        self.store.get_mut(container).frame_count.subtract(frames);
     }
 
-    /// Returns a frame of a container.
+    /// Returns a frame of a container, alone in its record.
     ///
     /// # Errors
-    /// `NotFound` or `Discarded`, with the number.
+    /// `NotFound` or `Discarded`, with the number; `Kernel`.
     pub(crate) fn present_frame(
-        &self,
+        &mut self,
         container: Ref<Container>,
         number: u64,
     ) -> Result<Ref<Frame>, Failure> {
         let frame = self.frame_at(container, number).map_err(|error| at_frame(error, number))?;
-        if self.store.get(frame).has(FrameMarks::TENTATIVE) {
+        let record = self.store.get(frame);
+        if record.has(FrameMarks::TENTATIVE) {
             return Err(at_frame(PmError::NotFound, number));
+        }
+        if record.is_run() {
+            let single = self.individual(container, number).ok().flatten();
+            return single.ok_or(at_frame(PmError::Kernel, number));
         }
         Ok(frame)
     }

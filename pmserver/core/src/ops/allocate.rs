@@ -2,7 +2,7 @@
 //! allocate, deallocate, mark (O4, O5).
 
 use pmserver_api::{AllocateFlags, DeallocateFlags, Failure, Frames, Marks, PmError};
-use proto::PeerId;
+use proto::{FrameNumber, PeerId};
 
 use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError, ObjectKind};
@@ -51,6 +51,9 @@ impl<K: Kernel> Operations<K> {
         let need = if squash { Need::Remove } else { Need::Change };
         self.check_leases(&access, range, need)?;
         let fills = squash || is_for_device;
+        if fills {
+            self.split_runs(access.container, range)?;
+        }
         if is_for_device && !squash {
             self.stock_clean(count.get())?;
         }
@@ -59,9 +62,9 @@ impl<K: Kernel> Operations<K> {
         let unused_from = self.store.get(access.container).unused_from;
         let inserted = self.insert_frames(access.container, range, flags, &mut progress);
         let is_partial = flags.contains(AllocateFlags::PARTIAL);
-        let numbers = (range.first..=range.last).zip(0..progress.done);
         let filled = if fills && (inserted.is_ok() || is_partial) {
-            self.fill_frames(access.container, numbers.clone(), flags)
+            let numbers = (range.first..=range.last).zip(0..progress.done);
+            self.fill_frames(access.container, numbers, flags)
         } else {
             Ok(())
         };
@@ -73,8 +76,13 @@ impl<K: Kernel> Operations<K> {
             Ok(()) if inserted.is_ok() || is_partial => progress.done,
             _ => 0,
         };
-        for (number, index) in numbers {
-            self.keep_or_remove_frame(access.container, number, index < kept);
+        for (start, count, keep) in [
+            (start.get(), kept, true),
+            (start.get().saturating_add(kept), progress.done.saturating_sub(kept), false),
+        ] {
+            if let Some(made) = Range::new(FrameNumber::new(start), count) {
+                self.keep_or_remove_frames(access.container, made, keep);
+            }
         }
         if kept == 0 {
             self.store.get_mut(access.container).unused_from = unused_from;
@@ -187,7 +195,15 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<(), Failure> {
         let squash = flags.contains(AllocateFlags::SQUASH);
         let may_be_extra = flags.contains(AllocateFlags::EXTRA);
-        for number in range.first..=range.last {
+        let may_be_run = !squash && !may_be_extra && !flags.contains(AllocateFlags::DMA);
+        let mut rest = Some(range);
+        while let Some(left) = rest {
+            let number = left.first;
+            if may_be_run && let Some(run) = self.insert_runs(container, left) {
+                progress.done = progress.done.saturating_add(run);
+                rest = left.behind(number.saturating_add(run).saturating_sub(1));
+                continue;
+            }
             let at = |error| at_frame(error, number);
             match self.find_frame(container, number) {
                 Some(_) if squash => {}
@@ -199,6 +215,7 @@ impl<K: Kernel> Operations<K> {
                 }
             }
             progress.done = progress.done.saturating_add(1);
+            rest = left.behind(number);
         }
         Ok(())
     }
@@ -224,11 +241,22 @@ impl<K: Kernel> Operations<K> {
         let mut freed: u64 = 0;
         while let Some((frame, number)) = self.next_record(access.container, range) {
             self.store.meter().begin_frame(freed)?;
-            let is_there = !self.store.get(frame).is_discarded();
-            self.remove_frame(access.container, frame, number).map_err(|_: KernelError| {
-                Failure { error: PmError::Kernel, done: freed, at: number }
+            let record = self.store.get(frame);
+            let is_whole = range.covers(record.range());
+            let frames = if record.is_discarded() { 0 } else { record.frames() };
+            let done = if is_whole {
+                self.remove_frame(access.container, frame, number)
+            } else {
+                self.store.split_run(frame)
+            };
+            done.map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done: freed,
+                at: number,
             })?;
-            freed = freed.saturating_add(is_there.into());
+            if is_whole {
+                freed = freed.saturating_add(frames.into());
+            }
         }
         Ok(freed)
     }
@@ -246,9 +274,22 @@ impl<K: Kernel> Operations<K> {
         let account = self.payer(access.container);
         let mut marked: u64 = 0;
         let mut rest = Some(range);
-        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+        while let Some((frame, number)) =
+            rest.and_then(|rest| self.next_frame(access.container, rest))
+        {
+            let record = self.store.get(frame);
+            let (numbers, frames) = (record.range(), record.frames());
+            if !range.covers(numbers) {
+                self.store.split_run(frame).map_err(|_: KernelError| Failure {
+                    error: PmError::Kernel,
+                    done: marked,
+                    at: number,
+                })?;
+                continue;
+            }
             self.store.set_discardable(account, frame, marks.contains(Marks::DISCARDABLE));
-            marked = marked.saturating_add(1);
+            marked = marked.saturating_add(frames.into());
+            rest = range.behind(numbers.last);
         }
         Ok(marked)
     }

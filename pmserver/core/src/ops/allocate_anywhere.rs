@@ -9,6 +9,7 @@ use crate::ops::Operations;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
 use crate::records::range::Range;
 
@@ -64,13 +65,17 @@ impl<K: Kernel> Operations<K> {
         None
     }
 
-    /// Returns the last number of a borrower's lease on a range, or that of the first frame in it.
+    /// Returns the last number of a borrower's lease on a range, or that of the first frame or run
+    /// in it.
     fn last_in_the_way(&self, container: Ref<Container>, range: Range) -> Option<u64> {
         let lease = self
             .leases(container)
             .find(|lease| !lease.share.is_none() && lease.range.overlaps(range))
             .map(|lease| lease.range.last);
-        lease.or_else(|| self.next_frame(container, range).map(|(_, number)| number))
+        lease.or_else(|| {
+            let (frame, _) = self.next_frame(container, range)?;
+            Some(self.store.get(frame).last())
+        })
     }
 
     /// Drops the contents of frames, which then read as zero (O14).
@@ -87,12 +92,14 @@ impl<K: Kernel> Operations<K> {
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
             self.store.meter().begin_frame(renewed)?;
+            let record = self.store.get(frame);
+            let frames = record.last().min(range.last).saturating_sub(number).saturating_add(1);
             self.renew_frame(frame).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: renewed,
                 at: number,
             })?;
-            renewed = renewed.saturating_add(1);
+            renewed = renewed.saturating_add(frames);
         }
         Ok(renewed)
     }

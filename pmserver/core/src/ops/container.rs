@@ -74,7 +74,9 @@ impl<K: Kernel> Operations<K> {
         state.set(FrameState::LOCKED, is_locked);
         state.set(FrameState::COW, self.is_cow(frame));
         state.set(FrameState::PINNED, is_pinned);
-        state.set(FrameState::ABSENT, self.awaited_handler(frame).is_some());
+        let is_bound = state.contains(FrameState::BOUND);
+        let has_handler = self.handler_at(access.container, number).is_some();
+        state.set(FrameState::ABSENT, !is_bound && has_handler);
         state
     }
 
@@ -144,10 +146,18 @@ impl<K: Kernel> Operations<K> {
         budget: &mut Budget,
     ) -> Result<(), Failure> {
         self.expire_leases(container).map_err(|more| budget.failure(more.error, more.at))?;
-        while let Some((frame, number)) = self.next_unleased_frame(container) {
+        while let Some((frame, number)) = self
+            .next_unleased_frame(container)
+            .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?
+        {
             budget.spend(self.store.meter())?;
-            self.remove_frame(container, frame, number)
-                .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
+            let others = u64::from(self.store.get(frame).frames()).saturating_sub(1);
+            let done = if budget.spend_more(others) {
+                self.remove_frame(container, frame, number)
+            } else {
+                self.store.split_run(frame)
+            };
+            done.map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
         }
         if let Some(deadline) = self.last_deadline(container) {
             return Err(budget.pending_until(deadline));

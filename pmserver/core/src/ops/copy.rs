@@ -13,7 +13,7 @@ use proto::limits::SHARERS_MAX;
 use proto::{FrameNumber, PeerId};
 
 use crate::frames::copying::Copying;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
@@ -137,9 +137,11 @@ impl<K: Kernel> Operations<K> {
             let destination = self.find_frame(copying.to.container, to);
             let written = destination.map(|frame| self.sharers(frame)).unwrap_or_default();
             let most = if copying.is_logical() { written.len() } else { 1 };
-            written.iter().take(most).any(|frame| {
+            written.iter().take(most).zip(0..).any(|(frame, sharer)| {
                 let record = self.store.get(*frame);
-                record.container == source && place(record.key()).is_some_and(|at| at > index)
+                // The first one may be a run.
+                let number = if sharer == 0 { to } else { record.key() };
+                record.container == source && place(number).is_some_and(|at| at > index)
             })
         })
     }
@@ -216,8 +218,13 @@ impl<K: Kernel> Operations<K> {
             self.keep_or_remove_frame(copying.to.container, to, false);
         }
         let beyond = pairs.clone().nth(extent.count).map_or(0, |(from, _)| from);
+        let work = pairs.clone().map(|(from, to)| self.pair_work(copying, from, to));
+        // Without what this call had to split, the next one may have room.
+        let split_work = self.store.meter().split_work();
+        let left = self.store.meter().left().saturating_add(split_work);
+        let fits = split_work > 0 && work.sum::<u64>() <= left;
         let has_gained = self.make_way(copying, pairs).map_err(|_| PmError::Kernel)?;
-        Err(if has_gained { failure } else { at_frame(PmError::TooMany, beyond) })
+        Err(if has_gained || fits { failure } else { at_frame(PmError::TooMany, beyond) })
     }
 
     /// Finds the first pair that cannot be copied, or that one call cannot copy any more. With NEW,
@@ -239,8 +246,9 @@ impl<K: Kernel> Operations<K> {
                 Ok(())
             };
             let result = result.and_then(|()| self.check_pair(caller, copying, from, to));
-            let result = result.and_then(|()| {
-                linking = linking.saturating_add(self.pair_work(copying, from, to));
+            let result = result.and_then(|(source, destination)| {
+                let work = self.link_work(copying, source, destination);
+                linking = linking.saturating_add(work);
                 let room = self.store.meter().check_room(linking, 0);
                 room.inspect_err(|_| {
                     if copying.makes_new() {
@@ -263,24 +271,28 @@ impl<K: Kernel> Operations<K> {
         source.map_or(0, |source| self.link_work(copying, source, destination))
     }
 
+    /// Checks a pair and, with NEW, makes its destination. Returns the two frames.
     fn check_pair(
         &mut self,
         caller: PeerId,
         copying: &Copying,
         from: u64,
         to: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(Ref<Frame>, Option<Ref<Frame>>), Failure> {
         let source = self.present_frame(copying.from.container, from)?;
         self.check_copied_from(caller, source)?;
         if !copying.is_logical() {
             self.check_sharers(source, Need::Alone)?;
         }
         if copying.makes_new() {
-            return self.make_destination(copying, source, to);
+            self.make_destination(copying, source, to)?;
+            return Ok((source, self.find_frame(copying.to.container, to)));
         }
-        let destination = self.find_frame(copying.to.container, to);
+        let destination = self.individual(copying.to.container, to);
+        let destination = destination.map_err(|_: KernelError| at_frame(PmError::Kernel, to))?;
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
-        self.check_copied_to(source, destination, copying.is_logical())
+        self.check_copied_to(source, destination, copying.is_logical())?;
+        Ok((source, Some(destination)))
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.

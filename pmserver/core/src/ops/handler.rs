@@ -46,8 +46,7 @@ impl<K: Kernel> Operations<K> {
             return Err(at_frame(PmError::Exists, first));
         }
         drop(others);
-        let record = self.store.get(container);
-        if record.handler_count.get() >= CONTAINER_HANDLERS_MAX {
+        if self.handlers(container).count() >= CONTAINER_HANDLERS_MAX.into() {
             return Err(PmError::TooMany.into());
         }
         let handler = Handler::new(range, peer, cookie);
@@ -55,9 +54,7 @@ impl<K: Kernel> Operations<K> {
         let handler = self.store.alloc_named(payer, caller, handler).map_err(Shortage::as_quota)?;
         let first = self.store.get(container).handlers;
         let first = self.store.add_first::<HandlersOfContainer>(first, handler);
-        let record = self.store.get_mut(container);
-        record.handlers = first;
-        record.handler_count.up();
+        self.store.get_mut(container).handlers = first;
         self.stop_showing(container, handler).inspect_err(|failure| {
             if failure.error != PmError::Pending {
                 self.unlink_handler(container, handler);
@@ -112,9 +109,7 @@ impl<K: Kernel> Operations<K> {
         }
         let first = self.store.get(container).handlers;
         let first = self.store.remove_from_chain::<HandlersOfContainer>(first, handler);
-        let record = self.store.get_mut(container);
-        record.handlers = first;
-        record.handler_count.down();
+        self.store.get_mut(container).handlers = first;
         self.store.free(handler);
     }
 
@@ -194,7 +189,8 @@ impl<K: Kernel> Operations<K> {
             .store
             .look_up::<Container>(wait.container)
             .filter(|container| self.lives(*container))
-            .and_then(|container| self.find_frame(container, wait.number));
+            .map_or(Ok(None), |container| self.individual(container, wait.number))
+            .map_err(|_: KernelError| PmError::Kernel)?;
         let Some(frame) = frame else {
             *self.answered(caller, fault)? = None;
             return Err(PmError::InvalidCap.into());

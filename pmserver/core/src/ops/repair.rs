@@ -19,7 +19,6 @@ use proto::{FrameCount, PeerId, VirtAddr};
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, last_page, pages_from};
-use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::leaf::Leaf;
@@ -231,9 +230,7 @@ impl<K: Kernel> Operations<K> {
     /// Returns the access of the handle that a mapping was made with.
     fn access_of(&self, mapping: Ref<Mapping>) -> Access {
         let frame = self.frame_of(mapping);
-        let Some(container) = self.store.get(frame).container.target() else {
-            broken("frame without a container")
-        };
+        let container = self.store.container_of(frame);
         match self.store.get(mapping).share.target() {
             None => Access::strong(container),
             Some(share) => Access::through(container, share, self.store.get(share)),

@@ -30,7 +30,7 @@ impl<K: Kernel> Operations<K> {
         self.check_terms(caller, &terms)?;
         let ShareTerms { peer, rights, lease_max } = terms;
         let record = self.store.get(access.container);
-        if record.share_count.get() >= CONTAINER_SHARES_MAX {
+        if u16::from(record.share_count.get()) >= CONTAINER_SHARES_MAX {
             return Err(PmError::TooMany.into());
         }
         let container = access.container;

@@ -12,7 +12,8 @@
 //!   own = used - below          room = limit - own - promised
 //! ```
 //!
-//! The second record of an account (`records/ledger.rs`) holds the heads of its lists.
+//! The second record of an account (`records/ledger.rs`) holds the heads of its lists. While it has
+//! runs, a third (`records/stock.rs`) counts its free cells.
 
 use bitflags::bitflags;
 use pmserver_api::{AccountInfo, PmError};
@@ -222,7 +223,7 @@ impl Account {
         PeerId::new(self.maker.into())
     }
 
-    /// Counts one page up or down; `is_below` if the charge is to an account below this one.
+    /// Counts pages up or down; `is_below` if the charge is to an account below this one.
     pub(crate) fn count(&mut self, kind: Charge, is_below: bool, change: Change) {
         let counter = match kind {
             Charge::Frames => &mut self.frames,
@@ -272,18 +273,20 @@ impl Account {
     }
 }
 
-/// The direction in which a counter changes.
+/// How a counter changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    Up,
-    Down,
+    /// So many more.
+    Up(u32),
+    /// So many less.
+    Down(u32),
 }
 
 impl Change {
     fn apply(self, counter: &mut u32) {
         *counter = match self {
-            Self::Up => plus(*counter, 1),
-            Self::Down => minus(*counter, 1),
+            Self::Up(pages) => plus(*counter, pages),
+            Self::Down(pages) => minus(*counter, pages),
         };
     }
 }

@@ -39,6 +39,17 @@ impl Budget {
         Ok(())
     }
 
+    /// Counts the steps of a run beside the one that was counted; returns whether there are so
+    /// many.
+    pub(crate) fn spend_more(&mut self, frames: u64) -> bool {
+        let done = self.done.saturating_add(frames);
+        let has_room = done <= self.most;
+        if has_room {
+            self.done = done;
+        }
+        has_room
+    }
+
     /// Returns a failure that says how much was done.
     pub(crate) const fn failure(&self, error: PmError, at: u64) -> Failure {
         Failure { error, done: self.done, at }

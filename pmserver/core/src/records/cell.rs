@@ -64,6 +64,7 @@ pub(crate) enum Kind {
     Handler = 10,
     Ledger = 11,
     Loan = 12,
+    Stock = 13,
 }
 
 /// The first word of every cell: what it holds and when it was filled.

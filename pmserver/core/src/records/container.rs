@@ -36,9 +36,11 @@ pub(crate) struct Container {
     of_account: Links<Container>,
     /// The owner's other containers.
     of_owner: Links<Container>,
-    pub(crate) share_count: Count<u16>,
-    pub(crate) lease_count: Count<u16>,
-    pub(crate) handler_count: Count<u16>,
+    /// How many mappings and grants its frames have, and how many of them are really shared: if
+    /// none, nobody has to be kept from them.
+    pub(crate) ties: Count<u32>,
+    pub(crate) share_count: Count<u8>,
+    pub(crate) lease_count: Count<u8>,
     /// The peer that made it and holds the strong handle.
     owner: u8,
     /// 1 while it is being destroyed: no other operation accepts it then.
@@ -70,9 +72,9 @@ impl Container {
             handlers: Link::NONE,
             of_account: Links::NONE,
             of_owner: Links::NONE,
+            ties: Count::ZERO,
             share_count: Count::ZERO,
             lease_count: Count::ZERO,
-            handler_count: Count::ZERO,
             owner: owner.get(),
             dying: 0,
         }

@@ -40,6 +40,16 @@ impl<N: Number> Count<N> {
         self.0 = plus(self.0, N::ONE);
     }
 
+    /// Counts so many more.
+    pub(crate) fn add(&mut self, more: N) {
+        self.0 = plus(self.0, more);
+    }
+
+    /// Counts so many less.
+    pub(crate) fn subtract(&mut self, less: N) {
+        self.0 = minus(self.0, less);
+    }
+
     /// Counts one less.
     pub(crate) fn down(&mut self) {
         self.0 = minus(self.0, N::ONE);
@@ -100,6 +110,7 @@ macro_rules! number {
     };
 }
 
+number!(u8);
 number!(u16);
 number!(u32);
 number!(u64);

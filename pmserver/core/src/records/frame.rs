@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A virtual frame's record.
+//! A virtual frame's record, and that of a run of frames.
 
 use bitflags::bitflags;
 use pmserver_api::FrameState;
@@ -12,6 +12,7 @@ use crate::records::count::Count;
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
+use crate::records::range::Range;
 
 bitflags! {
     /// Properties of a virtual frame.
@@ -35,7 +36,8 @@ bitflags! {
     }
 }
 
-/// A virtual frame.
+/// A virtual frame, or a *run*: `2^order` frames at aligned numbers that nothing has happened to
+/// since they were allocated. They have no memory, no mapping and no sharer (`store/runs.rs`).
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Frame {
@@ -53,7 +55,9 @@ pub(crate) struct Frame {
     of_account: Links<Frame>,
     pub(crate) mapping_count: Count<u16>,
     marks: u16,
-    padding: [u32; 3],
+    /// 0, or 3, 6 or 9 for a run.
+    order: u8,
+    padding: [u8; 11],
 }
 
 record!(Frame, Frame);
@@ -82,8 +86,46 @@ impl Frame {
             of_account: Links::NONE,
             mapping_count: Count::ZERO,
             marks: FrameMarks::TENTATIVE.bits(),
-            padding: [0; 3],
+            order: 0,
+            padding: [0; 11],
         }
+    }
+
+    /// Returns a tentative run.
+    pub(crate) const fn new_run(container: Link<Container>, number: u64, order: u8) -> Self {
+        Self { order, ..Self::new(container, number) }
+    }
+
+    /// Returns the eighth part of a run, by its place in it.
+    pub(crate) fn part(&self, place: u64) -> Self {
+        let order = self.order.saturating_sub(3);
+        let number = self.number.saturating_add(place << order);
+        Self { number, order, stamp: Stamp::UNSET, of_account: Links::NONE, ..*self }
+    }
+
+    /// Makes a run's record that of one of its parts.
+    pub(crate) fn become_part(&mut self, place: u64) {
+        let part = self.part(place);
+        self.number = part.number;
+        self.order = part.order;
+    }
+
+    pub(crate) const fn order(&self) -> u8 {
+        self.order
+    }
+
+    pub(crate) const fn is_run(&self) -> bool {
+        self.order > 0
+    }
+
+    /// Returns how many frames it stands for.
+    pub(crate) const fn frames(&self) -> u32 {
+        1 << self.order
+    }
+
+    /// Returns the numbers that it stands for.
+    pub(crate) fn range(&self) -> Range {
+        Range { first: self.number, last: self.last() }
     }
 
     pub(crate) fn page(&self) -> Option<PageIndex> {
@@ -126,5 +168,9 @@ impl Frame {
 impl Leaf for Frame {
     fn key(&self) -> u64 {
         self.number
+    }
+
+    fn last(&self) -> u64 {
+        self.number | u64::from(self.frames()).saturating_sub(1)
     }
 }

@@ -11,6 +11,11 @@ use crate::records::cell::Record;
 pub(crate) trait Leaf: Record {
     /// Returns its key, which never changes while it is in a tree.
     fn key(&self) -> u64;
+
+    /// Returns the last number that it stands for: a record for one number has only its key.
+    fn last(&self) -> u64 {
+        self.key()
+    }
 }
 
 /// A tree of records: a link to its topmost node, or to its only leaf.

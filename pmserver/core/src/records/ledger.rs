@@ -9,6 +9,7 @@ use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::links::{Link, Links, chain};
 use crate::records::loan::Loan;
+use crate::records::stock::Stock;
 
 /// The lists that the frames of an account are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,8 @@ pub(crate) struct Ledger {
     work: Links<Ledger>,
     /// Its place in the list of accounts with extra frames.
     pressed: Links<Ledger>,
-    padding: u32,
+    /// The third record of the account, while it has runs.
+    pub(crate) stock: Link<Stock>,
 }
 
 record!(Ledger, Ledger);
@@ -89,7 +91,7 @@ impl Ledger {
             discardable: Link::NONE,
             work: Links::NONE,
             pressed: Links::NONE,
-            padding: 0,
+            stock: Link::NONE,
         }
     }
 

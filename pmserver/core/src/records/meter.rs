@@ -29,6 +29,8 @@ pub(crate) const LINK_WORK: u64 = 25;
 pub(crate) struct Meter {
     spent: Cell<u64>,
     invocations: Cell<u64>,
+    /// The part that splitting runs took. A call that is repeated does not do it again.
+    split_work: Cell<u64>,
 }
 
 impl Meter {
@@ -36,6 +38,7 @@ impl Meter {
     pub(crate) fn restart(&self) {
         self.spent.set(0);
         self.invocations.set(0);
+        self.split_work.set(0);
     }
 
     /// Counts work.
@@ -57,6 +60,17 @@ impl Meter {
     /// Returns how much work the call has done.
     pub(crate) const fn spent(&self) -> u64 {
         self.spent.get()
+    }
+
+    /// Counts what was done since the work was `before` as splitting.
+    pub(crate) fn count_split(&self, before: u64) {
+        let work = self.spent.get().saturating_sub(before);
+        self.split_work.set(self.split_work.get().saturating_add(work));
+    }
+
+    /// Returns how much of the call's work was splitting runs.
+    pub(crate) const fn split_work(&self) -> u64 {
+        self.split_work.get()
     }
 
     /// Returns how much work the call may still do.

@@ -25,4 +25,5 @@ pub(crate) mod range;
 pub(crate) mod region;
 pub(crate) mod search;
 pub(crate) mod share;
+pub(crate) mod stock;
 pub(crate) mod table;

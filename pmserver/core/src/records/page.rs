@@ -59,7 +59,8 @@ pub(crate) const ENTRIES_PER_PAGE: u32 = 128;
 pub(crate) struct PageEntry {
     /// A `PageUse`.
     used_as: u8,
-    padding: u8,
+    /// `Records`: 1 for a page of cells that were set aside.
+    pub(crate) is_aside: u8,
     /// `Records`, `Slots`: how many cells or slots are taken. `Frame`: how many pins it is under.
     pub(crate) taken: u16,
     /// The next page in the list.
@@ -79,7 +80,7 @@ impl PageEntry {
     /// Returns the entry of a page with this use and no other property.
     pub(crate) const fn new(used_as: PageUse) -> Self {
         let used_as = used_as.number();
-        Self { used_as, padding: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }
+        Self { used_as, is_aside: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }
     }
 
     /// `Frame`: returns the mapping that has the original capability; 0 for none.

@@ -36,6 +36,12 @@ impl Range {
         self.first <= number && number <= self.last
     }
 
+    /// Returns what is left of it behind a number; `None` behind its end.
+    pub(crate) fn behind(&self, number: u64) -> Option<Self> {
+        let first = number.checked_add(1)?;
+        (first <= self.last).then_some(Self { first, ..*self })
+    }
+
     pub(crate) const fn covers(&self, other: Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }

@@ -38,7 +38,6 @@ use proto::{Micros, PeerId};
 
 use crate::kernel::Kernel;
 use crate::records::account::Account;
-use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::leaf::Leaf;
@@ -177,11 +176,8 @@ impl<K: Kernel> Service<K> {
     fn drop_newest(&mut self, account: Ref<Account>, list: FrameList, age: u64) -> bool {
         let first = self.store.ledger(account).list(list);
         let Some(frame) = first.target() else { return false };
-        let record = self.store.get(frame);
-        let number = record.key();
-        let Some(container) = record.container.target() else {
-            broken("frame without a container")
-        };
+        let number = self.store.get(frame).key();
+        let container = self.store.container_of(frame);
         let is_held = self.expire_leases(container).is_err();
         if is_held || self.is_held(container, number, age) || self.drop_contents(frame).is_err() {
             self.store.move_to_back(account, frame);

@@ -21,16 +21,18 @@ use heapless::Vec;
 use proto::PeerId;
 use proto::limits::{PEER_ALLOWANCES_MAX, PEERS_MAX};
 
-use crate::kernel::{Kernel, PageIndex};
+use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::records::account::{Account, AccountFlags, Change, Charge, Children, Shortage};
 use crate::records::broken::broken;
-use crate::records::cell::{Record, Ref, Stamp};
+use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
 use crate::records::count::{minus, plus};
-use crate::records::ledger::Ledger;
+use crate::records::frame::FramesOfAccount;
+use crate::records::ledger::{FrameList, Ledger};
 use crate::records::links::Link;
 use crate::records::loan::{Loan, LoansOfAccount};
 use crate::store::Store;
 use crate::store::cells::End;
+use crate::store::extra::Age;
 
 /// How many more pages an account may be charged for a peer.
 #[derive(Clone, Copy)]
@@ -66,18 +68,18 @@ impl Allowances {
         self.get(peer.get().into(), account).is_some_and(|allowance| allowance.pages > 0)
     }
 
-    /// Returns whether the account has been charged for the served peer as much as is allowed.
-    pub(super) fn is_spent(&self, account: Ref<Account>) -> bool {
-        self.get(self.served, account).is_some_and(|allowance| allowance.pages == 0)
+    /// Returns whether the served peer may not have so many pages charged to an account.
+    pub(super) fn forbids(&self, account: Ref<Account>, pages: u32) -> bool {
+        self.get(self.served, account).is_some_and(|allowance| allowance.pages < pages)
     }
 
-    /// Counts a page that is charged to an account or refunded.
+    /// Counts pages that are charged to an account or refunded.
     pub(super) fn count(&mut self, account: Ref<Account>, change: Change) {
         let all = self.of_peer.get_mut(self.served).into_iter().flatten();
         for allowance in all.filter(|allowance| allowance.account == account) {
             allowance.pages = match change {
-                Change::Up => allowance.pages.saturating_sub(1),
-                Change::Down => allowance.pages.saturating_add(1).min(allowance.most),
+                Change::Up(pages) => allowance.pages.saturating_sub(pages),
+                Change::Down(pages) => allowance.pages.saturating_add(pages).min(allowance.most),
             };
         }
     }
@@ -199,7 +201,8 @@ impl<K: Kernel> Store<K> {
         };
         let ledger = self.ledger_ref(account);
         let lists = self.get(ledger);
-        let owns_pages = lists.record_pages != 0 || lists.slot_pages != 0;
+        let has_stock = !lists.stock.is_none();
+        let owns_pages = lists.record_pages != 0 || lists.slot_pages != 0 || has_stock;
         let has_containers = !lists.containers.is_none() || !lists.dying.is_none();
         let is_named = !record.children.is_none() || !lists.loans.is_none();
         let charged = [record.used(), record.promised, record.charged(Charge::Extra)];
@@ -210,6 +213,9 @@ impl<K: Kernel> Store<K> {
         let payer = self.payer_for(parent);
         let promised = &mut self.get_mut(payer).promised;
         *promised = minus(*promised, record.limit);
+        if record.has(AccountFlags::DYING) {
+            self.dying_accounts.down();
+        }
         self.allowances.forget(account);
         self.free(ledger);
         self.free(account);
@@ -280,6 +286,40 @@ impl<K: Kernel> Store<K> {
             return true;
         }
         false
+    }
+
+    /// Does a step towards an account that has set nothing aside: splits the oldest of its frames,
+    /// or makes it the newest; if there is no run any more, mixes a page with the others.
+    pub(crate) fn dissolve_stock(&mut self, account: Ref<Account>) -> Result<(), KernelError> {
+        let has_runs = self.stock(account).is_some_and(|stock| !stock.aside.is_zero());
+        let first = self.ledger(account).list(FrameList::Guaranteed);
+        match self.last_of::<FramesOfAccount>(first).filter(|_| has_runs) {
+            Some(frame) if self.get(frame).is_run() => self.split_run(frame)?,
+            Some(frame) => {
+                self.remove_from_list(account, frame);
+                self.add_to_list(account, frame, Age::Newest);
+            }
+            None => self.mix_aside_page(account),
+        }
+        Ok(())
+    }
+
+    /// Makes a page of an account that sets nothing aside any more one for any records.
+    fn mix_aside_page(&mut self, account: Ref<Account>) {
+        let Some(stock) = self.stock(account) else { return };
+        let first = stock.record_pages;
+        if let Some(page) = PageIndex::from_link(first) {
+            let rest = self.unlink_page(first, page);
+            self.entry_mut(page).is_aside = 0;
+            let free = CELLS_PER_PAGE.saturating_sub(self.entry(page).taken.into());
+            if let Some(stock) = self.stock_mut(account) {
+                stock.record_pages = rest;
+                stock.spare.subtract(free);
+            }
+            let pages = self.receive(account, self.ledger(account).record_pages, page);
+            self.ledger_mut(account).record_pages = pages;
+        }
+        self.review_stock(account);
     }
 
     fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {

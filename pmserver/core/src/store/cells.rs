@@ -68,6 +68,10 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
         let (page, _) = record.place();
         let owner = self.page_owner(page);
+        if self.entry(page).is_aside != 0 {
+            self.empty_aside(owner, record);
+            return self.give_back(owner, 1);
+        }
         let was_full = self.is_full(page);
         let left = self.empty(record);
         if left == 0 {

@@ -76,6 +76,13 @@ impl<K: Kernel> Store<K> {
         self.join::<C>(chain, item.link())
     }
 
+    /// Adds a record that is in no chain of this kind behind another.
+    pub(super) fn add_behind<C: Chain>(&mut self, before: Ref<C::Item>, item: Ref<C::Item>) {
+        let after = C::links(self.get(before)).next().target();
+        self.set_neighbours::<C>(before, item);
+        self.set_neighbours::<C>(item, after.unwrap_or(before));
+    }
+
     /// Removes a record from its chain.
     pub(crate) fn remove_from_chain<C: Chain>(
         &mut self,

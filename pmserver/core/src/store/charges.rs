@@ -31,7 +31,8 @@ impl<K: Kernel> Store<K> {
 
     /// Returns whether an account, or one above it, is being destroyed.
     pub(crate) fn is_closed(&self, account: Ref<Account>) -> bool {
-        self.upwards(account).any(|account| self.get(account).has(AccountFlags::DYING))
+        let is_dying = |account: Ref<Account>| self.get(account).has(AccountFlags::DYING);
+        !self.dying_accounts.is_zero() && self.upwards(account).any(is_dying)
     }
 
     /// Returns whether an account may have extra frames: it and all above it may.
@@ -42,6 +43,16 @@ impl<K: Kernel> Store<K> {
     /// Charges one page to an account and all accounts above it, or fails and charges none. The
     /// caller checks whether the account may have extra frames.
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
+        self.charge_pages(account, kind, 1)
+    }
+
+    /// Charges pages to an account and all accounts above it, all or none.
+    pub(crate) fn charge_pages(
+        &mut self,
+        account: Ref<Account>,
+        kind: Charge,
+        pages: u32,
+    ) -> Result<(), Shortage> {
         let mut payer = None;
         let mut is_closed = false;
         for above in self.upwards(account) {
@@ -49,19 +60,19 @@ impl<K: Kernel> Store<K> {
             is_closed |= self.get(above).has(AccountFlags::DYING);
         }
         let payer = payer.unwrap_or(account);
-        let has_room = kind == Charge::Extra || self.get(payer).room() > 0;
-        if is_closed || !has_room || self.allowances.is_spent(payer) {
+        let has_room = kind == Charge::Extra || self.get(payer).room() >= pages;
+        if is_closed || !has_room || self.allowances.forbids(payer, pages) {
             return Err(Shortage::Account);
         }
         if kind == Charge::Extra {
             self.check_extra(account)?;
-        } else if self.unused(account) == 0 {
+        } else if self.unused(account) < pages {
             // The account has room, so extra frames occupy the memory that it was promised.
             self.is_starved = true;
             return Err(Shortage::Pool);
         }
-        self.allowances.count(payer, Change::Up);
-        self.count(account, kind, Change::Up);
+        self.allowances.count(payer, Change::Up(pages));
+        self.count(account, kind, Change::Up(pages));
         Ok(())
     }
 
@@ -79,14 +90,19 @@ impl<K: Kernel> Store<K> {
 
     /// Refunds one page to an account and all accounts above it.
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
-        self.allowances.count(self.payer_for(account), Change::Down);
-        self.count(account, kind, Change::Down);
+        self.refund_pages(account, kind, 1);
+    }
+
+    /// Refunds pages to an account and all accounts above it.
+    pub(crate) fn refund_pages(&mut self, account: Ref<Account>, kind: Charge, pages: u32) {
+        self.allowances.count(self.payer_for(account), Change::Down(pages));
+        self.count(account, kind, Change::Down(pages));
     }
 
     /// Changes the kind of one charge, without checking for room.
     pub(super) fn convert(&mut self, account: Ref<Account>, from: Charge, to: Charge) {
-        self.count(account, from, Change::Down);
-        self.count(account, to, Change::Up);
+        self.count(account, from, Change::Down(1));
+        self.count(account, to, Change::Up(1));
     }
 
     fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {

@@ -27,15 +27,19 @@ struct Claim {
 
 /// The claims of all peers, at most one each.
 #[derive(Clone)]
-pub(crate) struct Claims([Option<Claim>; PEERS_MAX]);
+pub(crate) struct Claims {
+    of_peer: [Option<Claim>; PEERS_MAX],
+    count: u32,
+}
 
 impl Claims {
     /// Nobody waits.
-    pub(crate) const NONE: Self = Self([None; PEERS_MAX]);
+    pub(crate) const NONE: Self = Self { of_peer: [None; PEERS_MAX], count: 0 };
 
     /// Begins or renews the claim of a peer, and returns since when it has waited.
     pub(crate) fn open(&mut self, peer: PeerId, of: Waiting, now: Micros) -> Micros {
-        let Some(place) = self.0.get_mut(usize::from(peer.get())) else { return now };
+        let Some(place) = self.of_peer.get_mut(usize::from(peer.get())) else { return now };
+        self.count = self.count.saturating_add(place.is_none().into());
         let old = place.filter(|claim| now <= claim.until);
         let claim = old.unwrap_or(Claim { of, since: now, until: now });
         *place = Some(Claim { until: claim.until.max(later(now)), ..claim });
@@ -44,21 +48,32 @@ impl Claims {
 
     /// Keeps the claim of a peer that is told to try again at a time.
     pub(crate) fn keep(&mut self, peer: PeerId, at: Micros) {
-        if let Some(Some(claim)) = self.0.get_mut(usize::from(peer.get())) {
+        if let Some(Some(claim)) = self.of_peer.get_mut(usize::from(peer.get())) {
             claim.until = later(at);
         }
     }
 
     /// Ends the claim of a peer that has got what it waited for.
     pub(crate) fn close(&mut self, peer: PeerId, of: Waiting) {
-        if let Some(place) = self.0.get_mut(usize::from(peer.get())) {
-            *place = place.filter(|claim| claim.of != of);
+        if self.is_empty() {
+            return;
         }
+        if let Some(place) = self.of_peer.get_mut(usize::from(peer.get()))
+            && place.is_some_and(|claim| claim.of == of)
+        {
+            *place = None;
+            self.count = self.count.saturating_sub(1);
+        }
+    }
+
+    /// Returns whether nobody has one, open or run out.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Returns since when the longest claim is open.
     pub(crate) fn oldest(&self, now: Micros) -> Option<Micros> {
-        let open = self.0.iter().flatten().filter(|claim| now <= claim.until);
+        let open = self.of_peer.iter().flatten().filter(|claim| now <= claim.until);
         open.map(|claim| claim.since).min()
     }
 }

@@ -148,7 +148,7 @@ impl<K: Kernel> Store<K> {
         let list = self.remove_from_list(account, frame);
         self.get_mut(frame).set(FrameMarks::EXTRA, false);
         if list == FrameList::Guaranteed {
-            self.refund(account, Charge::Frames);
+            self.refund_pages(account, Charge::Frames, self.get(frame).frames());
         } else {
             self.refund(account, Charge::Extra);
             self.demand.answer(account);
@@ -171,6 +171,10 @@ impl<K: Kernel> Store<K> {
     /// last frame it is now, or `None` if the account has no frame.
     pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
         let frame = self.ledger(account).list(FrameList::Guaranteed).target()?;
+        while self.get(frame).is_run() {
+            // The record becomes that of the newest part.
+            self.split_run(frame).ok()?;
+        }
         self.change_list(account, frame, Charge::Frames, Charge::Extra);
         Some(FrameList::of(self.get(frame)))
     }
@@ -194,8 +198,14 @@ impl<K: Kernel> Store<K> {
     /// Returns how many frames an account has within its limit, counting up to `most`.
     pub(crate) fn count_guaranteed(&self, account: Ref<Account>, most: u64) -> u64 {
         let chain = self.ledger(account).list(FrameList::Guaranteed);
-        let frames = self.chain::<FramesOfAccount>(chain).zip(0..most);
-        u64::try_from(frames.count()).unwrap_or(u64::MAX)
+        let mut count: u64 = 0;
+        for frame in self.chain::<FramesOfAccount>(chain) {
+            if count >= most {
+                break;
+            }
+            count = count.saturating_add(self.get(frame).frames().into());
+        }
+        count.min(most)
     }
 
     /// Returns how many extra frames an account has, counting up to `most`.
@@ -241,7 +251,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
+    pub(super) fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
         let list = FrameList::of(self.get(frame));
         let first = self.ledger(account).list(list);
         let first = match age {
@@ -251,7 +261,11 @@ impl<K: Kernel> Store<K> {
         self.set_list(account, list, first);
     }
 
-    fn remove_from_list(&mut self, account: Ref<Account>, frame: Ref<Frame>) -> FrameList {
+    pub(super) fn remove_from_list(
+        &mut self,
+        account: Ref<Account>,
+        frame: Ref<Frame>,
+    ) -> FrameList {
         let list = FrameList::of(self.get(frame));
         let first =
             self.remove_from_chain::<FramesOfAccount>(self.ledger(account).list(list), frame);
@@ -292,7 +306,7 @@ impl<K: Kernel> Store<K> {
 
 /// The end of a list at which a frame is added.
 #[derive(Clone, Copy)]
-enum Age {
+pub(super) enum Age {
     Newest,
     Oldest,
 }

@@ -14,6 +14,7 @@ pub(crate) mod extra;
 pub(crate) mod free;
 pub(crate) mod metered;
 pub(crate) mod radix;
+pub(crate) mod runs;
 
 use proto::limits::PEERS_MAX;
 use proto::{PeerId, VirtAddr};
@@ -66,6 +67,8 @@ pub(crate) struct Store<K> {
     pub(crate) allowances: Allowances,
     /// Set if promised memory was refused because extra frames occupy it.
     pub(crate) is_starved: bool,
+    /// How many accounts are being destroyed, without those below them.
+    pub(crate) dying_accounts: Count<u32>,
 }
 
 impl<K: Kernel> Store<K> {
@@ -90,6 +93,7 @@ impl<K: Kernel> Store<K> {
             claims: Claims::NONE,
             allowances: Allowances::NONE,
             is_starved: false,
+            dying_accounts: Count::ZERO,
         };
         if page_count > PAGES_MAX {
             return Err(KernelError::Refused);

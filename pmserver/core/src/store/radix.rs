@@ -4,7 +4,8 @@
 //!
 //! A radix tree over groups of three bits. It skips groups in which all keys agree, so every inner
 //! node has at least two children: a tree of n records has fewer than n nodes and is at most 22
-//! nodes deep, whatever keys a client chooses. The leaves are the records themselves. Nodes are
+//! nodes deep, whatever keys a client chooses. The leaves are the records themselves; one may stand
+//! for all keys below a node that is not there. Nodes are
 //! records too, and the account that pays for the leaves pays for them. A tree is identified by one
 //! link; operations that change it return the new link.
 
@@ -21,7 +22,7 @@ use crate::store::Store;
 
 const GROUP_BITS: u32 = 3;
 
-const FANOUT: usize = 8;
+pub(super) const FANOUT: usize = 8;
 
 const GROUP_MASK: u64 = 7;
 
@@ -41,6 +42,13 @@ pub(crate) struct Node {
 record!(Node, Node);
 
 impl Node {
+    /// Returns the node of eight leaves, of which the first has this key.
+    pub(super) const fn full(key: u64, shift: u32, children: [u32; FANOUT]) -> Self {
+        let prefix = above(key, shift);
+        let count = Count::starting_at(8);
+        Self { stamp: Stamp::UNSET, prefix, children, shift, count, padding: 0 }
+    }
+
     fn group(&self, key: u64) -> usize {
         group_at(key, self.shift)
     }
@@ -81,7 +89,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Returns the record with this key.
+    /// Returns the record that stands for this key.
     pub(crate) fn tree_get<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
         let mut link = tree.top;
         while let Some(node) = self.as_node(link) {
@@ -89,10 +97,11 @@ impl<K: Kernel> Store<K> {
             link = if node.covers(key) { node.child(node.group(key)) } else { 0 };
         }
         let leaf = Ref::from_cell(link).map(|_: Ref<T>| self.leaf::<T>(link))?;
-        (self.get(leaf).key() == key).then_some(leaf)
+        let record = self.get(leaf);
+        (record.key() <= key && key <= record.last()).then_some(leaf)
     }
 
-    /// Returns the record with the smallest key that is not below `key`.
+    /// Returns the first record that is not below `key`.
     pub(crate) fn tree_next<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
         let mut link = tree.top;
         // The nearest subtree to the right of the path; everything in it is above the key.
@@ -114,7 +123,7 @@ impl<K: Kernel> Store<K> {
         }
         if link != 0 {
             let leaf = self.leaf::<T>(link);
-            if self.get(leaf).key() >= key {
+            if self.get(leaf).last() >= key {
                 return Some(leaf);
             }
         }
@@ -226,6 +235,18 @@ impl<K: Kernel> Store<K> {
         self.set_place(tree, parent, only)
     }
 
+    /// Puts a node in the place of the leaf with this key; returns the tree.
+    pub(super) fn tree_replace<T>(&mut self, tree: Tree<T>, key: u64, node: Ref<Node>) -> Tree<T> {
+        let mut place: Place = None;
+        let mut link = tree.top;
+        while let Some(above) = self.as_node(link) {
+            let group = self.get(above).group(key);
+            place = Some((above, group));
+            link = self.get(above).child(group);
+        }
+        self.set_place(tree, place, node.cell())
+    }
+
     fn set_place<T>(&mut self, tree: Tree<T>, place: Place, link: u32) -> Tree<T> {
         match place {
             Some((node, group)) => {
@@ -242,8 +263,11 @@ fn group_at(key: u64, shift: u32) -> usize {
 }
 
 /// Returns the bits of a key above the group at `shift`; none are left above the topmost group.
-fn above(key: u64, shift: u32) -> u64 {
-    key.checked_shr(shift.saturating_add(GROUP_BITS)).unwrap_or(0)
+const fn above(key: u64, shift: u32) -> u64 {
+    match key.checked_shr(shift.saturating_add(GROUP_BITS)) {
+        Some(bits) => bits,
+        None => 0,
+    }
 }
 
 /// Returns the shift of the highest group in which two keys differ.

@@ -22,7 +22,7 @@ use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::limits::{CALL_FRAMES_MAX, PEERS_MAX};
 use proto::{Micros, PeerId};
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, AccountFlags};
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
@@ -55,6 +55,7 @@ impl<K: Kernel> Teardown<K> {
             return;
         }
         self.store.get_mut(account).set(AccountFlags::DYING, true);
+        self.store.dying_accounts.up();
         self.dying_count.up();
         self.review_work(account);
         if let Some(holder) = self.peer_of_account(account) {
@@ -181,6 +182,13 @@ impl<K: Kernel> Teardown<K> {
         account: Ref<Account>,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
+        // The cells that runs have set aside are in pages of this account.
+        while self.store.stock(account).is_some() {
+            budget.spend(self.store.meter())?;
+            self.store
+                .dissolve_stock(account)
+                .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
+        }
         if !self.is_removed(account) {
             self.transfer_to_parent(account);
         }

@@ -136,6 +136,8 @@ pub(crate) fn furnished() -> House {
     // Copies, and frames that are one memory.
     let other = pm.container_create(AccountHandle::OWN).unwrap();
     pm.allocate(other, at(0), frames(6), none).unwrap();
+    let blank = pm.container_create(AccountHandle::OWN).unwrap();
+    pm.allocate(blank, at(64), frames(64), none).unwrap();
     pm.copy((container, at(0)), (other, at(0)), frames(2), CopyFlags::empty()).unwrap();
     pm.copy((container, at(2)), (other, at(2)), frames(2), CopyFlags::SHARED).unwrap();
     pm.map(other, at(0), frames(3), page(100), MapFlags::READ).unwrap();

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Runs: frames that nothing has happened to since they were allocated, 64 of them in one record.
+//!
+//! A run is *split* when something happens to one of its frames: into eight parts and, as often as
+//! needed, down to single frames. A split fills the run's own place in the tree. The cells for all
+//! records of its frames and for the nodes above them are *set aside* when the run is made: they
+//! are charged then, so a split is never refused for want of memory. They are in pages of their
+//! own, so that no other record takes them. Such a page is taken when its first cell is filled.
+//!
+//! ```text
+//!   node of 64                    node of 64
+//!     |     \\                       |     \\
+//!   run 0-7  run 8-15     -->    run 0-7   node of 8
+//!                                           | | | | | | | \\
+//!                                           8 9 ...         15
+//! ```
+
+use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::records::account::{Account, Charge, Shortage};
+use crate::records::broken::broken;
+use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
+use crate::records::container::Container;
+use crate::records::frame::{Frame, FramesOfAccount};
+use crate::records::leaf::Leaf;
+use crate::records::links::Link;
+use crate::records::stock::Stock;
+use crate::store::Store;
+use crate::store::cells::End;
+use crate::store::extra::Age;
+use crate::store::radix::{FANOUT, Node};
+
+/// The order of a run that nothing has been split off.
+const RUN_ORDER: u8 = 6;
+
+/// How many frames it has.
+pub(crate) const RUN_FRAMES: u64 = 1 << RUN_ORDER;
+
+/// The same, as pages.
+const RUN_PAGES: u32 = 1 << RUN_ORDER;
+
+/// Returns how many cells a run needs beside its own when all of its frames are single ones: one
+/// for each other frame, and the nodes above them.
+pub(crate) const fn cells_aside(order: u8) -> u32 {
+    let others = (1_u32 << order).saturating_sub(1);
+    others.saturating_add(others / 7)
+}
+
+impl<K: Kernel> Store<K> {
+    /// Charges so many tentative runs and inserts them; no record stands for their numbers. Returns
+    /// how many were inserted: less than all if the account or the kernel refuses something.
+    ///
+    /// # Errors
+    /// If the account cannot pay for all of them; it pays for none then.
+    pub(crate) fn add_runs(
+        &mut self,
+        account: Ref<Account>,
+        container: Ref<Container>,
+        first: u64,
+        runs: u32,
+    ) -> Result<u32, Shortage> {
+        let all = |cells: u32| cells.saturating_mul(runs);
+        let cells = cells_aside(RUN_ORDER).saturating_add(1);
+        self.set_aside(account, all(cells))?;
+        self.charge_pages(account, Charge::Frames, all(RUN_PAGES))
+            .inspect_err(|_| self.give_back(account, all(cells)))?;
+        for (done, number) in (0..runs).zip((first..).step_by(1 << RUN_ORDER)) {
+            let run = Frame::new_run(container.link(), number, RUN_ORDER);
+            if self.insert_run(account, container, run).is_err() {
+                let rest = runs.saturating_sub(done);
+                self.refund_pages(account, Charge::Frames, rest.saturating_mul(RUN_PAGES));
+                self.give_back(account, rest.saturating_mul(cells));
+                return Ok(done);
+            }
+        }
+        let record = self.get_mut(container);
+        let last = first.saturating_add(u64::from(all(RUN_PAGES)).saturating_sub(1));
+        record.unused_from = record.unused_from.max(last.saturating_add(1));
+        Ok(runs)
+    }
+
+    /// Inserts a run, whose cell is set aside. If that is refused, the cell is set aside again.
+    fn insert_run(
+        &mut self,
+        account: Ref<Account>,
+        container: Ref<Container>,
+        new: Frame,
+    ) -> Result<(), Shortage> {
+        let run = self.alloc_set_aside(account, new)?;
+        let tree = self.get(container).frames;
+        let tree = self.tree_insert(account, tree, run);
+        let tree = tree.inspect_err(|_| self.empty_aside(account, run))?;
+        self.add_to_list(account, run, Age::Newest);
+        let record = self.get_mut(container);
+        record.frames = tree;
+        record.frame_count.add(new.frames());
+        Ok(())
+    }
+
+    /// Splits a run into eight parts. Its record becomes that of the last part.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses a page for records; the run is then as it was.
+    pub(crate) fn split_run(&mut self, run: Ref<Frame>) -> Result<(), KernelError> {
+        let before = self.meter().spent();
+        let record = *self.get(run);
+        let container = self.container_of(run);
+        let account = match self.get(container).account.target() {
+            Some(account) => self.payer_for(account),
+            None => broken("container without an account"),
+        };
+        let mut children = [run.cell(); FANOUT];
+        let mut made = 0;
+        for (place, child) in (0..7).zip(&mut children) {
+            match self.alloc_set_aside(account, record.part(place)) {
+                Ok(part) => *child = part.cell(),
+                Err(error) => {
+                    self.remove_parts(account, &children, made);
+                    return Err(error);
+                }
+            }
+            made = made.saturating_add(1);
+        }
+        let shift = u32::from(record.order().saturating_sub(3));
+        let node = Node::full(record.key(), shift, children);
+        let node = match self.alloc_set_aside(account, node) {
+            Ok(node) => node,
+            Err(error) => {
+                self.remove_parts(account, &children, made);
+                return Err(error);
+            }
+        };
+        let tree = self.get(container).frames;
+        self.get_mut(container).frames = self.tree_replace(tree, record.key(), node);
+        self.get_mut(run).become_part(7);
+        // The list is newest first, as if the frames had been allocated one after the other.
+        for part in children.iter().take(7).filter_map(|cell| Ref::from_cell(*cell)) {
+            self.add_behind::<FramesOfAccount>(run, part);
+        }
+        self.meter().count_split(before);
+        Ok(())
+    }
+
+    /// Returns the container of a frame or run.
+    pub(crate) fn container_of(&self, frame: Ref<Frame>) -> Ref<Container> {
+        match self.get(frame).container.target() {
+            Some(container) => container,
+            None => broken("frame without a container"),
+        }
+    }
+
+    fn remove_parts(&mut self, account: Ref<Account>, children: &[u32; FANOUT], made: usize) {
+        for part in children.iter().take(made).filter_map(|cell| Ref::<Frame>::from_cell(*cell)) {
+            self.empty_aside(account, part);
+        }
+    }
+
+    /// Frees the record of a frame or run that is in no tree and no list.
+    pub(crate) fn free_frame(&mut self, frame: Ref<Frame>) {
+        let cells = cells_aside(self.get(frame).order());
+        if cells > 0 {
+            let (page, _) = frame.place();
+            self.give_back(self.page_owner(page), cells);
+        }
+        self.free(frame);
+    }
+
+    /// Returns what an account has set aside.
+    pub(crate) fn stock(&self, account: Ref<Account>) -> Option<&Stock> {
+        self.ledger(account).stock.target().map(|stock| self.get(stock))
+    }
+
+    pub(super) fn stock_mut(&mut self, account: Ref<Account>) -> Option<&mut Stock> {
+        self.ledger(account).stock.target().map(|stock| self.get_mut(stock))
+    }
+
+    /// Charges an account for cells that are filled later.
+    ///
+    /// # Errors
+    /// If the account cannot pay for all of them; it pays for none then.
+    pub(super) fn set_aside(&mut self, account: Ref<Account>, cells: u32) -> Result<(), Shortage> {
+        if self.stock(account).is_none() {
+            let stock = self.alloc(account, Stock::EMPTY)?;
+            self.ledger_mut(account).stock = stock.link();
+        }
+        let spare = self.stock(account).map_or(0, |stock| stock.spare.get());
+        let pages = cells.saturating_sub(spare).div_ceil(CELLS_PER_PAGE);
+        if pages > 0
+            && let Err(shortage) = self.charge_pages(account, Charge::Records, pages)
+        {
+            self.review_stock(account);
+            return Err(shortage);
+        }
+        if let Some(stock) = self.stock_mut(account) {
+            stock.pages.add(pages);
+            stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
+            stock.spare.subtract(cells);
+            stock.aside.add(cells);
+        }
+        Ok(())
+    }
+
+    /// Ends that cells are set aside.
+    pub(super) fn give_back(&mut self, account: Ref<Account>, cells: u32) {
+        if let Some(stock) = self.stock_mut(account) {
+            stock.aside.subtract(cells);
+            stock.spare.add(cells);
+        }
+        self.review_stock(account);
+    }
+
+    /// Refunds what an account has paid for pages that are not needed, and ends its stock if
+    /// nothing is left of it.
+    pub(super) fn review_stock(&mut self, account: Ref<Account>) {
+        let Some(stock) = self.stock_mut(account) else { return };
+        let pages = stock.pages.get().min(stock.spare.get() / CELLS_PER_PAGE);
+        stock.pages.subtract(pages);
+        stock.spare.subtract(pages.saturating_mul(CELLS_PER_PAGE));
+        let is_empty = stock.aside.is_zero() && stock.record_pages == 0;
+        if pages > 0 {
+            self.refund_pages(account, Charge::Records, pages);
+        }
+        let stock = self.ledger(account).stock.target();
+        if let Some(stock) = stock.filter(|_| is_empty) {
+            self.ledger_mut(account).stock = Link::NONE;
+            self.free(stock);
+        }
+    }
+
+    /// Stores a record that no handle names in a cell that was set aside.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses the page; the cell is then still set aside.
+    pub(super) fn alloc_set_aside<T: Record>(
+        &mut self,
+        account: Ref<Account>,
+        mut record: T,
+    ) -> Result<Ref<T>, KernelError> {
+        record.set_stamp(Stamp::unnamed(T::KIND));
+        let first = self.stock(account).map_or(0, |stock| stock.record_pages);
+        let page = match PageIndex::from_link(first) {
+            Some(page) if !self.is_full(page) => page,
+            _ => self.take_aside_page(account, first)?,
+        };
+        let record = self.fill(page, &record);
+        let is_full = self.is_full(page);
+        if is_full {
+            self.move_aside_page(account, page, End::Last);
+        }
+        if let Some(stock) = self.stock_mut(account) {
+            stock.aside.down();
+        }
+        Ok(record)
+    }
+
+    fn take_aside_page(
+        &mut self,
+        account: Ref<Account>,
+        first: u32,
+    ) -> Result<PageIndex, KernelError> {
+        let page = self.take_record_page(account.link())?;
+        self.entry_mut(page).is_aside = 1;
+        let pages = self.link_page(first, page);
+        if let Some(stock) = self.stock_mut(account) {
+            stock.record_pages = pages;
+            stock.pages.down();
+        }
+        Ok(page)
+    }
+
+    fn move_aside_page(&mut self, account: Ref<Account>, page: PageIndex, to: End) {
+        let first = self.stock(account).map_or(0, |stock| stock.record_pages);
+        let pages = self.move_page(first, page, to);
+        if let Some(stock) = self.stock_mut(account) {
+            stock.record_pages = pages;
+        }
+    }
+
+    /// Frees a record in a page of cells that were set aside; sets its cell aside again.
+    pub(super) fn empty_aside<T: Record>(&mut self, account: Ref<Account>, record: Ref<T>) {
+        let (page, _) = record.place();
+        let was_full = self.is_full(page);
+        if self.empty(record) == 0 {
+            let first = self.stock(account).map_or(0, |stock| stock.record_pages);
+            let pages = self.unlink_page(first, page);
+            self.release_record_page(page);
+            if let Some(stock) = self.stock_mut(account) {
+                stock.record_pages = pages;
+                stock.pages.up();
+            }
+        } else if was_full {
+            self.move_aside_page(account, page, End::First);
+        }
+        if let Some(stock) = self.stock_mut(account) {
+            stock.aside.up();
+        }
+    }
+}

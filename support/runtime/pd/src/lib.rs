@@ -14,8 +14,8 @@ mod panic;
 pub mod recovery;
 mod regions;
 
-pub use clock::own_time;
 pub use channel::{PpChannel, put, receive, send, take};
+pub use clock::own_time;
 pub use finished::Finished;
 pub use granted::OwnGrants;
 pub use panic::report_panics;

@@ -271,7 +271,11 @@ fn a_contiguous_frame_that_is_renewed_stays_where_it_is() {
         (pinned.bus.address, pinned.bus.frames)
     };
     let before = place(&mut pm);
+    pm.map(run, at(0), frames(2), page(60), MapFlags::READ).unwrap();
+    let granted = pm.grant(run, at(0), frames(1), MapFlags::READ).unwrap();
     assert_eq!(pm.renew(run, at(0), frames(2)).unwrap(), 2);
+    assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(0), "PM-145");
+    assert_eq!(pm.unmap(page(60), frames(2)), Ok(0), "PM-145");
     assert_eq!(place(&mut pm), before);
     assert_eq!(letters(&world, &mut pm, run, 2), "\0\0");
     assert_eq!(letters(&world, &mut pm, other, 2), "ab");

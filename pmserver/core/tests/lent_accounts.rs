@@ -304,9 +304,10 @@ fn what_was_spent_of_an_account_that_is_gone_is_no_matter_to_the_next() {
     // PM-341: its records are used for another account.
     let world = World::with_policy();
     let (mut pm, mut borrower) = (world.as_peer(2), world.as_peer(3));
-    let (above, container) = left_below(&world, 5, 9);
+    let (above, container) = left_below(&world, 5, 20);
     can_have(&world, container);
     pm.account_destroy(above).unwrap();
+    while pm.reclaim().unwrap() > 0 {}
     for _ in 0..2 {
         let next = pm.account_split(OWN, 9, NONE).unwrap();
         let lent = pm.account_lend(next, peer(3), AccountRights::ALLOCATE).unwrap();

@@ -365,3 +365,23 @@ fn whatever_the_kernel_refuses_nothing_is_lost_of_an_account() {
         }
     }
 }
+
+#[test]
+fn what_a_lease_kept_of_a_container_is_freed_in_the_account_above() {
+    // PM-61, PM-237: it was being destroyed when its account was removed
+    let world = World::with_policy();
+    let mut pm = world.as_peer(2);
+    let before = info(&mut pm, OWN);
+    let child = pm.account_split(OWN, 60, NO_FLAGS).unwrap();
+    let container = filled_from(&mut pm, child, 20);
+    let shared = pm.share(container, at(0), 20, peer(3), Rights::all(), LONG).unwrap();
+    let mut borrower = world.as_peer(3);
+    borrower.lock(shared.weak, at(0), frames(20), LockMode::Read, LONG).unwrap();
+    assert_eq!(refusal(pm.container_destroy(container)), Some(PmError::Pending));
+    pm.account_remove(child).unwrap();
+    world.advance(LONG.get());
+    for _ in 0..20 {
+        pm.reclaim().unwrap();
+    }
+    assert_eq!(info(&mut pm, OWN), before);
+}

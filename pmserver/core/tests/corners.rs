@@ -223,3 +223,20 @@ fn a_part_of_what_is_allocated_anywhere_is_told_by_a_reply() {
     }
     assert!(parts > 0, "no part was seen");
 }
+
+#[test]
+fn who_rescues_is_not_rescued() {
+    // PM-123: it calls, so it does not hang.
+    for has_entry in [false, true] {
+        let world = World::with_devices(false);
+        let (mut pm, mut supervisor) = (world.as_peer(2), world.supervisor());
+        if has_entry {
+            supervisor.register_recovery(page(0), page(0)).unwrap();
+        }
+        pm.watch(peer(3), Micros::new(10)).unwrap();
+        world.advance(20);
+        let report = supervisor.rescue().unwrap();
+        assert_eq!((report.rescued, report.next_deadline), (0, None));
+        assert_eq!(supervisor.rescue().unwrap().rescued, 0, "it is still there");
+    }
+}

@@ -11,8 +11,8 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, DeallocateFlags,
-    FrameList, FrameState, LockMode, MapFlags, Marks, PairList, PmError, Rights, ShareTerms,
+    AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, FrameList, FrameState,
+    LockMode, MapFlags, Marks, PairList, PmError, Rights, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
@@ -118,35 +118,6 @@ fn with_driver() -> World {
         privileges: Privileges::DMA.union(Privileges::READ_ACCOUNTS),
     }];
     World::with_peers(4 << 20, &peers)
-}
-
-#[test]
-fn contiguous_frames_are_copied_in_a_full_pool() {
-    let world = with_driver();
-    let mut pm = world.as_peer(2);
-    let (run, other) = (
-        pm.container_create(AccountHandle::OWN).unwrap(),
-        pm.container_create(AccountHandle::OWN).unwrap(),
-    );
-    pm.allocate_contiguous(run, at(0), frames(4), 12, 64).unwrap();
-    write_letters(&world, &mut pm, run, 4);
-    // Every frame that can be had, all with memory.
-    let mut count = 0;
-    while pm.allocate(other, at(count), frames(1), AllocateFlags::empty()).is_ok() {
-        if pm.map(other, at(count), frames(1), page(0), FORCED).is_ok() {
-            pm.unmap(page(0), frames(1)).unwrap();
-        }
-        count += 1;
-    }
-    assert!(count > 500, "the pool is full with {count} frames");
-    pm.copy((run, at(0)), (other, at(0)), frames(4), CopyFlags::empty()).unwrap();
-    let mut number = 4;
-    while number < count {
-        let some = frames((count - number).min(100));
-        pm.deallocate(other, at(number), some, DeallocateFlags::empty()).unwrap();
-        number += some.get();
-    }
-    assert_eq!(letters(&world, &mut pm, other, 4), "abcd");
 }
 
 #[test]

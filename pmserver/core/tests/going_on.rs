@@ -273,5 +273,11 @@ fn what_a_copy_takes_is_known_before_it_begins() {
         assert_eq!((refused.error, refused.done), (PmError::TooMany, 0), "{flags:?}");
     }
     assert_eq!(world::count(&mut pm, granted, 128, FrameState::PRESENT), 128);
+    let flags = all | CopyFlags::MOVE;
+    let moved = (64..128).rev().find(|count| {
+        let moved = pm.copy((granted, at(0)), (other, at(0)), frames(*count), flags);
+        moved.is_ok() || refusal(moved) != Some(PmError::TooMany)
+    });
+    assert!(moved.is_some(), "some are few enough, and are done within the bound");
     heavy.world.check();
 }

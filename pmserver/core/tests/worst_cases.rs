@@ -217,6 +217,7 @@ fn provoke(operation: Operation, heavy: &Heavy) {
         Operation::Supply => supply(heavy),
         Operation::Disturb => {
             heavy.rings(32, 4, FORCED);
+            heavy.copies(512);
             let mut pm = heavy.supervisor();
             for what in [Disturbance::Unmap, Disturbance::Move] {
                 let mut cursor = 0;

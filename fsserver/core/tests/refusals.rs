@@ -36,6 +36,7 @@ impl System {
         symlink("directory", folder.files().join("link")).unwrap();
         symlink("nowhere", folder.files().join("directory/dangling")).unwrap();
         symlink("loop", folder.files().join("loop")).unwrap();
+        symlink("./".repeat(500), folder.files().join("dots")).unwrap();
         symlink("/../../directory", folder.files().join("outward")).unwrap();
         assert!(
             Command::new("mkfifo").arg(folder.files().join("pipe")).status().unwrap().success()
@@ -114,6 +115,9 @@ fn paths_that_lead_nowhere_have_their_own_errors() {
     let too_long = system.fs.lookup(system.path, 4097).unwrap_err();
     assert_eq!(too_long.refusal(), Some(FsError::PathTooLong));
     assert_eq!(system.open(&b"/a".repeat(1001)), Err(FsError::PathTooLong));
+    // Components of symlinks count, too.
+    system.open(b"/dots/directory/file").unwrap();
+    assert_eq!(system.open(b"/dots/dots/directory/file"), Err(FsError::PathTooLong));
 }
 
 #[test]
@@ -302,6 +306,8 @@ fn an_image_that_cannot_be_read_is_told_to_who_asks() {
     assert_eq!(lookup(image[..image.len() / 2].to_vec()), Err(FsError::ImageDamaged.into()));
     let unchecked = folder.image_with(&["-O", "^metadata_csum"]);
     assert_eq!(lookup(unchecked), Err(Feature::NoChecksums.into()));
+    let untyped = folder.image_with(&["-O", "^filetype"]);
+    assert_eq!(lookup(untyped), Err(Feature::NoFileTypes.into()));
     let large_blocks = folder.image_with(&["-b", "65536"]);
     assert_eq!(lookup(large_blocks), Err(Feature::LargeBlocks.into()));
     for (bits, feature) in [

@@ -365,3 +365,42 @@ fn whatever_the_kernel_refuses_nothing_is_lost_of_an_account() {
         }
     }
 }
+
+#[test]
+fn what_a_lease_kept_of_a_container_is_freed_in_the_account_above() {
+    // PM-61, PM-237: it was being destroyed when its account was removed
+    let world = World::with_policy();
+    let mut pm = world.as_peer(2);
+    let before = info(&mut pm, OWN);
+    let child = pm.account_split(OWN, 60, NO_FLAGS).unwrap();
+    let container = filled_from(&mut pm, child, 20);
+    let shared = pm.share(container, at(0), 20, peer(3), Rights::all(), LONG).unwrap();
+    let mut borrower = world.as_peer(3);
+    borrower.lock(shared.weak, at(0), frames(20), LockMode::Read, LONG).unwrap();
+    assert_eq!(refusal(pm.container_destroy(container)), Some(PmError::Pending));
+    pm.account_remove(child).unwrap();
+    world.advance(LONG.get());
+    for _ in 0..20 {
+        pm.reclaim().unwrap();
+    }
+    assert_eq!(info(&mut pm, OWN), before);
+}
+
+#[test]
+fn nothing_is_pinned_at_the_cost_of_an_account_that_is_being_destroyed() {
+    // PM-235, PM-272
+    let peers = [(1, Privileges::all()), (2, Privileges::DMA)].map(|(peer, privileges)| {
+        PeerConfig { peer, name: "peer", limit: ByteCount::new(512 << 10), privileges }
+    });
+    let world = World::with_peers(4 << 20, &peers);
+    let (mut policy, mut driver) = (world.as_peer(1), world.as_peer(2));
+    let container = filled(&mut policy, 4);
+    let shared = policy.share(container, at(0), 4, peer(2), Rights::all(), LONG).unwrap();
+    let kept = filled(&mut driver, 1);
+    let weak = driver.share(kept, at(0), 1, peer(1), Rights::all(), LONG).unwrap().weak;
+    policy.lock(weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    let destroyed = policy.account_destroy(AccountHandle::of_peer(peer(2)));
+    assert_eq!(refusal(destroyed), Some(PmError::Pending));
+    let pin = driver.pin(shared.weak, at(0), frames(4), LockMode::Read, LONG);
+    assert_eq!(refusal(pin), Some(PmError::QuotaExceeded));
+}

@@ -17,10 +17,10 @@ use pmserver_api::{
 use pmserver_core::config::PeerConfig;
 use pmserver_core::{Fault, FaultOutcome, Server};
 use proto::limits::{
-    CALL_INVOCATIONS_MAX, FRAME_MAPPINGS_MAX, PEER_LEASES_MAX, RECLAIM_STEP_FRAMES,
-    SHARE_LEASES_MAX,
+    CALL_INVOCATIONS_MAX, CONTAINER_LEASES_MAX, FRAME_MAPPINGS_MAX, PEER_LEASES_MAX,
+    RECLAIM_STEP_FRAMES, SHARE_LEASES_MAX,
 };
-use proto::{Console, Message, Micros, Transport, VirtAddr};
+use proto::{ByteCount, Console, Message, Micros, Transport, VirtAddr};
 use sim::SimKernel;
 use world::{PEERS, World, at, filled, frames, page, peer};
 
@@ -339,4 +339,31 @@ fn a_weak_handle_names_the_owner_and_nobody_else() {
         let expected = if forged == weak { None } else { Some(PmError::InvalidCap) };
         assert_eq!(refusal(mapped), expected, "maker {other}");
     }
+}
+
+/// PM-74: not by leases in several containers either, although each has room.
+#[test]
+fn a_peer_holds_so_many_leases_and_no_more() {
+    let world = World::new();
+    let mut pm = world.client();
+    let lock =
+        |pm: &mut world::Pm, container| pm.lock(container, at(0), frames(1), LockMode::Read, LEASE);
+    for _ in 0..PEER_LEASES_MAX / CONTAINER_LEASES_MAX {
+        let container = filled(&mut pm, 1);
+        for _ in 0..CONTAINER_LEASES_MAX {
+            lock(&mut pm, container).unwrap();
+        }
+    }
+    let container = filled(&mut pm, 1);
+    assert_eq!(refusal(lock(&mut pm, container)), Some(PmError::TooMany));
+    world.advance(LEASE.get());
+    lock(&mut pm, container).unwrap();
+}
+
+#[test]
+fn no_two_peers_have_one_number() {
+    let mut peers = PEERS.map(|peer| PeerConfig { limit: ByteCount::new(64 << 10), ..peer });
+    assert!(Server::new(SimKernel::new(4 << 20), &peers).is_ok());
+    peers[1].peer = peers[0].peer;
+    assert!(Server::new(SimKernel::new(4 << 20), &peers).is_err());
 }

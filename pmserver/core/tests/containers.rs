@@ -317,3 +317,13 @@ fn a_range_is_found_behind_the_last_number_and_leases() {
     let placed = pm.allocate_anywhere(container, frames(2), PLAIN).unwrap();
     assert_eq!((placed.start, placed.count), (at(7), 2), "1 is free, and the lease begins at 2");
 }
+
+#[test]
+fn a_range_is_found_behind_many_frames() {
+    // PM-150: more than are looked through.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 100);
+    let placed = pm.allocate_anywhere(container, frames(3), PLAIN).unwrap();
+    assert_eq!((placed.start, placed.count), (at(100), 3));
+}

@@ -11,13 +11,14 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, DeallocateFlags,
-    FrameList, FrameState, LockMode, MapFlags, PairList, PmError, Rights, ShareTerms,
+    AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, FrameList, FrameState,
+    LockMode, MapFlags, Marks, PairList, PmError, Rights, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
+use sim::Refusal;
 use sim::machine::CapRights;
-use world::{Pm, World, at, filled, frames, page, peer};
+use world::{Pm, World, at, failure, filled, frames, page, peer};
 
 const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
 const LONG: Micros = Micros::new(1_000_000);
@@ -120,35 +121,6 @@ fn with_driver() -> World {
 }
 
 #[test]
-fn contiguous_frames_are_copied_in_a_full_pool() {
-    let world = with_driver();
-    let mut pm = world.as_peer(2);
-    let (run, other) = (
-        pm.container_create(AccountHandle::OWN).unwrap(),
-        pm.container_create(AccountHandle::OWN).unwrap(),
-    );
-    pm.allocate_contiguous(run, at(0), frames(4), 12, 64).unwrap();
-    write_letters(&world, &mut pm, run, 4);
-    // Every frame that can be had, all with memory.
-    let mut count = 0;
-    while pm.allocate(other, at(count), frames(1), AllocateFlags::empty()).is_ok() {
-        if pm.map(other, at(count), frames(1), page(0), FORCED).is_ok() {
-            pm.unmap(page(0), frames(1)).unwrap();
-        }
-        count += 1;
-    }
-    assert!(count > 500, "the pool is full with {count} frames");
-    pm.copy((run, at(0)), (other, at(0)), frames(4), CopyFlags::empty()).unwrap();
-    let mut number = 4;
-    while number < count {
-        let some = frames((count - number).min(100));
-        pm.deallocate(other, at(number), some, DeallocateFlags::empty()).unwrap();
-        number += some.get();
-    }
-    assert_eq!(letters(&world, &mut pm, other, 4), "abcd");
-}
-
-#[test]
 fn a_gather_that_is_refused_changes_nothing() {
     // PM-4, PM-170
     let world = World::with_policy();
@@ -167,6 +139,10 @@ fn a_gather_that_is_refused_changes_nothing() {
     let list = FrameList::new(&[at(0), at(9)]).unwrap();
     let refused = pm.create_gather(AccountHandle::OWN, container, list, terms);
     assert_eq!(refusal(refused), Some(PmError::NotFound));
+    let (nobody, list) = (peer(9), FrameList::new(&[at(0)]).unwrap());
+    let terms = ShareTerms { peer: nobody, ..terms };
+    let refused = pm.create_gather(AccountHandle::OWN, container, list, terms);
+    assert_eq!(refusal(refused), Some(PmError::Invalid));
     assert_eq!(world.store(2, 8, page(0)), Ok(()), "the grant is still there");
 }
 
@@ -208,7 +184,8 @@ fn what_the_kernel_refuses_half_way_is_told() {
                 }
                 Err(other) => panic!("{other:?}"),
             };
-            assert!(!flags.contains(CopyFlags::ATOMIC) || done == 0 || done == 3);
+            let whole = CopyFlags::ATOMIC | CopyFlags::SHARED | CopyFlags::MOVE;
+            assert!(!flags.intersects(whole) || done == 0 || done == 3, "{flags:?}: {done}");
             let expected: String = "abc".chars().zip(0..done).map(|(letter, _)| letter).collect();
             if flags.contains(CopyFlags::NEW) {
                 let states = pm.status(other, at(6), frames(3)).unwrap().frames;
@@ -265,7 +242,11 @@ fn a_contiguous_frame_that_is_renewed_stays_where_it_is() {
         (pinned.bus.address, pinned.bus.frames)
     };
     let before = place(&mut pm);
+    pm.map(run, at(0), frames(2), page(60), MapFlags::READ).unwrap();
+    let granted = pm.grant(run, at(0), frames(1), MapFlags::READ).unwrap();
     assert_eq!(pm.renew(run, at(0), frames(2)).unwrap(), 2);
+    assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(0), "PM-145");
+    assert_eq!(pm.unmap(page(60), frames(2)), Ok(0), "PM-145");
     assert_eq!(place(&mut pm), before);
     assert_eq!(letters(&world, &mut pm, run, 2), "\0\0");
     assert_eq!(letters(&world, &mut pm, other, 2), "ab");
@@ -297,5 +278,136 @@ fn contiguous_frames_are_had_wherever_the_records_are() {
             pm.allocate(container, at(1000 + number), frames(1), AllocateFlags::empty()).unwrap();
         }
         assert_eq!(pm.allocate_contiguous(container, at(0), frames(1), 12, 64).unwrap(), 1);
+    }
+}
+
+#[test]
+fn what_has_the_contents_already_keeps_its_grants() {
+    // PM-165: it has the memory of the source, copy-on-write or really.
+    for flags in [CopyFlags::empty(), CopyFlags::SHARED] {
+        let world = World::new();
+        let mut pm = world.client();
+        let (source, other) = (filled(&mut pm, 1), filled(&mut pm, 1));
+        write_letters(&world, &mut pm, source, 1);
+        pm.copy((source, at(0)), (other, at(0)), frames(1), flags).unwrap();
+        let granted = pm.grant(other, at(0), frames(1), MapFlags::READ).unwrap();
+        pm.copy((source, at(0)), (other, at(0)), frames(1), flags).unwrap();
+        assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(1), "{flags:?}");
+    }
+}
+
+#[test]
+fn contiguous_frames_keep_their_grants_and_where_they_are() {
+    // PM-155, PM-165: bytes are copied to them, and a frame of their ring changes nothing.
+    let world = with_driver();
+    let mut pm = world.as_peer(2);
+    let run = pm.container_create(AccountHandle::OWN).unwrap();
+    let other = filled(&mut pm, 2);
+    pm.allocate_contiguous(run, at(0), frames(2), 12, 64).unwrap();
+    write_letters(&world, &mut pm, other, 2);
+    let address = |pm: &mut Pm| {
+        let pinned = pm.pin(run, at(0), frames(2), LockMode::Read, LONG).unwrap();
+        pm.unlock(pinned.lease.lease).unwrap();
+        (pinned.bus.address, pinned.bus.frames)
+    };
+    let before = address(&mut pm);
+    let granted = pm.grant(run, at(0), frames(2), FORCED).unwrap();
+    pm.copy((other, at(0)), (run, at(0)), frames(2), CopyFlags::empty()).unwrap();
+    assert_eq!(pm.ungrant(granted.address, frames(2)), Ok(2));
+    assert_eq!(letters(&world, &mut pm, run, 2), "ab");
+    pm.copy((run, at(0)), (other, at(0)), frames(2), CopyFlags::SHARED).unwrap();
+    pm.copy((other, at(0)), (run, at(0)), frames(2), CopyFlags::SHARED).unwrap();
+    let third = filled(&mut pm, 2);
+    pm.copy((third, at(0)), (run, at(0)), frames(2), CopyFlags::empty()).unwrap();
+    assert_eq!(address(&mut pm), before);
+}
+
+#[test]
+fn a_frame_that_is_copied_to_itself_keeps_its_grants() {
+    // PM-164, in a list of which a later pair reads what an earlier one overwrites.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 4);
+    write_letters(&world, &mut pm, container, 4);
+    let granted = pm.grant(container, at(0), frames(1), FORCED).unwrap();
+    let pairs = [(at(0), at(0)), (at(1), at(2)), (at(2), at(3))];
+    let pairs = PairList::new(&pairs).unwrap();
+    pm.copy_list(container, container, pairs, CopyFlags::empty()).unwrap();
+    assert_eq!(letters(&world, &mut pm, container, 4), "abbc");
+    assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(1));
+}
+
+#[test]
+fn a_frame_that_a_copy_has_just_made_is_no_source_of_it() {
+    // PM-161, PM-164: there was no frame 1 before.
+    for flags in [CopyFlags::NEW, CopyFlags::NEW | CopyFlags::ATOMIC] {
+        let world = World::new();
+        let mut pm = world.client();
+        let container = filled(&mut pm, 1);
+        let failed = failure(pm.copy((container, at(0)), (container, at(1)), frames(3), flags));
+        let done = if flags.contains(CopyFlags::ATOMIC) { 0 } else { 1 };
+        assert_eq!((failed.error, failed.done, failed.at), (PmError::NotFound, done, 1));
+    }
+}
+
+#[test]
+fn what_is_moved_further_leaves_neither_its_mappings_nor_its_marks() {
+    // PM-162: frame 1 is a source, which is gone, and is made again.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 3);
+    write_letters(&world, &mut pm, container, 3);
+    pm.mark(container, at(1), frames(1), Marks::DISCARDABLE).unwrap();
+    pm.map(container, at(0), frames(3), page(0), MapFlags::READ).unwrap();
+    let before: Vec<_> = (0..3).map(|number| world.load(2, page(number))).collect();
+    assert_eq!(before, [Ok(b'a'), Ok(b'b'), Ok(b'c')]);
+    pm.copy((container, at(0)), (container, at(1)), frames(2), CopyFlags::MOVE).unwrap();
+    for number in 0..2 {
+        assert!(world.load(2, page(number)).is_err(), "frame {number} was moved");
+    }
+    assert_eq!(world.load(2, page(2)), Ok(b'b'));
+    let states = pm.status(container, at(0), frames(3)).unwrap().frames;
+    assert!(!states[0].contains(FrameState::PRESENT));
+    assert!(states[1].contains(FrameState::PRESENT));
+    assert!(!states[1].contains(FrameState::DISCARDABLE));
+    assert!(!states[2].contains(FrameState::DISCARDABLE));
+}
+
+#[test]
+fn a_frame_that_was_never_written_to_gives_no_memory() {
+    // PM-160
+    let world = World::new();
+    let mut pm = world.client();
+    let (empty, other) = (filled(&mut pm, 1), filled(&mut pm, 1));
+    write_letters(&world, &mut pm, other, 1);
+    pm.copy((empty, at(0)), (other, at(0)), frames(1), CopyFlags::empty()).unwrap();
+    let state = pm.status(other, at(0), frames(1)).unwrap().frames[0];
+    assert!(!state.contains(FrameState::BOUND));
+    assert_eq!(letters(&world, &mut pm, other, 1), "\0");
+}
+
+#[test]
+fn an_overlapping_copy_that_the_kernel_refuses_has_done_nothing() {
+    // PM-330
+    for nth in 1.. {
+        let world = World::new();
+        let mut pm = world.client();
+        let container = filled(&mut pm, 4);
+        write_letters(&world, &mut pm, container, 4);
+        pm.map(container, at(0), frames(4), page(0), FORCED).unwrap();
+        for number in 0..4 {
+            world.load(2, page(number)).unwrap();
+        }
+        let mut result = Ok(0);
+        let is_made = world.refuse(Refusal { nth, error: 0 }, || {
+            let (from, to) = ((container, at(0)), (container, at(1)));
+            result = pm.copy(from, to, frames(3), CopyFlags::empty());
+        });
+        if !is_made {
+            assert!(nth > 3, "only {nth} invocations");
+            break;
+        }
+        let expected = if result.is_ok() { "aabc" } else { "abcd" };
+        assert_eq!(letters(&world, &mut pm, container, 4), expected, "invocation {nth}");
     }
 }

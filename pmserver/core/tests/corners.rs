@@ -11,10 +11,12 @@
 mod world;
 
 use pmserver_api::{
-    AccessKind, AccountHandle, AllocateFlags, CopyFlags, FrameState, LockMode, MapFlags, PmError,
-    Rights,
+    AccessKind, AccountHandle, AllocateFlags, CopyFlags, Disturbance, FrameState, LockMode,
+    MapFlags, PmError, Rights,
 };
-use proto::Micros;
+use pmserver_core::config::{PeerConfig, Privileges};
+use proto::{ByteCount, Micros};
+use sim::Refusal;
 use world::{Pm, World, at, failure, filled, frames, page, peer, refusal, states};
 
 const LONG: Micros = Micros::new(1_000_000);
@@ -222,4 +224,38 @@ fn a_part_of_what_is_allocated_anywhere_is_told_by_a_reply() {
         }
     }
     assert!(parts > 0, "no part was seen");
+}
+
+#[test]
+fn who_rescues_is_not_rescued() {
+    // PM-123: it calls, so it does not hang.
+    for has_entry in [false, true] {
+        let world = World::with_devices(false);
+        let (mut pm, mut supervisor) = (world.as_peer(2), world.supervisor());
+        if has_entry {
+            supervisor.register_recovery(page(0), page(0)).unwrap();
+        }
+        pm.watch(peer(3), Micros::new(10)).unwrap();
+        world.advance(20);
+        let report = supervisor.rescue().unwrap();
+        assert_eq!((report.rescued, report.next_deadline), (0, None));
+        assert_eq!(supervisor.rescue().unwrap().rescued, 0, "it is still there");
+    }
+}
+
+#[test]
+fn a_mapping_that_the_kernel_keeps_is_not_told_as_disturbed() {
+    // PM-290, PM-380
+    let limit = ByteCount::new(1 << 20);
+    let peers = [PeerConfig { peer: 2, name: "peer", limit, privileges: Privileges::all() }];
+    let world = World::with_peers(4 << 20, &peers);
+    let mut pm = world.as_peer(2);
+    let container = filled(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), READ).unwrap();
+    assert_eq!(world.load(2, page(0)), Ok(0));
+    let mut disturb = || pm.disturb(Disturbance::Unmap, 0);
+    let mut refused = None;
+    assert!(world.refuse(Refusal { nth: 1, error: 0 }, || refused = refusal(disturb())));
+    assert_eq!(refused, Some(PmError::Kernel));
+    assert_eq!(disturb().unwrap().count, 1);
 }

@@ -15,7 +15,8 @@ use pmserver_api::{
     AccountHandle, CallError, CopyFlags, FrameState, LimitFlags, LockMode, MapFlags, PmError,
     Rights, Shared,
 };
-use proto::Micros;
+use proto::{Micros, VirtAddr};
+use sim::Refusal;
 use world::{PAGE, Pm, World, at, filled, frames, page, peer};
 
 const LONG: Micros = Micros::new(1_000_000);
@@ -447,4 +448,93 @@ fn what_cannot_be_charged_moves_nothing() {
     let refused = driver.allocate_contiguous(container, at(0), frames(60), 12, 64);
     assert_eq!(refusal(refused), Some(PmError::QuotaExceeded));
     assert_eq!(driver.ungrant(grants.address, frames(20)).unwrap(), 20, "all were there");
+}
+
+#[test]
+fn remap_ends_a_pin_that_has_run_out_before_it_shows_anything() {
+    // PM-273
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 1);
+    pm.map(container, at(0), frames(1), page(0), MapFlags::READ).unwrap();
+    let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Exclusive, SHORT).unwrap();
+    assert!(world.device_write(pinned.bus.address, 0x11));
+    world.advance(SHORT.get());
+    pm.remap(page(0), frames(1), MapFlags::READ).unwrap();
+    assert!(world.device_write(pinned.bus.address, 0x66));
+    assert_eq!(world.load(2, page(0)), Ok(0x11));
+}
+
+#[test]
+fn a_second_pin_waits_for_the_first_and_not_for_other_leases() {
+    // PM-73, PM-275: leases that only lock the frame, and pins of other frames, are made before and
+    // after.
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 3);
+    let times = [5000, 9000, 7000].map(Micros::new);
+    let lock = |pm: &mut Pm| {
+        pm.lock(container, at(0), frames(3), LockMode::Read, Micros::new(50)).unwrap();
+    };
+    lock(&mut pm);
+    let deadlines = [0, 1, 2].map(|number| {
+        let time = times[number as usize];
+        let pin = driver.pin(shared.weak, at(number), frames(1), LockMode::Read, time);
+        pin.unwrap().lease.deadline.get()
+    });
+    lock(&mut pm);
+    for (number, deadline) in (0..).zip(deadlines) {
+        let pin = driver.pin(shared.weak, at(number), frames(1), LockMode::Read, LONG);
+        let failed = world::failure(pin);
+        assert_eq!((failed.error, failed.at), (PmError::Locked, deadline), "frame {number}");
+    }
+}
+
+#[test]
+fn a_pin_that_the_kernel_refuses_leaves_nothing_to_the_device() {
+    // PM-274, PM-380
+    for nth in 1.. {
+        let world = World::with_devices(true);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (_, shared) = lent(&mut pm, 3);
+        let mut pin = || driver.pin(shared.weak, at(0), frames(3), LockMode::Exclusive, LONG);
+        let first = pin().unwrap();
+        let address = |number| first.bus.address + number * PAGE;
+        assert_eq!(first.bus.frames, 3);
+        world.as_peer(1).unlock(first.lease.lease).unwrap();
+        let mut second = None;
+        let is_made = world.refuse(Refusal { nth, error: 0 }, || second = Some(pin()));
+        let is_pinned = second.unwrap().is_ok();
+        for number in 0..3 {
+            let is_reached = world.device_write(address(number), 1);
+            assert_eq!(is_reached, is_pinned, "invocation {nth}, frame {number}");
+        }
+        if !is_made {
+            assert!(nth > 3, "only {nth} invocations");
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_the_driver_writes_is_where_its_device_reads() {
+    // PM-270: the frame is copy-on-write with others, and it is they that get other memory.
+    let world = World::with_devices(false);
+    let mut driver = world.as_peer(1);
+    let (container, other) = (filled(&mut driver, 1), filled(&mut driver, 2));
+    driver.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+    driver.map(other, at(0), frames(2), page(10), MapFlags::READ).unwrap();
+    world.store(1, 5, page(0)).unwrap();
+    for number in 0..2 {
+        let to = (other, at(number));
+        driver.copy((container, at(0)), to, frames(1), CopyFlags::empty()).unwrap();
+        assert_eq!(world.load(1, page(10 + number)), Ok(5));
+    }
+    let pin = driver.pin(container, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    world.store(1, 7, page(0)).unwrap();
+    let bus = driver.bus_address(pin.lease.lease, at(0)).unwrap();
+    assert_eq!(bus.address, pin.bus.address);
+    assert!(world.device_write(bus.address + 1, 9), "the device is trusted to only read");
+    assert_eq!(world.load(1, VirtAddr::new(page(0).get() + 1).unwrap()), Ok(9), "it is there");
+    assert_eq!([world.load(1, page(10)), world.load(1, page(11))], [Ok(5), Ok(5)]);
 }

@@ -249,3 +249,36 @@ fn a_range_whose_pages_show_zeros_is_there_before_all_of_them_ask() {
     again(|_| set(&mut pm));
     heavy.world.check();
 }
+
+#[test]
+fn what_a_copy_takes_is_known_before_it_begins() {
+    // PM-320, PM-323: bytes that are copied for a pin or to contiguous frames, and grants that end.
+    let heavy = Heavy::new();
+    let mut pm = heavy.owner();
+    let pinned = heavy.filled(128);
+    let locks = [0, 64].map(|start| pm.pin(pinned, at(start), frames(64), LockMode::Read, LONG));
+    assert!(locks.iter().all(Result::is_ok));
+    let run = pm.container_create(OWN).unwrap();
+    again(|_| pm.allocate_contiguous(run, at(0), frames(128), 0, 64));
+    let (granted, other) = (heavy.filled(128), heavy.filled(128));
+    let mut count = 0;
+    while count < 128 {
+        let rest = frames(128 - count);
+        count += pm.grant(granted, at(count), rest, MapFlags::READ).unwrap().count;
+    }
+    let all = CopyFlags::ATOMIC;
+    for (from, to, flags) in
+        [(pinned, other, all), (other, run, all), (granted, other, all | CopyFlags::MOVE)]
+    {
+        let refused = failure(pm.copy((from, at(0)), (to, at(0)), frames(128), flags));
+        assert_eq!((refused.error, refused.done), (PmError::TooMany, 0), "{flags:?}");
+    }
+    assert_eq!(world::count(&mut pm, granted, 128, FrameState::PRESENT), 128);
+    let flags = all | CopyFlags::MOVE;
+    let moved = (64..128).rev().find(|count| {
+        let moved = pm.copy((granted, at(0)), (other, at(0)), frames(*count), flags);
+        moved.is_ok() || refusal(moved) != Some(PmError::TooMany)
+    });
+    assert!(moved.is_some(), "some are few enough, and are done within the bound");
+    heavy.world.check();
+}

@@ -269,3 +269,28 @@ fn a_fault_that_was_not_told_has_no_number() {
     handler.supply(fault, source, at(0)).unwrap();
     assert_eq!(world.load(2, page(0)), Ok(0x66));
 }
+
+#[test]
+fn a_refusal_is_for_what_was_asked_and_not_for_what_comes_next() {
+    // PM-283, PM-285: the call was refused and the access asks, or the other way round.
+    for touches_first in [false, true] {
+        let world = World::with_policy();
+        let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+        let container = filled(&mut pm, 1);
+        pm.set_handler(container, at(0), 1, Some(peer(1)), 7).unwrap();
+        pm.map(container, at(0), frames(1), page(0), READ).unwrap();
+        let mut ask = |touches: bool| {
+            if touches {
+                touch(&world, peer(2), 0)
+            } else {
+                let forced = pm.map(container, at(0), frames(1), page(9), FORCED);
+                refusal(forced) == Some(PmError::Absent)
+            }
+        };
+        assert!(ask(touches_first));
+        let first = asked(&mut handler);
+        handler.refuse(first.fault).unwrap();
+        assert!(ask(!touches_first), "touches first: {touches_first}");
+        assert_ne!(asked(&mut handler).fault, first.fault);
+    }
+}

@@ -268,3 +268,100 @@ fn of_more_rests_than_four_the_smallest_goes() {
         .map(|allocated| allocated.is_ok());
     assert_eq!(charged, [true, false, true, true, true]);
 }
+
+/// Has peer 2 split an account for peer 3 off another that it has split off, with a container of
+/// peer 3, and remove it: the account above, and the container.
+fn left_below(world: &World, limit: u32, above: u32) -> (AccountHandle, ContainerHandle) {
+    let (mut pm, mut borrower) = (world.as_peer(2), world.as_peer(3));
+    let above = pm.account_split(OWN, above, NONE).unwrap();
+    let below = pm.account_split(above, limit, NONE).unwrap();
+    let lent = pm.account_lend(below, peer(3), AccountRights::ALLOCATE).unwrap();
+    let container = borrower.container_create(lent).unwrap();
+    pm.account_remove(below).unwrap();
+    (above, container)
+}
+
+/// Returns how many frames peer 3 can have in a container.
+fn can_have(world: &World, container: ContainerHandle) -> u64 {
+    let (count, failure) = allocate_all(&mut world.as_peer(3), container, PLAIN);
+    assert_eq!(failure.error, PmError::QuotaExceeded);
+    count
+}
+
+#[test]
+fn what_is_charged_to_one_account_spends_nothing_of_another() {
+    // PM-341
+    let world = World::with_policy();
+    let (_, first) = left_below(&world, 9, 20);
+    let (_, second) = left_below(&world, 9, 20);
+    let count = can_have(&world, first);
+    assert!(count > 3);
+    assert_eq!(can_have(&world, second), count);
+}
+
+#[test]
+fn what_was_left_of_an_account_that_is_gone_is_nothing_of_the_next() {
+    // PM-341: its records are used for an account that is nobody's but the lender's.
+    let mut lent = lent(8);
+    let (world, lender) = (&lent.world, &mut lent.lender);
+    let (above, _) = left_below(world, 5, 20);
+    lender.account_destroy(above).unwrap();
+    while lender.reclaim().unwrap() > 0 {}
+    let next = lender.account_split(OWN, 9, NONE).unwrap();
+    let info = info(lender, lent.account);
+    lender.account_remove(lent.account).unwrap();
+    lender.account_remove(next).unwrap();
+    assert_eq!(can_have(world, lent.container), pages(info.limit) - pages(info.used));
+}
+
+#[test]
+fn what_is_left_twice_is_no_more_than_what_was_left_last() {
+    // PM-341: the account above has less room by then than the one below had left.
+    let world = World::with_policy();
+    let mut pm = world.as_peer(2);
+    let (above, container) = left_below(&world, 9, 20);
+    let ballast = pm.container_create(above).unwrap();
+    let room = |pm: &mut Pm| {
+        let info = info(pm, above);
+        pages(info.limit) - pages(info.used)
+    };
+    let count = room(&mut pm) - 2;
+    pm.allocate(ballast, at(0), frames(count), PLAIN).unwrap();
+    assert_eq!(room(&mut pm), 2);
+    pm.account_remove(above).unwrap();
+    assert_eq!(can_have(&world, container), 2);
+}
+
+#[test]
+fn an_account_that_is_destroyed_leaves_its_borrowers_nothing() {
+    // PM-235, PM-341
+    for destroyed in [false, true] {
+        let mut lent = lent(8);
+        let (lender, account) = (&mut lent.lender, lent.account);
+        let info = info(lender, account);
+        let left = pages(info.limit) - pages(info.used);
+        let second = lender.account_split(OWN, 6, NONE).unwrap();
+        lender.account_lend(second, peer(3), AccountRights::ALLOCATE).unwrap();
+        lender.account_remove(account).unwrap();
+        if destroyed {
+            lender.account_destroy(second).unwrap();
+        }
+        assert_eq!(can_have(&lent.world, lent.container), left);
+    }
+}
+
+#[test]
+fn the_account_above_gets_what_grants_of_the_borrower_cost() {
+    // PM-237: with the same charges, and they are refunded to it.
+    let mut lent = lent(12);
+    lent.borrower.allocate(lent.container, at(0), frames(2), PLAIN).unwrap();
+    let before = info(&mut lent.lender, lent.account);
+    let granted = lent.borrower.grant(lent.container, at(0), frames(2), MapFlags::READ).unwrap();
+    let after = info(&mut lent.lender, lent.account);
+    let cost = pages(after.used) - pages(before.used);
+    assert!(cost > 0);
+    lent.lender.account_remove(lent.account).unwrap();
+    let used = pages(info(&mut lent.lender, OWN).used);
+    assert_eq!(lent.borrower.ungrant(granted.address, frames(2)), Ok(2));
+    assert_eq!(pages(info(&mut lent.lender, OWN).used), used - cost);
+}

@@ -313,3 +313,26 @@ fn mapped_frames(world: &World) -> usize {
     let is_mapped = |cap: &Cap| matches!(cap, Cap::Frame { mapped: Some(_), .. });
     server.kernel().machine().capabilities().filter(is_mapped).count()
 }
+
+#[test]
+fn a_range_of_addresses_ends_before_the_last() {
+    // PM-7: before anything is looked for.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = pm.container_create(AccountHandle::OWN).unwrap();
+    let last = VirtAddr::new_page((1 << 47) - 4096).unwrap();
+    let mapped = pm.map(container, at(0), frames(2), last, MapFlags::READ);
+    assert_eq!(refusal(mapped), Some(PmError::Invalid));
+    let mapped = pm.remap(last, frames(2), MapFlags::READ);
+    assert_eq!(refusal(mapped), Some(PmError::Invalid));
+}
+
+#[test]
+fn a_grant_without_rights_is_refused() {
+    // PM-90, PM-210
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 1);
+    let granted = pm.grant(container, at(0), frames(1), MapFlags::empty());
+    assert_eq!(refusal(granted), Some(PmError::Invalid));
+}

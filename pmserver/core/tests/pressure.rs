@@ -16,8 +16,9 @@ use pmserver_api::{
     DeallocateFlags, FrameState, LimitFlags, LockMode, MapFlags, Marks, PmError, Rights,
     ShareTerms,
 };
-use proto::Micros;
+use pmserver_core::config::{PeerConfig, Privileges};
 use proto::limits::EXTRA_MICROS;
+use proto::{ByteCount, Micros};
 use world::{
     Pm, World, allocate_all, at, count, failure, filled, frames, info, page, pages, peer, refusal,
     states,
@@ -105,7 +106,8 @@ fn memory_is_asked_back_and_what_waits_for_it_gets_it() {
     assert_eq!(short.world.notified(), [4], "only who has any");
     let request = short.holder.extra_request().unwrap();
     assert_eq!((request.count, request.deadline.get()), (40, waits.at));
-    assert_eq!(short.policy.extra_request().unwrap().count, 0);
+    let of_others = short.policy.extra_request().unwrap();
+    assert_eq!((of_others.count, of_others.deadline.get(), of_others.sequence), (0, 0, 0));
     let sequence = request.sequence;
 
     let again = failure(short.need(0, 40));
@@ -377,4 +379,33 @@ fn a_fault_makes_room_for_what_it_needs() {
     policy.attach(ballast, at(0), 20, page(0), MapFlags::WRITE).unwrap();
     short.world.store(1, 3, page(7)).unwrap();
     assert_eq!(short.world.load(1, page(7)), Ok(3), "tables and records had to be made");
+}
+
+#[test]
+fn who_takes_more_is_not_asked_later_for_it() {
+    // PM-260: those first whose last request is longest ago.
+    let (policy, extra) = (Privileges::SET_POLICY, Privileges::EXTRA);
+    let peers = [(1, policy), (4, extra), (5, extra)].map(|(peer, privileges)| {
+        let limit = ByteCount::new(512 << 10);
+        PeerConfig { peer, name: "peer", limit, privileges }
+    });
+    let world = World::with_peers(4 << 20, &peers).unchecked();
+    let (mut policy, mut first) = (world.as_peer(1), world.as_peer(4));
+    let mut second = world.as_peer(5);
+    let account = policy.account_split(POOL, 200, LimitFlags::empty()).unwrap();
+    let ballast = policy.container_create(account).unwrap();
+    let of_first = first.container_create(OWN).unwrap();
+    let mut number = 0;
+    while pages(info(&mut first, OWN).extra) < 100 {
+        first.allocate(of_first, at(number), frames(10), EXTRA).unwrap();
+        number += 10;
+    }
+    let of_second = second.container_create(OWN).unwrap();
+    let (end, _) = allocate_all(&mut second, of_second, EXTRA);
+    second.deallocate(of_second, at(end - 1), frames(1), FREE).unwrap();
+    first.allocate(of_first, at(number), frames(1), EXTRA).unwrap();
+    world.notified();
+    let waits = policy.allocate(ballast, at(0), frames(1), PLAIN);
+    assert_eq!(refusal(waits), Some(PmError::Pending));
+    assert_eq!(world.notified(), [4]);
 }

@@ -217,6 +217,7 @@ fn provoke(operation: Operation, heavy: &Heavy) {
         Operation::Supply => supply(heavy),
         Operation::Disturb => {
             heavy.rings(32, 4, FORCED);
+            heavy.copies(512);
             let mut pm = heavy.supervisor();
             for what in [Disturbance::Unmap, Disturbance::Move] {
                 let mut cursor = 0;
@@ -317,12 +318,20 @@ fn copy(heavy: &Heavy) {
 fn contiguous(heavy: &Heavy) {
     let mut pm = heavy.owner();
     let container = heavy.filled(2048);
-    heavy.map(container, 2048, 2, FORCED);
+    // Their records are there before they have memory, so that they are in a row.
+    heavy.map(container, 2048, 2, MapFlags::WRITE);
+    for number in 0..2048 {
+        let vaddr = VirtAddr::new_page(heavy::FIRST + number * PAGE).unwrap();
+        heavy.world.store(1, 7, vaddr).unwrap();
+    }
+    let mut other = heavy.world.as_peer(3);
+    let rest = other.container_create(OWN).unwrap();
+    world::allocate_all(&mut other, rest, AllocateFlags::EXTRA | AllocateFlags::DMA);
     for number in (0..2048).step_by(2) {
         pm.deallocate(container, at(number), frames(1), DeallocateFlags::empty()).unwrap();
     }
     let run = pm.container_create(OWN).unwrap();
-    again(|_| pm.allocate_contiguous(run, at(0), frames(256), 22, 64));
+    again(|_| pm.allocate_contiguous(run, at(0), frames(256), 12, 64));
 }
 
 fn account_remove(heavy: &Heavy) {

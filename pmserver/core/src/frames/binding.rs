@@ -170,7 +170,7 @@ impl<K: Kernel> FrameManager<K> {
         frame: Ref<Frame>,
         page: Option<PageIndex>,
     ) -> Result<(), KernelError> {
-        if self.store.get(frame).page() == page && page.is_some() {
+        if self.store.get(frame).page() == page {
             return Ok(());
         }
         let sharers = self.sharers(frame);

@@ -185,9 +185,6 @@ impl<K: Kernel> FrameManager<K> {
             let zeros = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
             return self.rebind_or_release(destination, zeros);
         }
-        if page.is_none() && self.store.get(destination).page().is_none() {
-            return Ok(());
-        }
         self.rebind(destination, page)
     }
 

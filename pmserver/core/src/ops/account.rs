@@ -104,7 +104,7 @@ impl<K: Kernel> Operations<K> {
         let account = self.account(caller, handle, AccountRights::ALLOCATE)?;
         let vspace = &self.peer(caller).vspace;
         let first = self.store.tree_next::<Mapping>(vspace.mappings, 0);
-        if first.is_some() || !vspace.is_empty() {
+        if !vspace.is_empty() {
             let at = first.map_or(0, |mapping| self.store.get(mapping).key());
             return Err(Failure { error: PmError::Occupied, done: 0, at });
         }

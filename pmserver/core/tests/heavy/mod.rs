@@ -180,6 +180,19 @@ impl Heavy {
         container
     }
 
+    /// So many frames that share one page copy-on-write, all mapped.
+    pub(crate) fn copies(&self, count: u64) -> ContainerHandle {
+        let (mut pm, container) = (self.owner(), self.filled(count));
+        self.map(container, 1, 1, FORCED);
+        self.world.store(1, 7, VirtAddr::new_page(self.next.get() - PAGE).unwrap()).unwrap();
+        for number in 1..count {
+            let (from, to) = ((container, at(0)), (container, at(number)));
+            pm.copy(from, to, frames(1), CopyFlags::empty()).unwrap();
+        }
+        self.map(container, count, 2, MapFlags::READ);
+        container
+    }
+
     /// An account as deep as they can be.
     pub(crate) fn deep(&self) -> AccountHandle {
         let mut pm = self.owner();

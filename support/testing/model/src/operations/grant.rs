@@ -58,7 +58,12 @@ impl Model {
             Some(grant) if grant.is_doubtful => self.observed.stopped_after() == Some(index),
             grant => grant.is_some(),
         };
+        let is_doubtful = peer.grants.get(&address).is_some_and(|grant| grant.is_doubtful);
         if is_taken || is_beyond {
+            // If that grant is gone, the frame has memory now, and other rights than the first.
+            let containers = self.containers.values_mut().filter(|_| is_doubtful);
+            let frames = containers.flat_map(|container| container.frames.values_mut());
+            frames.filter(|frame| frame.cell == cell).for_each(|frame| frame.may_be_bound = true);
             return Err(Expected::refused(PmError::TooMany, 0, place.1));
         }
         if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {

@@ -157,7 +157,9 @@ impl<K: Kernel> Service<K> {
                 let container = frame.container.target();
                 FrameList::of(frame) == list
                     && !frame.has(FrameMarks::DISCARDED)
-                    && container.is_some_and(|container| self.payer(container) == account)
+                    && container.is_some_and(|container| {
+                        self.store.payer_of_container(container) == account
+                    })
             };
             let mut frames = self.store.chain::<FramesOfAccount>(ledger.list(list));
             ensure(frames.all(belongs), "I1: an account's frames are in the list for them")?;

@@ -224,23 +224,13 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    fn tie_frame(&mut self, frame: Ref<Frame>) {
-        let container = self.store.get(frame).container;
-        self.tie(container);
-    }
-
-    fn untie_frame(&mut self, frame: Ref<Frame>) {
-        let container = self.store.get(frame).container;
-        self.untie(container);
-    }
-
     /// Adds a frame that is not shared and has no memory to the ring of another.
     pub(super) fn join_ring(&mut self, frame: Ref<Frame>, other: Ref<Frame>) {
-        let Frame { next_shared: next, container, .. } = *self.store.get(other);
+        let next = self.store.get(other).next_shared;
         if next.is_none() {
-            self.tie(container);
+            self.tie(other);
         }
-        self.tie_frame(frame);
+        self.tie(frame);
         self.store.get_mut(frame).next_shared = if next.is_none() { other.link() } else { next };
         self.store.get_mut(other).next_shared = frame.link();
         if let Some(page) = self.store.get(other).page() {
@@ -254,9 +244,9 @@ impl<K: Kernel> FrameManager<K> {
         let sharers = self.sharers(frame);
         let Some(before) = sharers.last().filter(|last| **last != frame) else { return };
         let next = self.store.get(frame).next_shared;
-        self.untie_frame(frame);
+        self.untie(frame);
         if next == before.link() {
-            self.untie_frame(*before);
+            self.untie(*before);
         }
         self.store.get_mut(*before).next_shared =
             if next == before.link() { Link::NONE } else { next };
@@ -296,8 +286,8 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn replace(&mut self, old: Ref<Frame>, new: Ref<Frame>) {
         let before = self.sharers(old).last().copied().filter(|last| *last != old);
         if let Some(before) = before {
-            self.untie_frame(old);
-            self.tie_frame(new);
+            self.untie(old);
+            self.tie(new);
             self.store.get_mut(new).next_shared = self.store.get(old).next_shared;
             self.store.get_mut(before).next_shared = new.link();
             self.store.get_mut(old).next_shared = Link::NONE;

@@ -250,7 +250,7 @@ impl<K: Kernel> FrameManager<K> {
         self.leave_page(destination);
         self.replace(source, destination);
         if self.store.get(destination).has(FrameMarks::UNCHARGED) {
-            let payer = self.payer(copying.to.container);
+            let payer = self.store.payer_of_container(copying.to.container);
             self.store.move_charge(payer, source, destination);
         }
         if copying.moves_to(from) {

@@ -13,7 +13,6 @@ use proto::limits::FRAME_WORK_MAX;
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
-use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
@@ -80,7 +79,7 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        let account = self.payer(container);
+        let account = self.store.payer_of_container(container);
         let new = Frame::new(container.link(), number);
         let make = |pool: &mut Store<K>| pool.alloc(account, new);
         let frame = self.with_page(account, demoted.as_deref_mut(), make)?;
@@ -200,10 +199,9 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn keep_or_remove_frames(
         &mut self,
         container: Ref<Container>,
-        range: Range,
+        mut rest: Option<Range>,
         keep: bool,
     ) {
-        let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(container, &mut rest) {
             self.settle(container, (frame, number), keep);
         }
@@ -248,17 +246,9 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// If its owner may not charge that account any more.
     pub(crate) fn charged(&self, container: Ref<Container>) -> Result<Ref<Account>, Shortage> {
-        let payer = self.payer(container);
+        let payer = self.store.payer_of_container(container);
         let owner = self.store.get(container).owner();
         if self.may_charge(owner, payer) { Ok(payer) } else { Err(Shortage::Account) }
-    }
-
-    /// Returns the account that pays for a container.
-    pub(crate) fn payer(&self, container: Ref<Container>) -> Ref<Account> {
-        match self.store.get(container).account.target() {
-            Some(account) => self.store.payer_for(account),
-            None => broken("container without an account"),
-        }
     }
 
     pub(crate) fn find_frame(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
@@ -342,7 +332,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Refunds a frame without contents and leaves its record to report the loss.
     pub(crate) fn discard_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
         if !self.store.get(frame).has(FrameMarks::UNCHARGED) {
-            let payer = self.payer(container);
+            let payer = self.store.payer_of_container(container);
             self.store.refund_frame(payer, frame);
         }
         let frames = self.store.get(frame).frames();

@@ -43,7 +43,7 @@ impl<K: Kernel> Operations<K> {
         if is_for_device && !self.peer(caller).privileges.contains(Privileges::DMA) {
             return Err(PmError::NoRight.into());
         }
-        let payer = self.payer(access.container);
+        let payer = self.store.payer_of_container(access.container);
         if flags.contains(AllocateFlags::EXTRA) && !self.store.may_have_extra(payer) {
             return Err(PmError::NotEligible.into());
         }
@@ -76,14 +76,10 @@ impl<K: Kernel> Operations<K> {
             Ok(()) if inserted.is_ok() || is_partial => progress.done,
             _ => 0,
         };
-        for (start, count, keep) in [
-            (start.get(), kept, true),
-            (start.get().saturating_add(kept), progress.done.saturating_sub(kept), false),
-        ] {
-            if let Some(made) = Range::new(FrameNumber::new(start), count) {
-                self.keep_or_remove_frames(access.container, made, keep);
-            }
-        }
+        let rest = FrameNumber::new(range.first.saturating_add(kept));
+        let undone = Range::new(rest, progress.done.saturating_sub(kept));
+        self.keep_or_remove_frames(access.container, Range::new(start, kept), true);
+        self.keep_or_remove_frames(access.container, undone, false);
         if kept == 0 {
             self.store.get_mut(access.container).unused_from = unused_from;
             while let Some(list) = progress.demoted.pop() {
@@ -271,7 +267,7 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
-        let account = self.payer(access.container);
+        let account = self.store.payer_of_container(access.container);
         let mut marked: u64 = 0;
         let mut rest = Some(range);
         while let Some((frame, number)) =

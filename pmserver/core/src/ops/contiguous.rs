@@ -87,11 +87,11 @@ impl<K: Kernel> Operations<K> {
         container: Ref<Container>,
         range: Range,
     ) -> Result<(), Failure> {
-        let payer = self.payer(container);
+        let payer = self.store.payer_of_container(container);
         self.check_room_for(payer, range.last.saturating_sub(range.first).saturating_add(1))?;
         for number in range.first..=range.last {
             if let Err(shortage) = self.insert_frame(container, number, None) {
-                self.keep_or_remove_frames(container, range, false);
+                self.keep_or_remove_frames(container, Some(range), false);
                 return Err(at_frame(shortage.as_quota(), number));
             }
         }
@@ -106,7 +106,7 @@ impl<K: Kernel> Operations<K> {
                 self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, true);
             }
         }
-        self.keep_or_remove_frames(container, range, true);
+        self.keep_or_remove_frames(container, Some(range), true);
     }
 
     /// Looks for a run of pages. Continues the caller's last search if that was for the same.

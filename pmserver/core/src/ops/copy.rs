@@ -339,7 +339,7 @@ impl<K: Kernel> Operations<K> {
         let payer = self.charged(container).map_err(|error| at_frame(error.as_quota(), to))?;
         // A new frame is charged within the limit, even if an extra frame is moved to it.
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
-            && self.payer(copying.from.container) == payer
+            && self.store.payer_of_container(copying.from.container) == payer
             && !self.store.get(source).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)

@@ -55,7 +55,7 @@ pub(crate) struct Frame {
     of_account: Links<Frame>,
     pub(crate) mapping_count: Count<u16>,
     marks: u16,
-    /// 0, or 3, 6 or 9 for a run.
+    /// 0, or for a run 6, or 3 for an eighth of one.
     order: u8,
     padding: [u8; 11],
 }

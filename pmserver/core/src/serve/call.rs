@@ -131,7 +131,7 @@ impl<K: Kernel> Service<K> {
             Ok(account) => self.account(caller, account, AccountRights::ALLOCATE).ok(),
             Err(container) => {
                 let container = self.owned_container(caller, container.raw());
-                container.map(|container| self.payer(container))
+                container.map(|container| self.store.payer_of_container(container))
             }
         };
         let room = payer.map_or(0, |payer| self.store.get(payer).room());

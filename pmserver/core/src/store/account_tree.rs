@@ -312,10 +312,9 @@ impl<K: Kernel> Store<K> {
             let rest = self.unlink_page(first, page);
             self.entry_mut(page).is_aside = 0;
             let free = CELLS_PER_PAGE.saturating_sub(self.entry(page).taken.into());
-            if let Some(stock) = self.stock_mut(account) {
-                stock.record_pages = rest;
-                stock.spare.subtract(free);
-            }
+            let stock = self.stock_mut(account);
+            stock.record_pages = rest;
+            stock.spare.subtract(free);
             let pages = self.receive(account, self.ledger(account).record_pages, page);
             self.ledger_mut(account).record_pages = pages;
         }

@@ -4,7 +4,9 @@
 
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Change, Charge, Shortage};
+use crate::records::broken::broken;
 use crate::records::cell::Ref;
+use crate::records::container::Container;
 use crate::records::meter::LINK_WORK;
 use crate::store::Store;
 
@@ -27,6 +29,14 @@ impl<K: Kernel> Store<K> {
     /// account above it that was not.
     pub(crate) fn payer_for(&self, account: Ref<Account>) -> Ref<Account> {
         self.upwards(account).next().unwrap_or(account)
+    }
+
+    /// Returns the account that pays for a container.
+    pub(crate) fn payer_of_container(&self, container: Ref<Container>) -> Ref<Account> {
+        match self.get(container).account.target() {
+            Some(account) => self.payer_for(account),
+            None => broken("container without an account"),
+        }
     }
 
     /// Returns whether an account, or one above it, is being destroyed.

@@ -9,9 +9,9 @@
 //!
 //! ```text
 //!   node of 64                    node of 64
-//!     |     \\                       |     \\
+//!     |     \                        |     \
 //!   run 0-7  run 8-15     -->    run 0-7   node of 8
-//!                                           | | | | | | | \\
+//!                                           | | | | | | | \
 //!                                           8 9 ...         15
 //! ```
 
@@ -72,9 +72,6 @@ impl<K: Kernel> Store<K> {
                 return Ok(done);
             }
         }
-        let record = self.get_mut(container);
-        let last = first.saturating_add(u64::from(all(RUN_PAGES)).saturating_sub(1));
-        record.unused_from = record.unused_from.max(last.saturating_add(1));
         Ok(runs)
     }
 
@@ -93,6 +90,7 @@ impl<K: Kernel> Store<K> {
         let record = self.get_mut(container);
         record.frames = tree;
         record.frame_count.add(new.frames());
+        record.unused_from = record.unused_from.max(new.last().saturating_add(1));
         Ok(())
     }
 
@@ -104,31 +102,11 @@ impl<K: Kernel> Store<K> {
         let before = self.meter().spent();
         let record = *self.get(run);
         let container = self.container_of(run);
-        let account = match self.get(container).account.target() {
-            Some(account) => self.payer_for(account),
-            None => broken("container without an account"),
-        };
+        let account = self.payer_of_container(container);
         let mut children = [run.cell(); FANOUT];
-        let mut made = 0;
-        for (place, child) in (0..7).zip(&mut children) {
-            match self.alloc_set_aside(account, record.part(place)) {
-                Ok(part) => *child = part.cell(),
-                Err(error) => {
-                    self.remove_parts(account, &children, made);
-                    return Err(error);
-                }
-            }
-            made = made.saturating_add(1);
-        }
-        let shift = u32::from(record.order().saturating_sub(3));
-        let node = Node::full(record.key(), shift, children);
-        let node = match self.alloc_set_aside(account, node) {
-            Ok(node) => node,
-            Err(error) => {
-                self.remove_parts(account, &children, made);
-                return Err(error);
-            }
-        };
+        let node = self
+            .alloc_parts(account, &record, &mut children)
+            .inspect_err(|_| self.free_parts(account, run, &children))?;
         let tree = self.get(container).frames;
         self.get_mut(container).frames = self.tree_replace(tree, record.key(), node);
         self.get_mut(run).become_part(7);
@@ -148,8 +126,24 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    fn remove_parts(&mut self, account: Ref<Account>, children: &[u32; FANOUT], made: usize) {
-        for part in children.iter().take(made).filter_map(|cell| Ref::<Frame>::from_cell(*cell)) {
+    /// Makes the records of all parts of a run but the last, and the node above them.
+    fn alloc_parts(
+        &mut self,
+        account: Ref<Account>,
+        run: &Frame,
+        children: &mut [u32; FANOUT],
+    ) -> Result<Ref<Node>, KernelError> {
+        for (place, child) in (0..7).zip(children.iter_mut()) {
+            *child = self.alloc_set_aside(account, run.part(place))?.cell();
+        }
+        let shift = u32::from(run.order().saturating_sub(3));
+        self.alloc_set_aside(account, Node::full(run.key(), shift, *children))
+    }
+
+    /// Frees the parts that were made when making the others was refused.
+    fn free_parts(&mut self, account: Ref<Account>, run: Ref<Frame>, children: &[u32; FANOUT]) {
+        let parts = children.iter().filter(|cell| **cell != run.cell());
+        for part in parts.filter_map(|cell| Ref::<Frame>::from_cell(*cell)) {
             self.empty_aside(account, part);
         }
     }
@@ -169,8 +163,12 @@ impl<K: Kernel> Store<K> {
         self.ledger(account).stock.target().map(|stock| self.get(stock))
     }
 
-    pub(super) fn stock_mut(&mut self, account: Ref<Account>) -> Option<&mut Stock> {
-        self.ledger(account).stock.target().map(|stock| self.get_mut(stock))
+    /// Returns the same, for an account with pages of such cells.
+    pub(super) fn stock_mut(&mut self, account: Ref<Account>) -> &mut Stock {
+        match self.ledger(account).stock.target() {
+            Some(stock) => self.get_mut(stock),
+            None => broken("account that has set nothing aside"),
+        }
     }
 
     /// Charges an account for cells that are filled later.
@@ -182,36 +180,32 @@ impl<K: Kernel> Store<K> {
             let stock = self.alloc(account, Stock::EMPTY)?;
             self.ledger_mut(account).stock = stock.link();
         }
-        let spare = self.stock(account).map_or(0, |stock| stock.spare.get());
-        let pages = cells.saturating_sub(spare).div_ceil(CELLS_PER_PAGE);
-        if pages > 0
-            && let Err(shortage) = self.charge_pages(account, Charge::Records, pages)
-        {
-            self.review_stock(account);
-            return Err(shortage);
+        let missing = cells.saturating_sub(self.stock_mut(account).spare.get());
+        let pages = missing.div_ceil(CELLS_PER_PAGE);
+        if pages > 0 {
+            self.charge_pages(account, Charge::Records, pages)
+                .inspect_err(|_| self.review_stock(account))?;
         }
-        if let Some(stock) = self.stock_mut(account) {
-            stock.pages.add(pages);
-            stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
-            stock.spare.subtract(cells);
-            stock.aside.add(cells);
-        }
+        let stock = self.stock_mut(account);
+        stock.pages.add(pages);
+        stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
+        stock.spare.subtract(cells);
+        stock.aside.add(cells);
         Ok(())
     }
 
     /// Ends that cells are set aside.
     pub(super) fn give_back(&mut self, account: Ref<Account>, cells: u32) {
-        if let Some(stock) = self.stock_mut(account) {
-            stock.aside.subtract(cells);
-            stock.spare.add(cells);
-        }
+        let stock = self.stock_mut(account);
+        stock.aside.subtract(cells);
+        stock.spare.add(cells);
         self.review_stock(account);
     }
 
     /// Refunds what an account has paid for pages that are not needed, and ends its stock if
     /// nothing is left of it.
     pub(super) fn review_stock(&mut self, account: Ref<Account>) {
-        let Some(stock) = self.stock_mut(account) else { return };
+        let stock = self.stock_mut(account);
         let pages = stock.pages.get().min(stock.spare.get() / CELLS_PER_PAGE);
         stock.pages.subtract(pages);
         stock.spare.subtract(pages.saturating_mul(CELLS_PER_PAGE));
@@ -230,49 +224,39 @@ impl<K: Kernel> Store<K> {
     ///
     /// # Errors
     /// The kernel's error if it refuses the page; the cell is then still set aside.
-    pub(super) fn alloc_set_aside<T: Record>(
+    fn alloc_set_aside<T: Record>(
         &mut self,
         account: Ref<Account>,
         mut record: T,
     ) -> Result<Ref<T>, KernelError> {
         record.set_stamp(Stamp::unnamed(T::KIND));
-        let first = self.stock(account).map_or(0, |stock| stock.record_pages);
-        let page = match PageIndex::from_link(first) {
+        let page = match PageIndex::from_link(self.stock_mut(account).record_pages) {
             Some(page) if !self.is_full(page) => page,
-            _ => self.take_aside_page(account, first)?,
+            _ => self.take_aside_page(account)?,
         };
         let record = self.fill(page, &record);
-        let is_full = self.is_full(page);
-        if is_full {
+        if self.is_full(page) {
             self.move_aside_page(account, page, End::Last);
         }
-        if let Some(stock) = self.stock_mut(account) {
-            stock.aside.down();
-        }
+        self.stock_mut(account).aside.down();
         Ok(record)
     }
 
-    fn take_aside_page(
-        &mut self,
-        account: Ref<Account>,
-        first: u32,
-    ) -> Result<PageIndex, KernelError> {
+    fn take_aside_page(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {
         let page = self.take_record_page(account.link())?;
         self.entry_mut(page).is_aside = 1;
+        let first = self.stock_mut(account).record_pages;
         let pages = self.link_page(first, page);
-        if let Some(stock) = self.stock_mut(account) {
-            stock.record_pages = pages;
-            stock.pages.down();
-        }
+        let stock = self.stock_mut(account);
+        stock.record_pages = pages;
+        stock.pages.down();
         Ok(page)
     }
 
     fn move_aside_page(&mut self, account: Ref<Account>, page: PageIndex, to: End) {
-        let first = self.stock(account).map_or(0, |stock| stock.record_pages);
+        let first = self.stock_mut(account).record_pages;
         let pages = self.move_page(first, page, to);
-        if let Some(stock) = self.stock_mut(account) {
-            stock.record_pages = pages;
-        }
+        self.stock_mut(account).record_pages = pages;
     }
 
     /// Frees a record in a page of cells that were set aside; sets its cell aside again.
@@ -280,18 +264,15 @@ impl<K: Kernel> Store<K> {
         let (page, _) = record.place();
         let was_full = self.is_full(page);
         if self.empty(record) == 0 {
-            let first = self.stock(account).map_or(0, |stock| stock.record_pages);
+            let first = self.stock_mut(account).record_pages;
             let pages = self.unlink_page(first, page);
             self.release_record_page(page);
-            if let Some(stock) = self.stock_mut(account) {
-                stock.record_pages = pages;
-                stock.pages.up();
-            }
+            let stock = self.stock_mut(account);
+            stock.record_pages = pages;
+            stock.pages.up();
         } else if was_full {
             self.move_aside_page(account, page, End::First);
         }
-        if let Some(stock) = self.stock_mut(account) {
-            stock.aside.up();
-        }
+        self.stock_mut(account).aside.up();
     }
 }

@@ -22,7 +22,6 @@ use proto::{PeerId, VirtAddr};
 use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
-use crate::records::container::Container;
 use crate::records::count::minus;
 use crate::records::frame::Frame;
 use crate::records::links::Link;
@@ -196,26 +195,23 @@ impl<K: Kernel> Tables<K> {
         let record = self.store.get_mut(frame);
         record.mappings = first;
         record.mapping_count.up();
-        let container = record.container;
-        self.tie(container);
+        self.tie(frame);
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
         let first = self.store.add_first::<MappingsOfShare>(first, mapping);
         self.store.get_mut(share).mappings = first;
     }
 
-    /// Counts a mapping, a grant or a ring that a frame of a container has got.
-    pub(crate) fn tie(&mut self, container: Link<Container>) {
-        if let Some(container) = container.target() {
-            self.store.get_mut(container).ties.up();
-        }
+    /// Counts a mapping, a grant or a ring that a frame has got, with its container.
+    pub(crate) fn tie(&mut self, frame: Ref<Frame>) {
+        let container = self.store.container_of(frame);
+        self.store.get_mut(container).ties.up();
     }
 
-    /// Counts one that a frame of a container has lost.
-    pub(crate) fn untie(&mut self, container: Link<Container>) {
-        if let Some(container) = container.target() {
-            self.store.get_mut(container).ties.down();
-        }
+    /// Counts one that a frame has lost.
+    pub(crate) fn untie(&mut self, frame: Ref<Frame>) {
+        let container = self.store.container_of(frame);
+        self.store.get_mut(container).ties.down();
     }
 
     pub(crate) fn frame_of(&self, mapping: Ref<Mapping>) -> Ref<Frame> {
@@ -265,8 +261,7 @@ impl<K: Kernel> Tables<K> {
         let record = self.store.get_mut(frame);
         record.mappings = first;
         record.mapping_count.down();
-        let container = record.container;
-        self.untie(container);
+        self.untie(frame);
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
         let first = self.store.remove_from_chain::<MappingsOfShare>(first, mapping);

@@ -86,6 +86,22 @@ impl Kernel for Sel4Kernel {
         self.home.untyped_slot(page).revoke().map_err(slots::refusal)
     }
 
+    fn is_block(&self, _: PageIndex) -> bool {
+        false
+    }
+
+    fn cut(&mut self, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn join(&mut self, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn make_large(&mut self, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
     fn derive(
         &mut self,
         frame: PageIndex,
@@ -194,6 +210,24 @@ impl Kernel for Sel4Kernel {
 
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
         self.copier.copy(&self.home.object_slot(from), &self.home.object_slot(to))
+    }
+
+    fn copy_part(&mut self, _: PageIndex, _: u16, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn copy_large(
+        &mut self,
+        _: PageIndex,
+        _: PageIndex,
+        _: u16,
+        _: u16,
+    ) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn clear_large(&mut self, _: PageIndex, _: u16, _: u16) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the core needs of a capability kernel: the seam between policy and platform.
 //!
-//! The platform divides its untyped memory into *pages* of 4 KiB, numbered from 0 in the order in
-//! which they were made. Each page is an untyped object. Everything that pmserver makes (frames,
-//! page tables, CNodes) is exactly one page large, so a page can change its use without leaving a
-//! gap, and every charge is a whole number of pages. Each page has two slots in pmserver's CSpace,
-//! one for its untyped and one for the object made from it. Derived capabilities are in CNodes that
-//! are made from pages as well.
+//! The platform numbers the *pages* of 4 KiB of its untyped memory from 0. [`BLOCK_PAGES`] pages in
+//! a row that are aligned in physical memory are a *block*: whole (one untyped object), cut into its
+//! pages, or one large frame. A page of a block that is cut, or of none, is an untyped object.
+//! What pmserver makes from it (a frame, a page table, a CNode) is exactly one page large, so a page
+//! can change its use without leaving a gap, and every charge is a whole number of pages. Each page
+//! has two slots in pmserver's CSpace, one for its untyped and one for the object made from it; the
+//! object of a block has the slot of its first page. Derived capabilities are in CNodes that are
+//! made from pages as well.
 //!
 //! ```text
 //!   page p:  untyped(p) --make--> object(p) --derive--> slots of CNode pages
 //!                |                    |                         |
 //!                +--- unmake(p) deletes the object and all that was derived from it
+//!
+//!   block b: whole(b) --cut--> untyped(b) .. untyped(b + 511)
+//!               |     --make_large--> object(b), a frame of 2 MiB
+//!               +--- join(b) deletes all that was made and derived
 //! ```
 //!
 //! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator
@@ -43,6 +49,9 @@ impl PageIndex {
     }
 }
 
+/// Pages of a block, and of a large frame: 2 MiB.
+pub const BLOCK_PAGES: u32 = 512;
+
 /// The kinds of objects that a page can be made into, each 4 KiB large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
@@ -66,10 +75,10 @@ pub struct RecordPage(pub [u8; 4096]);
 /// Slots of a CNode that is one page large.
 pub const CNODE_SLOTS: usize = 128;
 
-/// A capability to a frame: the original, or one derived from it.
+/// A capability to a frame, small or large: the original, or one derived from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameCap {
-    /// The capability that was made with the frame.
+    /// The capability that was made with the frame; a large frame has the number of its first page.
     Original(PageIndex),
     /// The one in a slot of a page that is a CNode.
     Derived(SlotAddress),
@@ -137,11 +146,34 @@ pub trait Kernel {
     /// Returns how many pages of the untyped memory the platform took for pmserver's own slots.
     fn overhead_pages(&self) -> u32;
 
+    /// Returns whether a block begins at this page. Blocks do not overlap.
+    fn is_block(&self, page: PageIndex) -> bool;
+
+    /// Makes the [`BLOCK_PAGES`] untyped pages of a whole block ("Untyped Retype", twice 256).
+    ///
+    /// # Errors
+    /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole.
+    fn cut(&mut self, block: PageIndex) -> Result<(), KernelError>;
+
+    /// Deletes all that was made from a block, its pages or its large frame, and every capability
+    /// derived from that, so that the block is whole ("CNode Revoke").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`].
+    fn join(&mut self, block: PageIndex) -> Result<(), KernelError>;
+
+    /// Makes a large frame of 2 MiB from a whole block ("Untyped Retype"). The kernel clears its
+    /// memory.
+    ///
+    /// # Errors
+    /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole.
+    fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError>;
+
     /// Makes an object from an untyped page ("Untyped Retype"). The kernel clears its memory.
     ///
     /// # Errors
     /// [`KernelError::NotEnoughMemory`] if there is no room; [`KernelError::AlreadyMapped`] or
-    /// [`KernelError::Refused`] if the page is an object already.
+    /// [`KernelError::Refused`] if the page is an object already, or in a block that is not cut.
     fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError>;
 
     /// Deletes the object made from a page and every capability derived from it, so that the page
@@ -169,11 +201,12 @@ pub trait Kernel {
     /// [`KernelError::Refused`].
     fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError>;
 
-    /// Maps a frame ("Page Map").
+    /// Maps a frame ("Page Map"), a large one at a multiple of 2 MiB.
     ///
     /// # Errors
-    /// [`KernelError::TableMissing`] names the table to install first;
-    /// [`KernelError::AlreadyMapped`] if the page is occupied; [`KernelError::Refused`] if the
+    /// [`KernelError::TableMissing`] names the table to install first: for a large frame one that
+    /// spans 2^30 bytes or more, and under a large page one of 2^21, which cannot be installed.
+    /// [`KernelError::AlreadyMapped`] if a table is installed in the place of a large page; [`KernelError::Refused`] if the
     /// capability is mapped elsewhere or the address is not a user address.
     fn map_frame(
         &mut self,
@@ -245,11 +278,38 @@ pub trait Kernel {
     /// for copying may be left ([`Kernel::end_copies`]).
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
 
-    /// Deletes what a refused copy has left; without that makes no invocation. The next copy does
-    /// the same.
+    /// Copies one page of a large frame to a frame of 4 KiB; `part` is below [`BLOCK_PAGES`]. The
+    /// large frame stays mapped in pmserver for the next part, through a copy of its capability,
+    /// until another copy needs the place, or [`Kernel::end_copies`].
     ///
     /// # Errors
-    /// [`KernelError::Refused`]; it is then still left.
+    /// As for [`Kernel::copy_page`].
+    fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError>;
+
+    /// Copies `count` pages of a large frame, from page `first` on, to the same place in another
+    /// one. Both stay mapped in pmserver as for [`Kernel::copy_part`].
+    ///
+    /// # Errors
+    /// As for [`Kernel::copy_page`]; also if the pages do not lie in the frame.
+    fn copy_large(
+        &mut self,
+        from: PageIndex,
+        to: PageIndex,
+        first: u16,
+        count: u16,
+    ) -> Result<(), KernelError>;
+
+    /// Clears `count` pages of a large frame, from page `first` on, by stores of pmserver's own, so
+    /// that it can be done in slices. The frame stays mapped as for [`Kernel::copy_part`].
+    ///
+    /// # Errors
+    /// As for [`Kernel::copy_large`].
+    fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError>;
+
+    /// Deletes the capabilities that copies have left; without any makes no invocation.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]; they are then still left.
     fn end_copies(&mut self) -> Result<(), KernelError>;
 
     /// Returns the physical address of a page, whatever it is used as.

@@ -23,6 +23,27 @@ const UNMAKE_WORK: u64 = 4_500;
 /// Copying a page: seven invocations and 4 KiB.
 const COPY_WORK: u64 = 14_000;
 
+/// Making the pages of a block: 2 invocations, 512 objects.
+const CUT_WORK: u64 = 235_000;
+
+/// Revoking a block: 512 capabilities.
+const JOIN_WORK: u64 = 400_000;
+
+/// Retyping a block to a large frame.
+const MAKE_LARGE_WORK: u64 = 3_000;
+
+/// Copying a page of a large frame: what the page needs, and three invocations to map the frame.
+const COPY_PART_WORK: u64 = 4_500;
+
+/// Copying a page from a large frame to a large frame.
+const COPY_LARGE_PAGE_WORK: u64 = 700;
+
+/// Clearing a page of a large frame.
+const CLEAR_LARGE_PAGE_WORK: u64 = 400;
+
+/// Making a frame accessible to pmserver, instead of another: three invocations.
+const WINDOW_WORK: u64 = 3 * INVOCATION_WORK;
+
 /// A kernel whose invocations are counted.
 #[derive(Clone)]
 pub(crate) struct Metered<K> {
@@ -68,6 +89,22 @@ impl<K: Kernel> Kernel for Metered<K> {
 
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
         self.invoke(UNMAKE_WORK).unmake(page)
+    }
+
+    fn is_block(&self, page: PageIndex) -> bool {
+        self.kernel.is_block(page)
+    }
+
+    fn cut(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        self.invoke(CUT_WORK).cut(block)
+    }
+
+    fn join(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        self.invoke(JOIN_WORK).join(block)
+    }
+
+    fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        self.invoke(MAKE_LARGE_WORK).make_large(block)
     }
 
     fn derive(
@@ -134,6 +171,28 @@ impl<K: Kernel> Kernel for Metered<K> {
 
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
         self.invoke(COPY_WORK).copy_page(from, to)
+    }
+
+    fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
+        self.invoke(COPY_PART_WORK).copy_part(large, part, to)
+    }
+
+    fn copy_large(
+        &mut self,
+        from: PageIndex,
+        to: PageIndex,
+        first: u16,
+        count: u16,
+    ) -> Result<(), KernelError> {
+        let pages = COPY_LARGE_PAGE_WORK.saturating_mul(count.into());
+        let work = WINDOW_WORK.saturating_mul(2).saturating_add(pages);
+        self.invoke(work).copy_large(from, to, first, count)
+    }
+
+    fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {
+        let pages = CLEAR_LARGE_PAGE_WORK.saturating_mul(count.into());
+        let work = WINDOW_WORK.saturating_add(pages);
+        self.invoke(work).clear_large(large, first, count)
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {

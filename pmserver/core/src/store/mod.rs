@@ -100,6 +100,11 @@ impl<K: Kernel> Store<K> {
         }
         let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
         pool.reserved = table_pages;
+        for page in (0..page_count).map(PageIndex::new) {
+            if pool.kernel.is_block(page) {
+                pool.kernel.cut(page)?;
+            }
+        }
         for table in 0..page_count.div_ceil(WINDOW_TABLE_PAGES) {
             let covered = PageIndex::new(table.saturating_mul(WINDOW_TABLE_PAGES));
             pool.install_window_table(pool.kernel.window_address(covered), WINDOW_TABLE_SPAN_BITS)?;

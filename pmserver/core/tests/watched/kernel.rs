@@ -53,6 +53,7 @@ impl Kernel for Watched {
     passes_on! { {
         page_count() -> u32;
         overhead_pages() -> u32;
+        is_block(page: PageIndex) -> bool;
         window_address(page: PageIndex) -> VirtAddr;
         physical_address(page: PageIndex) -> u64;
         grant_address(index: u8) -> u64;
@@ -72,6 +73,13 @@ impl Kernel for Watched {
         redirect(peer: PeerId, entry: VirtAddr, stack_top: VirtAddr) -> Result<(), KernelError>;
         retire(peer: PeerId) -> Result<(), KernelError>;
         copy_page(from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+        cut(block: PageIndex) -> Result<(), KernelError>;
+        join(block: PageIndex) -> Result<(), KernelError>;
+        make_large(block: PageIndex) -> Result<(), KernelError>;
+        copy_part(large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError>;
+        copy_large(from: PageIndex, to: PageIndex, first: u16, count: u16)
+            -> Result<(), KernelError>;
+        clear_large(large: PageIndex, first: u16, count: u16) -> Result<(), KernelError>;
         end_copies() -> Result<(), KernelError>;
         notify(peer: PeerId) -> ();
         install_grants(peer: PeerId, node: PageIndex) -> Result<(), KernelError>;

@@ -4,8 +4,8 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage, SlotAddress,
-    VSpace,
+    BLOCK_PAGES, CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
+    SlotAddress, VSpace,
 };
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
@@ -51,6 +51,23 @@ impl Kernel for FreeKernel {
     }
 
     fn unmake(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn is_block(&self, page: PageIndex) -> bool {
+        let end = page.get().saturating_add(BLOCK_PAGES);
+        page.get().is_multiple_of(BLOCK_PAGES) && end <= self.page_count()
+    }
+
+    fn cut(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn join(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn make_large(&mut self, _: PageIndex) -> Done {
         Ok(())
     }
 
@@ -100,6 +117,18 @@ impl Kernel for FreeKernel {
     }
 
     fn copy_page(&mut self, _: PageIndex, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn copy_part(&mut self, _: PageIndex, _: u16, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn copy_large(&mut self, _: PageIndex, _: PageIndex, _: u16, _: u16) -> Done {
+        Ok(())
+    }
+
+    fn clear_large(&mut self, _: PageIndex, _: u16, _: u16) -> Done {
         Ok(())
     }
 

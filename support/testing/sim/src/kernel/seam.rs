@@ -57,6 +57,22 @@ impl Kernel for SimKernel {
         self.invoke(InvocationKind::Revoke, LEAF_CNODE, &Invocation::Revoke(place)).map_err(refusal)
     }
 
+    fn is_block(&self, _: PageIndex) -> bool {
+        false
+    }
+
+    fn cut(&mut self, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn join(&mut self, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn make_large(&mut self, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
     fn derive(
         &mut self,
         frame: PageIndex,
@@ -150,6 +166,24 @@ impl Kernel for SimKernel {
 
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
         self.copy_contents(from, to).map_err(refusal)
+    }
+
+    fn copy_part(&mut self, _: PageIndex, _: u16, _: PageIndex) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn copy_large(
+        &mut self,
+        _: PageIndex,
+        _: PageIndex,
+        _: u16,
+        _: u16,
+    ) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
+    }
+
+    fn clear_large(&mut self, _: PageIndex, _: u16, _: u16) -> Result<(), KernelError> {
+        Err(KernelError::Refused)
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the core needs of a capability kernel: the seam between policy and platform.
 //!
-//! The platform numbers the *pages* of 4 KiB of its untyped memory from 0. [`BLOCK_PAGES`] pages in
-//! a row that are aligned in physical memory are a *block*: whole (one untyped object), cut into its
-//! pages, or one large frame. A page of a block that is cut, or of none, is an untyped object.
-//! What pmserver makes from it (a frame, a page table, a CNode) is exactly one page large, so a page
-//! can change its use without leaving a gap, and every charge is a whole number of pages. Each page
-//! has two slots in pmserver's CSpace, one for its untyped and one for the object made from it; the
-//! object of a block has the slot of its first page. Derived capabilities are in CNodes that are
-//! made from pages as well.
+//! The platform numbers the *pages* of 4 KiB of its untyped memory from 0. [`BLOCK_PAGES`] pages
+//! in a row that are aligned in physical memory are a *block*: whole (one untyped object), cut into
+//! its pages, or one large frame. A page of a block that is cut, or of none, is an untyped object.
+//! What pmserver makes from it (a frame, a page table, a CNode) is exactly one page large, so a
+//! page can change its use without leaving a gap, and every charge is a whole number of pages. Each
+//! page has two slots in pmserver's CSpace, one for its untyped and one for the object made from
+//! it; the object of a block has the slot of its first page. Derived capabilities are in CNodes
+//! that are made from pages as well.
 //!
 //! ```text
 //!   page p:  untyped(p) --make--> object(p) --derive--> slots of CNode pages
@@ -50,7 +50,7 @@ impl PageIndex {
 }
 
 /// Pages of a block, and of a large frame: 2 MiB.
-pub const BLOCK_PAGES: u32 = 512;
+pub const BLOCK_PAGES: u32 = pmserver_setup::BLOCK_PAGES;
 
 /// The kinds of objects that a page can be made into, each 4 KiB large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,10 +149,13 @@ pub trait Kernel {
     /// Returns whether a block begins at this page. Blocks do not overlap.
     fn is_block(&self, page: PageIndex) -> bool;
 
-    /// Makes the [`BLOCK_PAGES`] untyped pages of a whole block ("Untyped Retype", twice 256).
+    /// Makes the [`BLOCK_PAGES`] untyped pages of a whole block ("Untyped Retype", twice 256). If
+    /// the block was joined before, the kernel first clears all of it.
     ///
     /// # Errors
-    /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole.
+    /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole. What
+    /// the first half made is deleted if the second is refused; if that is refused as well, the
+    /// block must be joined before it is used.
     fn cut(&mut self, block: PageIndex) -> Result<(), KernelError>;
 
     /// Deletes all that was made from a block, its pages or its large frame, and every capability
@@ -162,8 +165,8 @@ pub trait Kernel {
     /// [`KernelError::Refused`].
     fn join(&mut self, block: PageIndex) -> Result<(), KernelError>;
 
-    /// Makes a large frame of 2 MiB from a whole block ("Untyped Retype"). The kernel clears its
-    /// memory.
+    /// Makes a large frame of 2 MiB from a whole block ("Untyped Retype"). Its memory is clear:
+    /// the kernel clears it now if the block was joined before.
     ///
     /// # Errors
     /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole.
@@ -205,9 +208,10 @@ pub trait Kernel {
     ///
     /// # Errors
     /// [`KernelError::TableMissing`] names the table to install first: for a large frame one that
-    /// spans 2^30 bytes or more, and under a large page one of 2^21, which cannot be installed.
-    /// [`KernelError::AlreadyMapped`] if a table is installed in the place of a large page; [`KernelError::Refused`] if the
-    /// capability is mapped elsewhere or the address is not a user address.
+    /// spans 2^30 bytes or more. Where a large page is mapped, a small one misses a table of 2^21,
+    /// which cannot be installed. [`KernelError::AlreadyMapped`] if a table is installed in the
+    /// place of a large page; [`KernelError::Refused`] if the capability is mapped elsewhere or the
+    /// address is not a user address.
     fn map_frame(
         &mut self,
         frame: FrameCap,

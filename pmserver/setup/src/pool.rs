@@ -18,6 +18,10 @@ const PAGE_BITS: u32 = 12;
 /// Pages of the largest pool: 4 GiB.
 pub const POOL_PAGES_MAX: u32 = 1 << (32 - PAGE_BITS);
 
+/// Pages of a block: 2 MiB, as a large frame has.
+pub const BLOCK_PAGES: u32 = 1 << BLOCK_PAGES_BITS;
+const BLOCK_PAGES_BITS: u32 = 9;
+
 /// A slot of a CNode is 32 bytes: a page holds 2^7 of them.
 const PAGE_CNODE_BITS: u32 = 7;
 
@@ -42,12 +46,14 @@ impl PoolPart {
     }
 }
 
-/// How the pool is divided into pages with two slots each: one for the untyped object of the page
-/// and one for the object that is made from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the pool is divided into pages with two slots each, one for the untyped object of the page
+/// and one for the object that is made from it, and blocks with one slot each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Division {
     /// The two CNodes with these slots have 2^`slot_bits` slots each.
     pub slot_bits: u32,
+    /// The CNode for blocks has 2^`block_bits` slots.
+    pub block_bits: u32,
     /// The slot of the part whose first pages become the CNodes and the table for copying.
     pub overhead_slot: u32,
     /// How many pages the CNodes and that table take.
@@ -64,17 +70,65 @@ impl Division {
         let total = u32::try_from(total).ok().filter(|total| *total <= POOL_PAGES_MAX)?;
         let largest = parts.iter().max_by_key(|part| part.pages())?;
         let slot_bits = total.next_power_of_two().ilog2().max(PAGE_CNODE_BITS);
-        let cnode_pages = 2_u32 << slot_bits.saturating_sub(PAGE_CNODE_BITS);
-        let overhead_pages = cnode_pages.saturating_add(1);
+        let block_bits = slot_bits.saturating_sub(BLOCK_PAGES_BITS).max(PAGE_CNODE_BITS);
+        let cnode_pages = |bits: u32| 1_u32 << bits.saturating_sub(PAGE_CNODE_BITS);
+        let cnodes = [slot_bits, slot_bits, block_bits].map(cnode_pages).into_iter();
+        let overhead_pages = cnodes.fold(1, u32::saturating_add);
         let fits = overhead_pages <= largest.pages();
         let pages = total.saturating_sub(overhead_pages);
-        fits.then_some(Self { slot_bits, overhead_slot: largest.slot, overhead_pages, pages })
+        let overhead_slot = largest.slot;
+        fits.then_some(Self { slot_bits, block_bits, overhead_slot, overhead_pages, pages })
     }
 
     /// Returns the bytes of the pages that are left.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         PAGE_BYTES.saturating_mul(self.pages.into())
+    }
+}
+
+/// Pages with consecutive numbers and physical addresses, all of one part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The number of the first page.
+    pub first: u32,
+    /// How many pages there are.
+    pub pages: u32,
+    /// The physical address of the first page.
+    pub address: u64,
+}
+
+impl Run {
+    /// Returns the number of the page after the last.
+    #[must_use]
+    pub const fn end(&self) -> u32 {
+        self.first.saturating_add(self.pages)
+    }
+
+    /// Returns the physical address of a page of the run.
+    #[must_use]
+    pub fn address_of(&self, page: u32) -> u64 {
+        let offset = PAGE_BYTES.saturating_mul(page.saturating_sub(self.first).into());
+        self.address.saturating_add(offset)
+    }
+
+    /// Returns the first page of the first block, and the number of blocks: pages before and after
+    /// them are in no block.
+    #[must_use]
+    pub fn blocks(&self) -> (u32, u32) {
+        const BLOCK_BYTES: u64 = PAGE_BYTES * (1 << BLOCK_PAGES_BITS);
+        let before = self.address.wrapping_neg() % BLOCK_BYTES / PAGE_BYTES;
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        let count = self.pages.saturating_sub(before) / BLOCK_PAGES;
+        (self.first.saturating_add(before), count)
+    }
+
+    /// Returns whether a block begins at a page.
+    #[must_use]
+    pub fn is_block(&self, page: u32) -> bool {
+        let (first, count) = self.blocks();
+        page.checked_sub(first)
+            .is_some_and(|pages| pages % BLOCK_PAGES == 0 && pages / BLOCK_PAGES < count)
     }
 }
 

@@ -184,7 +184,7 @@ impl<'a> Setup<'a> {
             limit: ByteCount::new(0),
             privileges: Privileges::empty(),
         };
-        let nothing = Division { slot_bits: 0, overhead_slot: 0, overhead_pages: 0, pages: 0 };
+        let nothing = Division::default();
         let mut setup = Self {
             parts: [NO_PART; PARTS_MAX],
             part_count: 0,

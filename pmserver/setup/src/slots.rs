@@ -6,11 +6,12 @@
 //!
 //! ```text
 //!   root slots
+//!     5        CNode for the blocks of the pool                            made by pmserver
 //!     6        page table under which pages are copied                     made by pmserver
 //!     7        pmserver's own TCB                                          given
 //!     8 .. 27  the pool: untyped memory (`cap_untyped`)                    given
 //!     28, 29   CNodes for the pages of the pool                            made by pmserver
-//!     30, 31   two pages while one is copied to the other                  made by pmserver
+//!     30, 31   two frames while one is copied to the other                 made by pmserver
 //!     32 + n   VSpace of peer n; 32 is pmserver's own                      given
 //!   leaf slots
 //!     480 + n  root CNode of peer n; 480 is pmserver's own                 given
@@ -18,6 +19,9 @@
 
 use core::ops::RangeInclusive;
 
+/// The CNode in which slot n is the untyped object of the block that begins at one of the pages
+/// from `512 * n` on: at most one does.
+pub const BLOCKS: u32 = 5;
 /// The page table under which pages are copied.
 pub const COPY_TABLE: u32 = 6;
 /// pmserver's own TCB: its authority to lower the priority of a peer that it stops.
@@ -28,9 +32,9 @@ pub const POOL: RangeInclusive<u32> = 8..=27;
 pub const UNTYPEDS: u32 = 28;
 /// The CNode in which slot p is the object made from page p.
 pub const OBJECTS: u32 = 29;
-/// The page that is copied from.
+/// The frame that is copied from.
 pub const COPY_SOURCE: u32 = 30;
-/// The page that is copied to.
+/// The frame that is copied to.
 pub const COPY_TARGET: u32 = 31;
 /// pmserver's own VSpace; the one of peer n is n slots further on.
 pub const VSPACES: u32 = 32;
@@ -41,4 +45,5 @@ pub const ROOT_CNODES: u32 = 480;
 pub const GRANTS: u32 = 40;
 
 /// Root slots that pmserver fills itself, so that they must be empty when it starts.
-pub const FILLED_BY_PMSERVER: [u32; 5] = [COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];
+pub const FILLED_BY_PMSERVER: [u32; 6] =
+    [BLOCKS, COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The layout of the pool, exactly as in pmserver's PD (`pmserver/src/capabilities/home.rs`). From
-//! the pool itself it makes two CNodes, one with the untyped object of every page and one with the
-//! object made from it, and a page table that is used to copy pages.
+//! the pool itself it makes three CNodes, one with the untyped object of every page, one with the
+//! object made from it, and one with the untyped object of every block, and a page table that is
+//! used to copy pages.
 //!
 //! ```text
+//!   untyped of block p:      5 << 58 | p / 512 << (58 - b)      2^b slots, no guard
 //!   untyped of page p:      28 << 58 | p << (58 - k)            2^k slots each, no guards
 //!   object made from it:    29 << 58 | p << (58 - k)
 //!   slot i of it, a CNode:  29 << 58 | p << (58 - k) | i << (51 - k)
-//!   while a page is copied: 30 << 58, 31 << 58              the table for that: 6 << 58
+//!   while a frame is copied: 30 << 58, 31 << 58             the table for that: 6 << 58
 //! ```
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{FrameCap, SlotAddress};
-use pmserver_setup::{Division, PoolPart, slots};
+use pmserver_setup::{BLOCK_PAGES, Division, PoolPart, Run, slots};
 
 use crate::loader::{LEAF_CNODE, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
 use crate::machine::{
@@ -22,40 +24,48 @@ use crate::machine::{
 
 /// Where pmserver maps the pages of the pool that hold its records.
 pub(super) const WINDOW: u64 = pmserver_setup::WINDOW;
-/// Where pmserver maps two pages while it copies one to the other: the source, then the target.
+pub(super) const BLOCK_BYTES: u64 = PAGE_BYTES * BLOCK_PAGES as u64;
+/// Where pmserver maps two frames while it copies one to the other: the source, then the target.
+/// The two small places are under the table that is made for them; the two large ones are below.
 pub(super) const COPY_PLACES: [CopyPlace; 2] = [
-    CopyPlace { slot: slots::COPY_SOURCE as u64, vaddr: WINDOW - 2 * PAGE_BYTES },
-    CopyPlace { slot: slots::COPY_TARGET as u64, vaddr: WINDOW - PAGE_BYTES },
+    CopyPlace {
+        slot: slots::COPY_SOURCE as u64,
+        small: WINDOW - 2 * PAGE_BYTES,
+        large: WINDOW - 3 * BLOCK_BYTES,
+    },
+    CopyPlace {
+        slot: slots::COPY_TARGET as u64,
+        small: WINDOW - PAGE_BYTES,
+        large: WINDOW - 2 * BLOCK_BYTES,
+    },
 ];
 const SLOT_COPY_TABLE: u64 = slots::COPY_TABLE as u64;
+const SLOT_BLOCKS: u64 = slots::BLOCKS as u64;
 const SLOT_UNTYPEDS: u64 = slots::UNTYPEDS as u64;
 const SLOT_OBJECTS: u64 = slots::OBJECTS as u64;
 /// Holds a capability for a moment while the pool is divided.
 const SLOT_SCRATCH: u64 = slots::COPY_SOURCE as u64;
-const PAGE_BITS: u64 = 12;
+pub(super) const PAGE_BITS: u64 = 12;
+const BLOCK_BITS: u64 = 21;
 /// Bits that index a CNode of one page.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
 
-/// A slot of the root CNode, and the address at which the page in it is mapped.
+/// A slot of the root CNode, and the addresses at which a small and a large frame in it are mapped.
 pub(super) struct CopyPlace {
     pub(super) slot: u64,
-    pub(super) vaddr: u64,
-}
-
-/// The consecutive pages of one untyped object.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    first: u64,
-    address: u64,
+    pub(super) small: u64,
+    pub(super) large: u64,
 }
 
 /// Where pmserver's capabilities to the pages of the pool are, and the physical address of each.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
-    /// Each of the two CNodes has `2^k` slots.
+    /// The two CNodes for pages have `2^k` slots.
     k: u64,
-    pub(super) pages: u64,
-    pub(super) overhead_pages: u64,
+    /// The CNode for blocks has `2^b` slots.
+    b: u64,
+    pub(super) pages: u32,
+    pub(super) overhead_pages: u32,
     runs: Vec<Run>,
 }
 
@@ -64,42 +74,58 @@ impl Home {
     /// physical addresses.
     pub(super) fn build(machine: &mut Machine, cspace: Cap, parts: &[PoolPart]) -> Self {
         let division = Division::of(parts).expect("the pool holds its own CNodes");
-        let (k, overhead_part) = (division.slot_bits.into(), division.overhead_slot.into());
-        let overhead_pages = u64::from(division.overhead_pages);
+        let (k, b) = (division.slot_bits.into(), division.block_bits.into());
+        let overhead_part = division.overhead_slot.into();
         let bases: Vec<u64> =
             parts.iter().map(|part| physical_base(machine, cspace, part.slot.into())).collect();
-        for slot in [SLOT_UNTYPEDS, SLOT_OBJECTS] {
+        for (slot, bits) in [(SLOT_UNTYPEDS, k), (SLOT_OBJECTS, k), (SLOT_BLOCKS, b)] {
             let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: slot, count: 1 };
-            retype(machine, cspace, overhead_part, ObjectType::CapTable, k, to);
+            retype(machine, cspace, overhead_part, ObjectType::CapTable, bits, to);
         }
         make_copy_table(machine, cspace, overhead_part);
-        let mut pages = 0;
         let mut runs = Vec::new();
+        let mut first = 0;
         for (part, base) in parts.iter().zip(bases) {
             let slot = u64::from(part.slot);
-            let taken = if slot == overhead_part { overhead_pages } else { 0 };
-            runs.push(Run { first: pages, address: base + taken * PAGE_BYTES });
-            let end = pages + u64::from(part.pages()) - taken;
-            while pages < end {
-                let to = Destination {
-                    root: LEAF_CNODE,
-                    index: SLOT_UNTYPEDS,
-                    depth: ROOT_BITS,
-                    offset: pages,
-                    count: FAN_OUT_MAX.min(end - pages),
-                };
-                retype(machine, cspace, slot, ObjectType::Untyped, PAGE_BITS, to);
-                pages += to.count;
-            }
+            let taken = if slot == overhead_part { division.overhead_pages } else { 0 };
+            let address = base + u64::from(taken) * PAGE_BYTES;
+            let run = Run { first, pages: part.pages() - taken, address };
+            first = run.end();
+            divide(machine, cspace, slot, run);
+            runs.push(run);
         }
-        Self { k, pages, overhead_pages, runs }
+        Self { k, b, pages: division.pages, overhead_pages: division.overhead_pages, runs }
+    }
+
+    fn run(&self, page: PageIndex) -> &Run {
+        self.runs.iter().rfind(|run| run.first <= page.get()).expect("the first begins at 0")
     }
 
     /// Returns the physical address of a page.
     pub(super) fn physical_address(&self, page: PageIndex) -> u64 {
-        let page = u64::from(page.get());
-        let run = self.runs.iter().rfind(|run| run.first <= page).expect("the first begins at 0");
-        run.address + (page - run.first) * PAGE_BYTES
+        self.run(page).address_of(page.get())
+    }
+
+    /// Returns whether a block begins at a page.
+    pub(super) fn is_block(&self, page: PageIndex) -> bool {
+        self.run(page).is_block(page.get())
+    }
+
+    /// Returns the address of a block's untyped object.
+    pub(super) fn block(&self, block: PageIndex) -> u64 {
+        let Place { index, depth } = self.block_slot(block);
+        index << (64 - depth)
+    }
+
+    /// Returns the slot of a block's untyped object.
+    pub(super) fn block_slot(&self, block: PageIndex) -> Place {
+        let index = SLOT_BLOCKS << self.b | u64::from(block.get() / BLOCK_PAGES);
+        Place { index, depth: ROOT_BITS + self.b }
+    }
+
+    /// Returns `count` slots for the untyped objects of pages, as a destination of Retype.
+    pub(super) fn untyped_destination(first: u32, count: u64) -> Destination {
+        in_cnode(SLOT_UNTYPEDS, first, count)
     }
 
     /// Number of bits in the address of a page's slot.
@@ -134,13 +160,7 @@ impl Home {
 
     /// Returns the same slot as a destination of Retype.
     pub(super) fn object_destination(page: PageIndex) -> Destination {
-        Destination {
-            root: LEAF_CNODE,
-            index: SLOT_OBJECTS,
-            depth: ROOT_BITS,
-            offset: page.get().into(),
-            count: 1,
-        }
+        in_cnode(SLOT_OBJECTS, page.get(), 1)
     }
 
     /// Returns a slot of a CNode that was made from a page.
@@ -158,6 +178,30 @@ impl Home {
                 let Place { index, depth } = self.derived_slot(slot);
                 index << (64 - depth)
             }
+        }
+    }
+}
+
+/// Returns slots of a CNode in a root slot.
+fn in_cnode(slot: u64, first: u32, count: u64) -> Destination {
+    Destination { root: LEAF_CNODE, index: slot, depth: ROOT_BITS, offset: first.into(), count }
+}
+
+/// Makes the blocks of a run, and the pages before and after them, from what is left of its part.
+fn divide(machine: &mut Machine, cspace: Cap, part: u64, run: Run) {
+    let (first_block, blocks) = run.blocks();
+    let after = first_block + blocks * BLOCK_PAGES;
+    let before = first_block.min(run.end());
+    let first_slot = first_block / BLOCK_PAGES;
+    for (cnode, bits, slots) in [
+        (SLOT_UNTYPEDS, PAGE_BITS, run.first..before),
+        (SLOT_BLOCKS, BLOCK_BITS, first_slot..first_slot + blocks),
+        (SLOT_UNTYPEDS, PAGE_BITS, after.min(run.end())..run.end()),
+    ] {
+        for first in slots.clone().step_by(FAN_OUT_MAX as usize) {
+            let count = FAN_OUT_MAX.min((slots.end - first).into());
+            let to = in_cnode(cnode, first, count);
+            retype(machine, cspace, part, ObjectType::Untyped, bits, to);
         }
     }
 }
@@ -183,7 +227,7 @@ fn make_copy_table(machine: &mut Machine, cspace: Cap, part: u64) {
         Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: SLOT_COPY_TABLE, count: 1 };
     retype(machine, cspace, part, ObjectType::Table(kind), 0, to);
     let vspace = SLOT_VSPACES << ROOT_SHIFT;
-    let map = Invocation::TableMap { kind, vspace, vaddr: COPY_PLACES[0].vaddr };
+    let map = Invocation::TableMap { kind, vspace, vaddr: COPY_PLACES[0].small };
     machine
         .invoke(cspace, SLOT_COPY_TABLE << ROOT_SHIFT, &map)
         .expect("the entry is empty, and the image provides the tables above");

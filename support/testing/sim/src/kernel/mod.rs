@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use pmserver_core::kernel::{KernelError, VSpace};
 use proto::PeerId;
 
+use self::copy::Held;
 use self::devices::Devices;
 use self::home::Home;
 use self::tlb::Tlb;
@@ -67,8 +68,8 @@ pub struct SimKernel {
     clock: Clock,
     home: Home,
     tlb: Tlb,
-    /// Whether a failed copy left capabilities in the slots for copying.
-    copy_slots_are_dirty: bool,
+    /// What the two slots for copying hold.
+    copy_slots: [Held; 2],
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
     /// Which invocation from now on fails, and how.
@@ -90,7 +91,7 @@ impl Clone for SimKernel {
             clock: self.clock.fork(),
             home: self.home.clone(),
             tlb: self.tlb.clone(),
-            copy_slots_are_dirty: self.copy_slots_are_dirty,
+            copy_slots: self.copy_slots,
             devices: self.devices.clone(),
             counts: self.counts.clone(),
             refusal: self.refusal,
@@ -135,7 +136,7 @@ impl SimKernel {
             clock: Clock::default(),
             home,
             tlb: Tlb::new(),
-            copy_slots_are_dirty: false,
+            copy_slots: [Held::Nothing; 2],
             devices: Devices::default(),
             counts: BTreeMap::new(),
             refusal: None,
@@ -265,6 +266,10 @@ fn mapping_refusal(error: Error) -> KernelError {
             ..
         } => KernelError::TableMissing { span_bits: bits as u8 },
         Error::DeleteFirst => KernelError::AlreadyMapped,
+        // How aarch64 says that a lowest table is in the place of a large page.
+        Error::FailedLookup { fault: LookupFault::MissingCapability { bits_left: 12 }, .. } => {
+            KernelError::AlreadyMapped
+        }
         other => refusal(other),
     }
 }

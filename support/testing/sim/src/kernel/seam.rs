@@ -3,13 +3,13 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
-    SlotAddress, VSpace,
+    BLOCK_PAGES, CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights,
+    RecordPage, SlotAddress, VSpace,
 };
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::FromBytes;
 
-use super::home::{Home, PAGE_NODE_BITS, WINDOW};
+use super::home::{Home, PAGE_BITS, PAGE_NODE_BITS, WINDOW};
 use super::{InvocationKind, SimKernel, mapping_refusal, refusal, vspace_address};
 use crate::loader::{
     LEAF_CNODE, LEAF_NOTIFICATIONS, LEAF_THREADS, ROOT_BITS, ROOT_SHIFT, SLOT_GRANTS, table_kind,
@@ -23,13 +23,23 @@ const GRANTS: Place = Place { index: SLOT_GRANTS, depth: ROOT_BITS };
 /// A guard of zeros between the two CNodes, so that an address ends with the slot number.
 const GRANTS_GUARD_BITS: u64 = ROOT_SHIFT - PAGE_NODE_BITS;
 
+impl SimKernel {
+    /// Makes half of the pages of a block, as many as one Retype can make.
+    fn cut_half(&mut self, block: PageIndex, first: u32) -> Result<(), Error> {
+        let to = Home::untyped_destination(block.get() + first, u64::from(BLOCK_PAGES / 2));
+        let retype =
+            Invocation::Retype { object_type: ObjectType::Untyped, size_bits: PAGE_BITS, to };
+        self.invoke(InvocationKind::Retype, self.home.block(block), &retype)
+    }
+}
+
 impl Kernel for SimKernel {
     fn page_count(&self) -> u32 {
-        u32::try_from(self.home.pages).expect("a pool is below 16 TiB")
+        self.home.pages
     }
 
     fn overhead_pages(&self) -> u32 {
-        u32::try_from(self.home.overhead_pages).expect("less than the pool")
+        self.home.overhead_pages
     }
 
     fn make(&mut self, page: PageIndex, kind: ObjectKind) -> Result<(), KernelError> {
@@ -57,20 +67,30 @@ impl Kernel for SimKernel {
         self.invoke(InvocationKind::Revoke, LEAF_CNODE, &Invocation::Revoke(place)).map_err(refusal)
     }
 
-    fn is_block(&self, _: PageIndex) -> bool {
-        false
+    fn is_block(&self, page: PageIndex) -> bool {
+        self.home.is_block(page)
     }
 
-    fn cut(&mut self, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn cut(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        self.cut_half(block, 0).map_err(refusal)?;
+        self.cut_half(block, BLOCK_PAGES / 2).map_err(|error| {
+            // If that is refused as well, half of the block is cut until it is joined.
+            let _ = self.join(block);
+            refusal(error)
+        })
     }
 
-    fn join(&mut self, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn join(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        let revoke = Invocation::Revoke(self.home.block_slot(block));
+        self.invoke(InvocationKind::Revoke, LEAF_CNODE, &revoke).map_err(refusal)?;
+        self.forget_copies(block);
+        Ok(())
     }
 
-    fn make_large(&mut self, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        let to = Home::object_destination(block);
+        let retype = Invocation::Retype { object_type: ObjectType::LargeFrame, size_bits: 0, to };
+        self.invoke(InvocationKind::Retype, self.home.block(block), &retype).map_err(refusal)
     }
 
     fn derive(
@@ -168,22 +188,22 @@ impl Kernel for SimKernel {
         self.copy_contents(from, to).map_err(refusal)
     }
 
-    fn copy_part(&mut self, _: PageIndex, _: u16, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
+        self.copy_from_large(large, part, to).map_err(refusal)
     }
 
     fn copy_large(
         &mut self,
-        _: PageIndex,
-        _: PageIndex,
-        _: u16,
-        _: u16,
+        from: PageIndex,
+        to: PageIndex,
+        first: u16,
+        count: u16,
     ) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+        self.copy_slice(from, to, first, count).map_err(refusal)
     }
 
-    fn clear_large(&mut self, _: PageIndex, _: u16, _: u16) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {
+        self.clear_slice(large, first, count).map_err(refusal)
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {

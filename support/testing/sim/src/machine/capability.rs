@@ -3,7 +3,7 @@
 //!
 //! As in the kernel, an object is identified only by its physical address.
 
-use super::object::{TableKind, object_bits};
+use super::object::{FrameSize, TableKind, object_bits};
 use super::{Architecture, ObjectType};
 
 /// Rights in an invocation (seL4 manual, "CapRights").
@@ -90,10 +90,12 @@ pub enum Cap {
         /// Number of all its slots, as a power of two.
         radix: u8,
     },
-    /// A 4 KiB frame.
+    /// A frame.
     Frame {
         /// Its physical address.
         base: u64,
+        /// Its size.
+        size: FrameSize,
         /// The most rights that a mapping can have.
         rights: FrameRights,
         /// Where it is mapped by this capability.
@@ -149,9 +151,8 @@ impl Cap {
             Self::CNode { base, radix, .. } | Self::Zombie { base, radix, .. } => {
                 Some((base, radix + super::object::SLOT_BITS))
             }
-            Self::Frame { base, .. } | Self::Table { base, .. } => {
-                Some((base, bits(ObjectType::Frame)))
-            }
+            Self::Frame { base, size, .. } => Some((base, size.bits())),
+            Self::Table { base, kind, .. } => Some((base, bits(ObjectType::Table(kind)))),
             Self::VSpace { base, .. } => Some((base, bits(ObjectType::VSpace))),
             Self::Tcb { base } => Some((base, bits(ObjectType::Tcb))),
             Self::Notification { base, .. } => Some((base, bits(ObjectType::Notification))),
@@ -169,8 +170,10 @@ impl Cap {
             (Self::CNode { base, radix, .. }, Self::CNode { base: b, radix: r, .. }) => {
                 base == b && radix == r
             }
-            (Self::Frame { base, .. }, Self::Frame { base: b, .. })
-            | (Self::VSpace { base, .. }, Self::VSpace { base: b, .. })
+            (Self::Frame { base, size, .. }, Self::Frame { base: b, size: s, .. }) => {
+                base <= b && b + (1 << s.bits()) <= base + (1 << size.bits())
+            }
+            (Self::VSpace { base, .. }, Self::VSpace { base: b, .. })
             | (Self::Tcb { base }, Self::Tcb { base: b })
             | (Self::Notification { base, .. }, Self::Notification { base: b, .. }) => base == b,
             (Self::Table { base, kind, .. }, Self::Table { base: b, kind: k, .. }) => {
@@ -183,14 +186,20 @@ impl Cap {
 
     /// Returns whether both refer to the same object; always false for untyped memory.
     pub(crate) fn same_object_as(&self, other: &Self, architecture: Architecture) -> bool {
-        !matches!(self, Self::Untyped { .. }) && self.same_region_as(other, architecture)
+        match (self, other) {
+            (Self::Untyped { .. }, _) => false,
+            (Self::Frame { base, size, .. }, Self::Frame { base: b, size: s, .. }) => {
+                (base, size) == (b, s)
+            }
+            _ => self.same_region_as(other, architecture),
+        }
     }
 
     /// Returns the capability with its rights reduced by a mask.
     pub(crate) fn masked(self, mask: CapRights) -> Self {
         match self {
-            Self::Frame { base, rights, mapped } => {
-                Self::Frame { base, rights: rights.mask(mask), mapped }
+            Self::Frame { base, size, rights, mapped } => {
+                Self::Frame { base, size, rights: rights.mask(mask), mapped }
             }
             Self::Notification { base, badge, rights } => {
                 let rights =

@@ -59,7 +59,9 @@ impl Machine {
             Cap::Table { mapped: None, .. } | Cap::VSpace { asid: None, .. } => {
                 Err(Error::IllegalOperation)
             }
-            Cap::Frame { base, rights, .. } => Ok(Cap::Frame { base, rights, mapped: None }),
+            Cap::Frame { base, size, rights, .. } => {
+                Ok(Cap::Frame { base, size, rights, mapped: None })
+            }
             _ => Ok(cap),
         }
     }
@@ -95,7 +97,9 @@ impl Machine {
             }
             Cap::Zombie { .. } => return cap,
             // Every capability to a frame has its own mapping.
-            Cap::Frame { base, mapped: Some(at), .. } => self.clear_page_entry(at, base),
+            Cap::Frame { base, size, mapped: Some(at), .. } => {
+                self.clear_page_entry(at, base, size);
+            }
             Cap::Table { base, kind, mapped: Some(at) } if is_final => {
                 self.clear_table_entry(at, base, kind);
             }

@@ -14,7 +14,7 @@ pub struct Page(pub [u8; PAGE_SIZE]);
 
 static ZERO: Page = Page([0; PAGE_SIZE]);
 
-/// Pages that a clone shares at once.
+/// Pages that a clone shares at once; two pages with the same contents may be shared as well.
 const CHUNK_PAGES: usize = 64;
 type Chunk = [Option<Rc<Page>>; CHUNK_PAGES];
 
@@ -55,6 +55,13 @@ impl Memory {
     pub(crate) fn set_word(&mut self, address: u64, word: u64) {
         let at = offset(address);
         self.page_mut(address).0[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+
+    /// Copies one page to another.
+    pub(crate) fn copy(&mut self, from: u64, to: u64) {
+        let index = page_index(from);
+        let page = self.chunks[index / CHUNK_PAGES][index % CHUNK_PAGES].clone();
+        *self.place(to) = page;
     }
 
     /// Zeroes a range, and frees the pages that lie wholly in it.

@@ -4,9 +4,9 @@
 //!
 //! Owns all state of the simulated hardware and kernel. It follows the kernel's sources (16.0.0,
 //! MCS, one core), so that a list of [`Invocation`]s has the same results on both. Not modelled:
-//! device memory, large frames, endpoints and scheduling contexts, CNode Rotate, the capabilities
-//! in a thread's own slots (roots and IPC buffer), cache write-back, preemption of long operations,
-//! and a thread that writes its own registers.
+//! device memory, frames of 1 GiB, endpoints and scheduling contexts, CNode Rotate, the
+//! capabilities in a thread's own slots (roots and IPC buffer), cache write-back, preemption of
+//! long operations, and a thread that writes its own registers.
 //!
 //! ```text
 //!   invocation.rs  invocations as values     cspace.rs   addresses of capabilities -> slots
@@ -32,7 +32,7 @@ pub use cnode::Transfer;
 pub use error::{Error, LookupFault};
 pub use invocation::{Destination, Invocation, Place, Source};
 pub use memory::{PAGE_BYTES, Page};
-pub use object::{Architecture, ObjectType, TableKind};
+pub use object::{Architecture, FrameSize, ObjectType, TableKind};
 pub use paging::Access;
 pub use threads::Thread;
 pub use untyped::FAN_OUT_MAX;

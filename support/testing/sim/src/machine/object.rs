@@ -74,7 +74,26 @@ impl TableKind {
     }
 }
 
-/// What Retype can make. Large frames, endpoints, replies and scheduling contexts are missing.
+/// Sizes of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameSize {
+    /// 4 KiB.
+    Small,
+    /// 2 MiB, mapped in the place of a lowest table.
+    Large,
+}
+
+impl FrameSize {
+    /// Returns the size as a power of two.
+    pub(crate) const fn bits(self) -> u8 {
+        match self {
+            Self::Small => PAGE_BITS,
+            Self::Large => PAGE_BITS + LEVEL_BITS,
+        }
+    }
+}
+
+/// What Retype can make. Frames of 1 GiB, endpoints, replies and scheduling contexts are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectType {
     /// A smaller piece of untyped memory.
@@ -87,6 +106,8 @@ pub enum ObjectType {
     CapTable,
     /// A 4 KiB frame.
     Frame,
+    /// A 2 MiB frame.
+    LargeFrame,
     /// A page table below the root.
     Table(TableKind),
     /// An address space.
@@ -106,7 +127,9 @@ pub(crate) fn object_bits(
         (ObjectType::Tcb, Architecture::Aarch64Debug) => Some(TCB_BITS_AARCH64_DEBUG),
         (ObjectType::Notification, _) => Some(NOTIFICATION_BITS),
         (ObjectType::CapTable, _) => Some(SLOT_BITS + size_bits),
-        (ObjectType::Frame | ObjectType::Table(TableKind::PageTable), _)
+        (ObjectType::Frame, _) => Some(FrameSize::Small.bits()),
+        (ObjectType::LargeFrame, _) => Some(FrameSize::Large.bits()),
+        (ObjectType::Table(TableKind::PageTable), _)
         | (ObjectType::Table(_) | ObjectType::VSpace, Architecture::X86_64) => Some(PAGE_BITS),
         (ObjectType::VSpace, _) => Some(PAGE_BITS + 1),
         (ObjectType::Table(_), _) => None,

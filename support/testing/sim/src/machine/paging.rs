@@ -5,6 +5,8 @@
 //!   entry:  | physical address: 52 bits | ... | write: 3 | read: 2 | table: 1 | valid: 0 |
 //! ```
 //!
+//! An entry for a page of 2 MiB is in the place of one for a lowest table.
+//!
 //! Deleting a table clears its entry in the table above. What was mapped under it is then only
 //! recorded in the capabilities, exactly as in the kernel. Mapping a frame over another one
 //! replaces the entry without an error on both architectures; the model counts that, because a
@@ -12,7 +14,7 @@
 
 use super::capability::{CapRights, FrameRights, Mapped};
 use super::memory::{PAGE_BYTES, Page};
-use super::object::{Architecture, LEVEL_BITS, TableKind};
+use super::object::{Architecture, FrameSize, LEVEL_BITS, TableKind};
 use super::slots::SlotRef;
 use super::{Cap, Error, LookupFault, Machine};
 
@@ -67,6 +69,18 @@ struct Entry {
     word: u64,
 }
 
+impl Entry {
+    /// Returns whether it refers to a table.
+    const fn is_table(&self) -> bool {
+        self.word & (VALID | TABLE) == VALID | TABLE
+    }
+
+    /// Returns whether it refers to a page.
+    const fn is_page(&self) -> bool {
+        self.word & (VALID | TABLE) == VALID
+    }
+}
+
 /// Kinds of access to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -86,8 +100,9 @@ impl Machine {
             let index = vaddr >> at_shift & ((1 << index_bits) - 1);
             let at = table + index * 8;
             let word = self.memory.word(at);
-            if at_shift == shift || word & (VALID | TABLE) != VALID | TABLE {
-                return Entry { at, shift: at_shift, word };
+            let entry = Entry { at, shift: at_shift, word };
+            if at_shift == shift || !entry.is_table() {
+                return entry;
             }
             table = word & ADDRESS_MASK;
             at_shift -= LEVEL_BITS;
@@ -110,30 +125,27 @@ impl Machine {
         vaddr: u64,
         mask: CapRights,
     ) -> Result<(), Error> {
-        let Cap::Frame { base, rights, mapped } = self.slots.cap(slot) else {
+        let Cap::Frame { base, size, rights, mapped } = self.slots.cap(slot) else {
             return Err(Error::IllegalOperation);
         };
         let (root, asid) = root_of(vspace)?;
         let to = Mapped { asid, vaddr };
-        let aligned =
-            if vaddr.is_multiple_of(PAGE_BYTES) { Ok(()) } else { Err(Error::AlignmentError) };
+        let is_aligned = vaddr.is_multiple_of(1 << size.bits());
+        let aligned = if is_aligned { Ok(()) } else { Err(Error::AlignmentError) };
         // The two architectures check for the same errors in a different order.
         match self.architecture {
             Architecture::X86_64 => {
-                self.check_address(mapped, to)?;
+                self.check_address(mapped, to, size)?;
                 self.check_asid(root, asid)?;
                 aligned?;
             }
             Architecture::Aarch64 | Architecture::Aarch64Debug => {
                 self.check_asid(root, asid)?;
                 aligned?;
-                self.check_address(mapped, to)?;
+                self.check_address(mapped, to, size)?;
             }
         }
-        let entry = self.walk(root, vaddr, PAGE_BITS);
-        if entry.shift != PAGE_BITS {
-            return Err(Error::table_missing(entry.shift.into()));
-        }
+        let entry = self.page_entry(root, vaddr, size)?;
         if entry.word & VALID != 0 && entry.word & ADDRESS_MASK != base {
             self.replaced_pages += 1;
         }
@@ -143,15 +155,36 @@ impl Machine {
             FrameRights::ReadWrite => VALID | READ | WRITE,
         };
         self.memory.set_word(entry.at, base | flags);
-        self.slots.set_cap(slot, Cap::Frame { base, rights, mapped: Some(to) });
+        self.slots.set_cap(slot, Cap::Frame { base, size, rights, mapped: Some(to) });
         Ok(())
+    }
+
+    /// Returns the entry for a page, which must not hold a table.
+    fn page_entry(&self, root: u64, vaddr: u64, size: FrameSize) -> Result<Entry, Error> {
+        let entry = self.walk(root, vaddr, size.bits());
+        if entry.shift != size.bits() {
+            return Err(Error::table_missing(entry.shift.into()));
+        }
+        match self.architecture {
+            _ if !entry.is_table() => Ok(entry),
+            Architecture::X86_64 => Err(Error::DeleteFirst),
+            // The walk goes on to the lowest table, whatever the size of the page is.
+            Architecture::Aarch64 | Architecture::Aarch64Debug => {
+                Err(Error::table_missing(PAGE_BITS.into()))
+            }
+        }
     }
 
     /// Checks the address of a mapping. A capability that is mapped can only be mapped again at the
     /// same address.
-    fn check_address(&self, mapped: Option<Mapped>, to: Mapped) -> Result<(), Error> {
+    fn check_address(
+        &self,
+        mapped: Option<Mapped>,
+        to: Mapped,
+        size: FrameSize,
+    ) -> Result<(), Error> {
         let top = self.architecture.user_top();
-        let end = to.vaddr.wrapping_add(PAGE_BYTES);
+        let end = to.vaddr.wrapping_add(1 << size.bits());
         let is_too_high = match self.architecture {
             Architecture::X86_64 => to.vaddr > top || end > top,
             Architecture::Aarch64 | Architecture::Aarch64Debug => end.wrapping_sub(1) > top,
@@ -165,19 +198,19 @@ impl Machine {
     }
 
     pub(crate) fn unmap_page(&mut self, slot: SlotRef) {
-        if let Cap::Frame { base, rights, mapped: Some(at) } = self.slots.cap(slot) {
-            self.clear_page_entry(at, base);
-            self.slots.set_cap(slot, Cap::Frame { base, rights, mapped: None });
+        if let Cap::Frame { base, size, rights, mapped: Some(at) } = self.slots.cap(slot) {
+            self.clear_page_entry(at, base, size);
+            self.slots.set_cap(slot, Cap::Frame { base, size, rights, mapped: None });
         }
     }
 
     /// Clears the entry of a frame, if it still refers to this frame.
-    pub(crate) fn clear_page_entry(&mut self, mapped: Mapped, base: u64) {
+    pub(crate) fn clear_page_entry(&mut self, mapped: Mapped, base: u64, size: FrameSize) {
         let Some(root) = self.asids.root(mapped.asid) else {
             return;
         };
-        let entry = self.walk(root, mapped.vaddr, PAGE_BITS);
-        let is_page = entry.shift == PAGE_BITS && entry.word & VALID != 0;
+        let entry = self.walk(root, mapped.vaddr, size.bits());
+        let is_page = entry.shift == size.bits() && entry.is_page();
         if is_page && entry.word & ADDRESS_MASK == base {
             self.memory.set_word(entry.at, 0);
         }
@@ -252,8 +285,7 @@ impl Machine {
         };
         for shift in shifts.step_by(LEVEL_BITS.into()) {
             let entry = self.walk(root, mapped.vaddr, shift);
-            let is_table = entry.word & (VALID | TABLE) == VALID | TABLE;
-            if entry.shift == shift && is_table && entry.word & ADDRESS_MASK == base {
+            if entry.shift == shift && entry.is_table() && entry.word & ADDRESS_MASK == base {
                 self.memory.set_word(entry.at, 0);
             }
         }
@@ -271,7 +303,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Returns the physical page mapped at an address, if the mapping allows the access.
+    /// Returns the physical page of 4 KiB at an address, which may be part of a large one, if the
+    /// mapping allows the access.
     #[must_use]
     pub fn translate(&self, vspace: Cap, vaddr: u64, access: Access) -> Option<u64> {
         let Cap::VSpace { base, .. } = vspace else {
@@ -285,8 +318,9 @@ impl Machine {
             Access::Read => VALID | READ,
             Access::Write => VALID | READ | WRITE,
         };
-        let is_allowed = entry.shift == PAGE_BITS && entry.word & needed == needed;
-        is_allowed.then_some(entry.word & ADDRESS_MASK)
+        let is_allowed = entry.is_page() && entry.word & needed == needed;
+        let within = vaddr & ((1 << entry.shift) - 1) & ADDRESS_MASK;
+        is_allowed.then_some((entry.word & ADDRESS_MASK) + within)
     }
 
     /// Returns a physical page.
@@ -296,6 +330,22 @@ impl Machine {
     #[must_use]
     pub fn page(&self, address: u64) -> &Page {
         self.memory.page(address)
+    }
+
+    /// Copies a physical page to another, as stores do.
+    ///
+    /// # Panics
+    /// If an address is beyond the end of memory.
+    pub fn copy_page(&mut self, from: u64, to: u64) {
+        self.memory.copy(from, to);
+    }
+
+    /// Clears a physical page, as stores do.
+    ///
+    /// # Panics
+    /// If the address is beyond the end of memory.
+    pub fn clear_page(&mut self, address: u64) {
+        self.memory.clear(address, PAGE_BYTES);
     }
 
     /// Returns a physical page for writing.

@@ -3,7 +3,7 @@
 
 use super::capability::{CapRights, FrameRights};
 use super::invocation::Destination;
-use super::object::{ObjectType, object_bits};
+use super::object::{FrameSize, ObjectType, object_bits};
 use super::slots::SlotRef;
 use super::{Cap, Error, LookupFault, Machine};
 
@@ -95,6 +95,10 @@ impl Machine {
         Ok(base)
     }
 
+    const fn new_frame(base: u64, size: FrameSize) -> Cap {
+        Cap::Frame { base, size, rights: FrameRights::ReadWrite, mapped: None }
+    }
+
     fn create(&mut self, object_type: ObjectType, user_bits: u8, base: u64) -> Cap {
         match object_type {
             ObjectType::Untyped => Cap::Untyped { base, size_bits: user_bits, free: 0 },
@@ -102,7 +106,8 @@ impl Machine {
                 self.slots.add_node(base, user_bits);
                 Cap::CNode { base, radix: user_bits, guard: 0, guard_bits: 0 }
             }
-            ObjectType::Frame => Cap::Frame { base, rights: FrameRights::ReadWrite, mapped: None },
+            ObjectType::Frame => Self::new_frame(base, FrameSize::Small),
+            ObjectType::LargeFrame => Self::new_frame(base, FrameSize::Large),
             ObjectType::Table(kind) => Cap::Table { base, kind, mapped: None },
             ObjectType::VSpace => Cap::VSpace { base, asid: None },
             ObjectType::Tcb => {

@@ -331,7 +331,7 @@ fn census(kernel: &SimKernel) -> Census {
     let own = kernel.own_asid();
     for cap in kernel.machine().capabilities() {
         let kind = match cap {
-            Cap::Frame { base, mapped, rights } => {
+            Cap::Frame { base, mapped, rights, .. } => {
                 if !frames.insert(base) {
                     "derived frames"
                 } else if let Some(mapped) = mapped {

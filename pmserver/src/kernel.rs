@@ -13,12 +13,14 @@ use pmserver_core::kernel::{
 use pmserver_setup::slots::OWN_TCB;
 use pmserver_setup::{Setup, WINDOW};
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
-use sel4::{CapRights, Error, cap};
+use sel4::{CapRights, Error, ObjectBlueprint, cap};
 use sel4_microkit::{Channel, Child};
 
 use crate::capabilities::copy::{self, Copier};
-use crate::capabilities::home::{self, Home};
-use crate::capabilities::objects::{attributes, blueprint, map_table, table_type, to_usize};
+use crate::capabilities::home::{self, Home, RETYPE_MAX};
+use crate::capabilities::objects::{
+    PAGE_BITS, attributes, blueprint, large_frame, map_table, table_type, to_usize,
+};
 use crate::capabilities::slots;
 use crate::clock;
 use crate::regions::PoolWindow;
@@ -50,6 +52,18 @@ impl Sel4Kernel {
         let home = Home::build(setup, copy::make_table)?;
         let (started, _) = clock::read();
         Ok(Self { home, window: PoolWindow::open(), copier: Copier::new(), started })
+    }
+
+    /// Makes half of the pages of a block, as many as one Retype may make.
+    fn cut_half(&self, block: PageIndex, first: u32) -> Result<(), KernelError> {
+        let blueprint = ObjectBlueprint::Untyped { size_bits: to_usize(PAGE_BITS) };
+        let slot = block.get().saturating_add(first);
+        // CAP: the block's own untyped; the pages go into their own slots. If refused, none was
+        // made.
+        self.home
+            .block(block)
+            .untyped_retype(&blueprint, &Home::untypeds(), to_usize(slot), to_usize(RETYPE_MAX))
+            .map_err(slots::refusal)
     }
 
     fn frame(&self, frame: FrameCap) -> cap::Granule {
@@ -86,20 +100,34 @@ impl Kernel for Sel4Kernel {
         self.home.untyped_slot(page).revoke().map_err(slots::refusal)
     }
 
-    fn is_block(&self, _: PageIndex) -> bool {
-        false
+    fn is_block(&self, page: PageIndex) -> bool {
+        self.home.is_block(page)
     }
 
-    fn cut(&mut self, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn cut(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        self.cut_half(block, 0)?;
+        self.cut_half(block, RETYPE_MAX).inspect_err(|_| {
+            // If that is refused as well, half of the block is cut until it is joined.
+            let _ = self.join(block);
+        })
     }
 
-    fn join(&mut self, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn join(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        // CAP: the block's own untyped: everything made from it is deleted, and nothing else. The
+        // CNodes on the path to its slot are not made from a block. If refused, nothing was
+        // deleted.
+        self.home.block_slot(block).revoke().map_err(slots::refusal)?;
+        self.copier.forget(block);
+        Ok(())
     }
 
-    fn make_large(&mut self, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        // CAP: the block's own untyped; the frame goes into the slot of its first page. If refused,
+        // nothing was made.
+        self.home
+            .block(block)
+            .untyped_retype(&large_frame(), &Home::objects(), to_usize(block.get()), 1)
+            .map_err(slots::refusal)
     }
 
     fn derive(
@@ -209,25 +237,25 @@ impl Kernel for Sel4Kernel {
     }
 
     fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
-        self.copier.copy(&self.home.object_slot(from), &self.home.object_slot(to))
+        self.copier.copy(&self.home, from, to)
     }
 
-    fn copy_part(&mut self, _: PageIndex, _: u16, _: PageIndex) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
+        self.copier.copy_part(&self.home, large, part, to)
     }
 
     fn copy_large(
         &mut self,
-        _: PageIndex,
-        _: PageIndex,
-        _: u16,
-        _: u16,
+        from: PageIndex,
+        to: PageIndex,
+        first: u16,
+        count: u16,
     ) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+        self.copier.copy_large(&self.home, from, to, copy::slice(first, count)?)
     }
 
-    fn clear_large(&mut self, _: PageIndex, _: u16, _: u16) -> Result<(), KernelError> {
-        Err(KernelError::Refused)
+    fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {
+        self.copier.clear_large(&self.home, large, copy::slice(first, count)?)
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {
@@ -283,6 +311,8 @@ fn mapping_refusal(error: Error) -> KernelError {
             [_, MISSING_CAPABILITY, 21, ..] => KernelError::TableMissing { span_bits: 21 },
             [_, MISSING_CAPABILITY, 30, ..] => KernelError::TableMissing { span_bits: 30 },
             [_, MISSING_CAPABILITY, 39, ..] => KernelError::TableMissing { span_bits: 39 },
+            // How aarch64 says that a lowest table is in the place of a large page.
+            [_, MISSING_CAPABILITY, 12, ..] => KernelError::AlreadyMapped,
             _ => KernelError::Refused,
         }),
         Error::DeleteFirst => KernelError::AlreadyMapped,

@@ -209,9 +209,9 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError::TableMissing`] names the table to install first: for a large frame one that
     /// spans 2^30 bytes or more. Where a large page is mapped, a small one misses a table of 2^21,
-    /// which cannot be installed. [`KernelError::AlreadyMapped`] if a table is installed in the
-    /// place of a large page; [`KernelError::Refused`] if the capability is mapped elsewhere or the
-    /// address is not a user address.
+    /// which cannot be installed. [`KernelError::AlreadyMapped`] if the page is occupied, or
+    /// the place of a large one by a table; [`KernelError::Refused`] if the capability is mapped
+    /// elsewhere or the address is not a user address.
     fn map_frame(
         &mut self,
         frame: FrameCap,

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Divides the pool into pages. Each page has two slots: slot p of one CNode holds the untyped
-//! object of page p, and slot p of another holds the object that is made from it. pmserver makes
-//! both CNodes, of 2^k slots each, from the pool.
+//! Divides the pool into blocks, and pages where there are none. Each page has two slots: slot p of
+//! one CNode is for the untyped object of page p, and slot p of another for the object that is made
+//! from it, or from the block that begins at it. Slot p / 512 of a third holds the untyped object of
+//! that block. pmserver makes the CNodes from the pool: two of 2^k slots, and one of 2^b.
 //!
-//! Neither CNode has a guard. The top 6 bits of an address are the root slot of the CNode, and the
-//! next k bits are p. If the object of page p is itself a CNode, the next 7 bits are a slot of it.
+//! None of them has a guard. The top 6 bits of an address are the root slot of the CNode, and the
+//! next k or b bits are the slot in it. If the object of page p is itself a CNode, the 7 bits below
+//! are a slot of that.
+
+use core::ops::Range;
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{KernelError, SlotAddress};
-use pmserver_setup::slots::{COPY_SOURCE, GRANTS, OBJECTS, UNTYPEDS};
-use pmserver_setup::{PARTS_MAX, PoolPart, Setup};
-use proto::{PAGE_BYTES, PeerId};
+use pmserver_setup::slots::{BLOCKS, COPY_SOURCE, GRANTS, OBJECTS, UNTYPEDS};
+use pmserver_setup::{BLOCK_PAGES, Division, PARTS_MAX, PoolPart, Run, Setup};
+use proto::PeerId;
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, Cap, CapRights, FrameObjectType, ObjectBlueprint, cap,
 };
 
-use crate::capabilities::objects::{PAGE_BITS, PAGE_CNODE_BITS, to_usize};
+use crate::capabilities::objects::{BLOCK_BITS, PAGE_BITS, PAGE_CNODE_BITS, to_usize};
 use crate::capabilities::slots::{
     self, ROOT_BITS, WORD_BITS, refusal, root_address, root_cnode, root_slot,
 };
@@ -24,26 +28,21 @@ use crate::capabilities::slots::{
 /// an address are the number of the slot.
 const GRANTS_GUARD_BITS: u32 = WORD_BITS - ROOT_BITS - PAGE_CNODE_BITS;
 /// Objects that one Retype may make (seL4's RetypeFanOutLimit).
-const RETYPE_MAX: u32 = 256;
-
-/// Pages that are consecutive in physical memory: the first one and its physical address.
-#[derive(Clone, Copy)]
-struct Run {
-    first: u32,
-    address: u64,
-}
+pub(crate) const RETYPE_MAX: u32 = 256;
 
 /// The slots and the physical addresses of pages.
 pub(crate) struct Home {
-    /// Each of the two CNodes has `2^k` slots.
+    /// The two CNodes for pages have `2^k` slots.
     k: u32,
+    /// The CNode for blocks has `2^b` slots.
+    b: u32,
     pages: u32,
     overhead_pages: u32,
     runs: [Option<Run>; PARTS_MAX],
 }
 
 impl Home {
-    /// Divides the pool into pages, numbered in the order of the parts and, within one, of the
+    /// Divides the pool. Its pages are numbered in the order of the parts and, within one, of the
     /// physical addresses. Calls `make_more` with the slot of the part from which pmserver makes
     /// its own objects; it makes what is needed beside the CNodes.
     pub(crate) fn build(
@@ -51,13 +50,14 @@ impl Home {
         make_more: impl FnOnce(u32) -> Result<(), KernelError>,
     ) -> Result<Self, KernelError> {
         let division = setup.division();
-        let (k, overhead_slot) = (division.slot_bits, division.overhead_slot);
+        let (k, b, overhead_slot) =
+            (division.slot_bits, division.block_bits, division.overhead_slot);
         let mut runs = [None; PARTS_MAX];
         for (part, run) in setup.parts().iter().zip(&mut runs) {
-            *run = Some(Run { first: 0, address: base(part)? });
+            *run = Some(Run { first: 0, pages: part.pages(), address: base(part)? });
         }
-        for slot in [UNTYPEDS, OBJECTS] {
-            let cnode = ObjectBlueprint::CNode { size_bits: to_usize(k) };
+        for (slot, bits) in [(UNTYPEDS, k), (OBJECTS, k), (BLOCKS, b)] {
+            let cnode = ObjectBlueprint::CNode { size_bits: to_usize(bits) };
             slots::make_from_part(overhead_slot, &cnode, slot)?;
         }
         make_more(overhead_slot)?;
@@ -65,23 +65,42 @@ impl Home {
         for (part, run) in setup.parts().iter().zip(runs.iter_mut().flatten()) {
             let is_used = part.slot == overhead_slot;
             let taken = if is_used { division.overhead_pages } else { 0 };
-            *run = Run { first: next, address: run.address.saturating_add(bytes(taken)) };
-            let end = part.pages().saturating_sub(taken).saturating_add(next);
-            while next < end {
-                let count = RETYPE_MAX.min(end.saturating_sub(next));
-                make_pages(part, next, count)?;
-                next = next.saturating_add(count);
-            }
+            let pages = run.pages.saturating_sub(taken);
+            *run = Run { first: next, pages, address: run.address_of(taken) };
+            divide(part, run)?;
+            next = run.end();
         }
-        Ok(Self { k, pages: division.pages, overhead_pages: division.overhead_pages, runs })
+        let Division { pages, overhead_pages, .. } = division;
+        Ok(Self { k, b, pages, overhead_pages, runs })
+    }
+
+    fn run(&self, page: PageIndex) -> Run {
+        // The first run begins at 0.
+        let run = self.runs.iter().flatten().rfind(|run| run.first <= page.get());
+        run.copied().unwrap_or_default()
     }
 
     /// Returns the physical address of a page.
     pub(crate) fn physical_address(&self, page: PageIndex) -> u64 {
-        let page = page.get();
-        // The first run begins at 0.
-        let run = self.runs.iter().flatten().rfind(|run| run.first <= page);
-        run.map_or(0, |run| run.address.saturating_add(bytes(page.saturating_sub(run.first))))
+        self.run(page).address_of(page.get())
+    }
+
+    /// Returns whether a block begins at a page.
+    pub(crate) fn is_block(&self, page: PageIndex) -> bool {
+        self.run(page).is_block(page.get())
+    }
+
+    /// Returns the capability to the untyped object of a block.
+    pub(crate) fn block(&self, block: PageIndex) -> cap::Untyped {
+        let below = WORD_BITS.saturating_sub(ROOT_BITS).saturating_sub(self.b);
+        Cap::from_bits(root_address(BLOCKS) | u64::from(block.get() / BLOCK_PAGES) << below)
+    }
+
+    /// Returns the slot of that capability, for operations on slots.
+    pub(crate) fn block_slot(&self, block: PageIndex) -> AbsoluteCPtr {
+        let bits = u64::from(BLOCKS) << self.b | u64::from(block.get() / BLOCK_PAGES);
+        let depth = ROOT_BITS.saturating_add(self.b);
+        root_cnode().absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
     }
 
     pub(crate) fn pages(&self) -> u32 {
@@ -100,6 +119,11 @@ impl Home {
     /// Returns the slot of that capability, for operations on slots.
     pub(crate) fn untyped_slot(&self, page: PageIndex) -> AbsoluteCPtr {
         self.slot(UNTYPEDS, page)
+    }
+
+    /// Returns the CNode whose slot p is for the untyped object of page p.
+    pub(crate) fn untypeds() -> AbsoluteCPtr {
+        root_slot(UNTYPEDS)
     }
 
     /// Returns the CNode whose slot p is for the object made from page p.
@@ -148,15 +172,37 @@ impl Home {
     }
 }
 
-/// Makes `count` pages, the first with the number `first`, from the next memory of a part.
-fn make_pages(part: &PoolPart, first: u32, count: u32) -> Result<(), KernelError> {
-    let blueprint = ObjectBlueprint::Untyped { size_bits: to_usize(PAGE_BITS) };
+/// Makes the blocks of a run, and the pages before and after them, from what is left of its part.
+fn divide(part: &PoolPart, run: &Run) -> Result<(), KernelError> {
+    let (first_block, blocks) = run.blocks();
+    let first_slot = first_block / BLOCK_PAGES;
+    let after = blocks.saturating_mul(BLOCK_PAGES).saturating_add(first_block);
+    let end = run.end();
+    make_untypeds(part, PAGE_BITS, UNTYPEDS, run.first..first_block.min(end))?;
+    make_untypeds(part, BLOCK_BITS, BLOCKS, first_slot..first_slot.saturating_add(blocks))?;
+    make_untypeds(part, PAGE_BITS, UNTYPEDS, after.min(end)..end)
+}
+
+/// Makes untyped objects in these slots of a CNode from the next memory of a part.
+fn make_untypeds(
+    part: &PoolPart,
+    size_bits: u32,
+    cnode: u32,
+    slots: Range<u32>,
+) -> Result<(), KernelError> {
+    let blueprint = ObjectBlueprint::Untyped { size_bits: to_usize(size_bits) };
     let untyped: cap::Untyped = Cap::from_bits(root_address(part.slot));
-    // CAP: the pool; the pages go into empty slots of the CNode that was made for them. On a
-    // refusal pmserver does not start.
-    untyped
-        .untyped_retype(&blueprint, &root_slot(UNTYPEDS), to_usize(first), to_usize(count))
-        .map_err(refusal)
+    let mut first = slots.start;
+    while first < slots.end {
+        let count = RETYPE_MAX.min(slots.end.saturating_sub(first));
+        // CAP: the pool; the objects go into empty slots of the CNode that was made for them. On a
+        // refusal pmserver does not start.
+        untyped
+            .untyped_retype(&blueprint, &root_slot(cnode), to_usize(first), to_usize(count))
+            .map_err(refusal)?;
+        first = first.saturating_add(count);
+    }
+    Ok(())
 }
 
 /// Returns the physical address of a part that nothing was made from yet. Makes a frame at its
@@ -186,8 +232,4 @@ pub(crate) fn install_grants(peer: PeerId, node: &AbsoluteCPtr) -> Result<(), Ke
 /// Returns the address by which a peer finds the capability in slot `index` of that CNode.
 pub(crate) fn grant_address(index: u8) -> u64 {
     root_address(GRANTS) | u64::from(index)
-}
-
-fn bytes(pages: u32) -> u64 {
-    PAGE_BYTES.saturating_mul(pages.into())
 }

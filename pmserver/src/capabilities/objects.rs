@@ -2,6 +2,8 @@
 //! The types of the objects that pmserver makes, and how they are mapped, on each of the two
 //! architectures.
 
+use core::ops::Range;
+
 use pmserver_core::kernel::{ObjectKind, PageRights};
 use sel4::{
     FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType, VmAttributes, cap,
@@ -9,6 +11,8 @@ use sel4::{
 
 /// Bytes of a page, as a power of two.
 pub(crate) const PAGE_BITS: u32 = 12;
+/// Bytes of a block, as a power of two.
+pub(crate) const BLOCK_BITS: u32 = 21;
 /// Slots of a CNode that is one page large, as a power of two: a slot is 32 bytes.
 pub(crate) const PAGE_CNODE_BITS: u32 = PAGE_BITS - 5;
 
@@ -19,6 +23,11 @@ pub(crate) fn blueprint(kind: ObjectKind) -> Option<ObjectBlueprint> {
         ObjectKind::Table { span_bits } => table_type(span_bits).map(|table| table.blueprint()),
         ObjectKind::CNode => Some(ObjectBlueprint::CNode { size_bits: to_usize(PAGE_CNODE_BITS) }),
     }
+}
+
+/// Returns the argument of Retype for a large frame.
+pub(crate) fn large_frame() -> ObjectBlueprint {
+    FrameObjectType::LargePage.blueprint()
 }
 
 /// Returns the type of a table; on aarch64 the tables of all levels are of one type.
@@ -67,20 +76,20 @@ pub(crate) fn attributes(_: PageRights) -> VmAttributes {
     VmAttributes::default()
 }
 
-/// Makes stores into a mapped page visible to instruction fetches, because data and instruction
+/// Makes stores into a part of a mapped frame visible to instruction fetches, because data and instruction
 /// caches need not be coherent (Arm ARM, "Concurrent modification and execution of instructions").
 #[cfg(target_arch = "aarch64")]
-pub(crate) fn make_fetchable(frame: cap::Granule) -> Result<()> {
-    // CAP: a page of the pool, whose lines are cleaned from the caches. If refused, they stay.
+pub(crate) fn make_fetchable(frame: cap::Granule, part: Range<u64>) -> Result<()> {
+    // CAP: a frame of the pool, whose lines are cleaned from the caches. If refused, they stay.
     let code = sel4::with_ipc_buffer_mut(|ipc| {
-        ipc.inner_mut().seL4_ARM_Page_Unify_Instruction(frame.bits(), 0, proto::PAGE_BYTES)
+        ipc.inner_mut().seL4_ARM_Page_Unify_Instruction(frame.bits(), part.start, part.end)
     });
     sel4::Error::from_sys(code).map_or(Ok(()), Err)
 }
 
 /// Does nothing: x86-64 keeps its caches coherent.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn make_fetchable(_: cap::Granule) -> Result<()> {
+pub(crate) fn make_fetchable(_: cap::Granule, _: Range<u64>) -> Result<()> {
     Ok(())
 }
 

@@ -38,6 +38,11 @@ pub fn copy(from: VirtAddr, to: VirtAddr, bytes: usize) {
     bytes::copy(ptr::with_exposed_provenance(from), ptr::with_exposed_provenance_mut(to), bytes);
 }
 
+/// Clears `bytes` bytes from a raw address on.
+pub fn clear(at: VirtAddr, bytes: usize) {
+    bytes::clear(ptr::with_exposed_provenance_mut(address(at)), bytes);
+}
+
 fn address(address: VirtAddr) -> usize {
     // Both targets and every host that the tests run on have 64-bit pointers.
     usize::try_from(address.get()).unwrap_or(usize::MAX)
@@ -67,6 +72,25 @@ mod tests {
         let mut seen = vec![0xFF; 3 * PAGE_BYTES];
         OwnMemory.copy_in(page(0), &mut seen);
         assert_eq!(seen, [&pattern[..], &pattern, &[0; PAGE_BYTES]].concat());
+    }
+
+    #[test]
+    fn every_alignment_and_length_clears_exactly_its_bytes() {
+        const ROOM: usize = 8448;
+        for start in (0..9).chain([255]) {
+            for length in (0..40).chain([63, 64, 127, 128, 129, 200, 255, 256, 257, 4096, 8192]) {
+                let memory = vec![0x5A_u8; ROOM].leak();
+                let base =
+                    VirtAddr::new(memory.as_mut_ptr().expose_provenance().try_into().unwrap());
+                let at = VirtAddr::new(base.unwrap().get() + u64::try_from(start).unwrap());
+                clear(at.unwrap(), length);
+                let mut expected = [0x5A; ROOM];
+                expected[start..start + length].fill(0);
+                let mut seen = [0; ROOM];
+                OwnMemory.copy_in(base.unwrap(), &mut seen);
+                assert_eq!(seen, expected, "{start} {length}");
+            }
+        }
     }
 
     /// Copies between all alignments of both sides; compares the copy and the bytes around it.

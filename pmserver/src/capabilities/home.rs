@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Divides the pool into blocks, and pages where there are none. Each page has two slots: slot p of
 //! one CNode is for the untyped object of page p, and slot p of another for the object that is made
-//! from it, or from the block that begins at it. Slot p / 512 of a third holds the untyped object of
-//! that block. pmserver makes the CNodes from the pool: two of 2^k slots, and one of 2^b.
+//! from it, or from the block that begins at it. Slot p / 512 of a third holds the untyped object
+//! of that block. pmserver makes the CNodes from the pool: two of 2^k slots, and one of 2^b.
 //!
 //! None of them has a guard. The top 6 bits of an address are the root slot of the CNode, and the
 //! next k or b bits are the slot in it. If the object of page p is itself a CNode, the 7 bits below

@@ -76,8 +76,9 @@ pub(crate) fn attributes(_: PageRights) -> VmAttributes {
     VmAttributes::default()
 }
 
-/// Makes stores into a part of a mapped frame visible to instruction fetches, because data and instruction
-/// caches need not be coherent (Arm ARM, "Concurrent modification and execution of instructions").
+/// Makes stores into a part of a mapped frame visible to instruction fetches, because data and
+/// instruction caches need not be coherent (Arm ARM, "Concurrent modification and execution of
+/// instructions").
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn make_fetchable(frame: cap::Granule, part: Range<u64>) -> Result<()> {
     // CAP: a frame of the pool, whose lines are cleaned from the caches. If refused, they stay.

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The one loop that copies bytes to and from memory that others may write, and the one that clears
-//! it.
+//! The one loop that copies bytes to and from memory that others may write. Memory is cleared by
+//! copying zeros.
 //!
-//! The compiler must neither read such memory twice nor leave an access out, so the loops are
-//! assembly: blocks of 64 bytes on aarch64 (10 instructions each, 640 a page), or of 128 to clear
-//! (10 each, 320 a page); `rep movs` and `rep stos` on x86-64. On other machines, and under Miri,
-//! they are loops of single accesses.
+//! The compiler must neither read such memory twice nor leave a read out, so the loop is assembly:
+//! blocks of 64 bytes on aarch64 (10 instructions each, 640 a page), `rep movs` on x86-64. On other
+//! machines, and under Miri, it is a loop of single accesses.
 
 /// Copies `bytes` bytes. Each is read once and written once, in ascending order.
 ///
@@ -107,74 +106,15 @@ pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     }
 }
 
-/// Clears `bytes` bytes. Each is written once, in ascending order.
-#[cfg(all(target_arch = "aarch64", not(miri)))]
-pub(crate) fn clear(at: *mut u8, bytes: usize) {
-    let head = (at.addr().wrapping_neg() % 8).min(bytes);
-    let rest = bytes.saturating_sub(head);
-    // SAFETY: As in `copy`, of the range that is written.
-    unsafe {
-        core::arch::asm!(
-            "cbz {head}, 3f",
-            "2: strb wzr, [{at}], #1",
-            "subs {head}, {head}, #1",
-            "b.ne 2b",
-            // Blocks of 16 words.
-            "3: subs {rest}, {rest}, #128",
-            "b.lo 5f",
-            "4: stp xzr, xzr, [{at}], #128",
-            "stp xzr, xzr, [{at}, #-112]",
-            "stp xzr, xzr, [{at}, #-96]",
-            "stp xzr, xzr, [{at}, #-80]",
-            "stp xzr, xzr, [{at}, #-64]",
-            "stp xzr, xzr, [{at}, #-48]",
-            "stp xzr, xzr, [{at}, #-32]",
-            "stp xzr, xzr, [{at}, #-16]",
-            "subs {rest}, {rest}, #128",
-            "b.hs 4b",
-            // Single words.
-            "5: adds {rest}, {rest}, #120",
-            "b.mi 7f",
-            "6: str xzr, [{at}], #8",
-            "subs {rest}, {rest}, #8",
-            "b.pl 6b",
-            // The last bytes.
-            "7: adds {rest}, {rest}, #8",
-            "b.eq 9f",
-            "8: strb wzr, [{at}], #1",
-            "subs {rest}, {rest}, #1",
-            "b.ne 8b",
-            "9:",
-            at = inout(reg) at => _,
-            head = inout(reg) head => _,
-            rest = inout(reg) rest => _,
-            options(nostack)
-        );
-    }
-}
+/// Zeros to copy.
+static ZEROS: [u8; 4096] = [0; 4096];
 
 /// Clears `bytes` bytes. Each is written once, in ascending order.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(crate) fn clear(at: *mut u8, bytes: usize) {
-    // SAFETY: As in `copy`, of the range that is written.
-    unsafe {
-        core::arch::asm!(
-            "rep stosq",
-            "mov ecx, {tail:e}",
-            "rep stosb",
-            tail = in(reg) bytes % 8,
-            in("rax") 0_u64,
-            inout("rcx") bytes / 8 => _,
-            inout("rdi") at => _,
-            options(nostack, preserves_flags)
-        );
-    }
-}
-
-/// Clears `bytes` bytes. Each is written once, in ascending order.
-#[cfg(not(all(any(target_arch = "aarch64", target_arch = "x86_64"), not(miri))))]
-pub(crate) fn clear(at: *mut u8, bytes: usize) {
-    for at in (at.expose_provenance()..).take(bytes) {
-        crate::access::store::<u8>(at, 0);
+    let mut done: usize = 0;
+    while done < bytes {
+        let more = bytes.saturating_sub(done).min(ZEROS.len());
+        copy(ZEROS.as_ptr(), at.wrapping_add(done), more);
+        done = done.saturating_add(more);
     }
 }

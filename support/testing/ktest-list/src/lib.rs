@@ -11,6 +11,7 @@
 //!   reply.rs      replies and their printed form      cnode.rs    CNodes, badges, deletion
 //!                                                     tables.rs   tables, address spaces
 //!                                                     paging.rs   frames, rights, contents
+//!                                                     large.rs    frames of 2 MiB
 //!                                                     grants.rs   frames in another CSpace
 //!                                                     random.rs   drawn from a seed
 //! ```
@@ -19,6 +20,7 @@
 
 mod cnode;
 mod grants;
+mod large;
 mod operation;
 mod paging;
 mod random;
@@ -40,7 +42,7 @@ pub const VSPACE: Slot = Slot(1);
 /// Holds an ASID pool.
 pub const ASID_POOL: Slot = Slot(2);
 /// Size of the pool as a power of two.
-pub const POOL_SIZE_BITS: u64 = 20;
+pub const POOL_SIZE_BITS: u64 = 24;
 /// Number of slots that the list uses.
 pub const SLOTS: u64 = 1024;
 /// From this address on, [`VSPACE`] has no mappings, and no tables below the root.
@@ -80,15 +82,38 @@ pub fn transcript(
         Architecture::Aarch64Debug => "aarch64_debug",
     };
     writeln!(out, "conformance {architecture_name}, seed {seed}")?;
-    let (missing, tables, gone) = match architecture {
-        Architecture::X86_64 => {
-            (tables::MISSING_X86_64, tables::TABLES_X86_64, tables::GONE_X86_64)
+    let mut number: u64 = 0;
+    for (name, operations) in sections(architecture) {
+        writeln!(out, "# {name}")?;
+        for operation in operations {
+            number = number.saturating_add(1);
+            let reply = kernel.perform(operation);
+            writeln!(out, "{number} {operation} -> {reply}")?;
         }
-        Architecture::Aarch64 | Architecture::Aarch64Debug => {
-            (tables::MISSING_AARCH64, tables::TABLES_AARCH64, tables::GONE_AARCH64)
-        }
+    }
+    drawn(kernel, architecture, seed, out)
+}
+
+/// A name, and operations.
+type Section = (&'static str, &'static [Operation]);
+
+/// Returns the sections of the list.
+const fn sections(architecture: Architecture) -> [Section; 33] {
+    let [missing, tables, gone, large] = match architecture {
+        Architecture::X86_64 => [
+            tables::MISSING_X86_64,
+            tables::TABLES_X86_64,
+            tables::GONE_X86_64,
+            large::TABLES_X86_64,
+        ],
+        Architecture::Aarch64 | Architecture::Aarch64Debug => [
+            tables::MISSING_AARCH64,
+            tables::TABLES_AARCH64,
+            tables::GONE_AARCH64,
+            large::TABLES_AARCH64,
+        ],
     };
-    let sections = [
+    [
         ("untyped: retype", untyped::RETYPE),
         ("untyped: watermark", untyped::WATERMARK),
         ("untyped: destinations", untyped::DESTINATIONS),
@@ -117,17 +142,12 @@ pub fn transcript(
         ("paging: tables", tables),
         ("grants: physical addresses", grants::WHERE),
         ("paging: the end", paging::END),
-    ];
-    let mut number: u64 = 0;
-    for (name, operations) in sections {
-        writeln!(out, "# {name}")?;
-        for operation in operations {
-            number = number.saturating_add(1);
-            let reply = kernel.perform(operation);
-            writeln!(out, "{number} {operation} -> {reply}")?;
-        }
-    }
-    drawn(kernel, architecture, seed, out)
+        ("large frames: tables", large),
+        ("large frames: pages", large::PAGES),
+        ("large frames: copies", large::COPIES),
+        ("large frames: a block", large::BLOCK),
+        ("paging: the end", paging::END),
+    ]
 }
 
 /// Performs operations that are drawn from a seed.

@@ -90,6 +90,8 @@ pub enum ObjectType {
     CNode,
     /// A 4 KiB frame.
     Frame,
+    /// A 2 MiB frame.
+    LargeFrame,
     /// A page table.
     Table(TableKind),
     /// An address space.

@@ -13,15 +13,20 @@ pub(crate) const OPERATIONS: u64 = 2000;
 /// The first slot that they use, and how many.
 const FIRST: u64 = 512;
 const SLOTS: usize = 48;
-/// Radix of every CNode, and size of every untyped object, as powers of two.
+/// Radix of every CNode, and size of most untyped objects, as powers of two.
 const CNODE_BITS: u8 = 3;
 const UNTYPED_BITS: u64 = 14;
+/// That of the other untyped objects, and of large frames.
+const LARGE_BITS: u64 = 21;
+const LARGE_MASK: u64 = !((1 << LARGE_BITS) - 1);
 
 /// seL4's number for a failed lookup, and that of a missing capability in its words.
 const FAILED_LOOKUP: u64 = 6;
 /// Those of a slot that is taken, and of a capability that is none.
 const DELETE_FIRST: u64 = 8;
 const INVALID_CAPABILITY: u64 = 2;
+/// That of too little memory.
+const NOT_ENOUGH_MEMORY: u64 = 10;
 const MISSING_CAPABILITY: u64 = 2;
 
 /// What a slot holds.
@@ -40,6 +45,8 @@ pub(crate) struct Book {
     slots: [Option<Held>; SLOTS],
     /// A table that a mapping lacked.
     wanted: Option<(TableKind, u64)>,
+    /// Whether the pool had too little memory for an object.
+    is_full: bool,
     /// A notification that was just signalled: nothing else may be polled, as a poll of an empty
     /// slot is a fault of the first thread.
     signalled: Option<Slot>,
@@ -53,7 +60,8 @@ impl Book {
         // xorshift stays at 0.
         let random = seed | 1 << 63;
         let (slots, used) = ([None; SLOTS], FREE_ADDRESS);
-        Self { random, architecture, slots, wanted: None, signalled: None, used }
+        let (wanted, signalled) = (None, None);
+        Self { random, architecture, slots, wanted, is_full: false, signalled, used }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -108,6 +116,9 @@ impl Book {
         if let Some(notification) = self.signalled.take() {
             return Operation::Poll(notification);
         }
+        if core::mem::take(&mut self.is_full) {
+            return revoke(POOL);
+        }
         loop {
             if let Some(operation) = self.table_wanted().or_else(|| self.draw()) {
                 return operation;
@@ -140,10 +151,17 @@ impl Book {
             9 if self.below(3) == 0 => revoke(any?),
             9 => copy_with(self.rights(), any?, self.empty()?),
             10..=12 => {
-                let frame = self.holding(ObjectType::Frame, Some(false))?;
-                Operation::PageMap(frame, VSPACE, self.vaddr(), self.rights())
+                let (object, mask) = match self.below(5) {
+                    0 => (ObjectType::LargeFrame, LARGE_MASK),
+                    _ => (ObjectType::Frame, u64::MAX),
+                };
+                let frame = self.holding(object, Some(false))?;
+                Operation::PageMap(frame, VSPACE, self.vaddr() & mask, self.rights())
             }
-            13 => Operation::PageUnmap(self.holding(ObjectType::Frame, Some(true))?),
+            13 => {
+                let object = self.pick(&[ObjectType::Frame, ObjectType::LargeFrame])?;
+                Operation::PageUnmap(self.holding(object, Some(true))?)
+            }
             14 => Operation::Load(self.address()),
             15 => Operation::Store(self.address(), u8::try_from(self.below(256)).unwrap_or(0)),
             16 => {
@@ -171,8 +189,12 @@ impl Book {
             0 => self.holding(ObjectType::Untyped, None).unwrap_or(POOL),
             _ => POOL,
         };
-        let object = match self.below(12) {
-            0..=2 => return Some(retype(from, ObjectType::Untyped, UNTYPED_BITS, to, 1)),
+        let object = match self.below(13) {
+            0..=2 => {
+                let bits = if self.below(4) == 0 { LARGE_BITS } else { UNTYPED_BITS };
+                return Some(retype(from, ObjectType::Untyped, bits, to, 1));
+            }
+            12 => ObjectType::LargeFrame,
             3 => return Some(retype(from, ObjectType::CNode, CNODE_BITS.into(), to, 1)),
             4 => ObjectType::Table(self.kind()),
             5 => ObjectType::VSpace,
@@ -207,7 +229,13 @@ impl Book {
                 (Architecture::X86_64, 30) => TableKind::PageDirectory,
                 _ => TableKind::PageTable,
             };
-            self.wanted = (fault == MISSING_CAPABILITY).then_some((kind, *vaddr));
+            // On aarch64 12 says that a table is where a large page was to be.
+            self.wanted = (fault == MISSING_CAPABILITY && bits != 12).then_some((kind, *vaddr));
+        }
+        if let (Operation::Retype(POOL, ..), Reply::Refused { code: NOT_ENOUGH_MEMORY, .. }) =
+            (operation, reply)
+        {
+            self.is_full = true;
         }
         if let Reply::Refused { code, words: [which, ..] } = *reply {
             self.correct(operation, code, which);

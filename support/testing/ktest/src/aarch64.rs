@@ -20,6 +20,7 @@ pub(crate) fn object_type(object_type: ObjectType) -> Option<Word> {
         ObjectType::Notification => sys::api_object::seL4_NotificationObject,
         ObjectType::CNode => sys::api_object::seL4_CapTableObject,
         ObjectType::Frame => sys::_object::seL4_ARM_SmallPageObject,
+        ObjectType::LargeFrame => sys::_object::seL4_ARM_LargePageObject,
         ObjectType::Table(TableKind::PageTable) => sys::_object::seL4_ARM_PageTableObject,
         ObjectType::Table(TableKind::PageDirectory | TableKind::Pdpt) => return None,
         ObjectType::VSpace => sys::_mode_object::seL4_ARM_VSpaceObject,

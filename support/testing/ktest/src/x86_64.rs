@@ -15,6 +15,7 @@ pub(crate) fn object_type(object_type: ObjectType) -> Option<Word> {
         ObjectType::Notification => sys::api_object::seL4_NotificationObject,
         ObjectType::CNode => sys::api_object::seL4_CapTableObject,
         ObjectType::Frame => sys::_object::seL4_X86_4K,
+        ObjectType::LargeFrame => sys::_object::seL4_X86_LargePageObject,
         ObjectType::Table(TableKind::PageTable) => sys::_object::seL4_X86_PageTableObject,
         ObjectType::Table(TableKind::PageDirectory) => sys::_object::seL4_X86_PageDirectoryObject,
         ObjectType::Table(TableKind::Pdpt) => sys::_mode_object::seL4_X86_PDPTObject,

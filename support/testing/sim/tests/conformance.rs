@@ -13,7 +13,7 @@ use sim::machine::{
 };
 
 /// Memory of the machine as a power of two: more than twice the list's pool.
-const MEMORY_BITS: u8 = 22;
+const MEMORY_BITS: u8 = 26;
 /// The slot of the first thread's CNode that the list calls slot 0.
 const FIRST_SLOT: u64 = Machine::ROOT_EMPTY;
 
@@ -268,6 +268,7 @@ const fn object_type(object_type: ktest_list::ObjectType) -> ObjectType {
         ktest_list::ObjectType::Notification => ObjectType::Notification,
         ktest_list::ObjectType::CNode => ObjectType::CapTable,
         ktest_list::ObjectType::Frame => ObjectType::Frame,
+        ktest_list::ObjectType::LargeFrame => ObjectType::LargeFrame,
         ktest_list::ObjectType::Table(kind) => ObjectType::Table(table_kind(kind)),
         ktest_list::ObjectType::VSpace => ObjectType::VSpace,
     }

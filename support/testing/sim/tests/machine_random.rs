@@ -60,11 +60,12 @@ impl Random {
         let far = self.0;
         let near = self.below(4) << 39 | self.below(2) << 30 | self.below(3) << 21;
         let page = near | self.below(4) << 12;
-        self.pick(&[page, page, page, page, page + 1, far])
+        self.pick(&[page, page, page, near, page + 1, far])
     }
 
     fn retype(&mut self) -> Invocation {
-        let object_type = match self.below(8) {
+        let object_type = match self.below(9) {
+            8 => ObjectType::LargeFrame,
             0 | 1 => ObjectType::Untyped,
             2 => ObjectType::CapTable,
             3 => ObjectType::Frame,

@@ -63,13 +63,26 @@ impl<K: Kernel> FrameManager<K> {
         mode: LockMode,
         ttl: Micros,
     ) -> Result<(Ref<Lease>, Micros), Failure> {
+        let (lease, deadline) = self.record_lease(caller, access, range, mode, ttl)?;
+        self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
+        Ok((lease, deadline))
+    }
+
+    /// Makes a lease that was checked, and excludes nobody.
+    pub(crate) fn record_lease(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        mode: LockMode,
+        ttl: Micros,
+    ) -> Result<(Ref<Lease>, Micros), Failure> {
         let deadline = self.store.kernel.now().saturating_add(ttl);
         let share = link_of(access.share);
         let lease = Lease::new(access.container.link(), share, range, caller, mode, deadline);
         let account = self.own_account(caller)?;
         let lease = self.store.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
-        self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
         Ok((lease, deadline))
     }
 
@@ -224,7 +237,7 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// As [`Self::check_leases`].
     pub(crate) fn check_sharers(&self, frame: Ref<Frame>, need: Need) -> Result<(), Failure> {
-        if need == Need::Read || self.store.get(frame).next_shared.is_none() {
+        if matches!(need, Need::Load | Need::Read) || self.store.get(frame).next_shared.is_none() {
             return Ok(());
         }
         let now = self.store.kernel.now();
@@ -235,6 +248,7 @@ impl<K: Kernel> FrameManager<K> {
             .flat_map(|(container, number)| {
                 self.leases(container).filter(move |lease| lease.range.contains(number))
             })
+            .filter(|lease| need != Need::Store || !lease.is_taken())
             .map(Lease::deadline)
             .filter(|deadline| *deadline > now)
             .max();

@@ -104,7 +104,8 @@ fn known_length() -> Result<ReadLength, FsError> {
 fn path_frame(parent: &Pm<impl Transport>, fsserver: PeerId) -> Result<ContainerHandle, Error> {
     let container = parent.account().create_container()?;
     container.allocate(0..1)?;
-    let terms = ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0) };
+    let terms =
+        ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0), once: false };
     container.map(0..1, PATH, MapFlags::READ | MapFlags::WRITE)?.into_pages();
     let share = container.share(0..1, terms)?;
     let weak = share.weak_handle();
@@ -129,7 +130,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
 
     /// Makes a container and lends it to the file server.
     pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
-        let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG };
+        let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG, once: false };
         let count = frames(CONTAINER_FRAMES);
         let created = self.calls(Parent).create_with(AccountHandle::OWN, count, terms);
         let Created { container, shared } = pm("making a container and lending it", created)?;

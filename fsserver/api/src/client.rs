@@ -125,6 +125,24 @@ impl<T: Transport> Client<T> {
         self.call(read).map(|[bytes]| bytes)
     }
 
+    /// Reads as [`Self::read`], into a share that is used once at a time and that the caller has
+    /// armed: fsserver takes `frames` frames, fills them from frame 0 on, and gives them back.
+    /// [`StrictReader`](crate::StrictReader) arms and confirms.
+    ///
+    /// # Errors
+    /// See [`Request::ReadTaken`].
+    pub fn read_taken(
+        &mut self,
+        file: FileHandle,
+        container: ContainerHandle,
+        offset: u64,
+        frames: FrameCount,
+        length: ReadLength,
+    ) -> Result<u64, CallError> {
+        let read = Request::ReadTaken { file, container, offset, frames, length };
+        self.call(read).map(|[bytes]| bytes)
+    }
+
     /// Ends what stands of a container: then it can be unshared, written to and read strictly.
     ///
     /// # Errors

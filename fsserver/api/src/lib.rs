@@ -24,6 +24,7 @@ mod error;
 mod feature;
 mod ops;
 mod short_path;
+mod strict;
 
 pub use client::Client;
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
@@ -34,3 +35,4 @@ pub use ops::{
     Request,
 };
 pub use short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
+pub use strict::{Bytes, StrictError, StrictReader};

@@ -16,12 +16,15 @@ use proto::{FrameCount, FrameNumber};
 use crate::ext4::{Disk, Inode, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
-use crate::lent::{Lent, PageBuffer, WINDOW, copy_path, of_pm, pm_refused};
+use crate::lent::{
+    Lent, PageBuffer, TAKEN_WINDOW, WINDOW, copy_path, give_back, of_pm, pm_refused, take,
+};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles, Room};
 use crate::path;
 use crate::read::copy_file;
 use crate::standing::{STANDING_WINDOWS, Standing};
+use crate::time::PmClock;
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {
@@ -34,6 +37,7 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     known: KnownPaths<Inode>,
     files: OpenFiles,
     standing: Standing,
+    clock: PmClock,
     page: Box<PageBuffer>,
 }
 
@@ -43,7 +47,18 @@ struct ReadRange {
     start: FrameNumber,
     offset: u64,
     length: ReadLength,
-    stands: bool,
+    how: How,
+}
+
+/// How frames are lent for a read.
+#[derive(Clone, Copy)]
+enum How {
+    /// Locked and mapped for one call.
+    Once,
+    /// The same, and the lease and the mapping stay.
+    Standing,
+    /// So many are taken.
+    Taken(FrameCount),
 }
 
 impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
@@ -62,7 +77,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         image_bytes: u64,
     ) -> Result<Self, FsError> {
         let pm = Pm::new(pmserver);
-        for window in [WINDOW, STANDING_WINDOWS] {
+        for window in [WINDOW, STANDING_WINDOWS, TAKEN_WINDOW] {
             pm.unmap(window.start(), window.count()).map_err(|error| of_pm(error).error)?;
         }
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
@@ -70,8 +85,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let disk = Disk::load(Image::new(space.clone(), image_vaddr, image_bytes));
         let files = OpenFiles::new(now.get());
         let (places, known) = (Places::new(), KnownPaths::new());
-        let (standing, page) = (Standing::new(), Box::new([0; 4096]));
-        Ok(Self { pm, space, peer, disk, places, known, files, standing, page })
+        let (standing, clock, page) = (Standing::new(), PmClock::default(), Box::new([0; 4096]));
+        Ok(Self { pm, space, peer, disk, places, known, files, standing, clock, page })
     }
 
     /// Answers a request that came in from `client` at `now`, on any clock that does not go back.
@@ -117,8 +132,13 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             Request::ReadDir { file, container, frames, cookie } => {
                 self.read_dir(client, file, container, frames, cookie)
             }
+            Request::ReadTaken { file, container, offset, frames, length } => {
+                let (start, how) = (FrameNumber::new(0), How::Taken(frames));
+                self.read(client, file, &ReadRange { container, start, offset, length, how }, now)
+            }
             Request::Read { file, container, offset, start, length, stands } => {
-                let range = ReadRange { container, start, offset, length, stands };
+                let how = if stands { How::Standing } else { How::Once };
+                let range = ReadRange { container, start, offset, length, how };
                 let result = self.read(client, file, &range, now);
                 if stands && result.is_err() {
                     self.standing.end(&self.pm, container);
@@ -186,7 +206,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         range: &ReadRange,
         now: Option<Micros>,
     ) -> Result<Reply, Failure> {
-        let ReadRange { container, start, offset, length, stands } = *range;
+        let ReadRange { container, start, offset, length, how } = *range;
         let OpenFile { status, content } = self.files.get(client, file)?;
         let (inode, run) = match content {
             Content::File(inode, run) => (inode, run),
@@ -202,15 +222,25 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         };
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
-        if stands {
-            let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
-            let frames = (container, start, frames);
-            let filling = self.standing.filling(&self.pm, client, frames, now)?;
-            copy_file(disk, (inode, run), (offset, bytes), &filling, &mut self.space)?;
-        } else {
-            let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-            copy_file(disk, (inode, run), (offset, bytes), &lent.filling(), &mut self.space)?;
-            lent.release()?;
+        let (inode, space) = ((&*inode, run), &mut self.space);
+        match how {
+            How::Once => {
+                let lent = Lent::to_fill(&self.pm, container, start, frames)?;
+                copy_file(disk, inode, (offset, bytes), &lent.filling(), space)?;
+                lent.release()?;
+            }
+            How::Standing => {
+                let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
+                let frames = (container, start, frames);
+                let filling = self.standing.filling(&self.pm, client, frames, now)?;
+                copy_file(disk, inode, (offset, bytes), &filling, space)?;
+            }
+            How::Taken(frames) => {
+                let now = self.clock.at(&self.pm, now)?;
+                let (taken, filling) = take(&self.pm, container, frames, now)?;
+                copy_file(disk, inode, (offset, bytes), &filling, space)?;
+                give_back(taken)?;
+            }
         }
         Ok(Reply::Bytes(bytes))
     }

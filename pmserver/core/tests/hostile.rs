@@ -46,7 +46,7 @@ fn unknown_flags_are_refused() {
         Message::new(6, [container, 0, 0, 0]),
         Message::new(6, [container, 0, 257, 0]),
         Message::new(7, [container, 0, 1, 2]),
-        Message::new(8, [container, 0, 1, 1 | 8 << 16]),
+        Message::new(8, [container, 0, 1, 1 | 16 << 16]),
         Message::new(8, [container, 0, 0, 1 | 1 << 16]),
         Message::new(8, [container, 0, 1, 1]),
         Message::new(8, [container, u64::MAX, 2, 1 | 1 << 16]),

@@ -93,6 +93,15 @@ impl<T: Transport> Files<T> {
     ) -> Result<u64, fsserver_api::CallError> {
         self.client().read_standing(file, weak, 0, at(0), known_length()?)
     }
+
+    /// The same into a share that is armed.
+    pub(crate) fn read_known_taken(
+        &mut self,
+        file: FileHandle,
+        weak: ContainerHandle,
+    ) -> Result<u64, fsserver_api::CallError> {
+        self.client().read_taken(file, weak, 0, frames(CONTAINER_FRAMES), known_length()?)
+    }
 }
 
 fn known_length() -> Result<ReadLength, FsError> {
@@ -147,6 +156,14 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         let peer = self.files.peer;
         let shared =
             self.calls(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
+        pm("sharing", shared)
+    }
+
+    /// Lends a container once more, to be taken.
+    pub(crate) fn lend_once(&mut self, container: ContainerHandle) -> Outcome<Shared> {
+        let peer = self.files.peer;
+        let terms = ShareTerms { peer, rights: Rights::WRITE, lease_max: LONG, once: true };
+        let shared = self.calls(Parent).share_on(container, at(0), CONTAINER_FRAMES, terms);
         pm("sharing", shared)
     }
 

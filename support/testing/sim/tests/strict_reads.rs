@@ -106,7 +106,7 @@ fn fs_81_a_strict_reader_reads_what_a_read_reads() {
         assert_eq!(read.count(), 40);
         let mut bytes = [0; 40];
         read.copy_in(&stage.domain.space(), 0, &mut bytes).unwrap();
-        assert_eq!(bytes, expected[start as usize..][..40]);
+        assert_eq!(bytes, expected[usize::try_from(start).unwrap()..][..40]);
     }
     let rest = reader.read(&mut fs, file, size - 5, length(40)).unwrap();
     assert_eq!(rest.count(), 5);

@@ -13,7 +13,7 @@ use pmserver_client::{
 };
 use proto::{FrameCount, FrameNumber};
 
-use crate::ext4::{Disk, Inode, Places, find_path};
+use crate::ext4::{Disk, Inode, LastRun, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
 use crate::lent::{
@@ -134,7 +134,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             }
             Request::ReadTaken { file, container, offset, frames, length } => {
                 let (start, how) = (FrameNumber::new(0), How::Taken(frames));
-                self.read(client, file, &ReadRange { container, start, offset, length, how }, now)
+                let range = ReadRange { container, start, offset, length, how };
+                self.read_taken(client, file, &range, now)
             }
             Request::Read { file, container, offset, start, length, stands } => {
                 let how = if stands { How::Standing } else { How::Once };
@@ -199,6 +200,19 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         Ok(Reply::Listed(listed))
     }
 
+    /// Reads into frames that are taken: apart, as this has less to be fast for.
+    #[inline(never)]
+    fn read_taken(
+        &mut self,
+        client: ClientId,
+        file: FileHandle,
+        range: &ReadRange,
+        now: Option<Micros>,
+    ) -> Result<Reply, Failure> {
+        self.read(client, file, range, now)
+    }
+
+    #[inline(always)]
     fn read(
         &mut self,
         client: ClientId,
@@ -225,9 +239,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let (inode, space) = ((&*inode, run), &mut self.space);
         match how {
             How::Once => {
-                let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-                copy_file(disk, inode, (offset, bytes), &lent.filling(), space)?;
-                lent.release()?;
+                let frames = (container, start, frames);
+                fill(&self.pm, disk, inode, (offset, bytes), frames, space)?;
             }
             How::Standing => {
                 let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
@@ -237,13 +250,48 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             }
             How::Taken(frames) => {
                 let now = self.clock.at(&self.pm, now)?;
-                let (taken, filling) = take(&self.pm, container, frames, now)?;
-                copy_file(disk, inode, (offset, bytes), &filling, space)?;
-                give_back(taken)?;
+                fill_taken(
+                    &self.pm,
+                    disk,
+                    inode,
+                    (offset, bytes),
+                    (container, frames, now),
+                    space,
+                )?;
             }
         }
         Ok(Reply::Bytes(bytes))
     }
+}
+
+/// Copies bytes of a file into frames that are locked and mapped for this.
+#[inline(never)]
+fn fill<T: Transport, A: AddressSpace>(
+    pm: &Pm<T>,
+    disk: &Disk<A>,
+    file: (&Inode, &mut LastRun),
+    range: (u64, u64),
+    (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
+    space: &mut A,
+) -> Result<(), Failure> {
+    let lent = Lent::to_fill(pm, container, start, frames)?;
+    copy_file(disk, file, range, &lent.filling(), space)?;
+    lent.release()
+}
+
+/// Copies bytes of a file into frames that are taken for this.
+#[inline(never)]
+fn fill_taken<T: Transport, A: AddressSpace>(
+    pm: &Pm<T>,
+    disk: &Disk<A>,
+    file: (&Inode, &mut LastRun),
+    range: (u64, u64),
+    (container, frames, now): (ContainerHandle, FrameCount, Micros),
+    space: &mut A,
+) -> Result<(), Failure> {
+    let (taken, filling) = take(pm, container, frames, now)?;
+    copy_file(disk, file, range, &filling, space)?;
+    give_back(taken)
 }
 
 /// Returns what a path leads to. The bytes are fsserver's own.

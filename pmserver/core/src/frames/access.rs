@@ -37,6 +37,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok((access, share))
     }
 
+    #[inline(always)]
     fn access_by(
         &mut self,
         caller: PeerId,

@@ -54,22 +54,8 @@ impl<K: Kernel> FrameManager<K> {
         Ok(ttl)
     }
 
-    /// Makes a lease that was checked, and excludes others.
+    /// Makes a lease that was checked, and excludes others. A take excludes nobody (PM-435).
     pub(crate) fn make_lease(
-        &mut self,
-        caller: PeerId,
-        access: &Access,
-        range: Range,
-        mode: LockMode,
-        ttl: Micros,
-    ) -> Result<(Ref<Lease>, Micros), Failure> {
-        let (lease, deadline) = self.record_lease(caller, access, range, mode, ttl)?;
-        self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
-        Ok((lease, deadline))
-    }
-
-    /// Makes a lease that was checked, and excludes nobody.
-    pub(crate) fn record_lease(
         &mut self,
         caller: PeerId,
         access: &Access,
@@ -83,6 +69,9 @@ impl<K: Kernel> FrameManager<K> {
         let account = self.own_account(caller)?;
         let lease = self.store.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
+        if !access.share.is_some_and(|share| self.store.get(share).is_once()) {
+            self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
+        }
         Ok((lease, deadline))
     }
 

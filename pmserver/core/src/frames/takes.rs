@@ -17,6 +17,7 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// `Pending` if the call has less room than `room` before all is unmapped: the next one goes
     /// on. `Kernel`; the lease is then as it was.
+    #[inline(never)]
     pub(crate) fn end_take(&mut self, lease: Ref<Lease>, room: u64) -> Result<(), Failure> {
         if let Some(share) = self.store.get(lease).share.target() {
             self.remove_mappings_through(share, room)

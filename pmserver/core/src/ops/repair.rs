@@ -56,7 +56,7 @@ impl<K: Kernel> Operations<K> {
             return Repair::TryAgain;
         }
         // A mapping of what was taken has gone with its lease.
-        if self.find_mapping(peer, page) != Some(mapping) {
+        if !access.is_strong() && self.find_mapping(peer, page) != Some(mapping) {
             return Repair::TryAgain;
         }
         if !self.is_allowed(mapping, &access, kind) {
@@ -216,7 +216,7 @@ impl<K: Kernel> Operations<K> {
         let access = self.access_of(mapping);
         self.expire_leases(access.container)?;
         // A mapping of what was taken has gone with its lease.
-        if self.find_mapping(peer, vaddr) != Some(mapping) {
+        if !access.is_strong() && self.find_mapping(peer, vaddr) != Some(mapping) {
             return Err(missing);
         }
         let number = self.store.get(frame).key();

@@ -62,12 +62,15 @@ impl<K: Kernel> Operations<K> {
         let (container, share) = self.owned_share(caller, handle)?;
         self.store.get_mut(share).revoking = 1;
         self.locked_until(self.share_deadline(container, share))?;
-        self.remove_mappings_through(share, FRAME_WORK_MAX)?;
+        if !self.store.get(share).mappings.is_none() {
+            self.remove_mappings_through(share, FRAME_WORK_MAX)?;
+        }
         self.remove_share(container, share);
         Ok(())
     }
 
     /// Returns a share of the caller's, after ending the container's expired leases.
+    #[inline(always)]
     pub(super) fn owned_share(
         &mut self,
         caller: PeerId,

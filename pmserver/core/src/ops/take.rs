@@ -105,7 +105,7 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Uses up the arming of a share, and makes the lease. It excludes no mapping.
+    /// Uses up the arming of a share, and makes the lease.
     fn begin_take(
         &mut self,
         caller: PeerId,
@@ -119,7 +119,7 @@ impl<K: Kernel> Operations<K> {
         let mode = if is_written { LockMode::Exclusive } else { LockMode::Read };
         let longest = Micros::new(LEASE_MICROS_MAX);
         let ttl = self.check_lease(caller, access, range, mode, longest)?;
-        let (lease, _) = self.record_lease(caller, access, range, mode, ttl)?;
+        let (lease, _) = self.make_lease(caller, access, range, mode, ttl)?;
         self.store.get_mut(lease).set_taken();
         self.store.get_mut(share).set_armed(false);
         Ok(lease)

@@ -5,7 +5,8 @@ use pmserver_api::ContainerHandle;
 use proto::{FrameCount, FrameNumber, Transport};
 
 use crate::error::{CallError, FsError};
-use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
+use crate::ops::{DirectoryCookie, FileHandle, ReadLength, Request};
+use crate::reply::{FileStatus, Identity, Listed};
 use crate::short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
 
 /// Calls fsserver over a transport. Every method is one protected procedure call. [`Request`]

@@ -88,7 +88,8 @@ impl Bytes<'_> {
 }
 
 impl<'pm, P: Transport> StrictReader<'pm, P> {
-    /// Maps frames `0..frames` of a container at the pages from `at` on, and lends them to fsserver.
+    /// Maps frames `0..frames` of a container at the pages from `at` on, and lends them to
+    /// fsserver.
     ///
     /// # Errors
     /// As [`Container::share_once`].

@@ -4,9 +4,9 @@
 //! What is mapped here is somebody else's, and a page that goes away under fsserver, or that a
 //! handler has yet to supply, would fault it. So frames to be filled are mapped under a lease,
 //! which keeps them there, with FORCE_WRITE, which gives them memory at once; and bytes are copied
-//! only while the lease has time left. The page of a path is not locked, because a lease would
-//! take the capability away by which its owner may have mapped it. It is mapped with FORCE_READ,
-//! which refuses an absent one, and for one copy. What is taken (PM-434) is both locked and mapped.
+//! only while the lease has time left. The page of a path is not locked, because a lease would take
+//! the capability away by which its owner may have mapped it. It is mapped with FORCE_READ, which
+//! refuses an absent one, and for one copy. What is taken (PM-434) is both locked and mapped.
 
 use core::cell::Cell;
 use core::ops::RangeInclusive;
@@ -24,7 +24,7 @@ use proto::{FrameCount, FrameNumber};
 /// Where lent containers are mapped for one call: room for as many frames as one may touch.
 pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
-/// Where what was taken is mapped for one call: at a multiple of 2 MiB, with room for a large frame.
+/// Where what was taken is mapped for one call: at a multiple of 2 MiB, as a large frame has to be.
 pub const TAKEN_WINDOW: Pages =
     Pages::new(VirtAddr::new(0x1200_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
@@ -114,8 +114,8 @@ impl<'pm, T: Transport> Lent<'pm, T> {
     }
 }
 
-/// Takes frames from the first on of a share that is used once at a time. Returns them, to be filled
-/// without another look at the lease, as `now` on pmserver's clock shows that there is time.
+/// Takes frames from the first on of a share that is used once at a time. Returns them, to be
+/// filled without another look at the lease, as `now` on pmserver's clock shows that there is time.
 pub(crate) fn take<'pm, T: Transport>(
     pm: &'pm Pm<T>,
     container: ContainerHandle,

@@ -2,11 +2,11 @@
 //! Reading a file in three ways, each beside a rival that copies through a standing share.
 //!
 //! *Strict*: when the client looks, nobody else has access to the bytes: arm, read, disarm. The
-//! mapping of the client stays all the time; the server takes the frames and gives them back.
-//! (4 KiB as a program reads that does not know of this: share, read, unshare; the mapping is made
-//! again after the server's lease took it away.) *Standing*: the share stays, and the server's lease and its mapping; the server could
-//! still write. *Lent*: the server would copy logically from what it has cached; it does not yet,
-//! so 2 MiB are read strictly.
+//! mapping of the client stays all the time; the server takes the frames and gives them back. (4
+//! KiB as a program reads that does not know of this: share, read, unshare; the mapping is made
+//! again after the server's lease took it away.) *Standing*: the share stays, and the server's
+//! lease and its mapping; the server could still write. *Lent*: the server would copy logically
+//! from what it has cached; it does not yet, so 2 MiB are read strictly.
 
 use fsserver_api::{FileHandle, ReadLength};
 use pmserver_api::{ContainerHandle, Rights, ShareTerms, Shared};
@@ -18,8 +18,8 @@ use crate::floors::{BUFFER, Floors, SHARE};
 use crate::meter::{Meter, ROUNDS};
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, FSSERVER_PEER, LARGE_WINDOW, LONG, READ_WRITE, World, at, map, page, rival_read, sweep,
-    touch, unmap,
+    BenchError, FSSERVER_PEER, LARGE_WINDOW, LONG, READ_WRITE, World, at, map, page, rival_read,
+    sweep, touch, unmap,
 };
 
 /// The file that the bench reads, 2 MiB long; make writes it.
@@ -132,8 +132,8 @@ fn strict(
     Ok(())
 }
 
-/// Returns how many frames fsserver takes for a read of so many pages. The whole buffer is mapped as
-/// fast as one page if it is one large frame; until there are such, only what is read is.
+/// Returns how many frames fsserver takes for a read of so many pages. The whole buffer is mapped
+/// as fast as one page if it is one large frame; until there are such, only what is read is.
 const fn taken_for(pages: u64) -> u64 {
     const HAS_LARGE_FRAMES: bool = false;
     if HAS_LARGE_FRAMES { CALL_FRAMES_MAX } else { pages }

@@ -51,7 +51,12 @@ impl<'pm, P: Transport> PathPage<'pm, P> {
             .map_granted(capability, PATH_PAGE.start(), grants.rights())
             .map_err(DemoError::KernelRefused)?;
 
-        let terms = ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0) };
+        let terms = ShareTerms {
+            peer: fsserver,
+            rights: Rights::READ,
+            lease_max: Micros::new(0),
+            once: false,
+        };
         let share = container.share(0..1, terms)?;
         Ok(Self { share, grants, container })
     }

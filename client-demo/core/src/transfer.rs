@@ -104,6 +104,7 @@ impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
             rights: Rights::READ | Rights::WRITE | Rights::LOCK,
             // A lock of fsserver's ends after this time even if fsserver never unlocks.
             lease_max: Micros::new(LEASE_MICROS_MAX),
+            once: false,
         };
         let share = self.data.share(0..DATA_FRAMES, terms)?;
         let result = call(self.fs, share.weak_handle());

@@ -5,7 +5,8 @@ use pmserver_api::ContainerHandle;
 use proto::{FrameCount, FrameNumber, Transport};
 
 use crate::error::{CallError, FsError};
-use crate::ops::{DirectoryCookie, FileHandle, FileStatus, Identity, Listed, ReadLength, Request};
+use crate::ops::{DirectoryCookie, FileHandle, ReadLength, Request};
+use crate::reply::{FileStatus, Identity, Listed};
 use crate::short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
 
 /// Calls fsserver over a transport. Every method is one protected procedure call. [`Request`]
@@ -122,6 +123,24 @@ impl<T: Transport> Client<T> {
     ) -> Result<u64, CallError> {
         let stands = true;
         let read = Request::Read { file, container, offset, start, length, stands };
+        self.call(read).map(|[bytes]| bytes)
+    }
+
+    /// Reads as [`Self::read`], into a share that is used once at a time and that the caller has
+    /// armed: fsserver takes `frames` frames, fills them from frame 0 on, and gives them back.
+    /// [`StrictReader`](crate::StrictReader) arms and confirms.
+    ///
+    /// # Errors
+    /// See [`Request::ReadTaken`].
+    pub fn read_taken(
+        &mut self,
+        file: FileHandle,
+        container: ContainerHandle,
+        offset: u64,
+        frames: FrameCount,
+        length: ReadLength,
+    ) -> Result<u64, CallError> {
+        let read = Request::ReadTaken { file, container, offset, frames, length };
         self.call(read).map(|[bytes]| bytes)
     }
 

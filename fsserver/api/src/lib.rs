@@ -23,14 +23,15 @@ mod entry;
 mod error;
 mod feature;
 mod ops;
+mod reply;
 mod short_path;
+mod strict;
 
 pub use client::Client;
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
 pub use error::{CallError, Failure, FsError};
 pub use feature::Feature;
-pub use ops::{
-    DirectoryCookie, FileHandle, FileStatus, Identity, Listed, PROTOCOL_VERSION, ReadLength, Reply,
-    Request,
-};
+pub use ops::{DirectoryCookie, FileHandle, PROTOCOL_VERSION, ReadLength, Request};
+pub use reply::{FileStatus, Identity, Listed, Reply};
 pub use short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
+pub use strict::{Bytes, StrictError, StrictReader};

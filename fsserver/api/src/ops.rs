@@ -12,6 +12,7 @@
 //! | 7 | read_standing | file | container | offset | start frame:32 length:32 | bytes |
 //! | 8 | release | container | | | | |
 //! | 9 | lookup_short | path | path | path | path | file |
+//! | 10 | read_taken | file | container | offset | frames:32 length:32 | bytes |
 //!
 //! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
 //! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
@@ -19,14 +20,13 @@
 
 use pmserver_api::ContainerHandle;
 use proto::limits::{CALL_FRAMES_MAX, PATH_BYTES_MAX};
-use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, PeerId, ProtocolError};
+use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError};
 
-use crate::entry::FileKind;
 use crate::error::{CallError, FsError};
 use crate::short_path::ShortPath;
 
 /// The version of this protocol; a wire change raises it.
-pub const PROTOCOL_VERSION: u64 = 2;
+pub const PROTOCOL_VERSION: u64 = 3;
 
 const OP_VERSION: u64 = 1;
 const OP_LOOKUP: u64 = 2;
@@ -37,8 +37,7 @@ const OP_CLOSE: u64 = 6;
 const OP_READ_STANDING: u64 = 7;
 const OP_RELEASE: u64 = 8;
 const OP_LOOKUP_SHORT: u64 = 9;
-
-const OK: u64 = 0;
+const OP_READ_TAKEN: u64 = 10;
 
 /// A file that the caller has open: an index with a generation into the table of the caller, which
 /// fsserver selects by the channel of the call. Holding one proves nothing: fsserver looks it up in
@@ -162,6 +161,22 @@ pub enum Request {
         /// still write to it.
         stands: bool,
     },
+    /// Reads as `Read` does, to the start of frame 0 of a container whose share is used once at a
+    /// time (ONCE), with WRITE. fsserver takes frames `0..frames`, and has given them back when it
+    /// answers. The client arms the share before the call and disarms it after it.
+    ReadTaken {
+        /// The file.
+        file: FileHandle,
+        /// Where the bytes go.
+        container: ContainerHandle,
+        /// The first byte of the file.
+        offset: u64,
+        /// How many frames are taken: at least as many as the bytes need. All that a large frame
+        /// has are mapped as fast as one.
+        frames: FrameCount,
+        /// How many bytes.
+        length: ReadLength,
+    },
     /// Closes a file. Constant time.
     Close {
         /// The file.
@@ -182,6 +197,7 @@ impl Request {
             Self::Lookup { container, .. }
             | Self::ReadDir { container, .. }
             | Self::Read { container, .. }
+            | Self::ReadTaken { container, .. }
             | Self::Release { container } => Some(container),
             Self::Version | Self::LookupShort { .. } | Self::Stat { .. } | Self::Close { .. } => {
                 None
@@ -206,6 +222,7 @@ impl Request {
             OP_READ_DIR => Self::decode_read_dir(message.exactly()?),
             OP_READ => Self::decode_read(message.exactly()?, false),
             OP_READ_STANDING => Self::decode_read(message.exactly()?, true),
+            OP_READ_TAKEN => Self::decode_read_taken(message.exactly()?),
             OP_RELEASE => Ok(message.exactly().map(|[container]| Self::Release {
                 container: ContainerHandle::from_raw(container),
             })?),
@@ -251,6 +268,17 @@ impl Request {
         })
     }
 
+    fn decode_read_taken([file, container, offset, range]: [u64; 4]) -> Result<Self, CallError> {
+        let (frames, length) = unpack_pair(range);
+        let frames = FrameCount::new(frames.into()).ok_or(FsError::BadRange)?;
+        let length = ReadLength::new(length.into()).ok_or(FsError::BadRange)?;
+        if u64::from(length.get()) > frames.get().saturating_mul(PAGE_BYTES) {
+            return Err(FsError::BadRange.into());
+        }
+        let container = ContainerHandle::from_raw(container);
+        Ok(Self::ReadTaken { file: FileHandle(file), container, offset, frames, length })
+    }
+
     /// Returns the message that carries this request.
     #[must_use]
     pub fn encode(&self) -> Message {
@@ -271,95 +299,14 @@ impl Request {
                 let operation = if stands { OP_READ_STANDING } else { OP_READ };
                 Message::new(operation, [file.raw(), container.raw(), offset, range])
             }
+            Self::ReadTaken { file, container, offset, frames, length } => {
+                let frames = u32::try_from(frames.get()).unwrap_or(u32::MAX);
+                let range = pack_pair(frames, length.get());
+                Message::new(OP_READ_TAKEN, [file.raw(), container.raw(), offset, range])
+            }
             Self::Close { file } => Message::new(OP_CLOSE, [file.raw()]),
             Self::Release { container } => Message::new(OP_RELEASE, [container.raw()]),
         }
-    }
-}
-
-/// Who the server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The protocol version.
-    pub version: u64,
-    /// The peer at pmserver to share containers with.
-    pub peer: PeerId,
-}
-
-/// What `stat` returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStatus {
-    /// What kind of file it is.
-    pub kind: FileKind,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-}
-
-/// What `read_dir` wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Bytes of whole entries, from the start of the container.
-    pub bytes: u64,
-    /// Where to continue, or `None` at the end of the directory.
-    pub next: Option<DirectoryCookie>,
-}
-
-/// A successful reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// To `close`.
-    Done,
-    /// To `version`.
-    Identity(Identity),
-    /// To `lookup`.
-    File(FileHandle),
-    /// To `stat`.
-    Status(FileStatus),
-    /// To `read_dir`.
-    Listed(Listed),
-    /// To `read`: bytes that are in the container now; 0 at the end of the file.
-    Bytes(u64),
-}
-
-impl Reply {
-    /// Returns the message that carries this reply.
-    #[must_use]
-    pub fn encode(&self) -> Message {
-        match *self {
-            Self::Done => Message::new(OK, []),
-            Self::Identity(Identity { version, peer }) => {
-                Message::new(OK, [version, peer.get().into()])
-            }
-            Self::File(file) => Message::new(OK, [file.raw()]),
-            Self::Status(FileStatus { kind, size_bytes }) => {
-                Message::new(OK, [kind.number().into(), size_bytes])
-            }
-            Self::Listed(Listed { bytes, next }) => {
-                Message::new(OK, [bytes, next.unwrap_or(DirectoryCookie::START).raw()])
-            }
-            Self::Bytes(bytes) => Message::new(OK, [bytes]),
-        }
-    }
-}
-
-impl Identity {
-    pub(crate) fn decode([version, peer]: [u64; 2]) -> Result<Self, ProtocolError> {
-        let peer = PeerId::new(peer).ok_or(ProtocolError::BadReply)?;
-        Ok(Self { version, peer })
-    }
-}
-
-impl FileStatus {
-    pub(crate) fn decode([kind, size_bytes]: [u64; 2]) -> Result<Self, ProtocolError> {
-        let kind = u8::try_from(kind).ok().and_then(FileKind::from_number);
-        Ok(Self { kind: kind.ok_or(ProtocolError::BadReply)?, size_bytes })
-    }
-}
-
-impl Listed {
-    pub(crate) fn decode([bytes, next]: [u64; 2]) -> Self {
-        let next = DirectoryCookie(next);
-        Self { bytes, next: (next != DirectoryCookie::START).then_some(next) }
     }
 }
 
@@ -414,6 +361,13 @@ mod tests {
                 length: ReadLength::new(1).unwrap(),
                 stands: true,
             },
+            Request::ReadTaken {
+                file,
+                container,
+                offset: u64::MAX,
+                frames: FrameCount::new(CALL_FRAMES_MAX).unwrap(),
+                length: ReadLength::new(1 << 20).unwrap(),
+            },
             Request::Close { file },
             Request::Release { container },
         ] {
@@ -423,7 +377,7 @@ mod tests {
 
     #[test]
     fn every_pattern_gives_a_value_or_an_error() {
-        for label in CORNERS.into_iter().chain(0..10) {
+        for label in CORNERS.into_iter().chain(0..11) {
             for count in 0..=4 {
                 for corner in CORNERS {
                     let message = Message::from_wire(label, &[corner; 4][..count]).unwrap();
@@ -453,9 +407,12 @@ mod tests {
             assert_eq!(refusal(read, &[1, 1, 0, 0]), Some(FsError::BadRange));
             assert_eq!(refusal(read, &[1, 1, 0, 0x0010_0001 << 32]), Some(FsError::BadRange));
         }
+        for range in [0, 1, 1 << 32, 1 | 4097 << 32, 256 | 0x0010_0001 << 32, 257 | 1 << 32] {
+            assert_eq!(refusal(OP_READ_TAKEN, &[1, 1, 0, range]), Some(FsError::BadRange));
+        }
         let wrong = Message::new(OP_CLOSE, [1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(10, []);
+        let unknown = Message::new(11, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

@@ -4,9 +4,9 @@
 //! What is mapped here is somebody else's, and a page that goes away under fsserver, or that a
 //! handler has yet to supply, would fault it. So frames to be filled are mapped under a lease,
 //! which keeps them there, with FORCE_WRITE, which gives them memory at once; and bytes are copied
-//! only while the lease has time left. The page of a path is not locked, because a lease would
-//! take the capability away by which its owner may have mapped it. It is mapped with FORCE_READ,
-//! which refuses an absent one, and for one copy.
+//! only while the lease has time left. The page of a path is not locked, because a lease would take
+//! the capability away by which its owner may have mapped it. It is mapped with FORCE_READ, which
+//! refuses an absent one, and for one copy. What is taken (PM-434) is both locked and mapped.
 
 use core::cell::Cell;
 use core::ops::RangeInclusive;
@@ -14,13 +14,19 @@ use core::ops::RangeInclusive;
 use fsserver_api::{Failure, FsError};
 use pmserver_client::{
     AddressSpace, ContainerHandle, Error, ErrorKind, Lease, LockMode, MapFlags, Mapping, Micros,
-    PAGE_BYTES, Pages, Pm, PmError, Refused, Transport, VirtAddr, WeakContainer,
+    PAGE_BYTES, Pages, Pm, PmError, Refused, Taken, Transport, VirtAddr, WeakContainer,
 };
-use proto::limits::{CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES};
+use proto::limits::{
+    CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES, FS_TAKEN_PAGES,
+};
 use proto::{FrameCount, FrameNumber};
 
 /// Where lent containers are mapped for one call: room for as many frames as one may touch.
 pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
+
+/// Where what was taken is mapped for one call: at a multiple of 2 MiB, as a large frame has to be.
+pub const TAKEN_WINDOW: Pages =
+    Pages::new(VirtAddr::new(0x1200_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
 /// A page of private memory, for what is made or checked before it is copied.
 pub(crate) type PageBuffer = [u8; 4096];
@@ -105,6 +111,30 @@ impl<'pm, T: Transport> Lent<'pm, T> {
     /// lease that has ended at its deadline is no error.
     pub(crate) fn release(self) -> Result<(), Failure> {
         self.mapping.unmap().map_err(of_refused)
+    }
+}
+
+/// Takes frames from the first on of a share that is used once at a time. Returns them, to be
+/// filled without another look at the lease, as `now` on pmserver's clock shows that there is time.
+pub(crate) fn take<'pm, T: Transport>(
+    pm: &'pm Pm<T>,
+    container: ContainerHandle,
+    frames: FrameCount,
+    now: Micros,
+) -> Result<(Taken<'pm, T>, Filling<'pm, T>), Failure> {
+    let container = WeakContainer::from_handle(pm, container);
+    let taken =
+        container.take(0..frames.get(), TAKEN_WINDOW.start(), MapFlags::WRITE).map_err(of_pm)?;
+    let (pages, deadline) = (taken.pages(), taken.deadline());
+    left(deadline, now)?;
+    Ok((taken, Filling { pm, pages, deadline, pages_left: Cell::new(FS_TAKEN_PAGES) }))
+}
+
+/// Gives back what was taken. That it has ended at its deadline is no error: it was filled in time.
+pub(crate) fn give_back<T: Transport>(taken: Taken<'_, T>) -> Result<(), Failure> {
+    match taken.give_back() {
+        Err(refused) if !refused.error.is(PmError::InvalidCap) => Err(of_refused(refused)),
+        _ => Ok(()),
     }
 }
 
@@ -226,8 +256,11 @@ impl<T: Transport> Filling<'_, T> {
 /// Returns for how long frames may be filled: what is left of their lease, less what is needed to
 /// copy until the next look at it.
 fn time_left<T: Transport>(pm: &Pm<T>, deadline: Micros) -> Result<Micros, Failure> {
-    let now = pm.clock().map_err(of_pm)?.get();
-    let left = deadline.get().checked_sub(now);
+    left(deadline, pm.clock().map_err(of_pm)?)
+}
+
+fn left(deadline: Micros, now: Micros) -> Result<Micros, Failure> {
+    let left = deadline.get().checked_sub(now.get());
     let left = left.and_then(|left| left.checked_sub(FS_LEASE_LEFT_MICROS));
     Ok(Micros::new(left.ok_or(FsError::LeaseTooShort)?))
 }

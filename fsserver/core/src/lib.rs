@@ -7,14 +7,15 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `server` | the nine operations: decodes a request, does what it asks, answers it |
+//! | `server` | the ten operations: decodes a request, does what it asks, answers it |
 //! | `path`, `known` | checks paths; remembers what they lead to |
 //! | `ext4` | reads the file system in the image, whatever that is |
 //! | `image` | copies bytes out of the image region |
 //! | `open_file` | the table of open files |
 //! | `read`, `listing` | copy file contents and directory entries into a container |
-//! | `lent` | locks and maps a lent container, for one call |
+//! | `lent` | locks and maps, or takes, a lent container for one call |
 //! | `standing` | lets containers stay locked and mapped between calls |
+//! | `time` | pmserver's clock, without a call |
 //! | `heap` | fsserver's own memory, and what it is bounded by |
 //!
 //! The address space (a window for the container of the current call, and one for each container
@@ -24,6 +25,7 @@
 //!   0x1000_0000  heap, 256 frames of fsserver's own account
 //!   0x1010_0000  window, up to 256 frames of the container of the current call
 //!   0x1020_0000  windows of containers that stand, up to 256 frames each
+//!   0x1200_0000  what was taken for the current call, up to 256 frames
 //!   0x2000_0000  the image, read-only
 //! ```
 #![no_std]
@@ -42,9 +44,10 @@ mod path;
 mod read;
 mod server;
 mod standing;
+mod time;
 
 pub use heap::HEAP;
-pub use lent::WINDOW;
+pub use lent::{TAKEN_WINDOW, WINDOW};
 pub use open_file::ClientId;
 pub use server::FileServer;
 pub use standing::STANDING_WINDOWS;

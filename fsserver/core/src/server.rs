@@ -13,15 +13,18 @@ use pmserver_client::{
 };
 use proto::{FrameCount, FrameNumber};
 
-use crate::ext4::{Disk, Inode, Places, find_path};
+use crate::ext4::{Disk, Inode, LastRun, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
-use crate::lent::{Lent, PageBuffer, WINDOW, copy_path, of_pm, pm_refused};
+use crate::lent::{
+    Lent, PageBuffer, TAKEN_WINDOW, WINDOW, copy_path, give_back, of_pm, pm_refused, take,
+};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles, Room};
 use crate::path;
 use crate::read::copy_file;
 use crate::standing::{STANDING_WINDOWS, Standing};
+use crate::time::PmClock;
 
 /// The file server.
 pub struct FileServer<T: Transport, A: AddressSpace> {
@@ -34,6 +37,7 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     known: KnownPaths<Inode>,
     files: OpenFiles,
     standing: Standing,
+    clock: PmClock,
     page: Box<PageBuffer>,
 }
 
@@ -43,7 +47,18 @@ struct ReadRange {
     start: FrameNumber,
     offset: u64,
     length: ReadLength,
-    stands: bool,
+    how: How,
+}
+
+/// How frames are lent for a read.
+#[derive(Clone, Copy)]
+enum How {
+    /// Locked and mapped for one call.
+    Once,
+    /// The same, and the lease and the mapping stay.
+    Standing,
+    /// So many are taken.
+    Taken(FrameCount),
 }
 
 impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
@@ -62,7 +77,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         image_bytes: u64,
     ) -> Result<Self, FsError> {
         let pm = Pm::new(pmserver);
-        for window in [WINDOW, STANDING_WINDOWS] {
+        for window in [WINDOW, STANDING_WINDOWS, TAKEN_WINDOW] {
             pm.unmap(window.start(), window.count()).map_err(|error| of_pm(error).error)?;
         }
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
@@ -70,8 +85,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let disk = Disk::load(Image::new(space.clone(), image_vaddr, image_bytes));
         let files = OpenFiles::new(now.get());
         let (places, known) = (Places::new(), KnownPaths::new());
-        let (standing, page) = (Standing::new(), Box::new([0; 4096]));
-        Ok(Self { pm, space, peer, disk, places, known, files, standing, page })
+        let (standing, clock, page) = (Standing::new(), PmClock::default(), Box::new([0; 4096]));
+        Ok(Self { pm, space, peer, disk, places, known, files, standing, clock, page })
     }
 
     /// Answers a request that came in from `client` at `now`, on any clock that does not go back.
@@ -117,8 +132,14 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             Request::ReadDir { file, container, frames, cookie } => {
                 self.read_dir(client, file, container, frames, cookie)
             }
+            Request::ReadTaken { file, container, offset, frames, length } => {
+                let (start, how) = (FrameNumber::new(0), How::Taken(frames));
+                let range = ReadRange { container, start, offset, length, how };
+                self.read_taken(client, file, &range, now)
+            }
             Request::Read { file, container, offset, start, length, stands } => {
-                let range = ReadRange { container, start, offset, length, stands };
+                let how = if stands { How::Standing } else { How::Once };
+                let range = ReadRange { container, start, offset, length, how };
                 let result = self.read(client, file, &range, now);
                 if stands && result.is_err() {
                     self.standing.end(&self.pm, container);
@@ -179,6 +200,19 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         Ok(Reply::Listed(listed))
     }
 
+    /// Reads into frames that are taken: apart, as this has less to be fast for.
+    #[inline(never)]
+    fn read_taken(
+        &mut self,
+        client: ClientId,
+        file: FileHandle,
+        range: &ReadRange,
+        now: Option<Micros>,
+    ) -> Result<Reply, Failure> {
+        self.read(client, file, range, now)
+    }
+
+    #[inline(always)]
     fn read(
         &mut self,
         client: ClientId,
@@ -186,7 +220,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         range: &ReadRange,
         now: Option<Micros>,
     ) -> Result<Reply, Failure> {
-        let ReadRange { container, start, offset, length, stands } = *range;
+        let ReadRange { container, start, offset, length, how } = *range;
         let OpenFile { status, content } = self.files.get(client, file)?;
         let (inode, run) = match content {
             Content::File(inode, run) => (inode, run),
@@ -202,18 +236,62 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         };
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
-        if stands {
-            let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
-            let frames = (container, start, frames);
-            let filling = self.standing.filling(&self.pm, client, frames, now)?;
-            copy_file(disk, (inode, run), (offset, bytes), &filling, &mut self.space)?;
-        } else {
-            let lent = Lent::to_fill(&self.pm, container, start, frames)?;
-            copy_file(disk, (inode, run), (offset, bytes), &lent.filling(), &mut self.space)?;
-            lent.release()?;
+        let (inode, space) = ((&*inode, run), &mut self.space);
+        match how {
+            How::Once => {
+                let frames = (container, start, frames);
+                fill(&self.pm, disk, inode, (offset, bytes), frames, space)?;
+            }
+            How::Standing => {
+                let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
+                let frames = (container, start, frames);
+                let filling = self.standing.filling(&self.pm, client, frames, now)?;
+                copy_file(disk, inode, (offset, bytes), &filling, space)?;
+            }
+            How::Taken(frames) => {
+                let now = self.clock.at(&self.pm, now)?;
+                fill_taken(
+                    &self.pm,
+                    disk,
+                    inode,
+                    (offset, bytes),
+                    (container, frames, now),
+                    space,
+                )?;
+            }
         }
         Ok(Reply::Bytes(bytes))
     }
+}
+
+/// Copies bytes of a file into frames that are locked and mapped for this.
+#[inline(never)]
+fn fill<T: Transport, A: AddressSpace>(
+    pm: &Pm<T>,
+    disk: &Disk<A>,
+    file: (&Inode, &mut LastRun),
+    range: (u64, u64),
+    (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
+    space: &mut A,
+) -> Result<(), Failure> {
+    let lent = Lent::to_fill(pm, container, start, frames)?;
+    copy_file(disk, file, range, &lent.filling(), space)?;
+    lent.release()
+}
+
+/// Copies bytes of a file into frames that are taken for this.
+#[inline(never)]
+fn fill_taken<T: Transport, A: AddressSpace>(
+    pm: &Pm<T>,
+    disk: &Disk<A>,
+    file: (&Inode, &mut LastRun),
+    range: (u64, u64),
+    (container, frames, now): (ContainerHandle, FrameCount, Micros),
+    space: &mut A,
+) -> Result<(), Failure> {
+    let (taken, filling) = take(pm, container, frames, now)?;
+    copy_file(disk, file, range, &filling, space)?;
+    give_back(taken)
 }
 
 /// Returns what a path leads to. The bytes are fsserver's own.

@@ -91,7 +91,7 @@ impl System {
 #[test]
 fn the_version_tells_whom_to_share_with() {
     let identity = System::new().fs.version().unwrap();
-    assert_eq!((identity.version, identity.peer), (2, PeerId::new(FSSERVER).unwrap()));
+    assert_eq!((identity.version, identity.peer), (3, PeerId::new(FSSERVER).unwrap()));
 }
 
 #[test]
@@ -268,13 +268,13 @@ fn what_cannot_be_a_request_is_refused() {
     let machine = System::new().machine;
     let mut server = machine.server().unwrap();
     let client = ClientId::of_channel(2);
-    for label in [0, 10, 0xF001, u64::MAX] {
+    for label in [0, 11, 0xF001, u64::MAX] {
         let reply = server.call(client, &Message::new(label, []), None);
         assert_eq!(reply, ProtocolError::UnknownOperation.reply());
     }
     let reply = server.call(client, &Message::new(1, [0]), None);
     assert_eq!(reply, ProtocolError::WrongLength.reply());
-    for label in 0..11 {
+    for label in 0..12 {
         for register in [0, 1, 4096, 1 << 32, u64::MAX] {
             for count in 0..=4 {
                 let message = Message::from_wire(label, &[register; 4][..count]).unwrap();

@@ -96,8 +96,9 @@ pub(crate) fn handler(how: u64) -> Result<(Option<PeerId>, u32), PmError> {
 impl ShareTerms {
     pub(crate) fn unpack(register: u64) -> Result<Self, PmError> {
         let Fields { low, middle, high } = Fields::unpack(register);
-        let rights = Rights::from_bits(middle).ok_or(PmError::Invalid)?;
-        Ok(Self { peer: peer(low)?, rights, lease_max: Micros::new(high.into()) })
+        let once = middle & number::SHARE_ONCE != 0;
+        let rights = Rights::from_bits(middle & !number::SHARE_ONCE).ok_or(PmError::Invalid)?;
+        Ok(Self { peer: peer(low)?, rights, lease_max: Micros::new(high.into()), once })
     }
 }
 

@@ -249,6 +249,20 @@ impl Request {
                 let [what, cursor] = message.exactly()?;
                 Self::Disturb { what: disturbance(what)?, cursor }
             }
+            Operation::Arm => {
+                let [share] = message.exactly()?;
+                Self::Arm { share: ShareHandle::from_raw(share) }
+            }
+            Operation::Disarm => {
+                let [share] = message.exactly()?;
+                Self::Disarm { share: ShareHandle::from_raw(share) }
+            }
+            Operation::Take => {
+                let [handle, start, vaddr, how] = message.exactly()?;
+                let (count, flag_bits) = two_fields(how)?;
+                let (frames, vaddr) = (frames(handle, start, count)?, page(vaddr)?);
+                Self::Take { frames, vaddr, flags: flags(flag_bits)? }
+            }
         })
     }
 }

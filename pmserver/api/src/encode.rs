@@ -147,6 +147,12 @@ impl Request {
                 };
                 self.message([what, cursor])
             }
+            Self::Arm { share } => self.message([share.raw()]),
+            Self::Disarm { share } => self.message([share.raw()]),
+            Self::Take { frames, vaddr, flags } => {
+                let [container, start, how] = frames.pack(flags.bits());
+                self.message([container, start, vaddr.get(), how])
+            }
         }
     }
 
@@ -200,7 +206,8 @@ impl ShareTerms {
     fn pack(&self) -> u64 {
         // pmserver grants no lease as long as the largest value of the field.
         let high = u32::try_from(self.lease_max.get()).unwrap_or(u32::MAX);
-        fields(self.peer.get().into(), self.rights.bits(), high)
+        let once = if self.once { number::SHARE_ONCE } else { 0 };
+        fields(self.peer.get().into(), self.rights.bits() | once, high)
     }
 }
 

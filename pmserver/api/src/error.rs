@@ -48,11 +48,13 @@ pub enum PmError {
     /// The frame with the number `at` was an extra frame and was dropped when memory was
     /// needed.
     Discarded = 18,
+    /// The owner has not armed the share since it was taken last.
+    NotArmed = 19,
 }
 
 impl PmError {
     /// Every error, in the order of the numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidCap,
         Self::NoRight,
         Self::Invalid,
@@ -71,6 +73,7 @@ impl PmError {
         Self::Revoking,
         Self::Absent,
         Self::Discarded,
+        Self::NotArmed,
     ];
 
     /// Returns the number on the wire.
@@ -108,6 +111,7 @@ impl fmt::Display for PmError {
             Self::Revoking => "the share is being revoked",
             Self::Absent => "the frame's handler has not supplied it yet",
             Self::Discarded => "the extra frame was dropped under pressure",
+            Self::NotArmed => "the owner has not armed the share",
         })
     }
 }
@@ -183,6 +187,6 @@ mod tests {
             assert_eq!(PmError::from_status(number), Some(error));
         }
         assert_eq!(PmError::from_status(0), None);
-        assert_eq!(PmError::from_status(19), None);
+        assert_eq!(PmError::from_status(20), None);
     }
 }

@@ -168,7 +168,7 @@ operations! {
         bound "256 frames, each in a ring of 8 with 4 mappings each; prepares",
         idempotent false;
     11 Unlock "unlock" Bare ("lease") -> ()
-        bound "constant; of a pin 64 frames", idempotent true;
+        bound "constant; of a pin 64 frames, of a take 256 mappings; in steps", idempotent true;
     12 Map "map" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("mapped", "runs", "runs", "runs")
         bound "256 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
@@ -264,6 +264,13 @@ operations! {
         bound "31 peers", idempotent true;
     50 Disturb "disturb" Bare ("what", "cursor") -> ("count", "cursor")
         bound "256 mappings or frames; goes on", idempotent false;
+    51 Arm "arm" Bare ("share") -> ()
+        bound "256 mappings", idempotent true;
+    52 Disarm "disarm" Bare ("share") -> ("was armed")
+        bound "256 mappings", idempotent true;
+    53 Take "take" Bare ("container", "start", "vaddr", "count:16 flags:16")
+        -> ("lease", "deadline")
+        bound "256 frames, a copy of each; in steps", idempotent true;
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, S
 use crate::lists::{FrameList, PairList};
 
 /// The version of this protocol. Every change of the messages raises it.
-pub const PROTOCOL_VERSION: u64 = 5;
+pub const PROTOCOL_VERSION: u64 = 6;
 
 /// A range of frames of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub struct ShareTerms {
     pub rights: Rights,
     /// The longest lease that the peer may take, in microseconds; at most 2^32 - 1 are sent.
     pub lease_max: Micros,
+    /// Whether the peer can only take the range, once each time that the owner has armed the share
+    /// (PM-430).
+    pub once: bool,
 }
 
 /// A request, decoded. Every argument is in the range that its type promises.
@@ -67,7 +70,8 @@ pub enum Request {
     Unshare { share: ShareHandle },
     /// 10: locks a range for `ttl` microseconds (O13), at most one second.
     Lock { frames: Frames, mode: LockMode, ttl: Micros },
-    /// 11: ends a lease before its deadline; the lease of a pin also after it.
+    /// 11: ends a lease before its deadline; the lease of a pin also after it. Gives back what was
+    /// taken.
     Unlock { lease: LeaseHandle },
     /// 12: maps frames from the page `vaddr` on in the caller's address space (O6).
     Map { frames: Frames, vaddr: VirtAddr, flags: MapFlags },
@@ -189,4 +193,12 @@ pub enum Request {
     /// 50: for tests: does what pmserver may do at any time (R2), a bounded number of times from
     /// `cursor` on. The cursor is 0 at first, and then what the last call returned.
     Disturb { what: Disturbance, cursor: u64 },
+    /// 51: lets the borrower take the range of a share once (PM-432).
+    Arm { share: ShareHandle },
+    /// 52: ends that, and confirms that the borrower has no access (PM-433). Returns whether it was
+    /// armed.
+    Disarm { share: ShareHandle },
+    /// 53: takes frames of an armed share: locks them for the time of the share and maps them from
+    /// the page `vaddr` on, in one (PM-434). `unlock` gives them back.
+    Take { frames: Frames, vaddr: VirtAddr, flags: MapFlags },
 }

@@ -26,7 +26,7 @@ pub struct Shared {
     pub weak: ContainerHandle,
 }
 
-/// What `lock` returns.
+/// What `lock` and `take` return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The lease.
@@ -220,7 +220,7 @@ pub struct RescueReport {
 pub enum Reply {
     /// No value.
     Done,
-    /// The protocol version, or a count of frames or objects.
+    /// The protocol version, a count of frames or objects, or 1 for yes.
     Number(u64),
     /// To `whoami`.
     Identity(Identity),
@@ -230,7 +230,7 @@ pub enum Reply {
     Container(ContainerHandle),
     /// To `share`.
     Shared(Shared),
-    /// To `lock`.
+    /// To `lock` and `take`.
     Lease(Lease),
     /// To `map`.
     Mapped(Mapped),

@@ -28,7 +28,7 @@ fn peer() -> PeerId {
 
 /// In a register: 4 | 2 << 16 | 99 << 32.
 fn terms() -> ShareTerms {
-    ShareTerms { peer: peer(), rights: Rights::WRITE, lease_max: Micros::new(99) }
+    ShareTerms { peer: peer(), rights: Rights::WRITE, lease_max: Micros::new(99), once: false }
 }
 
 const TERMS: u64 = 4 | 2 << 16 | 99 << 32;
@@ -54,6 +54,8 @@ fn domain() {
         (Request::Reclaim, Message::new(19, [])),
         (Request::Disturb { what: Disturbance::Unmap, cursor: 8 }, Message::new(50, [1, 8])),
         (Request::Disturb { what: Disturbance::Move, cursor: 8 }, Message::new(50, [2, 8])),
+        (Request::Arm { share: ShareHandle::from_raw(6) }, Message::new(51, [6])),
+        (Request::Disarm { share: ShareHandle::from_raw(6) }, Message::new(52, [6])),
     ]);
 }
 

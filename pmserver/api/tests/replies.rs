@@ -37,7 +37,7 @@ fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
             any::<u64>().prop_map(|raw| Reply::Container(ContainerHandle::from_raw(raw))).boxed()
         }
         Operation::Share => shares().prop_map(Reply::Shared).boxed(),
-        Operation::Lock => leases().prop_map(Reply::Lease).boxed(),
+        Operation::Lock | Operation::Take => leases().prop_map(Reply::Lease).boxed(),
         Operation::Map | Operation::Remap => mapped(),
         Operation::Status => states(),
         Operation::AccountInfo => counts_of_pages(),
@@ -75,11 +75,13 @@ fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
             any::<u64>().prop_map(|raw| Reply::Range(RangeHandle::from_raw(raw))).boxed()
         }
         Operation::NextFault => faults(),
+        Operation::Disarm => (0u64..2).prop_map(Reply::Number).boxed(),
         Operation::Disturb => any::<(u64, u64)>()
             .prop_map(|(count, cursor)| Reply::Disturbed(Disturbed { count, cursor }))
             .boxed(),
         Operation::ContainerDestroy
         | Operation::Unshare
+        | Operation::Arm
         | Operation::Unlock
         | Operation::RegisterRecovery
         | Operation::Attach
@@ -233,7 +235,7 @@ fn a_reply_that_is_none_is_told_as_such() {
     for operation in Operation::ALL.iter().copied() {
         assert_eq!(told(operation, longest), bad, "too many registers");
         assert_eq!(told(operation, Message::new(1, [0])), bad, "an error has two registers");
-        assert_eq!(told(operation, Message::new(19, [0, 0])), bad, "there is no error 19");
+        assert_eq!(told(operation, Message::new(20, [0, 0])), bad, "there is no error 20");
     }
 }
 

@@ -36,6 +36,7 @@
 //!     peer: server,
 //!     rights: Rights::WRITE | Rights::LOCK,
 //!     lease_max: Micros::new(100_000),
+//!     once: false,
 //! };
 //! let share = container.share(0..16, terms)?;
 //! let number = share.weak();
@@ -72,6 +73,8 @@
 //! |---|---|---|---|
 //! | [`Container`] | frames that an account pays for | destroys it | [`Container::destroy`] |
 //! | [`Share`] | a range that is lent | unshares | [`Share::unshare`] |
+//! | [`OnceShare`], [`ArmedShare`] | a range lent for one use at a time | unshares, unmaps | |
+//! | [`Taken`] | frames that were taken for one use | gives them back | [`Taken::give_back`] |
 //! | [`WeakContainer`] | a range that was lent to the caller | nothing | |
 //! | [`Lease`], [`Pin`] | a lock, a device's | unlocks | [`Lease::unlock`], [`Pin::unlock`] |
 //! | [`Mapping`] | mapped pages | unmaps | [`Mapping::unmap`] |
@@ -129,10 +132,10 @@
 //! | 5 | container_destroy | [`Container::destroy`], `drop` |
 //! | 6 | allocate | [`Container::allocate`], [`Container::allocate_with`] |
 //! | 7 | deallocate | [`Container::deallocate`], [`Container::deallocate_with`] |
-//! | 8 | share | [`Container::share`] |
+//! | 8 | share | [`Container::share`], [`Container::share_once`] |
 //! | 9 | unshare | [`Share::unshare`], `drop` |
 //! | 10 | lock | [`ContainerRef::lock`] |
-//! | 11 | unlock | [`Lease::unlock`], [`Pin::unlock`], `drop` |
+//! | 11 | unlock | [`Lease::unlock`], [`Pin::unlock`], [`Taken::give_back`], `drop` |
 //! | 12 | map | [`ContainerRef::map`], [`ContainerRef::map_partial`] |
 //! | 13 | unmap | [`Mapping::unmap`], `drop`, [`Pm::unmap`] |
 //! | 14 | status | [`Container::status`], [`Container::state`] |
@@ -172,6 +175,9 @@
 //! | 48 | supply | [`PendingFault::supply`] |
 //! | 49 | refuse | [`PendingFault::refuse`], `drop` |
 //! | 50 | disturb | [`Pm::disturb`] |
+//! | 51 | arm | [`OnceShare::arm`] |
+//! | 52 | disarm | [`ArmedShare::confirm`] |
+//! | 53 | take | [`WeakContainer::take`] |
 //!
 //! [`Pm::reserve_heap`] is several of them: memory for the program's own allocator.
 //!
@@ -210,6 +216,6 @@ pub use proto::{
 };
 pub use terms::{At, Error, ErrorKind, Operation, Pages, RANGE_FRAMES_MAX, Refused, Run};
 pub use values::{
-    Account, Container, ContainerRef, Grants, Lease, LentAccount, Mapping, PendingFault, Pin,
-    Region, Share, SplitAccount, Watch, WeakContainer,
+    Account, ArmedShare, Container, ContainerRef, Grants, Lease, LentAccount, Mapping, OnceShare,
+    PendingFault, Pin, Region, Share, SplitAccount, Taken, Watch, WeakContainer,
 };

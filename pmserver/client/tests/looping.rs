@@ -19,7 +19,12 @@ fn container(pm: &Pm<Fake>) -> Container<'_, Fake> {
 }
 
 fn terms() -> ShareTerms {
-    ShareTerms { peer: PeerId::new(2).unwrap(), rights: Rights::READ, lease_max: Micros::new(0) }
+    ShareTerms {
+        peer: PeerId::new(2).unwrap(),
+        rights: Rights::READ,
+        lease_max: Micros::new(0),
+        once: false,
+    }
 }
 
 /// Start and count of every call that has them.

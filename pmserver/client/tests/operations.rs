@@ -21,7 +21,7 @@ fn connect(testbed: &Testbed) -> (Pm<Channel>, Pm<Channel>) {
 
 fn terms(pm: &Pm<Channel>, rights: Rights) -> ShareTerms {
     let peer = pm.whoami().unwrap().peer;
-    ShareTerms { peer, rights, lease_max: Micros::new(20_000) }
+    ShareTerms { peer, rights, lease_max: Micros::new(20_000), once: false }
 }
 
 fn addresses() -> (VirtAddr, VirtAddr) {

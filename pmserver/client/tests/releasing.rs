@@ -212,7 +212,8 @@ fn values_come_from_what_pmserver_replied() {
     let container = Container::from_raw(&pm, 7);
     let (share, weak) = (ShareHandle::from_raw(8), ContainerHandle::from_raw(9));
     fake.will(Reply::Shared(Shared { share, weak }));
-    let terms = ShareTerms { peer: peer(), rights: Rights::READ, lease_max: Micros::new(77) };
+    let terms =
+        ShareTerms { peer: peer(), rights: Rights::READ, lease_max: Micros::new(77), once: false };
     let shared = container.share(2.., terms).unwrap();
     assert_eq!(shared.weak(), 9);
     let (start, count) = (FrameNumber::new(2), u64::MAX - 1);

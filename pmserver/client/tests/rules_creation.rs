@@ -30,7 +30,8 @@ fn a_container_that_cannot_be_made_in_whole_is_not_made() {
         owner.pm.set_handler(c, n(5), 1, Some(third.id), 1).unwrap();
         let lent = owner.lend(c, 0..6, &other, Rights::all()).weak;
         let reads = owner.lend(c, 0..2, &third, Rights::LOCK).weak;
-        let terms = ShareTerms { peer: owner.id, rights: Rights::READ, lease_max: micros(9) };
+        let terms =
+            ShareTerms { peer: owner.id, rights: Rights::READ, lease_max: micros(9), once: false };
         let frames =
             |start, frames| Frames { container: lent, start: n(start), count: count(frames) };
         let from = bed.refused(|| other.pm.create_from(OWN, frames(1, 4), terms));

@@ -135,7 +135,7 @@ fn a_gather_that_is_refused_changes_nothing() {
     };
     map(&world).unwrap();
     world.store(2, 7, page(0)).unwrap();
-    let terms = ShareTerms { peer: peer(3), rights: Rights::READ, lease_max: LONG };
+    let terms = ShareTerms { peer: peer(3), rights: Rights::READ, lease_max: LONG, once: false };
     let list = FrameList::new(&[at(0), at(9)]).unwrap();
     let refused = pm.create_gather(AccountHandle::OWN, container, list, terms);
     assert_eq!(refusal(refused), Some(PmError::NotFound));

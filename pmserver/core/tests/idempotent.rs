@@ -112,6 +112,12 @@ impl Stage {
         self.owner.account_split(AccountHandle::OWN, 16, LimitFlags::empty()).unwrap()
     }
 
+    /// Lends the frames once more, to be taken.
+    fn once(&mut self) -> Shared {
+        let once = ShareTerms { once: true, ..terms() };
+        self.owner.share_on(self.container, at(0), FRAMES, once).unwrap()
+    }
+
     fn range(&self, start: u64, count: u64) -> Frames {
         Frames { container: self.container, start: at(start), count: frames(count) }
     }
@@ -136,7 +142,7 @@ impl Stage {
 }
 
 fn terms() -> ShareTerms {
-    ShareTerms { peer: peer(BORROWER), rights: Rights::all(), lease_max: LONG }
+    ShareTerms { peer: peer(BORROWER), rights: Rights::all(), lease_max: LONG, once: false }
 }
 
 /// Prepares a call of the operation that succeeds; returns the caller, the request, and what the
@@ -191,6 +197,9 @@ fn prepare(operation: Operation, stage: &mut Stage) -> (u64, Request, Second) {
         | Op::Unshare
         | Op::Lock
         | Op::Unlock
+        | Op::Arm
+        | Op::Disarm
+        | Op::Take
         | Op::Pin
         | Op::BusAddress
         | Op::DeviceReset => leases(operation, stage),
@@ -395,6 +404,19 @@ fn leases(operation: Operation, stage: &mut Stage) -> (u64, Request, Second) {
         Operation::Unlock => {
             let lease = stage.owner.lock(container, at(0), frames(2), LockMode::Exclusive, LONG);
             owner(Request::Unlock { lease: lease.unwrap().lease }, NothingLeft)
+        }
+        Operation::Arm => owner(Request::Arm { share: stage.once().share }, Same),
+        Operation::Disarm => {
+            let share = stage.once().share;
+            stage.owner.arm(share).unwrap();
+            owner(Request::Disarm { share }, NothingLeft)
+        }
+        Operation::Take => {
+            let shared = stage.once();
+            stage.owner.arm(shared.share).unwrap();
+            let (vaddr, flags) = (page(4), MapFlags::WRITE);
+            let frames = Frames { container: shared.weak, start: at(0), count: frames(2) };
+            (BORROWER, Request::Take { frames, vaddr, flags }, NothingLeft)
         }
         Operation::Pin => {
             let frames = stage.range(0, 2);

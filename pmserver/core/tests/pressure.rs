@@ -259,7 +259,7 @@ fn whatever_makes_frames_gets_what_was_promised_and_drops_no_more() {
     assert!((10..=12).contains(&dropped(&mut short)));
     let own = info(&mut short.policy, OWN);
     let room = pages(own.limit) - pages(own.used) - pages(own.promised);
-    let terms = ShareTerms { peer: peer(2), rights: Rights::READ, lease_max: LONG };
+    let terms = ShareTerms { peer: peer(2), rights: Rights::READ, lease_max: LONG, once: false };
     short.policy.create_with(OWN, frames(10), terms).unwrap();
     assert!((10..=14).contains(&dropped(&mut short)));
     let beyond = short.policy.create_with(OWN, frames(room), terms);

@@ -118,7 +118,7 @@ fn what_may_not_be_read_is_refused_before_anything_is_made() {
     let world = World::new();
     let (mut pm, mut fs) = (world.client(), world.fs());
     let (_, shared) = lent(&mut pm, 2, Rights::LOCK);
-    let terms = ShareTerms { peer: peer(1), rights: Rights::READ, lease_max: LONG };
+    let terms = ShareTerms { peer: peer(1), rights: Rights::READ, lease_max: LONG, once: false };
     let source = Frames { container: shared.weak, start: at(0), count: frames(2) };
     let made = fs.create_from(AccountHandle::OWN, source, terms);
     assert_eq!(refusal(made), Some(PmError::NoRight));

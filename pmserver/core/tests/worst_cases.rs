@@ -23,7 +23,7 @@ use proto::{FrameNumber, Micros, VirtAddr};
 use world::{PAGE, at, frames, page, peer};
 
 fn terms() -> ShareTerms {
-    ShareTerms { peer: peer(2), rights: Rights::READ, lease_max: LONG }
+    ShareTerms { peer: peer(2), rights: Rights::READ, lease_max: LONG, once: false }
 }
 
 #[test]
@@ -158,6 +158,24 @@ fn provoke(operation: Operation, heavy: &Heavy) {
             let pinned = again(|_| driver.pin(weak, at(0), count, LockMode::Exclusive, LONG));
             driver.bus_address(pinned.lease.lease, at(0)).unwrap();
             driver.unlock(pinned.lease.lease).unwrap();
+        }
+        Operation::Arm | Operation::Disarm => {
+            let (share, weak) = heavy.once(256);
+            let mut pm = heavy.owner();
+            pm.arm(share).unwrap();
+            let vaddr = heavy.window();
+            heavy.borrower().take(weak, at(0), frames(256), vaddr, MapFlags::WRITE).unwrap();
+            heavy.world.advance(2_000_000);
+            again(|_| pm.disarm(share));
+            again(|_| pm.arm(share));
+        }
+        Operation::Take => {
+            let (share, weak) = heavy.once(256);
+            heavy.owner().arm(share).unwrap();
+            let (mut borrower, vaddr) = (heavy.borrower(), heavy.window());
+            let all = frames(256);
+            let taken = again(|_| borrower.take(weak, at(0), all, vaddr, MapFlags::WRITE));
+            again(|_| borrower.unlock(taken.lease));
         }
         Operation::DeviceReset => {
             let container = heavy.pinned(&[2], 2);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Shares and leases.
 
-use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport};
+use proto::{FrameCount, FrameNumber, Micros, PeerId, Transport, VirtAddr};
 
 use super::Calls;
-use crate::error::CallError;
-use crate::flags::{LockMode, Rights};
+use crate::error::{CallError, Failure, PmError};
+use crate::flags::{LockMode, MapFlags, Rights};
 use crate::handles::{ContainerHandle, LeaseHandle, ShareHandle};
 use crate::ops::{Frames, Request, ShareTerms};
 use crate::reply::{Lease, Shared};
@@ -24,8 +24,60 @@ impl<T: Transport> Calls<T> {
         rights: Rights,
         lease_max: Micros,
     ) -> Result<Shared, CallError> {
-        let terms = ShareTerms { peer, rights, lease_max };
+        self.share_on(container, start, count, ShareTerms { peer, rights, lease_max, once: false })
+    }
+
+    /// Shares frames `start..start + count` on these terms.
+    ///
+    /// # Errors
+    /// [`CallError`]: see operation 8, share.
+    pub fn share_on(
+        &mut self,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: u64,
+        terms: ShareTerms,
+    ) -> Result<Shared, CallError> {
         self.call(Request::Share { container, start, count, terms }).map(Shared::decode)
+    }
+
+    /// Arms a share that can only be taken.
+    ///
+    /// # Errors
+    /// [`CallError`]: see operation 51, arm. `Locked` with the deadline while it is taken.
+    pub fn arm(&mut self, share: ShareHandle) -> Result<(), CallError> {
+        self.call(Request::Arm { share }).map(|[]| ())
+    }
+
+    /// Disarms a share, and confirms that its borrower has no access. Returns whether it was armed:
+    /// if not, it was taken and given back, or never armed.
+    ///
+    /// # Errors
+    /// [`CallError`]: see operation 52, disarm. `Locked` with the deadline while it is taken.
+    pub fn disarm(&mut self, share: ShareHandle) -> Result<bool, CallError> {
+        self.call(Request::Disarm { share }).map(|[was_armed]| was_armed != 0)
+    }
+
+    /// Takes frames `start..start + count` of an armed share: locks them and maps them from `vaddr`
+    /// on, in as many calls as it takes. [`Self::unlock`] gives them back.
+    ///
+    /// # Errors
+    /// [`CallError`]: see operation 53, take.
+    pub fn take(
+        &mut self,
+        container: ContainerHandle,
+        start: FrameNumber,
+        count: FrameCount,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Lease, CallError> {
+        let frames = Frames { container, start, count };
+        loop {
+            match self.call(Request::Take { frames, vaddr, flags }) {
+                Err(CallError::Refused(Failure { error: PmError::Pending, done: 1.., at: 0 })) => {}
+                result => return result.map(Lease::decode),
+            }
+        }
     }
 
     /// Ends a share, in as many calls as it takes. After success the peer has no access through it

@@ -188,6 +188,15 @@ pub(crate) fn requests(operation: Operation) -> BoxedStrategy<Request> {
         Operation::Disturb => (disturbance(), any::<u64>())
             .prop_map(|(what, cursor)| Request::Disturb { what, cursor })
             .boxed(),
+        Operation::Arm => any::<u64>()
+            .prop_map(|share| Request::Arm { share: ShareHandle::from_raw(share) })
+            .boxed(),
+        Operation::Disarm => any::<u64>()
+            .prop_map(|share| Request::Disarm { share: ShareHandle::from_raw(share) })
+            .boxed(),
+        Operation::Take => (frames(), page(), bits())
+            .prop_map(|(frames, vaddr, flags)| Request::Take { frames, vaddr, flags })
+            .boxed(),
     }
 }
 
@@ -267,9 +276,7 @@ fn bits<F: bitflags::Flags<Bits = u16> + std::fmt::Debug>() -> impl Strategy<Val
 
 /// The longest lease fits its field.
 fn terms() -> impl Strategy<Value = ShareTerms> {
-    (peer(), bits(), any::<u32>()).prop_map(|(peer, rights, lease)| ShareTerms {
-        peer,
-        rights,
-        lease_max: Micros::new(lease.into()),
+    (peer(), bits(), any::<u32>(), any::<bool>()).prop_map(|(peer, rights, lease, once)| {
+        ShareTerms { peer, rights, lease_max: Micros::new(lease.into()), once }
     })
 }

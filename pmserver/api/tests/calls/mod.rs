@@ -44,7 +44,7 @@ fn peer() -> PeerId {
 }
 
 fn terms() -> ShareTerms {
-    ShareTerms { peer: peer(), rights: Rights::READ, lease_max: SPAN }
+    ShareTerms { peer: peer(), rights: Rights::READ, lease_max: SPAN, once: false }
 }
 
 const fn done((): ()) -> Reply {
@@ -123,5 +123,10 @@ fn call(operation: Operation, pm: &mut Calls<Server>) -> Result<Reply, CallError
         Operation::Supply => pm.supply(FAULT, CONTAINER, FIRST).map(done),
         Operation::Refuse => pm.refuse(FAULT).map(done),
         Operation::Disturb => pm.disturb(Disturbance::Move, 0).map(Reply::Disturbed),
+        Operation::Arm => pm.arm(ShareHandle::from_raw(1)).map(done),
+        Operation::Disarm => {
+            pm.disarm(ShareHandle::from_raw(1)).map(|was_armed| Reply::Number(was_armed.into()))
+        }
+        Operation::Take => pm.take(CONTAINER, FIRST, ONE, PAGE, READ).map(Reply::Lease),
     }
 }

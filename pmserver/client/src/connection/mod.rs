@@ -8,3 +8,4 @@ mod waiting;
 
 pub(crate) use held::{Held, Named, Release, print};
 pub use pm::Pm;
+pub(crate) use waiting::Patience;

@@ -39,6 +39,7 @@ impl<T: Transport> Pm<T> {
     ///     peer: fs.whoami()?.peer,
     ///     rights: Rights::READ | Rights::LOCK,
     ///     lease_max: Micros::new(5000),
+    ///     once: false,
     /// };
     /// let share = container.share(0..4, terms)?;
     /// // The borrower locks, and never unlocks.

@@ -93,6 +93,9 @@ operations! {
     Supply = 48 "supply",
     Refuse = 49 "refuse",
     Disturb = 50 "disturb",
+    Arm = 51 "arm",
+    Disarm = 52 "disarm",
+    Take = 53 "take",
 }
 
 impl Operation {
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_there_under_its_number() {
-        assert_eq!(Operation::ALL.len(), 50);
+        assert_eq!(Operation::ALL.len(), 53);
         for (operation, number) in Operation::ALL.iter().zip(1..) {
             assert_eq!(operation.number(), Some(number));
         }

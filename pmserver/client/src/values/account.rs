@@ -127,7 +127,7 @@ impl<'pm, T: Transport> Account<'pm, T> {
     /// # let window = VirtAddr::new_page(0x1000_0000).unwrap();
     /// # let server = fs.whoami()?.peer;
     /// let rights = Rights::READ | Rights::WRITE;
-    /// let terms = ShareTerms { peer: server, rights, lease_max: Micros::new(0) };
+    /// let terms = ShareTerms { peer: server, rights, lease_max: Micros::new(0), once: false };
     /// let (container, share) = pm.account().create_with(16, terms)?;
     /// // The server, which was given `share.weak()`, fills it …
     /// # let weak = WeakContainer::from_raw(&fs, share.weak());

@@ -5,11 +5,13 @@ use core::fmt;
 use core::ops::{Deref, Range, RangeBounds};
 
 use pmserver_api::{
-    AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, Marks, RangeHandle, ShareTerms,
+    AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, MapFlags, Marks, RangeHandle,
+    ShareTerms,
 };
-use proto::{FrameCount, PeerId, Transport};
+use proto::{FrameCount, PeerId, Transport, VirtAddr};
 
 use super::container_ref::ContainerRef;
+use super::once::OnceShare;
 use super::share::Share;
 use super::states::States;
 use crate::connection::{Held, Pm, Release, print};
@@ -283,8 +285,9 @@ impl<'pm, T: Transport> Container<'pm, T> {
     /// weak handle, [`Share::weak`].
     ///
     /// # Errors
-    /// `Invalid` for the caller itself, for a peer that does not exist or was stopped, and for no
-    /// rights; `TooMany` beyond 16 shares; `QuotaExceeded` for the record.
+    /// `Invalid` for the caller itself, for a peer that does not exist or was stopped, for no
+    /// rights, and for no time to take it; `TooMany` beyond 16 shares; `QuotaExceeded` for the
+    /// record.
     pub fn share(
         &self,
         frames: impl RangeBounds<u64>,
@@ -292,11 +295,26 @@ impl<'pm, T: Transport> Container<'pm, T> {
     ) -> Result<Share<'pm, T>, Error> {
         let span = Span::any(Operation::Share, &frames)?;
         let pm = self.held.pm;
-        let ShareTerms { peer, rights, lease_max } = terms;
         let shared = pm.call(Operation::Share, |calls| {
-            calls.share(self.handle, span.start(), span.count(), peer, rights, lease_max)
+            calls.share_on(self.handle, span.start(), span.count(), terms)
         })?;
         Ok(Share::new(pm, shared))
+    }
+
+    /// Maps a range at the pages from `at` on, for loads and stores, and lends it to a peer that
+    /// can only take it, once each time that it is armed ([`OnceShare`]; PM-430).
+    ///
+    /// # Errors
+    /// As [`map`](ContainerRef::map), with FORCE_WRITE, and [`share`](Self::share).
+    pub fn share_once(
+        &self,
+        frames: impl RangeBounds<u64> + Clone,
+        at: VirtAddr,
+        terms: ShareTerms,
+    ) -> Result<OnceShare<'pm, T>, Error> {
+        let mapping = self.map(frames.clone(), at, MapFlags::WRITE | MapFlags::FORCE_WRITE)?;
+        let share = self.share(frames, ShareTerms { once: true, ..terms })?;
+        Ok(OnceShare::new(share, mapping))
     }
 
     /// Names the peer that supplies the frames of a range when they are first touched, and a number

@@ -10,6 +10,7 @@ use proto::{FrameNumber, Micros, PeerId, Transport, VirtAddr};
 use super::grants::Grants;
 use super::lease::{Lease, Pin};
 use super::mapping::{Mapping, Region};
+use super::once::Taken;
 use crate::connection::{Pm, print};
 use crate::terms::{Error, Operation, Pages, Span, page};
 
@@ -308,6 +309,7 @@ impl<T: Transport> fmt::Debug for ContainerRef<'_, T> {
 /// #     peer: fs.whoami()?.peer,
 /// #     rights: Rights::READ,
 /// #     lease_max: Micros::new(0),
+/// #     once: false,
 /// # };
 /// # let share = container.share(0..4, terms)?;
 /// # let number = share.weak();
@@ -337,6 +339,30 @@ impl<'pm, T: Transport> WeakContainer<'pm, T> {
     #[must_use]
     pub const fn from_handle(pm: &'pm Pm<T>, handle: ContainerHandle) -> Self {
         Self { container: ContainerRef { pm, handle } }
+    }
+
+    /// Takes frames of a share that is used once at a time and armed (operation 53, take; PM-434):
+    /// locks them for the time of the share, and maps them at the pages from `at` on, for WRITE
+    /// with memory of their own, so that no access faults before the deadline. At most 256 frames.
+    /// Through such a share nothing else works.
+    ///
+    /// # Errors
+    /// `NotArmed` unless the owner has armed it since it was taken last; `NoRight` for another kind
+    /// of share, and for more than it gives; `Invalid` for other flags than READ and WRITE;
+    /// `Revoking`; `Locked`; `Shared` for WRITE of memory of a SHARED copy; as
+    /// [`lock`](ContainerRef::lock) and [`map`](ContainerRef::map) for the rest.
+    pub fn take(
+        &self,
+        frames: impl RangeBounds<u64>,
+        at: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<Taken<'pm, T>, Error> {
+        let operation = Operation::Take;
+        let (start, count) = Span::short(operation, &frames)?;
+        let pages = Pages::new(at, count.get()).ok_or(Error::invalid(operation))?;
+        let pm = self.container.pm;
+        let lease = pm.call(operation, |calls| calls.take(self.handle, start, count, at, flags))?;
+        Ok(Taken::new(pm, lease, pages))
     }
 }
 

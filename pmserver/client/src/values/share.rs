@@ -40,7 +40,7 @@ impl<T: Transport> Release for Named<'_, T, ShareHandle> {
 /// let container = pm.account().create_container()?;
 /// let server = fs.whoami()?.peer;
 /// let lease_max = Micros::new(5000);
-/// let terms = ShareTerms { peer: server, rights: Rights::all(), lease_max };
+/// let terms = ShareTerms { peer: server, rights: Rights::all(), lease_max, once: false };
 /// let share = container.share(.., terms)?;
 ///
 /// // In the server, which was given the number:
@@ -71,6 +71,14 @@ impl<'pm, T: Transport> Share<'pm, T> {
     /// [`into_raw`](Self::into_raw) returned them.
     pub const fn from_raw(pm: &'pm Pm<T>, share: u64, weak: u64) -> Self {
         Self { held: Held::new(Named { pm, name: ShareHandle::from_raw(share) }), weak }
+    }
+
+    pub(crate) fn pm(&self) -> &'pm Pm<T> {
+        self.held.pm
+    }
+
+    pub(crate) fn handle(&self) -> ShareHandle {
+        self.held.name
     }
 
     /// Returns the number of the weak handle, which the owner sends to the peer. For anyone else it

@@ -124,7 +124,7 @@ pub(crate) fn why<R>(result: Result<R, CallError>) -> Refusal {
 /// One peer.
 pub(crate) struct Peer {
     pub(crate) pm: Calls<Shaken>,
-    channel: Shaken,
+    pub(crate) channel: Shaken,
     pub(crate) memory: Memory,
     pub(crate) id: PeerId,
     bed: Testbed,

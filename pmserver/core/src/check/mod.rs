@@ -196,6 +196,7 @@ impl<K: Kernel> Service<K> {
         let now = self.store.kernel.now();
         for lease in self.leases(container) {
             let forbids = lease.share != record.share
+                && !lease.is_taken()
                 && lease.range.contains(number)
                 && lease.deadline() > now
                 && record.installed() != Installed::No
@@ -280,6 +281,10 @@ impl<K: Kernel> Service<K> {
             let mut mappings = self.store.chain::<MappingsOfShare>(of_share.mappings);
             let all_are = mappings.all(is_through);
             ensure(all_are, "I5: a share finds the mappings made through it")?;
+            let is_taken = !of_share.lease_count.is_zero();
+            let is_unused = is_taken || of_share.mappings.is_none();
+            ensure(!of_share.is_once() || is_unused, "PM-436: what was given back is unmapped")?;
+            ensure(!(is_taken && of_share.is_armed()), "PM-434: a take uses the arming up")?;
             shares = shares.saturating_add(1);
         }
         let leases = u8::try_from(self.leases(container).count()).unwrap_or(u8::MAX);

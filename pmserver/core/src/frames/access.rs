@@ -12,13 +12,43 @@ use crate::records::share::{Access, Share};
 
 impl<K: Kernel> FrameManager<K> {
     /// Returns the caller's access to a container, after ending the container's expired leases.
+    ///
+    /// # Errors
+    /// `InvalidCap`; `NoRight` if the handle is of a share that can only be taken (PM-431).
     pub(crate) fn access(
         &mut self,
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<Access, Failure> {
+        self.access_by(caller, handle, false)
+    }
+
+    /// Returns the caller's access to take frames.
+    ///
+    /// # Errors
+    /// As [`Self::access`], the other way round.
+    pub(crate) fn access_once(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<(Access, Ref<Share>), Failure> {
+        let access = self.access_by(caller, handle, true)?;
+        let share = access.share.ok_or(PmError::NoRight)?;
+        Ok((access, share))
+    }
+
+    #[inline(always)]
+    fn access_by(
+        &mut self,
+        caller: PeerId,
+        handle: ContainerHandle,
+        once: bool,
+    ) -> Result<Access, Failure> {
         let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
         let access = access.ok_or(PmError::InvalidCap)?;
+        if access.share.is_some_and(|share| self.store.get(share).is_once()) != once {
+            return Err(PmError::NoRight.into());
+        }
         self.expire_leases(access.container)?;
         Ok(access)
     }

@@ -58,6 +58,9 @@ impl<K: Kernel> FrameManager<K> {
         if self.store.get(lease).pinned.get() > 0 {
             return self.end_expired_pin(lease);
         }
+        if self.store.get(lease).is_taken() {
+            return self.end_expired_take(lease);
+        }
         self.end_lease(lease);
         Ok(())
     }
@@ -82,15 +85,19 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Ends every lease that a peer holds. What its pins keep is moved when the containers are used
-    /// next: that may be more than one call does.
+    /// Ends every lease that a peer holds. What its pins keep is moved, and what it has taken is
+    /// unmapped, when the containers are used next if that is more than one call does.
     pub(crate) fn end_leases_of(&mut self, holder: PeerId) {
         let now = self.store.kernel.now();
         let mut next = self.peer(holder).leases.target();
         while let Some(lease) = next {
             next = self.next_lease_of(holder, lease);
             let record = self.store.get_mut(lease);
-            if record.pinned.is_zero() {
+            if record.is_taken() {
+                record.end_at(now);
+                // What is left goes when the container is used next.
+                let _ = self.end_take(lease, FRAME_WORK_MAX);
+            } else if record.pinned.is_zero() {
                 self.end_lease(lease);
             } else if !record.is_over() {
                 record.end_at(now);

@@ -54,7 +54,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(ttl)
     }
 
-    /// Makes a lease that was checked, and excludes others.
+    /// Makes a lease that was checked, and excludes others. A take excludes nobody (PM-435).
     pub(crate) fn make_lease(
         &mut self,
         caller: PeerId,
@@ -69,7 +69,9 @@ impl<K: Kernel> FrameManager<K> {
         let account = self.own_account(caller)?;
         let lease = self.store.alloc_named(account, caller, lease).map_err(Shortage::as_quota)?;
         self.link_lease(lease, caller);
-        self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
+        if !access.share.is_some_and(|share| self.store.get(share).is_once()) {
+            self.exclude_others(access, range, mode).inspect_err(|_| self.end_lease(lease))?;
+        }
         Ok((lease, deadline))
     }
 
@@ -224,7 +226,7 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// As [`Self::check_leases`].
     pub(crate) fn check_sharers(&self, frame: Ref<Frame>, need: Need) -> Result<(), Failure> {
-        if need == Need::Read || self.store.get(frame).next_shared.is_none() {
+        if matches!(need, Need::Load | Need::Read) || self.store.get(frame).next_shared.is_none() {
             return Ok(());
         }
         let now = self.store.kernel.now();
@@ -235,6 +237,7 @@ impl<K: Kernel> FrameManager<K> {
             .flat_map(|(container, number)| {
                 self.leases(container).filter(move |lease| lease.range.contains(number))
             })
+            .filter(|lease| need != Need::Store || !lease.is_taken())
             .map(Lease::deadline)
             .filter(|deadline| *deadline > now)
             .max();

@@ -13,6 +13,7 @@ pub(crate) mod leases;
 pub(crate) mod link;
 pub(crate) mod pins;
 pub(crate) mod relocate;
+pub(crate) mod takes;
 pub(crate) mod virtual_frames;
 
 use crate::tables::Tables;

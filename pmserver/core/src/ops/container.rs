@@ -89,8 +89,9 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<(), Failure> {
         // The owner repeats the call on a dying container to continue and to learn the progress.
         let Some(container) = self.owned_container(caller, handle.raw()) else {
-            let is_weak = self.access(caller, handle).is_ok();
-            return Err(if is_weak { PmError::NoRight } else { PmError::InvalidCap }.into());
+            // A weak handle, or none of the caller's.
+            let refused = self.owned(caller, handle).err();
+            return Err(refused.unwrap_or(PmError::InvalidCap.into()));
         };
         self.mark_dying(container);
         self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX))

@@ -2,6 +2,7 @@
 //! lock, unlock: leases on ranges of frames (O13, R10).
 
 use pmserver_api::{Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, PmError};
+use proto::limits::FRAME_WORK_MAX;
 use proto::{Micros, PeerId};
 
 use crate::kernel::Kernel;
@@ -40,7 +41,7 @@ impl<K: Kernel> Operations<K> {
         self.make_lease(caller, access, range, mode, ttl)
     }
 
-    /// Releases a lease or a pin.
+    /// Releases a lease or a pin, or gives back what was taken.
     #[inline(never)]
     pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
         let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
@@ -53,7 +54,11 @@ impl<K: Kernel> Operations<K> {
         }
         // The holder must learn that the lease had expired.
         let has_run_out = record.deadline() <= self.store.kernel.now();
-        self.end_lease(lease);
+        if record.is_taken() {
+            self.end_take(lease, FRAME_WORK_MAX)?;
+        } else {
+            self.end_lease(lease);
+        }
         if has_run_out { Err(PmError::InvalidCap.into()) } else { Ok(()) }
     }
 }

@@ -58,7 +58,8 @@ impl<K: Kernel> Operations<K> {
         Ok(mapped)
     }
 
-    fn map_one(
+    /// Maps one frame.
+    pub(super) fn map_one(
         &mut self,
         peer: PeerId,
         access: &Access,

@@ -21,6 +21,7 @@ pub(crate) mod recovery;
 pub(crate) mod region;
 pub(crate) mod repair;
 pub(crate) mod share;
+pub(crate) mod take;
 
 use crate::config::CallGraph;
 use crate::frames::FrameManager;

@@ -55,6 +55,10 @@ impl<K: Kernel> Operations<K> {
         if room.and_then(|()| self.store.meter().begin_frame(0)).is_err() {
             return Repair::TryAgain;
         }
+        // A mapping of what was taken has gone with its lease.
+        if !access.is_strong() && self.find_mapping(peer, page) != Some(mapping) {
+            return Repair::TryAgain;
+        }
         if !self.is_allowed(mapping, &access, kind) {
             return Repair::No;
         }
@@ -132,9 +136,9 @@ impl<K: Kernel> Operations<K> {
     /// Returns whether a mapping was asked for with the right, and no lease forbids it.
     fn is_allowed(&self, mapping: Ref<Mapping>, access: &Access, kind: AccessKind) -> bool {
         let (needed, need) = match kind {
-            AccessKind::Read => (MapFlags::empty(), Need::Read),
-            AccessKind::Write => (MapFlags::WRITE, Need::Change),
-            AccessKind::Execute => (MapFlags::EXECUTE, Need::Read),
+            AccessKind::Read => (MapFlags::empty(), Need::Load),
+            AccessKind::Write => (MapFlags::WRITE, Need::Store),
+            AccessKind::Execute => (MapFlags::EXECUTE, Need::Load),
         };
         self.store.get(mapping).asked().contains(needed) && self.is_free_for(mapping, access, need)
     }
@@ -162,7 +166,7 @@ impl<K: Kernel> Operations<K> {
         let asked = self.store.get(mapping).asked();
         let may_write = self.store.get(frame).page().is_some()
             && self.granted(frame, asked).contains(MapFlags::WRITE)
-            && self.is_free_for(mapping, access, Need::Change);
+            && self.is_free_for(mapping, access, Need::Store);
         let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
         self.ensure_installed(mapping, rights)
     }
@@ -211,6 +215,10 @@ impl<K: Kernel> Operations<K> {
         let frame = self.frame_of(mapping);
         let access = self.access_of(mapping);
         self.expire_leases(access.container)?;
+        // A mapping of what was taken has gone with its lease.
+        if !access.is_strong() && self.find_mapping(peer, vaddr) != Some(mapping) {
+            return Err(missing);
+        }
         let number = self.store.get(frame).key();
         let range = Range::one(number);
         self.check_map_rights(&access, range, flags)?;

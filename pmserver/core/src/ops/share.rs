@@ -2,10 +2,10 @@
 //! share, unshare: lend a range of a container to a peer, and revoke that (O2, O3, R9, R11).
 
 use pmserver_api::{ContainerHandle, Failure, PmError, ShareHandle, ShareTerms, Shared};
-use proto::limits::{CALL_FRAMES_MAX, CONTAINER_SHARES_MAX};
-use proto::{FrameNumber, PeerId};
+use proto::limits::{CONTAINER_SHARES_MAX, FRAME_WORK_MAX};
+use proto::{FrameNumber, Micros, PeerId};
 
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::broken::broken;
@@ -28,13 +28,12 @@ impl<K: Kernel> Operations<K> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count).ok_or(PmError::Invalid)?;
         self.check_terms(caller, &terms)?;
-        let ShareTerms { peer, rights, lease_max } = terms;
         let record = self.store.get(access.container);
         if u16::from(record.share_count.get()) >= CONTAINER_SHARES_MAX {
             return Err(PmError::TooMany.into());
         }
         let container = access.container;
-        let share = Share::new(container.link(), range, peer, rights, lease_max);
+        let share = Share::new(container.link(), range, &terms);
         let payer = self.charged(container).map_err(Shortage::as_quota)?;
         let share = self.store.alloc_named(payer, caller, share).map_err(Shortage::as_quota)?;
         let first = self.store.get(container).shares;
@@ -50,7 +49,8 @@ impl<K: Kernel> Operations<K> {
     /// Refuses invalid terms.
     pub(super) fn check_terms(&self, caller: PeerId, terms: &ShareTerms) -> Result<(), PmError> {
         let is_there = self.find_peer(terms.peer).is_some_and(|peer| !peer.is_stopped);
-        if terms.peer == caller || terms.rights.is_empty() || !is_there {
+        let is_never_taken = terms.once && terms.lease_max == Micros::new(0);
+        if terms.peer == caller || terms.rights.is_empty() || !is_there || is_never_taken {
             return Err(PmError::Invalid);
         }
         Ok(())
@@ -59,29 +59,30 @@ impl<K: Kernel> Operations<K> {
     /// Ends a share. On success, no access through it is left (R9).
     #[inline(never)]
     pub(crate) fn unshare(&mut self, caller: PeerId, handle: ShareHandle) -> Result<(), Failure> {
+        let (container, share) = self.owned_share(caller, handle)?;
+        self.store.get_mut(share).revoking = 1;
+        self.locked_until(self.share_deadline(container, share))?;
+        if !self.store.get(share).mappings.is_none() {
+            self.remove_mappings_through(share, FRAME_WORK_MAX)?;
+        }
+        self.remove_share(container, share);
+        Ok(())
+    }
+
+    /// Returns a share of the caller's, after ending the container's expired leases.
+    #[inline(always)]
+    pub(super) fn owned_share(
+        &mut self,
+        caller: PeerId,
+        handle: ShareHandle,
+    ) -> Result<(Ref<Container>, Ref<Share>), Failure> {
         let share = self.store.look_up::<Share>(handle.raw()).ok_or(PmError::InvalidCap)?;
         let container = self.container_of(share);
         if !self.store.get(container).is_owned_by(caller) {
             return Err(PmError::InvalidCap.into());
         }
         self.expire_leases(container)?;
-        self.store.get_mut(share).revoking = 1;
-        self.locked_until(self.share_deadline(container, share))?;
-        let mut removed = 0;
-        while let Some(mapping) = self.store.get(share).mappings.target() {
-            if removed == CALL_FRAMES_MAX {
-                return Err(Failure { error: PmError::Pending, done: removed, at: 0 });
-            }
-            self.store.meter().begin_frame(removed)?;
-            self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done: removed,
-                at: 0,
-            })?;
-            removed = removed.saturating_add(1);
-        }
-        self.remove_share(container, share);
-        Ok(())
+        Ok((container, share))
     }
 
     /// Frees the shares of a container that has no frames, and so no mappings.

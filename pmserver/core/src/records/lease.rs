@@ -22,6 +22,11 @@ bitflags! {
         const EXCLUSIVE = 1 << 0;
         /// It has run out and is only kept for what is in quarantine.
         const OVER = 1 << 1;
+        /// Its frames are taken through a share that is armed for one use: no mapping is in its
+        /// way, and its own mappings go with it.
+        const TAKEN = 1 << 2;
+        /// What was taken is not all mapped yet.
+        const UNFINISHED = 1 << 3;
     }
 }
 
@@ -98,6 +103,8 @@ impl Lease {
     pub(crate) fn forbids(&self, share: Link<Share>, need: Need) -> bool {
         let is_others = self.share != share;
         match need {
+            Need::Load => is_others && self.is_exclusive() && !self.is_taken(),
+            Need::Store => is_others && !self.is_taken(),
             Need::Read => is_others && self.is_exclusive(),
             Need::Change => is_others,
             Need::Remove => is_others || !self.pinned.is_zero(),
@@ -107,6 +114,24 @@ impl Lease {
 
     pub(crate) const fn is_exclusive(&self) -> bool {
         LeaseFlags::from_bits_truncate(self.flags).contains(LeaseFlags::EXCLUSIVE)
+    }
+
+    /// Returns whether its frames are taken (`ops/take.rs`).
+    pub(crate) const fn is_taken(&self) -> bool {
+        LeaseFlags::from_bits_truncate(self.flags).contains(LeaseFlags::TAKEN)
+    }
+
+    /// Marks its frames as taken, and not all mapped.
+    pub(crate) const fn set_taken(&mut self) {
+        self.flags |= LeaseFlags::TAKEN.union(LeaseFlags::UNFINISHED).bits();
+    }
+
+    pub(crate) const fn is_unfinished(&self) -> bool {
+        LeaseFlags::from_bits_truncate(self.flags).contains(LeaseFlags::UNFINISHED)
+    }
+
+    pub(crate) const fn set_finished(&mut self) {
+        self.flags &= LeaseFlags::UNFINISHED.complement().bits();
     }
 
     /// Returns whether it has run out and is only kept for what is in quarantine.
@@ -129,9 +154,13 @@ impl Lease {
 /// What an operation wants to do with frames that somebody may hold a lease on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Map for reading, or lock for reading.
+    /// Map for reading.
+    Load,
+    /// Map for writing.
+    Store,
+    /// Lock or copy from for reading.
     Read,
-    /// Map for writing, lock exclusively, allocate, replace: anything that changes them.
+    /// Lock exclusively, allocate, replace: anything that changes them.
     Change,
     /// Take them away, which a pin forbids even to its holder.
     Remove,
@@ -139,7 +168,7 @@ pub(crate) enum Need {
     Alone,
 }
 
-/// Returns the [`Need`] to check leases for, given these flags.
+/// Returns the [`Need`] of a mapping or grant with these flags.
 pub(crate) const fn need_of(flags: MapFlags) -> Need {
-    if flags.contains(MapFlags::WRITE) { Need::Change } else { Need::Read }
+    if flags.contains(MapFlags::WRITE) { Need::Store } else { Need::Load }
 }

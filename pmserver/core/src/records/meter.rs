@@ -84,7 +84,15 @@ impl Meter {
     /// `Pending` with how much was done, and without a deadline, if the call has no room for the
     /// worst case of a frame: the caller calls again at once.
     pub(crate) fn begin_frame(&self, done: u64) -> Result<(), Failure> {
-        self.check_room(FRAME_WORK_MAX, done)?;
+        self.begin_step(FRAME_WORK_MAX, done)
+    }
+
+    /// Counts the beginning of what is done to a frame, if the call has this much room.
+    ///
+    /// # Errors
+    /// As [`Self::begin_frame`].
+    pub(crate) fn begin_step(&self, room: u64, done: u64) -> Result<(), Failure> {
+        self.check_room(room, done)?;
         self.charge(LOOK_WORK);
         Ok(())
     }

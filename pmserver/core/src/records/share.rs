@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A share's record, and the access that a handle gives its holder.
 
-use pmserver_api::Rights;
+use pmserver_api::{Rights, ShareTerms};
 use proto::{Micros, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -29,7 +29,11 @@ pub(crate) struct Share {
     peer: u8,
     /// 1 once the owner has asked to unshare it: it allows no new lease (O3).
     pub(crate) revoking: u8,
-    padding: [u8; 10],
+    /// 1 if its borrower can only take it (PM-430).
+    once: u8,
+    /// 1 if its borrower may take it now.
+    armed: u8,
+    padding: [u8; 8],
 }
 
 record!(Share, Share);
@@ -40,25 +44,21 @@ chain!(
 );
 
 impl Share {
-    pub(crate) const fn new(
-        container: Link<Container>,
-        range: Range,
-        peer: PeerId,
-        rights: Rights,
-        lease_max: Micros,
-    ) -> Self {
+    pub(crate) fn new(container: Link<Container>, range: Range, terms: &ShareTerms) -> Self {
         Self {
             stamp: Stamp::UNSET,
             range,
-            lease_max: lease_max.get(),
+            lease_max: terms.lease_max.get(),
             container,
             of_container: Links::NONE,
             mappings: Link::NONE,
             lease_count: Count::ZERO,
-            rights: rights.bits(),
-            peer: peer.get(),
+            rights: terms.rights.bits(),
+            peer: terms.peer.get(),
             revoking: 0,
-            padding: [0; 10],
+            once: terms.once.into(),
+            armed: 0,
+            padding: [0; 8],
         }
     }
 
@@ -76,6 +76,19 @@ impl Share {
 
     pub(crate) const fn is_revoking(&self) -> bool {
         self.revoking != 0
+    }
+
+    pub(crate) const fn is_once(&self) -> bool {
+        self.once != 0
+    }
+
+    pub(crate) const fn is_armed(&self) -> bool {
+        self.armed != 0
+    }
+
+    /// Arms or disarms it; returns whether it was armed.
+    pub(crate) fn set_armed(&mut self, armed: bool) -> bool {
+        core::mem::replace(&mut self.armed, armed.into()) != 0
     }
 }
 
@@ -95,10 +108,12 @@ impl Access {
         Self { container, share: None, rights: Rights::all(), range: Range::ALL }
     }
 
-    /// Returns the access of a share's weak handle. Write implies read.
+    /// Returns the access of a share's weak handle. Write implies read, and what can only be taken
+    /// can be locked.
     pub(crate) fn through(container: Ref<Container>, link: Ref<Share>, share: &Share) -> Self {
         let mut rights = share.rights();
         rights.set(Rights::READ, rights.intersects(Rights::READ | Rights::WRITE));
+        rights.set(Rights::LOCK, rights.contains(Rights::LOCK) || share.is_once());
         Self { container, share: Some(link), rights, range: share.range }
     }
 

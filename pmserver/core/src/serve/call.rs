@@ -207,7 +207,10 @@ fn made_by(request: &Request) -> Made<'_> {
         | Request::NextFault
         | Request::Supply { .. }
         | Request::Refuse { .. }
-        | Request::Disturb { .. } => Made::Nothing,
+        | Request::Disturb { .. }
+        | Request::Arm { .. }
+        | Request::Disarm { .. }
+        | Request::Take { .. } => Made::Nothing,
     }
 }
 

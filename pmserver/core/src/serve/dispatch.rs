@@ -147,6 +147,13 @@ impl<K: Kernel> Service<K> {
             Request::Disturb { what, cursor } => {
                 self.disturb(caller, what, cursor).map(Reply::Disturbed)
             }
+            Request::Arm { share } => done(self.arm(caller, share)),
+            Request::Disarm { share } => {
+                self.disarm(caller, share).map(|was_armed| Reply::Number(was_armed.into()))
+            }
+            Request::Take { frames, vaddr, flags } => {
+                self.take(caller, frames, vaddr, flags).map(Reply::Lease)
+            }
         }
     }
 }

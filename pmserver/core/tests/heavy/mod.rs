@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use pmserver_api::{
     AccessKind, AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, Failure,
-    LimitFlags, LockMode, MapFlags, PmError, Rights,
+    LimitFlags, LockMode, MapFlags, PmError, Rights, ShareHandle, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::{Fault, FaultOutcome};
@@ -91,6 +91,21 @@ impl Heavy {
     pub(crate) fn lend(&self, container: ContainerHandle) -> ContainerHandle {
         let shared = self.owner().share(container, at(0), 256, peer(2), Rights::all(), LONG);
         shared.unwrap().weak
+    }
+
+    /// Lends new frames to peer 2, to be taken. The owner has them mapped.
+    pub(crate) fn once(&self, count: u64) -> (ShareHandle, ContainerHandle) {
+        let container = self.filled(count);
+        self.map(container, count, 1, FORCED);
+        let (peer, rights, lease_max) = (peer(2), Rights::WRITE, LONG);
+        let terms = ShareTerms { peer, rights, lease_max, once: true };
+        let shared = self.owner().share_on(container, at(0), count, terms).unwrap();
+        (shared.share, shared.weak)
+    }
+
+    /// Where nothing is mapped.
+    pub(crate) fn window(&self) -> VirtAddr {
+        VirtAddr::new_page(FIRST).unwrap()
     }
 
     /// Maps frames `0..count` so many times, close together.

@@ -2,9 +2,9 @@
 //! Ways to call each operation.
 
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, CallError, CopyFlags, DeallocateFlags,
-    Disturbance, Failure, FaultHandle, FrameList, Frames, LeaseHandle, LimitFlags, LockMode,
-    MapFlags, Operation, PairList, PmError, Rights, ShareTerms,
+    AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, CopyFlags,
+    DeallocateFlags, Disturbance, Failure, FaultHandle, FrameList, Frames, LeaseHandle, LimitFlags,
+    LockMode, MapFlags, Operation, PairList, PmError, Rights, ShareHandle, ShareTerms,
 };
 use proto::{FrameCount, Micros, VirtAddr};
 
@@ -52,7 +52,7 @@ const fn prepared(
 const READ: MapFlags = MapFlags::READ;
 
 fn terms() -> ShareTerms {
-    ShareTerms { peer: peer(2), rights: Rights::all(), lease_max: LONG }
+    ShareTerms { peer: peer(2), rights: Rights::all(), lease_max: LONG, once: false }
 }
 
 fn rest(done: u64) -> FrameCount {
@@ -106,6 +106,7 @@ pub(crate) fn cases(operation: Operation) -> Vec<Case> {
             whole(scene.owner().unshare(scene.share_b.share))
         })],
         Operation::Lock | Operation::Unlock => lock(operation),
+        Operation::Arm | Operation::Disarm | Operation::Take => take(operation),
         Operation::Map => map(),
         Operation::Remap => remap(),
         Operation::Unmap => {
@@ -224,6 +225,58 @@ fn lock(operation: Operation) -> Vec<Case> {
         ),
         prepared("unlock a pin", Part, pin_b, |scene, _| unlock(scene)),
     ]
+}
+
+/// Arms a share of `b` and keeps its number.
+fn armed_b(scene: &Scene) {
+    let once = ShareTerms { once: true, ..terms() };
+    let shared = scene.owner().share_on(scene.b, at(0), 4, once).unwrap();
+    scene.owner().arm(shared.share).unwrap();
+    scene.kept.set(shared.share.raw());
+}
+
+/// Has them taken and not given back in time.
+fn taken_b(scene: &Scene) {
+    armed_b(scene);
+    let _ = take_b(scene, MapFlags::WRITE);
+    scene.world.advance(LONG.get());
+}
+
+fn take_b(scene: &Scene, flags: MapFlags) -> Answer {
+    // One record, two handles.
+    let weak = ContainerHandle::from_raw(scene.kept.get());
+    let taken = scene.borrower().take(weak, at(0), frames(4), new_page(), flags);
+    taken.map(|taken| taken.lease.raw())
+}
+
+fn take(operation: Operation) -> Vec<Case> {
+    const WRITE: MapFlags = MapFlags::WRITE;
+    fn share(scene: &Scene) -> ShareHandle {
+        ShareHandle::from_raw(scene.kept.get())
+    }
+    match operation {
+        Operation::Arm => {
+            let arm = |scene: &Scene, _| whole(scene.owner().arm(share(scene)));
+            vec![prepared("arm what was taken", Part, taken_b, arm)]
+        }
+        Operation::Disarm => {
+            let disarm = |scene: &Scene, _| whole(scene.owner().disarm(share(scene)));
+            vec![prepared("disarm what was taken", Part, taken_b, disarm)]
+        }
+        _ => vec![
+            prepared("take", Nothing, armed_b, |scene, _| whole(take_b(scene, READ))),
+            prepared("take for writing", Nothing, armed_b, |scene, _| whole(take_b(scene, WRITE))),
+            prepared(
+                "give back",
+                Part,
+                |scene| {
+                    armed_b(scene);
+                    scene.kept.set(take_b(scene, WRITE).unwrap_or(0));
+                },
+                |scene, _| whole(scene.borrower().unlock(LeaseHandle::from_raw(scene.kept.get()))),
+            ),
+        ],
+    }
 }
 
 /// Pins frames of `b`.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, Calls, CopyFlags, LimitFlags, LockMode, MapFlags,
-    Marks, PmError, Request, Rights,
+    Marks, PmError, Request, Rights, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::Kernel;
@@ -141,6 +141,13 @@ pub(crate) fn furnished() -> House {
     pm.copy((container, at(0)), (other, at(0)), frames(2), CopyFlags::empty()).unwrap();
     pm.copy((container, at(2)), (other, at(2)), frames(2), CopyFlags::SHARED).unwrap();
     pm.map(other, at(0), frames(3), page(100), MapFlags::READ).unwrap();
+    // A share without a lease, and one that is taken.
+    let weak = pm.share(other, at(0), 6, peer(3), Rights::READ, LONG).unwrap().weak;
+    house.as_peer(3).map(weak, at(0), frames(1), page(0), MapFlags::READ).unwrap();
+    let terms = ShareTerms { peer: peer(3), rights: Rights::READ, lease_max: LONG, once: true };
+    let once = pm.share_on(other, at(1), 1, terms).unwrap();
+    pm.arm(once.share).unwrap();
+    house.as_peer(3).take(once.weak, at(1), frames(1), page(1), MapFlags::READ).unwrap();
     for (peer, start) in [(1, 4), (3, 5)] {
         let handler = Some(self::peer(peer));
         pm.set_handler(other, at(start), 1, handler, 7).unwrap();

@@ -45,7 +45,7 @@ pub(crate) fn run(world: &mut World, table: &mut Table) -> Result<(), BenchError
 fn gather(world: &mut World, meter: &mut Meter) -> Result<(), BenchError> {
     let rings = Rings::new(world, GATHERED)?;
     let peer = PeerId::new(OTHER_PEER).ok_or(BenchError::Unexpected("a peer"))?;
-    let terms = ShareTerms { peer, rights: Rights::READ, lease_max: LONG };
+    let terms = ShareTerms { peer, rights: Rights::READ, lease_max: LONG, once: false };
     let mut numbers = [at(0); 13];
     for (number, to) in (0..).zip(&mut numbers) {
         *to = at(number);

@@ -164,6 +164,13 @@ pub const FS_LEASE_PAGES: u64 = 16;
 /// [`FS_LEASE_PAGES`] pages of the slowest file, on the slowest machine.
 pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
 
+/// Pages that fsserver copies into what it has taken before it looks at its lease again: more than
+/// [`FS_LEASE_PAGES`], as a look is a call.
+pub const FS_TAKEN_PAGES: u64 = 64;
+
+/// How long fsserver goes by what it last learned of pmserver's clock, in microseconds of its own.
+pub const FS_CLOCK_MICROS: u64 = 10_000_000;
+
 const _: () = {
     assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
     assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);

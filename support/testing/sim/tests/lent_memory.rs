@@ -72,7 +72,7 @@ impl Client {
         lease_micros: u64,
     ) -> pmserver_client::ContainerHandle {
         let lease_max = Micros::new(lease_micros);
-        let terms = ShareTerms { peer: PeerId::new(1).unwrap(), rights, lease_max };
+        let terms = ShareTerms { peer: PeerId::new(1).unwrap(), rights, lease_max, once: false };
         let share = container.share(0..u64::MAX, terms).unwrap();
         let weak = share.weak_handle();
         share.into_raw();
@@ -258,6 +258,7 @@ fn fs_72_what_stands_ends_at_the_deadline_whatever_is_done_meanwhile() {
                 peer: PeerId::new(1).unwrap(),
                 rights: ALL,
                 lease_max: Micros::new(LONG),
+                once: false,
             };
             let share = container.share(0..2, terms).unwrap();
             let lent = share.weak_handle();

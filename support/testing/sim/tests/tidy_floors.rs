@@ -32,13 +32,14 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "fsserver/api/src",
-        floors: &["client", "ops", "entry", "error", "feature", "short_path"],
+        floors: &["strict", "client", "reply", "ops", "entry", "error", "feature", "short_path"],
     },
     Crate {
         folder: "fsserver/core/src",
         floors: &[
             "server",
             "standing",
+            "time",
             "open_file",
             "listing",
             "read",

@@ -105,6 +105,9 @@ impl Model {
             | Request::Unshare { .. }
             | Request::Lock { .. }
             | Request::Unlock { .. }
+            | Request::Arm { .. }
+            | Request::Disarm { .. }
+            | Request::Take { .. }
             | Request::Pin { .. }
             | Request::BusAddress { .. }
             | Request::Copy { .. }
@@ -187,6 +190,11 @@ impl Model {
             Request::Unshare { share, .. } => self.unshare(caller, share),
             Request::Lock { frames, mode, ttl } => self.lock(caller, &frames, mode, ttl),
             Request::Unlock { lease } => self.unlock(caller, lease),
+            Request::Arm { share } => self.arm(caller, share),
+            Request::Disarm { share } => self.disarm(caller, share),
+            Request::Take { frames, vaddr, flags } => {
+                self.take_frames(caller, &frames, vaddr, flags)
+            }
             Request::Pin { frames, mode, ttl } => self.pin(caller, &frames, mode, ttl),
             Request::BusAddress { lease, number } => self.bus_address(caller, lease, number.get()),
             Request::Copy { .. } | Request::CopyList { .. } => self.copy(caller, request),

@@ -38,8 +38,8 @@ impl Access {
 
     const fn need(self) -> Need {
         match self {
-            Self::Load => Need::Read,
-            Self::Store(_) => Need::Change,
+            Self::Load => Need::Load,
+            Self::Store(_) => Need::Store,
         }
     }
 }
@@ -147,7 +147,7 @@ impl Model {
         self.check_revoking(region.via).ok()?;
         // Both the flags and the access have to need it: a store to what is read-only maps it, too.
         let need = match access {
-            Access::Load => Need::Read,
+            Access::Load => Need::Load,
             Access::Store(_) => need_of(region.flags),
         };
         self.check_leases(place.0, region.via, range, need).ok()?;

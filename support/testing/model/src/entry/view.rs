@@ -16,10 +16,14 @@ pub struct Handles {
     pub strong: Vec<ContainerHandle>,
     /// Those of them that are being destroyed.
     pub dying: Vec<ContainerHandle>,
-    /// Containers of others that are shared to it.
+    /// Containers of others that are shared to it, to be used in any way.
     pub weak: Vec<ContainerHandle>,
+    /// Containers of others that it can only take.
+    pub once: Vec<ContainerHandle>,
     /// Shares of its containers.
     pub shares: Vec<ShareHandle>,
+    /// Those of them that can be armed.
+    pub armable: Vec<ShareHandle>,
     /// Its leases.
     pub leases: Vec<LeaseHandle>,
     /// Accounts that it split off or was lent.
@@ -37,14 +41,22 @@ impl Model {
             match (kind, object) {
                 (_, Object::Weak(share)) => {
                     if !self.containers[&self.shares[&share].container].is_dying {
-                        handles.weak.push(ContainerHandle::from_raw(raw));
+                        let is_once = self.shares[&share].once;
+                        let list = if is_once { &mut handles.once } else { &mut handles.weak };
+                        list.push(ContainerHandle::from_raw(raw));
                     }
                 }
                 (_, Object::Container(id)) if self.containers[&id].is_dying => {
                     handles.dying.push(ContainerHandle::from_raw(raw));
                 }
                 (Kind::Container, _) => handles.strong.push(ContainerHandle::from_raw(raw)),
-                (Kind::Share, _) => handles.shares.push(ShareHandle::from_raw(raw)),
+                (_, Object::Share(share)) => {
+                    handles.shares.push(ShareHandle::from_raw(raw));
+                    if self.shares[&share].once {
+                        handles.armable.push(ShareHandle::from_raw(raw));
+                    }
+                }
+                (Kind::Share, _) => {}
                 (Kind::Lease, _) => handles.leases.push(LeaseHandle::from_raw(raw)),
                 (Kind::Account, _) => handles.accounts.push(AccountHandle::from_raw(raw)),
                 // It is called with nowhere.

@@ -11,6 +11,8 @@ use crate::rules::{check_flags, for_mappings, need_of, rights_for, span_of};
 use crate::state::{Grant, Model, Outcome, Place, Via};
 
 const GRANTS_MAX: u64 = PEER_GRANTS_MAX as u64;
+/// The first address of all, if the model decides that itself.
+const FIRST_ADDRESS: u64 = 0x1000;
 
 impl Model {
     pub(crate) fn grant(&mut self, caller: PeerId, frames: &Frames, flags: MapFlags) -> Outcome {
@@ -53,7 +55,8 @@ impl Model {
         self.check_mapping_count(place, via)?;
         self.supplied(caller, place, AccessKind::Read)?;
         let peer = &self.peers[&caller];
-        let is_beyond = peer.grant_base.is_some_and(|base| address >= base + GRANTS_MAX);
+        let base = peer.grant_base.or(self.observed.is_nothing().then_some(FIRST_ADDRESS));
+        let is_beyond = base.is_some_and(|base| address >= base + GRANTS_MAX);
         let is_taken = match peer.grants.get(&address) {
             Some(grant) if grant.is_doubtful => self.observed.stopped_after() == Some(index),
             grant => grant.is_some(),
@@ -88,9 +91,9 @@ impl Model {
         let told = self.observed.grant_address();
         let peer = self.peers.get_mut(&caller).expect("it calls");
         if peer.grants.is_empty() && peer.grant_base.is_none() {
-            peer.grant_base = Some(told.unwrap_or(0x1000)).filter(|_| told.is_some());
+            peer.grant_base = Some(told.unwrap_or(FIRST_ADDRESS)).filter(|_| told.is_some());
         }
-        let base = peer.grant_base.or(told).unwrap_or(0x1000);
+        let base = peer.grant_base.or(told).unwrap_or(FIRST_ADDRESS);
         let all = base..base + GRANTS_MAX;
         let is_exact = peer.grants.values().all(|grant| !grant.is_doubtful);
         if let Some(told) = told.filter(|told| !is_exact && all.contains(told)) {

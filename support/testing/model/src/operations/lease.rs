@@ -26,7 +26,7 @@ impl Model {
         let ttl = self.check_lease(caller, (id, via), range, mode, ttl)?;
         let payer = self.peers[&caller].account;
         self.pay(payer, for_records(1), PmError::QuotaExceeded)?;
-        let asked = Asked { mode, is_pin: false };
+        let asked = Asked { mode, is_pin: false, is_take: false };
         let lease = self.take_lease(caller, (id, via), range, (asked, ttl));
         Ok(Expected::Exactly(Ok(Reply::Lease(lease))))
     }
@@ -72,7 +72,8 @@ impl Model {
         };
         let on_container = count(&|lease| lease.is_active() && lease.container == id);
         let through = count(&|lease| lease.is_active() && lease.via == via);
-        let of_peer = count(&|lease| lease.holder == caller);
+        let is_kept = |lease: &Lease| lease.is_active() || lease.is_pin;
+        let of_peer = count(&|lease| is_kept(lease) && lease.holder == caller);
         let for_borrowers = CONTAINER_LEASES_MAX - CONTAINER_LEASES_OWNER;
         of_peer >= PEER_LEASES_MAX
             || match via {
@@ -110,11 +111,16 @@ impl Model {
             is_exclusive,
             deadline,
             is_pin: asked.is_pin,
+            is_take: asked.is_take,
             is_over: Doubt::No,
         };
         self.leases.insert(id, lease);
         let told = self.observed.handle();
         let raw = self.names.give(holder, Some(holder), Object::Lease(id), told);
+        if asked.is_take {
+            // It is in the way of no mapping or grant (PM-435).
+            return LeaseReply { lease: LeaseHandle::from_raw(raw), deadline };
+        }
         for place in self.numbers(container, (start, last)).into_iter().map(|n| (container, n)) {
             for member in self.members(place) {
                 let is_others = |by: Via| member != place || by != via;
@@ -130,6 +136,15 @@ impl Model {
         let Some(Object::Lease(id)) = self.names.find(caller, Kind::Lease, handle.raw()) else {
             return Err(PmError::InvalidCap.into());
         };
+        let Lease { via, is_take, .. } = self.leases[&id];
+        if is_take && self.observed.refusal(PmError::Pending).is_some() {
+            // Which of the pages went first does not show.
+            self.doubt_mappings(via);
+            return Err(PmError::Pending.into());
+        }
+        if is_take {
+            self.unmap_through(via);
+        }
         self.leases.remove(&id);
         self.names.forget(Object::Lease(id));
         Ok(Expected::done())

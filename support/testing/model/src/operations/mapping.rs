@@ -6,7 +6,7 @@ use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::answers::Expected;
 use crate::rules::{check_flags, check_user_space, for_mappings, need_of, rights_for, span_of};
-use crate::state::{CellId, Mapping, Model, Outcome, Place, Via};
+use crate::state::{CellId, Lease, Mapping, Model, Outcome, Place, Via};
 
 /// Levels of page tables that a program may lack, of which a range has at most two each.
 const TABLES_MAX: u64 = 6;
@@ -53,7 +53,7 @@ impl Model {
         self.check_sharers(place, need_of(flags))?;
         let occupied = Expected::refused(PmError::Occupied, 0, page);
         let is_told = match index {
-            0 => self.observed.refusal(PmError::Occupied).is_some(),
+            0 => self.observed.refusal(PmError::Occupied).is_some_and(|told| told.at == page),
             _ => self.observed.stopped_after() == Some(index),
         };
         match self.peers[&caller].mappings.get(&page) {
@@ -96,10 +96,13 @@ impl Model {
     }
 
     /// Notes a mapping. Teardown may take it away at any time if it has begun with the container
-    /// or with the account that pays for it.
+    /// or with the account that pays for it, or if a take has ended.
     pub(crate) fn keep(&mut self, peer: PeerId, page: u64, mut mapping: Mapping) {
         let is_dying = self.containers[&mapping.place.0].is_dying;
-        mapping.is_doubtful |= is_dying || self.vspace_account_of(peer).is_none();
+        let is_past =
+            |lease: &Lease| lease.is_take && !lease.is_active() && lease.via == mapping.via;
+        let is_given_back = self.leases.values().any(is_past);
+        mapping.is_doubtful |= is_dying || is_given_back || self.vspace_account_of(peer).is_none();
         self.peers.get_mut(&peer).expect("it maps").mappings.insert(page, mapping);
     }
 
@@ -192,6 +195,9 @@ impl Model {
         }
         let (place, via) = (there.place, there.via);
         self.take_over(place.0);
+        if !self.peers[&caller].mappings.contains_key(&page) {
+            return Err(gone);
+        }
         self.demand(via, (place.1, place.1), rights_for(flags))?;
         self.check_revoking(via)?;
         self.check_leases(place.0, via, (place.1, place.1), need_of(flags))?;

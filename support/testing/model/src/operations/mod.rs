@@ -16,5 +16,6 @@ mod pin;
 mod region;
 mod share;
 mod status;
+mod take;
 
 pub use peer::Fate;

@@ -41,7 +41,7 @@ impl Model {
             }
         }
         self.pay_for_pin(caller, count, range)?;
-        let asked = Asked { mode, is_pin: true };
+        let asked = Asked { mode, is_pin: true, is_take: false };
         for number in range.0..=range.1 {
             let before = (range.0..number).map(|number| (id, number)).collect::<Vec<_>>();
             self.hold((id, number), is_exclusive, &before);

@@ -34,7 +34,8 @@ impl Model {
     /// Refuses terms on which nothing can be lent (PM-51).
     pub(crate) fn check_terms(&self, caller: PeerId, terms: &ShareTerms) -> Result<(), Expected> {
         let is_there = self.peers.get(&terms.peer).is_some_and(|peer| !peer.is_stopped);
-        let is_sensible = terms.peer != caller && !terms.rights.is_empty();
+        let is_taken_for_no_time = terms.once && terms.lease_max.get() == 0;
+        let is_sensible = terms.peer != caller && !terms.rights.is_empty() && !is_taken_for_no_time;
         if is_there && is_sensible { Ok(()) } else { Err(PmError::Invalid.into()) }
     }
 
@@ -49,6 +50,9 @@ impl Model {
         if rights.contains(Rights::WRITE) {
             rights |= Rights::READ;
         }
+        if terms.once {
+            rights |= Rights::LOCK;
+        }
         let id = ShareId(self.fresh());
         let share = Share {
             container,
@@ -58,6 +62,8 @@ impl Model {
             rights,
             lease_max: terms.lease_max.get(),
             is_revoking: false,
+            once: terms.once,
+            is_armed: false,
         };
         self.shares.insert(id, share);
         let told = self.observed.shared();
@@ -68,6 +74,36 @@ impl Model {
     }
 
     pub(crate) fn unshare(&mut self, caller: PeerId, handle: ShareHandle) -> Outcome {
+        let id = self.own_share(caller, handle)?;
+        let share = self.shares.get_mut(&id).expect("it has a name");
+        share.is_revoking = true;
+        let peer = share.peer;
+        let through = self.active_leases().filter(|lease| lease.via == Via::Share(id));
+        if let Some(until) = through.map(|lease| lease.deadline.get()).max() {
+            return Err(Expected::refused(PmError::Locked, 0, until));
+        }
+        let peer = &self.peers[&peer];
+        let is_through = |via: Via| via == Via::Share(id);
+        let mappings = peer.mappings.values().filter(|there| is_through(there.via)).count();
+        let grants = peer.grants.values().filter(|there| is_through(there.via)).count();
+        let all = (mappings + grants) as u64;
+        // One call may have too much work with fewer, too (PM-320).
+        let more = self.observed.refusal(PmError::Pending);
+        if let Some(more) = more.filter(|more| more.done < all && more.done <= CALL_FRAMES_MAX) {
+            // Which of them went first does not show.
+            self.doubt_mappings(Via::Share(id));
+            return Err(Expected::refused(PmError::Pending, more.done, 0));
+        }
+        self.forget_share(id);
+        Ok(Expected::done())
+    }
+
+    /// Returns a share of the caller's.
+    pub(crate) fn own_share(
+        &mut self,
+        caller: PeerId,
+        handle: ShareHandle,
+    ) -> Result<ShareId, Expected> {
         let Some(Object::Share(id)) = self.names.find(caller, Kind::Share, handle.raw()) else {
             return Err(PmError::InvalidCap.into());
         };
@@ -77,31 +113,6 @@ impl Model {
             return Err(PmError::InvalidCap.into());
         }
         self.take_over(container);
-        let share = self.shares.get_mut(&id).expect("it has a name");
-        share.is_revoking = true;
-        let peer = share.peer;
-        let through = self.active_leases().filter(|lease| lease.via == Via::Share(id));
-        if let Some(until) = through.map(|lease| lease.deadline.get()).max() {
-            return Err(Expected::refused(PmError::Locked, 0, until));
-        }
-        let peer = self.peers.get_mut(&peer).expect("it was lent to");
-        let is_through = |via: Via| via == Via::Share(id);
-        let mappings = peer.mappings.values().filter(|there| is_through(there.via)).count();
-        let grants = peer.grants.values().filter(|there| is_through(there.via)).count();
-        let all = (mappings + grants) as u64;
-        // One call may have too much work with fewer, too (PM-320).
-        let more = self.observed.refusal(PmError::Pending);
-        if let Some(more) = more.filter(|more| more.done < all && more.done <= CALL_FRAMES_MAX) {
-            // Which of them went first does not show.
-            for there in peer.mappings.values_mut().filter(|there| is_through(there.via)) {
-                there.is_doubtful = true;
-            }
-            for there in peer.grants.values_mut().filter(|there| is_through(there.via)) {
-                there.is_doubtful = true;
-            }
-            return Err(Expected::refused(PmError::Pending, more.done, 0));
-        }
-        self.forget_share(id);
-        Ok(Expected::done())
+        Ok(id)
     }
 }

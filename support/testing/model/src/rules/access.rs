@@ -29,16 +29,31 @@ impl Model {
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<(ContainerId, Via), Expected> {
+        let (id, via) = self.named_container(caller, handle)?;
+        if self.is_once(via) {
+            return Err(PmError::NoRight.into());
+        }
+        self.take_over(id);
+        Ok((id, via))
+    }
+
+    pub(crate) fn named_container(
+        &self,
+        caller: PeerId,
+        handle: ContainerHandle,
+    ) -> Result<(ContainerId, Via), Expected> {
         let (id, via) = match self.names.find(caller, Kind::Container, handle.raw()) {
             Some(Object::Container(id)) => (id, Via::Owner),
             Some(Object::Weak(share)) => (self.shares[&share].container, Via::Share(share)),
             _ => return Err(PmError::InvalidCap.into()),
         };
-        if self.containers[&id].is_dying {
-            return Err(PmError::InvalidCap.into());
-        }
-        self.take_over(id);
-        Ok((id, via))
+        let is_dying = self.containers[&id].is_dying;
+        if is_dying { Err(PmError::InvalidCap.into()) } else { Ok((id, via)) }
+    }
+
+    /// Returns whether frames can only be taken by this (PM-431).
+    fn is_once(&self, via: Via) -> bool {
+        matches!(via, Via::Share(share) if self.shares.get(&share).is_some_and(|share| share.once))
     }
 
     /// Returns the container if the handle is strong.

@@ -35,6 +35,7 @@ impl Model {
                 | Request::Reclaim
                 | Request::Unshare { .. }
                 | Request::Detach { .. }
+                | Request::Take { .. }
         );
         self.is_lost |= takes_down || failure.done > 0;
         for peer in self.peers.values_mut() {

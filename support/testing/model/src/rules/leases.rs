@@ -10,6 +10,10 @@ use crate::state::{CellId, ContainerId, Kind, Lease, LeaseId, Model, Object, Pla
 /// What an operation does with frames that a lease may cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// Map them for reading: an exclusive lease of another holder forbids it, except of a take.
+    Load,
+    /// Map them for writing: any lease of another holder forbids it, except of a take.
+    Store,
     /// Read them: an exclusive lease of another holder forbids it.
     Read,
     /// Write, replace or allocate them: any lease of another holder forbids it.
@@ -24,6 +28,8 @@ impl Need {
     fn is_forbidden(self, lease: &Lease, via: Via) -> bool {
         let is_others = lease.via != via;
         match self {
+            Self::Load => is_others && lease.is_exclusive && !lease.is_take,
+            Self::Store => is_others && !lease.is_take,
             Self::Read => is_others && lease.is_exclusive,
             Self::Change => is_others,
             Self::Remove => is_others || lease.is_pin,
@@ -37,6 +43,7 @@ impl Need {
 pub(crate) struct Asked {
     pub(crate) mode: LockMode,
     pub(crate) is_pin: bool,
+    pub(crate) is_take: bool,
 }
 
 fn latest<'a>(leases: impl Iterator<Item = &'a Lease>) -> Option<u64> {
@@ -67,13 +74,14 @@ impl Model {
     /// Refuses what a lease on another frame forbids that a frame is really shared with, whoever
     /// holds it (PM-78).
     pub(crate) fn check_sharers(&self, place: Place, need: Need) -> Result<(), Expected> {
-        if need == Need::Read {
+        if matches!(need, Need::Load | Need::Read) {
             return Ok(());
         }
         let others: Vec<Place> =
             self.members(place).into_iter().filter(|other| *other != place).collect();
         let covers = |lease: &&Lease| others.iter().any(|other| lease.covers(*other));
-        locked_until(latest(self.active_leases().filter(covers)))
+        let is_in_way = |lease: &&Lease| need != Need::Store || !lease.is_take;
+        locked_until(latest(self.active_leases().filter(covers).filter(is_in_way)))
     }
 
     /// Returns the latest deadline of the pins on a frame or on one that it is really shared with.
@@ -117,6 +125,14 @@ impl Model {
 
     fn end_lease(&mut self, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
+        if lease.is_take {
+            // It is unmapped when the container is used next (PM-436).
+            lease.is_over = Doubt::Perhaps;
+            let via = lease.via;
+            self.names.forget(Object::Lease(id));
+            self.doubt_mappings(via);
+            return;
+        }
         if !lease.is_pin {
             self.leases.remove(&id);
             self.names.forget(Object::Lease(id));
@@ -128,12 +144,24 @@ impl Model {
         self.set_taken_over(container, range, Doubt::Perhaps);
     }
 
-    /// Ends the pins of a container whose deadline has passed, before something is done with it.
+    /// Ends the pins and takes of a container whose deadline has passed, before something is done
+    /// with it.
     pub(crate) fn take_over(&mut self, container: ContainerId) {
+        let is_past =
+            |lease: &Lease| lease.container == container && lease.is_take && !lease.is_active();
+        let past = self.leases.iter().filter(|(_, lease)| is_past(lease));
+        let past: Vec<(LeaseId, Via)> = past.map(|(id, lease)| (*id, lease.via)).collect();
+        // If the kernel refuses, it is tried again, and nothing is told.
+        self.is_lost |= self.is_kernel_unsure && !past.is_empty();
+        for (id, via) in past {
+            self.leases.remove(&id);
+            self.unmap_through(via);
+        }
         let late: Vec<Span> = self
             .leases
             .values_mut()
             .filter(|lease| lease.container == container && lease.is_over == Doubt::Perhaps)
+            .filter(|lease| lease.is_pin)
             .map(|lease| {
                 lease.is_over = Doubt::Yes;
                 (lease.start, lease.last)
@@ -146,7 +174,9 @@ impl Model {
     pub(crate) fn has_late_pins(&self, caller: PeerId, handle: ContainerHandle) -> bool {
         let object = self.names.find(caller, Kind::Container, handle.raw());
         let is_late = |lease: &Lease| {
-            lease.is_over == Doubt::Perhaps && object == Some(Object::Container(lease.container))
+            lease.is_pin
+                && lease.is_over == Doubt::Perhaps
+                && object == Some(Object::Container(lease.container))
         };
         self.leases.values().any(is_late)
     }

@@ -16,7 +16,7 @@ pub(crate) const fn rights_for(flags: MapFlags) -> Rights {
 
 /// Returns what a mapping with these flags does with a frame.
 pub(crate) const fn need_of(flags: MapFlags) -> Need {
-    if flags.contains(MapFlags::WRITE) { Need::Change } else { Need::Read }
+    if flags.contains(MapFlags::WRITE) { Need::Store } else { Need::Load }
 }
 
 /// Refuses flags that make no sense (PM-81).
@@ -40,7 +40,8 @@ impl Model {
         let most = usize::from(FRAME_MAPPINGS_MAX - reserved);
         let doubts: Vec<bool> = self.mappings_of(place).collect();
         let surely = doubts.iter().filter(|is_doubtful| !**is_doubtful).count();
-        let is_told = self.observed.refusal(PmError::TooMany).is_some();
+        let is_told =
+            self.observed.refusal(PmError::TooMany).is_some_and(|told| told.at == place.1);
         if surely >= most || doubts.len() >= most && is_told {
             return Err(Expected::refused(PmError::TooMany, 0, place.1));
         }
@@ -109,6 +110,23 @@ impl Model {
         let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
         for grant in grants.filter(|grant| of.contains(&grant.place)) {
             grant.is_doubtful = true;
+        }
+    }
+
+    /// Notes that what was mapped and granted through a share may be gone.
+    pub(crate) fn doubt_mappings(&mut self, via: Via) {
+        for peer in self.peers.values_mut() {
+            let mappings = peer.mappings.values_mut().filter(|there| there.via == via);
+            mappings.for_each(|there| there.is_doubtful = true);
+            let grants = peer.grants.values_mut().filter(|there| there.via == via);
+            grants.for_each(|there| there.is_doubtful = true);
+        }
+    }
+
+    /// Unmaps what was mapped through a share.
+    pub(crate) fn unmap_through(&mut self, via: Via) {
+        for peer in self.peers.values_mut() {
+            peer.mappings.retain(|_, there| there.via != via);
         }
     }
 }

@@ -41,7 +41,8 @@ impl Model {
             self.forget_share(share);
         }
         let leases = self.leases.iter().filter(|(_, lease)| lease.container == id);
-        let leases = leases.filter(|(_, lease)| lease.is_active()).map(|(lease, _)| *lease);
+        let leases =
+            leases.filter(|(_, lease)| lease.is_active() || lease.is_take).map(|(lease, _)| *lease);
         for lease in leases.collect::<Vec<LeaseId>>() {
             self.leases.remove(&lease);
             self.names.forget(Object::Lease(lease));

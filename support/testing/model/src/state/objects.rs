@@ -126,6 +126,9 @@ pub(crate) struct Share {
     pub(crate) rights: Rights,
     pub(crate) lease_max: u64,
     pub(crate) is_revoking: bool,
+    /// Whether its borrower can only take it.
+    pub(crate) once: bool,
+    pub(crate) is_armed: bool,
 }
 
 /// A lock with a deadline.
@@ -139,6 +142,9 @@ pub(crate) struct Lease {
     pub(crate) is_exclusive: bool,
     pub(crate) deadline: Micros,
     pub(crate) is_pin: bool,
+    /// Whether it is the lease of a take. After it has ended it is kept until what was taken is
+    /// surely unmapped: `is_over` is `Perhaps` then.
+    pub(crate) is_take: bool,
     /// Whether it is a pin that ended without `unlock`: its holder is still charged for it. Perhaps
     /// if its deadline has passed and no call has used the container since.
     pub(crate) is_over: Doubt,

@@ -45,7 +45,7 @@ pub(crate) fn frames(container: ContainerHandle, start: u64, of: u64) -> Frames 
 }
 
 pub(crate) fn terms(to: u64, rights: Rights) -> ShareTerms {
-    ShareTerms { peer: peer(to), rights, lease_max: Micros::new(LEASE) }
+    ShareTerms { peer: peer(to), rights, lease_max: Micros::new(LEASE), once: false }
 }
 
 pub(crate) fn refused(error: PmError, done: u64, at: u64) -> Answer {

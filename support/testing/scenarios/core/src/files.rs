@@ -93,6 +93,15 @@ impl<T: Transport> Files<T> {
     ) -> Result<u64, fsserver_api::CallError> {
         self.client().read_standing(file, weak, 0, at(0), known_length()?)
     }
+
+    /// The same into a share that is armed.
+    pub(crate) fn read_known_taken(
+        &mut self,
+        file: FileHandle,
+        weak: ContainerHandle,
+    ) -> Result<u64, fsserver_api::CallError> {
+        self.client().read_taken(file, weak, 0, frames(CONTAINER_FRAMES), known_length()?)
+    }
 }
 
 fn known_length() -> Result<ReadLength, FsError> {
@@ -104,7 +113,8 @@ fn known_length() -> Result<ReadLength, FsError> {
 fn path_frame(parent: &Pm<impl Transport>, fsserver: PeerId) -> Result<ContainerHandle, Error> {
     let container = parent.account().create_container()?;
     container.allocate(0..1)?;
-    let terms = ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0) };
+    let terms =
+        ShareTerms { peer: fsserver, rights: Rights::READ, lease_max: Micros::new(0), once: false };
     container.map(0..1, PATH, MapFlags::READ | MapFlags::WRITE)?.into_pages();
     let share = container.share(0..1, terms)?;
     let weak = share.weak_handle();
@@ -129,7 +139,7 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
 
     /// Makes a container and lends it to the file server.
     pub(crate) fn lend(&mut self, rights: Rights) -> Outcome<Loan> {
-        let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG };
+        let terms = ShareTerms { peer: self.files.peer, rights, lease_max: LONG, once: false };
         let count = frames(CONTAINER_FRAMES);
         let created = self.calls(Parent).create_with(AccountHandle::OWN, count, terms);
         let Created { container, shared } = pm("making a container and lending it", created)?;
@@ -146,6 +156,14 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         let peer = self.files.peer;
         let shared =
             self.calls(Parent).share(container, at(0), CONTAINER_FRAMES, peer, rights, LONG);
+        pm("sharing", shared)
+    }
+
+    /// Lends a container once more, to be taken.
+    pub(crate) fn lend_once(&mut self, container: ContainerHandle) -> Outcome<Shared> {
+        let peer = self.files.peer;
+        let terms = ShareTerms { peer, rights: Rights::WRITE, lease_max: LONG, once: true };
+        let shared = self.calls(Parent).share_on(container, at(0), CONTAINER_FRAMES, terms);
         pm("sharing", shared)
     }
 

@@ -135,9 +135,16 @@ pub(crate) fn s18<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     pm("S locking", world.lock_all(Mortal1, shared.weak, 2, LONG))?;
     let mapped = world.calls(Client).map(container, at(0), frames(2), WINDOW, READ_WRITE);
     refused("C mapping", mapped, PmError::Locked)?;
+    // And with what it has taken.
+    let taken = world.filled_container(Client, 3)?;
+    let once = world.share_once(taken, Mortal1)?;
+    pm("C arming", world.calls(Client).arm(once.share))?;
+    pm("S taking", world.take(Mortal1, once.weak, WINDOW_2))?;
+    refused("C confirming", world.calls(Client).disarm(once.share), PmError::Locked)?;
     let account = AccountHandle::of_peer(world.peer(Mortal1));
     world.has_died = true;
     pm("destroying S's account", world.calls(Parent).account_destroy(account))?;
+    pm("C confirming after S's death", world.calls(Client).disarm(once.share))?;
     world.map(Client, container, 2, WINDOW, READ_WRITE)?;
     world.writes(Client, "C writing after S's death", WINDOW, 18)?;
 

@@ -25,6 +25,7 @@ extern crate alloc;
 
 mod accounts;
 mod allocate;
+mod armed;
 mod baseline;
 mod cast;
 mod confused_handler;

@@ -89,7 +89,7 @@ fn forms<T: Transport, A: AddressSpace>(world: &mut World<T, A>, container: u64)
         world,
         &[
             ("operation 0", Message::new(0, none), UNKNOWN),
-            ("operation 51", Message::new(51, none), UNKNOWN),
+            ("operation 54", Message::new(54, none), UNKNOWN),
             ("version with a count", Message::new(label(1, 1, 0), none), UNKNOWN),
             ("version with flags", Message::new(label(1, 0, 1), none), UNKNOWN),
             ("version with a register", Message::new(1, [0]), LENGTH),
@@ -187,7 +187,8 @@ fn terms<T: Transport, A: AddressSpace>(
             ("sharing to a peer that is not there", share(0, 2, how(31, 1, 9)), INVALID),
             ("sharing to peer 65535", share(0, 2, how(0xFFFF, 1, 9)), INVALID),
             ("sharing without rights", share(0, 2, how(other, 0, 9)), INVALID),
-            ("sharing with unknown rights", share(0, 2, how(other, 1 | 8, 9)), INVALID),
+            ("sharing with unknown rights", share(0, 2, how(other, 1 | 16, 9)), INVALID),
+            ("sharing for one use of no time", share(0, 2, how(other, 1 | 8, 0)), INVALID),
             ("sharing none", share(0, 0, how(other, 1, 9)), INVALID),
             ("sharing beyond the end", share(END, 2, how(other, 1, 9)), INVALID),
             ("locking for no time", lock(0, how(2, 1, 0), 0), INVALID),

@@ -7,6 +7,7 @@ use proto::{AddressSpace, Console, LineWriter, Transport};
 
 use crate::accounts::{s41, s42};
 use crate::allocate::{s1, s2, s3, s4, s5, s7, s8};
+use crate::armed::s64;
 use crate::baseline::Baseline;
 use crate::cast::Cast;
 use crate::confused_handler::s59;
@@ -33,7 +34,7 @@ use crate::worst_cases::s60;
 type Scenario<T, A> = (&'static str, fn(&mut World<T, A>) -> Outcome);
 
 /// Returns every scenario, in the order of the numbers but for the last.
-fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 56] {
+fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 57] {
     [
         ("S1", s1),
         ("S2", s2),
@@ -90,6 +91,7 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 56] {
         ("S60", s60),
         ("S61", s61),
         ("S63", s63),
+        ("S64", s64),
         // After it there is no file server.
         ("S62", s62),
     ]

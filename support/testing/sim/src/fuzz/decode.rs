@@ -46,9 +46,16 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         Request::Deallocate { frames, flags } => {
             pm.deallocate(frames.container, frames.start, frames.count, flags).map(Reply::Number)
         }
-        Request::Share { container, start, count, terms } => pm
-            .share(container, start, count, terms.peer, terms.rights, terms.lease_max)
-            .map(Reply::Shared),
+        Request::Share { container, start, count, terms } => {
+            pm.share_on(container, start, count, terms).map(Reply::Shared)
+        }
+        Request::Arm { share } => pm.arm(share).map(|()| Reply::Done),
+        Request::Disarm { share } => {
+            pm.disarm(share).map(|was_armed| Reply::Number(was_armed.into()))
+        }
+        Request::Take { frames, vaddr, flags } => {
+            pm.take(frames.container, frames.start, frames.count, vaddr, flags).map(Reply::Lease)
+        }
         Request::Unshare { share } => pm.unshare(share).map(|()| Reply::Done),
         Request::Lock { frames, mode, ttl } => {
             pm.lock(frames.container, frames.start, frames.count, mode, ttl).map(Reply::Lease)

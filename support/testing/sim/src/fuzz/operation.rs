@@ -63,10 +63,13 @@ pub(crate) enum Kind {
     Store,
     Advance,
     FailNth,
+    Arm,
+    Disarm,
+    Take,
 }
 
 /// How often each kind is drawn; the seed multiplies each weight by 0 to 4.
-const WEIGHTS: [(Kind, u32); 51] = [
+const WEIGHTS: [(Kind, u32); 54] = [
     (Kind::Create, 5),
     (Kind::Destroy, 2),
     (Kind::Allocate, 20),
@@ -118,6 +121,9 @@ const WEIGHTS: [(Kind, u32); 51] = [
     (Kind::Store, 20),
     (Kind::Advance, 5),
     (Kind::FailNth, 1),
+    (Kind::Arm, 6),
+    (Kind::Disarm, 2),
+    (Kind::Take, 8),
 ];
 
 /// One of these is drawn from the seed, too: many runs with few frames, some with as many as fit.
@@ -274,6 +280,9 @@ mod tests {
             Operation::Supply => Some(Kind::Supply),
             Operation::Refuse => Some(Kind::Refuse),
             Operation::Disturb => Some(Kind::Disturb),
+            Operation::Arm => Some(Kind::Arm),
+            Operation::Disarm => Some(Kind::Disarm),
+            Operation::Take => Some(Kind::Take),
         }
     }
 

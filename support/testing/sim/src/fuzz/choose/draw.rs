@@ -145,10 +145,21 @@ impl Chooser<'_> {
 
     /// Returns a container to use, strong or weak.
     pub(super) fn usable(&mut self) -> ContainerHandle {
+        if !self.own.once.is_empty() && self.dice.once_in(24) {
+            return self.handle(|handles| &handles.once, ContainerHandle::from_raw);
+        }
         if !self.own.weak.is_empty() && self.dice.once_in(2) {
             return self.handle(|handles| &handles.weak, ContainerHandle::from_raw);
         }
         self.filled()
+    }
+
+    /// Returns a container to take, or now and then another.
+    pub(super) fn takeable(&mut self) -> ContainerHandle {
+        if self.own.once.is_empty() || self.dice.once_in(20) {
+            return self.usable();
+        }
+        self.handle(|handles| &handles.once, ContainerHandle::from_raw)
     }
 
     pub(super) fn account(&mut self) -> AccountHandle {
@@ -209,7 +220,9 @@ impl Chooser<'_> {
 
     pub(super) fn terms(&mut self) -> ShareTerms {
         let lease_max = if self.dice.once_in(8) { 0 } else { 60_000 + self.dice.below(900_000) };
-        ShareTerms { peer: self.other(), rights: self.rights(), lease_max: Micros::new(lease_max) }
+        let lease_max = Micros::new(lease_max);
+        let once = self.dice.once_in(4);
+        ShareTerms { peer: self.other(), rights: self.rights(), lease_max, once }
     }
 
     pub(super) fn map_flags(&mut self) -> MapFlags {
@@ -219,6 +232,15 @@ impl Chooser<'_> {
             9..12 => MapFlags::READ,
             12..14 => MapFlags::FORCE_READ,
             14 => MapFlags::READ | MapFlags::EXECUTE,
+            _ => MapFlags::from_bits_truncate(self.dice.below(32) as u16),
+        }
+    }
+
+    pub(super) fn take_flags(&mut self) -> MapFlags {
+        match self.dice.below(16) {
+            0..9 => MapFlags::READ | MapFlags::WRITE,
+            9 => MapFlags::WRITE,
+            10..15 => MapFlags::READ,
             _ => MapFlags::from_bits_truncate(self.dice.below(32) as u16),
         }
     }

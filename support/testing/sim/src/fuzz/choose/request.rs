@@ -49,6 +49,8 @@ impl Chooser<'_> {
             Kind::Pin => {
                 Request::Pin { frames: self.usable_frames(), mode: self.mode(), ttl: self.ttl() }
             }
+            Kind::Arm => Request::Arm { share: self.armable() },
+            Kind::Disarm => Request::Disarm { share: self.armable() },
             Kind::Unlock => Request::Unlock { lease: self.lease() },
             Kind::BusAddress => {
                 let lease = self.lease();
@@ -62,6 +64,7 @@ impl Chooser<'_> {
             | Kind::CreateFrom
             | Kind::CreateGather => self.copying(kind),
             Kind::Map
+            | Kind::Take
             | Kind::Unmap
             | Kind::Remap
             | Kind::Attach
@@ -78,6 +81,13 @@ impl Chooser<'_> {
             | Kind::VspaceAccount => self.accounting(kind),
             _ => self.happening(kind),
         }
+    }
+
+    fn armable(&mut self) -> ShareHandle {
+        if self.own.armable.is_empty() || self.dice.once_in(20) {
+            return self.handle(|handles| &handles.shares, ShareHandle::from_raw);
+        }
+        self.handle(|handles| &handles.armable, ShareHandle::from_raw)
     }
 
     fn lease(&mut self) -> LeaseHandle {
@@ -166,6 +176,14 @@ impl Chooser<'_> {
                 let is_last = vaddr.get() == LAST_PAGE;
                 let frames = if is_last { Frames { count, ..frames } } else { frames };
                 Request::Map { frames, vaddr, flags }
+            }
+            Kind::Take => {
+                let container = self.takeable();
+                let start = self.number_in(container);
+                let there = self.count_in(container, start);
+                let count = if vaddr.get() == LAST_PAGE { count } else { there };
+                let frames = Frames { container, start, count };
+                Request::Take { frames, vaddr, flags: self.take_flags() }
             }
             Kind::Unmap => Request::Unmap { vaddr, count },
             Kind::Remap => {

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! arm, disarm, take: shares that are used once at a time (PM-430 and the following).
+//!
+//! The mapping of the owner stays all the time. It knows by one call that the borrower has none,
+//! and the borrower cannot make one before the owner arms the share again.
+//!
+//! ```text
+//!          arm             take: a lease, and mappings
+//!   free --------> armed ----------------------------> taken until its deadline
+//!    ^  <--------                                        |
+//!    |    disarm                                         |
+//!    +---------------------------------------------------+
+//!      unlock, the deadline, the end of its holder: unmapped first, then the lease ends
+//! ```
+
+use pmserver_api::{
+    Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, MapFlags, PmError, ShareHandle,
+};
+use proto::limits::LEASE_MICROS_MAX;
+use proto::{Micros, PeerId, VirtAddr};
+
+use crate::kernel::Kernel;
+use crate::ops::Operations;
+use crate::ops::map::{last_page, pages_from};
+use crate::records::cell::Ref;
+use crate::records::failure::is_more_to_do;
+use crate::records::lease::{Lease, LeasesOfContainer};
+use crate::records::links::link_of;
+use crate::records::range::Range;
+use crate::records::share::{Access, Share};
+
+/// Unmapping a page, with the tables that get empty.
+const UNMAP_WORK_MAX: u64 = 30_000;
+
+impl<K: Kernel> Operations<K> {
+    /// Lets the borrower take the share once.
+    #[inline(never)]
+    pub(crate) fn arm(&mut self, caller: PeerId, handle: ShareHandle) -> Result<(), Failure> {
+        let share = self.share_given_back(caller, handle)?;
+        if self.store.get(share).is_revoking() {
+            return Err(PmError::Revoking.into());
+        }
+        self.store.get_mut(share).set_armed(true);
+        Ok(())
+    }
+
+    /// Ends that. On success the borrower has no access, and gets none before the next `arm`.
+    /// Returns whether it was armed.
+    #[inline(never)]
+    pub(crate) fn disarm(&mut self, caller: PeerId, handle: ShareHandle) -> Result<bool, Failure> {
+        let share = self.share_given_back(caller, handle)?;
+        Ok(self.store.get_mut(share).set_armed(false))
+    }
+
+    /// Returns a share of the caller's that is used once at a time, and is not taken now.
+    fn share_given_back(
+        &mut self,
+        caller: PeerId,
+        handle: ShareHandle,
+    ) -> Result<Ref<Share>, Failure> {
+        let (container, share) = self.owned_share(caller, handle)?;
+        if !self.store.get(share).is_once() {
+            return Err(PmError::Invalid.into());
+        }
+        self.locked_until(self.share_deadline(container, share))?;
+        Ok(share)
+    }
+
+    /// Takes frames of an armed share: makes a lease, and maps them, all or none. A call that
+    /// reaches its bound is repeated, and goes on.
+    #[inline(never)]
+    pub(crate) fn take(
+        &mut self,
+        caller: PeerId,
+        Frames { container, start, count }: Frames,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Result<LeaseReply, Failure> {
+        let (access, share) = self.access_once(caller, container)?;
+        let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        self.check_right_to(&access, range, flags)?;
+        if flags.is_empty() || !(MapFlags::READ | MapFlags::WRITE).contains(flags) {
+            return Err(PmError::Invalid.into());
+        }
+        last_page(vaddr, count.get())?;
+        let is_written = flags.contains(MapFlags::WRITE);
+        let before = self.unfinished_take(&access, range, is_written);
+        let lease = match before {
+            Some(lease) => lease,
+            None => self.begin_take(caller, (&access, share), range, is_written)?,
+        };
+        let mapped = self.map_taken(caller, &access, range, vaddr, (is_written, before.is_some()));
+        match mapped {
+            Ok(()) => {
+                let record = self.store.get_mut(lease);
+                record.set_finished();
+                let deadline = record.deadline();
+                Ok(LeaseReply { lease: LeaseHandle::from_raw(self.store.handle(lease)), deadline })
+            }
+            Err(failure) if is_more_to_do(&failure) && failure.done > 0 => Err(failure),
+            Err(failure) => {
+                self.undo_take(lease, share);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Uses up the arming of a share, and makes the lease.
+    fn begin_take(
+        &mut self,
+        caller: PeerId,
+        (access, share): (&Access, Ref<Share>),
+        range: Range,
+        is_written: bool,
+    ) -> Result<Ref<Lease>, Failure> {
+        if !self.store.get(share).is_armed() {
+            return Err(PmError::NotArmed.into());
+        }
+        let mode = if is_written { LockMode::Exclusive } else { LockMode::Read };
+        let longest = Micros::new(LEASE_MICROS_MAX);
+        let ttl = self.check_lease(caller, access, range, mode, longest)?;
+        let (lease, _) = self.make_lease(caller, access, range, mode, ttl)?;
+        self.store.get_mut(lease).set_taken();
+        self.store.get_mut(share).set_armed(false);
+        Ok(lease)
+    }
+
+    /// Returns the lease of a take of these frames that reached the bound on a call.
+    fn unfinished_take(
+        &self,
+        access: &Access,
+        range: Range,
+        is_written: bool,
+    ) -> Option<Ref<Lease>> {
+        let leases = self.store.get(access.container).leases;
+        self.store.chain::<LeasesOfContainer>(leases).find(|lease| {
+            let lease = self.store.get(*lease);
+            lease.is_unfinished()
+                && lease.share == link_of(access.share)
+                && lease.range == range
+                && lease.is_exclusive() == is_written
+        })
+    }
+
+    /// Maps what was taken so that no access faults. Passes over what `goes_on` says may be mapped
+    /// already.
+    ///
+    /// # Errors
+    /// `Pending` with how many are mapped. Those of a mapping.
+    fn map_taken(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        vaddr: VirtAddr,
+        (is_written, goes_on): (bool, bool),
+    ) -> Result<(), Failure> {
+        let flags = if is_written {
+            MapFlags::WRITE | MapFlags::FORCE_WRITE
+        } else {
+            MapFlags::READ | MapFlags::FORCE_READ
+        };
+        let numbers = (range.first..=range.last).zip(u64::from(goes_on)..);
+        for ((number, mapped), vaddr) in numbers.zip(pages_from(vaddr)) {
+            self.store.meter().begin_frame(mapped)?;
+            if goes_on && self.is_mapped_through(caller, access, number, vaddr) {
+                continue;
+            }
+            self.map_one(caller, access, number, vaddr, flags)?;
+        }
+        Ok(())
+    }
+
+    fn is_mapped_through(
+        &self,
+        peer: PeerId,
+        access: &Access,
+        number: u64,
+        vaddr: VirtAddr,
+    ) -> bool {
+        self.find_mapping(peer, vaddr).is_some_and(|mapping| {
+            let is_its_own = self.store.get(mapping).share == link_of(access.share);
+            is_its_own && Some(self.frame_of(mapping)) == self.find_frame(access.container, number)
+        })
+    }
+
+    /// Unmaps what was mapped of a take that failed, and arms the share again. What one call cannot
+    /// unmap, or the kernel refuses to, goes as if the deadline had passed.
+    fn undo_take(&mut self, lease: Ref<Lease>, share: Ref<Share>) {
+        let now = self.store.kernel.now();
+        self.store.get_mut(lease).end_at(now);
+        if self.end_take(lease, UNMAP_WORK_MAX).is_ok() {
+            self.store.get_mut(share).set_armed(true);
+        }
+    }
+}

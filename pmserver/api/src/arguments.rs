@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From registers to arguments. A value that the type of the argument does not have is `Invalid`.
 
+use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, FrameNumber, Micros, PeerId, ProtocolError, VirtAddr};
 
 use crate::error::{CallError, PmError};
@@ -24,7 +25,24 @@ pub(crate) fn frames(handle: u64, start: u64, count: impl Into<u64>) -> Result<F
     Ok(Frames { container, start, count: frame_count(count)? })
 }
 
+/// Returns frames of an operation that can treat a large frame as one.
+pub(crate) fn frames_or_large(
+    handle: u64,
+    start: u64,
+    count: impl Into<u64>,
+) -> Result<Frames, PmError> {
+    let (container, count) = (container(handle), count_or_large(count)?);
+    let is_aligned = count.get() < LARGE_FRAMES || start.is_multiple_of(LARGE_FRAMES);
+    let start = FrameNumber::new(start);
+    if is_aligned { Ok(Frames { container, start, count }) } else { Err(PmError::Invalid) }
+}
+
 pub(crate) fn frame_count(count: impl Into<u64>) -> Result<FrameCount, PmError> {
+    count_or_large(count).ok().filter(|count| count.get() < LARGE_FRAMES).ok_or(PmError::Invalid)
+}
+
+/// Returns the count of an operation that can treat a large frame as one.
+pub(crate) fn count_or_large(count: impl Into<u64>) -> Result<FrameCount, PmError> {
     FrameCount::new(count.into()).ok_or(PmError::Invalid)
 }
 
@@ -81,7 +99,14 @@ pub(crate) const fn two_fields(register: u64) -> Result<(u16, u16), PmError> {
 /// Returns the frames and the mode of a `lock` or `pin`: `how` has the count and the mode.
 pub(crate) fn leased(handle: u64, start: u64, how: u64) -> Result<(Frames, LockMode), PmError> {
     let (count, mode) = two_fields(how)?;
-    Ok((frames(handle, start, count)?, lock_mode(mode)?))
+    Ok((frames_or_large(handle, start, count)?, lock_mode(mode)?))
+}
+
+/// Returns the count of a `copy` from one number to another.
+pub(crate) fn copied(from: u64, to: u64, count: u16) -> Result<FrameCount, PmError> {
+    let count = count_or_large(count)?;
+    let is_aligned = [from, to].iter().all(|start| start.is_multiple_of(LARGE_FRAMES));
+    if count.get() < LARGE_FRAMES || is_aligned { Ok(count) } else { Err(PmError::Invalid) }
 }
 
 /// Returns the handler and the cookie of a `set_handler`. Peer number 0 means no handler.

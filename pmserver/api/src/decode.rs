@@ -6,8 +6,8 @@
 use proto::{FrameNumber, Message, Micros, ProtocolError};
 
 use crate::arguments::{
-    account, address, below, container, disturbance, flags, frame_count, frame_list, frames,
-    handler, leased, page, pairs, peer, small, two_fields,
+    account, address, below, container, copied, count_or_large, disturbance, flags, frame_count,
+    frame_list, frames, frames_or_large, handler, leased, page, pairs, peer, small, two_fields,
 };
 use crate::error::CallError;
 use crate::handles::{FaultHandle, LeaseHandle, ShareHandle};
@@ -52,12 +52,14 @@ impl Request {
             }
             Operation::Allocate => {
                 let [handle, start, count, flag_bits] = message.exactly()?;
-                let (frames, flags) = (frames(handle, start, count)?, flags(flag_bits)?);
+                let frames = frames_or_large(handle, start, count)?;
+                let flags = flags(flag_bits)?;
                 Self::Allocate { frames, flags }
             }
             Operation::Deallocate => {
                 let [handle, start, count, flag_bits] = message.exactly()?;
-                let (frames, flags) = (frames(handle, start, count)?, flags(flag_bits)?);
+                let frames = frames_or_large(handle, start, count)?;
+                let flags = flags(flag_bits)?;
                 Self::Deallocate { frames, flags }
             }
             Operation::Share => {
@@ -81,12 +83,12 @@ impl Request {
             Operation::Map => {
                 let [handle, start, vaddr, how] = message.exactly()?;
                 let (count, flag_bits) = two_fields(how)?;
-                let (frames, vaddr) = (frames(handle, start, count)?, page(vaddr)?);
+                let (frames, vaddr) = (frames_or_large(handle, start, count)?, page(vaddr)?);
                 Self::Map { frames, vaddr, flags: flags(flag_bits)? }
             }
             Operation::Unmap => {
                 let [vaddr, count] = message.exactly()?;
-                Self::Unmap { vaddr: page(vaddr)?, count: frame_count(count)? }
+                Self::Unmap { vaddr: page(vaddr)?, count: count_or_large(count)? }
             }
             Operation::Status => {
                 let [handle, start, count] = message.exactly()?;
@@ -109,7 +111,7 @@ impl Request {
             Operation::Reclaim => bare(message, Self::Reclaim)?,
             Operation::Remap => {
                 let [vaddr, count, flag_bits] = message.exactly()?;
-                let (vaddr, count) = (page(vaddr)?, frame_count(count)?);
+                let (vaddr, count) = (page(vaddr)?, count_or_large(count)?);
                 Self::Remap { vaddr, count, flags: flags(flag_bits)? }
             }
             Operation::Renew => {
@@ -137,7 +139,7 @@ impl Request {
                     source_start: FrameNumber::new(from),
                     destination: container(destination),
                     destination_start: FrameNumber::new(to),
-                    count: frame_count(label_count)?,
+                    count: copied(from, to, label_count)?,
                     flags: flags(label_flags)?,
                 }
             }
@@ -218,6 +220,7 @@ impl Request {
             Operation::Pin => {
                 let [handle, start, how, ttl] = message.exactly()?;
                 let (frames, mode) = leased(handle, start, how)?;
+                frame_count(frames.count.get())?;
                 Self::Pin { frames, mode, ttl: Micros::new(ttl) }
             }
             Operation::BusAddress => {
@@ -260,7 +263,7 @@ impl Request {
             Operation::Take => {
                 let [handle, start, vaddr, how] = message.exactly()?;
                 let (count, flag_bits) = two_fields(how)?;
-                let (frames, vaddr) = (frames(handle, start, count)?, page(vaddr)?);
+                let (frames, vaddr) = (frames_or_large(handle, start, count)?, page(vaddr)?);
                 Self::Take { frames, vaddr, flags: flags(flag_bits)? }
             }
         })

@@ -156,24 +156,24 @@ operations! {
     5 ContainerDestroy "container_destroy" Bare ("container") -> ()
         bound "256 frames, each with 4 mappings; in steps", idempotent true;
     6 Allocate "allocate" Bare ("container", "start", "count", "flags") -> ("done")
-        bound "256 frames; goes on with SQUASH, prepares with DMA", idempotent true;
+        bound "256 or 512 frames; goes on with SQUASH, prepares with DMA", idempotent true;
     7 Deallocate "deallocate" Bare ("container", "start", "count", "flags") -> ("freed")
-        bound "256 frames, each with 4 mappings; goes on", idempotent true;
+        bound "256 or 512 frames, each with 4 mappings; goes on", idempotent true;
     8 Share "share" Bare ("container", "start", "count", "terms") -> ("share", "weak handle")
         bound "constant", idempotent false;
     9 Unshare "unshare" Bare ("share") -> ()
         bound "256 mappings; in steps", idempotent true;
     10 Lock "lock" Bare ("container", "start", "count:16 mode:16", "ttl_us")
         -> ("lease", "deadline")
-        bound "256 frames, each in a ring of 8 with 4 mappings each; prepares",
+        bound "256 or 512 frames, each in a ring of 8 with 4 mappings each; prepares",
         idempotent false;
     11 Unlock "unlock" Bare ("lease") -> ()
         bound "constant; of a pin 64 frames, of a take 256 mappings; in steps", idempotent true;
     12 Map "map" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("mapped", "runs", "runs", "runs")
-        bound "256 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
+        bound "256 or 512 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
     13 Unmap "unmap" Bare ("vaddr", "count") -> ("unmapped")
-        bound "256 pages; goes on", idempotent true;
+        bound "256 or 512 pages; goes on", idempotent true;
     14 Status "status" Bare ("container", "start", "count")
         -> ("count", "states", "states", "states", "states", "states", "states")
         bound "24 frames", idempotent true;
@@ -193,7 +193,7 @@ operations! {
         bound "64 frames or records; in steps", idempotent false;
     20 Remap "remap" Bare ("vaddr", "count", "flags")
         -> ("mapped", "runs", "runs", "runs")
-        bound "256 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
+        bound "256 or 512 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
     21 Renew "renew" Bare ("container", "start", "count") -> ("renewed")
         bound "256 frames, each with 4 mappings; goes on", idempotent true;
     22 AllocateAnywhere "allocate_anywhere" Bare ("container", "count", "flags")
@@ -203,7 +203,7 @@ operations! {
         ("container", "start", "count", "align:16 limit:16") -> ("done")
         bound "256 frames, 1024 pages looked at; prepares", idempotent true;
     24 Copy "copy" CountAndFlags ("source", "its start", "destination", "its start") -> ("done")
-        bound "256 frames, each in a ring of 8 with 4 mappings each; goes on, or prepares",
+        bound "256 frames, each in a ring of 8 with 4 mappings each, or 512; goes on, or prepares",
         idempotent false;
     25 CopyList "copy_list" Flags ("source", "destination") ["from", "to"] -> ("done")
         bound "7 frames, each in a ring of 8 with 4 mappings each; goes on, or prepares",
@@ -270,7 +270,7 @@ operations! {
         bound "256 mappings", idempotent true;
     53 Take "take" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("lease", "deadline")
-        bound "256 frames, a copy of each; in steps", idempotent true;
+        bound "256 or 512 frames, a copy of each; in steps", idempotent true;
 }
 
 #[cfg(test)]

@@ -59,14 +59,20 @@ impl Mapped {
     /// Adds the next frame, with the rights that it was mapped with. Returns false, and adds
     /// nothing, if it would need more runs than a reply has.
     pub fn push(&mut self, rights: MapFlags) -> bool {
+        self.push_all(rights, 1)
+    }
+
+    /// Adds so many frames that are mapped with the same rights. Returns false, and adds nothing,
+    /// if they would need more runs than a reply has.
+    pub fn push_all(&mut self, rights: MapFlags, frames: u16) -> bool {
         let last = self.runs.iter_mut().rev().find(|run| run.count > 0);
         let place = match last {
             Some(run) if run.rights == rights => Some(run),
             _ => self.runs.iter_mut().find(|run| run.count == 0),
         };
         let Some(run) = place else { return false };
-        *run = MappedRun { count: run.count.saturating_add(1), rights };
-        self.count = self.count.saturating_add(1);
+        *run = MappedRun { count: run.count.saturating_add(frames), rights };
+        self.count = self.count.saturating_add(frames.into());
         true
     }
 

@@ -12,6 +12,10 @@ pub const FASTPATH_REGISTERS: usize = 4;
 /// bounded by [`CALL_WORK_MAX`].
 pub const CALL_FRAMES_MAX: u64 = 256;
 
+/// Frames of 4 KiB in a large frame. A call may also name so many, as a whole: at a number, and if
+/// it names an address, at an address, that is a multiple of their size.
+pub const LARGE_FRAMES: u64 = 512;
+
 /// The work of one call of pmserver, of one fault, and of one step of teardown, in instructions at
 /// measured costs (decision 0019). A call that has done this much stops, and is called again.
 pub const CALL_WORK_MAX: u64 = 1_000_000;
@@ -167,6 +171,9 @@ pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
 /// Pages that fsserver copies into what it has taken before it looks at its lease again: more than
 /// [`FS_LEASE_PAGES`], as a look is a call.
 pub const FS_TAKEN_PAGES: u64 = 64;
+
+/// Windows of 2 MiB that fsserver keeps parts of files in, for clients that copy them logically.
+pub const FS_CACHE_WINDOWS: usize = 2;
 
 /// How long fsserver goes by what it last learned of pmserver's clock, in microseconds of its own.
 pub const FS_CLOCK_MICROS: u64 = 10_000_000;

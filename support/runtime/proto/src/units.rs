@@ -98,7 +98,8 @@ impl fmt::Display for FrameNumber {
 }
 
 /// The number of frames that one call asks for. Holding one proves that it is at least 1 and at
-/// most [`CALL_FRAMES_MAX`](crate::limits::CALL_FRAMES_MAX).
+/// most [`CALL_FRAMES_MAX`](crate::limits::CALL_FRAMES_MAX), or exactly
+/// [`LARGE_FRAMES`](crate::limits::LARGE_FRAMES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FrameCount(u64);
 
@@ -106,10 +107,11 @@ impl FrameCount {
     /// One frame.
     pub const ONE: Self = Self(1);
 
-    /// Returns the count, or `None` if it is 0 or above the limit of a call.
+    /// Returns the count, or `None` if it is none that a call may name.
     #[must_use]
     pub const fn new(count: u64) -> Option<Self> {
-        if 1 <= count && count <= crate::limits::CALL_FRAMES_MAX { Some(Self(count)) } else { None }
+        let is_few = 1 <= count && count <= crate::limits::CALL_FRAMES_MAX;
+        if is_few || count == crate::limits::LARGE_FRAMES { Some(Self(count)) } else { None }
     }
 
     /// Returns the count as a plain number.

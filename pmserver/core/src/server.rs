@@ -34,7 +34,7 @@ impl<K: Kernel> Server<K> {
 
     /// Answers one call. Every message gets a reply, and none can make the server panic.
     pub fn call(&mut self, caller: PeerId, message: &Message) -> Message {
-        self.service.store.meter().restart();
+        self.begin();
         self.service.call(caller, message)
     }
 
@@ -46,15 +46,20 @@ impl<K: Kernel> Server<K> {
         fault: Fault,
         console: &mut impl Console,
     ) -> FaultOutcome {
-        self.service.store.meter().restart();
+        self.begin();
         self.service.fault(peer, fault, console)
     }
 
     /// Does what a faulting access needs (PM-124). Returns whether the peer should try the access
     /// again: it then succeeds, or it waits for someone who supplies what is missing.
     pub fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
-        self.service.store.meter().restart();
+        self.begin();
         self.service.resolve(peer, address, kind)
+    }
+
+    fn begin(&mut self) {
+        self.service.store.meter().restart();
+        self.service.store.stock_small_pages();
     }
 
     /// Checks everything that must hold between two calls, in time proportional to the pool.

@@ -18,6 +18,7 @@ use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::serve::Service;
 use crate::store::runs::cells_aside;
+use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
 
 const KINDS: [Charge; 5] =
     [Charge::Frames, Charge::Tables, Charge::Slots, Charge::Records, Charge::Extra];
@@ -84,7 +85,7 @@ impl<K: Kernel> Service<K> {
         let records = match self.store.stock(account) {
             Some(stock) => {
                 let aside = length(self.ring(stock.record_pages));
-                records.saturating_add(aside).saturating_add(stock.pages.get())
+                records.saturating_add(aside).saturating_add(stock.untaken())
             }
             None => records,
         };
@@ -99,6 +100,11 @@ impl<K: Kernel> Service<K> {
         charges
     }
 
+    /// Returns the pages that pmserver has for itself, and those that are promised to nobody.
+    fn own_pages(&self) -> u32 {
+        self.store.reserved().saturating_add(self.store.kept())
+    }
+
     /// Returns how many frames are in a list.
     fn count_frames(&self, first: Link<Frame>) -> u32 {
         let frames = self.store.chain::<FramesOfAccount>(first);
@@ -111,6 +117,11 @@ impl<K: Kernel> Service<K> {
         let ledger = self.store.ledger(account);
         let frames = self.store.chain::<FramesOfAccount>(ledger.list(FrameList::Guaranteed));
         let needed = frames.map(|frame| cells_aside(self.store.get(frame).order())).sum::<u32>();
+        let is_payer = |peer: &&Peer| peer.table_account == Some(account);
+        let payers = self.peers.iter().flatten().filter(is_payer);
+        let large = payers.map(|peer| self.count_large_mappings(peer)).sum::<u32>();
+        let needed = needed.saturating_add(large.saturating_mul(MAPPING_CELLS));
+        let objects = large.saturating_mul(PART_OBJECTS);
         let Some(stock) = self.store.stock(account) else {
             return ensure(needed == 0, "I2: runs have set aside what they need");
         };
@@ -118,7 +129,8 @@ impl<K: Kernel> Service<K> {
         let in_pages = self.ring(stock.record_pages).map(free).sum::<u32>();
         let charged = stock.pages.get().saturating_mul(CELLS_PER_PAGE);
         let kept = stock.spare.get().saturating_add(stock.aside.get());
-        ensure(stock.aside.get() == needed, "I2: runs have set aside what they need")?;
+        let is_aside = stock.aside.get() == needed && stock.objects.get() == objects;
+        ensure(is_aside, "I2: runs have set aside what they need")?;
         ensure(in_pages.saturating_add(charged) == kept, "I1: free cells are counted")
     }
 
@@ -183,7 +195,7 @@ impl<K: Kernel> Service<K> {
         }
         if account == self.pool_account {
             // Memory that was used before any account existed, or that was not made from pages.
-            add(&mut own, [0, 0, self.store.kernel.overhead_pages(), self.store.reserved(), 0]);
+            add(&mut own, [0, 0, self.store.kernel.overhead_pages(), self.own_pages(), 0]);
         }
         let record = self.store.get(account);
         let [frames, tables, slots, records, _] = own;

@@ -8,7 +8,7 @@
 
 mod accounts;
 
-use crate::kernel::{Kernel, PageIndex};
+use crate::kernel::{BLOCK_PAGES, Kernel, PageIndex};
 use crate::records::account::Charge;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount};
@@ -21,6 +21,7 @@ use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfSha
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::records::share::SharesOfContainer;
+use crate::records::stock::Stock;
 use crate::records::table::Table;
 use crate::serve::Service;
 
@@ -59,7 +60,9 @@ impl<K: Kernel> Service<K> {
         for peer in self.peers.iter().flatten() {
             charged = charged.saturating_add(self.check_pins(peer)?);
         }
-        let bound = census.frames.saturating_add(census.quarantine);
+        // What a large frame is copied to is promised to nobody until it has replaced it.
+        let copies = if self.store.splitting.is_some() { self.store.kept() } else { 0 };
+        let bound = census.frames.saturating_sub(copies).saturating_add(census.quarantine);
         ensure(u64::from(bound) <= charged, "I3: bound frames are charged frames")?;
         self.check_bindings()?;
         self.check_vspaces(&census, mapped)?;
@@ -71,7 +74,18 @@ impl<K: Kernel> Service<K> {
         let mut census = Census::default();
         for page in (0..self.store.page_count()).map(PageIndex::new) {
             let entry = self.store.entry(page);
-            let counter = if entry.is(PageUse::Frame) {
+            if entry.is(PageUse::InBlock) {
+                // It is counted with the first page.
+                continue;
+            }
+            let is_block = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty]
+                .iter()
+                .any(|used| entry.is(*used));
+            let pages = if is_block || entry.is(PageUse::Large) { BLOCK_PAGES } else { 1 };
+            let is_bound = [PageUse::Frame, PageUse::Large, PageUse::Copied]
+                .iter()
+                .any(|used| entry.is(*used));
+            let counter = if is_bound {
                 &mut census.frames
             } else if entry.is(PageUse::Table) {
                 &mut census.tables
@@ -86,7 +100,7 @@ impl<K: Kernel> Service<K> {
             } else {
                 &mut census.free
             };
-            *counter = counter.saturating_add(1);
+            *counter = counter.saturating_add(pages);
         }
         census
     }
@@ -97,7 +111,11 @@ impl<K: Kernel> Service<K> {
             (PageUse::Clean, self.store.clean),
             (PageUse::Dirty, self.store.dirty),
             (PageUse::EmptyNode, self.store.empty_nodes),
+            (PageUse::Block, self.store.blocks),
+            (PageUse::LargeClean, self.store.large_clean),
+            (PageUse::LargeDirty, self.store.large_dirty),
         ];
+        let blocks = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty];
         let mut free = 0_u32;
         for (used_as, list) in lists {
             let mut link = list.head;
@@ -107,7 +125,8 @@ impl<K: Kernel> Service<K> {
                 link = self.store.entry(page).next;
             }
             ensure(link == 0, "a free list ends where it says")?;
-            free = free.saturating_add(list.count.get());
+            let pages = if blocks.contains(&used_as) { BLOCK_PAGES } else { 1 };
+            free = free.saturating_add(list.count.get().saturating_mul(pages));
         }
         ensure(free == census.free, "every free page is in a list")
     }
@@ -153,13 +172,17 @@ impl<K: Kernel> Service<K> {
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
         let is_blank =
             record.page == 0 && record.mappings.is_none() && record.next_shared.is_none();
-        ensure(!record.is_run() || is_blank, "a run has no memory, mapping or sharer")?;
+        let is_large = record.is_large() && record.next_shared.is_none();
+        let is_sound = !record.is_run() || is_blank || is_large;
+        ensure(is_sound, "a run has no memory, mapping or sharer, or is a large frame")?;
         self.check_one_memory(frame)?;
         self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
         for mapping in self.store.chain::<MappingsOfFrame>(record.mappings) {
             let is_its_own = self.store.get(mapping).frame == frame.link();
             ensure(is_its_own, "I5: a mapping is of the frame that has it")?;
+            let fits = self.store.get(mapping).is_large() == record.is_run();
+            ensure(fits, "a mapping is as large as its frame")?;
             self.check_mapping(container, record.key(), mapping)?;
             count = count.saturating_add(1);
         }
@@ -219,7 +242,7 @@ impl<K: Kernel> Service<K> {
     fn check_bindings(&self) -> Result<(), &'static str> {
         for page in (0..self.store.page_count()).map(PageIndex::new) {
             let entry = self.store.entry(page);
-            if !entry.is(PageUse::Frame) {
+            if !entry.is(PageUse::Frame) && !entry.is(PageUse::Large) {
                 continue;
             }
             self.check_chain::<FramesOfPage>(entry.first_frame())?;
@@ -229,7 +252,9 @@ impl<K: Kernel> Service<K> {
                 ensure(is_on_it, "I3: a frame is on the page that has it")?;
                 holders = holders.saturating_add(1);
             }
-            let is_counted = holders > 0 && holders == entry.holders();
+            let references = u32::from(self.store.is_joined_copy(page));
+            let all = holders.saturating_add(references);
+            let is_counted = all > 0 && all == entry.holders();
             ensure(is_counted, "I3: a page has as many frames as it says, and one at least")?;
         }
         Ok(())
@@ -320,12 +345,25 @@ impl<K: Kernel> Service<K> {
         trees.map(|tree| self.count_leaves::<Table>(*tree)).sum()
     }
 
+    /// Returns how many large mappings a peer has.
+    fn count_large_mappings(&self, peer: &Peer) -> u32 {
+        let mut count = 0_u32;
+        let mut next = self.store.tree_next::<Mapping>(peer.vspace.mappings, 0);
+        while let Some(mapping) = next {
+            let record = self.store.get(mapping);
+            count = count.saturating_add(record.is_large().into());
+            let above = record.last().checked_add(1);
+            next = above.and_then(|key| self.store.tree_next(peer.vspace.mappings, key));
+        }
+        count
+    }
+
     fn count_leaves<T: Leaf>(&self, tree: Tree<T>) -> u32 {
         let mut count = 0_u32;
         let mut next = self.store.tree_next::<T>(tree, 0);
         while let Some(leaf) = next {
             count = count.saturating_add(1);
-            let above = self.store.get(leaf).key().checked_add(1);
+            let above = self.store.get(leaf).last().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<T>(tree, key));
         }
         count
@@ -336,13 +374,15 @@ impl<K: Kernel> Service<K> {
         let pool = self.store.get(self.pool_account);
         let overhead = self.store.kernel.overhead_pages();
         let charged = self.accounts().filter_map(|account| self.store.stock(account));
-        let charged = charged.map(|stock| stock.pages.get()).sum();
+        let charged = charged.map(Stock::untaken).sum();
         let kinds = [
             (Charge::Tables, census.tables),
             (Charge::Slots, census.slots.saturating_add(overhead)),
             (
                 Charge::Records,
-                [census.reserved, charged].into_iter().fold(census.records, u32::saturating_add),
+                [census.reserved, charged, self.store.kept()]
+                    .into_iter()
+                    .fold(census.records, u32::saturating_add),
             ),
         ];
         for (kind, pages) in kinds {

@@ -202,7 +202,10 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Binds a frame without memory to a page.
     pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
-        assert!(!self.store.get(frame).is_run(), "a run has no memory");
+        let (is_run, is_large) =
+            (self.store.get(frame).is_run(), self.store.get(frame).is_large_range());
+        let is_block = self.store.entry(page).is(PageUse::Large);
+        assert!(is_large == is_block && (is_large || !is_run), "a run has no memory, or a block");
         let first = self.store.entry(page).first_frame();
         let first = self.store.add_first::<FramesOfPage>(first, frame);
         let entry = self.store.entry_mut(page);

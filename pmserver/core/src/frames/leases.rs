@@ -181,7 +181,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    fn has_ties(&self, container: Ref<Container>) -> bool {
+    pub(crate) fn has_ties(&self, container: Ref<Container>) -> bool {
         !self.store.get(container).ties.is_zero()
     }
 
@@ -268,7 +268,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn next_unleased_frame(
         &mut self,
         container: Ref<Container>,
-    ) -> Result<Option<(Ref<Frame>, u64)>, KernelError> {
+    ) -> Result<Option<(Ref<Frame>, u64)>, PmError> {
         let mut rest = Some(Range::ALL);
         while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
             let range = self.store.get(frame).range();
@@ -281,7 +281,7 @@ impl<K: Kernel> FrameManager<K> {
             if lease.covers(range) {
                 rest = Range::ALL.behind(lease.last);
             } else {
-                self.store.split_run(frame)?;
+                self.split(container, frame)?;
             }
         }
         Ok(None)

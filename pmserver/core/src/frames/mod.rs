@@ -9,6 +9,7 @@ pub(crate) mod access;
 pub(crate) mod binding;
 pub(crate) mod copying;
 pub(crate) mod expiry;
+pub(crate) mod large;
 pub(crate) mod leases;
 pub(crate) mod link;
 pub(crate) mod pins;

@@ -15,13 +15,13 @@ use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::failure::at_frame;
+use crate::records::failure::{at_frame, split_failure};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;
 use crate::records::range::Range;
 use crate::store::Store;
 use crate::store::extra::Demoted;
-use crate::store::runs::RUN_FRAMES;
+use crate::store::runs::RUN_ORDERS;
 
 impl<K: Kernel> FrameManager<K> {
     /// Charges a tentative frame and inserts it. If extra frames are allowed, records in `demoted`
@@ -33,7 +33,7 @@ impl<K: Kernel> FrameManager<K> {
         mut demoted: Option<&mut Demoted>,
     ) -> Result<(), Shortage> {
         let account = self.charged(container)?;
-        let frame = self.insert_record(container, number, demoted.as_deref_mut())?;
+        let frame = self.insert_record(container, number, account, demoted.as_deref_mut())?;
         // After the record, which may have needed the last room.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
@@ -47,7 +47,8 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         number: u64,
     ) -> Result<(), Shortage> {
-        let frame = self.insert_record(container, number, None)?;
+        let account = self.store.payer_of_container(container);
+        let frame = self.insert_record(container, number, account, None)?;
         self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
         Ok(())
     }
@@ -57,6 +58,7 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         container: Ref<Container>,
         number: u64,
+        account: Ref<Account>,
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
         let tree = self.store.get(container).frames;
@@ -65,7 +67,7 @@ impl<K: Kernel> FrameManager<K> {
                 self.store.get_mut(discarded).set(FrameMarks::TENTATIVE, true);
                 discarded
             }
-            None => self.new_record(container, number, demoted)?,
+            None => self.new_record(container, number, account, demoted)?,
         };
         let record = self.store.get_mut(container);
         record.frame_count.up();
@@ -77,9 +79,9 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         container: Ref<Container>,
         number: u64,
+        account: Ref<Account>,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        let account = self.store.payer_of_container(container);
         let new = Frame::new(container.link(), number);
         let make = |pool: &mut Store<K>| pool.alloc(account, new);
         let frame = self.with_page(account, demoted.as_deref_mut(), make)?;
@@ -120,8 +122,18 @@ impl<K: Kernel> FrameManager<K> {
     /// Charges tentative frames at the beginning of a range as runs, if it can: if they are of an
     /// account that is never removed, and nothing is at their numbers. Returns how many.
     pub(crate) fn insert_runs(&mut self, container: Ref<Container>, range: Range) -> Option<u64> {
+        RUN_ORDERS.iter().find_map(|order| self.insert_runs_of(container, range, *order))
+    }
+
+    fn insert_runs_of(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+        order: u8,
+    ) -> Option<u64> {
         let count = range.last.saturating_sub(range.first).saturating_add(1);
-        if !range.first.is_multiple_of(RUN_FRAMES) || count < RUN_FRAMES {
+        let frames = 1_u64 << order;
+        if !range.first.is_multiple_of(frames) || count < frames {
             return None;
         }
         let free = match self.next_record(container, range) {
@@ -129,27 +141,27 @@ impl<K: Kernel> FrameManager<K> {
             None => count,
         };
         let account = self.charged(container).ok()?;
-        let runs = u32::try_from(free / RUN_FRAMES).ok().filter(|runs| *runs > 0)?;
+        let runs = u32::try_from(free >> order).ok().filter(|runs| *runs > 0)?;
         if self.store.get(account).maker().is_some() {
             return None;
         }
         let is_starved = self.store.is_starved;
-        let added = self.store.add_runs(account, container, range.first, runs);
+        let added = self.store.add_runs(account, container, range.first, (runs, order));
         // If not all of them can be had, some can.
         self.store.is_starved = is_starved;
         let added = added.ok().filter(|added| *added > 0)?;
-        Some(u64::from(added).saturating_mul(RUN_FRAMES))
+        Some(u64::from(added).saturating_mul(frames))
     }
 
     /// Returns a frame, alone in its record.
     ///
     /// # Errors
-    /// The kernel's error if it refuses a page for the records of the run that the frame is in.
+    /// As [`Self::split`].
     pub(crate) fn individual(
         &mut self,
         container: Ref<Container>,
         number: u64,
-    ) -> Result<Option<Ref<Frame>>, KernelError> {
+    ) -> Result<Option<Ref<Frame>>, PmError> {
         while let Some(frame) = self.find_frame(container, number) {
             if !self.store.get(frame).is_run() {
                 return Ok(Some(frame));
@@ -176,16 +188,39 @@ impl<K: Kernel> FrameManager<K> {
                 continue;
             }
             self.store.meter().check_room(FRAME_WORK_MAX, 0)?;
-            self.split(container, frame)
-                .map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
+            self.split(container, frame).map_err(|error| split_failure(error, number))?;
         }
         Ok(())
     }
 
-    /// Splits a run into single frames, so that the records of neighbours lie together.
-    fn split(&mut self, container: Ref<Container>, run: Ref<Frame>) -> Result<(), KernelError> {
+    /// Splits a large frame into single ones, or a run: into runs of 64, and such a one into single
+    /// frames, so that the records of neighbours lie together.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot split a large frame: the next one goes on. `Kernel` if the
+    /// kernel refuses a step.
+    pub(crate) fn split(
+        &mut self,
+        container: Ref<Container>,
+        run: Ref<Frame>,
+    ) -> Result<(), PmError> {
+        let record = *self.store.get(run);
+        if let Some(block) = record.page().filter(|_| record.is_large()) {
+            return self.split_large(block);
+        }
+        self.split_blank(container, run).map_err(|_: KernelError| PmError::Kernel)
+    }
+
+    pub(super) fn split_blank(
+        &mut self,
+        container: Ref<Container>,
+        run: Ref<Frame>,
+    ) -> Result<(), KernelError> {
         let record = *self.store.get(run);
         self.store.split_run(run)?;
+        if record.is_large_range() {
+            return Ok(());
+        }
         let mut rest = Some(record.range());
         while let Some((part, _)) = self.take_frame(container, &mut rest) {
             if self.store.get(part).is_run() {
@@ -355,7 +390,8 @@ impl<K: Kernel> FrameManager<K> {
             return Err(at_frame(PmError::NotFound, number));
         }
         if record.is_run() {
-            let single = self.individual(container, number).ok().flatten();
+            let single = self.individual(container, number);
+            let single = single.map_err(|error| split_failure(error, number))?;
             return single.ok_or(at_frame(PmError::Kernel, number));
         }
         Ok(frame)

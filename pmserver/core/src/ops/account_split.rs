@@ -79,13 +79,21 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::QuotaExceeded.into());
         }
         self.store.get_mut(account).set(AccountFlags::EXTRA, has_extra);
-        for _ in 0..step {
+        let mut demoted: u64 = 0;
+        let mut pending = Ok(());
+        while demoted < step {
+            pending = self.split_newest(account);
+            if pending.is_err() {
+                break;
+            }
             self.store.demote(account);
+            demoted = demoted.saturating_add(1);
         }
         // If the call ends early, the limit is set as far as frames were demoted: otherwise the
         // room of the demoted frames could be allocated again.
         let limit = limit.max(self.store.get(account).committed());
         self.store.set_limit(account, limit);
+        pending.map_err(|failure| Failure { done: demoted, ..failure })?;
         if excess > step {
             return Err(Failure { error: PmError::Pending, done: step, at: 0 });
         }

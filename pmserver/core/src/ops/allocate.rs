@@ -2,6 +2,7 @@
 //! allocate, deallocate, mark (O4, O5).
 
 use pmserver_api::{AllocateFlags, DeallocateFlags, Failure, Frames, Marks, PmError};
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameNumber, PeerId};
 
 use crate::config::Privileges;
@@ -10,7 +11,7 @@ use crate::ops::Operations;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::failure::{at_frame, is_more_to_do};
+use crate::records::failure::{at_frame, is_more_to_do, split_failure};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::lease::Need;
 use crate::records::page::PageUse;
@@ -25,6 +26,8 @@ const NEW_FRAME_WORK_ABOVE: u64 = 100;
 #[derive(Default)]
 struct Progress {
     done: u64,
+    /// How many of them are single frames that were made.
+    singles: u64,
     demoted: Demoted,
 }
 
@@ -47,6 +50,9 @@ impl<K: Kernel> Operations<K> {
         if flags.contains(AllocateFlags::EXTRA) && !self.store.may_have_extra(payer) {
             return Err(PmError::NotEligible.into());
         }
+        if flags.contains(AllocateFlags::EXTRA) {
+            self.split_newest(payer)?;
+        }
         let squash = flags.contains(AllocateFlags::SQUASH);
         let need = if squash { Need::Remove } else { Need::Change };
         self.check_leases(&access, range, need)?;
@@ -57,7 +63,15 @@ impl<K: Kernel> Operations<K> {
         if is_for_device && !squash {
             self.stock_clean(count.get())?;
         }
-        self.check_room_for(payer, count.get())?;
+        if count.get() < LARGE_FRAMES {
+            self.check_room_for(payer, count.get())?;
+        } else if fills
+            || flags.contains(AllocateFlags::EXTRA)
+            || self.store.get(payer).maker().is_some()
+        {
+            // So many single frames are more than one call makes.
+            return Err(PmError::TooMany.into());
+        }
         let mut progress = Progress::default();
         let unused_from = self.store.get(access.container).unused_from;
         let inserted = self.insert_frames(access.container, range, flags, &mut progress);
@@ -197,14 +211,16 @@ impl<K: Kernel> Operations<K> {
             let number = left.first;
             if may_be_run && let Some(run) = self.insert_runs(container, left) {
                 progress.done = progress.done.saturating_add(run);
-                rest = left.behind(number.saturating_add(run).saturating_sub(1));
+                rest = left.behind(number.saturating_add(run.saturating_sub(1)));
                 continue;
             }
             let at = |error| at_frame(error, number);
             match self.find_frame(container, number) {
                 Some(_) if squash => {}
                 Some(_) => return Err(at(PmError::Exists)),
+                None if progress.singles == CALL_FRAMES_MAX => return Err(PmError::TooMany.into()),
                 None => {
+                    progress.singles = progress.singles.saturating_add(1);
                     let demoted = may_be_extra.then_some(&mut progress.demoted);
                     self.insert_frame(container, number, demoted)
                         .map_err(|shortage| at(shortage.as_quota()))?;
@@ -242,14 +258,11 @@ impl<K: Kernel> Operations<K> {
             let frames = if record.is_discarded() { 0 } else { record.frames() };
             let done = if is_whole {
                 self.remove_frame(access.container, frame, number)
+                    .map_err(|_: KernelError| PmError::Kernel)
             } else {
-                self.store.split_run(frame)
+                self.split(access.container, frame)
             };
-            done.map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done: freed,
-                at: number,
-            })?;
+            done.map_err(|error| Failure { done: freed, ..split_failure(error, number) })?;
             if is_whole {
                 freed = freed.saturating_add(frames.into());
             }
@@ -276,11 +289,8 @@ impl<K: Kernel> Operations<K> {
             let record = self.store.get(frame);
             let (numbers, frames) = (record.range(), record.frames());
             if !range.covers(numbers) {
-                self.store.split_run(frame).map_err(|_: KernelError| Failure {
-                    error: PmError::Kernel,
-                    done: marked,
-                    at: number,
-                })?;
+                self.split(access.container, frame)
+                    .map_err(|error| Failure { done: marked, ..split_failure(error, number) })?;
                 continue;
             }
             self.store.set_discardable(account, frame, marks.contains(Marks::DISCARDABLE));

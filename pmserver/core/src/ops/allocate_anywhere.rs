@@ -88,6 +88,7 @@ impl<K: Kernel> Operations<K> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_leases(&access, range, Need::Remove)?;
+        self.split_at_ends(access.container, range)?;
         let mut renewed: u64 = 0;
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {

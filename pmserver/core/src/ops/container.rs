@@ -14,6 +14,7 @@ use crate::records::broken::broken;
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
+use crate::records::failure::split_failure;
 use crate::records::lease::Need;
 use crate::records::ledger::Work;
 use crate::records::range::Range;
@@ -147,18 +148,21 @@ impl<K: Kernel> Operations<K> {
         budget: &mut Budget,
     ) -> Result<(), Failure> {
         self.expire_leases(container).map_err(|more| budget.failure(more.error, more.at))?;
-        while let Some((frame, number)) = self
-            .next_unleased_frame(container)
-            .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?
+        while let Some((frame, number)) =
+            self.next_unleased_frame(container).map_err(|error| budget.failure(error, 0))?
         {
-            budget.spend(self.store.meter())?;
-            let others = u64::from(self.store.get(frame).frames()).saturating_sub(1);
-            let done = if budget.spend_more(others) {
+            budget.check(self.store.meter())?;
+            let record = self.store.get(frame);
+            let frames = record.frames().max(1).into();
+            // A large frame is removed as one: it would be more work to split it.
+            if record.is_large() || budget.has_room(frames) {
                 self.remove_frame(container, frame, number)
+                    .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
+                budget.add(frames);
             } else {
-                self.store.split_run(frame)
-            };
-            done.map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
+                self.split(container, frame)
+                    .map_err(|error| budget.failure(error, split_failure(error, number).at))?;
+            }
         }
         if let Some(deadline) = self.last_deadline(container) {
             return Err(budget.pending_until(deadline));

@@ -9,16 +9,16 @@
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
-use proto::limits::SHARERS_MAX;
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, SHARERS_MAX};
 use proto::{FrameNumber, PeerId};
 
 use crate::frames::copying::Copying;
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::failure::{at_frame, is_more_to_do};
+use crate::records::failure::{at_frame, is_more_to_do, split_failure};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
@@ -79,6 +79,9 @@ impl<K: Kernel> Operations<K> {
         for (from, to) in pairs {
             self.check_sides(copying, Range::one(*from), Range::one(*to))?;
         }
+        for (from, to) in pairs {
+            self.split_for_whole(copying, Range::one(*from), Range::one(*to))?;
+        }
         let all = pairs.iter().copied();
         let place = |number| pairs.iter().rposition(|(from, _)| *from == number);
         let holds = self.overwrites_later(copying, all.clone(), place);
@@ -99,6 +102,14 @@ impl<K: Kernel> Operations<K> {
         to: Range,
     ) -> Result<u64, Failure> {
         self.check_sides(copying, from, to)?;
+        if self.copy_large(caller, copying, from, to)? {
+            return Ok(LARGE_FRAMES);
+        }
+        if from.last.saturating_sub(from.first) >= CALL_FRAMES_MAX {
+            // Frame by frame, a call does as many as any other.
+            return self.copy_half(caller, copying, from, to);
+        }
+        self.split_for_whole(copying, from, to)?;
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
         let place = |number: u64| {
             let index = number.checked_sub(from.first).filter(|_| from.contains(number))?;
@@ -214,6 +225,7 @@ impl<K: Kernel> Operations<K> {
         else {
             return Ok(());
         };
+        let left = self.store.meter().left();
         for (_, to) in pairs.clone().take(extent.count) {
             self.keep_or_remove_frame(copying.to.container, to, false);
         }
@@ -221,8 +233,7 @@ impl<K: Kernel> Operations<K> {
         let work = pairs.clone().map(|(from, to)| self.pair_work(copying, from, to));
         // Without what this call had to split, the next one may have room.
         let split_work = self.store.meter().split_work();
-        let left = self.store.meter().left().saturating_add(split_work);
-        let fits = split_work > 0 && work.sum::<u64>() <= left;
+        let fits = split_work > 0 && work.sum::<u64>() <= left.saturating_add(split_work);
         let has_gained = self.make_way(copying, pairs).map_err(|_| PmError::Kernel)?;
         Err(if has_gained || fits { failure } else { at_frame(PmError::TooMany, beyond) })
     }
@@ -289,7 +300,7 @@ impl<K: Kernel> Operations<K> {
             return Ok((source, self.find_frame(copying.to.container, to)));
         }
         let destination = self.individual(copying.to.container, to);
-        let destination = destination.map_err(|_: KernelError| at_frame(PmError::Kernel, to))?;
+        let destination = destination.map_err(|error| split_failure(error, to))?;
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
         self.check_copied_to(source, destination, copying.is_logical())?;
         Ok((source, Some(destination)))

@@ -62,7 +62,7 @@ impl<K: Kernel> Operations<K> {
                 }
                 self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
                 count = count.saturating_add(1);
-                address = self.store.get(mapping).key().saturating_add(1);
+                address = self.store.get(mapping).last().saturating_add(1);
             }
             address = 0;
         }

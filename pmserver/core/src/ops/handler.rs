@@ -189,8 +189,7 @@ impl<K: Kernel> Operations<K> {
             .store
             .look_up::<Container>(wait.container)
             .filter(|container| self.lives(*container))
-            .map_or(Ok(None), |container| self.individual(container, wait.number))
-            .map_err(|_: KernelError| PmError::Kernel)?;
+            .map_or(Ok(None), |container| self.individual(container, wait.number))?;
         let Some(frame) = frame else {
             *self.answered(caller, fault)? = None;
             return Err(PmError::InvalidCap.into());

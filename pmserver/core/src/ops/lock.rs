@@ -24,6 +24,10 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<LeaseReply, Failure> {
         let access = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
+        if self.has_ties(access.container) {
+            // What is mapped nowhere is split when somebody maps it under the lease.
+            self.split_at_ends(access.container, range)?;
+        }
         let (lease, deadline) = self.take_lease(caller, &access, range, mode, ttl)?;
         Ok(LeaseReply { lease: LeaseHandle::from_raw(self.store.handle(lease)), deadline })
     }

@@ -7,7 +7,7 @@
 //! were taken away.
 
 use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError, Rights};
-use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
+use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER, LARGE_FRAMES};
 use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
@@ -22,6 +22,9 @@ use crate::records::links::link_of;
 use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
 use crate::records::share::Access;
+
+/// The pages of a large frame, as a run of a reply.
+pub(super) const PAGES_OF_LARGE: u16 = 512;
 
 impl<K: Kernel> Operations<K> {
     /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
@@ -39,8 +42,15 @@ impl<K: Kernel> Operations<K> {
         check_flags(flags)?;
         last_page(vaddr, count.get())?;
         self.check_revoking(&access)?;
-        let mut pages = pages_from(vaddr);
         let mut mapped = Mapped::default();
+        if count.get() == LARGE_FRAMES {
+            self.store.meter().begin_frame(0)?;
+            if let Some(rights) = self.map_large(caller, &access, (range, vaddr), flags)? {
+                mapped.push_all(rights, PAGES_OF_LARGE);
+                return Ok(mapped);
+            }
+        }
+        let mut pages = pages_from(vaddr);
         for number in range.first..=range.last {
             let Some(vaddr) = pages.next() else { break };
             let room = self.store.meter().begin_frame(0);
@@ -264,12 +274,20 @@ impl<K: Kernel> Operations<K> {
                 return Err(Failure { error: PmError::Pending, done, at: 0 });
             }
             self.store.meter().begin_frame(done)?;
+            let record = self.store.get(mapping);
+            let (starts, is_large) = (record.vaddr() >= first, record.is_large());
+            let is_whole = starts && record.last() <= last;
+            let pages = if is_large { LARGE_FRAMES } else { 1 };
+            if is_large && (!is_whole || done.saturating_add(pages) > most) {
+                self.split_mapped(mapping).map_err(|failure| Failure { done, ..failure })?;
+                continue;
+            }
             self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done,
                 at: 0,
             })?;
-            done = done.saturating_add(1);
+            done = done.saturating_add(pages);
         }
         Ok(done)
     }

@@ -18,10 +18,9 @@ use proto::{FrameCount, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::ops::map::{check_flags, last_page, pages_from};
+use crate::ops::map::{PAGES_OF_LARGE, check_flags, last_page, pages_from};
 use crate::records::cell::Ref;
 use crate::records::failure::{at_frame, is_more_to_do};
-use crate::records::leaf::Leaf;
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
@@ -49,6 +48,11 @@ impl<K: Kernel> Operations<K> {
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
             Err(_) => return Repair::No,
         };
+        if let Err(failure) = self.split_for_access(mapping, kind) {
+            return if is_more_to_do(&failure) { Repair::TryAgain } else { Repair::No };
+        }
+        // It may have been replaced.
+        let Some(mapping) = self.find_mapping(peer, page) else { return Repair::No };
         let access = self.access_of(mapping);
         // The retry goes on with what is more than one fault does.
         let room = self.expire_leases(access.container);
@@ -78,6 +82,24 @@ impl<K: Kernel> Operations<K> {
                 Repair::No
             }
         }
+    }
+
+    /// Splits a large frame if a page of it is needed alone, for a store to memory that others
+    /// share copy-on-write, or if that has begun.
+    fn split_for_access(&mut self, mapping: Ref<Mapping>, kind: AccessKind) -> Result<(), Failure> {
+        if self.is_split_for(mapping, kind == AccessKind::Write) {
+            self.split_mapped(mapping)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the large frame of a mapping has to be split before it is used.
+    fn is_split_for(&self, mapping: Ref<Mapping>, is_stored_to: bool) -> bool {
+        let frame = self.frame_of(mapping);
+        let block = self.store.get(frame).page().filter(|_| self.store.get(frame).is_large());
+        block.is_some_and(|block| {
+            self.store.is_splitting(block) || is_stored_to && self.is_cow(frame)
+        })
     }
 
     /// Makes the mapping of a region's page that was accessed, if that is allowed. The access
@@ -146,8 +168,7 @@ impl<K: Kernel> Operations<K> {
     /// Returns whether no other holder's lease forbids this to a mapping.
     fn is_free_for(&self, mapping: Ref<Mapping>, access: &Access, need: Need) -> bool {
         let frame = self.frame_of(mapping);
-        let number = self.store.get(frame).key();
-        let range = Range::one(number);
+        let range = self.store.get(frame).range();
         self.check_leases(access, range, need).is_ok() && self.check_sharers(frame, need).is_ok()
     }
 
@@ -193,10 +214,15 @@ impl<K: Kernel> Operations<K> {
         check_flags(flags)?;
         last_page(vaddr, count.get())?;
         let mut mapped = Mapped::default();
-        for vaddr in pages_from(vaddr).take(usize::try_from(count.get()).unwrap_or_default()) {
+        let mut pages = pages_from(vaddr);
+        while mapped.count < count.get() {
+            let Some(vaddr) = pages.next() else { break };
+            let left = count.get().saturating_sub(mapped.count);
+            let is_large = self.large_at(caller, vaddr, left).is_some();
+            let frames = if is_large { PAGES_OF_LARGE } else { 1 };
             let room = self.store.meter().begin_frame(0);
-            match room.and_then(|()| self.remap_one(caller, vaddr, flags)) {
-                Ok(rights) if mapped.push(rights) => {}
+            match room.and_then(|()| self.remap_one(caller, (vaddr, is_large), flags)) {
+                Ok(rights) if mapped.push_all(rights, frames) => {}
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Ok(_) | Err(_) => break,
             }
@@ -207,11 +233,16 @@ impl<K: Kernel> Operations<K> {
     fn remap_one(
         &mut self,
         peer: PeerId,
-        vaddr: VirtAddr,
+        (vaddr, is_large): (VirtAddr, bool),
         flags: MapFlags,
     ) -> Result<MapFlags, Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
-        let mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
+        let mut mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
+        let is_stored_to = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        if !is_large || self.is_split_for(mapping, is_stored_to) {
+            self.split_mapped(mapping)?;
+            mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
+        }
         let frame = self.frame_of(mapping);
         let access = self.access_of(mapping);
         self.expire_leases(access.container)?;
@@ -219,8 +250,8 @@ impl<K: Kernel> Operations<K> {
         if !access.is_strong() && self.find_mapping(peer, vaddr) != Some(mapping) {
             return Err(missing);
         }
-        let number = self.store.get(frame).key();
-        let range = Range::one(number);
+        let range = self.store.get(frame).range();
+        let number = range.first;
         self.check_map_rights(&access, range, flags)?;
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;

@@ -16,7 +16,7 @@
 use pmserver_api::{
     Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, MapFlags, PmError, ShareHandle,
 };
-use proto::limits::LEASE_MICROS_MAX;
+use proto::limits::{CALL_FRAMES_MAX, LEASE_MICROS_MAX};
 use proto::{Micros, PeerId, VirtAddr};
 
 use crate::kernel::Kernel;
@@ -160,6 +160,12 @@ impl<K: Kernel> Operations<K> {
         } else {
             MapFlags::READ | MapFlags::FORCE_READ
         };
+        if range.last.saturating_sub(range.first) >= CALL_FRAMES_MAX {
+            self.store.meter().begin_frame(0)?;
+            if self.map_large(caller, access, (range, vaddr), flags)?.is_some() {
+                return Ok(());
+            }
+        }
         let numbers = (range.first..=range.last).zip(u64::from(goes_on)..);
         for ((number, mapped), vaddr) in numbers.zip(pages_from(vaddr)) {
             self.store.meter().begin_frame(mapped)?;

@@ -29,25 +29,33 @@ impl Budget {
     /// # Errors
     /// `Pending` without a deadline if the budget is used up: the caller calls again at once.
     pub(crate) fn spend(&mut self, meter: &Meter) -> Result<(), Failure> {
+        self.check(meter)?;
+        self.add(1);
+        Ok(())
+    }
+
+    /// Refuses another step if the budget is used up.
+    ///
+    /// # Errors
+    /// As for [`Self::spend`].
+    pub(crate) fn check(&self, meter: &Meter) -> Result<(), Failure> {
         if self.is_metered {
             meter.begin_frame(self.done)?;
         }
         if self.done >= self.most {
             return Err(self.failure(PmError::Pending, 0));
         }
-        self.done = self.done.saturating_add(1);
         Ok(())
     }
 
-    /// Counts the steps of a run beside the one that was counted; returns whether there are so
-    /// many.
-    pub(crate) fn spend_more(&mut self, frames: u64) -> bool {
-        let done = self.done.saturating_add(frames);
-        let has_room = done <= self.most;
-        if has_room {
-            self.done = done;
-        }
-        has_room
+    /// Returns whether there are so many steps left.
+    pub(crate) const fn has_room(&self, steps: u64) -> bool {
+        self.done.saturating_add(steps) <= self.most
+    }
+
+    /// Counts steps that were done, be there so many or not.
+    pub(crate) const fn add(&mut self, steps: u64) {
+        self.done = self.done.saturating_add(steps);
     }
 
     /// Returns a failure that says how much was done.

@@ -36,8 +36,13 @@ bitflags! {
     }
 }
 
+/// The order of a large frame: it has `2^9` pages.
+pub(crate) const LARGE_ORDER: u8 = 9;
+
 /// A virtual frame, or a *run*: `2^order` frames at aligned numbers that nothing has happened to
-/// since they were allocated. They have no memory, no mapping and no sharer (`store/runs.rs`).
+/// since they were allocated. They have no memory, no mapping and no sharer (`store/runs.rs`). A
+/// run of order 9 may be bound to a block as a whole: then it is a *large frame*
+/// (`frames/large.rs`).
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Frame {
@@ -55,7 +60,7 @@ pub(crate) struct Frame {
     of_account: Links<Frame>,
     pub(crate) mapping_count: Count<u16>,
     marks: u16,
-    /// 0, or for a run 6, or 3 for an eighth of one.
+    /// 0, or for a run 9, 6 or 3.
     order: u8,
     padding: [u8; 11],
 }
@@ -116,6 +121,16 @@ impl Frame {
 
     pub(crate) const fn is_run(&self) -> bool {
         self.order > 0
+    }
+
+    /// Returns whether it stands for as many frames as are in a large one, and has memory or not.
+    pub(crate) const fn is_large_range(&self) -> bool {
+        self.order == LARGE_ORDER
+    }
+
+    /// Returns whether it is a large frame: a run with memory.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.order == LARGE_ORDER && self.page != 0
     }
 
     /// Returns how many frames it stands for.

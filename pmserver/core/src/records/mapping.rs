@@ -2,13 +2,13 @@
 //! A mapping's or grant's record.
 
 use pmserver_api::MapFlags;
-use proto::{PeerId, VirtAddr};
+use proto::{PAGE_BYTES, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::{FrameCap, PageIndex, PageRights, SlotAddress};
 use crate::records::broken::broken;
 use crate::records::cell::{Stamp, record};
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, LARGE_ORDER};
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::share::Share;
@@ -52,7 +52,11 @@ pub(crate) struct Mapping {
     installed: u8,
     is_grant: u8,
     is_original: u8,
-    padding: [u8; 9],
+    /// 0, or 9 for the mapping of a large frame.
+    order: u8,
+    /// Whether a large mapping is counted in the table above it.
+    is_counted: u8,
+    padding: [u8; 7],
 }
 
 record!(Mapping, Mapping);
@@ -90,7 +94,9 @@ impl Mapping {
             installed: 0,
             is_grant: 0,
             is_original: 0,
-            padding: [0; 9],
+            order: 0,
+            is_counted: 0,
+            padding: [0; 7],
         }
     }
 
@@ -109,6 +115,36 @@ impl Mapping {
             is_grant: 1,
             ..Self::new(frame, share, peer, VirtAddr::ZERO, asked)
         }
+    }
+
+    /// Returns a mapping of a large frame, at a multiple of its size.
+    pub(crate) fn of_large(self) -> Self {
+        Self { order: LARGE_ORDER, ..self }
+    }
+
+    /// Returns the mapping of a page of a large one, with the same terms, not installed.
+    pub(crate) fn part(&self, vaddr: u64, frame: Link<Frame>, slot: SlotAddress) -> Self {
+        let mut part = Self { vaddr, frame, order: 0, ..*self };
+        part.stamp = Stamp::UNSET;
+        (part.of_frame, part.of_share) = (Links::NONE, Links::NONE);
+        part.set_slot(slot);
+        part.set_cap(PageIndex::new(0), false);
+        part.set_installed(Installed::No);
+        part
+    }
+
+    /// Returns whether a large mapping is counted in the table above it.
+    pub(crate) const fn is_counted(&self) -> bool {
+        self.is_counted != 0
+    }
+
+    /// Says that it is.
+    pub(crate) const fn set_counted(&mut self) {
+        self.is_counted = 1;
+    }
+
+    pub(crate) const fn is_large(&self) -> bool {
+        self.order != 0
     }
 
     pub(crate) const fn is_grant(&self) -> bool {
@@ -191,5 +227,10 @@ impl Mapping {
 impl Leaf for Mapping {
     fn key(&self) -> u64 {
         self.vaddr
+    }
+
+    fn last(&self) -> u64 {
+        let pages = 1_u64 << self.order;
+        self.vaddr.saturating_add(pages.saturating_sub(1).saturating_mul(PAGE_BYTES))
     }
 }

@@ -7,6 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::kernel::PageIndex;
 use crate::records::account::Account;
 use crate::records::count::{minus, plus};
 use crate::records::frame::Frame;
@@ -18,8 +19,9 @@ use crate::records::mapping::Mapping;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum PageUse {
-    /// Untyped and free.
-    Untyped = 0,
+    /// A page of a block that is whole or a large frame, but not its first one. What nothing was
+    /// written to is one.
+    InBlock = 0,
     /// A free frame that is all zero.
     Clean = 1,
     /// A free frame that still holds old contents.
@@ -38,6 +40,18 @@ pub(crate) enum PageUse {
     Quarantine = 8,
     /// A free CNode, with nothing in its slots.
     EmptyNode = 9,
+    /// The first page of a block that is free and whole.
+    Block = 10,
+    /// The first page of a free large frame that is all zero.
+    LargeClean = 11,
+    /// The first page of a free large frame that still holds old contents.
+    LargeDirty = 12,
+    /// The first page of a large frame that a virtual frame is bound to.
+    Large = 13,
+    /// Untyped and free.
+    Untyped = 14,
+    /// A frame that a page of a large frame was copied to, before virtual frames are bound to it.
+    Copied = 15,
 }
 
 impl PageUse {
@@ -148,6 +162,23 @@ impl PageEntry {
     /// `Frame`: returns whether a pin keeps it where it is.
     pub(crate) const fn is_pinned(&self) -> bool {
         self.taken > 0
+    }
+
+    /// `Copied`, `Frame`: returns the copy of the page before, while a large frame is being split.
+    pub(crate) fn copy_before(&self) -> Option<PageIndex> {
+        let [before, _] = self.bitmap;
+        u32::try_from(before).ok().and_then(PageIndex::from_link)
+    }
+
+    /// `Copied`: says which is the copy of the page before; 0 for none.
+    pub(crate) fn set_copy_before(&mut self, page: u32) {
+        self.bitmap = [page.into(), 0];
+    }
+
+    /// `Copied`: makes it a frame that the splitting of the large frame has a reference to.
+    pub(crate) fn become_frame(&mut self) {
+        self.used_as = PageUse::Frame.number();
+        self.add_holder();
     }
 
     /// Returns whether the page is used as this.

@@ -46,6 +46,9 @@ impl VSpaceState {
     }
 }
 
+/// How many spans without anything of the program are remembered for each peer.
+const FREE_SPANS: usize = 8;
+
 /// A protection domain that pmserver serves.
 #[derive(Clone)]
 pub(crate) struct Peer {
@@ -78,6 +81,8 @@ pub(crate) struct Peer {
     pub(crate) search: Option<Search>,
     pub(crate) leases: Link<Lease>,
     pub(crate) lease_count: Count<u16>,
+    /// Spans of a lowest table, by their number and one, in which nothing came with its program.
+    pub(crate) free_spans: [u64; FREE_SPANS],
     /// It faulted and does not run again; its objects are being destroyed.
     pub(crate) is_stopped: bool,
 }
@@ -103,6 +108,7 @@ impl Peer {
             search: None,
             leases: Link::NONE,
             lease_count: Count::ZERO,
+            free_spans: [0; FREE_SPANS],
             is_stopped: false,
         }
     }

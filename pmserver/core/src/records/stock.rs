@@ -24,12 +24,20 @@ pub(crate) struct Stock {
     pub(crate) spare: Count<u32>,
     /// Free cells that runs need when they are split.
     pub(crate) aside: Count<u32>,
-    padding: [u64; 5],
+    /// Pages that are charged, not taken, and not for records: for the page tables and the CNodes
+    /// of what large mappings are split into.
+    pub(crate) objects: Count<u32>,
+    padding: [u32; 9],
 }
 
 record!(Stock, Stock);
 
 impl Stock {
+    /// Returns how many pages are charged and not taken.
+    pub(crate) fn untaken(&self) -> u32 {
+        self.pages.get().saturating_add(self.objects.get())
+    }
+
     /// Nothing is charged.
     pub(crate) const EMPTY: Self = Self {
         stamp: Stamp::UNSET,
@@ -37,6 +45,7 @@ impl Stock {
         pages: Count::ZERO,
         spare: Count::ZERO,
         aside: Count::ZERO,
-        padding: [0; 5],
+        objects: Count::ZERO,
+        padding: [0; 9],
     };
 }

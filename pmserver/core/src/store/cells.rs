@@ -156,6 +156,18 @@ impl<K: Kernel> Store<K> {
         }
     }
 
+    /// Gives an account a CNode that it was charged for before, all of whose slots are taken.
+    pub(crate) fn adopt_full_node(&mut self, account: Ref<Account>, node: PageIndex) {
+        let account = self.payer_for(account);
+        let entry = self.entry_mut(node);
+        entry.set_account(account.link());
+        entry.bitmap = [u64::MAX; 2];
+        entry.taken = 128;
+        let pages = self.link_page(self.ledger(account).slot_pages, node);
+        self.ledger_mut(account).slot_pages = pages;
+        self.move_slot_page(account, node, End::Last);
+    }
+
     fn move_slot_page(&mut self, owner: Ref<Account>, page: PageIndex, to: End) {
         let pages = self.move_page(self.ledger(owner).slot_pages, page, to);
         self.ledger_mut(owner).slot_pages = pages;

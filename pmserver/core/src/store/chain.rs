@@ -52,7 +52,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Returns the last record of a chain.
-    pub(super) fn last_of<C: Chain>(&self, chain: Link<C::Item>) -> Option<Ref<C::Item>> {
+    pub(crate) fn last_of<C: Chain>(&self, chain: Link<C::Item>) -> Option<Ref<C::Item>> {
         C::links(self.get(chain.target()?)).previous().target()
     }
 

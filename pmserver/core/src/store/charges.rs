@@ -63,11 +63,18 @@ impl<K: Kernel> Store<K> {
         kind: Charge,
         pages: u32,
     ) -> Result<(), Shortage> {
-        let mut payer = None;
+        let (mut payer, mut pool) = (None, account);
         let mut is_closed = false;
-        for above in self.upwards(account) {
-            payer = payer.or(Some(above));
-            is_closed |= self.get(above).has(AccountFlags::DYING);
+        let mut next = Some(account);
+        while let Some(above) = next {
+            self.meter().charge(LINK_WORK);
+            let record = self.get(above);
+            next = record.parent.target();
+            if !record.has(AccountFlags::REMOVED) {
+                payer = payer.or(Some(above));
+                is_closed |= record.has(AccountFlags::DYING);
+                pool = above;
+            }
         }
         let payer = payer.unwrap_or(account);
         let has_room = kind == Charge::Extra || self.get(payer).room() >= pages;
@@ -76,7 +83,7 @@ impl<K: Kernel> Store<K> {
         }
         if kind == Charge::Extra {
             self.check_extra(account)?;
-        } else if self.unused(account) < pages {
+        } else if self.get(pool).free() < pages {
             // The account has room, so extra frames occupy the memory that it was promised.
             self.is_starved = true;
             return Err(Shortage::Pool);
@@ -94,8 +101,12 @@ impl<K: Kernel> Store<K> {
 
     /// Returns how much memory is unused, given any account.
     fn unused(&self, account: Ref<Account>) -> u32 {
-        let pool = self.upwards(account).last().unwrap_or(account);
-        self.get(pool).free()
+        self.get(self.pool_above(account)).free()
+    }
+
+    /// Returns the pool's account, given any account.
+    pub(crate) fn pool_above(&self, account: Ref<Account>) -> Ref<Account> {
+        self.upwards(account).last().unwrap_or(account)
     }
 
     /// Refunds one page to an account and all accounts above it.

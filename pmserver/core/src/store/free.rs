@@ -18,6 +18,7 @@ use crate::records::broken::broken;
 use crate::records::count::Count;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
+use crate::store::blocks::SMALL_PAGES_MIN;
 
 /// Empty CNodes that are kept.
 const EMPTY_NODES_MAX: u32 = 8;
@@ -39,6 +40,9 @@ impl<K: Kernel> Store<K> {
             PageUse::Clean => &mut self.clean,
             PageUse::Dirty => &mut self.dirty,
             PageUse::EmptyNode => &mut self.empty_nodes,
+            PageUse::Block => &mut self.blocks,
+            PageUse::LargeClean => &mut self.large_clean,
+            PageUse::LargeDirty => &mut self.large_dirty,
             _ => broken("not a free use"),
         }
     }
@@ -56,13 +60,13 @@ impl<K: Kernel> Store<K> {
         list.count.up();
     }
 
-    fn pop_free(&mut self, used_as: PageUse) -> Option<PageIndex> {
+    pub(super) fn pop_free(&mut self, used_as: PageUse) -> Option<PageIndex> {
         let page = PageIndex::from_link(self.list(used_as).head)?;
         self.unlink_free(page, used_as);
         Some(page)
     }
 
-    fn unlink_free(&mut self, page: PageIndex, used_as: PageUse) {
+    pub(super) fn unlink_free(&mut self, page: PageIndex, used_as: PageUse) {
         let PageEntry { next, previous, .. } = *self.entry(page);
         if let Some(after) = PageIndex::from_link(next) {
             self.entry_mut(after).previous = previous;
@@ -74,11 +78,19 @@ impl<K: Kernel> Store<K> {
         self.list(used_as).count.down();
     }
 
-    /// Returns the free list that a page is in, if it is free.
+    /// Returns the free list that a page is in, or whose block it is in, if it is free.
     pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
-        let entry = self.entry(page);
-        let uses = [PageUse::Untyped, PageUse::Clean, PageUse::Dirty, PageUse::EmptyNode];
-        uses.into_iter().find(|used| entry.is(*used))
+        const USES: [PageUse; 7] = [
+            PageUse::Untyped,
+            PageUse::Clean,
+            PageUse::Dirty,
+            PageUse::EmptyNode,
+            PageUse::Block,
+            PageUse::LargeClean,
+            PageUse::LargeDirty,
+        ];
+        let entry = self.entry(self.free_block_of(page).unwrap_or(page));
+        USES.into_iter().find(|used| entry.is(*used))
     }
 
     /// Takes one particular free page as a frame, all zero.
@@ -86,6 +98,9 @@ impl<K: Kernel> Store<K> {
     /// # Errors
     /// `Refused` if it is not free, else the kernel's error; the page is then as it was.
     pub(crate) fn take_page(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        if let Some(block) = self.free_block_of(page) {
+            self.cut_block(block)?;
+        }
         let from = self.free_use(page).ok_or(KernelError::Refused)?;
         self.unlink_free(page, from);
         if from == PageUse::Clean {
@@ -117,8 +132,12 @@ impl<K: Kernel> Store<K> {
             *self.entry_mut(page) = PageEntry::new(used_as);
             return Ok(page);
         }
+        self.is_short |= self.untyped.count.get() < SMALL_PAGES_MIN;
         if let Some(page) = self.pop_free(PageUse::Untyped) {
             return self.make_taken(page, kind, used_as);
+        }
+        if (self.dirty.count.is_zero() || self.has_many_blocks()) && self.cut_any().is_ok() {
+            return self.take(kind, used_as);
         }
         for from in [PageUse::Dirty, PageUse::Clean, PageUse::EmptyNode] {
             if let Some(page) = self.pop_free(from) {
@@ -154,6 +173,9 @@ impl<K: Kernel> Store<K> {
     /// Releases a frame that nothing maps. Its contents stay until the page is taken again: then
     /// the kernel clears it.
     pub(crate) fn release_frame(&mut self, page: PageIndex) {
+        if self.entry(page).is(PageUse::Large) {
+            return self.release_large(page);
+        }
         self.push_free(page, PageUse::Dirty);
     }
 

@@ -39,7 +39,7 @@ const COPY_PART_WORK: u64 = 4_500;
 const COPY_LARGE_PAGE_WORK: u64 = 700;
 
 /// Clearing a page of a large frame.
-const CLEAR_LARGE_PAGE_WORK: u64 = 400;
+const CLEAR_LARGE_PAGE_WORK: u64 = 700;
 
 /// Making a frame accessible to pmserver, instead of another: three invocations.
 const WINDOW_WORK: u64 = 3 * INVOCATION_WORK;

@@ -6,6 +6,7 @@
 //! into kernel objects, and releases them. It knows nothing about what containers do with frames.
 
 pub(crate) mod account_tree;
+pub(crate) mod blocks;
 pub(crate) mod cells;
 pub(crate) mod chain;
 pub(crate) mod charges;
@@ -31,6 +32,7 @@ use crate::records::links::Link;
 use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
 use crate::store::account_tree::Allowances;
+use crate::store::blocks::Splitting;
 use crate::store::claims::Claims;
 use crate::store::extra::{Demand, Pressed};
 use crate::store::free::FreeList;
@@ -55,6 +57,17 @@ pub(crate) struct Store<K> {
     pub(crate) clean: FreeList,
     pub(crate) dirty: FreeList,
     pub(crate) empty_nodes: FreeList,
+    pub(crate) blocks: FreeList,
+    pub(crate) large_clean: FreeList,
+    pub(crate) large_dirty: FreeList,
+    /// Set if few untyped pages were left when one was taken.
+    is_short: bool,
+    /// The large frame that is being split.
+    pub(crate) splitting: Option<Splitting>,
+    /// How many large frames virtual frames are bound to.
+    larges: Count<u32>,
+    /// The pool's account, while it is charged for what splitting a large frame needs.
+    keeper: Option<Ref<Account>>,
     /// For each peer the generation of its last handle: nobody learns how many others got.
     generations: [u64; PEERS_MAX],
     /// The accounts that have extra frames.
@@ -87,6 +100,13 @@ impl<K: Kernel> Store<K> {
             clean: FreeList::default(),
             dirty: FreeList::default(),
             empty_nodes: FreeList::default(),
+            blocks: FreeList::default(),
+            large_clean: FreeList::default(),
+            large_dirty: FreeList::default(),
+            is_short: false,
+            splitting: None,
+            larges: Count::ZERO,
+            keeper: None,
             generations: [0; PEERS_MAX],
             pressed: Pressed::default(),
             demand: Demand::NONE,
@@ -100,10 +120,8 @@ impl<K: Kernel> Store<K> {
         }
         let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
         pool.reserved = table_pages;
-        for page in (0..page_count).map(PageIndex::new) {
-            if pool.kernel.is_block(page) {
-                pool.kernel.cut(page)?;
-            }
+        for page in (0..table_pages).map(PageIndex::new) {
+            pool.cut_reserved(page)?;
         }
         for table in 0..page_count.div_ceil(WINDOW_TABLE_PAGES) {
             let covered = PageIndex::new(table.saturating_mul(WINDOW_TABLE_PAGES));
@@ -115,46 +133,25 @@ impl<K: Kernel> Store<K> {
         }
         pool.zero = PageIndex::new(pool.reserved);
         pool.reserved = pool.reserved.saturating_add(1);
+        pool.cut_reserved(pool.zero)?;
         pool.kernel.make(pool.zero, ObjectKind::Frame)?;
         for page in (0..pool.reserved).map(PageIndex::new) {
             *pool.entry_mut(page) = PageEntry::new(PageUse::Reserved);
         }
-        pool.list_untyped();
+        pool.list_free()?;
         Ok(pool)
     }
 
-    /// Puts all pages that are not reserved into the list of untyped ones, in ascending order.
-    /// Works on one page of the frame table at a time, because at boot this runs for every page of
-    /// the pool.
-    fn list_untyped(&mut self) {
-        let (reserved, page_count) = (self.reserved, self.page_count);
-        for table in 0..page_count.div_ceil(ENTRIES_PER_PAGE) {
-            let first = table.saturating_mul(ENTRIES_PER_PAGE);
-            let table = self.kernel.record_page_mut(PageIndex::new(table));
-            let Ok(entries) = <[PageEntry]>::mut_from_bytes(&mut table.0) else {
-                broken("frame table page")
-            };
-            for (entry, page) in entries.iter_mut().zip(first..page_count) {
-                if page < reserved {
-                    continue;
-                }
-                *entry = PageEntry::new(PageUse::Untyped);
-                let next = page.saturating_add(1);
-                entry.next = if next < page_count { next } else { 0 };
-                entry.previous = if page > reserved { page.saturating_sub(1) } else { 0 };
-            }
-        }
-        let count = page_count.saturating_sub(reserved);
-        self.untyped = FreeList {
-            head: if count > 0 { reserved } else { 0 },
-            count: Count::starting_at(count),
-        };
+    /// Cuts the block that begins at a page that pmserver reserves for itself.
+    fn cut_reserved(&mut self, page: PageIndex) -> Result<(), KernelError> {
+        if self.kernel.is_block(page) { self.kernel.cut(page) } else { Ok(()) }
     }
 
     /// Installs a page table of the window, and first those above it that are missing.
     fn install_window_table(&mut self, vaddr: VirtAddr, span_bits: u8) -> Result<(), KernelError> {
         let page = PageIndex::new(self.reserved);
         self.reserved = self.reserved.saturating_add(1);
+        self.cut_reserved(page)?;
         self.kernel.make(page, ObjectKind::Table { span_bits })?;
         // Bounded by the number of levels: each miss names a level above the last.
         let mut result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);

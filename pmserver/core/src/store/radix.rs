@@ -11,7 +11,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::{Kind, Ref, Stamp, record};
@@ -147,6 +147,28 @@ impl<K: Kernel> Store<K> {
         tree: Tree<T>,
         leaf: Ref<T>,
     ) -> Result<Tree<T>, Shortage> {
+        self.insert_with(tree, leaf, |store, node| store.alloc(account, node))
+    }
+
+    /// Does the same with a cell that was set aside for the node.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses a page for the node; nothing has changed then.
+    pub(crate) fn tree_insert_aside<T: Leaf>(
+        &mut self,
+        account: Ref<Account>,
+        tree: Tree<T>,
+        leaf: Ref<T>,
+    ) -> Result<Tree<T>, KernelError> {
+        self.insert_with(tree, leaf, |store, node| store.alloc_set_aside(account, node))
+    }
+
+    fn insert_with<T: Leaf, E>(
+        &mut self,
+        tree: Tree<T>,
+        leaf: Ref<T>,
+        alloc: impl Fn(&mut Self, Node) -> Result<Ref<Node>, E>,
+    ) -> Result<Tree<T>, E> {
         let key = self.get(leaf).key();
         let mut place: Place = None;
         let mut link = tree.top;
@@ -165,18 +187,13 @@ impl<K: Kernel> Store<K> {
             }
             return Ok(self.set_place(tree, place, leaf.cell()));
         }
-        let fork = self.new_fork::<T>(account, link, key, leaf.cell())?;
+        let fork = self.fork::<T>(link, key, leaf.cell());
+        let fork = alloc(self, fork)?;
         Ok(self.set_place(tree, place, fork.cell()))
     }
 
-    /// Makes the node whose children are the subtree at `link` and a new leaf.
-    fn new_fork<T: Leaf>(
-        &mut self,
-        account: Ref<Account>,
-        link: u32,
-        key: u64,
-        leaf: u32,
-    ) -> Result<Ref<Node>, Shortage> {
+    /// Returns the node whose children are the subtree at `link` and a new leaf.
+    fn fork<T: Leaf>(&self, link: u32, key: u64, leaf: u32) -> Node {
         let other = match self.as_node(link) {
             Some(node) => {
                 let node = self.get(node);
@@ -207,7 +224,7 @@ impl<K: Kernel> Store<K> {
         fork.count.up();
         fork.set_child(group_at(other, shift), link);
         fork.set_child(group_at(key, shift), leaf);
-        self.alloc(account, fork)
+        fork
     }
 
     /// Removes the record with this key from a tree; returns the tree.

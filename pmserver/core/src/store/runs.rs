@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Runs: frames that nothing has happened to since they were allocated, 64 of them in one record.
+//! Runs: frames that nothing has happened to since they were allocated, 64 or 512 in one record.
 //!
 //! A run is *split* when something happens to one of its frames: into eight parts and, as often as
 //! needed, down to single frames. A split fills the run's own place in the tree. The cells for all
@@ -20,7 +20,7 @@ use crate::records::account::{Account, Charge, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
 use crate::records::container::Container;
-use crate::records::frame::{Frame, FramesOfAccount};
+use crate::records::frame::{Frame, FramesOfAccount, LARGE_ORDER};
 use crate::records::leaf::Leaf;
 use crate::records::links::Link;
 use crate::records::stock::Stock;
@@ -29,14 +29,8 @@ use crate::store::cells::End;
 use crate::store::extra::Age;
 use crate::store::radix::{FANOUT, Node};
 
-/// The order of a run that nothing has been split off.
-const RUN_ORDER: u8 = 6;
-
-/// How many frames it has.
-pub(crate) const RUN_FRAMES: u64 = 1 << RUN_ORDER;
-
-/// The same, as pages.
-const RUN_PAGES: u32 = 1 << RUN_ORDER;
+/// The orders of runs that nothing has been split off, the larger one first.
+pub(crate) const RUN_ORDERS: [u8; 2] = [LARGE_ORDER, 6];
 
 /// Returns how many cells a run needs beside its own when all of its frames are single ones: one
 /// for each other frame, and the nodes above them.
@@ -56,18 +50,19 @@ impl<K: Kernel> Store<K> {
         account: Ref<Account>,
         container: Ref<Container>,
         first: u64,
-        runs: u32,
+        (runs, order): (u32, u8),
     ) -> Result<u32, Shortage> {
         let all = |cells: u32| cells.saturating_mul(runs);
-        let cells = cells_aside(RUN_ORDER).saturating_add(1);
+        let cells = cells_aside(order).saturating_add(1);
+        let pages = 1_u32 << order;
         self.set_aside(account, all(cells))?;
-        self.charge_pages(account, Charge::Frames, all(RUN_PAGES))
+        self.charge_pages(account, Charge::Frames, all(pages))
             .inspect_err(|_| self.give_back(account, all(cells)))?;
-        for (done, number) in (0..runs).zip((first..).step_by(1 << RUN_ORDER)) {
-            let run = Frame::new_run(container.link(), number, RUN_ORDER);
+        for (done, number) in (0..runs).zip((first..).step_by(1 << order)) {
+            let run = Frame::new_run(container.link(), number, order);
             if self.insert_run(account, container, run).is_err() {
                 let rest = runs.saturating_sub(done);
-                self.refund_pages(account, Charge::Frames, rest.saturating_mul(RUN_PAGES));
+                self.refund_pages(account, Charge::Frames, rest.saturating_mul(pages));
                 self.give_back(account, rest.saturating_mul(cells));
                 return Ok(done);
             }
@@ -176,17 +171,36 @@ impl<K: Kernel> Store<K> {
     /// # Errors
     /// If the account cannot pay for all of them; it pays for none then.
     pub(super) fn set_aside(&mut self, account: Ref<Account>, cells: u32) -> Result<(), Shortage> {
-        if self.stock(account).is_none() {
-            let stock = self.alloc(account, Stock::EMPTY)?;
-            self.ledger_mut(account).stock = stock.link();
-        }
-        let missing = cells.saturating_sub(self.stock_mut(account).spare.get());
+        self.set_aside_with(account, cells, 0)
+    }
+
+    /// Charges an account for cells that are filled later, and for pages that are made into other
+    /// objects later.
+    ///
+    /// # Errors
+    /// As [`Self::set_aside`].
+    pub(crate) fn set_aside_with(
+        &mut self,
+        account: Ref<Account>,
+        cells: u32,
+        objects: u32,
+    ) -> Result<(), Shortage> {
+        let stock = match self.ledger(account).stock.target() {
+            Some(stock) => stock,
+            None => {
+                let stock = self.alloc(account, Stock::EMPTY)?;
+                self.ledger_mut(account).stock = stock.link();
+                stock
+            }
+        };
+        let missing = cells.saturating_sub(self.get(stock).spare.get());
         let pages = missing.div_ceil(CELLS_PER_PAGE);
-        if pages > 0 {
-            self.charge_pages(account, Charge::Records, pages)
+        if pages > 0 || objects > 0 {
+            self.charge_pages(account, Charge::Records, pages.saturating_add(objects))
                 .inspect_err(|_| self.review_stock(account))?;
         }
-        let stock = self.stock_mut(account);
+        let stock = self.get_mut(stock);
+        stock.objects.add(objects);
         stock.pages.add(pages);
         stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
         stock.spare.subtract(cells);
@@ -195,23 +209,43 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Ends that cells are set aside.
-    pub(super) fn give_back(&mut self, account: Ref<Account>, cells: u32) {
+    pub(crate) fn give_back(&mut self, account: Ref<Account>, cells: u32) {
+        self.give_back_with(account, cells, 0);
+    }
+
+    /// Ends that cells and pages are set aside.
+    pub(crate) fn give_back_with(&mut self, account: Ref<Account>, cells: u32, objects: u32) {
         let stock = self.stock_mut(account);
         stock.aside.subtract(cells);
         stock.spare.add(cells);
-        self.review_stock(account);
+        stock.objects.subtract(objects);
+        self.review(account, objects);
+    }
+
+    /// Charges pages that were set aside as what they are now.
+    pub(crate) fn use_objects(&mut self, account: Ref<Account>, kind: Charge, pages: u32) {
+        self.stock_mut(account).objects.subtract(pages);
+        for _ in 0..pages {
+            self.convert(account, Charge::Records, kind);
+        }
     }
 
     /// Refunds what an account has paid for pages that are not needed, and ends its stock if
     /// nothing is left of it.
     pub(super) fn review_stock(&mut self, account: Ref<Account>) {
+        self.review(account, 0);
+    }
+
+    /// The same, when pages that were set aside are refunded, too.
+    fn review(&mut self, account: Ref<Account>, objects: u32) {
         let stock = self.stock_mut(account);
         let pages = stock.pages.get().min(stock.spare.get() / CELLS_PER_PAGE);
         stock.pages.subtract(pages);
         stock.spare.subtract(pages.saturating_mul(CELLS_PER_PAGE));
-        let is_empty = stock.aside.is_zero() && stock.record_pages == 0;
-        if pages > 0 {
-            self.refund_pages(account, Charge::Records, pages);
+        let is_empty = stock.aside.is_zero() && stock.objects.is_zero() && stock.record_pages == 0;
+        let refunded = pages.saturating_add(objects);
+        if refunded > 0 {
+            self.refund_pages(account, Charge::Records, refunded);
         }
         let stock = self.ledger(account).stock.target();
         if let Some(stock) = stock.filter(|_| is_empty) {
@@ -224,7 +258,7 @@ impl<K: Kernel> Store<K> {
     ///
     /// # Errors
     /// The kernel's error if it refuses the page; the cell is then still set aside.
-    fn alloc_set_aside<T: Record>(
+    pub(crate) fn alloc_set_aside<T: Record>(
         &mut self,
         account: Ref<Account>,
         mut record: T,
@@ -240,6 +274,27 @@ impl<K: Kernel> Store<K> {
         }
         self.stock_mut(account).aside.down();
         Ok(record)
+    }
+
+    /// Takes the pages of so many of the cells that an account has set aside, so that filling them
+    /// needs nothing of the kernel.
+    ///
+    /// # Errors
+    /// The kernel's error; pages that were taken stay taken.
+    pub(crate) fn prepare_aside(
+        &mut self,
+        account: Ref<Account>,
+        cells: u32,
+    ) -> Result<(), KernelError> {
+        loop {
+            let stock = self.stock_mut(account);
+            let all = stock.spare.get().saturating_add(stock.aside.get());
+            let in_pages = all.saturating_sub(stock.pages.get().saturating_mul(CELLS_PER_PAGE));
+            if in_pages >= cells || stock.pages.is_zero() {
+                return Ok(());
+            }
+            self.take_aside_page(account)?;
+        }
     }
 
     fn take_aside_page(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {

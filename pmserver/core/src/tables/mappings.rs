@@ -43,6 +43,9 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<(), PmError> {
         let kernel = |_: KernelError| PmError::Kernel;
         let page = self.page_to_install(mapping);
+        if self.store.is_splitting(page) {
+            return Err(PmError::Pending);
+        }
         if self.store.get(mapping).page() != Some(page) {
             self.forget_cap(mapping).map_err(kernel)?;
             self.take_cap(mapping, page).map_err(kernel)?;
@@ -169,7 +172,10 @@ impl<K: Kernel> Tables<K> {
         peer: PeerId,
         vaddr: VirtAddr,
     ) -> Result<u64, PmError> {
-        if self.lowest_table(peer, vaddr.get()).is_some() {
+        let is_large = |mapping: Ref<Mapping>| self.store.get(mapping).is_large();
+        if self.lowest_table(peer, vaddr.get()).is_some()
+            || self.find_mapping(peer, vaddr).is_some_and(is_large)
+        {
             return Ok(0);
         }
         if self.is_of_program(peer, vaddr)? {
@@ -243,6 +249,14 @@ impl<K: Kernel> Tables<K> {
         self.forget_cap(mapping)?;
         let record = *self.store.get(mapping);
         let peer = record.peer();
+        if record.is_large() {
+            self.remove_large(mapping);
+            if record.is_counted() {
+                self.count_large(peer, record.vaddr(), false);
+            }
+            self.collect_tables(peer, record.vaddr());
+            return Ok(());
+        }
         self.store.free_slot(record.slot());
         let tree = self.store.tree_remove(self.peer(peer).vspace.mappings, record.vaddr());
         self.peer_mut(peer).vspace.mappings = tree;
@@ -254,7 +268,7 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Removes a mapping from the lists of its frame and its share.
-    pub(super) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
+    pub(crate) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
         let frame = self.frame_of(mapping);
         let first = self.store.get(frame).mappings;
         let first = self.store.remove_from_chain::<MappingsOfFrame>(first, mapping);

@@ -5,6 +5,7 @@
 //! know containers, leases or copies.
 
 pub(crate) mod grants;
+pub(crate) mod large;
 pub(crate) mod mappings;
 pub(crate) mod page_tables;
 pub(crate) mod payers;

@@ -136,11 +136,11 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    fn table_tree(&self, peer: PeerId, level: usize) -> Tree<Table> {
+    pub(super) fn table_tree(&self, peer: PeerId, level: usize) -> Tree<Table> {
         self.peer(peer).vspace.tables.get(level).copied().unwrap_or_default()
     }
 
-    fn set_table_tree(&mut self, peer: PeerId, level: usize, tree: Tree<Table>) {
+    pub(super) fn set_table_tree(&mut self, peer: PeerId, level: usize, tree: Tree<Table>) {
         if let Some(place) = self.peer_mut(peer).vspace.tables.get_mut(level) {
             *place = tree;
         }
@@ -150,8 +150,25 @@ impl<K: Kernel> Tables<K> {
     /// has made no table: a lowest table, or a large page.
     ///
     /// The kernel maps a page over another one without an error, but never a table over anything: a
-    /// table is put there, and taken away again, to see whether it can be. Nobody pays for it.
+    /// table is put there, and taken away again, to see whether it can be. Nobody pays for it. What
+    /// came with the program never changes, so the last answers are remembered.
     pub(crate) fn is_of_program(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<bool, PmError> {
+        let span = (vaddr.get() >> LEAF_SPAN_BITS).saturating_add(1);
+        if self.peer(peer).free_spans.contains(&span) {
+            return Ok(false);
+        }
+        let is_of_program = self.probe_for_program(peer, vaddr)?;
+        if !is_of_program {
+            let spans = &mut self.peer_mut(peer).free_spans;
+            spans.rotate_right(1);
+            if let Some(first) = spans.first_mut() {
+                *first = span;
+            }
+        }
+        Ok(is_of_program)
+    }
+
+    fn probe_for_program(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<bool, PmError> {
         let span_bits = LEAF_SPAN_BITS;
         let table = self.store.take(ObjectKind::Table { span_bits }, PageUse::Table);
         let table = table.map_err(|error| Shortage::from(error).as_table_quota())?;
@@ -176,6 +193,11 @@ impl<K: Kernel> Tables<K> {
     /// Counts a mapping up or down in the lowest table above it.
     pub(crate) fn count_mapping(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
         self.count_child(peer, 0, vaddr, is_new);
+    }
+
+    /// Counts a large mapping up or down in the table above it.
+    pub(crate) fn count_large(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
+        self.count_child(peer, 1, vaddr, is_new);
     }
 
     fn count_child(&mut self, peer: PeerId, level: usize, vaddr: u64, is_new: bool) {

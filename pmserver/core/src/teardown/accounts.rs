@@ -185,6 +185,7 @@ impl<K: Kernel> Teardown<K> {
         // The cells that runs have set aside are in pages of this account.
         while self.store.stock(account).is_some() {
             budget.spend(self.store.meter())?;
+            self.split_oldest(account).map_err(|more| budget.failure(more.error, more.at))?;
             self.store
                 .dissolve_stock(account)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;

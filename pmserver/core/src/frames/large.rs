@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Large frames (decision 0039): 512 frames at aligned numbers that are bound to one block, in one
+//! record and, at aligned addresses, one mapping for each VSpace.
+//!
+//! A large frame is what it is as long as it is used as a whole. When somebody needs a part of it,
+//! it is *split*: all mappings of it are suspended, its pages are copied one after the other, over
+//! several calls if need be, and then all virtual frames on it, and their mappings, are replaced by
+//! single ones on the copies. What they shared they share still.
+//!
+//! ```text
+//!   large frame a --+--> block             frame a0, a1, ...  --+--> copy 0, copy 1, ...
+//!   large frame b --+            --->      frame b0, b1, ...  --+         block: free
+//! ```
+
+use heapless::Vec;
+use pmserver_api::{Failure, PmError};
+use proto::limits::FRAME_WORK_MAX;
+
+use crate::frames::FrameManager;
+use crate::frames::binding::Sharers;
+use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, PageIndex};
+use crate::records::account::Account;
+use crate::records::broken::broken;
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::split_failure;
+use crate::records::frame::{Frame, FramesOfAccount};
+use crate::records::ledger::FrameList;
+use crate::records::mapping::Mapping;
+use crate::records::page::PageUse;
+use crate::records::range::Range;
+use crate::tables::large::{MAPPING_CELLS, PartFrames, Parts};
+
+/// Mappings of one large frame: splitting replaces them all in one call.
+const LARGE_MAPPINGS_MAX: usize = 2;
+
+/// Virtual frames on one block.
+const LARGE_HOLDERS_MAX: u32 = 32;
+
+/// Replacing a large frame, or a large mapping, by its parts.
+const REPLACE_WORK: u64 = 300_000;
+
+/// Copying one page of a large frame.
+const PART_WORK: u64 = 20_000;
+
+/// The mappings of a large frame, with what their parts need.
+type Prepared = Vec<(Ref<Mapping>, Parts), LARGE_MAPPINGS_MAX>;
+
+impl<K: Kernel> FrameManager<K> {
+    /// Splits the large frame on a block into single frames.
+    ///
+    /// # Errors
+    /// `Pending` if there is more to do than the call has room for: the next one goes on. `Kernel`
+    /// if the kernel refuses a step; what was done stays done, and is not seen.
+    pub(crate) fn split_large(&mut self, block: PageIndex) -> Result<(), PmError> {
+        if let Some(other) = self.store.splitting.filter(|other| other.block != block) {
+            self.go_on_splitting(other.block)?;
+        }
+        self.go_on_splitting(block)
+    }
+
+    fn go_on_splitting(&mut self, block: PageIndex) -> Result<(), PmError> {
+        let kernel = |_: KernelError| PmError::Kernel;
+        if !self.store.is_splitting(block) {
+            self.has_room(FRAME_WORK_MAX)?;
+            self.forget_holders(block, &Sharers::new()).map_err(kernel)?;
+            self.store.begin_splitting(block);
+        }
+        while self.store.splitting.is_some_and(|now| u32::from(now.copied) < BLOCK_PAGES) {
+            self.has_room(PART_WORK)?;
+            self.store.copy_next_part().map_err(kernel)?;
+        }
+        self.store.begin_joining();
+        while let Some(frame) = self.first_on(block) {
+            let links = u64::from(self.store.get(frame).mapping_count.get()).saturating_add(1);
+            self.has_room(REPLACE_WORK.saturating_mul(links))?;
+            self.replace_frame(block, frame).map_err(kernel)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the first virtual frame on a block, if that is a large frame still.
+    fn first_on(&self, block: PageIndex) -> Option<Ref<Frame>> {
+        let entry = self.store.entry(block);
+        if entry.is(PageUse::Large) { entry.first_frame().target() } else { None }
+    }
+
+    fn has_room(&self, work: u64) -> Result<(), PmError> {
+        self.store.meter().check_room(work, 0).map_err(|failure| failure.error)
+    }
+
+    /// Returns whether a large frame may get one more mapping.
+    pub(crate) fn has_mappings_left(&self, frame: Ref<Frame>) -> bool {
+        usize::from(self.store.get(frame).mapping_count.get()) < LARGE_MAPPINGS_MAX
+    }
+
+    /// Returns whether one more virtual frame may be on a block.
+    pub(crate) fn has_holders_left(&self, block: PageIndex) -> bool {
+        !self.store.is_splitting(block) && self.store.entry(block).holders() < LARGE_HOLDERS_MAX
+    }
+
+    /// Replaces a virtual frame on a block, and its mappings, by single ones on the copies.
+    fn replace_frame(&mut self, block: PageIndex, frame: Ref<Frame>) -> Result<(), KernelError> {
+        let mut prepared = Prepared::new();
+        if let Err(error) = self.prepare(frame, &mut prepared) {
+            for (_, parts) in &prepared {
+                self.drop_parts(parts);
+            }
+            return Err(error);
+        }
+        // From here on nothing can fail.
+        for (mapping, _) in &prepared {
+            self.unlink_mapping(*mapping);
+        }
+        self.add_page_reference(Some(block));
+        self.leave_page(frame);
+        let frames = self.split_to_copies(frame);
+        for (mapping, parts) in &prepared {
+            self.replace_mapping(*mapping, parts, &frames);
+        }
+        self.drop_page_reference(Some(block));
+        Ok(())
+    }
+
+    fn prepare(&mut self, frame: Ref<Frame>, prepared: &mut Prepared) -> Result<(), KernelError> {
+        let links = u32::from(self.store.get(frame).mapping_count.get()).saturating_add(1);
+        let cells = MAPPING_CELLS.saturating_mul(links);
+        let account = self.store.payer_of_container(self.store.container_of(frame));
+        self.store.prepare_aside(account, cells)?;
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            let parts = self.prepare_parts(mapping, cells)?;
+            if let Err((_, parts)) = prepared.push((mapping, parts)) {
+                self.drop_parts(&parts);
+                return Err(KernelError::Refused);
+            }
+        }
+        Ok(())
+    }
+
+    /// Splits a frame that was large into single ones, binds them to the copies of its pages, and
+    /// returns them in order.
+    fn split_to_copies(&mut self, frame: Ref<Frame>) -> PartFrames {
+        let container = self.store.container_of(frame);
+        let range = self.store.get(frame).range();
+        let mut rest = Some(range);
+        while let Some((part, number)) = self.take_frame(container, &mut rest) {
+            if !self.store.get(part).is_run() {
+                continue;
+            }
+            if self.split_blank(container, part).is_err() {
+                broken("cell that was prepared");
+            }
+            rest = range.behind(number).map(|behind| Range { first: number, ..behind });
+        }
+        let mut frames = PartFrames::new();
+        let mut rest = Some(range);
+        while let Some((part, _)) = self.take_frame(container, &mut rest) {
+            let _ = frames.push(part);
+        }
+        let mut copy = self.store.last_copy();
+        for part in frames.iter().rev() {
+            let Some(page) = copy else { broken("page that was not copied") };
+            copy = self.store.entry(page).copy_before();
+            self.join_page(*part, page);
+        }
+        frames
+    }
+
+    /// Splits the newest frame within the limit of an account if it is a large one: a part of it
+    /// may become an extra frame.
+    ///
+    /// # Errors
+    /// As [`Self::split`].
+    pub(crate) fn split_newest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
+        let newest = self.store.ledger(account).list(FrameList::Guaranteed).target();
+        self.split_if_large(newest)
+    }
+
+    /// Splits the oldest frame within the limit of an account if it is a large one.
+    ///
+    /// # Errors
+    /// As [`Self::split`].
+    pub(crate) fn split_oldest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
+        let first = self.store.ledger(account).list(FrameList::Guaranteed);
+        let oldest = self.store.last_of::<FramesOfAccount>(first);
+        self.split_if_large(oldest)
+    }
+
+    fn split_if_large(&mut self, frame: Option<Ref<Frame>>) -> Result<(), Failure> {
+        if let Some(frame) = frame.filter(|frame| self.store.get(*frame).is_large()) {
+            self.split(self.store.container_of(frame), frame)?;
+        }
+        Ok(())
+    }
+
+    /// Splits the large frames that a range covers only in part.
+    ///
+    /// # Errors
+    /// As [`Self::split`].
+    pub(crate) fn split_at_ends(
+        &mut self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Result<(), Failure> {
+        for number in [range.first, range.last] {
+            let Some(frame) = self.find_frame(container, number) else { continue };
+            let record = self.store.get(frame);
+            if record.is_large() && !range.covers(record.range()) {
+                self.split(container, frame).map_err(|error| split_failure(error, number))?;
+            }
+        }
+        Ok(())
+    }
+}

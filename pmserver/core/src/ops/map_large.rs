@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! map for a large frame: 512 frames at aligned numbers and an aligned address, in one mapping.
+//!
+//! Nobody asks for a large frame. A range gets one when all of it is given memory at once, and
+//! keeps it until somebody needs a part of it (`frames/large.rs`). What stands in the way of one
+//! mapping is no error: then the frames are mapped one by one.
+
+use pmserver_api::{Failure, MapFlags};
+use proto::limits::LARGE_FRAMES;
+use proto::{PeerId, VirtAddr};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::ops::map::installed_for;
+use crate::records::cell::Ref;
+use crate::records::failure::at_frame;
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::lease::need_of;
+use crate::records::links::link_of;
+use crate::records::mapping::Mapping;
+use crate::records::range::Range;
+use crate::records::share::Access;
+use crate::tables::large::LARGE_BYTES;
+
+impl<K: Kernel> Operations<K> {
+    /// Maps the frames of a range as one large frame, if they can be. Returns their rights, or
+    /// nothing if they have to be mapped one by one.
+    ///
+    /// # Errors
+    /// `Kernel`; nothing is mapped then.
+    pub(super) fn map_large(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        (range, vaddr): (Range, VirtAddr),
+        flags: MapFlags,
+    ) -> Result<Option<MapFlags>, Failure> {
+        let Some(frame) = self.find_large(access, range) else { return Ok(None) };
+        if !vaddr.get().is_multiple_of(LARGE_BYTES)
+            || self.check_leases(access, range, need_of(flags)).is_err()
+            || !self.is_large_place(peer, vaddr)
+        {
+            return Ok(None);
+        }
+        let was_bound = self.store.get(frame).is_large();
+        if !self.prepare_large(access, frame, flags) {
+            return Ok(None);
+        }
+        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
+        let Ok(mapping) = self.add_large_mapping(peer, mapping) else {
+            self.unbind_large(frame, was_bound);
+            return Ok(None);
+        };
+        let granted = self.granted(frame, flags);
+        match self.install(mapping, installed_for(granted)) {
+            Ok(()) => {
+                self.store.get_mut(mapping).set_counted();
+                self.count_large(peer, vaddr.get(), true);
+                Ok(Some(granted))
+            }
+            Err(error) => {
+                // If the kernel refuses to delete the capability, the record stays as well.
+                if self.remove_mapping(mapping).is_ok() {
+                    self.unbind_large(frame, was_bound);
+                }
+                Err(at_frame(error, range.first))
+            }
+        }
+    }
+
+    /// Returns the frame that stands for a whole range of 512, if every lease on it is on all of
+    /// it.
+    fn find_large(&self, access: &Access, range: Range) -> Option<Ref<Frame>> {
+        let frame = self.find_frame(access.container, range.first)?;
+        let record = self.store.get(frame);
+        let fits = record.is_large_range() && record.range() == range;
+        let mut leases = self.leases(access.container).map(|lease| lease.range);
+        let is_settled = fits && !record.has(FrameMarks::TENTATIVE);
+        (is_settled && leases.all(|lease| !lease.overlaps(range) || lease.covers(range)))
+            .then_some(frame)
+    }
+
+    /// Returns whether nothing is mapped where a large page would be, and no page table is there.
+    fn is_large_place(&mut self, peer: PeerId, vaddr: VirtAddr) -> bool {
+        let end = vaddr.get().saturating_add(LARGE_BYTES);
+        let tree = self.peer(peer).vspace.mappings;
+        let next = self.store.tree_next::<Mapping>(tree, vaddr.get());
+        let is_free = next.is_none_or(|next| self.store.get(next).vaddr() >= end);
+        is_free
+            && self.lowest_table(peer, vaddr.get()).is_none()
+            && self.is_of_program(peer, vaddr) == Ok(false)
+    }
+
+    /// Returns whether a frame is a large one now that can be mapped with these flags. With
+    /// FORCE_WRITE it is given memory if it has none.
+    fn prepare_large(&mut self, access: &Access, frame: Ref<Frame>, flags: MapFlags) -> bool {
+        let writes = flags.contains(MapFlags::WRITE);
+        let forces = writes && flags.contains(MapFlags::FORCE_WRITE);
+        let range = self.store.get(frame).range();
+        match self.store.get(frame).page() {
+            Some(block) => {
+                !self.store.is_splitting(block)
+                    && self.has_mappings_left(frame)
+                    && !(forces && self.is_cow(frame))
+            }
+            None => {
+                let mut handlers = self.handlers(access.container);
+                let is_supplied = handlers.any(|(_, handler)| handler.range.overlaps(range));
+                drop(handlers);
+                if !forces || is_supplied {
+                    return false;
+                }
+                let payer = self.store.payer_of_container(access.container);
+                let block = self.store.take_large(payer).ok();
+                if let Some(block) = block {
+                    self.join_page(frame, block);
+                }
+                block.is_some()
+            }
+        }
+    }
+
+    fn unbind_large(&mut self, frame: Ref<Frame>, was_bound: bool) {
+        if !was_bound {
+            // Nothing is mapped, so there is nothing that the kernel could refuse.
+            let _: Result<(), KernelError> = self.rebind(frame, None);
+        }
+    }
+
+    /// Returns the large mapping at an address, if it is of all pages from there on.
+    pub(super) fn large_at(
+        &self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        left: u64,
+    ) -> Option<Ref<Mapping>> {
+        let mapping = self.find_mapping(peer, vaddr)?;
+        let record = self.store.get(mapping);
+        let is_whole = record.vaddr() == vaddr.get() && left >= LARGE_FRAMES;
+        (record.is_large() && is_whole).then_some(mapping)
+    }
+
+    /// Splits the large frame whose mapping this is, if it is one.
+    ///
+    /// # Errors
+    /// As for `split`.
+    pub(super) fn split_mapped(&mut self, mapping: Ref<Mapping>) -> Result<(), Failure> {
+        if self.store.get(mapping).is_large() {
+            let frame = self.frame_of(mapping);
+            let container = self.store.container_of(frame);
+            self.split(container, frame)?;
+        }
+        Ok(())
+    }
+}

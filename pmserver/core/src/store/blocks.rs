@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Blocks of 2 MiB (decision 0039): whole, cut into pages, or large frames.
+//!
+//! ```text
+//!   whole ---- cut ----> 512 untyped pages
+//!     |   <--- join ---- (a large frame that is free)
+//!     +---- make ----> clean ---- bind ----> large frame
+//!                        ^                      | release
+//!                        +------ clear ------ dirty
+//! ```
+//!
+//! A large frame is split by copying its pages one after the other, and its block is free
+//! afterwards (`frames/large.rs`). The pages for the copies are charged to the pool's account as
+//! long as there is a large frame: if limits promise all of the pool, there are none. A pool that
+//! has few blocks has no large frames either, and all of it is cut at the start.
+
+use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::account::{Account, Charge, Shortage};
+use crate::records::cell::Ref;
+use crate::records::page::{PageEntry, PageUse};
+use crate::store::Store;
+
+/// A pool with fewer blocks has no large frames.
+const BLOCKS_MIN: u32 = 16;
+
+/// How many small pages are free at the beginning of a call, if there is a block to cut: more than
+/// a call takes, so that no call cuts a block in its middle.
+pub(super) const SMALL_PAGES_MIN: u32 = 640;
+
+/// How many of them need not be cleared, as long as there are many blocks.
+const READY_PAGES_MIN: u32 = 64;
+
+/// The uses of the first page of a free block, in the order in which blocks are cut.
+const FREE_BLOCKS: [PageUse; 3] = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty];
+
+/// A large frame that is being split: its pages are copied, then it is replaced by them.
+#[derive(Clone, Copy)]
+pub(crate) struct Splitting {
+    pub(crate) block: PageIndex,
+    /// How many of its pages were copied.
+    pub(crate) copied: u16,
+    /// The copies, the last one first.
+    copies: u32,
+    /// Whether virtual frames are being moved to them.
+    is_joining: bool,
+}
+
+impl<K: Kernel> Store<K> {
+    /// Puts the pages that are not reserved into their lists: those of no block, or of one that is
+    /// cut, as untyped ones, and the blocks.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses to cut a block.
+    pub(super) fn list_free(&mut self) -> Result<(), KernelError> {
+        let mut blocks: u32 = 0;
+        let mut end = self.page_count();
+        while let Some(page) = end.checked_sub(1).filter(|page| *page >= self.reserved) {
+            let page = PageIndex::new(page);
+            match self.block_of(page).filter(|block| block.get() >= self.reserved) {
+                Some(block) => {
+                    self.push_free(block, PageUse::Block);
+                    blocks = blocks.saturating_add(1);
+                    end = block.get();
+                }
+                None => {
+                    self.push_free(page, PageUse::Untyped);
+                    end = page.get();
+                }
+            }
+        }
+        let all = blocks < BLOCKS_MIN;
+        while !self.blocks.count.is_zero() && (all || self.has_few_small_pages()) {
+            self.cut_any()?;
+        }
+        Ok(())
+    }
+
+    fn has_few_small_pages(&self) -> bool {
+        let [untyped, clean, dirty] =
+            [self.untyped, self.clean, self.dirty].map(|list| list.count.get());
+        let ready = untyped.saturating_add(clean);
+        ready.saturating_add(dirty) < SMALL_PAGES_MIN
+            || ready < READY_PAGES_MIN && self.has_many_blocks()
+    }
+
+    /// Returns whether so many blocks were never used that cutting one is better than to use pages
+    /// again, which the kernel has to clear.
+    pub(super) fn has_many_blocks(&self) -> bool {
+        self.blocks.count.get() > BLOCKS_MIN / 2
+    }
+
+    /// Returns the block that a page is in.
+    pub(crate) fn block_of(&self, page: PageIndex) -> Option<PageIndex> {
+        let number = self.kernel.physical_address(page) / proto::PAGE_BYTES;
+        let place = u32::try_from(number % u64::from(BLOCK_PAGES)).ok()?;
+        let block = PageIndex::new(page.get().checked_sub(place)?);
+        self.kernel.is_block(block).then_some(block)
+    }
+
+    /// Returns the free block that a page is in.
+    pub(super) fn free_block_of(&self, page: PageIndex) -> Option<PageIndex> {
+        let entry = self.entry(page);
+        let is_in_one =
+            entry.is(PageUse::InBlock) || FREE_BLOCKS.iter().any(|used| entry.is(*used));
+        let block = self.block_of(page).filter(|_| is_in_one)?;
+        FREE_BLOCKS.iter().any(|used| self.entry(block).is(*used)).then_some(block)
+    }
+
+    /// Cuts a block if few small pages are free. Called when a call begins.
+    pub(crate) fn stock_small_pages(&mut self) {
+        if core::mem::take(&mut self.is_short) && self.has_few_small_pages() {
+            // If the kernel refuses, the call that needs a page says so.
+            let _ = self.cut_any();
+        }
+    }
+
+    /// Cuts a free block, if there is one.
+    pub(super) fn cut_any(&mut self) -> Result<(), KernelError> {
+        let lists = [self.blocks, self.large_clean, self.large_dirty];
+        let block = lists.iter().find_map(|list| PageIndex::from_link(list.head));
+        self.cut_block(block.ok_or(KernelError::NotEnoughMemory)?)
+    }
+
+    /// Makes the pages of a free block untyped ones.
+    ///
+    /// # Errors
+    /// The kernel's error; the block is then free, and whole or as it was.
+    pub(super) fn cut_block(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        let mut from = self.free_use(block).ok_or(KernelError::Refused)?;
+        if from != PageUse::Block {
+            self.kernel.join(block)?;
+            self.unlink_free(block, from);
+            from = PageUse::Block;
+            self.push_free(block, from);
+        }
+        self.kernel.cut(block)?;
+        self.unlink_free(block, from);
+        let end = block.get().saturating_add(BLOCK_PAGES);
+        for page in (block.get()..end).rev() {
+            self.push_free(PageIndex::new(page), PageUse::Untyped);
+        }
+        Ok(())
+    }
+
+    /// Returns how many pages are charged for splitting a large frame.
+    pub(crate) fn kept(&self) -> u32 {
+        if self.keeper.is_some() { BLOCK_PAGES } else { 0 }
+    }
+
+    /// Takes a large frame for an account, all zero. Its entry says so and nothing else.
+    ///
+    /// # Errors
+    /// `NotEnoughMemory` if no block is free, or nothing to split it with; else the kernel's error.
+    pub(crate) fn take_large(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {
+        if self.keeper.is_none() {
+            let pool = self.pool_above(account);
+            let is_starved = self.is_starved;
+            let kept = self.charge_pages(pool, Charge::Records, BLOCK_PAGES);
+            // The frames can be had one by one.
+            self.is_starved = is_starved;
+            kept.map_err(|_: Shortage| KernelError::NotEnoughMemory)?;
+            self.keeper = Some(pool);
+        }
+        let block = self.take_large_block().inspect_err(|_| self.keep_if_needed())?;
+        *self.entry_mut(block) = PageEntry::new(PageUse::Large);
+        self.larges.up();
+        Ok(block)
+    }
+
+    /// Refunds what is kept for splitting large frames if there are none.
+    fn keep_if_needed(&mut self) {
+        if let Some(pool) = self.keeper.take_if(|_| self.larges.is_zero()) {
+            self.refund_pages(pool, Charge::Records, BLOCK_PAGES);
+        }
+    }
+
+    fn take_large_block(&mut self) -> Result<PageIndex, KernelError> {
+        let block = if let Some(block) = self.pop_free(PageUse::LargeClean) {
+            block
+        } else if let Some(block) = self.pop_free(PageUse::Block) {
+            self.kernel.make_large(block).inspect_err(|_| self.push_free(block, PageUse::Block))?;
+            block
+        } else {
+            let block = self.pop_free(PageUse::LargeDirty).ok_or(KernelError::NotEnoughMemory)?;
+            self.clear(block).inspect_err(|_| self.push_free(block, PageUse::LargeDirty))?;
+            block
+        };
+        Ok(block)
+    }
+
+    /// Clears a large frame.
+    fn clear(&mut self, large: PageIndex) -> Result<(), KernelError> {
+        self.kernel.clear_large(large, 0, 512)?;
+        self.kernel.end_copies()
+    }
+
+    /// Releases a large frame that nothing maps. Its contents stay until it is taken again.
+    pub(super) fn release_large(&mut self, block: PageIndex) {
+        if let Some(splitting) = self.splitting.take_if(|splitting| splitting.block == block) {
+            self.end_splitting(splitting);
+        }
+        self.push_free(block, PageUse::LargeDirty);
+        self.larges.down();
+        self.keep_if_needed();
+    }
+
+    /// Returns whether the pages of a large frame are being copied. It is mapped nowhere then, so
+    /// that they do not change.
+    pub(crate) fn is_splitting(&self, block: PageIndex) -> bool {
+        self.splitting.is_some_and(|splitting| splitting.block == block)
+    }
+
+    /// Copies the next page of the large frame that is being split.
+    ///
+    /// # Errors
+    /// The kernel's error; the page is then copied the next time.
+    pub(crate) fn copy_next_part(&mut self) -> Result<(), KernelError> {
+        let Some(splitting) = self.splitting else { return Ok(()) };
+        let page = self.take(ObjectKind::Frame, PageUse::Copied)?;
+        if let Err(error) = self.kernel.copy_part(splitting.block, splitting.copied, page) {
+            self.release_frame(page);
+            return Err(error);
+        }
+        self.entry_mut(page).set_copy_before(splitting.copies);
+        let copied = splitting.copied.saturating_add(1);
+        self.splitting = Some(Splitting { copied, copies: page.get(), ..splitting });
+        Ok(())
+    }
+
+    /// Returns whether a page is a copy that the splitting of a large frame has a reference to. In
+    /// time proportional to a block, for checks.
+    pub(crate) fn is_joined_copy(&self, page: PageIndex) -> bool {
+        let is_joining = self.splitting.is_some_and(|splitting| splitting.is_joining);
+        let mut copies =
+            core::iter::successors(self.last_copy(), |copy| self.entry(*copy).copy_before());
+        is_joining && copies.any(|copy| copy == page)
+    }
+
+    /// Begins to split a large frame.
+    pub(crate) fn begin_splitting(&mut self, block: PageIndex) {
+        self.splitting = Some(Splitting { block, copied: 0, copies: 0, is_joining: false });
+    }
+
+    /// Makes the copies frames, each with a reference that keeps it, and that keeps it shared,
+    /// until all virtual frames of the block are on them.
+    pub(crate) fn begin_joining(&mut self) {
+        let Some(splitting) = self.splitting.filter(|splitting| !splitting.is_joining) else {
+            return;
+        };
+        let mut next = PageIndex::from_link(splitting.copies);
+        while let Some(page) = next {
+            self.entry_mut(page).become_frame();
+            next = self.entry(page).copy_before();
+        }
+        self.splitting = Some(Splitting { is_joining: true, ..splitting });
+    }
+
+    /// Returns the copy of the last page of the large frame that is being split.
+    pub(crate) fn last_copy(&self) -> Option<PageIndex> {
+        self.splitting.and_then(|splitting| PageIndex::from_link(splitting.copies))
+    }
+
+    /// Ends the splitting of a large frame that nobody is on any more, and frees the copies that
+    /// nobody is on either.
+    fn end_splitting(&mut self, splitting: Splitting) {
+        // If the kernel refuses, it is asked again when the next copy is made.
+        let _ = self.kernel.end_copies();
+        let mut next = PageIndex::from_link(splitting.copies);
+        while let Some(page) = next {
+            next = self.entry(page).copy_before();
+            if !splitting.is_joining || self.entry_mut(page).remove_holder() == 0 {
+                self.push_free(page, PageUse::Dirty);
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use pmserver_api::{
     CallError, Calls, Disturbance, ExtraRequest, Failure, Identity, Mapped, PmError, RescueReport,
 };
-use proto::limits::CALL_FRAMES_MAX;
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, Transport, VirtAddr};
 
 use crate::terms::{Error, Operation, Runs, Span, page};
@@ -202,7 +202,7 @@ impl<T: Transport> Pm<T> {
     ) -> Result<u64, Error> {
         let mut done: u64 = 0;
         let mut passed: u64 = 0;
-        while let Some((start, count)) = span.piece(passed) {
+        while let Some((start, count)) = span.piece(passed, most_of(operation)) {
             let (counted, did) = match self.call(operation, |calls| call(calls, start, count)) {
                 Ok(counted) => (counted, count.get()),
                 Err(error) if error.done > 0 && error.is_to_be_called_again() => {
@@ -217,21 +217,25 @@ impl<T: Transport> Pm<T> {
     }
 
     /// Calls for a range, for an operation that may stop early: each call continues where the last
-    /// one has stopped. Returns how much was done.
+    /// one has stopped, with at most so many numbers. Returns how much was done.
     pub(crate) fn advance(
         &self,
         operation: Operation,
-        span: Span,
+        (span, mut most): (Span, u64),
         mut call: impl FnMut(&mut Calls<&Self>, FrameNumber, FrameCount) -> Result<u64, CallError>,
     ) -> Result<u64, Error> {
         let mut done: u64 = 0;
-        while let Some((start, count)) = span.piece(done) {
+        while let Some((start, count)) = span.piece(done, most) {
             match self.call(operation, |calls| call(calls, start, count)) {
                 // Repeating a call that does nothing would never end.
                 Ok(0) => return Err(Error::no_progress(operation).after(done)),
-                Ok(more) => done = done.saturating_add(more.min(CALL_FRAMES_MAX)),
+                Ok(more) => done = done.saturating_add(more.min(LARGE_FRAMES)),
                 Err(error) if error.done > 0 && error.is_to_be_called_again() => {
                     done = done.saturating_add(error.done);
+                }
+                // They cannot be a large frame.
+                Err(error) if error.is(PmError::TooMany) && count.get() == LARGE_FRAMES => {
+                    most = CALL_FRAMES_MAX;
                 }
                 Err(error) => return Err(error.after(done)),
             }
@@ -254,7 +258,7 @@ impl<T: Transport> Pm<T> {
         let mut runs = Runs::default();
         loop {
             let done = runs.pages();
-            let Some(piece) = span.piece(done) else { return (runs, None) };
+            let Some(piece) = span.piece(done, most_of(operation)) else { return (runs, None) };
             let stopped = match self.call(operation, |calls| call(calls, done, piece)) {
                 Ok(mapped) => {
                     runs.push_all(&mapped);
@@ -266,5 +270,15 @@ impl<T: Transport> Pm<T> {
                 return (runs, Some(stopped.after(done)));
             }
         }
+    }
+}
+
+/// Returns how many numbers a call of an operation takes at most.
+const fn most_of(operation: Operation) -> u64 {
+    match operation {
+        Operation::Map | Operation::Unmap | Operation::Remap | Operation::Deallocate => {
+            LARGE_FRAMES
+        }
+        _ => CALL_FRAMES_MAX,
     }
 }

@@ -3,7 +3,7 @@
 
 use core::ops::{Bound, RangeBounds};
 
-use proto::limits::CALL_FRAMES_MAX;
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameCount, FrameNumber, PAGE_BYTES, VirtAddr};
 
 use super::error::Error;
@@ -32,12 +32,14 @@ impl Span {
         span.ok_or(Error::invalid(operation))
     }
 
-    /// Returns a range that fits into one call, for an operation that cannot be split.
+    /// Returns a range that fits into one call, for an operation that cannot be split. It may be
+    /// the numbers of a large frame; pmserver says for which operations.
     pub(crate) fn short(
         operation: Operation,
         range: &impl RangeBounds<u64>,
     ) -> Result<(FrameNumber, FrameCount), Error> {
-        Self::of(range).and_then(Self::whole).ok_or(Error::invalid(operation))
+        let piece = |span: Self| span.piece(0, LARGE_FRAMES).filter(|(_, n)| n.get() == span.count);
+        Self::of(range).and_then(piece).ok_or(Error::invalid(operation))
     }
 
     fn of(range: &impl RangeBounds<u64>) -> Option<Self> {
@@ -71,13 +73,18 @@ impl Span {
 
     /// Returns all of it, if it fits into one call.
     pub(crate) fn whole(self) -> Option<(FrameNumber, FrameCount)> {
-        Some((self.start(), FrameCount::new(self.count)?))
+        let count = Some(self.count).filter(|count| *count <= CALL_FRAMES_MAX)?;
+        Some((self.start(), FrameCount::new(count)?))
     }
 
-    /// Returns what the next call takes after `done` numbers; nothing if none are left.
-    pub(crate) fn piece(self, done: u64) -> Option<(FrameNumber, FrameCount)> {
-        let left = self.count.checked_sub(done)?.min(CALL_FRAMES_MAX);
-        Some((self.start().checked_add(done)?, FrameCount::new(left)?))
+    /// Returns what the next call takes after `done` numbers, at most so many: a large frame as a
+    /// whole, if `most` has room for it. Nothing if none are left.
+    pub(crate) fn piece(self, done: u64, most: u64) -> Option<(FrameNumber, FrameCount)> {
+        let start = self.start().checked_add(done)?;
+        let left = self.count.checked_sub(done)?.min(most);
+        let is_large = left == LARGE_FRAMES && start.get().is_multiple_of(LARGE_FRAMES);
+        let count = if is_large { left } else { left.min(CALL_FRAMES_MAX) };
+        Some((start, FrameCount::new(count)?))
     }
 
     /// Whether it overlaps a range of the same length from `start` on.
@@ -130,6 +137,8 @@ mod tests {
         let operation = Operation::Lock;
         assert!(Span::short(operation, &(5..261)).is_ok());
         assert_eq!(Span::short(operation, &(5..262)), Err(Error::invalid(operation)));
+        assert!(Span::short(operation, &(512..1024)).is_ok());
+        assert!(Span::short(operation, &(5..517)).is_err());
         assert!(Span::long(operation, &(0..RANGE_FRAMES_MAX)).is_ok());
         assert!(Span::long(operation, &(0..=RANGE_FRAMES_MAX)).is_err());
         assert!(Span::any(operation, &..).is_ok());
@@ -140,12 +149,15 @@ mod tests {
         let span = Span::of(&(10..610)).unwrap();
         let mut pieces = Vec::new();
         let mut done = 0;
-        while let Some((start, count)) = span.piece(done) {
+        while let Some((start, count)) = span.piece(done, CALL_FRAMES_MAX) {
             pieces.push((start.get(), count.get()));
             done += count.get();
         }
         assert_eq!(pieces, [(10, 256), (266, 256), (522, 88)]);
-        assert_eq!(Span::of(&(u64::MAX..=u64::MAX)).unwrap().piece(1), None);
+        assert_eq!(Span::of(&(u64::MAX..=u64::MAX)).unwrap().piece(1, CALL_FRAMES_MAX), None);
+        let piece = |span: Span| span.piece(0, LARGE_FRAMES).unwrap().1.get();
+        let of = |numbers| piece(Span::of(&numbers).unwrap());
+        assert_eq!((of(512..2000), of(512..1000), of(511..2000)), (512, 256, 256));
     }
 
     #[test]

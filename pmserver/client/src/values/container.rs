@@ -8,6 +8,7 @@ use pmserver_api::{
     AllocateFlags, ContainerHandle, DeallocateFlags, FrameState, MapFlags, Marks, RangeHandle,
     ShareTerms,
 };
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameCount, PeerId, Transport, VirtAddr};
 
 use super::container_ref::ContainerRef;
@@ -134,7 +135,9 @@ impl<'pm, T: Transport> Container<'pm, T> {
         if span.whole().is_none() && cannot_be_undone {
             return Err(Error::invalid(operation));
         }
-        let allocated = self.held.pm.advance(operation, span, |calls, start, count| {
+        let is_plain = AllocateFlags::PARTIAL.contains(flags);
+        let most = if is_plain { LARGE_FRAMES } else { CALL_FRAMES_MAX };
+        let allocated = self.held.pm.advance(operation, (span, most), |calls, start, count| {
             calls.allocate(self.handle, start, count, flags)
         });
         match allocated {

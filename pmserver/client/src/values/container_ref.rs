@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::{Deref, RangeBounds};
 
 use pmserver_api::{ContainerHandle, CopyFlags, LockMode, MapFlags, PairList, PmError};
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameNumber, Micros, PeerId, Transport, VirtAddr};
 
 use super::grants::Grants;
@@ -249,7 +250,9 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         if span.whole().is_none() && (overlaps || flags.contains(CopyFlags::ATOMIC)) {
             return Err(Error::invalid(operation));
         }
-        self.pm.advance(operation, span, |calls, start, count| {
+        let is_aligned = to.get().abs_diff(span.start().get()).is_multiple_of(LARGE_FRAMES);
+        let most = if is_aligned { LARGE_FRAMES } else { CALL_FRAMES_MAX };
+        self.pm.advance(operation, (span, most), |calls, start, count| {
             let done = start.get().saturating_sub(span.start().get());
             let to = to.checked_add(done).ok_or(PmError::Invalid)?;
             calls.copy((self.handle, start), (destination.handle, to), count, flags)
@@ -276,7 +279,8 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
         let operation = Operation::CopyList;
         let count = u64::try_from(pairs.len()).unwrap_or(u64::MAX);
         let all = numbers.get(..pairs.len()).ok_or(Error::invalid(operation))?;
-        self.pm.advance(operation, Span::long(operation, &(0..count))?, |calls, start, _| {
+        let span = Span::long(operation, &(0..count))?;
+        self.pm.advance(operation, (span, CALL_FRAMES_MAX), |calls, start, _| {
             let start = usize::try_from(start.get()).unwrap_or(usize::MAX);
             let list = all.get(start..).and_then(PairList::new).ok_or(PmError::Invalid)?;
             calls.copy_list(self.handle, destination.handle, list, flags)

@@ -3,6 +3,7 @@
 
 use pmserver_api::{FrameState, Status};
 use proto::Transport;
+use proto::limits::CALL_FRAMES_MAX;
 
 use super::container_ref::ContainerRef;
 use crate::terms::{Error, Operation, Span};
@@ -34,7 +35,7 @@ impl<'pm, T: Transport> States<'pm, T> {
 
     /// Returns the next state and its number; nothing at the end of the range.
     fn advance(&mut self, span: Span) -> Result<Option<(u64, FrameState)>, Error> {
-        let Some((start, count)) = span.piece(self.done) else { return Ok(None) };
+        let Some((start, count)) = span.piece(self.done, CALL_FRAMES_MAX) else { return Ok(None) };
         let state = match self.told() {
             Some(state) => state,
             None => {

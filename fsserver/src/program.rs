@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which server the domain runs.
 
+use core::sync::atomic::AtomicU64;
+
 use fsserver_api::FsError;
 use fsserver_core::{ClientId, FileServer};
 use pmserver_client::{Message, Micros, Transport, VirtAddr};
@@ -32,6 +34,9 @@ pub trait Program {
     ) -> Message;
 }
 
+/// The number of the container with cached parts of files: what a recovery keeps.
+static CACHE: AtomicU64 = AtomicU64::new(0);
+
 /// Runs the file server of `fsserver/core` as it is.
 pub struct FileServerProgram;
 
@@ -43,7 +48,8 @@ impl Program for FileServerProgram {
         image_vaddr: VirtAddr,
         image_bytes: u64,
     ) -> Result<Self::Server<T>, FsError> {
-        FileServer::new(pmserver, OwnMemory, image_vaddr, image_bytes)
+        let server = FileServer::new(pmserver, OwnMemory, image_vaddr, image_bytes)?;
+        Ok(server.with_cache(&CACHE))
     }
 
     fn call<T: Transport>(

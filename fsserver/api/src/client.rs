@@ -144,6 +144,21 @@ impl<T: Transport> Client<T> {
         self.call(read).map(|[bytes]| bytes)
     }
 
+    /// Replaces 512 frames of a container by a logical copy of 2 MiB of the file, from `offset` on,
+    /// and returns how many bytes of the file that is. Both numbers are multiples of that size.
+    ///
+    /// # Errors
+    /// See [`Request::ReadLent`].
+    pub fn read_lent(
+        &mut self,
+        file: FileHandle,
+        container: ContainerHandle,
+        offset: u64,
+        start: FrameNumber,
+    ) -> Result<u64, CallError> {
+        self.call(Request::ReadLent { file, container, offset, start }).map(|[bytes]| bytes)
+    }
+
     /// Ends what stands of a container: then it can be unshared, written to and read strictly.
     ///
     /// # Errors

@@ -13,13 +13,14 @@
 //! | 8 | release | container | | | | |
 //! | 9 | lookup_short | path | path | path | path | file |
 //! | 10 | read_taken | file | container | offset | frames:32 length:32 | bytes |
+//! | 11 | read_lent | file | container | offset | start frame | bytes |
 //!
 //! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
 //! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
 //! 0xF000 and up are left to test variants of the server.
 
 use pmserver_api::ContainerHandle;
-use proto::limits::{CALL_FRAMES_MAX, PATH_BYTES_MAX};
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, PATH_BYTES_MAX};
 use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError};
 
 use crate::error::{CallError, FsError};
@@ -38,6 +39,7 @@ const OP_READ_STANDING: u64 = 7;
 const OP_RELEASE: u64 = 8;
 const OP_LOOKUP_SHORT: u64 = 9;
 const OP_READ_TAKEN: u64 = 10;
+const OP_READ_LENT: u64 = 11;
 
 /// A file that the caller has open: an index with a generation into the table of the caller, which
 /// fsserver selects by the channel of the call. Holding one proves nothing: fsserver looks it up in
@@ -177,6 +179,19 @@ pub enum Request {
         /// How many bytes.
         length: ReadLength,
     },
+    /// Replaces 512 frames of a container by a logical copy of 2 MiB of a file, or of what is left
+    /// of it with zeros behind. No byte is moved, unless fsserver has that part of the file not
+    /// cached.
+    ReadLent {
+        /// The file.
+        file: FileHandle,
+        /// The container, which needs WRITE.
+        container: ContainerHandle,
+        /// The first byte of the file, a multiple of 2 MiB.
+        offset: u64,
+        /// The first frame, a multiple of 512.
+        start: FrameNumber,
+    },
     /// Closes a file. Constant time.
     Close {
         /// The file.
@@ -198,6 +213,7 @@ impl Request {
             | Self::ReadDir { container, .. }
             | Self::Read { container, .. }
             | Self::ReadTaken { container, .. }
+            | Self::ReadLent { container, .. }
             | Self::Release { container } => Some(container),
             Self::Version | Self::LookupShort { .. } | Self::Stat { .. } | Self::Close { .. } => {
                 None
@@ -223,6 +239,7 @@ impl Request {
             OP_READ => Self::decode_read(message.exactly()?, false),
             OP_READ_STANDING => Self::decode_read(message.exactly()?, true),
             OP_READ_TAKEN => Self::decode_read_taken(message.exactly()?),
+            OP_READ_LENT => Self::decode_read_lent(message.exactly()?),
             OP_RELEASE => Ok(message.exactly().map(|[container]| Self::Release {
                 container: ContainerHandle::from_raw(container),
             })?),
@@ -248,7 +265,9 @@ impl Request {
         Ok(Self::ReadDir {
             file: FileHandle(file),
             container: ContainerHandle::from_raw(container),
-            frames: FrameCount::new(frames).ok_or(FsError::BadRange)?,
+            frames: FrameCount::new(frames)
+                .filter(|frames| frames.get() <= CALL_FRAMES_MAX)
+                .ok_or(FsError::BadRange)?,
             cookie: DirectoryCookie(cookie),
         })
     }
@@ -279,6 +298,15 @@ impl Request {
         Ok(Self::ReadTaken { file: FileHandle(file), container, offset, frames, length })
     }
 
+    fn decode_read_lent([file, container, offset, start]: [u64; 4]) -> Result<Self, CallError> {
+        let is_window = |bytes: u64| bytes.is_multiple_of(LARGE_FRAMES * PAGE_BYTES);
+        if !is_window(offset) || !start.is_multiple_of(LARGE_FRAMES) {
+            return Err(FsError::BadRange.into());
+        }
+        let (file, container) = (FileHandle(file), ContainerHandle::from_raw(container));
+        Ok(Self::ReadLent { file, container, offset, start: FrameNumber::new(start) })
+    }
+
     /// Returns the message that carries this request.
     #[must_use]
     pub fn encode(&self) -> Message {
@@ -303,6 +331,9 @@ impl Request {
                 let frames = u32::try_from(frames.get()).unwrap_or(u32::MAX);
                 let range = pack_pair(frames, length.get());
                 Message::new(OP_READ_TAKEN, [file.raw(), container.raw(), offset, range])
+            }
+            Self::ReadLent { file, container, offset, start } => {
+                Message::new(OP_READ_LENT, [file.raw(), container.raw(), offset, start.get()])
             }
             Self::Close { file } => Message::new(OP_CLOSE, [file.raw()]),
             Self::Release { container } => Message::new(OP_RELEASE, [container.raw()]),
@@ -412,7 +443,7 @@ mod tests {
         }
         let wrong = Message::new(OP_CLOSE, [1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(11, []);
+        let unknown = Message::new(12, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

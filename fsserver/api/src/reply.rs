@@ -48,8 +48,8 @@ pub enum Reply {
     Status(FileStatus),
     /// To `read_dir`.
     Listed(Listed),
-    /// To `read`, `read_standing` and `read_taken`: bytes that are in the container now; 0 at the
-    /// end of the file.
+    /// To `read`, `read_standing`, `read_taken` and `read_lent`: bytes that are in the container
+    /// now; 0 at the end of the file.
     Bytes(u64),
 }
 

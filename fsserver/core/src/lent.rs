@@ -18,6 +18,7 @@ use pmserver_client::{
 };
 use proto::limits::{
     CALL_FRAMES_MAX, FS_LEASE_LEFT_MICROS, FS_LEASE_MICROS, FS_LEASE_PAGES, FS_TAKEN_PAGES,
+    LARGE_FRAMES,
 };
 use proto::{FrameCount, FrameNumber};
 
@@ -26,7 +27,7 @@ pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_F
 
 /// Where what was taken is mapped for one call: at a multiple of 2 MiB, as a large frame has to be.
 pub const TAKEN_WINDOW: Pages =
-    Pages::new(VirtAddr::new(0x1200_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
+    Pages::new(VirtAddr::new(0x1200_0000).unwrap(), LARGE_FRAMES).unwrap();
 
 /// A page of private memory, for what is made or checked before it is copied.
 pub(crate) type PageBuffer = [u8; 4096];
@@ -104,7 +105,13 @@ impl<'pm, T: Transport> Lent<'pm, T> {
     /// Returns the frames, to be filled after a look at the lease.
     pub(crate) fn filling(&self) -> Filling<'pm, T> {
         let (pages, deadline) = (self.mapping.pages(), self.lease.deadline());
-        Filling { pm: self.pm, pages, deadline, pages_left: Cell::new(0) }
+        Filling {
+            pm: self.pm,
+            pages,
+            deadline,
+            pages_left: Cell::new(0),
+            pages_most: FS_LEASE_PAGES,
+        }
     }
 
     /// Unmaps and unlocks the frames as dropping does, and reports if they cannot be unmapped. A
@@ -127,7 +134,16 @@ pub(crate) fn take<'pm, T: Transport>(
         container.take(0..frames.get(), TAKEN_WINDOW.start(), MapFlags::WRITE).map_err(of_pm)?;
     let (pages, deadline) = (taken.pages(), taken.deadline());
     left(deadline, now)?;
-    Ok((taken, Filling { pm, pages, deadline, pages_left: Cell::new(FS_TAKEN_PAGES) }))
+    Ok((
+        taken,
+        Filling {
+            pm,
+            pages,
+            deadline,
+            pages_left: Cell::new(FS_TAKEN_PAGES),
+            pages_most: FS_TAKEN_PAGES,
+        },
+    ))
 }
 
 /// Gives back what was taken. That it has ended at its deadline is no error: it was filled in time.
@@ -156,7 +172,7 @@ impl Kept {
         let start = self.pages.start().checked_add(skipped.checked_mul(PAGE_BYTES)?)?;
         let pages = Pages::new(start, self.pages.count().checked_sub(skipped)?)?;
         let pages_left = Cell::new(FS_LEASE_PAGES);
-        Some(Filling { pm, pages, deadline: self.deadline, pages_left })
+        Some(Filling { pm, pages, deadline: self.deadline, pages_left, pages_most: FS_LEASE_PAGES })
     }
 
     /// Unmaps and unlocks the frames.
@@ -173,9 +189,22 @@ pub(crate) struct Filling<'pm, T: Transport> {
     deadline: Micros,
     /// How many pages may be copied to before the lease is looked at again.
     pages_left: Cell<u64>,
+    /// How many that are after each look.
+    pages_most: u64,
 }
 
-impl<T: Transport> Filling<'_, T> {
+impl<'pm, T: Transport> Filling<'pm, T> {
+    /// Returns pages of fsserver's own, which no lease bounds.
+    pub(crate) const fn own(pm: &'pm Pm<T>, pages: Pages) -> Self {
+        Self {
+            pm,
+            pages,
+            deadline: Micros::new(u64::MAX),
+            pages_left: Cell::new(u64::MAX),
+            pages_most: u64::MAX,
+        }
+    }
+
     /// Returns how many bytes there are.
     pub(crate) fn bytes(&self) -> u64 {
         self.pages.bytes()
@@ -248,7 +277,7 @@ impl<T: Transport> Filling<'_, T> {
             return Ok(());
         }
         time_left(self.pm, self.deadline)?;
-        self.pages_left.set(FS_LEASE_PAGES.saturating_sub(pages));
+        self.pages_left.set(self.pages_most.saturating_sub(pages));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! Decodes a request, does what it asks, and answers it.
 
 use alloc::boxed::Box;
+use core::sync::atomic::AtomicU64;
 
 use fsserver_api::{
     CallError, DirectoryCookie, Failure, Feature, FileHandle, FileKind, FileStatus, FsError,
@@ -11,8 +12,10 @@ use pmserver_client::{
     AddressSpace, ContainerHandle, Message, Micros, PAGE_BYTES, PeerId, Pm, PmError, Transport,
     VirtAddr,
 };
+use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, FrameNumber};
 
+use crate::cache::{CACHE_WINDOWS, Cache, window_at};
 use crate::ext4::{Disk, Inode, LastRun, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
@@ -38,8 +41,12 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     files: OpenFiles,
     standing: Standing,
     clock: PmClock,
+    cache: Cache,
     page: Box<PageBuffer>,
 }
+
+/// Bytes that a `read_lent` copies at most.
+const WINDOW_BYTES: u64 = LARGE_FRAMES * PAGE_BYTES;
 
 /// What a client asks to be filled.
 struct ReadRange {
@@ -77,7 +84,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         image_bytes: u64,
     ) -> Result<Self, FsError> {
         let pm = Pm::new(pmserver);
-        for window in [WINDOW, STANDING_WINDOWS, TAKEN_WINDOW] {
+        for window in [WINDOW, STANDING_WINDOWS, TAKEN_WINDOW, CACHE_WINDOWS] {
             pm.unmap(window.start(), window.count()).map_err(|error| of_pm(error).error)?;
         }
         let peer = pm.whoami().map_err(|error| of_pm(error).error)?.peer;
@@ -86,7 +93,17 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         let files = OpenFiles::new(now.get());
         let (places, known) = (Places::new(), KnownPaths::new());
         let (standing, clock, page) = (Standing::new(), PmClock::default(), Box::new([0; 4096]));
-        Ok(Self { pm, space, peer, disk, places, known, files, standing, clock, page })
+        let cache = Cache::new(None);
+        Ok(Self { pm, space, peer, disk, places, known, files, standing, clock, cache, page })
+    }
+
+    /// Lets the server keep parts of files in memory of its own account, for
+    /// [`Request::ReadLent`]. `container` is where it keeps the number of that memory: 0 at first,
+    /// and the same place for the server that is made after a recovery.
+    #[must_use]
+    pub fn with_cache(mut self, container: &'static AtomicU64) -> Self {
+        self.cache = Cache::new(Some(container));
+        self
     }
 
     /// Answers a request that came in from `client` at `now`, on any clock that does not go back.
@@ -136,6 +153,9 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
                 let (start, how) = (FrameNumber::new(0), How::Taken(frames));
                 let range = ReadRange { container, start, offset, length, how };
                 self.read_taken(client, file, &range, now)
+            }
+            Request::ReadLent { file, container, offset, start } => {
+                self.read_lent(client, (file, offset), (container, start))
             }
             Request::Read { file, container, offset, start, length, stands } => {
                 let how = if stands { How::Standing } else { How::Once };
@@ -200,6 +220,25 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         Ok(Reply::Listed(listed))
     }
 
+    fn read_lent(
+        &mut self,
+        client: ClientId,
+        (file, offset): (FileHandle, u64),
+        to: (ContainerHandle, FrameNumber),
+    ) -> Result<Reply, Failure> {
+        let window = window_at(offset)?;
+        let OpenFile { status, content } = self.files.get(client, file)?;
+        let (inode, run) = regular(content)?;
+        let bytes = left_of(status.size_bytes, offset)?.min(WINDOW_BYTES);
+        if bytes > 0 {
+            let disk = self.disk.as_ref().map_err(|failure| *failure)?;
+            disk.start_call();
+            let (file, range) = ((&*inode, run), (window, bytes));
+            self.cache.copy_window(&self.pm, disk, file, range, to, &mut self.space)?;
+        }
+        Ok(Reply::Bytes(bytes))
+    }
+
     /// Reads into frames that are taken: apart, as this has less to be fast for.
     #[inline(never)]
     fn read_taken(
@@ -222,15 +261,8 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     ) -> Result<Reply, Failure> {
         let ReadRange { container, start, offset, length, how } = *range;
         let OpenFile { status, content } = self.files.get(client, file)?;
-        let (inode, run) = match content {
-            Content::File(inode, run) => (inode, run),
-            Content::Directory(_) => return Err(FsError::IsADirectory.into()),
-            Content::Other(feature) => return Err((*feature).into()),
-        };
-        let size = status.size_bytes;
-        let left =
-            size.checked_sub(offset).ok_or(Failure { error: FsError::PastEnd, detail: size })?;
-        let bytes = left.min(length.get().into());
+        let (inode, run) = regular(content)?;
+        let bytes = left_of(status.size_bytes, offset)?.min(length.get().into());
         let Some(frames) = FrameCount::new(bytes.div_ceil(PAGE_BYTES)) else {
             return Ok(Reply::Bytes(0));
         };
@@ -262,6 +294,20 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         }
         Ok(Reply::Bytes(bytes))
     }
+}
+
+/// Returns how a file is read, if it is a regular one.
+fn regular(content: &mut Content) -> Result<(&mut Inode, &mut LastRun), Failure> {
+    match content {
+        Content::File(inode, run) => Ok((inode, run)),
+        Content::Directory(_) => Err(FsError::IsADirectory.into()),
+        Content::Other(feature) => Err((*feature).into()),
+    }
+}
+
+/// Returns how many bytes a file has from an offset on.
+fn left_of(size: u64, offset: u64) -> Result<u64, Failure> {
+    size.checked_sub(offset).ok_or(Failure { error: FsError::PastEnd, detail: size })
 }
 
 /// Copies bytes of a file into frames that are locked and mapped for this.

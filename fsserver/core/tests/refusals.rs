@@ -268,7 +268,7 @@ fn what_cannot_be_a_request_is_refused() {
     let machine = System::new().machine;
     let mut server = machine.server().unwrap();
     let client = ClientId::of_channel(2);
-    for label in [0, 11, 0xF001, u64::MAX] {
+    for label in [0, 12, 0xF001, u64::MAX] {
         let reply = server.call(client, &Message::new(label, []), None);
         assert_eq!(reply, ProtocolError::UnknownOperation.reply());
     }

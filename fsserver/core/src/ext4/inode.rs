@@ -54,6 +54,11 @@ impl Inode {
         Ok(Self { number, kind, size_bytes, flags, root, seed })
     }
 
+    /// Returns its number, which no other file of the image has.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Fails if the contents cannot be read.
     pub(super) fn check_readable(&self) -> Result<(), Failure> {
         let refused = [(ENCRYPTED, Feature::Encryption), (INLINE_DATA, Feature::InlineData)];

@@ -38,6 +38,7 @@ const CRATES: &[Crate] = &[
         folder: "fsserver/core/src",
         floors: &[
             "server",
+            "cache",
             "standing",
             "time",
             "open_file",

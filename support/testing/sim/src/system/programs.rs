@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The programs of the domains: the core crates, started and called as `main.rs` does on seL4.
 
+use std::sync::atomic::AtomicU64;
+
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, FileServer};
 use pmserver_client::Pm;
@@ -28,13 +30,19 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
     match name {
         "fsserver" => Some(Box::new(FsProgram {
             image_bytes,
-            build: FileServer::new,
+            build: |channel, space, vaddr, bytes, cache| {
+                Ok(FileServer::new(channel, space, vaddr, bytes)?.with_cache(cache))
+            },
             call: FileServer::call,
+            cache: Box::leak(Box::default()),
         })),
         "sabotaged-fsserver" => Some(Box::new(FsProgram {
             image_bytes,
-            build: SabotagedServer::new,
+            build: |channel, space, vaddr, bytes, _| {
+                SabotagedServer::new(channel, space, vaddr, bytes)
+            },
             call: SabotagedServer::call,
+            cache: Box::leak(Box::default()),
         })),
         "puppet" => Some(Box::new(PuppetProgram::default())),
         _ => None,
@@ -67,8 +75,10 @@ type Answer<S> = fn(&mut S, ClientId, &Message, Option<Micros>) -> Message;
 /// The program of fsserver, the real one or the one that can be told to misbehave.
 struct FsProgram<S> {
     image_bytes: u64,
-    build: fn(Channel, Space, VirtAddr, u64) -> Result<S, FsError>,
+    build: fn(Channel, Space, VirtAddr, u64, &'static AtomicU64) -> Result<S, FsError>,
     call: Answer<S>,
+    /// What a recovery keeps.
+    cache: &'static AtomicU64,
 }
 
 /// The server, or the error that prevented its start, which then is the reply to every request.
@@ -85,7 +95,8 @@ impl<S: 'static> FsProgram<S> {
         }
         let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
         let build = self.build;
-        let server = build(domain.channel(PMSERVER), domain.space(), vaddr, self.image_bytes)?;
+        let (channel, space) = (domain.channel(PMSERVER), domain.space());
+        let server = build(channel, space, vaddr, self.image_bytes, self.cache)?;
         register_recovery(&pm).map_err(|_| FsError::PmRefused)?;
         Ok(server)
     }

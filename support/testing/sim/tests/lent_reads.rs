@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Reads by logical copies of what fsserver has cached (FS-90 to FS-93).
+// Tests may fail by panicking.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod stage;
+
+use fsserver_api::{Client, FileHandle, FsError};
+use pmserver_client::{
+    Container, FrameState, MapFlags, Micros, PeerId, Pm, PmError, Rights, ShareTerms, VirtAddr,
+};
+use proto::{AddressSpace, FrameNumber};
+use sim::system::{Channel, Domain, End, System};
+
+const PATH: &[u8] = b"/containers.txt";
+const WINDOW: VirtAddr = VirtAddr::new_page(0x3000_0000).unwrap();
+const START: FrameNumber = FrameNumber::new(0);
+
+struct Stage {
+    system: System,
+    domain: Domain,
+    pm: Pm<Channel>,
+}
+
+impl Stage {
+    fn new(test: &str) -> Self {
+        let image = stage::example_image(test);
+        let file = stage::demo_file();
+        let system = System::start(&stage::settings(&file, &image)).unwrap();
+        let domain = system.domain("client-demo").unwrap();
+        let pm = Pm::new(domain.channel(0));
+        Self { system, domain, pm }
+    }
+
+    fn open(&self) -> (Client<Channel>, FileHandle, u64) {
+        let mut fs = Client::new(self.domain.channel(1));
+        let file = fs.lookup_short(PATH).unwrap();
+        let size = fs.stat(file).unwrap().size_bytes;
+        (fs, file, size)
+    }
+
+    fn frames(&self) -> Container<'_, Channel> {
+        let container = self.pm.account().create_container().unwrap();
+        container.allocate(0..512).unwrap();
+        container
+    }
+
+    /// Reads the file into new frames, and returns them.
+    fn read(&self, rights: Rights) -> (Container<'_, Channel>, Result<u64, FsError>) {
+        let (mut fs, file, _) = self.open();
+        let container = self.frames();
+        let peer = PeerId::new(1).unwrap();
+        let terms = ShareTerms { peer, rights, lease_max: Micros::new(500_000), once: false };
+        let share = container.share(0..512, terms).unwrap();
+        let read = fs.read_lent(file, share.weak_handle(), 0, START);
+        share.unshare().unwrap();
+        fs.close(file).unwrap();
+        (container, read.map_err(|error| error.refusal().unwrap()))
+    }
+
+    fn start_of(&self, container: &Container<'_, Channel>) -> Vec<u8> {
+        let mapping = container.map(0..1, WINDOW, MapFlags::READ).unwrap();
+        let mut bytes = vec![0; 100];
+        mapping.copy_in(&self.domain.space(), 0, &mut bytes).unwrap();
+        mapping.unmap().unwrap();
+        bytes
+    }
+
+    fn check(&self) {
+        stage::check(&self.system, &"afterwards");
+    }
+}
+
+fn expected() -> Vec<u8> {
+    let path = stage::root().join("support/files/containers.txt");
+    std::fs::read(path).unwrap()[..100].to_vec()
+}
+
+#[test]
+fn fs_90_a_lent_read_gives_what_the_file_has_and_each_its_own() {
+    let stage = Stage::new("lent");
+    let (_, _, size) = stage.open();
+    let (first, read) = stage.read(Rights::WRITE);
+    assert_eq!(read, Ok(size));
+    let (second, read) = stage.read(Rights::WRITE);
+    assert_eq!(read, Ok(size));
+    assert!(first.state(511).unwrap().contains(FrameState::COW), "no byte was moved");
+    let mapping = first.map(0..1, WINDOW, MapFlags::READ | MapFlags::WRITE).unwrap();
+    mapping.copy_out(&mut stage.domain.space(), &[b'#'; 8], 0).unwrap();
+    mapping.unmap().unwrap();
+    assert_eq!(stage.start_of(&first)[..8], [b'#'; 8]);
+    assert_eq!(stage.start_of(&first)[8..], expected()[8..]);
+    assert_eq!(stage.start_of(&second), expected(), "another copy");
+    let (third, read) = stage.read(Rights::WRITE);
+    assert_eq!(read, Ok(size));
+    assert_eq!(stage.start_of(&third), expected(), "and the cache");
+    stage.check();
+}
+
+#[test]
+fn fs_91_a_lent_read_is_of_a_whole_window_and_needs_write() {
+    let stage = Stage::new("lent refused");
+    let (mut fs, file, _) = stage.open();
+    let container = stage.frames();
+    let peer = PeerId::new(1).unwrap();
+    let (rights, lease_max) = (Rights::READ, Micros::new(500_000));
+    let terms = ShareTerms { peer, rights, lease_max, once: false };
+    let share = container.share(0..512, terms).unwrap();
+    let weak = share.weak_handle();
+    let refused = fs.read_lent(file, weak, 0, START).unwrap_err();
+    assert_eq!(refused.pm_refusal(), Some(PmError::NoRight));
+    for (offset, start) in [(4096, 0), (0, 1), (1, 0)] {
+        let refused = fs.read_lent(file, weak, offset, FrameNumber::new(start)).unwrap_err();
+        assert_eq!(refused.refusal(), Some(FsError::BadRange));
+    }
+    let refused = fs.read_lent(file, weak, 2 << 20, START).unwrap_err();
+    assert_eq!(refused.refusal(), Some(FsError::PastEnd));
+    stage.check();
+}
+
+#[test]
+fn fs_92_a_recovery_uses_the_same_memory_again() {
+    let stage = Stage::new("lent recovery");
+    let used = || stage.pm.account_of(PeerId::new(1).unwrap()).info().unwrap().used;
+    let (_, read) = stage.read(Rights::WRITE);
+    read.unwrap();
+    let before = used();
+    for _ in 0..3 {
+        let end = stage.system.run("fsserver", |domain| {
+            domain.space().copy_out(&[1], VirtAddr::new(0x3F00_0000).unwrap());
+        });
+        assert_eq!(end, End::Redirected);
+        let told = Client::new(stage.domain.channel(1)).lookup_short(PATH).unwrap_err();
+        assert_eq!(told.refusal(), Some(FsError::Restarted));
+        let (container, read) = stage.read(Rights::WRITE);
+        read.unwrap();
+        assert_eq!(stage.start_of(&container), expected());
+    }
+    assert_eq!(used(), before);
+    stage.check();
+}

@@ -4,6 +4,7 @@
 use pmserver_api::{AccountHandle, Failure, Identity, PROTOCOL_VERSION, PmError, Reply, Request};
 use proto::{Micros, PeerId};
 
+use super::counts::check_count;
 use crate::answers::{Answer, Expected, Observed};
 use crate::state::{Model, Outcome};
 
@@ -21,6 +22,9 @@ impl Model {
         self.observed = Observed::new(answer);
         self.is_limited.set(false);
         self.set_time(now);
+        if let Err(refusal) = check_count(request) {
+            return refusal;
+        }
         if self.peers.get(&caller).is_none_or(|peer| peer.is_stopped) {
             return PmError::InvalidCap.into();
         }

@@ -3,6 +3,7 @@
 
 mod bound;
 mod call;
+mod counts;
 mod touch;
 mod view;
 

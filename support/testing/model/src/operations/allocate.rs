@@ -2,6 +2,7 @@
 //! Putting frames into containers (PM-30 to PM-36, PM-150, PM-155).
 
 use pmserver_api::{AllocateFlags, ContainerHandle, Frames, Placed, PmError, Reply};
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameCount, FrameNumber, PeerId};
 
 use crate::answers::{Doubt, Expected};
@@ -31,6 +32,9 @@ impl Model {
         let is_squash = flags.contains(AllocateFlags::SQUASH);
         let need = if is_squash { Need::Remove } else { Need::Change };
         self.check_leases(id, Via::Owner, range, need)?;
+        if frames.count.get() == LARGE_FRAMES {
+            self.check_large(id, flags)?;
+        }
         let stop = self.stop_of(id, range, flags);
         let keeps = flags.contains(AllocateFlags::PARTIAL) || stop.is_none();
         let count = stop.as_ref().map_or(frames.count.get(), |stop| stop.after);
@@ -59,6 +63,31 @@ impl Model {
         Ok(())
     }
 
+    /// Refuses 512 frames that would have to be made one by one (PM-446).
+    fn check_large(&self, id: ContainerId, flags: AllocateFlags) -> Result<(), Expected> {
+        let single = AllocateFlags::SQUASH | AllocateFlags::DMA | AllocateFlags::EXTRA;
+        let is_split_off = self.accounts[&self.containers[&id].account].maker.is_some();
+        let is_refused = flags.intersects(single) || is_split_off;
+        if is_refused { Err(PmError::TooMany.into()) } else { Ok(()) }
+    }
+
+    /// Returns where 512 frames stop if the server says that they had to be made one by one and if
+    /// that may be (PM-446).
+    fn one_by_one(&self, id: ContainerId, range: Span, flags: AllocateFlags) -> Option<Stop> {
+        let told = self.observed.refusal(PmError::TooMany)?;
+        let frames = range.1 - range.0 + 1;
+        let pages = frames + for_records(2 * frames);
+        let container = &self.containers[&id];
+        let is_possible = self.may_be_short(Some(container.account), pages)
+            || self.may_pool_be_short(pages)
+            || self.is_kernel_unsure
+            || container.discarded.iter().any(|number| (range.0..=range.1).contains(number));
+        let after = if flags.contains(AllocateFlags::PARTIAL) { told.done } else { 0 };
+        let is_part = (CALL_FRAMES_MAX..frames).contains(&after) || after == 0;
+        let expected = Expected::refused(PmError::TooMany, after, 0);
+        (frames == LARGE_FRAMES && is_part && is_possible).then_some(Stop { after, expected })
+    }
+
     /// Returns where an allocation stops: at a frame that exists, or if there is no memory left.
     fn stop_of(&mut self, id: ContainerId, range: Span, flags: AllocateFlags) -> Option<Stop> {
         let account = self.containers[&id].account;
@@ -77,7 +106,8 @@ impl Model {
         let certain = in_the_way.into_iter().chain(beyond).chain(without).min();
         let is_partial = flags.contains(AllocateFlags::PARTIAL);
         let done = |number: u64| if is_partial { number - start } else { 0 };
-        if let Some(stop) = self.shortage_in(id, range, &new, flags) {
+        let short = self.shortage_in(id, range, &new, flags);
+        if let Some(stop) = short.or_else(|| self.one_by_one(id, range, flags)) {
             // A certain problem before it comes first.
             if certain.is_none_or(|certain| start + stop.after <= certain || !is_partial) {
                 return Some(stop);

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 
 use pmserver_api::{AccessKind, CopyFlags, Failure, MapFlags, PmError, Reply, Request, Rights};
 use proto::PeerId;
-use proto::limits::SHARERS_MAX;
+use proto::limits::{LARGE_FRAMES, SHARERS_MAX};
 
 use crate::answers::{Doubt, Expected};
 use crate::rules::{Need, for_records, span};
 use crate::state::{CellId, ContainerId, Model, Outcome, Place, Span, Via};
+
+/// So many frames can be copied in one call, however slowly.
+const SURELY_COPIED: usize = 16;
 
 /// One side of a copy.
 #[derive(Clone, Copy)]
@@ -86,6 +89,7 @@ impl Model {
                 let pairs = (from_range.0..=from_range.1).zip(to_range.0..=to_range.1).collect();
                 let job = Job { caller, from, to, pairs, flags };
                 self.check_sides(&job, from_range, to_range)?;
+                self.check_divided(&job)?;
                 self.run(&job)
             }
             Request::CopyList { ref pairs, .. } => {
@@ -116,6 +120,36 @@ impl Model {
         self.demand(job.to.via, to, Rights::WRITE)?;
         self.check_leases(job.from.container, job.from.via, from, reading)?;
         self.check_leases(job.to.container, job.to.via, to, writing)
+    }
+
+    /// Refuses a copy that is to be done in one call if the server says that it does not fit: 512
+    /// frames (PM-447), or frames that are copied slowly (PM-323).
+    fn check_divided(&self, job: &Job) -> Result<(), Expected> {
+        let Some(told) = self.observed.refusal(PmError::TooMany) else { return Ok(()) };
+        let is_within = job.from.container == job.to.container;
+        let is_whole = job.has(CopyFlags::ATOMIC) || is_within;
+        let is_large = job.pairs.len() as u64 == LARGE_FRAMES && told.at == 0;
+        let is_slow = |index: &usize| {
+            let (from, to) = job.places(*index);
+            self.is_slow(from) || self.is_slow(to) || self.handler_of(to).is_some()
+        };
+        let slow = (0..job.pairs.len()).filter(is_slow).count();
+        let is_source = job.pairs.iter().any(|(from, _)| *from == told.at);
+        let is_too_slow = is_source && slow >= SURELY_COPIED;
+        let is_refused = is_whole && told.done == 0 && (is_large || is_too_slow);
+        if is_refused { Err(Expected::refused(PmError::TooMany, 0, told.at)) } else { Ok(()) }
+    }
+
+    /// Returns whether a copy from or to a frame takes long: byte by byte, with grants, or in a
+    /// large group.
+    fn is_slow(&self, place: Place) -> bool {
+        let members = self.members(place);
+        let mut grants = self.peers.values().flat_map(|peer| peer.grants.values());
+        !members.is_empty()
+            && (self.is_contiguous(place)
+                || self.pinned(place, |_| true).is_some()
+                || members.len() > SHARERS_MAX / 2
+                || grants.any(|grant| members.contains(&grant.place)))
     }
 
     /// Copies up to the first problem.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use pmserver_api::{AccountHandle, AccountRights, ContainerHandle, PmError, Reply};
 use proto::PeerId;
-use proto::limits::CALL_FRAMES_MAX;
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 
 use crate::answers::Expected;
 use crate::state::{AccountId, ContainerId, Kind, Model, Object, Outcome};
@@ -37,7 +37,8 @@ impl Model {
         let free: Vec<u64> = numbers.into_iter().filter(|number| !is_leased(number)).collect();
         // One call may have too much work with fewer than that, too (PM-320).
         let more = self.observed.refusal(PmError::Pending).filter(|more| more.at == 0);
-        let most = more.map_or(CALL_FRAMES_MAX, |more| more.done.min(CALL_FRAMES_MAX));
+        let most = self.frames_freed_max(id);
+        let most = more.map_or(most, |more| more.done.min(most));
         let freed = free.len().min(most as usize);
         for number in &free[..freed] {
             self.remove_frame((id, *number));
@@ -53,6 +54,14 @@ impl Model {
                 Ok(Expected::done())
             }
         }
+    }
+
+    /// Returns how many frames of a container one call frees at most: as many as it has if some may
+    /// be large ones, which go as one (PM-448).
+    fn frames_freed_max(&self, id: ContainerId) -> u64 {
+        let container = &self.containers[&id];
+        let all = container.frames.len() as u64;
+        if all < LARGE_FRAMES { CALL_FRAMES_MAX } else { all + container.discarded.len() as u64 }
     }
 
     /// Goes on with a container of which other calls have freed nobody knows how much.
@@ -77,7 +86,8 @@ impl Model {
             container.frames.len() as u64 - container.gone
         };
         let left: u64 = containers.iter().map(left).sum();
-        let most = left.min(CALL_FRAMES_MAX);
+        let most = containers.iter().map(|id| self.frames_freed_max(*id)).sum::<u64>();
+        let most = left.min(most.max(CALL_FRAMES_MAX));
         let error = PmError::Pending;
         let leases = self.active_leases().filter(|lease| containers.contains(&lease.container));
         let deadlines: Vec<u64> = leases.map(|lease| lease.deadline.get()).collect();
@@ -152,10 +162,11 @@ impl Model {
             let done = CALL_FRAMES_MAX..=CALL_FRAMES_MAX;
             outcomes.push(Expected::Refused { error: PmError::Pending, done, at: 0..=0 });
         }
+        let most = containers.iter().map(|id| self.frames_freed_max(*id)).max();
         for outcome in &mut outcomes {
             // Records and pages count, too.
             if let Expected::Refused { done, .. } = outcome {
-                *done = 0..=CALL_FRAMES_MAX;
+                *done = 0..=CALL_FRAMES_MAX + most.unwrap_or(0);
             }
         }
         let is_reclaimed = containers.iter().any(|id| self.containers[id].is_reclaimed);

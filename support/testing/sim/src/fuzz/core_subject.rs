@@ -12,10 +12,12 @@ use proto::{Console, Micros, PAGE_BYTES, PeerId, VirtAddr};
 use super::decode::decode;
 use super::shape::Shape;
 use super::subject::{Failed, Outcome, Subject};
-use crate::kernel::SimKernel;
+use crate::kernel::{LargeFrames, SimKernel};
 
 /// Where the second copy of a page's word is: it shows whether the whole page was copied.
 const LAST_WORD: u64 = PAGE_BYTES - 8;
+/// A step that needs all of what one may do ends after so much.
+const MUCH_WORK: u64 = CALL_WORK_MAX / 12;
 /// What an access that faults costs.
 const FAULT_MICROS: u64 = 3;
 
@@ -96,6 +98,14 @@ impl Subject for CoreSubject {
             FaultOutcome::Redirected => Outcome::Ended(Fate::Redirected),
             FaultOutcome::Stopped => Outcome::Ended(Fate::Stopped),
         }
+    }
+
+    fn has_worked(&self) -> bool {
+        self.server.work() > MUCH_WORK
+    }
+
+    fn large_frames(&self) -> LargeFrames {
+        self.server.kernel().large_frames()
     }
 
     fn fail_nth(&mut self, n: Option<u64>) {

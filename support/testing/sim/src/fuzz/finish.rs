@@ -3,7 +3,8 @@
 
 use model::{Answer, PeerSetup};
 use pmserver_api::{AccountHandle, AccountInfo, PmError, Reply, Request};
-use proto::{FrameCount, PeerId, VirtAddr};
+use proto::limits::LARGE_FRAMES;
+use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::run::{Found, Run};
 use super::subject::Subject;
@@ -70,9 +71,16 @@ impl<S: Subject> Run<'_, S> {
         for vaddr in self.model.regions(peer) {
             end(Request::Detach { vaddr }, self)?;
         }
-        for page in pages {
+        let many = FrameCount::new(LARGE_FRAMES).filter(|many| pages.len() as u64 > many.get());
+        let count = many.unwrap_or(FrameCount::ONE);
+        let mut next = 0;
+        for page in pages.into_iter().filter(|page| {
+            let is_left = *page >= next;
+            next = if is_left { page.saturating_add(count.get() * PAGE_BYTES) } else { next };
+            is_left
+        }) {
             let vaddr = VirtAddr::new_page(page).expect("it is mapped");
-            end(Request::Unmap { vaddr, count: FrameCount::ONE }, self)?;
+            end(Request::Unmap { vaddr, count }, self)?;
         }
         for address in self.model.grants(peer) {
             end(Request::Ungrant { address, count: FrameCount::ONE }, self)?;
@@ -92,7 +100,7 @@ impl<S: Subject> Run<'_, S> {
 
     /// Takes away the tables that were made ahead.
     fn unmap_everywhere(&mut self, peer: PeerId) -> Result<(), Found> {
-        let count = FrameCount::new(256).expect("a call has so many");
+        let count = FrameCount::new(LARGE_FRAMES).expect("a call has so many");
         for vaddr in super::choose::windows() {
             self.call(peer, &Request::Unmap { vaddr, count })?;
         }

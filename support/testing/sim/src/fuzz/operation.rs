@@ -7,6 +7,8 @@
 
 use fastrand::Rng;
 
+use super::shape::Shape;
+
 const DICE: usize = 16;
 
 /// Kinds of operations: the protocol's, accesses of programs, and what else happens in a system.
@@ -129,6 +131,9 @@ const WEIGHTS: [(Kind, u32); 54] = [
 /// One of these is drawn from the seed, too: many runs with few frames, some with as many as fit.
 const SCALES: [u64; 6] = [8, 8, 8, 32, 64, 256];
 
+/// How often a call is made again, at most.
+const REPEATS_MAX: u32 = 80;
+
 /// An operation to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
@@ -147,6 +152,12 @@ pub(crate) struct Dice {
 impl Operation {
     pub(crate) fn dice(&self) -> Dice {
         Dice { dice: self.dice, next: 0 }
+    }
+
+    /// Returns how often a call is made again that has more to do: mostly until it has done all.
+    pub(crate) const fn repeats(&self) -> u32 {
+        let die = self.dice[DICE - 1];
+        if die.is_multiple_of(4) { die / 4 % 4 } else { REPEATS_MAX }
     }
 }
 
@@ -187,6 +198,7 @@ pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
     let weights = WEIGHTS.map(|(kind, weight)| (kind, weight * rng.u32(0..=4)));
     let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
     let scale = SCALES[rng.usize(..SCALES.len())];
+    let scale = Shape::of(seed).scale().unwrap_or(scale);
     let mut draw = |_| {
         let mut left = rng.u32(0..total.max(1));
         let kind = weights.iter().find(|(_, weight)| {

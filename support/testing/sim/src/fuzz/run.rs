@@ -2,7 +2,7 @@
 //! One run: operations against a server and the model, compared after each.
 
 use model::{Access, Answer, CALL_MICROS_MAX, Config, Expected, Model, PeerSetup, Touch};
-use pmserver_api::{AccountHandle, AccountInfo, Reply, Request};
+use pmserver_api::{AccountHandle, AccountInfo, Failure, PmError, Reply, Request};
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::choose::{Action, choose};
@@ -12,6 +12,8 @@ use super::tally::Tally;
 
 /// How often a program tries again before it is said to wait.
 const TRIES_MAX: usize = 4;
+/// The same if each try does a part of what there is to do.
+const PARTS_MAX: usize = 200;
 /// Who faults at a multiple of that is stopped.
 const FATAL_BYTES: u64 = 64 * PAGE_BYTES;
 
@@ -75,7 +77,9 @@ impl<'a, S: Subject> Run<'a, S> {
 
     /// Returns what the run has reached.
     pub(crate) fn tally(&self) -> Tally {
-        self.tally.clone()
+        let mut tally = self.tally.clone();
+        tally.add_large(self.subject.large_frames());
+        tally
     }
 
     /// Does one operation, and checks everything.
@@ -85,7 +89,7 @@ impl<'a, S: Subject> Run<'a, S> {
             println!("{:>10} {action:?}", self.subject.now().get());
         }
         match action {
-            Action::Call(peer, request) => self.call(peer, &request)?,
+            Action::Call(peer, request) => self.call_again(peer, &request, operation.repeats())?,
             Action::Touch { peer, vaddr, access, tells } => {
                 self.touch(peer, vaddr, access, tells)?;
             }
@@ -101,6 +105,19 @@ impl<'a, S: Subject> Run<'a, S> {
         self.model.doubt_kernel(false);
         self.is_failing = false;
         if self.is_lost() { Ok(()) } else { self.settle() }
+    }
+
+    /// Calls, and calls again for as long as there is more to do.
+    fn call_again(&mut self, peer: PeerId, request: &Request, repeats: u32) -> Result<(), Found> {
+        for _ in 0..repeats {
+            let answer = self.ask(peer, request)?;
+            let more = Failure { error: PmError::Pending, done: 0, at: 0 };
+            if answer != Err(more) || self.is_lost() {
+                return Ok(());
+            }
+            self.settle()?;
+        }
+        self.call(peer, request)
     }
 
     /// Whether the model cannot say anything any more.
@@ -256,7 +273,8 @@ impl<'a, S: Subject> Run<'a, S> {
         access: Access,
         (mut result, tells): (Result<u64, Failed>, bool),
     ) -> Result<(Touch, Option<model::Fate>), Found> {
-        for _ in 0..TRIES_MAX {
+        let mut tries = 0;
+        for _ in 0..PARTS_MAX {
             match result {
                 Ok(word) => return Ok((Touch::Done(word), None)),
                 Err(Failed::Torn(what)) => {
@@ -272,6 +290,10 @@ impl<'a, S: Subject> Run<'a, S> {
                 return Ok((Touch::Faulted, Some(fate)));
             }
             result = self.subject.touch(peer, vaddr, access);
+            tries += usize::from(!self.subject.has_worked());
+            if tries == TRIES_MAX && result.is_err() {
+                break;
+            }
         }
         Ok((Touch::Waits, None))
     }

@@ -4,6 +4,7 @@
 
 use model::{Config, PeerSetup};
 use pmserver_core::config::{PeerConfig, Privileges};
+use proto::limits::LARGE_FRAMES;
 use proto::{ByteCount, PAGE_BYTES, PeerId};
 
 /// A peer: its name, how many pages its account is promised of 256 of the pool, and what it may.
@@ -67,8 +68,26 @@ const SERVER: &[Role] = &[
     ("other", 64, SUPERVISOR),
 ];
 
+/// Room for large frames: half of the pool is promised.
+const BLOCKS: &[Role] = &[
+    ("policy", 40, POLICY.union(Privileges::EXTRA)),
+    ("server", 48, SUPERVISOR.union(Privileges::DMA)),
+    ("client", 40, Privileges::EXTRA),
+];
+
+/// All but 4 MiB are promised, and pmserver has 2 MiB for itself: there are large frames until
+/// somebody is promised more.
+const TIGHT: &[Role] = &[
+    ("policy", 80, POLICY.union(SUPERVISOR)),
+    ("cache", 80, Privileges::EXTRA),
+    ("client", 70, Privileges::EXTRA),
+];
+
+/// A smaller pool has no large frames.
+const LARGE_POOL_MIB: u64 = 64;
+
 /// The shapes, in the order of the seeds.
-const SHAPES: [Shape; 8] = [
+const SHAPES: [Shape; 10] = [
     Shape { name: "usual", pool_mib: 1, roles: USUAL },
     Shape { name: "usual-large", pool_mib: 8, roles: USUAL },
     Shape { name: "pair", pool_mib: 1, roles: PAIR },
@@ -77,6 +96,8 @@ const SHAPES: [Shape; 8] = [
     Shape { name: "crowd", pool_mib: 2, roles: CROWD },
     Shape { name: "server", pool_mib: 4, roles: SERVER },
     Shape { name: "pair-large", pool_mib: 4, roles: PAIR },
+    Shape { name: "blocks", pool_mib: LARGE_POOL_MIB, roles: BLOCKS },
+    Shape { name: "tight", pool_mib: LARGE_POOL_MIB, roles: TIGHT },
 ];
 
 impl Shape {
@@ -87,6 +108,11 @@ impl Shape {
 
     pub(crate) const fn pool_bytes(self) -> u64 {
         self.pool_mib << 20
+    }
+
+    /// Returns how many frames most calls of a run name, at most, if the shape says so.
+    pub(crate) const fn scale(self) -> Option<u64> {
+        if self.pool_mib < LARGE_POOL_MIB { None } else { Some(LARGE_FRAMES) }
     }
 
     /// Returns the configuration as the server has it.

@@ -5,6 +5,8 @@ use model::{Access, Answer, Fate, Model, Touch};
 use pmserver_api::Request;
 use proto::{Micros, PeerId, VirtAddr};
 
+use crate::kernel::LargeFrames;
+
 /// What a server does about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -37,6 +39,12 @@ pub(crate) trait Subject {
 
     /// Tells the server of a fault.
     fn fault(&mut self, peer: PeerId, vaddr: VirtAddr, access: Access) -> Outcome;
+
+    /// Whether the last call or fault did so much that it may have ended for that.
+    fn has_worked(&self) -> bool;
+
+    /// Returns how many large frames were made and split.
+    fn large_frames(&self) -> LargeFrames;
 
     /// Makes the n-th invocation of the kernel from now on fail.
     fn fail_nth(&mut self, n: Option<u64>);
@@ -108,6 +116,14 @@ impl Subject for ModelSubject {
             Touch::Done(_) | Touch::Waits => Outcome::Resumed,
             Touch::Faulted => Outcome::Ended(self.model.fault(peer)),
         }
+    }
+
+    fn has_worked(&self) -> bool {
+        false
+    }
+
+    fn large_frames(&self) -> LargeFrames {
+        LargeFrames::default()
     }
 
     fn fail_nth(&mut self, _: Option<u64>) {}

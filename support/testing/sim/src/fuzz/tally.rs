@@ -7,6 +7,8 @@ use std::fmt;
 use model::{Answer, Touch};
 use pmserver_api::{Reply, Request};
 
+use crate::kernel::LargeFrames;
+
 /// Counts of answers, by operation and outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<String, BTreeMap<String, u64>>);
@@ -28,6 +30,12 @@ impl Tally {
             Touch::Waits => "Waits",
         };
         self.count(if is_store { "(store)" } else { "(load)" }, outcome.to_owned(), 1);
+    }
+
+    /// Adds how many large frames were made, and how many were split.
+    pub(crate) fn add_large(&mut self, frames: LargeFrames) {
+        self.count("(large, made)", "success".to_owned(), frames.made);
+        self.count("(large, split)", "success".to_owned(), frames.split);
     }
 
     /// Returns how often an operation succeeded and did something.

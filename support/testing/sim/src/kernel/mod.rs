@@ -60,6 +60,15 @@ pub enum InvocationKind {
     SetSchedParams,
 }
 
+/// What became of large frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LargeFrames {
+    /// How often a block was made one, or cleared to be one again.
+    pub made: u64,
+    /// How often all pages of one were copied to others.
+    pub split: u64,
+}
+
 /// The simulated kernel, with pmserver's capabilities.
 pub struct SimKernel {
     machine: Machine,
@@ -72,6 +81,7 @@ pub struct SimKernel {
     copy_slots: [Held; 2],
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
+    large_frames: LargeFrames,
     /// Which invocation from now on fails, and how.
     refusal: Option<Refusal>,
     last_refused: Option<InvocationKind>,
@@ -94,6 +104,7 @@ impl Clone for SimKernel {
             copy_slots: self.copy_slots,
             devices: self.devices.clone(),
             counts: self.counts.clone(),
+            large_frames: self.large_frames,
             refusal: self.refusal,
             last_refused: self.last_refused,
             record: self.record.clone(),
@@ -139,6 +150,7 @@ impl SimKernel {
             copy_slots: [Held::Nothing; 2],
             devices: Devices::default(),
             counts: BTreeMap::new(),
+            large_frames: LargeFrames::default(),
             refusal: None,
             last_refused: None,
             record: None,
@@ -195,6 +207,12 @@ impl SimKernel {
     #[must_use]
     pub const fn last_refused(&self) -> Option<InvocationKind> {
         self.last_refused
+    }
+
+    /// Returns what became of large frames.
+    #[must_use]
+    pub const fn large_frames(&self) -> LargeFrames {
+        self.large_frames
     }
 
     /// Returns how many invocations of a kind pmserver made since it started.

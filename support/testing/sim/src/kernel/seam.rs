@@ -90,7 +90,9 @@ impl Kernel for SimKernel {
     fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError> {
         let to = Home::object_destination(block);
         let retype = Invocation::Retype { object_type: ObjectType::LargeFrame, size_bits: 0, to };
-        self.invoke(InvocationKind::Retype, self.home.block(block), &retype).map_err(refusal)
+        let made = self.invoke(InvocationKind::Retype, self.home.block(block), &retype);
+        self.large_frames.made += u64::from(made.is_ok());
+        made.map_err(refusal)
     }
 
     fn derive(
@@ -189,7 +191,9 @@ impl Kernel for SimKernel {
     }
 
     fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
-        self.copy_from_large(large, part, to).map_err(refusal)
+        self.copy_from_large(large, part, to).map_err(refusal)?;
+        self.large_frames.split += u64::from(u32::from(part) == BLOCK_PAGES - 1);
+        Ok(())
     }
 
     fn copy_large(
@@ -203,7 +207,9 @@ impl Kernel for SimKernel {
     }
 
     fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {
-        self.clear_slice(large, first, count).map_err(refusal)
+        self.clear_slice(large, first, count).map_err(refusal)?;
+        self.large_frames.made += u64::from(first == 0);
+        Ok(())
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {

@@ -6,6 +6,7 @@ use pmserver_api::{
     AccountHandle, AllocateFlags, ContainerHandle, CopyFlags, Frames, LockMode, MapFlags, Rights,
     ShareTerms,
 };
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameCount, FrameNumber, Micros, PeerId, VirtAddr};
 
 use super::Chooser;
@@ -18,29 +19,44 @@ const WINDOW_PAGES: u64 = 48;
 const NUMBERS_A_FRAME: u64 = 5;
 /// The window of one page table.
 const TABLE: u64 = 1 << 21;
+const TABLES: u64 = 8;
+/// Ranges of 512 frames in most containers that have such.
+const RANGES: u64 = 3;
 /// The last page below the end of user space: whether it is a program's depends on the kernel, and
 /// two pages from there on are none anywhere.
 pub(super) const LAST_PAGE: u64 = (1 << 47) - PAGE;
 
 /// Returns where programs map, a call's worth of pages at a time.
 pub(crate) fn windows() -> impl Iterator<Item = VirtAddr> {
-    let table = (0..4).map(|table| WINDOW + table * TABLE);
+    let table = (0..TABLES).map(|table| WINDOW + table * TABLE);
     table.filter_map(VirtAddr::new_page)
 }
 
 impl Chooser<'_> {
     pub(super) fn page(&mut self) -> VirtAddr {
         let page = match self.dice.below(40) {
+            8.. if self.is_large() => {
+                let in_it = if self.dice.once_in(6) { self.dice.below(LARGE_FRAMES) } else { 0 };
+                WINDOW + TABLE * self.dice.below(TABLES - 1) + PAGE * in_it
+            }
             0 => LAST_PAGE,
             1..6 => WINDOW + TABLE * (1 + self.dice.below(3)) + PAGE * self.dice.below(4),
-            _ => WINDOW + PAGE * self.dice.below(WINDOW_PAGES.max(self.scale)),
+            _ => WINDOW + PAGE * self.dice.below(WINDOW_PAGES.max(self.scale.min(CALL_FRAMES_MAX))),
         };
         VirtAddr::new_page(page).expect("pages are in user space")
+    }
+
+    /// Whether most calls name frames by 512.
+    pub(super) const fn is_large(&self) -> bool {
+        self.scale == LARGE_FRAMES
     }
 
     /// Returns a count: small nearly always, in most runs.
     pub(super) fn count(&mut self) -> FrameCount {
         let count = match self.dice.below(40) {
+            20.. if self.is_large() => LARGE_FRAMES,
+            4.. if self.is_large() => 1 + self.dice.below(8),
+            39 if self.dice.once_in(4) => LARGE_FRAMES,
             0 => 256,
             1..4 => 1 + self.dice.below(64),
             4..14 => 1,
@@ -56,6 +72,14 @@ impl Chooser<'_> {
 
     pub(super) fn number(&mut self) -> FrameNumber {
         FrameNumber::new(match self.dice.below(60) {
+            20.. if self.is_large() => {
+                let number = LARGE_FRAMES * self.dice.below(RANGES);
+                match self.dice.below(8) {
+                    0 => number + self.dice.below(LARGE_FRAMES),
+                    1 => number.saturating_sub(self.dice.below(4)),
+                    _ => number,
+                }
+            }
             0 => u64::MAX - self.dice.below(4),
             1 => 1 << (8 * self.dice.below(8)),
             2 => self.dice.any(),
@@ -68,6 +92,9 @@ impl Chooser<'_> {
     pub(super) fn number_in(&mut self, container: ContainerHandle) -> FrameNumber {
         let numbers = self.model.frames(self.peer, container);
         match self.dice.pick(&numbers).filter(|_| !self.dice.once_in(12)) {
+            Some(number) if self.is_large() && self.dice.once_in(2) => {
+                FrameNumber::new(number - number % LARGE_FRAMES)
+            }
             Some(number) => FrameNumber::new(number),
             None => self.number(),
         }
@@ -80,11 +107,27 @@ impl Chooser<'_> {
         start: FrameNumber,
     ) -> FrameCount {
         let numbers = self.model.frames(self.peer, container);
-        let there = |count: &u64| numbers.contains(&start.get().wrapping_add(*count));
-        let most = (0..256).take_while(there).count() as u64;
+        let is_there = |count: &u64| {
+            let number = start.get().wrapping_add(*count);
+            numbers.binary_search(&number).is_ok()
+        };
+        let most = (0..LARGE_FRAMES).take_while(is_there).count() as u64;
         let count = self.count();
-        let is_free = most == 0 || self.dice.once_in(8);
-        if is_free { count } else { FrameCount::new(count.get().min(most)).unwrap_or(count) }
+        let is_free = most == 0 || count.get() <= most || self.dice.once_in(8);
+        let fewer = FrameCount::new(most.min(CALL_FRAMES_MAX));
+        if is_free { count } else { fewer.unwrap_or(count) }
+    }
+
+    /// Returns a range of so many frames: of 512 nearly always one that a call can name.
+    pub(super) fn aligned(&mut self, start: FrameNumber, count: FrameCount) -> FrameNumber {
+        let is_free = count.get() < LARGE_FRAMES || self.dice.once_in(16);
+        if is_free { start } else { FrameNumber::new(start.get() - start.get() % LARGE_FRAMES) }
+    }
+
+    fn frames_in(&mut self, container: ContainerHandle) -> Frames {
+        let start = self.number_in(container);
+        let count = self.count_in(container, start);
+        Frames { container, start: self.aligned(start, count), count }
     }
 
     pub(super) fn other(&mut self) -> PeerId {
@@ -183,19 +226,18 @@ impl Chooser<'_> {
 
     pub(super) fn strong_frames(&mut self) -> Frames {
         let container = self.filled();
-        let start = self.number_in(container);
-        Frames { container, start, count: self.count_in(container, start) }
+        self.frames_in(container)
     }
 
     pub(super) fn new_frames(&mut self) -> Frames {
         let container = self.strong();
-        Frames { container, start: self.number(), count: self.count() }
+        let (start, count) = (self.number(), self.count());
+        Frames { container, start: self.aligned(start, count), count }
     }
 
     pub(super) fn usable_frames(&mut self) -> Frames {
         let container = self.usable();
-        let start = self.number_in(container);
-        Frames { container, start, count: self.count_in(container, start) }
+        self.frames_in(container)
     }
 
     pub(super) fn ttl(&mut self) -> Micros {
@@ -227,6 +269,7 @@ impl Chooser<'_> {
 
     pub(super) fn map_flags(&mut self) -> MapFlags {
         match self.dice.below(16) {
+            0..6 if self.is_large() => MapFlags::WRITE | MapFlags::FORCE_WRITE,
             0..6 => MapFlags::READ | MapFlags::WRITE,
             6..9 => MapFlags::WRITE | MapFlags::FORCE_WRITE,
             9..12 => MapFlags::READ,
@@ -254,6 +297,7 @@ impl Chooser<'_> {
             0 => 0,
             1 => u32::MAX,
             2 => 400,
+            3.. if self.is_large() => self.dice.below(4_000) as u32,
             _ => 8 + self.dice.below(80) as u32,
         }
     }
@@ -265,6 +309,9 @@ impl Chooser<'_> {
     }
 
     pub(super) fn allocate_flags(&mut self) -> AllocateFlags {
+        if self.is_large() && !self.dice.once_in(4) {
+            return AllocateFlags::empty();
+        }
         let often = AllocateFlags::PARTIAL | AllocateFlags::SQUASH;
         let extra =
             if self.dice.once_in(3) { AllocateFlags::EXTRA } else { AllocateFlags::empty() };

@@ -132,6 +132,8 @@ impl Chooser<'_> {
                 if !flags.contains(CopyFlags::NEW) {
                     count = count.min(self.count_in(destination, destination_start));
                 }
+                let source_start = self.aligned(source_start, count);
+                let destination_start = self.aligned(destination_start, count);
                 Request::Copy { source, source_start, destination, destination_start, count, flags }
             }
             Kind::CopyList => {
@@ -182,7 +184,7 @@ impl Chooser<'_> {
                 let start = self.number_in(container);
                 let there = self.count_in(container, start);
                 let count = if vaddr.get() == LAST_PAGE { count } else { there };
-                let frames = Frames { container, start, count };
+                let frames = Frames { container, start: self.aligned(start, count), count };
                 Request::Take { frames, vaddr, flags: self.take_flags() }
             }
             Kind::Unmap => Request::Unmap { vaddr, count },

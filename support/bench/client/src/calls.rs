@@ -16,7 +16,11 @@ pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Resu
     empty(world, table, call)?;
     containers(world, table, call)?;
     shares(world, table, call)?;
-    for (name, count) in [("allocate_deallocate_1", 1), ("allocate_deallocate_256", 256)] {
+    for (name, count) in [
+        ("allocate_deallocate_1", 1),
+        ("allocate_deallocate_256", 256),
+        ("allocate_deallocate_512", 512),
+    ] {
         allocations(world, table, Row::batch(name, count, call.saturating_mul(2)))?;
     }
     locks(world, table, call)?;
@@ -93,8 +97,8 @@ fn locks(world: &mut World, table: &mut Table, call: u64) -> Result<(), BenchErr
 
 /// The destination has no memory. What is compared with is to copy the bytes.
 fn copies(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
-    let source = world.container(512, true)?;
     for (name, count) in [("copy_replace_256", 256), ("copy_replace_2m", 512)] {
+        let source = world.container(count, true)?;
         let mut meter = Meter::default();
         for _ in 0..8 {
             let destination = world.container(count, false)?;
@@ -107,6 +111,7 @@ fn copies(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), B
             world.pm.container_destroy(destination)?;
         }
         table.row(&Row::batch(name, count, floors.copy_page.saturating_mul(count)), &meter);
+        world.pm.container_destroy(source)?;
     }
-    Ok(world.pm.container_destroy(source)?)
+    Ok(())
 }

@@ -5,12 +5,11 @@
 //! mapping of the client stays all the time; the server takes the frames and gives them back. (4
 //! KiB as a program reads that does not know of this: share, read, unshare; the mapping is made
 //! again after the server's lease took it away.) *Standing*: the share stays, and the server's
-//! lease and its mapping; the server could still write. *Lent*: the server would copy logically
-//! from what it has cached; it does not yet, so 2 MiB are read strictly.
+//! lease and its mapping; the server could still write. *Lent*: the server copies logically from
+//! what it has cached.
 
 use fsserver_api::{FileHandle, ReadLength};
-use pmserver_api::{ContainerHandle, Rights, ShareTerms, Shared};
-use proto::limits::CALL_FRAMES_MAX;
+use pmserver_api::{ContainerHandle, MapFlags, Rights, ShareTerms, Shared};
 use proto::{AddressSpace, FrameCount, Micros, PAGE_BYTES, PeerId, VirtAddr};
 use shm::OwnMemory;
 
@@ -18,13 +17,14 @@ use crate::floors::{BUFFER, Floors, SHARE};
 use crate::meter::{Meter, ROUNDS};
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, FSSERVER_PEER, LARGE_WINDOW, LONG, READ_WRITE, World, at, map, page, rival_read,
-    sweep, touch, unmap,
+    BenchError, FSSERVER_PEER, LARGE_WINDOW, LONG, READ_WRITE, World, allocate, at, deallocate,
+    map, page, rival_read, sweep, touch, unmap,
 };
 
 /// The file that the bench reads, 2 MiB long; make writes it.
 const PATH: &[u8] = b"/data/two-mib.txt";
 const FILE_FRAMES: u64 = 512;
+const STANDING_FRAMES: u64 = 16;
 /// How the file begins.
 const FIRST_BYTES: &[u8; 8] = b"1\n2\n3\n4\n";
 /// How often fsserver copies each byte: from its image into the container.
@@ -35,33 +35,78 @@ const PATH_PAGE: VirtAddr = VirtAddr::new_page(0x1001_0000).unwrap();
 
 pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     let file = lookup(world, table, floors)?;
-    let buffer = world.container(FILE_FRAMES, true)?;
-    map(&mut world.pm, buffer, FILE_FRAMES, LARGE_WINDOW, READ_WRITE)?;
-    for (name, pages) in [("read_4k_standing", 1), ("read_64k_standing", 16)] {
+    let buffer = world.container(STANDING_FRAMES, true)?;
+    map(&mut world.pm, buffer, STANDING_FRAMES, LARGE_WINDOW, READ_WRITE)?;
+    for (name, pages) in [("read_4k_standing", 1), ("read_64k_standing", STANDING_FRAMES)] {
         standing(world, table, (name, pages), file, buffer)?;
     }
-    for (name, pages) in [
-        ("read_64k_strict", 16),
-        ("read_256k_strict", 64),
-        ("read_1m_strict", 256),
-    ] {
+    locked(world, table, file, buffer)?;
+    unmap(&mut world.pm, LARGE_WINDOW, STANDING_FRAMES)?;
+    world.pm.container_destroy(buffer)?;
+    // A large frame: it is taken as a whole.
+    let buffer = world.container(FILE_FRAMES, true)?;
+    map(&mut world.pm, buffer, FILE_FRAMES, LARGE_WINDOW, READ_WRITE)?;
+    for (name, pages) in
+        [("read_64k_strict", 16), ("read_256k_strict", 64), ("read_1m_strict", 256)]
+    {
         strict(world, table, (name, pages), file, buffer)?;
     }
-    for (name, pages) in [("read_4k_strict", 1), ("read_2m_lent", 512)] {
-        let mut meter = Meter::default();
-        for _ in 0..ROUNDS_OF_MANY {
-            meter.time(|| {
-                let shared = world.share(buffer, pages, FSSERVER_PEER)?;
-                let done = read(world, file, shared.weak, pages);
-                world.pm.unshare(shared.share)?;
-                look(world, pages).and(done)
-            })?;
-            check()?;
-        }
-        row(table, name, pages, &meter);
-    }
-    rivals(table);
     unmap(&mut world.pm, LARGE_WINDOW, FILE_FRAMES)?;
+    world.pm.container_destroy(buffer)?;
+    lent(world, table, file)?;
+    rivals(table);
+    Ok(())
+}
+
+/// Reads a page as a program does that shares it only for the read.
+fn locked(
+    world: &mut World,
+    table: &mut Table,
+    file: FileHandle,
+    buffer: ContainerHandle,
+) -> Result<(), BenchError> {
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS_OF_MANY {
+        meter.time(|| {
+            let shared = world.share(buffer, 1, FSSERVER_PEER)?;
+            let done = read(world, file, shared.weak, 1);
+            world.pm.unshare(shared.share)?;
+            look(world, 1).and(done)
+        })?;
+        check()?;
+    }
+    row(table, "read_4k_strict", 1, &meter);
+    Ok(())
+}
+
+/// Reads 2 MiB by a logical copy of what fsserver has cached, into frames without memory, and maps
+/// them.
+fn lent(world: &mut World, table: &mut Table, file: FileHandle) -> Result<(), BenchError> {
+    let buffer = world.container(FILE_FRAMES, false)?;
+    let shared = world.share(buffer, FILE_FRAMES, FSSERVER_PEER)?;
+    let mut meter = Meter::default();
+    for round in 0..=ROUNDS_OF_MANY {
+        let mut read = || -> Result<(), BenchError> {
+            world.fs.read_lent(file, shared.weak, 0, at(0))?;
+            map(&mut world.pm, buffer, FILE_FRAMES, LARGE_WINDOW, MapFlags::READ)?;
+            touch(LARGE_WINDOW, FILE_FRAMES);
+            Ok(())
+        };
+        // The first one fills the cache.
+        if round == 0 {
+            read()?
+        } else {
+            meter.time(read)?
+        }
+        if first_bytes() != *FIRST_BYTES {
+            return Err(BenchError::Unexpected("other bytes"));
+        }
+        unmap(&mut world.pm, LARGE_WINDOW, FILE_FRAMES)?;
+        deallocate(&mut world.pm, buffer, FILE_FRAMES)?;
+        allocate(&mut world.pm, buffer, FILE_FRAMES)?;
+    }
+    row(table, "read_2m_lent", FILE_FRAMES, &meter);
+    world.pm.unshare(shared.share)?;
     Ok(world.pm.container_destroy(buffer)?)
 }
 
@@ -111,7 +156,7 @@ fn strict(
     let Shared { share, weak } = world.pm.share_on(buffer, at(0), FILE_FRAMES, terms)?;
     let bytes = pages.saturating_mul(PAGE_BYTES);
     let length = ReadLength::new(bytes).ok_or(BenchError::Unexpected("a length"))?;
-    let frames = FrameCount::new(taken_for(pages)).ok_or(BenchError::Unexpected("frames"))?;
+    let frames = FrameCount::new(FILE_FRAMES).ok_or(BenchError::Unexpected("frames"))?;
     let mut read = || -> Result<(), BenchError> {
         world.pm.arm(share)?;
         let done = world.fs.read_taken(file, weak, 0, frames, length)?;
@@ -130,13 +175,6 @@ fn strict(
     world.pm.unshare(share)?;
     row(table, name, pages, &meter);
     Ok(())
-}
-
-/// Returns how many frames fsserver takes for a read of so many pages. The whole buffer is mapped
-/// as fast as one page if it is one large frame; until there are such, only what is read is.
-const fn taken_for(pages: u64) -> u64 {
-    const HAS_LARGE_FRAMES: bool = false;
-    if HAS_LARGE_FRAMES { CALL_FRAMES_MAX } else { pages }
 }
 
 /// Reads the start of the file into the frames, in calls of at most 1 MiB.

@@ -6,6 +6,7 @@ use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, Calls, ContainerHandle, DeallocateFlags, Failure,
     LockMode, MapFlags, PmError, Rights, Shared,
 };
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, VirtAddr};
 use rival::Procedure;
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
@@ -172,15 +173,17 @@ pub(crate) fn page(from: VirtAddr, pages: u64) -> VirtAddr {
     from.checked_add(pages.saturating_mul(PAGE_BYTES)).unwrap_or(from)
 }
 
-/// Calls until `count` frames are done: a call may do at most 256, or tell how far it came. The
-/// call is told how many were done, and how many it may do.
+/// Calls until `count` frames are done: a call may do at most 256, or 512 as a whole, or tell how
+/// far it came. The call is told how many were done, and how many it may do.
 pub(crate) fn sweep(
     count: u64,
     mut call: impl FnMut(u64, FrameCount) -> Result<u64, CallError>,
 ) -> Result<(), BenchError> {
     let mut done: u64 = 0;
     while let Some(left @ 1..) = count.checked_sub(done) {
-        let more = match call(done, frames(left.min(256))) {
+        let is_large = left >= LARGE_FRAMES && done.is_multiple_of(LARGE_FRAMES);
+        let most = if is_large { LARGE_FRAMES } else { left.min(CALL_FRAMES_MAX) };
+        let more = match call(done, frames(most)) {
             Err(CallError::Refused(Failure { error: PmError::Pending, done, at: 0 })) => done,
             result => result?,
         };

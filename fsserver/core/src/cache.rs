@@ -19,6 +19,9 @@ use crate::ext4::{Disk, Inode, LastRun};
 use crate::lent::{Filling, of_pm, pm_refused};
 use crate::read::copy_file;
 
+/// Bytes of a window.
+pub(crate) const WINDOW_BYTES: u64 = LARGE_FRAMES * PAGE_BYTES;
+
 /// Frames of all windows.
 const FRAMES: u64 = 2 * LARGE_FRAMES;
 
@@ -66,7 +69,7 @@ impl Cache {
             Some(place) => place,
             None => {
                 let place = self.oldest();
-                let offset = window.saturating_mul(LARGE_FRAMES.saturating_mul(PAGE_BYTES));
+                let offset = window.saturating_mul(WINDOW_BYTES);
                 let pages = self.empty_window(pm, place)?;
                 let filling = Filling::own(pm, pages);
                 copy_file(disk, (inode, run), (offset, bytes), &filling, space)?;
@@ -133,6 +136,6 @@ fn frames_of(place: usize) -> core::ops::Range<u64> {
 
 /// Returns which window of a file an offset is the start of.
 pub(crate) fn window_at(offset: u64) -> Result<u64, FsError> {
-    let bytes = LARGE_FRAMES.saturating_mul(PAGE_BYTES);
-    if offset.is_multiple_of(bytes) { Ok(offset / bytes) } else { Err(FsError::BadRange) }
+    let window = offset.checked_div(WINDOW_BYTES).unwrap_or_default();
+    if offset.is_multiple_of(WINDOW_BYTES) { Ok(window) } else { Err(FsError::BadRange) }
 }

@@ -12,10 +12,9 @@ use pmserver_client::{
     AddressSpace, ContainerHandle, Message, Micros, PAGE_BYTES, PeerId, Pm, PmError, Transport,
     VirtAddr,
 };
-use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, FrameNumber};
 
-use crate::cache::{CACHE_WINDOWS, Cache, window_at};
+use crate::cache::{CACHE_WINDOWS, Cache, WINDOW_BYTES, window_at};
 use crate::ext4::{Disk, Inode, LastRun, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
@@ -44,9 +43,6 @@ pub struct FileServer<T: Transport, A: AddressSpace> {
     cache: Cache,
     page: Box<PageBuffer>,
 }
-
-/// Bytes that a `read_lent` copies at most.
-const WINDOW_BYTES: u64 = LARGE_FRAMES * PAGE_BYTES;
 
 /// What a client asks to be filled.
 struct ReadRange {

@@ -68,7 +68,7 @@ fn large(world: &World, number: u64, first_page: u64) -> (Pm, ContainerHandle) {
 }
 
 fn byte_of(place: u64) -> u8 {
-    (place % 251 + 1) as u8
+    u8::try_from(place % 251 + 1).unwrap()
 }
 
 /// Checks the bytes of a large frame, or of the frames that it was split into.

@@ -14,6 +14,8 @@
 //! long as there is a large frame: if limits promise all of the pool, there are none. A pool that
 //! has few blocks has no large frames either, and all of it is cut at the start.
 
+use proto::PAGE_BYTES;
+
 use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
@@ -91,8 +93,8 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the block that a page is in.
     pub(crate) fn block_of(&self, page: PageIndex) -> Option<PageIndex> {
-        let number = self.kernel.physical_address(page) / proto::PAGE_BYTES;
-        let place = u32::try_from(number % u64::from(BLOCK_PAGES)).ok()?;
+        let number = self.kernel.physical_address(page).checked_div(PAGE_BYTES)?;
+        let place = u32::try_from(number.checked_rem(BLOCK_PAGES.into())?).ok()?;
         let block = PageIndex::new(page.get().checked_sub(place)?);
         self.kernel.is_block(block).then_some(block)
     }

@@ -39,8 +39,12 @@ pub(crate) const PART_OBJECTS: u32 = PART_NODES + 1;
 /// them, one node more where the tree forks, and the record of their table with a node.
 pub(crate) const MAPPING_CELLS: u32 = cells_aside(LARGE_ORDER) + 4;
 
+/// Single frames that a large one is split into.
+#[allow(clippy::as_conversions)] // 512 is 512 everywhere.
+const PART_FRAMES: usize = BLOCK_PAGES as usize;
+
 /// The single frames that a large one was split into.
-pub(crate) type PartFrames = Vec<Ref<Frame>, { BLOCK_PAGES as usize }>;
+pub(crate) type PartFrames = Vec<Ref<Frame>, PART_FRAMES>;
 
 /// What the parts of a mapping need of the kernel.
 pub(crate) struct Parts {

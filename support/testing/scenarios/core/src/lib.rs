@@ -37,6 +37,7 @@ mod exit;
 mod files;
 mod handlers;
 mod hostile;
+mod large;
 mod leases;
 mod malformed;
 mod pressure;

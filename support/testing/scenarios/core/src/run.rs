@@ -18,6 +18,7 @@ use crate::exhaustion::s49;
 use crate::exit::{s25, s26, s38, s39, s40};
 use crate::handlers::s48;
 use crate::hostile::{s12, s51, s58};
+use crate::large::s65;
 use crate::leases::{s15, s16, s17, s18, s22};
 use crate::malformed::s50;
 use crate::pressure::{s29, s30, s31, s32, s33, s34};
@@ -34,7 +35,7 @@ use crate::worst_cases::s60;
 type Scenario<T, A> = (&'static str, fn(&mut World<T, A>) -> Outcome);
 
 /// Returns every scenario, in the order of the numbers but for the last.
-fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 57] {
+fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 58] {
     [
         ("S1", s1),
         ("S2", s2),
@@ -92,6 +93,7 @@ fn scenarios<T: Transport, A: AddressSpace>() -> [Scenario<T, A>; 57] {
         ("S61", s61),
         ("S63", s63),
         ("S64", s64),
+        ("S65", s65),
         // After it there is no file server.
         ("S62", s62),
     ]

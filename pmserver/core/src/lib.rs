@@ -34,6 +34,7 @@
 //! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
 //! | map, unmap | `ops/map.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
+//! | large frames: made, split | `ops/map_large.rs` | `frames/large.rs`, `store/blocks.rs` |
 //! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
 //! | attach, detach | `ops/region.rs` | `ops/repair.rs`, `tables/page_tables.rs` |
 //! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
@@ -50,7 +51,8 @@
 //! Five operations with every file that has a part in them, in the order of reading. Before these,
 //! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What
 //! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), the
-//! check for leases (`frames/leases.rs`), charges, cells, chains, trees, and the records in them.
+//! check for leases (`frames/leases.rs`), the splitting of large frames (`frames/large.rs`),
+//! charges, cells, chains, trees, and the records in them.
 //!
 //! ```text
 //! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/runs, store/extra,

@@ -4,17 +4,22 @@
 //!
 //! The estimate is of what is installed now. Mappings that were suspended before cost nothing.
 
+use heapless::Vec;
 use pmserver_api::{AccessKind, CopyFlags, Failure, PmError, Rights};
 use proto::PeerId;
+use proto::limits::SHARERS_MAX;
 
 use crate::frames::FrameManager;
 use crate::frames::binding::Sharers;
 use crate::kernel::{Kernel, KernelError};
+use crate::records::account::Shortage;
 use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
 use crate::records::lease::{Lease, Need};
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
-use crate::records::range::Range;
+use crate::records::range::{CALL_FRAMES, Range};
 use crate::records::share::Access;
 
 /// Linking two frames that nothing maps, and removing a destination that was made for it.
@@ -38,6 +43,9 @@ const REVOKE_WORK: u64 = 9_000;
 
 /// Removing the page tables above a mapping, divided among the mappings in the lowest one.
 const TABLES_WORK: u64 = 27_000;
+
+/// Rings of frames, each with the number of frames that a copy adds to it.
+pub(crate) type Joining = Vec<(u32, usize), CALL_FRAMES>;
 
 /// Both sides of a copy, and its flags.
 #[derive(Clone, Copy)]
@@ -131,6 +139,96 @@ impl<K: Kernel> FrameManager<K> {
         self.check_sharers(destination, need)?;
         let deadline = self.pin_deadline(destination).filter(|_| destination != source);
         self.locked_until(deadline)
+    }
+
+    /// Copies a range as one, if that is possible: both sides are frames that stand for all of it.
+    pub(crate) fn copy_large(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> Result<bool, Failure> {
+        let source = self.whole_large(copying.from.container, from);
+        let destination = self.whole_large(copying.to.container, to);
+        let Some((source, destination)) = source.zip(destination) else { return Ok(false) };
+        let block = self.store.get(source).page();
+        let has_room = block.is_none_or(|block| self.has_holders_left(block));
+        let is_replaced = copying.is_logical() && !copying.makes_new() && source != destination;
+        let mut handlers = self.handlers(copying.to.container);
+        let is_supplied = handlers.any(|(_, handler)| handler.range.overlaps(to));
+        drop(handlers);
+        if !has_room || !is_replaced || is_supplied {
+            return Ok(false);
+        }
+        self.store.meter().begin_frame(0)?;
+        if block.is_none() {
+            let mut handlers = self.handlers(copying.from.container);
+            if handlers.any(|(_, handler)| handler.range.overlaps(from)) {
+                return Ok(false);
+            }
+        }
+        self.check_copied_from(caller, source)?;
+        self.check_copied_to(source, destination, true)?;
+        let linked = self.link_copy(source, destination);
+        linked.map_err(|error| Failure::from(Shortage::from(error).as_quota()))?;
+        Ok(true)
+    }
+
+    /// Returns the frame or run that stands for exactly a range of 512.
+    fn whole_large(&self, container: Ref<Container>, range: Range) -> Option<Ref<Frame>> {
+        let frame = self.find_frame(container, range.first)?;
+        let record = self.store.get(frame);
+        (record.is_large_range() && record.range() == range).then_some(frame)
+    }
+
+    /// Splits large frames of which a copy needs a part that may have to be done as a whole: it
+    /// does not come to an end otherwise.
+    ///
+    /// # Errors
+    /// As for `split_at_ends`.
+    pub(crate) fn split_for_whole(
+        &mut self,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> Result<(), Failure> {
+        if copying.flags.contains(CopyFlags::ATOMIC) || copying.is_within() {
+            self.split_at_ends(copying.from.container, from)?;
+            self.split_at_ends(copying.to.container, to)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a frame that joins the ring of a source; refuses one too many.
+    pub(crate) fn check_ring(
+        &self,
+        (container, from): (Ref<Container>, u64),
+        to: Option<Ref<Frame>>,
+        joining: &mut Joining,
+    ) -> Result<(), Failure> {
+        let Some(source) = self.find_frame(container, from) else { return Ok(()) };
+        let sharers = self.sharers(source);
+        if to.is_some_and(|to| sharers.contains(&to)) {
+            return Ok(());
+        }
+        // The smallest link identifies the ring.
+        let ring = sharers.iter().map(|sharer| sharer.cell()).min().unwrap_or(0);
+        let known = joining.iter_mut().find(|(other, _)| *other == ring);
+        let more = match known {
+            Some((_, more)) => {
+                *more = more.saturating_add(1);
+                *more
+            }
+            None => {
+                let _ = joining.push((ring, 1));
+                1
+            }
+        };
+        if sharers.len().saturating_add(more) > SHARERS_MAX {
+            return Err(at_frame(PmError::TooMany, from));
+        }
+        Ok(())
     }
 
     /// Returns what linking a pair costs at most. A destination that does not exist yet costs

@@ -9,23 +9,22 @@
 
 use heapless::Vec;
 use pmserver_api::{ContainerHandle, CopyFlags, Failure, Frames, PairList, PmError};
-use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, SHARERS_MAX};
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameNumber, PeerId};
 
-use crate::frames::copying::Copying;
+use crate::frames::copying::{Copying, Joining};
 use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
 use crate::records::cell::Ref;
-use crate::records::container::Container;
 use crate::records::failure::{at_frame, is_more_to_do, split_failure};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
-use crate::records::range::{CALL_FRAMES, Range};
+use crate::records::range::Range;
 
-/// Rings of frames, each with the number of frames that a copy adds to it.
-type Joining = Vec<(u32, usize), CALL_FRAMES>;
+/// The distance from the first to the last frame of a half of a large frame.
+const HALF_LAST: u64 = CALL_FRAMES_MAX - 1;
 
 /// How far a copy can go, and the failure that stops it there.
 struct Extent {
@@ -133,6 +132,25 @@ impl<K: Kernel> Operations<K> {
             self.link_pairs(copying, pairs.take(count), holds)?;
         }
         finish(count, extent.problem)
+    }
+
+    /// Copies the first half of a range that is too long to be copied frame by frame.
+    ///
+    /// # Errors
+    /// `Pending` with how many are copied; `TooMany` for a copy that is not to be divided.
+    fn copy_half(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> Result<u64, Failure> {
+        if copying.flags.contains(CopyFlags::ATOMIC) || copying.is_within() {
+            return Err(PmError::TooMany.into());
+        }
+        let half = |range: Range| Range { last: range.first.saturating_add(HALF_LAST), ..range };
+        let done = self.copy_range(caller, copying, half(from), half(to))?;
+        Err(Failure { error: PmError::Pending, done, at: 0 })
     }
 
     /// Returns whether a pair overwrites the source of a later one: its destination is that frame
@@ -304,37 +322,6 @@ impl<K: Kernel> Operations<K> {
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
         self.check_copied_to(source, destination, copying.is_logical())?;
         Ok((source, Some(destination)))
-    }
-
-    /// Counts a frame that joins the ring of a source; refuses one too many.
-    fn check_ring(
-        &self,
-        (container, from): (Ref<Container>, u64),
-        to: Option<Ref<Frame>>,
-        joining: &mut Joining,
-    ) -> Result<(), Failure> {
-        let Some(source) = self.find_frame(container, from) else { return Ok(()) };
-        let sharers = self.sharers(source);
-        if to.is_some_and(|to| sharers.contains(&to)) {
-            return Ok(());
-        }
-        // The smallest link identifies the ring.
-        let ring = sharers.iter().map(|sharer| sharer.cell()).min().unwrap_or(0);
-        let known = joining.iter_mut().find(|(other, _)| *other == ring);
-        let more = match known {
-            Some((_, more)) => {
-                *more = more.saturating_add(1);
-                *more
-            }
-            None => {
-                let _ = joining.push((ring, 1));
-                1
-            }
-        };
-        if sharers.len().saturating_add(more) > SHARERS_MAX {
-            return Err(at_frame(PmError::TooMany, from));
-        }
-        Ok(())
     }
 
     fn make_destination(

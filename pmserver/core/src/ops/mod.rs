@@ -9,7 +9,6 @@ pub(crate) mod allocate_anywhere;
 pub(crate) mod container;
 pub(crate) mod contiguous;
 pub(crate) mod copy;
-pub(crate) mod copy_large;
 pub(crate) mod create;
 pub(crate) mod disturb;
 pub(crate) mod extra;

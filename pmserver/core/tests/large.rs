@@ -13,6 +13,7 @@ mod world;
 use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, DeallocateFlags,
     FrameState, LimitFlags, LockMode, MapFlags, Marks, PairList, PmError, Request, Rights,
+    ShareHandle,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
@@ -382,4 +383,52 @@ fn a_copy_that_splits_runs_first_comes_to_an_end() {
     let shared = NEW | CopyFlags::SHARED;
     let copied = all(|| pm.copy((container, at(253)), (container, at(LARGE)), frames(256), shared));
     assert_eq!(copied, Ok(256));
+}
+
+#[test]
+fn copies_into_a_range_with_a_handler_are_short() {
+    // PM-320
+    let world = world();
+    let mut pm = world.as_peer(2);
+    let source = pm.container_create(OWN).unwrap();
+    pm.allocate(source, at(0), frames(LARGE), PLAIN).unwrap();
+    let to = pm.container_create(OWN).unwrap();
+    pm.allocate(to, at(0), frames(LARGE), PLAIN).unwrap();
+    pm.set_handler(to, at(0), 317, Some(peer(1)), 0).unwrap();
+    for _ in 0..4 {
+        let begun = failure(pm.copy((source, at(0)), (to, at(0)), frames(LARGE), REPLACE));
+        assert_eq!((begun.error, begun.at), (PmError::Pending, 0));
+        assert!(world.most_work() <= 1_000_000, "{}", world.most_work());
+    }
+}
+
+#[test]
+fn a_borrower_whose_mapping_was_split_gets_all_back() {
+    // PM-60, PM-90
+    type End = fn(&mut Pm, &mut Pm, ShareHandle);
+    let ends: [End; 3] = [
+        |pm, _, share| all(|| pm.unshare(share)).unwrap(),
+        |_, borrower, _| {
+            all(|| borrower.unmap(page(0), frames(LARGE))).unwrap();
+        },
+        |_, borrower, _| {
+            for place in 0..LARGE {
+                all(|| borrower.unmap(page(place), frames(1))).unwrap();
+            }
+        },
+    ];
+    for end in ends {
+        let world = world();
+        let mut borrower = world.as_peer(3);
+        let before = info(&mut borrower, OWN);
+        let own = borrower.container_create(OWN).unwrap();
+        borrower.allocate(own, at(0), frames(LARGE), PLAIN).unwrap();
+        let (mut pm, container) = large(&world, 2, 0);
+        let shared = pm.share(container, at(0), LARGE, peer(3), Rights::all(), LONG).unwrap();
+        borrower.map(shared.weak, at(0), frames(LARGE), page(0), FORCED).unwrap();
+        assert_eq!(all(|| pm.deallocate(container, at(1), frames(1), HOLES)), Ok(1));
+        end(&mut pm, &mut borrower, shared.share);
+        all(|| borrower.container_destroy(own)).unwrap();
+        assert_eq!(info(&mut borrower, OWN), before);
+    }
 }

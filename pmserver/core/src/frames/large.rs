@@ -26,7 +26,7 @@ use crate::records::container::Container;
 use crate::records::failure::split_failure;
 use crate::records::frame::{Frame, FramesOfAccount};
 use crate::records::ledger::FrameList;
-use crate::records::mapping::Mapping;
+use crate::records::mapping::{Mapping, MappingsOfFrame};
 use crate::records::page::PageUse;
 use crate::records::range::Range;
 use crate::tables::large::{MAPPING_CELLS, PartFrames, Parts};
@@ -42,6 +42,9 @@ const REPLACE_WORK: u64 = 300_000;
 
 /// Copying one page of a large frame.
 const PART_WORK: u64 = 20_000;
+
+/// The accounts that pay for a large frame and its mappings.
+type Payers = Vec<Ref<Account>, { LARGE_MAPPINGS_MAX + 1 }>;
 
 /// The mappings of a large frame, with what their parts need.
 type Prepared = Vec<(Ref<Mapping>, Parts), LARGE_MAPPINGS_MAX>;
@@ -101,11 +104,13 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Replaces a virtual frame on a block, and its mappings, by single ones on the copies.
     fn replace_frame(&mut self, block: PageIndex, frame: Ref<Frame>) -> Result<(), KernelError> {
+        let payers = self.payers_of_parts(frame);
         let mut prepared = Prepared::new();
         if let Err(error) = self.prepare(frame, &mut prepared) {
             for (_, parts) in &prepared {
                 self.drop_parts(parts);
             }
+            payers.iter().for_each(|payer| self.store.release_unfilled(*payer));
             return Err(error);
         }
         // From here on nothing can fail.
@@ -119,7 +124,19 @@ impl<K: Kernel> FrameManager<K> {
             self.replace_mapping(*mapping, parts, &frames);
         }
         self.drop_page_reference(Some(block));
+        payers.iter().for_each(|payer| self.store.release_unfilled(*payer));
         Ok(())
+    }
+
+    /// Returns the accounts that pay for a large frame and its mappings.
+    fn payers_of_parts(&self, frame: Ref<Frame>) -> Payers {
+        let mut payers = Payers::new();
+        let container = self.store.container_of(frame);
+        let _ = payers.push(self.store.payer_of_container(container));
+        for mapping in self.store.chain::<MappingsOfFrame>(self.store.get(frame).mappings) {
+            let _ = payers.push(self.store.payer_of(mapping));
+        }
+        payers
     }
 
     fn prepare(&mut self, frame: Ref<Frame>, prepared: &mut Prepared) -> Result<(), KernelError> {

@@ -29,6 +29,9 @@ use crate::store::cells::End;
 use crate::store::extra::Age;
 use crate::store::radix::{FANOUT, Node};
 
+/// More pages than one call takes before they are filled.
+const UNFILLED_MAX: u32 = 64;
+
 /// The orders of runs that nothing has been split off, the larger one first.
 pub(crate) const RUN_ORDERS: [u8; 2] = [LARGE_ORDER, 6];
 
@@ -295,6 +298,30 @@ impl<K: Kernel> Store<K> {
             }
             self.take_aside_page(account)?;
         }
+    }
+
+    /// Releases pages that were taken to be filled and were not: they are still charged, but nobody
+    /// empties them.
+    pub(crate) fn release_unfilled(&mut self, account: Ref<Account>) {
+        if self.stock(account).is_none() {
+            return;
+        }
+        let mut next = PageIndex::from_link(self.stock_mut(account).record_pages);
+        // They were put before all others.
+        for _ in 0..UNFILLED_MAX {
+            let Some(page) = next.filter(|page| !self.is_full(*page)) else { break };
+            let first = self.stock_mut(account).record_pages;
+            let after = self.entry(page).next;
+            next = PageIndex::from_link(after).filter(|_| after != first);
+            if self.entry(page).taken == 0 {
+                let pages = self.unlink_page(first, page);
+                self.release_record_page(page);
+                let stock = self.stock_mut(account);
+                stock.record_pages = pages;
+                stock.pages.up();
+            }
+        }
+        self.review_stock(account);
     }
 
     fn take_aside_page(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {

@@ -60,7 +60,11 @@ impl Model {
         if count > CALL_FRAMES_MAX {
             // No call names so many: it is what two do.
             let first = part(request, 0, CALL_FRAMES_MAX)?;
-            let told_first = told_of(&told, 0, CALL_FRAMES_MAX);
+            let told_first = match told {
+                // As many as can be, where the model does not know.
+                Ok(Reply::Number(all)) => Some(Ok(Reply::Number(all.min(CALL_FRAMES_MAX)))),
+                told => told_of(&told, 0, CALL_FRAMES_MAX),
+            };
             self.observed = Observed::new(told_first.as_ref());
             let Ok(expected) = self.perform(caller, &first) else { return Some(false) };
             let answer = told_first.filter(|told| expected.allows(told));

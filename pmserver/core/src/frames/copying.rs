@@ -282,7 +282,12 @@ impl<K: Kernel> FrameManager<K> {
         if self.ring_is_in_place(&ring) {
             return BYTES_WORK;
         }
-        let supplied = if self.ring_needs_memory(&ring) { NEW_PAGE_WORK } else { 0 };
+        let supplied = match self.store.get(destination).page() {
+            _ if !self.ring_needs_memory(&ring) => 0,
+            // It may be its own, and is cleared then.
+            Some(_) => BYTES_WORK,
+            None => NEW_PAGE_WORK,
+        };
         supplied.saturating_add(self.ring_work(&ring, forgetting_work))
     }
 

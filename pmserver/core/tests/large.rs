@@ -432,3 +432,17 @@ fn a_borrower_whose_mapping_was_split_gets_all_back() {
         assert_eq!(info(&mut borrower, OWN), before);
     }
 }
+
+#[test]
+fn a_copy_of_a_mapped_half_comes_to_an_end() {
+    // PM-323
+    let world = world();
+    let (mut pm, container) = large(&world, 2, 0);
+    let (_, other) = large(&world, 2, NEXT);
+    let atomic = |pm: &mut Pm, to, start, flags| {
+        all(|| pm.copy((container, at(256)), (to, at(start)), frames(256), flags))
+    };
+    assert_eq!(atomic(&mut pm, container, LARGE, NEW), Ok(256));
+    let shared = CopyFlags::ATOMIC | CopyFlags::SHARED;
+    assert_eq!(atomic(&mut pm, other, 0, shared), Ok(256));
+}

@@ -182,22 +182,19 @@ impl<K: Kernel> FrameManager<K> {
         (record.is_large_range() && record.range() == range).then_some(frame)
     }
 
-    /// Splits large frames of which a copy needs a part that may have to be done as a whole: it
-    /// does not come to an end otherwise.
+    /// Splits large frames of which a copy needs a part: if it has to be done as a whole, it does
+    /// not come to an end otherwise.
     ///
     /// # Errors
     /// As for `split_at_ends`.
-    pub(crate) fn split_for_whole(
+    pub(crate) fn split_for_copy(
         &mut self,
         copying: &Copying,
         from: Range,
         to: Range,
     ) -> Result<(), Failure> {
-        if copying.flags.contains(CopyFlags::ATOMIC) || copying.is_within() {
-            self.split_at_ends(copying.from.container, from)?;
-            self.split_at_ends(copying.to.container, to)?;
-        }
-        Ok(())
+        self.split_at_ends(copying.from.container, from)?;
+        self.split_at_ends(copying.to.container, to)
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.

@@ -56,10 +56,12 @@ impl<K: Kernel> FrameManager<K> {
     /// `Pending` if there is more to do than the call has room for: the next one goes on. `Kernel`
     /// if the kernel refuses a step; what was done stays done, and is not seen.
     pub(crate) fn split_large(&mut self, block: PageIndex) -> Result<(), PmError> {
-        if let Some(other) = self.store.splitting.filter(|other| other.block != block) {
-            self.go_on_splitting(other.block)?;
-        }
-        self.go_on_splitting(block)
+        let before = self.store.meter().spent();
+        let other = self.store.splitting.filter(|other| other.block != block);
+        let split = other.map_or(Ok(()), |other| self.go_on_splitting(other.block));
+        let split = split.and_then(|()| self.go_on_splitting(block));
+        self.store.meter().count_split(before);
+        split
     }
 
     fn go_on_splitting(&mut self, block: PageIndex) -> Result<(), PmError> {

@@ -79,7 +79,7 @@ impl<K: Kernel> Operations<K> {
             self.check_sides(copying, Range::one(*from), Range::one(*to))?;
         }
         for (from, to) in pairs {
-            self.split_for_whole(copying, Range::one(*from), Range::one(*to))?;
+            self.split_for_copy(copying, Range::one(*from), Range::one(*to))?;
         }
         let all = pairs.iter().copied();
         let place = |number| pairs.iter().rposition(|(from, _)| *from == number);
@@ -108,7 +108,7 @@ impl<K: Kernel> Operations<K> {
             // Frame by frame, a call does as many as any other.
             return self.copy_half(caller, copying, from, to);
         }
-        self.split_for_whole(copying, from, to)?;
+        self.split_for_copy(copying, from, to)?;
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
         let place = |number: u64| {
             let index = number.checked_sub(from.first).filter(|_| from.contains(number))?;

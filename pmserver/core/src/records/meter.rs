@@ -29,7 +29,8 @@ pub(crate) const LINK_WORK: u64 = 25;
 pub(crate) struct Meter {
     spent: Cell<u64>,
     invocations: Cell<u64>,
-    /// The part that splitting runs took. A call that is repeated does not do it again.
+    /// The part that splitting runs, large frames and blocks took. A call that is repeated does not
+    /// do it again.
     split_work: Cell<u64>,
 }
 
@@ -68,7 +69,7 @@ impl Meter {
         self.split_work.set(self.split_work.get().saturating_add(work));
     }
 
-    /// Returns how much of the call's work was splitting runs.
+    /// Returns how much of the call's work was splitting.
     pub(crate) const fn split_work(&self) -> u64 {
         self.split_work.get()
     }

@@ -29,8 +29,9 @@ const BLOCKS_MIN: u32 = 16;
 /// a call takes, so that no call cuts a block in its middle.
 pub(super) const SMALL_PAGES_MIN: u32 = 640;
 
-/// How many of them need not be cleared, as long as there are many blocks.
-const READY_PAGES_MIN: u32 = 64;
+/// How many of them need not be cleared, as long as there are many blocks: more than one copy
+/// takes.
+const READY_PAGES_MIN: u32 = 160;
 
 /// The uses of the first page of a free block, in the order in which blocks are cut.
 const FREE_BLOCKS: [PageUse; 3] = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty];
@@ -120,7 +121,10 @@ impl<K: Kernel> Store<K> {
     pub(super) fn cut_any(&mut self) -> Result<(), KernelError> {
         let lists = [self.blocks, self.large_clean, self.large_dirty];
         let block = lists.iter().find_map(|list| PageIndex::from_link(list.head));
-        self.cut_block(block.ok_or(KernelError::NotEnoughMemory)?)
+        let before = self.meter().spent();
+        let cut = self.cut_block(block.ok_or(KernelError::NotEnoughMemory)?);
+        self.meter().count_split(before);
+        cut
     }
 
     /// Makes the pages of a free block untyped ones.

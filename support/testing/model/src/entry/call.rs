@@ -147,7 +147,7 @@ impl Model {
     fn perform_on_vspace(&mut self, caller: PeerId, request: &Request) -> Outcome {
         match *request {
             Request::Map { frames, vaddr, flags } => self.map(caller, &frames, vaddr, flags),
-            Request::Unmap { vaddr, count } => self.unmap(caller, vaddr, count),
+            Request::Unmap { vaddr, count } => self.unmap(caller, vaddr, count.get()),
             Request::Remap { vaddr, count, flags } => self.remap(caller, vaddr, count, flags),
             Request::Attach { .. } => self.attach(caller, request),
             Request::Detach { vaddr } => self.detach(caller, vaddr),

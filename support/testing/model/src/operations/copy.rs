@@ -126,7 +126,11 @@ impl Model {
     /// frames (PM-447), or frames that are copied slowly (PM-323).
     fn check_divided(&self, job: &Job) -> Result<(), Expected> {
         let Some(told) = self.observed.refusal(PmError::TooMany) else { return Ok(()) };
+        // Its sources may be overwritten before they are read (PM-164).
+        let is_of_source = |place: &Place| place.0 == job.from.container;
+        let is_read = |index: usize| self.members(job.places(index).1).iter().any(is_of_source);
         let is_within = job.from.container == job.to.container;
+        let is_within = is_within || (0..job.pairs.len()).any(is_read);
         let is_whole = job.has(CopyFlags::ATOMIC) || is_within;
         let is_large = job.pairs.len() as u64 == LARGE_FRAMES && told.at == 0;
         let is_slow = |index: &usize| {

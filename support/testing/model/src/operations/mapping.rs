@@ -144,9 +144,9 @@ impl Model {
         (self.is_kernel_unsure && is_told).then(refusal)
     }
 
-    pub(crate) fn unmap(&mut self, caller: PeerId, vaddr: VirtAddr, count: FrameCount) -> Outcome {
-        check_user_space(vaddr, count.get())?;
-        let (from, end) = (vaddr.get(), vaddr.get() + count.get() * PAGE_BYTES);
+    pub(crate) fn unmap(&mut self, caller: PeerId, vaddr: VirtAddr, count: u64) -> Outcome {
+        check_user_space(vaddr, count)?;
+        let (from, end) = (vaddr.get(), vaddr.get() + count * PAGE_BYTES);
         let peer = self.peers.get_mut(&caller).expect("it calls");
         let there = || peer.mappings.range(from..end);
         let surely = there().filter(|(_, mapping)| !mapping.is_doubtful).count() as u64;

@@ -244,16 +244,6 @@ impl Kernel for Sel4Kernel {
         self.copier.copy_part(&self.home, large, part, to)
     }
 
-    fn copy_large(
-        &mut self,
-        from: PageIndex,
-        to: PageIndex,
-        first: u16,
-        count: u16,
-    ) -> Result<(), KernelError> {
-        self.copier.copy_large(&self.home, from, to, copy::slice(first, count)?)
-    }
-
     fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {
         self.copier.clear_large(&self.home, large, copy::slice(first, count)?)
     }

@@ -290,24 +290,11 @@ pub trait Kernel {
     /// As for [`Kernel::copy_page`].
     fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError>;
 
-    /// Copies `count` pages of a large frame, from page `first` on, to the same place in another
-    /// one. Both stay mapped in pmserver as for [`Kernel::copy_part`].
-    ///
-    /// # Errors
-    /// As for [`Kernel::copy_page`]; also if the pages do not lie in the frame.
-    fn copy_large(
-        &mut self,
-        from: PageIndex,
-        to: PageIndex,
-        first: u16,
-        count: u16,
-    ) -> Result<(), KernelError>;
-
     /// Clears `count` pages of a large frame, from page `first` on, by stores of pmserver's own, so
     /// that it can be done in slices. The frame stays mapped as for [`Kernel::copy_part`].
     ///
     /// # Errors
-    /// As for [`Kernel::copy_large`].
+    /// As for [`Kernel::copy_page`]; also if the pages do not lie in the frame.
     fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError>;
 
     /// Deletes the capabilities that copies have left; without any makes no invocation.

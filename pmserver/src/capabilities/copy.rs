@@ -162,19 +162,6 @@ impl Copier {
         copied
     }
 
-    /// Copies a slice of a large frame to another one.
-    pub(crate) fn copy_large(
-        &mut self,
-        home: &Home,
-        from: PageIndex,
-        to: PageIndex,
-        slice: Range<u64>,
-    ) -> Result<(), KernelError> {
-        self.source.hold_large(home, from)?;
-        self.target.hold_large(home, to)?;
-        self.copy_mapped(SOURCE.large, TARGET.large, slice)
-    }
-
     /// Clears a slice of a large frame.
     pub(crate) fn clear_large(
         &mut self,

@@ -35,9 +35,6 @@ const MAKE_LARGE_WORK: u64 = 3_000;
 /// Copying a page of a large frame: what the page needs, and three invocations to map the frame.
 const COPY_PART_WORK: u64 = 4_500;
 
-/// Copying a page from a large frame to a large frame.
-const COPY_LARGE_PAGE_WORK: u64 = 700;
-
 /// Clearing a page of a large frame.
 const CLEAR_LARGE_PAGE_WORK: u64 = 700;
 
@@ -175,18 +172,6 @@ impl<K: Kernel> Kernel for Metered<K> {
 
     fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
         self.invoke(COPY_PART_WORK).copy_part(large, part, to)
-    }
-
-    fn copy_large(
-        &mut self,
-        from: PageIndex,
-        to: PageIndex,
-        first: u16,
-        count: u16,
-    ) -> Result<(), KernelError> {
-        let pages = COPY_LARGE_PAGE_WORK.saturating_mul(count.into());
-        let work = WINDOW_WORK.saturating_mul(2).saturating_add(pages);
-        self.invoke(work).copy_large(from, to, first, count)
     }
 
     fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {

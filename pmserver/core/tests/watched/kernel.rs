@@ -77,8 +77,6 @@ impl Kernel for Watched {
         join(block: PageIndex) -> Result<(), KernelError>;
         make_large(block: PageIndex) -> Result<(), KernelError>;
         copy_part(large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError>;
-        copy_large(from: PageIndex, to: PageIndex, first: u16, count: u16)
-            -> Result<(), KernelError>;
         clear_large(large: PageIndex, first: u16, count: u16) -> Result<(), KernelError>;
         end_copies() -> Result<(), KernelError>;
         notify(peer: PeerId) -> ();

@@ -124,10 +124,6 @@ impl Kernel for FreeKernel {
         Ok(())
     }
 
-    fn copy_large(&mut self, _: PageIndex, _: PageIndex, _: u16, _: u16) -> Done {
-        Ok(())
-    }
-
     fn clear_large(&mut self, _: PageIndex, _: u16, _: u16) -> Done {
         Ok(())
     }

@@ -287,26 +287,25 @@ mod copies {
     }
 
     #[test]
-    fn slices_are_copied_and_cleared_and_nothing_beside_them() {
+    fn slices_are_cleared_and_nothing_beside_them() {
         for (mut kernel, from, to) in kernels() {
-            kernel.make_large(from).unwrap();
-            kernel.make_large(to).unwrap();
-            fill(&mut kernel, from);
-            kernel.copy_large(from, to, 10, 20).unwrap();
-            let copied = |kernel: &SimKernel, number| first_byte(kernel, page_of(to, number));
-            assert_eq!([9, 10, 29, 30].map(|it| copied(&kernel, it)), [0, 11, 30, 0]);
+            kernel.make(SMALL, ObjectKind::Frame).unwrap();
+            for large in [from, to] {
+                kernel.make_large(large).unwrap();
+                fill(&mut kernel, large);
+            }
+            kernel.clear_large(to, 12, 99).unwrap();
             let before = kernel.invocations();
-            kernel.copy_large(from, to, 30, 482).unwrap();
+            kernel.clear_large(to, 111, 400).unwrap();
             assert_eq!(kernel.invocations(), before);
-            assert_eq!([9, 10, 30, 511].map(|it| copied(&kernel, it)), [0, 11, 31, 10]);
-            kernel.clear_large(to, 12, 499).unwrap();
-            assert_eq!(kernel.invocations(), before);
-            assert_eq!([11, 12, 510, 511].map(|it| copied(&kernel, it)), [12, 0, 0, 10]);
+            let left = |kernel: &SimKernel, number| first_byte(kernel, page_of(to, number));
+            assert_eq!([11, 12, 510, 511].map(|it| left(&kernel, it)), [12, 0, 0, 10]);
             // The source is mapped for loads only: as a target it is mapped anew.
+            kernel.copy_part(from, 3, SMALL).unwrap();
+            assert_eq!(first_byte(&kernel, SMALL), 4);
             kernel.clear_large(from, 0, 512).unwrap();
             assert_eq!((0..512).map(|it| first_byte(&kernel, page_of(from, it))).max(), Some(0));
             for (first, count) in [(0, 513), (512, 1), (u16::MAX, u16::MAX)] {
-                kernel.copy_large(from, to, first, count).unwrap_err();
                 kernel.clear_large(to, first, count).unwrap_err();
             }
             assert_eq!(kernel.machine().replaced_pages(), 0);
@@ -321,9 +320,10 @@ mod copies {
                 kernel.make_large(from).unwrap();
                 kernel.make_large(to).unwrap();
                 fill(&mut kernel, from);
+                fill(&mut kernel, to);
                 kernel.copy_part(from, 4, SMALL).unwrap();
-                kernel.copy_large(from, to, 0, 9).unwrap();
-                assert_eq!((first_byte(&kernel, SMALL), first_byte(&kernel, to)), (5, 1));
+                kernel.clear_large(to, 0, 9).unwrap();
+                assert_eq!((first_byte(&kernel, SMALL), first_byte(&kernel, to)), (5, 0));
                 if round == 0 {
                     kernel.join(from).unwrap();
                     kernel.join(to).unwrap();
@@ -341,17 +341,18 @@ mod copies {
             for (mut kernel, from, to) in kernels() {
                 kernel.make(SMALL, ObjectKind::Frame).unwrap();
                 kernel.make(TABLE, ObjectKind::Frame).unwrap();
-                kernel.make_large(from).unwrap();
-                kernel.make_large(to).unwrap();
-                fill(&mut kernel, from);
+                for large in [from, to] {
+                    kernel.make_large(large).unwrap();
+                    fill(&mut kernel, large);
+                }
                 kernel.fail_nth(Some(n));
                 let all = |kernel: &mut SimKernel| {
                     kernel.copy_part(from, 8, SMALL)?;
-                    kernel.copy_large(from, to, 8, 1)
+                    kernel.clear_large(to, 8, 1)
                 };
                 all(&mut kernel).unwrap_or_else(|_| all(&mut kernel).unwrap());
                 let to = page_of(to, 8);
-                assert_eq!((first_byte(&kernel, SMALL), first_byte(&kernel, to)), (9, 9));
+                assert_eq!((first_byte(&kernel, SMALL), first_byte(&kernel, to)), (9, 0));
                 kernel.copy_page(SMALL, TABLE).unwrap();
                 assert_eq!(first_byte(&kernel, TABLE), 9);
                 kernel.end_copies().unwrap();
@@ -371,7 +372,6 @@ mod copies {
             kernel.copy_part(SMALL, 0, SMALL).unwrap_err();
             kernel.copy_part(other, 0, SMALL).unwrap_err();
             kernel.copy_page(SMALL, large).unwrap_err();
-            kernel.copy_large(large, SMALL, 0, 1).unwrap_err();
             kernel.clear_large(SMALL, 0, 1).unwrap_err();
             assert_ne!(kernel.count(InvocationKind::Delete), 0);
             kernel.copy_part(large, 511, SMALL).unwrap();

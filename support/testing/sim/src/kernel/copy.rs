@@ -61,22 +61,6 @@ impl SimKernel {
         mapped
     }
 
-    /// Copies a slice of a large frame to another one.
-    pub(super) fn copy_slice(
-        &mut self,
-        from: PageIndex,
-        to: PageIndex,
-        first: u16,
-        count: u16,
-    ) -> Result<(), Error> {
-        check_slice(first, count)?;
-        self.hold_large(End::Source, from)?;
-        self.hold_large(End::Target, to)?;
-        let [source, target] = COPY_PLACES.map(|it| it.large + u64::from(first) * PAGE_BYTES);
-        self.copy_mapped(source, target, count);
-        Ok(())
-    }
-
     /// Clears a slice of a large frame.
     pub(super) fn clear_slice(
         &mut self,

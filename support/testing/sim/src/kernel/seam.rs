@@ -196,16 +196,6 @@ impl Kernel for SimKernel {
         Ok(())
     }
 
-    fn copy_large(
-        &mut self,
-        from: PageIndex,
-        to: PageIndex,
-        first: u16,
-        count: u16,
-    ) -> Result<(), KernelError> {
-        self.copy_slice(from, to, first, count).map_err(refusal)
-    }
-
     fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError> {
         self.clear_slice(large, first, count).map_err(refusal)?;
         self.large_frames.made += u64::from(first == 0);

@@ -8,7 +8,7 @@
 
 mod accounts;
 
-use crate::kernel::{BLOCK_PAGES, Kernel, PageIndex};
+use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::Charge;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount};
@@ -24,6 +24,9 @@ use crate::records::share::SharesOfContainer;
 use crate::records::stock::Stock;
 use crate::records::table::Table;
 use crate::serve::Service;
+
+/// The uses of pages that virtual frames are on, or will be when a large frame is split.
+const BOUND: [PageUse; 3] = [PageUse::Frame, PageUse::Large, PageUse::Copied];
 
 /// How many pages have each use, by the frame table.
 #[derive(Default)]
@@ -74,17 +77,7 @@ impl<K: Kernel> Service<K> {
         let mut census = Census::default();
         for page in (0..self.store.page_count()).map(PageIndex::new) {
             let entry = self.store.entry(page);
-            if entry.is(PageUse::InBlock) {
-                // It is counted with the first page.
-                continue;
-            }
-            let is_block = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty]
-                .iter()
-                .any(|used| entry.is(*used));
-            let pages = if is_block || entry.is(PageUse::Large) { BLOCK_PAGES } else { 1 };
-            let is_bound = [PageUse::Frame, PageUse::Large, PageUse::Copied]
-                .iter()
-                .any(|used| entry.is(*used));
+            let is_bound = BOUND.iter().any(|used| entry.is(*used));
             let counter = if is_bound {
                 &mut census.frames
             } else if entry.is(PageUse::Table) {
@@ -100,7 +93,7 @@ impl<K: Kernel> Service<K> {
             } else {
                 &mut census.free
             };
-            *counter = counter.saturating_add(pages);
+            *counter = counter.saturating_add(entry.pages());
         }
         census
     }
@@ -112,21 +105,19 @@ impl<K: Kernel> Service<K> {
             (PageUse::Dirty, self.store.dirty),
             (PageUse::EmptyNode, self.store.empty_nodes),
             (PageUse::Block, self.store.blocks),
-            (PageUse::LargeClean, self.store.large_clean),
             (PageUse::LargeDirty, self.store.large_dirty),
         ];
-        let blocks = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty];
         let mut free = 0_u32;
         for (used_as, list) in lists {
             let mut link = list.head;
             for _ in 0..list.count.get() {
                 let page = PageIndex::from_link(link).ok_or("a free list is as long as it says")?;
-                ensure(self.store.entry(page).is(used_as), "a free list has pages of its kind")?;
-                link = self.store.entry(page).next;
+                let entry = self.store.entry(page);
+                ensure(entry.is(used_as), "a free list has pages of its kind")?;
+                free = free.saturating_add(entry.pages());
+                link = entry.next;
             }
             ensure(link == 0, "a free list ends where it says")?;
-            let pages = if blocks.contains(&used_as) { BLOCK_PAGES } else { 1 };
-            free = free.saturating_add(list.count.get().saturating_mul(pages));
         }
         ensure(free == census.free, "every free page is in a list")
     }
@@ -347,23 +338,20 @@ impl<K: Kernel> Service<K> {
 
     /// Returns how many large mappings a peer has.
     fn count_large_mappings(&self, peer: &Peer) -> u32 {
-        let mut count = 0_u32;
-        let mut next = self.store.tree_next::<Mapping>(peer.vspace.mappings, 0);
-        while let Some(mapping) = next {
-            let record = self.store.get(mapping);
-            count = count.saturating_add(record.is_large().into());
-            let above = record.last().checked_add(1);
-            next = above.and_then(|key| self.store.tree_next(peer.vspace.mappings, key));
-        }
-        count
+        self.count_leaves_if::<Mapping>(peer.vspace.mappings, Mapping::is_large)
     }
 
     fn count_leaves<T: Leaf>(&self, tree: Tree<T>) -> u32 {
+        self.count_leaves_if(tree, |_| true)
+    }
+
+    fn count_leaves_if<T: Leaf>(&self, tree: Tree<T>, is_counted: impl Fn(&T) -> bool) -> u32 {
         let mut count = 0_u32;
         let mut next = self.store.tree_next::<T>(tree, 0);
         while let Some(leaf) = next {
-            count = count.saturating_add(1);
-            let above = self.store.get(leaf).last().checked_add(1);
+            let record = self.store.get(leaf);
+            count = count.saturating_add(is_counted(record).into());
+            let above = record.last().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<T>(tree, key));
         }
         count

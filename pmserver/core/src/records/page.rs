@@ -7,7 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::kernel::PageIndex;
+use crate::kernel::{BLOCK_PAGES, PageIndex};
 use crate::records::account::Account;
 use crate::records::count::{minus, plus};
 use crate::records::frame::Frame;
@@ -42,16 +42,14 @@ pub(crate) enum PageUse {
     EmptyNode = 9,
     /// The first page of a block that is free and whole.
     Block = 10,
-    /// The first page of a free large frame that is all zero.
-    LargeClean = 11,
-    /// The first page of a free large frame that still holds old contents.
-    LargeDirty = 12,
+    /// The first page of a free large frame, which still holds old contents.
+    LargeDirty = 11,
     /// The first page of a large frame that a virtual frame is bound to.
-    Large = 13,
+    Large = 12,
     /// Untyped and free.
-    Untyped = 14,
+    Untyped = 13,
     /// A frame that a page of a large frame was copied to, before virtual frames are bound to it.
-    Copied = 15,
+    Copied = 14,
 }
 
 impl PageUse {
@@ -179,6 +177,16 @@ impl PageEntry {
     pub(crate) fn become_frame(&mut self) {
         self.used_as = PageUse::Frame.number();
         self.add_holder();
+    }
+
+    /// Returns for how many pages it speaks: for all of a block that is whole or a large frame if it
+    /// is that of the first page, and for none if it is that of another.
+    pub(crate) fn pages(&self) -> u32 {
+        const FIRST: [PageUse; 3] = [PageUse::Block, PageUse::LargeDirty, PageUse::Large];
+        if FIRST.iter().any(|used| self.is(*used)) {
+            return BLOCK_PAGES;
+        }
+        u32::from(!self.is(PageUse::InBlock))
     }
 
     /// Returns whether the page is used as this.

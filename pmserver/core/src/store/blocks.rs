@@ -4,9 +4,9 @@
 //! ```text
 //!   whole ---- cut ----> 512 untyped pages
 //!     |   <--- join ---- (a large frame that is free)
-//!     +---- make ----> clean ---- bind ----> large frame
-//!                        ^                      | release
-//!                        +------ clear ------ dirty
+//!     +---- make ----> large frame ---- release ----> dirty
+//!                           ^                           | clear
+//!                           +---------------------------+
 //! ```
 //!
 //! A large frame is split by copying its pages one after the other, and its block is free
@@ -19,6 +19,7 @@ use proto::PAGE_BYTES;
 use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
+use crate::records::frame::LARGE_ORDER;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
 
@@ -33,8 +34,11 @@ pub(super) const SMALL_PAGES_MIN: u32 = 640;
 /// takes.
 const READY_PAGES_MIN: u32 = 160;
 
+/// The pages of a large frame.
+const LARGE_PAGES: u16 = 1 << LARGE_ORDER;
+
 /// The uses of the first page of a free block, in the order in which blocks are cut.
-const FREE_BLOCKS: [PageUse; 3] = [PageUse::Block, PageUse::LargeClean, PageUse::LargeDirty];
+const FREE_BLOCKS: [PageUse; 2] = [PageUse::Block, PageUse::LargeDirty];
 
 /// A large frame that is being split: its pages are copied, then it is replaced by them.
 #[derive(Clone, Copy)]
@@ -119,7 +123,7 @@ impl<K: Kernel> Store<K> {
 
     /// Cuts a free block, if there is one.
     pub(super) fn cut_any(&mut self) -> Result<(), KernelError> {
-        let lists = [self.blocks, self.large_clean, self.large_dirty];
+        let lists = [self.blocks, self.large_dirty];
         let block = lists.iter().find_map(|list| PageIndex::from_link(list.head));
         let before = self.meter().spent();
         let cut = self.cut_block(block.ok_or(KernelError::NotEnoughMemory)?);
@@ -181,23 +185,15 @@ impl<K: Kernel> Store<K> {
     }
 
     fn take_large_block(&mut self) -> Result<PageIndex, KernelError> {
-        let block = if let Some(block) = self.pop_free(PageUse::LargeClean) {
-            block
-        } else if let Some(block) = self.pop_free(PageUse::Block) {
+        if let Some(block) = self.pop_free(PageUse::Block) {
             self.kernel.make_large(block).inspect_err(|_| self.push_free(block, PageUse::Block))?;
-            block
-        } else {
-            let block = self.pop_free(PageUse::LargeDirty).ok_or(KernelError::NotEnoughMemory)?;
-            self.clear(block).inspect_err(|_| self.push_free(block, PageUse::LargeDirty))?;
-            block
-        };
+            return Ok(block);
+        }
+        let block = self.pop_free(PageUse::LargeDirty).ok_or(KernelError::NotEnoughMemory)?;
+        let cleared = self.kernel.clear_large(block, 0, LARGE_PAGES);
+        let cleared = cleared.and_then(|()| self.kernel.end_copies());
+        cleared.inspect_err(|_| self.push_free(block, PageUse::LargeDirty))?;
         Ok(block)
-    }
-
-    /// Clears a large frame.
-    fn clear(&mut self, large: PageIndex) -> Result<(), KernelError> {
-        self.kernel.clear_large(large, 0, 512)?;
-        self.kernel.end_copies()
     }
 
     /// Releases a large frame that nothing maps. Its contents stay until it is taken again.

@@ -41,7 +41,6 @@ impl<K: Kernel> Store<K> {
             PageUse::Dirty => &mut self.dirty,
             PageUse::EmptyNode => &mut self.empty_nodes,
             PageUse::Block => &mut self.blocks,
-            PageUse::LargeClean => &mut self.large_clean,
             PageUse::LargeDirty => &mut self.large_dirty,
             _ => broken("not a free use"),
         }
@@ -80,13 +79,12 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the free list that a page is in, or whose block it is in, if it is free.
     pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
-        const USES: [PageUse; 7] = [
+        const USES: [PageUse; 6] = [
             PageUse::Untyped,
             PageUse::Clean,
             PageUse::Dirty,
             PageUse::EmptyNode,
             PageUse::Block,
-            PageUse::LargeClean,
             PageUse::LargeDirty,
         ];
         let entry = self.entry(self.free_block_of(page).unwrap_or(page));

@@ -58,7 +58,6 @@ pub(crate) struct Store<K> {
     pub(crate) dirty: FreeList,
     pub(crate) empty_nodes: FreeList,
     pub(crate) blocks: FreeList,
-    pub(crate) large_clean: FreeList,
     pub(crate) large_dirty: FreeList,
     /// Set if few untyped pages were left when one was taken.
     is_short: bool,
@@ -101,7 +100,6 @@ impl<K: Kernel> Store<K> {
             dirty: FreeList::default(),
             empty_nodes: FreeList::default(),
             blocks: FreeList::default(),
-            large_clean: FreeList::default(),
             large_dirty: FreeList::default(),
             is_short: false,
             splitting: None,

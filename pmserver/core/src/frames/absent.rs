@@ -24,6 +24,7 @@ use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
 use crate::records::handler::{Handler, HandlersOfContainer, Wait};
 use crate::records::leaf::Leaf;
+use crate::records::range::Range;
 
 impl<K: Kernel> FrameManager<K> {
     pub(crate) fn handlers(
@@ -53,6 +54,11 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
     ) -> Option<(Ref<Handler>, &Handler)> {
         self.handlers(container).find(|(_, handler)| handler.range.contains(number))
+    }
+
+    /// Returns whether a number of a range has a handler.
+    pub(crate) fn has_handler_in(&self, container: Ref<Container>, range: Range) -> bool {
+        self.handlers(container).any(|(_, handler)| handler.range.overlaps(range))
     }
 
     /// Refuses a frame that its handler has not supplied yet, and asks the handler for it.

@@ -155,31 +155,17 @@ impl<K: Kernel> FrameManager<K> {
         let block = self.store.get(source).page();
         let has_room = block.is_none_or(|block| self.has_holders_left(block));
         let is_replaced = copying.is_logical() && !copying.makes_new() && source != destination;
-        let mut handlers = self.handlers(copying.to.container);
-        let is_supplied = handlers.any(|(_, handler)| handler.range.overlaps(to));
-        drop(handlers);
+        let is_supplied = self.has_handler_in(copying.to.container, to)
+            || block.is_none() && self.has_handler_in(copying.from.container, from);
         if !has_room || !is_replaced || is_supplied {
             return Ok(false);
         }
         self.store.meter().begin_frame(0)?;
-        if block.is_none() {
-            let mut handlers = self.handlers(copying.from.container);
-            if handlers.any(|(_, handler)| handler.range.overlaps(from)) {
-                return Ok(false);
-            }
-        }
         self.check_copied_from(caller, source)?;
         self.check_copied_to(source, destination, true)?;
         let linked = self.link_copy(source, destination);
         linked.map_err(|error| Failure::from(Shortage::from(error).as_quota()))?;
         Ok(true)
-    }
-
-    /// Returns the frame or run that stands for exactly a range of 512.
-    fn whole_large(&self, container: Ref<Container>, range: Range) -> Option<Ref<Frame>> {
-        let frame = self.find_frame(container, range.first)?;
-        let record = self.store.get(frame);
-        (record.is_large_range() && record.range() == range).then_some(frame)
     }
 
     /// Splits large frames of which a copy needs a part: if it has to be done as a whole, it does

@@ -24,7 +24,7 @@ use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::split_failure;
-use crate::records::frame::{Frame, FramesOfAccount};
+use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
 use crate::records::ledger::FrameList;
 use crate::records::mapping::{Mapping, MappingsOfFrame};
 use crate::records::page::PageUse;
@@ -82,6 +82,18 @@ impl<K: Kernel> FrameManager<K> {
             self.replace_frame(block, frame).map_err(kernel)?;
         }
         Ok(())
+    }
+
+    /// Returns the large frame, or the run, that stands for exactly a range of 512.
+    pub(crate) fn whole_large(
+        &self,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Option<Ref<Frame>> {
+        let frame = self.find_frame(container, range.first)?;
+        let record = self.store.get(frame);
+        let is_whole = record.is_large_range() && record.range() == range;
+        (is_whole && !record.has(FrameMarks::TENTATIVE)).then_some(frame)
     }
 
     /// Returns the first virtual frame on a block, if that is a large frame still.
@@ -194,7 +206,7 @@ impl<K: Kernel> FrameManager<K> {
     /// As [`Self::split`].
     pub(crate) fn split_newest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
         let newest = self.store.ledger(account).list(FrameList::Guaranteed).target();
-        self.split_if_large(newest)
+        newest.map_or(Ok(()), |newest| self.split_if_large(newest))
     }
 
     /// Splits the oldest frame within the limit of an account if it is a large one.
@@ -204,11 +216,15 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn split_oldest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
         let first = self.store.ledger(account).list(FrameList::Guaranteed);
         let oldest = self.store.last_of::<FramesOfAccount>(first);
-        self.split_if_large(oldest)
+        oldest.map_or(Ok(()), |oldest| self.split_if_large(oldest))
     }
 
-    fn split_if_large(&mut self, frame: Option<Ref<Frame>>) -> Result<(), Failure> {
-        if let Some(frame) = frame.filter(|frame| self.store.get(*frame).is_large()) {
+    /// Splits a frame if it is a large one.
+    ///
+    /// # Errors
+    /// As [`Self::split`].
+    pub(crate) fn split_if_large(&mut self, frame: Ref<Frame>) -> Result<(), Failure> {
+        if self.store.get(frame).is_large() {
             self.split(self.store.container_of(frame), frame)?;
         }
         Ok(())

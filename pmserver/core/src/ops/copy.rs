@@ -101,10 +101,10 @@ impl<K: Kernel> Operations<K> {
         to: Range,
     ) -> Result<u64, Failure> {
         self.check_sides(copying, from, to)?;
-        if self.copy_large(caller, copying, from, to)? {
-            return Ok(LARGE_FRAMES);
-        }
         if from.last.saturating_sub(from.first) >= CALL_FRAMES_MAX {
+            if self.copy_large(caller, copying, from, to)? {
+                return Ok(LARGE_FRAMES);
+            }
             // Frame by frame, a call does as many as any other.
             return self.copy_half(caller, copying, from, to);
         }

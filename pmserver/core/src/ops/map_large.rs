@@ -14,7 +14,7 @@ use crate::ops::Operations;
 use crate::ops::map::installed_for;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::Frame;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
@@ -71,13 +71,10 @@ impl<K: Kernel> Operations<K> {
     /// Returns the frame that stands for a whole range of 512, if every lease on it is on all of
     /// it.
     fn find_large(&self, access: &Access, range: Range) -> Option<Ref<Frame>> {
-        let frame = self.find_frame(access.container, range.first)?;
-        let record = self.store.get(frame);
-        let fits = record.is_large_range() && record.range() == range;
         let mut leases = self.leases(access.container).map(|lease| lease.range);
-        let is_settled = fits && !record.has(FrameMarks::TENTATIVE);
-        (is_settled && leases.all(|lease| !lease.overlaps(range) || lease.covers(range)))
-            .then_some(frame)
+        let is_whole = leases.all(|lease| !lease.overlaps(range) || lease.covers(range));
+        drop(leases);
+        self.whole_large(access.container, range).filter(|_| is_whole)
     }
 
     /// Returns whether nothing is mapped where a large page would be, and no page table is there.
@@ -104,10 +101,7 @@ impl<K: Kernel> Operations<K> {
                     && !(forces && self.is_cow(frame))
             }
             None => {
-                let mut handlers = self.handlers(access.container);
-                let is_supplied = handlers.any(|(_, handler)| handler.range.overlaps(range));
-                drop(handlers);
-                if !forces || is_supplied {
+                if !forces || self.has_handler_in(access.container, range) {
                     return false;
                 }
                 let payer = self.store.payer_of_container(access.container);
@@ -145,11 +139,7 @@ impl<K: Kernel> Operations<K> {
     /// # Errors
     /// As for `split`.
     pub(super) fn split_mapped(&mut self, mapping: Ref<Mapping>) -> Result<(), Failure> {
-        if self.store.get(mapping).is_large() {
-            let frame = self.frame_of(mapping);
-            let container = self.store.container_of(frame);
-            self.split(container, frame)?;
-        }
-        Ok(())
+        let frame = self.frame_of(mapping);
+        self.split_if_large(frame)
     }
 }

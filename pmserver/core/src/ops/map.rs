@@ -15,16 +15,13 @@ use crate::ops::Operations;
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, LARGE_PAGES};
 use crate::records::leaf::Leaf;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
 use crate::records::share::Access;
-
-/// The pages of a large frame, as a run of a reply.
-pub(super) const PAGES_OF_LARGE: u16 = 512;
 
 impl<K: Kernel> Operations<K> {
     /// Maps frames (O6) up to the first problem. It is an error if that is at the first frame.
@@ -46,7 +43,7 @@ impl<K: Kernel> Operations<K> {
         if count.get() == LARGE_FRAMES {
             self.store.meter().begin_frame(0)?;
             if let Some(rights) = self.map_large(caller, &access, (range, vaddr), flags)? {
-                mapped.push_all(rights, PAGES_OF_LARGE);
+                mapped.push_all(rights, LARGE_PAGES);
                 return Ok(mapped);
             }
         }

@@ -18,9 +18,10 @@ use proto::{FrameCount, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::ops::map::{PAGES_OF_LARGE, check_flags, last_page, pages_from};
+use crate::ops::map::{check_flags, last_page, pages_from};
 use crate::records::cell::Ref;
 use crate::records::failure::{at_frame, is_more_to_do};
+use crate::records::frame::LARGE_PAGES;
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::{Installed, Mapping};
 use crate::records::range::Range;
@@ -219,7 +220,7 @@ impl<K: Kernel> Operations<K> {
             let Some(vaddr) = pages.next() else { break };
             let left = count.get().saturating_sub(mapped.count);
             let is_large = self.large_at(caller, vaddr, left).is_some();
-            let frames = if is_large { PAGES_OF_LARGE } else { 1 };
+            let frames = if is_large { LARGE_PAGES } else { 1 };
             let room = self.store.meter().begin_frame(0);
             match room.and_then(|()| self.remap_one(caller, (vaddr, is_large), flags)) {
                 Ok(rights) if mapped.push_all(rights, frames) => {}

@@ -3,9 +3,10 @@
 
 use bitflags::bitflags;
 use pmserver_api::FrameState;
+use proto::limits::LARGE_FRAMES;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::kernel::PageIndex;
+use crate::kernel::{BLOCK_PAGES, PageIndex};
 use crate::records::cell::{Stamp, record};
 use crate::records::container::Container;
 use crate::records::count::Count;
@@ -38,6 +39,13 @@ bitflags! {
 
 /// The order of a large frame: it has `2^9` pages.
 pub(crate) const LARGE_ORDER: u8 = 9;
+
+/// The pages of a large frame.
+pub(crate) const LARGE_PAGES: u16 = 1 << LARGE_ORDER;
+
+#[allow(clippy::as_conversions)] // Of constants.
+const _: () =
+    assert!(LARGE_PAGES as u64 == LARGE_FRAMES && LARGE_PAGES as u32 == BLOCK_PAGES, "one size");
 
 /// A virtual frame, or a *run*: `2^order` frames at aligned numbers that nothing has happened to
 /// since they were allocated. They have no memory, no mapping and no sharer (`store/runs.rs`). A

@@ -19,7 +19,7 @@ use proto::PAGE_BYTES;
 use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
-use crate::records::frame::LARGE_ORDER;
+use crate::records::frame::LARGE_PAGES;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
 
@@ -33,9 +33,6 @@ pub(super) const SMALL_PAGES_MIN: u32 = 640;
 /// How many of them need not be cleared, as long as there are many blocks: more than one copy
 /// takes.
 const READY_PAGES_MIN: u32 = 160;
-
-/// The pages of a large frame.
-const LARGE_PAGES: u16 = 1 << LARGE_ORDER;
 
 /// The uses of the first page of a free block, in the order in which blocks are cut.
 const FREE_BLOCKS: [PageUse; 2] = [PageUse::Block, PageUse::LargeDirty];

@@ -5,50 +5,22 @@
 
 mod stage;
 
-use fsserver_api::{Client, FileHandle, FsError};
+use fsserver_api::{Client, FsError};
 use pmserver_client::{
-    Container, FrameState, MapFlags, Micros, PeerId, Pm, PmError, Rights, ShareTerms, VirtAddr,
+    Container, FrameState, MapFlags, Micros, PeerId, PmError, Rights, ShareTerms, VirtAddr,
 };
 use proto::{AddressSpace, FrameNumber};
-use sim::system::{Channel, Domain, End, System};
+use sim::system::{Channel, End};
+use stage::{PATH, Stage};
 
-const PATH: &[u8] = b"/containers.txt";
 const WINDOW: VirtAddr = VirtAddr::new_page(0x3000_0000).unwrap();
 const START: FrameNumber = FrameNumber::new(0);
 
-struct Stage {
-    system: System,
-    domain: Domain,
-    pm: Pm<Channel>,
-}
-
 impl Stage {
-    fn new(test: &str) -> Self {
-        let image = stage::example_image(test);
-        let file = stage::demo_file();
-        let system = System::start(&stage::settings(&file, &image)).unwrap();
-        let domain = system.domain("client-demo").unwrap();
-        let pm = Pm::new(domain.channel(0));
-        Self { system, domain, pm }
-    }
-
-    fn open(&self) -> (Client<Channel>, FileHandle, u64) {
-        let mut fs = Client::new(self.domain.channel(1));
-        let file = fs.lookup_short(PATH).unwrap();
-        let size = fs.stat(file).unwrap().size_bytes;
-        (fs, file, size)
-    }
-
-    fn frames(&self) -> Container<'_, Channel> {
-        let container = self.pm.account().create_container().unwrap();
-        container.allocate(0..512).unwrap();
-        container
-    }
-
     /// Reads the file into new frames, and returns them.
     fn read(&self, rights: Rights) -> (Container<'_, Channel>, Result<u64, FsError>) {
         let (mut fs, file, _) = self.open();
-        let container = self.frames();
+        let container = self.frames(512);
         let peer = PeerId::new(1).unwrap();
         let terms = ShareTerms { peer, rights, lease_max: Micros::new(500_000), once: false };
         let share = container.share(0..512, terms).unwrap();
@@ -65,10 +37,6 @@ impl Stage {
         mapping.unmap().unwrap();
         bytes
     }
-
-    fn check(&self) {
-        stage::check(&self.system, &"afterwards");
-    }
 }
 
 fn expected() -> Vec<u8> {
@@ -78,7 +46,7 @@ fn expected() -> Vec<u8> {
 
 #[test]
 fn fs_90_a_lent_read_gives_what_the_file_has_and_each_its_own() {
-    let stage = Stage::new("lent");
+    let stage = Stage::new("lent", &stage::demo_file());
     let (_, _, size) = stage.open();
     let (first, read) = stage.read(Rights::WRITE);
     assert_eq!(read, Ok(size));
@@ -94,14 +62,14 @@ fn fs_90_a_lent_read_gives_what_the_file_has_and_each_its_own() {
     let (third, read) = stage.read(Rights::WRITE);
     assert_eq!(read, Ok(size));
     assert_eq!(stage.start_of(&third), expected(), "and the cache");
-    stage.check();
+    stage::check(&stage.system, &"afterwards");
 }
 
 #[test]
 fn fs_91_a_lent_read_is_of_a_whole_window_and_needs_write() {
-    let stage = Stage::new("lent refused");
+    let stage = Stage::new("lent refused", &stage::demo_file());
     let (mut fs, file, _) = stage.open();
-    let container = stage.frames();
+    let container = stage.frames(512);
     let peer = PeerId::new(1).unwrap();
     let (rights, lease_max) = (Rights::READ, Micros::new(500_000));
     let terms = ShareTerms { peer, rights, lease_max, once: false };
@@ -115,12 +83,12 @@ fn fs_91_a_lent_read_is_of_a_whole_window_and_needs_write() {
     }
     let refused = fs.read_lent(file, weak, 2 << 20, START).unwrap_err();
     assert_eq!(refused.refusal(), Some(FsError::PastEnd));
-    stage.check();
+    stage::check(&stage.system, &"afterwards");
 }
 
 #[test]
 fn fs_92_a_recovery_uses_the_same_memory_again() {
-    let stage = Stage::new("lent recovery");
+    let stage = Stage::new("lent recovery", &stage::demo_file());
     let used = || stage.pm.account_of(PeerId::new(1).unwrap()).info().unwrap().used;
     let (_, read) = stage.read(Rights::WRITE);
     read.unwrap();
@@ -137,5 +105,5 @@ fn fs_92_a_recovery_uses_the_same_memory_again() {
         assert_eq!(stage.start_of(&container), expected());
     }
     assert_eq!(used(), before);
-    stage.check();
+    stage::check(&stage.system, &"afterwards");
 }

@@ -11,46 +11,18 @@
 
 mod stage;
 
-use fsserver_api::{CallError, Client, FileHandle, FsError, ReadLength, StrictError, StrictReader};
+use fsserver_api::{CallError, Client, FsError, ReadLength, StrictError, StrictReader};
 use pmserver_client::{
-    Container, MapFlags, Micros, OnceShare, PeerId, Pm, PmError, Rights, ShareTerms, VirtAddr,
+    Container, MapFlags, Micros, OnceShare, PeerId, PmError, Rights, ShareTerms, VirtAddr,
 };
 use proto::{FrameCount, FrameNumber};
-use sim::system::{Channel, Domain, System};
+use sim::system::Channel;
+use stage::Stage;
 
-const PATH: &[u8] = b"/containers.txt";
 const OWN: VirtAddr = VirtAddr::new_page(0x1040_0000).unwrap();
 const WINDOW: VirtAddr = VirtAddr::new_page(0x1030_0000).unwrap();
 
-struct Stage {
-    system: System,
-    domain: Domain,
-    pm: Pm<Channel>,
-}
-
 impl Stage {
-    fn new(test: &str) -> Self {
-        let image = stage::example_image(test);
-        let file = stage::small_demo_file();
-        let system = System::start(&stage::settings(&file, &image)).unwrap();
-        let domain = system.domain("client-demo").unwrap();
-        let pm = Pm::new(domain.channel(0));
-        Self { system, domain, pm }
-    }
-
-    fn open(&self) -> (Client<Channel>, FileHandle, u64) {
-        let mut fs = Client::new(self.domain.channel(1));
-        let file = fs.lookup_short(PATH).unwrap();
-        let size = fs.stat(file).unwrap().size_bytes;
-        (fs, file, size)
-    }
-
-    fn frames(&self, count: u64) -> Container<'_, Channel> {
-        let container = self.pm.account().create_container().unwrap();
-        container.allocate(0..count).unwrap();
-        container
-    }
-
     fn once<'pm>(
         &self,
         container: &Container<'pm, Channel>,
@@ -59,11 +31,6 @@ impl Stage {
     ) -> OnceShare<'pm, Channel> {
         let (peer, lease_max) = (fsserver(), Micros::new(lease_micros));
         container.share_once(0..2, OWN, ShareTerms { peer, rights, lease_max, once: true }).unwrap()
-    }
-
-    fn check(&self) {
-        assert_eq!(self.system.transcript().escape_ascii().to_string(), "", "a fault was reported");
-        stage::check(&self.system, &"afterwards");
     }
 }
 
@@ -81,7 +48,7 @@ fn count(frames: u64) -> FrameCount {
 
 #[test]
 fn fs_81_a_strict_reader_reads_what_a_read_reads() {
-    let stage = Stage::new("strict");
+    let stage = Stage::new("strict", &stage::small_demo_file());
     let (mut fs, file, size) = stage.open();
     let expected = {
         let container = stage.frames(2);
@@ -118,12 +85,12 @@ fn fs_81_a_strict_reader_reads_what_a_read_reads() {
     };
     assert!(refused.as_ref().is_some_and(is_past_end));
     assert_eq!(reader.read(&mut fs, file, 0, length(1)).unwrap().count(), 1, "it goes on");
-    stage.check();
+    stage.check_quiet();
 }
 
 #[test]
 fn fs_82_only_what_is_armed_is_read_into_and_only_so() {
-    let stage = Stage::new("not armed");
+    let stage = Stage::new("not armed", &stage::small_demo_file());
     let (mut fs, file, size) = stage.open();
     let refusal = |result: Result<u64, CallError>| result.unwrap_err().pm_refusal();
     let container = stage.frames(2);
@@ -149,7 +116,7 @@ fn fs_82_only_what_is_armed_is_read_into_and_only_so() {
     let plain = plain.share(0..2, terms).unwrap();
     let taken = fs.read_taken(file, plain.weak_handle(), 0, count(2), length(40));
     assert_eq!(refusal(taken), Some(PmError::NoRight));
-    stage.check();
+    stage.check_quiet();
 }
 
 #[test]
@@ -159,7 +126,7 @@ fn fs_81_what_cannot_be_filled_is_given_back() {
         (49_000, Rights::WRITE, FsError::LeaseTooShort),
         (500_000, Rights::READ, FsError::PmRefused),
     ] {
-        let stage = Stage::new(&format!("given back {lease_micros}"));
+        let stage = Stage::new(&format!("given back {lease_micros}"), &stage::small_demo_file());
         let (mut fs, file, _) = stage.open();
         let container = stage.frames(2);
         let armed = stage.once(&container, rights, lease_micros).arm().unwrap();
@@ -172,10 +139,10 @@ fn fs_81_what_cannot_be_filled_is_given_back() {
         // At once: nothing is kept until a deadline.
         drop(armed.confirm().unwrap());
         assert_eq!(container.renew(0..2), Ok(2));
-        stage.check();
+        stage.check_quiet();
     }
     // A frame that is missing, or absent.
-    let stage = Stage::new("missing");
+    let stage = Stage::new("missing", &stage::small_demo_file());
     let (mut fs, file, _) = stage.open();
     let container = stage.frames(2);
     let armed = stage.once(&container, Rights::WRITE, 500_000).arm().unwrap();
@@ -187,5 +154,5 @@ fn fs_81_what_cannot_be_filled_is_given_back() {
     let read = fs.read_taken(file, armed.weak_handle(), 0, count(2), length(40));
     assert_eq!(read.unwrap_err().pm_refusal(), Some(PmError::Absent));
     assert_eq!(fs.read_taken(file, armed.weak_handle(), 0, count(1), length(40)), Ok(40));
-    stage.check();
+    stage.check_quiet();
 }

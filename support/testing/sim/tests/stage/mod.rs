@@ -5,8 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fsserver_api::{Client, FileHandle};
+use pmserver_client::{Container, Pm};
 use sim::machine::Architecture;
-use sim::system::{Settings, System};
+use sim::system::{Channel, Domain, Settings, System};
 use sim::system_file::SystemFile;
 
 /// Returns the root of the repository.
@@ -80,6 +82,47 @@ pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Se
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
     Settings { file, image, architecture, mishap: None, echo: false }
+}
+
+/// A file that is in the example image.
+pub(crate) const PATH: &[u8] = b"/containers.txt";
+
+/// A system of the demo, and its client's domain.
+pub(crate) struct Stage {
+    pub(crate) system: System,
+    pub(crate) domain: Domain,
+    pub(crate) pm: Pm<Channel>,
+}
+
+impl Stage {
+    pub(crate) fn new(test: &str, file: &SystemFile) -> Self {
+        let image = example_image(test);
+        let system = System::start(&settings(file, &image)).unwrap();
+        let domain = system.domain("client-demo").unwrap();
+        let pm = Pm::new(domain.channel(0));
+        Self { system, domain, pm }
+    }
+
+    /// Opens the file; returns its handle and its size as well.
+    pub(crate) fn open(&self) -> (Client<Channel>, FileHandle, u64) {
+        let mut fs = Client::new(self.domain.channel(1));
+        let file = fs.lookup_short(PATH).unwrap();
+        let size = fs.stat(file).unwrap().size_bytes;
+        (fs, file, size)
+    }
+
+    /// A new container of the client's with frames `0..count`.
+    pub(crate) fn frames(&self, count: u64) -> Container<'_, Channel> {
+        let container = self.pm.account().create_container().unwrap();
+        container.allocate(0..count).unwrap();
+        container
+    }
+
+    /// Panics if a fault was reported, or an invariant does not hold.
+    pub(crate) fn check_quiet(&self) {
+        assert_eq!(self.system.transcript().escape_ascii().to_string(), "", "a fault was reported");
+        check(&self.system, &"afterwards");
+    }
 }
 
 /// Panics if one of pmserver's invariants does not hold.

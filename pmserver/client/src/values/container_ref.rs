@@ -149,7 +149,8 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
 
     /// Locks a range for a limited time (operation 10, lock): `LockMode::Read` keeps its contents
     /// from changing, `LockMode::Exclusive` keeps everybody else out (PM-71, PM-72). The range may
-    /// have holes. At most 256 frames, as several leases would not be one lock.
+    /// have holes. At most 256 frames, or 512 from a multiple of 512 on, as several leases would not
+    /// be one lock.
     ///
     /// # Errors
     /// `Locked` with the latest deadline if a lease of another peer forbids it; `Revoking`;
@@ -347,7 +348,8 @@ impl<'pm, T: Transport> WeakContainer<'pm, T> {
 
     /// Takes frames of a share that is used once at a time and armed (operation 53, take; PM-434):
     /// locks them for the time of the share, and maps them at the pages from `at` on, for WRITE
-    /// with memory of their own, so that no access faults before the deadline. At most 256 frames.
+    /// with memory of their own, so that no access faults before the deadline. At most 256 frames,
+    /// or 512 from a multiple of 512 on.
     /// Through such a share nothing else works.
     ///
     /// # Errors

@@ -86,7 +86,8 @@ fn a_large_frame_is_made_mapped_and_freed_with_little_work() {
     let mut pm = world.as_peer(2);
     let container = pm.container_create(OWN).unwrap();
     let before = (info(&mut pm, OWN), info(&mut world.as_peer(1), AccountHandle::POOL));
-    for _ in 0..3 {
+    // More often than the pool has blocks, so that some are used again.
+    for _ in 0..40 {
         pm.allocate(container, at(512), frames(LARGE), PLAIN).unwrap();
         assert!(pages(info(&mut pm, OWN).frames) >= LARGE);
         pm.map(container, at(512), frames(LARGE), page(0), FORCED).unwrap();
@@ -192,6 +193,19 @@ fn a_borrower_maps_and_locks_it_as_a_whole() {
     assert_eq!(world.load(2, page(1)), Ok(55));
     pm.unshare(shared.share).unwrap();
     assert!(world.load(1, page(0)).is_err(), "it was taken back");
+    check_bytes(&world, 2, 0);
+}
+
+#[test]
+fn a_lease_on_a_part_leaves_the_rest_to_its_owner() {
+    let world = world();
+    let (mut pm, container) = large(&world, 2, 0);
+    let rights = Rights::WRITE | Rights::LOCK;
+    let shared = pm.share(container, at(0), LARGE, peer(1), rights, LONG).unwrap();
+    let mut fs = world.as_peer(1);
+    all(|| fs.lock(shared.weak, at(9), frames(3), LockMode::Exclusive, LONG)).unwrap();
+    assert!(world.load(2, page(10)).is_err(), "it is locked");
+    world.store(2, 5, page(12)).unwrap();
     check_bytes(&world, 2, 0);
 }
 

@@ -149,8 +149,8 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
 
     /// Locks a range for a limited time (operation 10, lock): `LockMode::Read` keeps its contents
     /// from changing, `LockMode::Exclusive` keeps everybody else out (PM-71, PM-72). The range may
-    /// have holes. At most 256 frames, or 512 from a multiple of 512 on, as several leases would not
-    /// be one lock.
+    /// have holes. At most 256 frames, or 512 from a multiple of 512 on, as several leases would
+    /// not be one lock.
     ///
     /// # Errors
     /// `Locked` with the latest deadline if a lease of another peer forbids it; `Revoking`;

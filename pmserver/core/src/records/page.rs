@@ -179,8 +179,8 @@ impl PageEntry {
         self.add_holder();
     }
 
-    /// Returns for how many pages it speaks: for all of a block that is whole or a large frame if it
-    /// is that of the first page, and for none if it is that of another.
+    /// Returns for how many pages it speaks: for all of a block that is whole or a large frame if
+    /// it is that of the first page, and for none if it is that of another.
     pub(crate) fn pages(&self) -> u32 {
         const FIRST: [PageUse; 3] = [PageUse::Block, PageUse::LargeDirty, PageUse::Large];
         if FIRST.iter().any(|used| self.is(*used)) {

@@ -60,12 +60,19 @@ impl Model {
         self.set_time(now);
         let has_faulted = seen == Some(Touch::Faulted);
         let page = vaddr.page().get();
+        let there = self.peers.get(&peer).and_then(|peer| peer.mappings.get(&page)).copied();
+        if let Some(there) = there.filter(|there| !self.is_direct && there.is_doubtful) {
+            // What was taken is unmapped first, and a region may be there (PM-436).
+            self.take_over(there.place.0);
+        }
         let Some(mapping) = self.mapping_at(peer, page, access, seen) else {
             return Touch::Faulted;
         };
         let place = mapping.place;
         if !self.may_touch(&mapping, access) {
-            return Touch::Faulted;
+            // What a region maps first may wait for memory (PM-200, PM-342).
+            let waits = mapping.is_doubtful && seen == Some(Touch::Waits);
+            return if waits { Touch::Waits } else { Touch::Faulted };
         }
         let may_be_gone = mapping.is_doubtful || self.containers[&place.0].is_dying;
         if may_be_gone && has_faulted {

@@ -90,6 +90,27 @@ impl Model {
         self.containers[&id].frames.keys().copied().collect()
     }
 
+    /// Returns whether a container that a peer has a handle of has all of these frames, and none
+    /// was ever used.
+    #[must_use]
+    pub fn is_blank(&self, of: PeerId, frames: &Frames) -> bool {
+        let id = match self.names.find(of, Kind::Container, frames.container.raw()) {
+            Some(Object::Container(id)) => id,
+            Some(Object::Weak(share)) => self.shares[&share].container,
+            _ => return false,
+        };
+        let first = frames.start.get();
+        let mut there = self.containers[&id].frames.range(first..);
+        let mut mapped = self.peers.values().flat_map(|peer| peer.mappings.values());
+        let in_it = |number: u64| (first..first + frames.count.get()).contains(&number);
+        let is_unused = (first..first + frames.count.get()).all(|number| {
+            there
+                .next()
+                .is_some_and(|(next, frame)| *next == number && !self.contents.is_bound(frame.cell))
+        });
+        is_unused && !mapped.any(|there| there.place.0 == id && in_it(there.place.1))
+    }
+
     /// Returns the first frame number that a lease of a peer's covers.
     #[must_use]
     pub fn leased(&self, of: PeerId, handle: LeaseHandle) -> Option<u64> {

@@ -135,7 +135,8 @@ impl Model {
         let is_large = job.pairs.len() as u64 == LARGE_FRAMES && told.at == 0;
         let is_slow = |index: &usize| {
             let (from, to) = job.places(*index);
-            self.is_slow(from) || self.is_slow(to) || self.handler_of(to).is_some()
+            let is_unmapped = job.has(CopyFlags::MOVE) && self.mappings_of(from).next().is_some();
+            self.is_slow(from) || self.is_slow(to) || self.handler_of(to).is_some() || is_unmapped
         };
         let slow = (0..job.pairs.len()).filter(is_slow).count();
         let is_source = job.pairs.iter().any(|(from, _)| *from == told.at);

@@ -195,7 +195,11 @@ impl Dice {
 /// in one run is common in another.
 pub(crate) fn operations(seed: u64, count: usize) -> Vec<Operation> {
     let mut rng = Rng::with_seed(seed);
-    let weights = WEIGHTS.map(|(kind, weight)| (kind, weight * rng.u32(0..=4)));
+    let is_large = Shape::of(seed).scale().is_some();
+    let weights = WEIGHTS.map(|(kind, weight)| {
+        let is_needed = is_large && matches!(kind, Kind::Allocate | Kind::Map | Kind::Store);
+        (kind, weight * rng.u32(0..=4).max(is_needed.into()))
+    });
     let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
     let scale = SCALES[rng.usize(..SCALES.len())];
     let scale = Shape::of(seed).scale().unwrap_or(scale);

@@ -19,7 +19,7 @@ const WINDOW_PAGES: u64 = 48;
 const NUMBERS_A_FRAME: u64 = 5;
 /// The window of one page table.
 const TABLE: u64 = 1 << 21;
-const TABLES: u64 = 8;
+const TABLES: u64 = 16;
 /// Ranges of 512 frames in most containers that have such.
 const RANGES: u64 = 3;
 /// The last page below the end of user space: whether it is a program's depends on the kernel, and
@@ -35,9 +35,9 @@ pub(crate) fn windows() -> impl Iterator<Item = VirtAddr> {
 impl Chooser<'_> {
     pub(super) fn page(&mut self) -> VirtAddr {
         let page = match self.dice.below(40) {
-            8.. if self.is_large() => {
-                let in_it = if self.dice.once_in(6) { self.dice.below(LARGE_FRAMES) } else { 0 };
-                WINDOW + TABLE * self.dice.below(TABLES - 1) + PAGE * in_it
+            28.. if self.is_large() => {
+                let in_it = if self.dice.once_in(3) { self.dice.below(LARGE_FRAMES) } else { 0 };
+                WINDOW + TABLE * (4 + self.dice.below(TABLES - 5)) + PAGE * in_it
             }
             0 => LAST_PAGE,
             1..6 => WINDOW + TABLE * (1 + self.dice.below(3)) + PAGE * self.dice.below(4),
@@ -116,6 +116,48 @@ impl Chooser<'_> {
         let is_free = most == 0 || count.get() <= most || self.dice.once_in(8);
         let fewer = FrameCount::new(most.min(CALL_FRAMES_MAX));
         if is_free { count } else { fewer.unwrap_or(count) }
+    }
+
+    /// Returns 512 frames that were never used.
+    pub(super) fn blank(&mut self) -> Option<Frames> {
+        let containers: Vec<ContainerHandle> =
+            self.own.strong.iter().chain(&self.own.weak).copied().collect();
+        let count = self.whole();
+        let ranges = containers.into_iter().flat_map(|container| {
+            let start = |range| FrameNumber::new(LARGE_FRAMES * range);
+            (0..RANGES).map(move |range| Frames { container, start: start(range), count })
+        });
+        let blank: Vec<Frames> =
+            ranges.filter(|frames| self.model.is_blank(self.peer, frames)).collect();
+        self.dice.pick(&blank)
+    }
+
+    /// Returns where 512 frames of a container begin, if it has so many in one range.
+    pub(super) fn range_in(&mut self, container: ContainerHandle) -> FrameNumber {
+        let numbers = self.model.frames(self.peer, container);
+        let is_whole = |first: &u64| {
+            let at = |number: &u64| numbers.binary_search(number).ok();
+            let (begin, end) = (at(first), at(&(first + LARGE_FRAMES - 1)));
+            begin.zip(end).is_some_and(|(begin, end)| (end - begin) as u64 == LARGE_FRAMES - 1)
+        };
+        let all = (0..RANGES).map(|range| LARGE_FRAMES * range);
+        let whole: Vec<u64> = all.filter(is_whole).collect();
+        FrameNumber::new(self.dice.pick(&whole).unwrap_or(0))
+    }
+
+    /// Returns where 512 pages begin of which none is mapped.
+    pub(super) fn place(&mut self) -> VirtAddr {
+        let pages = self.model.pages(self.peer);
+        let is_free = |place: &u64| !pages.iter().any(|page| page / TABLE == place / TABLE);
+        let all = (4..TABLES).map(|table| WINDOW + TABLE * table);
+        let free: Vec<u64> = all.filter(is_free).collect();
+        let place = self.dice.pick(&free).and_then(VirtAddr::new_page);
+        place.unwrap_or_else(|| self.page())
+    }
+
+    /// Returns the count of frames that may be one large one.
+    pub(super) fn whole(&self) -> FrameCount {
+        FrameCount::new(LARGE_FRAMES).expect("a call has so many")
     }
 
     /// Returns a range of so many frames: of 512 nearly always one that a call can name.
@@ -232,7 +274,12 @@ impl Chooser<'_> {
     pub(super) fn new_frames(&mut self) -> Frames {
         let container = self.strong();
         let (start, count) = (self.number(), self.count());
-        Frames { container, start: self.aligned(start, count), count }
+        let mut start = self.aligned(start, count);
+        if self.is_large() && count.get() < LARGE_FRAMES && !self.dice.once_in(6) {
+            // Elsewhere, so that ranges can be allocated as a whole.
+            start = FrameNumber::new(start.get() | (LARGE_FRAMES * (RANGES + 1)));
+        }
+        Frames { container, start, count }
     }
 
     pub(super) fn usable_frames(&mut self) -> Frames {

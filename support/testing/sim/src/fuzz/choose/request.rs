@@ -3,8 +3,9 @@
 
 use pmserver_api::{
     AccountRights, ContainerHandle, CopyFlags, DeallocateFlags, Disturbance, FaultHandle,
-    FrameList, Frames, LeaseHandle, LimitFlags, Marks, PairList, Request, ShareHandle,
+    FrameList, Frames, LeaseHandle, LimitFlags, MapFlags, Marks, PairList, Request, ShareHandle,
 };
+use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, FrameNumber, VirtAddr};
 
 use super::Chooser;
@@ -16,6 +17,13 @@ impl Chooser<'_> {
         match kind {
             Kind::Create => Request::ContainerCreate { account: self.account() },
             Kind::Destroy => Request::ContainerDestroy { container: self.doomed() },
+            Kind::Allocate if self.is_large() && !self.dice.once_in(3) => {
+                let container = self.strong();
+                let number = LARGE_FRAMES * self.dice.below(3);
+                let (start, count) = (FrameNumber::new(number), self.whole());
+                let frames = Frames { container, start, count };
+                Request::Allocate { frames, flags: self.allocate_flags() }
+            }
             Kind::Allocate => {
                 Request::Allocate { frames: self.new_frames(), flags: self.allocate_flags() }
             }
@@ -124,6 +132,13 @@ impl Chooser<'_> {
 
     fn copying(&mut self, kind: Kind) -> Request {
         match kind {
+            Kind::Copy if self.is_large() && self.dice.once_in(3) => {
+                let (source, destination) = (self.usable(), self.usable());
+                let source_start = self.range_in(source);
+                let destination_start = self.range_in(destination);
+                let (count, flags) = (self.whole(), CopyFlags::empty());
+                Request::Copy { source, source_start, destination, destination_start, count, flags }
+            }
             Kind::Copy => {
                 let (source, destination, flags) = self.ends();
                 let source_start = self.number_in(source);
@@ -173,6 +188,21 @@ impl Chooser<'_> {
         let least = if vaddr.get() == LAST_PAGE { 2 } else { 1 };
         let count = FrameCount::new(count.get().max(least)).expect("a call has so many");
         match kind {
+            Kind::Map if self.is_large() && !self.dice.once_in(3) => {
+                let frames = if self.dice.once_in(3) {
+                    let container = self.usable();
+                    let start = self.range_in(container);
+                    Frames { container, start, count: self.whole() }
+                } else if let Some(blank) = self.blank() {
+                    blank
+                } else {
+                    return self.request(Kind::Allocate);
+                };
+                let vaddr = if self.dice.once_in(6) { vaddr } else { self.place() };
+                let forced = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+                let flags = if self.dice.once_in(4) { MapFlags::WRITE } else { forced };
+                Request::Map { frames, vaddr, flags }
+            }
             Kind::Map => {
                 let (frames, flags) = (self.usable_frames(), self.map_flags());
                 let is_last = vaddr.get() == LAST_PAGE;

@@ -259,3 +259,26 @@ fn a_mapping_that_the_kernel_keeps_is_not_told_as_disturbed() {
     assert_eq!(refused, Some(PmError::Kernel));
     assert_eq!(disturb().unwrap().count, 1);
 }
+
+#[test]
+fn grants_go_on_where_the_kernel_has_kept_the_slots_of_others() {
+    // PM-380, PM-381
+    for nth in 1..8 {
+        let world = World::new();
+        let (mut pm, mut fs) = (world.client(), world.fs());
+        let (lent, own) = (filled(&mut pm, 2), filled(&mut fs, 1));
+        let before = world.accounts();
+        let shared = pm.share(lent, at(0), 2, peer(1), Rights::READ, LONG).unwrap();
+        fs.grant(shared.weak, at(0), frames(2), MapFlags::READ).unwrap();
+        world.fail_nth(Some(nth));
+        let ended = pm.unshare(shared.share);
+        world.fail_nth(None);
+        if ended.is_err() {
+            pm.unshare(shared.share).unwrap();
+        }
+        let granted = fs.grant(own, at(0), frames(1), MapFlags::READ).unwrap();
+        assert_eq!(fs.ungrant(granted.address, frames(1)), Ok(1), "{nth}");
+        fs.renew(own, at(0), frames(1)).unwrap();
+        assert_eq!(world.accounts(), before, "{nth}");
+    }
+}

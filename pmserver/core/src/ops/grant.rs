@@ -202,6 +202,8 @@ impl<K: Kernel> Operations<K> {
             })?;
             taken = taken.saturating_add(1);
         }
+        // The kernel may have kept it when the last grant went.
+        self.collect_grant_node(caller);
         Ok(taken)
     }
 

@@ -42,6 +42,7 @@ impl VSpaceState {
         self.mappings.is_empty()
             && self.regions.is_empty()
             && self.grants.is_empty()
+            && self.grant_node.is_none()
             && self.table_count.is_zero()
     }
 }

@@ -127,7 +127,7 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Releases a CNode that may be in a peer's CSpace.
+    /// Releases a CNode that is in nobody's CSpace yet.
     pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
         self.release_object(node);
         self.refund(account, Charge::Slots);

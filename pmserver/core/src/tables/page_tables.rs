@@ -263,6 +263,10 @@ impl<K: Kernel> Tables<K> {
             self.remove_mapping(mapping)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
         }
+        self.collect_grant_node(peer);
+        if self.peer(peer).vspace.grant_node.is_some() {
+            return Err(budget.failure(PmError::Kernel, 0));
+        }
         self.clear_tables(peer, budget)
     }
 

@@ -220,11 +220,17 @@ impl Model {
         check_user_space(vaddr, count.get())?;
         let payer = self.vspace_payer(caller);
         let error = PmError::NoTableQuota;
+        if let Some(peer) = self.peers.get_mut(&caller) {
+            peer.had_tables = true;
+        }
         if let Some(failure) = self.shortage(payer, for_mappings(0), error) {
             return Err(self.short_of(failure, failure.done, 0..=u64::MAX));
         }
-        if let Some(peer) = self.peers.get_mut(&caller) {
-            peer.had_tables = true;
+        let is_refused = self.observed.refusal(PmError::Invalid).is_some();
+        if self.is_kernel_unsure && is_refused {
+            // A table that the kernel does not map (PM-383).
+            let (done, at) = (0..=TABLES_MAX, vaddr.get()..=u64::MAX);
+            return Err(Expected::Refused { error: PmError::Invalid, done, at });
         }
         Ok(Expected::Number(0..=if payer.is_some() { TABLES_MAX } else { 0 }))
     }

@@ -8,8 +8,9 @@ use crate::state::Model;
 
 impl Model {
     /// Says whether the kernel may refuse from now on.
-    pub const fn doubt_kernel(&mut self, is_unsure: bool) {
+    pub fn doubt_kernel(&mut self, is_unsure: bool) {
         self.is_kernel_unsure = is_unsure;
+        self.peers.values_mut().for_each(|peer| peer.had_tables |= is_unsure);
     }
 
     /// Returns whether the kernel refused in the middle of a teardown, so that nothing can be said

@@ -244,7 +244,8 @@ pub(crate) struct Peer {
     pub(crate) grants: BTreeMap<u64, Grant>,
     /// The first address that its grants can have, once the server told one.
     pub(crate) grant_base: Option<u64>,
-    /// Whether it made tables ahead, of which some may be left.
+    /// Whether there may be tables, or slots of grants, for nothing: it made tables ahead, or the
+    /// kernel has kept them (PM-381).
     pub(crate) had_tables: bool,
     pub(crate) wait: Option<Wait>,
     /// Whether it is stopped and all that it had is gone.

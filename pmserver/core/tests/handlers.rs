@@ -294,3 +294,27 @@ fn a_refusal_is_for_what_was_asked_and_not_for_what_comes_next() {
         assert_ne!(asked(&mut handler).fault, first.fault);
     }
 }
+
+#[test]
+fn a_call_that_did_frames_before_an_absent_one_asks_nothing() {
+    // PM-285
+    let world = World::with_policy();
+    let (mut pm, mut handler) = (world.as_peer(2), world.as_peer(1));
+    let container = filled(&mut pm, 4);
+    pm.set_handler(container, at(2), 2, Some(peer(1)), 7).unwrap();
+    pm.map(container, at(0), frames(4), page(0), READ).unwrap();
+    for how in 0..3 {
+        let mut call = |from: u64| match how {
+            0 => pm
+                .map(container, at(from), frames(4 - from), page(9 + from), FORCED)
+                .map(|mapped| mapped.count),
+            1 => pm.remap(page(from), frames(4 - from), FORCED).map(|mapped| mapped.count),
+            _ => pm.grant(container, at(from), frames(4 - from), READ).map(|it| it.count),
+        };
+        assert!(touch(&world, peer(2), 3));
+        assert_eq!(call(0), Ok(2), "{how}");
+        assert_eq!(asked(&mut handler).number, at(3), "{how}: the access waits still");
+        assert_eq!(refusal(call(2)), Some(PmError::Absent), "{how}");
+        assert_eq!(asked(&mut handler).number, at(2), "{how}");
+    }
+}

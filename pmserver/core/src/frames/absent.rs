@@ -74,6 +74,24 @@ impl<K: Kernel> FrameManager<K> {
         self.check_contents(peer, frame, access, false)
     }
 
+    /// The same in a call that does as many frames as it can: it asks only if it is refused, at its
+    /// first frame (PM-285).
+    ///
+    /// # Errors
+    /// `Absent`.
+    pub(crate) fn check_supplied_in_turn(
+        &mut self,
+        peer: PeerId,
+        frame: Ref<Frame>,
+        access: AccessKind,
+        is_first: bool,
+    ) -> Result<(), Failure> {
+        if !is_first && self.awaited_handler(frame).is_some() {
+            return Err(at_frame(PmError::Absent, self.store.get(frame).key()));
+        }
+        self.check_supplied(peer, frame, access)
+    }
+
     /// The same for an access, which stops waiting if it was refused or its time is over.
     pub(crate) fn check_touched(
         &mut self,

@@ -99,7 +99,7 @@ impl<K: Kernel> Operations<K> {
         let frame = self.present_frame(access.container, number)?;
         self.check_sharers(frame, need_of(asked))?;
         self.check_mapping_room(access, frame, number)?;
-        self.check_supplied(peer, frame, AccessKind::Read)?;
+        self.check_supplied_in_turn(peer, frame, AccessKind::Read, expected.is_none())?;
         let tree = self.peer(peer).vspace.grants;
         let is_used = self.store.tree_get::<Mapping>(tree, u64::from(index)).is_some();
         if index >= PEER_GRANTS_MAX || is_used {

@@ -51,7 +51,8 @@ impl<K: Kernel> Operations<K> {
         for number in range.first..=range.last {
             let Some(vaddr) = pages.next() else { break };
             let room = self.store.meter().begin_frame(0);
-            match room.and_then(|()| self.map_one(caller, &access, number, vaddr, flags)) {
+            let asked = (flags, mapped.count == 0);
+            match room.and_then(|()| self.map_one(caller, &access, number, vaddr, asked)) {
                 Ok(rights) if mapped.push(rights) => {}
                 // The reply has no room for another run: unmap the page, the caller continues here.
                 Ok(_) => {
@@ -65,18 +66,18 @@ impl<K: Kernel> Operations<K> {
         Ok(mapped)
     }
 
-    /// Maps one frame.
+    /// Maps one frame; `is_first` says whether a problem of it is told.
     pub(super) fn map_one(
         &mut self,
         peer: PeerId,
         access: &Access,
         number: u64,
         vaddr: VirtAddr,
-        flags: MapFlags,
+        (flags, is_first): (MapFlags, bool),
     ) -> Result<MapFlags, Failure> {
         let frame = self.check_mapping(peer, access, number, vaddr, flags)?;
         let was_bound = self.store.get(frame).page != 0;
-        self.prepare_forced(peer, frame, number, flags)?;
+        self.prepare_forced(peer, frame, number, (flags, is_first))?;
         let result = self.record_new(peer, access, frame, vaddr, flags);
         let result = result.and_then(|mapping| {
             self.show(mapping).inspect_err(|_| {
@@ -148,15 +149,15 @@ impl<K: Kernel> Operations<K> {
         peer: PeerId,
         frame: Ref<Frame>,
         number: u64,
-        flags: MapFlags,
+        (flags, is_first): (MapFlags, bool),
     ) -> Result<(), Failure> {
         if !flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
             if flags.contains(MapFlags::FORCE_READ) {
-                self.check_supplied(peer, frame, AccessKind::Read)?;
+                self.check_supplied_in_turn(peer, frame, AccessKind::Read, is_first)?;
             }
             return Ok(());
         }
-        self.check_supplied(peer, frame, AccessKind::Write)?;
+        self.check_supplied_in_turn(peer, frame, AccessKind::Write, is_first)?;
         self.break_cow(frame)
             .map(drop)
             .map_err(|error| at_frame(Shortage::from(error).as_quota(), number))

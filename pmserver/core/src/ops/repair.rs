@@ -222,7 +222,8 @@ impl<K: Kernel> Operations<K> {
             let is_large = self.large_at(caller, vaddr, left).is_some();
             let frames = if is_large { LARGE_PAGES } else { 1 };
             let room = self.store.meter().begin_frame(0);
-            match room.and_then(|()| self.remap_one(caller, (vaddr, is_large), flags)) {
+            let asked = (flags, mapped.count == 0);
+            match room.and_then(|()| self.remap_one(caller, (vaddr, is_large), asked)) {
                 Ok(rights) if mapped.push_all(rights, frames) => {}
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Ok(_) | Err(_) => break,
@@ -235,7 +236,7 @@ impl<K: Kernel> Operations<K> {
         &mut self,
         peer: PeerId,
         (vaddr, is_large): (VirtAddr, bool),
-        flags: MapFlags,
+        (flags, is_first): (MapFlags, bool),
     ) -> Result<MapFlags, Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
         let mut mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
@@ -256,7 +257,7 @@ impl<K: Kernel> Operations<K> {
         self.check_map_rights(&access, range, flags)?;
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;
-        self.prepare_forced(peer, frame, number, flags)?;
+        self.prepare_forced(peer, frame, number, (flags, is_first))?;
         let before = self.store.get(mapping).asked();
         self.suspend(mapping).map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
         self.store.get_mut(mapping).set_asked(flags);

@@ -172,7 +172,7 @@ impl<K: Kernel> Operations<K> {
             if goes_on && self.is_mapped_through(caller, access, number, vaddr) {
                 continue;
             }
-            self.map_one(caller, access, number, vaddr, flags)?;
+            self.map_one(caller, access, number, vaddr, (flags, true))?;
         }
         Ok(())
     }

@@ -146,7 +146,9 @@ impl Model {
         let (index, region) = ((page - at) / PAGE_BYTES, *region);
         let place: Place = (region.container, region.start.checked_add(index)?);
         let range = (place.1, place.1);
-        if index >= region.pages || !self.is_valid(region.container, region.via) {
+        let is_seen = matches!(seen, Some(Touch::Done(_) | Touch::Waits));
+        let is_valid = self.is_valid(region.container, region.via, is_seen);
+        if index >= region.pages || !is_valid {
             return None;
         }
         self.take_over(region.container);
@@ -193,7 +195,7 @@ impl Model {
                 return None;
             }
         }
-        self.ask(id, place, access.kind(), true);
+        self.ask(id, place, access.kind(), (true, seen == Some(Touch::Waits)));
         let is_waiting = self.peers[&id].wait.is_some();
         Some(if is_waiting { Touch::Waits } else { Touch::Faulted })
     }

@@ -18,12 +18,13 @@ impl Model {
         let id = match self.names.find(caller, Kind::Container, handle.raw()) {
             Some(Object::Container(id)) => id,
             Some(Object::Weak(share)) => {
-                let is_dying = self.containers[&self.shares[&share].container].is_dying;
-                let error = if is_dying { PmError::InvalidCap } else { PmError::NoRight };
+                let is_gone = self.is_gone(self.shares[&share].container);
+                let error = if is_gone { PmError::InvalidCap } else { PmError::NoRight };
                 return Err(error.into());
             }
             _ => return Err(PmError::InvalidCap.into()),
         };
+        self.containers.get_mut(&id).expect("it has a name").may_live = false;
         if self.containers[&id].is_reclaimed {
             return Ok(self.destroy_further(id));
         }
@@ -174,9 +175,13 @@ impl Model {
             outcomes.push(PmError::InvalidCap.into());
         }
         let outcome = outcomes.swap_remove(self.observed.which(&outcomes));
-        if matches!(outcome, Expected::Refused { .. }) {
+        if let Expected::Refused { at, .. } = &outcome {
+            // All that is left is what leases keep, or there is more to free.
+            let are_marked = *at.start() > 0;
             for id in containers {
-                self.containers.get_mut(&id).expect("it is dying").is_reclaimed = true;
+                let container = self.containers.get_mut(&id).expect("it is dying");
+                container.is_reclaimed = true;
+                container.may_live &= !are_marked;
             }
         } else {
             containers.into_iter().for_each(|id| self.purge(id));
@@ -189,7 +194,7 @@ impl Model {
         for id in accounts {
             self.accounts.get_mut(id).expect("it is there").is_dying = true;
         }
-        containers.iter().for_each(|id| self.begin_dying(*id));
+        containers.iter().for_each(|id| self.begin_ending(*id));
         let is_theirs = |id: Option<AccountId>| id.is_some_and(|id| accounts.contains(&id));
         for peer in self.peers.values_mut().filter(|peer| is_theirs(peer.vspace_account)) {
             peer.mappings.values_mut().for_each(|mapping| mapping.is_doubtful = true);

@@ -53,7 +53,7 @@ impl Model {
         let cell = self.present(place)?;
         self.check_sharers(place, need_of(flags))?;
         self.check_mapping_count(place, via)?;
-        self.supplied(caller, place, AccessKind::Read)?;
+        self.supplied_in_turn(caller, place, AccessKind::Read, index)?;
         let peer = &self.peers[&caller];
         let base = peer.grant_base.or(self.observed.is_nothing().then_some(FIRST_ADDRESS));
         let is_beyond = base.is_some_and(|base| address >= base + GRANTS_MAX);

@@ -61,10 +61,16 @@ impl Model {
 
     pub(crate) fn next_fault(&mut self, caller: PeerId) -> Expected {
         self.forget_ended_waits(caller);
-        let mut waits = self.peers.values_mut().filter_map(|peer| peer.wait.as_mut());
-        let Some(wait) = waits.find(|wait| wait.is_next_for(caller)) else {
+        let next = |peer: &&PeerId| self.peers[peer].wait.is_some_and(|it| it.is_next_for(caller));
+        let Some(peer) = self.peers.keys().find(next).copied() else {
             return Expected::Exactly(Ok(Reply::Fault(None)));
         };
+        let names = |wait: Wait| self.names.of(Object::Fault(wait.id)).next();
+        if let Some((_, raw)) = self.peers[&peer].wait.and_then(names) {
+            self.settle_wait(peer, self.observed.handle() == Some(raw));
+        }
+        let wait = self.peers.get_mut(&peer).and_then(|peer| peer.wait.as_mut());
+        let wait = wait.expect("it was found");
         wait.is_told = true;
         let wait = *wait;
         let known = self.names.of(Object::Fault(wait.id)).next();
@@ -110,6 +116,10 @@ impl Model {
             self.set_wait(waiter, None);
             return Err(unknown);
         }
+        if wait.may_be_new && self.observed.refusal(PmError::InvalidCap).is_some() {
+            return Err(unknown);
+        }
+        self.settle_wait(waiter, true);
         Ok(waiter)
     }
 
@@ -131,8 +141,8 @@ impl Model {
             // The handler has just been made to wait itself.
             return Err(PmError::InvalidCap.into());
         };
-        let is_dying = self.containers.get(&to.0).is_some_and(|container| container.is_dying);
-        if is_dying || self.frame(to).is_none() {
+        let is_gone = self.containers.contains_key(&to.0) && self.is_gone(to.0);
+        if is_gone || self.frame(to).is_none() {
             self.set_wait(waiter, None);
             return Err(PmError::InvalidCap.into());
         }

@@ -61,7 +61,7 @@ impl Model {
             _ => {}
         }
         self.check_mapping_count(place, via)?;
-        self.make_ready(caller, place, cell, flags)?;
+        self.make_ready(caller, (place, cell), flags, index)?;
         match self.short_at(caller, pages, place.1, index) {
             Some(short) => Err(short),
             None => Ok(self.finish(cell, flags, index)),
@@ -73,17 +73,17 @@ impl Model {
     fn make_ready(
         &mut self,
         caller: PeerId,
-        place: Place,
-        cell: CellId,
+        (place, cell): (Place, CellId),
         flags: MapFlags,
+        index: u64,
     ) -> Result<(), Expected> {
         if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
-            self.supplied(caller, place, AccessKind::Write)?;
+            self.supplied_in_turn(caller, place, AccessKind::Write, index)?;
             if self.contents.is_bound(cell) {
                 self.make_writable(cell);
             }
         } else if flags.contains(MapFlags::FORCE_READ) {
-            self.supplied(caller, place, AccessKind::Read)?;
+            self.supplied_in_turn(caller, place, AccessKind::Read, index)?;
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Model {
         self.check_leases(place.0, via, (place.1, place.1), need_of(flags))?;
         self.check_sharers(place, need_of(flags))?;
         let cell = self.present(place)?;
-        self.make_ready(caller, place, cell, flags)?;
+        self.make_ready(caller, (place, cell), flags, index)?;
         if let Some(refusal) = self.refused_address(place.1, index) {
             return Err(refusal);
         }

@@ -41,7 +41,7 @@ impl Model {
         let owned = self.containers.iter().filter(|(_, container)| container.owner == id);
         let owned: Vec<ContainerId> = owned.map(|(id, _)| *id).collect();
         for container in owned {
-            self.begin_dying(container);
+            self.begin_ending(container);
         }
         // The first step of the teardown is done at once.
         for container in self.containers.values_mut().filter(|container| container.is_dying) {

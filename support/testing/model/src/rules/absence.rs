@@ -38,8 +38,23 @@ impl Model {
             Doubt::Perhaps if self.observed.refusal(PmError::Absent).is_none() => return Ok(()),
             _ => {}
         }
-        self.ask(peer, place, access, false);
+        self.ask(peer, place, access, (false, false));
         Err(Expected::refused(PmError::Absent, 0, place.1))
+    }
+
+    /// The same in a call that does as many frames as it can: only its first frame's refusal is told
+    /// and so asks (PM-285).
+    pub(crate) fn supplied_in_turn(
+        &mut self,
+        peer: PeerId,
+        place: Place,
+        access: AccessKind,
+        index: u64,
+    ) -> Result<(), Expected> {
+        if index > 0 && self.is_absent(place) == Doubt::Yes {
+            return Err(Expected::refused(PmError::Absent, 0, place.1));
+        }
+        self.supplied(peer, place, access)
     }
 
     /// Notes that a peer does not wait for a frame any more.
@@ -66,8 +81,15 @@ impl Model {
     }
 
     /// Asks the handler of an absent frame for it. A wait that was refused or has lasted too long
-    /// ends; so does one for a handler that cannot answer.
-    pub(crate) fn ask(&mut self, peer: PeerId, place: Place, access: AccessKind, by_access: bool) {
+    /// ends; so does one for a handler that cannot answer. Whether an access was seen to wait tells
+    /// of a wait that may have begun anew.
+    pub(crate) fn ask(
+        &mut self,
+        peer: PeerId,
+        place: Place,
+        access: AccessKind,
+        (by_access, is_seen): (bool, bool),
+    ) {
         let handler =
             self.handler_of(place).map(|handler| (handler.peer, handler.range, handler.cookie));
         let Some((handler, range, cookie)) = handler else { return };
@@ -87,19 +109,35 @@ impl Model {
             is_told: false,
             is_refused: false,
             may_be_over: false,
+            may_be_new: false,
         };
         let old = self.peers[&peer].wait;
         if let Some(old) = old.filter(|old| old.place == place && old.range == range) {
+            let may_be_new = old.may_be_new || old.may_be_over;
             if old.is_refused || old.until <= self.now {
-                if by_access && old.by_access {
+                if by_access && old.by_access && !(may_be_new && is_seen) {
                     return self.set_wait(peer, None);
                 }
             } else {
                 let is_same = old.by_access == by_access;
                 let until = if is_same { old.until } else { wait.until };
-                wait = Wait { access, by_access, until, is_told: false, may_be_over: false, ..old };
+                let (is_told, may_be_over) = (false, false);
+                wait = Wait { access, by_access, until, is_told, may_be_over, may_be_new, ..old };
             }
         }
         self.set_wait(peer, Some(wait));
+    }
+
+    /// Notes whether a wait that may have begun anew is the one that has this number. If not, its
+    /// number is not known yet.
+    pub(crate) fn settle_wait(&mut self, peer: PeerId, is_it: bool) {
+        let id = FaultId(self.fresh());
+        let wait = self.peers.get_mut(&peer).and_then(|peer| peer.wait.as_mut());
+        let Some(wait) = wait.filter(|wait| wait.may_be_new) else { return };
+        wait.may_be_new = false;
+        if !is_it {
+            let old = std::mem::replace(&mut wait.id, id);
+            self.names.forget(Object::Fault(old));
+        }
     }
 }

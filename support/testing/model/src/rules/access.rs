@@ -47,8 +47,16 @@ impl Model {
             Some(Object::Weak(share)) => (self.shares[&share].container, Via::Share(share)),
             _ => return Err(PmError::InvalidCap.into()),
         };
-        let is_dying = self.containers[&id].is_dying;
-        if is_dying { Err(PmError::InvalidCap.into()) } else { Ok((id, via)) }
+        if self.is_gone(id) { Err(PmError::InvalidCap.into()) } else { Ok((id, via)) }
+    }
+
+    /// Returns whether the handles of a container name nothing any more (PM-21). Of one that
+    /// teardown may not have come to the server's answer tells (PM-235).
+    pub(crate) fn is_gone(&self, id: ContainerId) -> bool {
+        let container = &self.containers[&id];
+        let may_live = container.may_live && !self.observed.is_nothing();
+        let is_told = self.observed.refusal(PmError::InvalidCap).is_some();
+        container.is_dying && (is_told || !may_live)
     }
 
     /// Returns whether frames can only be taken by this (PM-431).
@@ -87,9 +95,11 @@ impl Model {
         if is_refused { Err(PmError::Revoking.into()) } else { Ok(()) }
     }
 
-    /// Returns whether a handle that named something still does.
-    pub(crate) fn is_valid(&self, id: ContainerId, via: Via) -> bool {
-        let is_there = self.containers.get(&id).is_some_and(|container| !container.is_dying);
+    /// Returns whether a handle that named something still does; `is_seen` says that something was
+    /// seen that needs it.
+    pub(crate) fn is_valid(&self, id: ContainerId, via: Via, is_seen: bool) -> bool {
+        let container = self.containers.get(&id);
+        let is_there = container.is_some_and(|it| !it.is_dying || it.may_live && is_seen);
         match via {
             Via::Owner => is_there,
             Via::Share(share) => is_there && self.shares.contains_key(&share),

@@ -18,6 +18,13 @@ impl Model {
         }
     }
 
+    /// The same for a container to which teardown comes some time (PM-235).
+    pub(crate) fn begin_ending(&mut self, id: ContainerId) {
+        let container = self.containers.get_mut(&id).expect("it is there");
+        container.may_live |= !container.is_dying;
+        self.begin_dying(id);
+    }
+
     /// Takes a share away, with all access through it.
     pub(crate) fn forget_share(&mut self, id: ShareId) {
         let is_through = |via: Via| via == Via::Share(id);

@@ -69,6 +69,9 @@ pub(crate) struct Container {
     pub(crate) highest: Option<u64>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) is_dying: bool,
+    /// Whether the teardown of its account or of its owner may not have come to it yet, so that it
+    /// can be used as before (PM-235).
+    pub(crate) may_live: bool,
     /// How many frames of a dying container are gone.
     pub(crate) gone: u64,
     /// Whether other calls may have freed more of a dying container, or all of it.
@@ -85,6 +88,7 @@ impl Container {
             highest: None,
             handlers: Vec::new(),
             is_dying: false,
+            may_live: false,
             gone: 0,
             is_reclaimed: false,
         }
@@ -217,6 +221,8 @@ pub(crate) struct Wait {
     /// Whether an access that faulted may have ended it: with too little memory for its mapping it
     /// has not come to the frame.
     pub(crate) may_be_over: bool,
+    /// Whether it may be another than this, begun since: with another number, and more time.
+    pub(crate) may_be_new: bool,
 }
 
 impl Wait {

@@ -12,12 +12,13 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, CallError, CopyFlags, FrameState, LimitFlags, LockMode, MapFlags, PmError,
-    Rights, Shared,
+    AccountHandle, AllocateFlags, CallError, CopyFlags, DeallocateFlags, FrameState, LimitFlags,
+    LockMode, MapFlags, PmError, Rights, Shared,
 };
-use proto::{Micros, VirtAddr};
+use pmserver_core::config::{PeerConfig, Privileges};
+use proto::{ByteCount, Micros, VirtAddr};
 use sim::Refusal;
-use world::{PAGE, Pm, World, at, filled, frames, page, peer};
+use world::{PAGE, Pm, World, at, filled, frames, page, peer, states};
 
 const LONG: Micros = Micros::new(1_000_000);
 const SHORT: Micros = Micros::new(1000);
@@ -437,17 +438,39 @@ fn one_pin_for_reading_keeps_copies_apart() {
 
 #[test]
 fn what_cannot_be_charged_moves_nothing() {
-    // PM-155
-    let world = World::with_devices(false);
-    let mut driver = world.as_peer(1);
-    let granted = filled(&mut driver, 20);
-    let grants = driver.grant(granted, at(0), frames(20), FORCED).unwrap();
-    let flags = LimitFlags::empty();
-    let poor = driver.account_split(AccountHandle::OWN, 10, flags).unwrap();
-    let container = driver.container_create(poor).unwrap();
-    let refused = driver.allocate_contiguous(container, at(0), frames(60), 12, 64);
-    assert_eq!(refusal(refused), Some(PmError::QuotaExceeded));
-    assert_eq!(driver.ungrant(grants.address, frames(20)).unwrap(), 20, "all were there");
+    // PM-155: neither the frames nor the records for them.
+    let driver = PeerConfig {
+        peer: 1,
+        name: "driver",
+        limit: ByteCount::new(200 * PAGE),
+        privileges: Privileges::DMA,
+    };
+    let mut refused = Vec::new();
+    for limit in [10, 100, 102, 103, 104, 105, 106, 107] {
+        let world = World::with_peers(1 << 20, &[driver]);
+        let mut driver = world.as_peer(1);
+        // Every third page is granted, wherever contiguous ones are looked for.
+        let granted = driver.container_create(AccountHandle::OWN).unwrap();
+        driver.allocate(granted, at(0), frames(150), AllocateFlags::DMA).unwrap();
+        for number in (0..150).step_by(3) {
+            driver
+                .deallocate(granted, at(number + 1), frames(2), DeallocateFlags::empty())
+                .unwrap();
+            driver.grant(granted, at(number), frames(1), FORCED).unwrap();
+        }
+        let poor = driver.account_split(AccountHandle::OWN, limit, LimitFlags::empty()).unwrap();
+        let container = driver.container_create(poor).unwrap();
+        let made = driver.allocate_contiguous(container, at(0), frames(100), 12, 64);
+        let mapped = |state: &FrameState| state.contains(FrameState::MAPPED);
+        let left = states(&mut driver, granted, 150).iter().filter(|state| mapped(state)).count();
+        if refusal(made) == Some(PmError::QuotaExceeded) {
+            assert_eq!(left, 50, "{limit}: all are there");
+            refused.push(limit);
+        } else {
+            assert!(left < 50, "{limit}: nothing had to be moved");
+        }
+    }
+    assert_eq!(refused, [10, 100, 102, 103, 104], "of the rest PM-15 speaks");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use proto::{PAGE_BYTES, PeerId};
 use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::ops::Operations;
-use crate::records::cell::Ref;
+use crate::records::account::{Account, Charge, Shortage};
+use crate::records::cell::{CELLS_PER_PAGE, Ref};
 use crate::records::container::Container;
 use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::FrameMarks;
@@ -55,11 +56,31 @@ impl<K: Kernel> Operations<K> {
         let pages = u32::try_from(count.get()).unwrap_or(u32::MAX);
         let wanted = Wanted { pages, align_bits, limit_bits };
         let first = self.search(caller, wanted)?;
+        self.check_room_to_move(payer, (first, pages))
+            .map_err(|error| at_frame(error, range.first))?;
         let made = self.make_contiguous(access.container, range, (first, pages));
         if made.as_ref().is_err_and(is_more_to_do) {
             self.peer_mut(caller).search = Some(Search { wanted, next: first.get() });
         }
         made.map(|()| count.get())
+    }
+
+    /// If frames have to be moved away from a run, refuses what the records of the new ones may not
+    /// have room for (PM-15): later it would be seen only when grants of others are gone.
+    fn check_room_to_move(
+        &mut self,
+        payer: Ref<Account>,
+        (first, pages): (PageIndex, u32),
+    ) -> Result<(), PmError> {
+        let mut all = (first.get()..first.get().saturating_add(pages)).map(PageIndex::new);
+        if all.all(|page| self.store.free_use(page).is_some()) {
+            return Ok(());
+        }
+        let records = pages.saturating_mul(2).div_ceil(CELLS_PER_PAGE);
+        let most = pages.saturating_add(records);
+        self.store.charge_pages(payer, Charge::Frames, most).map_err(Shortage::as_quota)?;
+        self.store.refund_pages(payer, Charge::Frames, most);
+        Ok(())
     }
 
     /// Makes frames of a run of pages.
@@ -89,9 +110,11 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<(), Failure> {
         let payer = self.store.payer_of_container(container);
         self.check_room_for(payer, range.last.saturating_sub(range.first).saturating_add(1))?;
+        let unused_from = self.store.get(container).unused_from;
         for number in range.first..=range.last {
             if let Err(shortage) = self.insert_frame(container, number, None) {
                 self.keep_or_remove_frames(container, Some(range), false);
+                self.store.get_mut(container).unused_from = unused_from;
                 return Err(at_frame(shortage.as_quota(), number));
             }
         }

@@ -31,6 +31,10 @@ impl Model {
         };
         let expected = Expected::Exactly(*answer);
         if done == 0 {
+            if matches!(request, Request::Lock { .. } | Request::Pin { .. }) {
+                // They may have taken grants back (PM-322).
+                self.doubt_all_grants();
+            }
             return may_stop_before_all(request).then_some(expected);
         }
         // Frames that are not there are passed over, and not counted.

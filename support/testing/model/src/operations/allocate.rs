@@ -274,6 +274,8 @@ impl Model {
         }
         for error in [PmError::NoMemory, PmError::Pending] {
             if self.observed.refusal(error).is_some_and(|failure| failure.at == 0) {
+                // Frames may have been moved already (PM-322).
+                self.doubt_all_grants();
                 return Err(Expected::Refused { error, done: 0..=0, at: 0..=0 });
             }
         }
@@ -281,8 +283,7 @@ impl Model {
             return Err(stop.expected);
         }
         // Other frames may have been moved for it, which takes their grants back.
-        let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
-        grants.for_each(|grant| grant.is_doubtful = true);
+        self.doubt_all_grants();
         self.put_frames(id, range.0, frames.count.get(), AllocateFlags::DMA);
         for number in range.0..=range.1 {
             self.frame_mut((id, number)).expect("it was put there").is_contiguous = true;

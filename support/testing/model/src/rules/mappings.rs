@@ -113,6 +113,12 @@ impl Model {
         }
     }
 
+    /// Notes that any grant may have been taken back.
+    pub(crate) fn doubt_all_grants(&mut self) {
+        let grants = self.peers.values_mut().flat_map(|peer| peer.grants.values_mut());
+        grants.for_each(|grant| grant.is_doubtful = true);
+    }
+
     /// Notes that what was mapped and granted through a share may be gone.
     pub(crate) fn doubt_mappings(&mut self, via: Via) {
         for peer in self.peers.values_mut() {

@@ -12,8 +12,8 @@ mod world;
 
 use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, DeallocateFlags,
-    FrameState, LimitFlags, LockMode, MapFlags, Marks, PairList, PmError, Request, Rights,
-    ShareHandle,
+    FrameState, Frames, LimitFlags, LockMode, MapFlags, Marks, PairList, PmError, Request, Rights,
+    ShareHandle, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
@@ -459,4 +459,47 @@ fn a_copy_of_a_mapped_half_comes_to_an_end() {
     assert_eq!(atomic(&mut pm, container, LARGE, NEW), Ok(256));
     let shared = CopyFlags::ATOMIC | CopyFlags::SHARED;
     assert_eq!(atomic(&mut pm, other, 0, shared), Ok(256));
+}
+
+#[test]
+fn zeros_are_copied_to_a_large_frame_that_is_mapped() {
+    // PM-160, PM-165, PM-447: its mapping stays, and shows them.
+    let world = world();
+    let (mut pm, container) = large(&world, 2, 0);
+    pm.allocate(container, at(LARGE), frames(LARGE), PLAIN).unwrap();
+    let within = ((container, at(LARGE)), (container, at(0)));
+    assert_eq!(
+        refusal(pm.copy(within.0, within.1, frames(LARGE), REPLACE)),
+        Some(PmError::TooMany)
+    );
+    check_bytes(&world, 2, 0);
+    let blank = pm.container_create(OWN).unwrap();
+    pm.allocate(blank, at(0), frames(LARGE), PLAIN).unwrap();
+    let mut done = 0;
+    while done < LARGE {
+        let count = if done == 0 { LARGE } else { (LARGE - done).min(256) };
+        let copied = pm.copy((blank, at(done)), (container, at(done)), frames(count), REPLACE);
+        done += match copied {
+            Err(CallError::Refused(more)) if more.error == PmError::Pending => more.done,
+            copied => copied.unwrap(),
+        };
+    }
+    for place in (0..LARGE).step_by(37) {
+        assert_eq!(world.load(2, page(place)), Ok(0), "{place}");
+    }
+}
+
+#[test]
+fn a_copy_that_has_split_much_leaves_the_rest_to_the_next_call() {
+    // PM-320: what a call looks at and takes back is work, too.
+    for count in [20, 80, 141, 200] {
+        let world = world();
+        let (mut pm, container) = large(&world, 2, 0);
+        pm.map(container, at(0), frames(LARGE), page(4 * NEXT), FORCED).unwrap();
+        let terms =
+            ShareTerms { peer: peer(3), rights: Rights::all(), lease_max: LONG, once: false };
+        let from = Frames { container, start: at(LARGE - count), count: frames(count) };
+        all(|| pm.create_from(OWN, from, terms)).unwrap();
+        check_bytes(&world, 2, 0);
+    }
 }

@@ -7,7 +7,7 @@
 use heapless::Vec;
 use pmserver_api::{AccessKind, CopyFlags, Failure, PmError, Rights};
 use proto::PeerId;
-use proto::limits::SHARERS_MAX;
+use proto::limits::{FRAME_WORK_MAX, SHARERS_MAX};
 
 use crate::frames::FrameManager;
 use crate::frames::binding::Sharers;
@@ -157,7 +157,9 @@ impl<K: Kernel> FrameManager<K> {
         let is_replaced = copying.is_logical() && !copying.makes_new() && source != destination;
         let is_supplied = self.has_handler_in(copying.to.container, to)
             || block.is_none() && self.has_handler_in(copying.from.container, from);
-        if !has_room || !is_replaced || is_supplied {
+        // Without memory, a frame that stands for more than one is not mapped.
+        let is_emptied = block.is_none() && !self.store.get(destination).mappings.is_none();
+        if !has_room || !is_replaced || is_supplied || is_emptied {
             return Ok(false);
         }
         self.store.meter().begin_frame(0)?;
@@ -172,7 +174,7 @@ impl<K: Kernel> FrameManager<K> {
     /// not come to an end otherwise.
     ///
     /// # Errors
-    /// As for `split_at_ends`.
+    /// As for `split_at_ends`; `Pending` if that has left no room for copying.
     pub(crate) fn split_for_copy(
         &mut self,
         copying: &Copying,
@@ -180,7 +182,8 @@ impl<K: Kernel> FrameManager<K> {
         to: Range,
     ) -> Result<(), Failure> {
         self.split_at_ends(copying.from.container, from)?;
-        self.split_at_ends(copying.to.container, to)
+        self.split_at_ends(copying.to.container, to)?;
+        self.store.meter().check_room(FRAME_WORK_MAX, 0)
     }
 
     /// Counts a frame that joins the ring of a source; refuses one too many.

@@ -13,6 +13,8 @@ use crate::state::{CellId, ContainerId, Model, Outcome, Place, Span, Via};
 
 /// So many frames can be copied in one call, however slowly.
 const SURELY_COPIED: usize = 16;
+/// So many can be made in one call, whoever pays.
+const SURELY_MADE: usize = 128;
 
 /// One side of a copy.
 #[derive(Clone, Copy)]
@@ -124,7 +126,7 @@ impl Model {
 
     /// Refuses a copy that is to be done in one call if the server says that it does not fit: 512
     /// frames (PM-447), or frames that are copied slowly (PM-323).
-    fn check_divided(&self, job: &Job) -> Result<(), Expected> {
+    pub(super) fn check_divided(&self, job: &Job) -> Result<(), Expected> {
         let Some(told) = self.observed.refusal(PmError::TooMany) else { return Ok(()) };
         // Its sources may be overwritten before they are read (PM-164).
         let is_of_source = |place: &Place| place.0 == job.from.container;
@@ -140,9 +142,19 @@ impl Model {
         };
         let slow = (0..job.pairs.len()).filter(is_slow).count();
         let is_source = job.pairs.iter().any(|(from, _)| *from == told.at);
-        let is_too_slow = is_source && slow >= SURELY_COPIED;
+        let is_long = job.pairs.len() > SURELY_MADE && (slow > 0 || self.is_long(job));
+        let is_too_slow = is_source && (slow >= SURELY_COPIED || is_long);
         let is_refused = is_whole && told.done == 0 && (is_large || is_too_slow);
         if is_refused { Err(Expected::refused(PmError::TooMany, 0, told.at)) } else { Ok(()) }
+    }
+
+    /// Returns whether many frames may be too many for one call because they are made: they are
+    /// charged to an account that was split off, or their sources are mapped.
+    fn is_long(&self, job: &Job) -> bool {
+        let is_mapped = |index: usize| self.mappings_of(job.places(index).0).next().is_some();
+        let account = self.containers[&job.to.container].account;
+        let is_split_off = self.accounts[&account].maker.is_some();
+        job.has(CopyFlags::NEW) && (is_split_off || (0..job.pairs.len()).any(is_mapped))
     }
 
     /// Returns whether a copy from or to a frame takes long: byte by byte, with grants, or in a

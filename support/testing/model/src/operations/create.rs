@@ -72,16 +72,31 @@ impl Model {
         for number in numbers {
             self.check_leases(from.container, from.via, (*number, *number), Need::Read)?;
         }
-        for (number, index) in numbers.iter().zip(0..) {
-            self.check_source(caller, (from.container, *number))?;
-            self.check_room(payer, index)?;
-        }
         let id = self.make(caller, payer);
         let to = Side { container: id, via: Via::Owner };
         let pairs: Vec<(u64, u64)> = numbers.iter().copied().zip(0..).collect();
         let count = pairs.len();
-        self.take(&Job { caller, from, to, pairs, flags: CopyFlags::NEW }, count);
+        let job = Job { caller, from, to, pairs, flags: CopyFlags::NEW | CopyFlags::ATOMIC };
+        let checked = self.check_divided(&job);
+        let checked = checked.and_then(|()| self.check_copies(caller, payer, from, numbers));
+        checked.inspect_err(|_| drop(self.containers.remove(&id)))?;
+        self.take(&job, count);
         Ok(self.created(caller, id, count as u64, terms))
+    }
+
+    /// Refuses sources that cannot be copied, and what there is surely no room for.
+    fn check_copies(
+        &mut self,
+        caller: PeerId,
+        payer: AccountId,
+        from: Side,
+        numbers: &[u64],
+    ) -> Result<(), Expected> {
+        for (number, index) in numbers.iter().zip(0..) {
+            self.check_source(caller, (from.container, *number))?;
+            self.check_room(payer, index)?;
+        }
+        Ok(())
     }
 
     /// Refuses a container with so many frames if the server says that it was short.

@@ -7,7 +7,7 @@ use proto::limits::STATUS_FRAMES_MAX;
 
 use crate::answers::{Doubt, Expected, StateBounds};
 use crate::rules::{Need, span};
-use crate::state::{ContainerId, Frame, Lease, Model, Outcome, Place, Span, Via};
+use crate::state::{ContainerId, Frame, Model, Outcome, Place, Span};
 
 impl Model {
     pub(crate) fn status(&mut self, caller: PeerId, frames: &Frames) -> Outcome {
@@ -63,7 +63,7 @@ impl Model {
         }
         let members = self.contents.members(frame.cell).iter();
         let others = members.filter(|member| **member != (id, number));
-        let doubts = others.map(|(other, _)| Doubt::there(self.containers[other].is_dying));
+        let doubts = others.map(|other| Doubt::there(self.may_be_gone(*other)));
         doubts.max().unwrap_or_default()
     }
 
@@ -83,15 +83,5 @@ impl Model {
                 frame.is_extra = is_extra;
             }
         }
-    }
-
-    /// Returns whether a server that was short may have dropped a frame (PM-260 to PM-263): an
-    /// extra one without a lease that is discardable, or was asked back in vain. The owner's own
-    /// lease does not keep it for long.
-    fn may_be_dropped(&self, place: Place, frame: &Frame) -> bool {
-        let is_overdue = self.asked_until.is_some_and(|until| until <= self.now);
-        let is_kept = |lease: &Lease| lease.via != Via::Owner || lease.is_pin || !is_overdue;
-        let is_free = !self.active_leases().any(|lease| lease.covers(place) && is_kept(lease));
-        frame.is_extra.perhaps() && is_free && (frame.is_discardable || is_overdue)
     }
 }

@@ -84,8 +84,7 @@ impl Model {
     pub(crate) fn is_cow(&self, cell: CellId) -> Doubt {
         let doubt = self.contents.is_shared(cell);
         let siblings = self.contents.siblings(cell);
-        let mut are_dying = siblings.iter().map(|(id, _)| self.containers[id].is_dying);
-        if doubt == Doubt::Yes && are_dying.all(|is_dying| is_dying) {
+        if doubt == Doubt::Yes && siblings.iter().all(|sibling| self.may_be_gone(*sibling)) {
             return Doubt::Perhaps;
         }
         doubt

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How shares, containers and accounts go.
+//! How frames, shares, containers and accounts go.
 
-use crate::state::{AccountId, ContainerId, LeaseId, Model, Object, ShareId, Via};
+use crate::state::{
+    AccountId, ContainerId, Frame, Lease, LeaseId, Model, Object, Place, ShareId, Via,
+};
 
 impl Model {
     /// Lets nothing more be done with a container (PM-21). Its frames go in steps.
@@ -77,5 +79,21 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Returns whether a frame may be gone without a call that says so.
+    pub(crate) fn may_be_gone(&self, place: Place) -> bool {
+        let is_dropped = |frame: &Frame| self.may_be_dropped(place, frame);
+        self.containers[&place.0].is_dying || self.frame(place).is_some_and(is_dropped)
+    }
+
+    /// Returns whether a server that was short may have dropped a frame (PM-260 to PM-263): an
+    /// extra one without a lease that is discardable, or was asked back in vain. The owner's own
+    /// lease does not keep it for long.
+    pub(crate) fn may_be_dropped(&self, place: Place, frame: &Frame) -> bool {
+        let is_overdue = self.asked_until.is_some_and(|until| until <= self.now);
+        let is_kept = |lease: &Lease| lease.via != Via::Owner || lease.is_pin || !is_overdue;
+        let is_free = !self.active_leases().any(|lease| lease.covers(place) && is_kept(lease));
+        frame.is_extra.perhaps() && is_free && (frame.is_discardable || is_overdue)
     }
 }

@@ -10,13 +10,14 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, CallError, CopyFlags, Failure, FrameState, LockMode, MapFlags, PmError, Rights,
+    AccountHandle, CallError, CopyFlags, Failure, FrameState, LimitFlags, LockMode, MapFlags,
+    PmError, Rights,
 };
 use proto::limits::FRAME_MAPPINGS_MAX;
 use proto::{Message, Micros, VirtAddr};
 use sim::machine::Cap;
 use sim::{InvocationKind, Refusal};
-use world::{World, at, filled, frames, page, peer};
+use world::{Pm, World, at, count, filled, frames, page, peer};
 
 fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
     result.err().and_then(|error| error.refusal())
@@ -335,4 +336,32 @@ fn a_grant_without_rights_is_refused() {
     let container = filled(&mut pm, 1);
     let granted = pm.grant(container, at(0), frames(1), MapFlags::empty());
     assert_eq!(refusal(granted), Some(PmError::Invalid));
+}
+
+#[test]
+fn a_grant_that_is_refused_leaves_no_memory() {
+    // PM-4, PM-210: for want of slots, of a record, or of the rights that the first one has.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 3);
+    let bound = |pm: &mut Pm| count(pm, container, 3, FrameState::BOUND);
+    for limit in [1, 2, 3] {
+        let poor = pm.account_split(AccountHandle::OWN, limit, LimitFlags::empty()).unwrap();
+        pm.vspace_account(poor).unwrap();
+        let granted = pm.grant(container, at(0), frames(3), MapFlags::WRITE);
+        let held = granted.as_ref().map_or(0, |granted| granted.count);
+        assert_eq!(bound(&mut pm), held, "{limit}");
+        assert!(limit > 1 || refusal(granted) == Some(PmError::NoTableQuota));
+        pm.renew(container, at(0), frames(3)).unwrap();
+        pm.vspace_account(AccountHandle::OWN).unwrap();
+        pm.account_destroy(poor).unwrap();
+    }
+    let forced = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+    pm.map(container, at(0), frames(1), page(0), forced).unwrap();
+    let other = filled(&mut pm, 1);
+    let copy = CopyFlags::empty();
+    pm.copy((container, at(0)), (other, at(0)), frames(1), copy).unwrap();
+    let granted = pm.grant(container, at(0), frames(3), MapFlags::WRITE).unwrap();
+    assert_eq!((granted.count, granted.rights), (1, MapFlags::READ));
+    assert_eq!(bound(&mut pm), 1);
 }

@@ -18,7 +18,9 @@ use crate::kernel::{CapRights, Kernel, KernelError, PageIndex, SlotAddress};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, installed_for, last_page, pages_from};
 use crate::records::account::Shortage;
+use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
+use crate::records::frame::Frame;
 use crate::records::leaf::Leaf;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
@@ -105,6 +107,7 @@ impl<K: Kernel> Operations<K> {
         if index >= PEER_GRANTS_MAX || is_used {
             return Err(at_frame(PmError::TooMany, number));
         }
+        let was_bound = self.store.get(frame).page != 0;
         let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
         let page = if asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
             self.break_cow(frame).map_err(refused)?
@@ -112,17 +115,30 @@ impl<K: Kernel> Operations<K> {
             self.bind(frame).map_err(refused)?
         };
         let rights = self.granted(frame, asked);
-        if expected.is_some_and(|expected| expected != rights) {
-            return Err(at_frame(PmError::NoRight, number));
-        }
-        let node = self.grant_node(peer).map_err(|error| at_frame(error, number))?;
-        let slot = SlotAddress { node, index };
+        let granted = match expected {
+            Some(expected) if expected != rights => Err(PmError::NoRight),
+            _ => self.grant_page(peer, (access, frame), (page, index), (asked, rights)),
+        };
+        granted.map(|()| rights).map_err(|error| {
+            if !was_bound {
+                // Only the mappings from before are left, and they show zeros again.
+                let _ = self.rebind(frame, None);
+            }
+            at_frame(error, number)
+        })
+    }
+
+    fn grant_page(
+        &mut self,
+        peer: PeerId,
+        (access, frame): (&Access, Ref<Frame>),
+        (page, index): (PageIndex, u8),
+        (asked, rights): (MapFlags, MapFlags),
+    ) -> Result<(), PmError> {
+        let slot = SlotAddress { node: self.grant_node(peer)?, index };
         let grant = Mapping::new_grant(frame.link(), link_of(access.share), peer, slot, asked);
-        let result = self.add_grant(peer, grant, page, rights);
-        if result.is_err() {
-            self.collect_grant_node(peer);
-        }
-        result.map(|()| rights).map_err(|error| at_frame(error, number))
+        let added = self.add_grant(peer, grant, page, rights);
+        added.inspect_err(|_| self.collect_grant_node(peer))
     }
 
     fn add_grant(

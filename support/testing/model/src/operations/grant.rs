@@ -69,17 +69,23 @@ impl Model {
             frames.filter(|frame| frame.cell == cell).for_each(|frame| frame.may_be_bound = true);
             return Err(Expected::refused(PmError::TooMany, 0, place.1));
         }
-        if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+        // What FORCE_WRITE did for the frame that is the problem stays done (PM-80).
+        if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) && self.contents.is_bound(cell) {
             self.make_writable(cell);
         }
-        self.contents.bind(cell);
         let rights = self.granted(cell, flags, index);
         if expected.is_some_and(|expected| expected != rights) {
             return Err(Expected::refused(PmError::NoRight, 0, place.1));
         }
         if let Some(short) = self.short_at(caller, for_mappings(count), place.1, index) {
+            // What the kernel refused may have stayed (PM-381).
+            let members = if self.is_kernel_unsure { self.members(place) } else { Vec::new() };
+            for member in members {
+                self.frame_mut(member).expect("it is there").may_be_bound = true;
+            }
             return Err(short);
         }
+        self.contents.bind(cell);
         let grant = Grant { place, via, rights, is_doubtful: false };
         self.peers.get_mut(&caller).expect("it calls").grants.insert(address, grant);
         Ok(rights)

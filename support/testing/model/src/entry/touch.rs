@@ -83,11 +83,17 @@ impl Model {
             }
             return Touch::Faulted;
         }
+        // There may be no memory for a mapping, until extra frames are dropped (PM-342).
+        let may_be_short = mapping.is_doubtful && seen == Some(Touch::Waits);
         if let Some(outcome) = self.waits(peer, place, access, seen) {
-            return outcome;
+            let wait = self.peers.get_mut(&peer).and_then(|peer| peer.wait.as_mut());
+            if let Some(wait) = wait.filter(|_| may_be_short) {
+                // Then the handler was not asked.
+                wait.may_be_over = true;
+            }
+            return if may_be_short { Touch::Waits } else { outcome };
         }
-        if mapping.is_doubtful && seen == Some(Touch::Waits) {
-            // There is no memory for a mapping, until extra frames are dropped (PM-342).
+        if may_be_short {
             return Touch::Waits;
         }
         if self.is_kernel_unsure && has_faulted {

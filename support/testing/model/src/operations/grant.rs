@@ -58,6 +58,9 @@ impl Model {
         let base = peer.grant_base.or(self.observed.is_nothing().then_some(FIRST_ADDRESS));
         let is_beyond = base.is_some_and(|base| address >= base + GRANTS_MAX);
         let is_taken = match peer.grants.get(&address) {
+            Some(grant) if grant.is_doubtful && index == 0 => {
+                self.observed.refusal(PmError::TooMany).is_some()
+            }
             Some(grant) if grant.is_doubtful => self.observed.stopped_after() == Some(index),
             grant => grant.is_some(),
         };
@@ -109,7 +112,12 @@ impl Model {
         let fits = |start: &u64| {
             *start + count <= all.end && (*start..*start + count).all(|at| is_free(&at))
         };
-        all.clone().find(fits).or_else(|| all.clone().find(is_free))
+        // One that may be gone has made room if the server does not say otherwise.
+        let is_told = self.observed.refusal(PmError::TooMany).is_some();
+        let may_be_free =
+            |at: &u64| !is_told && peer.grants.get(at).is_some_and(|grant| grant.is_doubtful);
+        let free = all.clone().find(fits).or_else(|| all.clone().find(is_free));
+        free.or_else(|| all.clone().find(may_be_free))
     }
 
     pub(crate) fn ungrant(&mut self, caller: PeerId, address: u64, count: FrameCount) -> Expected {

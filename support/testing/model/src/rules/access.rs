@@ -135,7 +135,14 @@ impl Model {
         if was_dropped { PmError::Discarded } else { PmError::NotFound }
     }
 
+    /// Returns the cell of a frame. One that this call may have dropped to make room is not there
+    /// if the server says so.
     pub(crate) fn present(&self, place: Place) -> Result<CellId, Expected> {
+        let told = self.observed.refusal(PmError::Discarded).filter(|told| told.at == place.1);
+        let frame = self.frame(place).filter(|_| told.is_some());
+        if frame.is_some_and(|frame| self.may_be_dropped(place, frame)) {
+            return Err(Expected::refused(PmError::Discarded, 0, place.1));
+        }
         self.cell(place).ok_or_else(|| Expected::refused(self.missing(place), 0, place.1))
     }
 

@@ -503,3 +503,22 @@ fn a_copy_that_has_split_much_leaves_the_rest_to_the_next_call() {
         check_bytes(&world, 2, 0);
     }
 }
+
+#[test]
+fn what_is_asked_for_again_before_anything_was_done_has_made_nothing() {
+    // PM-12, PM-32: the newest frame is a part of a large one, which is split first.
+    let world = world();
+    let (mut pm, container) = large(&world, 2, 0);
+    let flags = AllocateFlags::SQUASH | AllocateFlags::EXTRA;
+    let before = info(&mut pm, OWN).frames;
+    let mut calls = 0;
+    let made = all(|| {
+        calls += 1;
+        let made = pm.allocate(container, at(2048), frames(5), flags);
+        let count = pages(info(&mut pm, OWN).frames) - pages(before);
+        assert_eq!(count, if made.is_ok() { 5 } else { 0 }, "call {calls}");
+        made
+    });
+    assert_eq!(made, Ok(5));
+    assert!(calls > 2, "it was split");
+}

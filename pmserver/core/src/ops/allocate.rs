@@ -83,8 +83,8 @@ impl<K: Kernel> Operations<K> {
             Ok(())
         };
         let kept = match filled {
-            // All are there: the next call replaces the others.
-            Err(failure) if is_more_to_do(&failure) => progress.done,
+            // All are there: the next call replaces the others. If none was replaced, none was made.
+            Err(failure) if is_more_to_do(&failure) && failure.done > 0 => progress.done,
             // What was replaced stays so.
             Err(failure) if squash || is_partial => failure.done,
             Ok(()) if inserted.is_ok() || is_partial => progress.done,

@@ -3,7 +3,7 @@
 
 use pmserver_api::{PmError, Request};
 
-use crate::answers::Expected;
+use crate::answers::{Doubt, Expected};
 use crate::state::Model;
 
 impl Model {
@@ -26,7 +26,12 @@ impl Model {
         let is_copy = matches!(request, Request::Copy { .. } | Request::CopyList { .. });
         // A page that bytes are copied to (PM-330).
         let no_page = || self.observed.refusal(PmError::NoMemory).filter(|_| is_copy);
-        let refusal = self.observed.refusal(PmError::Kernel).or_else(no_page);
+        // A pin that has run out is in the way for as long as the kernel keeps it (PM-273).
+        let is_late = || self.leases.values().any(|it| it.is_pin && it.is_over == Doubt::Perhaps);
+        let is_soon = |at: u64| self.within_call(0).contains(&at);
+        let kept = self.observed.refusal(PmError::Locked);
+        let kept = || kept.filter(|told| is_soon(told.at) && is_late());
+        let refusal = self.observed.refusal(PmError::Kernel).or_else(no_page).or_else(kept);
         let failure = refusal.filter(|_| self.is_kernel_unsure)?;
         let takes_down = matches!(
             request,

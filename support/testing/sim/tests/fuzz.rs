@@ -87,10 +87,10 @@ const LEAST: [(&str, u64); 46] = [
 
 #[test]
 fn most_operations_get_there() {
-    // Three seeds of each shape of systems. `rescue` and `extra_request` have something to tell
-    // too rarely to be counted here.
+    // Three seeds of each shape of systems, one of those with large pools, which take long.
+    // `rescue` and `extra_request` have something to tell too rarely to be counted here.
     let mut tally = Tally::default();
-    for seed in 10..40 {
+    for seed in (10..40).filter(|seed| *seed < 20 || seed % 10 < 8) {
         match fuzz("pm", &Plan { operations: 500, ..Plan::of(seed) }) {
             Ok(reached) => tally.add(&reached),
             Err(line) => panic!("{line}"),
@@ -106,13 +106,13 @@ fn most_operations_get_there() {
 #[test]
 fn large_frames_are_made_and_split() {
     let mut tally = Tally::default();
-    for seed in [8, 28, 29, 38, 48, 49] {
-        match fuzz("pm", &Plan { operations: 400, ..Plan::of(seed) }) {
+    for seed in [29, 49, 68] {
+        match fuzz("pm", &Plan { operations: 300, ..Plan::of(seed) }) {
             Ok(reached) => tally.add(&reached),
             Err(line) => panic!("{line}"),
         }
     }
-    for (what, least) in [("(large, made)", 6), ("(large, split)", 6)] {
+    for (what, least) in [("(large, made)", 4), ("(large, split)", 3)] {
         let times = tally.successes(what);
         assert!(times >= least, "{what}: {times}\n{tally}");
     }

@@ -492,15 +492,20 @@ fn zeros_are_copied_to_a_large_frame_that_is_mapped() {
 #[test]
 fn a_copy_that_has_split_much_leaves_the_rest_to_the_next_call() {
     // PM-320: what a call looks at and takes back is work, too.
-    for count in [20, 80, 141, 200] {
+    for count in [20, 80, 141, 200, 256] {
         let world = world();
         let (mut pm, container) = large(&world, 2, 0);
-        pm.map(container, at(0), frames(LARGE), page(4 * NEXT), FORCED).unwrap();
+        pm.unmap(page(0), frames(LARGE)).unwrap();
+        let lent = pm.share(container, at(0), LARGE, peer(3), Rights::all(), LONG).unwrap().weak;
+        let mut borrower = world.as_peer(3);
+        for place in [0, 4 * NEXT] {
+            borrower.map(lent, at(0), frames(LARGE), page(place), FORCED).unwrap();
+        }
         let terms =
-            ShareTerms { peer: peer(3), rights: Rights::all(), lease_max: LONG, once: false };
-        let from = Frames { container, start: at(LARGE - count), count: frames(count) };
-        all(|| pm.create_from(OWN, from, terms)).unwrap();
-        check_bytes(&world, 2, 0);
+            ShareTerms { peer: peer(1), rights: Rights::all(), lease_max: LONG, once: false };
+        let from = Frames { container: lent, start: at(LARGE - count), count: frames(count) };
+        all(|| borrower.create_from(OWN, from, terms)).unwrap();
+        check_bytes(&world, 3, 0);
     }
 }
 

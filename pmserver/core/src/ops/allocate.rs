@@ -83,7 +83,7 @@ impl<K: Kernel> Operations<K> {
             Ok(())
         };
         let kept = match filled {
-            // All are there: the next call replaces the others. If none was replaced, none was made.
+            // All are there: the next call replaces the others. Before the first none is there.
             Err(failure) if is_more_to_do(&failure) && failure.done > 0 => progress.done,
             // What was replaced stays so.
             Err(failure) if squash || is_partial => failure.done,

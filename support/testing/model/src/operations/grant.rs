@@ -72,21 +72,25 @@ impl Model {
             frames.filter(|frame| frame.cell == cell).for_each(|frame| frame.may_be_bound = true);
             return Err(Expected::refused(PmError::TooMany, 0, place.1));
         }
-        // What FORCE_WRITE did for the frame that is the problem stays done (PM-80).
-        if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) && self.contents.is_bound(cell) {
-            self.make_writable(cell);
-        }
-        let rights = self.granted(cell, flags, index);
-        if expected.is_some_and(|expected| expected != rights) {
-            return Err(Expected::refused(PmError::NoRight, 0, place.1));
-        }
+        let is_ended =
+            flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) && self.contents.is_bound(cell);
         if let Some(short) = self.short_at(caller, for_mappings(count), place.1, index) {
+            if is_ended {
+                self.doubt_relation(place);
+            }
             // What the kernel refused may have stayed (PM-381).
             let members = if self.is_kernel_unsure { self.members(place) } else { Vec::new() };
             for member in members {
                 self.frame_mut(member).expect("it is there").may_be_bound = true;
             }
             return Err(short);
+        }
+        if is_ended {
+            self.make_writable(cell);
+        }
+        let rights = self.granted(cell, flags, index);
+        if expected.is_some_and(|expected| expected != rights) {
+            return Err(Expected::refused(PmError::NoRight, 0, place.1));
         }
         self.contents.bind(cell);
         let grant = Grant { place, via, rights, is_doubtful: false };

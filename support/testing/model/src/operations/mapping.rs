@@ -61,31 +61,46 @@ impl Model {
             _ => {}
         }
         self.check_mapping_count(place, via)?;
-        self.make_ready(caller, (place, cell), flags, index)?;
-        match self.short_at(caller, pages, place.1, index) {
-            Some(short) => Err(short),
-            None => Ok(self.finish(cell, flags, index)),
+        let is_ended = self.check_ready(caller, (place, cell), flags, index)?;
+        if let Some(short) = self.short_at(caller, pages, place.1, index) {
+            if is_ended {
+                self.doubt_relation(place);
+            }
+            return Err(short);
         }
+        if is_ended {
+            self.make_writable(cell);
+        }
+        Ok(self.finish(cell, flags, index))
     }
 
-    /// Does what FORCE_WRITE asks for: ends the copy-on-write relation of a frame that has memory.
-    /// Either FORCE needs contents.
-    fn make_ready(
+    /// Refuses a frame that has no contents yet if either FORCE needs them; else returns whether
+    /// FORCE_WRITE ends the copy-on-write relation of one that has memory.
+    fn check_ready(
         &mut self,
         caller: PeerId,
         (place, cell): (Place, CellId),
         flags: MapFlags,
         index: u64,
-    ) -> Result<(), Expected> {
+    ) -> Result<bool, Expected> {
         if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
             self.supplied_in_turn(caller, place, AccessKind::Write, index)?;
-            if self.contents.is_bound(cell) {
-                self.make_writable(cell);
-            }
-        } else if flags.contains(MapFlags::FORCE_READ) {
+            return Ok(self.contents.is_bound(cell));
+        }
+        if flags.contains(MapFlags::FORCE_READ) {
             self.supplied_in_turn(caller, place, AccessKind::Read, index)?;
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Notes that FORCE_WRITE may have ended the copy-on-write relation of the frame that is the
+    /// problem (PM-80), unless that was what there was no memory for.
+    pub(crate) fn doubt_relation(&mut self, place: Place) {
+        let members = self.members(place);
+        if let Some(cell) = self.cell(place) {
+            self.contents.blur(cell);
+        }
+        self.doubt_grants(&members);
     }
 
     fn finish(&mut self, cell: CellId, flags: MapFlags, index: u64) -> MapFlags {
@@ -203,7 +218,10 @@ impl Model {
         self.check_leases(place.0, via, (place.1, place.1), need_of(flags))?;
         self.check_sharers(place, need_of(flags))?;
         let cell = self.present(place)?;
-        self.make_ready(caller, (place, cell), flags, index)?;
+        let is_ended = self.check_ready(caller, (place, cell), flags, index)?;
+        if is_ended {
+            self.make_writable(cell);
+        }
         if let Some(refusal) = self.refused_address(place.1, index) {
             return Err(refusal);
         }

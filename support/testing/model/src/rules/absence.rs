@@ -42,8 +42,8 @@ impl Model {
         Err(Expected::refused(PmError::Absent, 0, place.1))
     }
 
-    /// The same in a call that does as many frames as it can: only its first frame's refusal is told
-    /// and so asks (PM-285).
+    /// The same in a call that does as many frames as it can: only its first frame's refusal is
+    /// told, and so asks (PM-285).
     pub(crate) fn supplied_in_turn(
         &mut self,
         peer: PeerId,

@@ -23,8 +23,11 @@ impl Model {
     /// Returns the refusal if the kernel may refuse and the server says that it did: nothing has
     /// changed, but mappings and grants may be gone.
     pub(crate) fn refused_by_kernel(&mut self, request: &Request) -> Option<Expected> {
-        let is_copy = matches!(request, Request::Copy { .. } | Request::CopyList { .. });
-        // A page that bytes are copied to (PM-330).
+        let is_copy = matches!(
+            request,
+            Request::Copy { .. } | Request::CopyList { .. } | Request::Remap { .. }
+        );
+        // A page that bytes are copied to (PM-330, PM-380).
         let no_page = || self.observed.refusal(PmError::NoMemory).filter(|_| is_copy);
         // A pin that has run out is in the way for as long as the kernel keeps it (PM-273).
         let is_late = || self.leases.values().any(|it| it.is_pin && it.is_over == Doubt::Perhaps);

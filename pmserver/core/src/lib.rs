@@ -33,7 +33,8 @@
 //! | lock, unlock | `ops/lock.rs` | `frames/leases.rs`, `frames/expiry.rs` |
 //! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
-//! | map, unmap | `ops/map.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
+//! | map, unmap | `ops/map.rs`, `ops/unmap.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
+//! | the same, and copy, for clusters | `ops/map_cluster.rs` | `frames/copy_cluster.rs` |
 //! | large frames: made, split | `ops/map_large.rs` | `frames/large.rs`, `store/blocks.rs` |
 //! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
 //! | attach, detach | `ops/region.rs` | `ops/repair.rs`, `tables/page_tables.rs` |

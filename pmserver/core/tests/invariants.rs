@@ -32,8 +32,11 @@ const NEVER_FIRST: [&str; 2] =
 
 /// Returns the sentences in the text of the checker.
 fn sentences() -> BTreeSet<String> {
-    let text =
-        concat!(include_str!("../src/check/mod.rs"), include_str!("../src/check/accounts.rs"));
+    let text = concat!(
+        include_str!("../src/check/mod.rs"),
+        include_str!("../src/check/accounts.rs"),
+        include_str!("../src/check/memory.rs")
+    );
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let strings = code.split('"').skip(1).step_by(2);
     strings.filter(|string| string.contains(' ')).map(str::to_owned).collect()

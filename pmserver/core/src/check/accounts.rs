@@ -18,6 +18,7 @@ use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::serve::Service;
 use crate::store::runs::cells_aside;
+use crate::tables::clusters::cluster_cells;
 use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
 
 const KINDS: [Charge; 5] =
@@ -119,8 +120,15 @@ impl<K: Kernel> Service<K> {
         let needed = frames.map(|frame| cells_aside(self.store.get(frame).order())).sum::<u32>();
         let is_payer = |peer: &&Peer| peer.table_account == Some(account);
         let payers = self.peers.iter().flatten().filter(is_payer);
-        let large = payers.map(|peer| self.count_large_mappings(peer)).sum::<u32>();
-        let needed = needed.saturating_add(large.saturating_mul(MAPPING_CELLS));
+        let (mut large, mut cells) = (0_u32, 0_u32);
+        for peer in payers {
+            large = large.saturating_add(self.sum_of_mappings(peer, |of| of.is_large().into()));
+            cells = cells.saturating_add(self.sum_of_mappings(peer, |of| {
+                if of.is_cluster() { cluster_cells(of.places()) } else { 0 }
+            }));
+        }
+        let needed =
+            needed.saturating_add(large.saturating_mul(MAPPING_CELLS)).saturating_add(cells);
         let objects = large.saturating_mul(PART_OBJECTS);
         let Some(stock) = self.store.stock(account) else {
             return ensure(needed == 0, "I2: runs have set aside what they need");
@@ -152,13 +160,13 @@ impl<K: Kernel> Service<K> {
         let ledger = self.store.ledger(account);
         let aside = self.store.stock(account).map_or(0, |stock| stock.record_pages);
         for (first, used_as, is_aside) in [
-            (ledger.record_pages, PageUse::Records, 0),
-            (ledger.slot_pages, PageUse::Slots, 0),
-            (aside, PageUse::Records, 1),
+            (ledger.record_pages, PageUse::Records, false),
+            (ledger.slot_pages, PageUse::Slots, false),
+            (aside, PageUse::Records, true),
         ] {
             let belongs = |page| {
                 let entry = self.store.entry(page);
-                let is_its_kind = entry.is(used_as) && entry.is_aside == is_aside;
+                let is_its_kind = entry.is(used_as) && entry.is_aside() == is_aside;
                 is_its_kind && entry.account() == account.link()
             };
             ensure(self.ring(first).all(belongs), "I1: an account's pages are its own")?;

@@ -7,13 +7,15 @@
 //! through a share that exists, and is not forbidden by another holder's lease.
 
 mod accounts;
+mod memory;
 
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::Charge;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount};
-use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
+use crate::records::frame::{Frame, FrameMarks};
 use crate::records::handler::HandlersOfContainer;
+use crate::records::id::{Id, MappingId, indices};
 use crate::records::leaf::{Leaf, Tree};
 use crate::records::lease::{LeasesOfContainer, LeasesOfHolder};
 use crate::records::links::{Chain, Link};
@@ -49,12 +51,12 @@ impl<K: Kernel> Service<K> {
         let census = self.census();
         self.check_free_lists(&census)?;
         let mut charged = 0_u64;
-        let mut mapped = 0_u32;
+        let (mut mapped, mut held) = (0_u32, 0_u32);
         for account in self.accounts() {
             let ledger = self.store.ledger(account);
             for chain in [ledger.containers, ledger.dying] {
                 for container in self.store.chain::<ContainersOfAccount>(chain) {
-                    let frames = self.check_container(container, &mut mapped)?;
+                    let frames = self.check_container(container, (&mut mapped, &mut held))?;
                     charged = charged.saturating_add(frames);
                 }
             }
@@ -67,7 +69,7 @@ impl<K: Kernel> Service<K> {
         let copies = if self.store.splitting.is_some() { self.store.kept() } else { 0 };
         let bound = census.frames.saturating_sub(copies).saturating_add(census.quarantine);
         ensure(u64::from(bound) <= charged, "I3: bound frames are charged frames")?;
-        self.check_bindings()?;
+        self.check_bindings(held)?;
         self.check_vspaces(&census, mapped)?;
         self.check_sums(&census)?;
         self.check_accounts()
@@ -125,7 +127,7 @@ impl<K: Kernel> Service<K> {
     fn check_container(
         &self,
         container: Ref<Container>,
-        mapped: &mut u32,
+        (mapped, held): (&mut u32, &mut u32),
     ) -> Result<u64, &'static str> {
         let record = self.store.get(container);
         let (mut frames, mut ties) = (0_u64, 0_u32);
@@ -134,10 +136,11 @@ impl<K: Kernel> Service<K> {
             if !self.store.get(frame).is_discarded() {
                 frames = frames.saturating_add(self.store.get(frame).frames().into());
             }
-            self.check_frame(container, frame, mapped)?;
-            let Frame { mapping_count, next_shared, .. } = self.store.get(frame);
-            let own =
-                u32::from(mapping_count.get()).saturating_add((!next_shared.is_none()).into());
+            self.check_record(container, frame, mapped)?;
+            *held = held.saturating_add(self.check_memory(frame)?);
+            let of_frame = self.store.get(frame);
+            let is_shared = !of_frame.next_shared().is_none();
+            let own = u32::from(of_frame.mapping_count.get()).saturating_add(is_shared.into());
             ties = ties.saturating_add(own);
             let above = self.store.get(frame).last().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<Frame>(record.frames, key));
@@ -151,7 +154,7 @@ impl<K: Kernel> Service<K> {
         Ok(frames)
     }
 
-    fn check_frame(
+    fn check_record(
         &self,
         container: Ref<Container>,
         frame: Ref<Frame>,
@@ -161,20 +164,27 @@ impl<K: Kernel> Service<K> {
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
         let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
-        let is_blank =
-            record.page == 0 && record.mappings.is_none() && record.next_shared.is_none();
-        let is_large = record.is_large() && record.next_shared.is_none();
-        let is_sound = !record.is_run() || is_blank || is_large;
+        let is_sound = !record.is_above_cluster() || record.is_blank() || record.is_large();
         ensure(is_sound, "a run has no memory, mapping or sharer, or is a large frame")?;
-        self.check_one_memory(frame)?;
         self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
         for mapping in self.store.chain::<MappingsOfFrame>(record.mappings) {
-            let is_its_own = self.store.get(mapping).frame == frame.link();
+            let of = self.store.get(mapping);
+            let is_its_own = of.frame == frame.link();
             ensure(is_its_own, "I5: a mapping is of the frame that has it")?;
-            let fits = self.store.get(mapping).is_large() == record.is_run();
-            ensure(fits, "a mapping is as large as its frame")?;
-            self.check_mapping(container, record.key(), mapping)?;
+            ensure(of.fits(record), "a mapping is as large as its frame")?;
+            let is_within = of.present() != 0 && of.present() & !of.all() == 0;
+            ensure(is_within, "a record of mappings has one, and none beyond its ends")?;
+            for index in indices(of.present()) {
+                let frame = self.frame_of(Id::new(mapping, index));
+                let is_there = record.all() >> frame.index & 1 != 0;
+                ensure(is_there, "I5: a mapping is of a frame of the record that it is of")?;
+                self.check_mapping(
+                    container,
+                    self.store.number_of(frame),
+                    Id::new(mapping, index),
+                )?;
+            }
             count = count.saturating_add(1);
         }
         *mapped = mapped.saturating_add(count.into());
@@ -185,13 +195,14 @@ impl<K: Kernel> Service<K> {
         &self,
         container: Ref<Container>,
         number: u64,
-        mapping: Ref<Mapping>,
+        mapping: MappingId,
     ) -> Result<(), &'static str> {
-        let record = self.store.get(mapping);
+        let record = self.store.get(mapping.record);
         let peer = self.find_peer(record.peer()).ok_or("I5: a mapping is some peer's")?;
         let tree = if record.is_grant() { peer.vspace.grants } else { peer.vspace.mappings };
-        let found = self.store.tree_get::<Mapping>(tree, record.vaddr());
-        ensure(found == Some(mapping), "I5: a mapping is found by its address")?;
+        let key = if record.is_grant() { record.vaddr() } else { record.vaddr_of(mapping.index) };
+        let found = self.store.tree_get::<Mapping>(tree, key);
+        ensure(found == Some(mapping.record), "I5: a mapping is found by its address")?;
         match record.share.target() {
             Some(share) => {
                 let share = self.store.get(share);
@@ -207,67 +218,18 @@ impl<K: Kernel> Service<K> {
             }
         }
         self.check_installed(mapping)?;
+        let installed = record.installed(mapping.index);
         let now = self.store.kernel.now();
         for lease in self.leases(container) {
             let forbids = lease.share != record.share
                 && !lease.is_taken()
                 && lease.range.contains(number)
                 && lease.deadline() > now
-                && record.installed() != Installed::No
-                && (lease.is_exclusive() || record.installed() == Installed::ReadWrite);
+                && installed != Installed::No
+                && (lease.is_exclusive() || installed == Installed::ReadWrite);
             ensure(!forbids, "I5: no lease of another's forbids a mapping")?;
         }
         Ok(())
-    }
-
-    /// Checks that the frames of a ring are on one page, or on none.
-    fn check_one_memory(&self, frame: Ref<Frame>) -> Result<(), &'static str> {
-        let page = self.store.get(frame).page;
-        for sharer in self.sharers(frame) {
-            ensure(self.store.get(sharer).page == page, "I6: what is really shared is one memory")?;
-        }
-        Ok(())
-    }
-
-    /// Checks that pages and frames refer to each other.
-    fn check_bindings(&self) -> Result<(), &'static str> {
-        for page in (0..self.store.page_count()).map(PageIndex::new) {
-            let entry = self.store.entry(page);
-            if !entry.is(PageUse::Frame) && !entry.is(PageUse::Large) {
-                continue;
-            }
-            self.check_chain::<FramesOfPage>(entry.first_frame())?;
-            let mut holders = 0_u32;
-            for frame in self.store.chain::<FramesOfPage>(entry.first_frame()) {
-                let is_on_it = self.store.get(frame).page == page.get();
-                ensure(is_on_it, "I3: a frame is on the page that has it")?;
-                holders = holders.saturating_add(1);
-            }
-            let references = u32::from(self.store.is_joined_copy(page));
-            let all = holders.saturating_add(references);
-            let is_counted = all > 0 && all == entry.holders();
-            ensure(is_counted, "I3: a page has as many frames as it says, and one at least")?;
-        }
-        Ok(())
-    }
-
-    /// Checks what is installed for a mapping.
-    fn check_installed(&self, mapping: Ref<Mapping>) -> Result<(), &'static str> {
-        let record = self.store.get(mapping);
-        let frame = self.frame_of(mapping);
-        let Some(page) = record.page() else {
-            return ensure(record.installed() == Installed::No, "I5: what is mapped has a page");
-        };
-        let own = self.store.get(frame).page();
-        ensure(page == own.unwrap_or(self.store.zero), "I6: a mapping shows its frame's page")?;
-        let may_write = own.is_some() && !self.is_cow(frame);
-        ensure(
-            may_write || record.installed() != Installed::ReadWrite,
-            "I6: nobody writes to memory that is shared copy-on-write",
-        )?;
-        let is_original = record.is_original();
-        let user = self.store.entry(page).original_user();
-        ensure(!is_original || user == mapping.link(), "an original capability has one user")
     }
 
     /// Returns how many frames a peer pins.
@@ -336,21 +298,21 @@ impl<K: Kernel> Service<K> {
         trees.map(|tree| self.count_leaves::<Table>(*tree)).sum()
     }
 
-    /// Returns how many large mappings a peer has.
-    fn count_large_mappings(&self, peer: &Peer) -> u32 {
-        self.count_leaves_if::<Mapping>(peer.vspace.mappings, Mapping::is_large)
+    /// Adds up something of each record of mappings of a peer.
+    fn sum_of_mappings(&self, peer: &Peer, of: impl Fn(&Mapping) -> u32) -> u32 {
+        self.sum_of_leaves::<Mapping>(peer.vspace.mappings, of)
     }
 
     fn count_leaves<T: Leaf>(&self, tree: Tree<T>) -> u32 {
-        self.count_leaves_if(tree, |_| true)
+        self.sum_of_leaves(tree, |_| 1)
     }
 
-    fn count_leaves_if<T: Leaf>(&self, tree: Tree<T>, is_counted: impl Fn(&T) -> bool) -> u32 {
+    fn sum_of_leaves<T: Leaf>(&self, tree: Tree<T>, of: impl Fn(&T) -> u32) -> u32 {
         let mut count = 0_u32;
         let mut next = self.store.tree_next::<T>(tree, 0);
         while let Some(leaf) = next {
             let record = self.store.get(leaf);
-            count = count.saturating_add(is_counted(record).into());
+            count = count.saturating_add(of(record));
             let above = record.last().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<T>(tree, key));
         }

@@ -21,9 +21,8 @@ use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::frame::Frame;
 use crate::records::handler::{Handler, HandlersOfContainer, Wait};
-use crate::records::leaf::Leaf;
+use crate::records::id::FrameId;
 use crate::records::range::Range;
 
 impl<K: Kernel> FrameManager<K> {
@@ -37,14 +36,14 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the handler that must supply a frame before it can be used.
-    pub(crate) fn awaited_handler(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
-        if self.store.get(frame).page == 0 { self.handler_of(frame) } else { None }
+    pub(crate) fn awaited_handler(&self, frame: FrameId) -> Option<(Ref<Handler>, &Handler)> {
+        if self.store.page_of(frame).is_none() { self.handler_of(frame) } else { None }
     }
 
     /// Returns the handler of the range that a frame is in.
-    pub(super) fn handler_of(&self, frame: Ref<Frame>) -> Option<(Ref<Handler>, &Handler)> {
-        let record = self.store.get(frame);
-        self.handler_at(record.container.target()?, record.key())
+    pub(super) fn handler_of(&self, frame: FrameId) -> Option<(Ref<Handler>, &Handler)> {
+        let container = self.store.get(frame.record).container.target()?;
+        self.handler_at(container, self.store.number_of(frame))
     }
 
     /// Returns the handler of the range that a number is in.
@@ -68,7 +67,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn check_supplied(
         &mut self,
         peer: PeerId,
-        frame: Ref<Frame>,
+        frame: FrameId,
         access: AccessKind,
     ) -> Result<(), Failure> {
         self.check_contents(peer, frame, access, false)
@@ -82,12 +81,12 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn check_supplied_in_turn(
         &mut self,
         peer: PeerId,
-        frame: Ref<Frame>,
+        frame: FrameId,
         access: AccessKind,
         is_first: bool,
     ) -> Result<(), Failure> {
         if !is_first && self.awaited_handler(frame).is_some() {
-            return Err(at_frame(PmError::Absent, self.store.get(frame).key()));
+            return Err(at_frame(PmError::Absent, self.store.number_of(frame)));
         }
         self.check_supplied(peer, frame, access)
     }
@@ -96,7 +95,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn check_touched(
         &mut self,
         peer: PeerId,
-        frame: Ref<Frame>,
+        frame: FrameId,
         access: AccessKind,
     ) -> Result<(), Failure> {
         self.check_contents(peer, frame, access, true)
@@ -105,12 +104,12 @@ impl<K: Kernel> FrameManager<K> {
     fn check_contents(
         &mut self,
         peer: PeerId,
-        frame: Ref<Frame>,
+        frame: FrameId,
         access: AccessKind,
         by_access: bool,
     ) -> Result<(), Failure> {
-        let number = self.store.get(frame).key();
-        let container = self.store.handle(self.store.container_of(frame));
+        let number = self.store.number_of(frame);
+        let container = self.store.handle(self.store.container_of(frame.record));
         let Some((range, handler)) = self.awaited_handler(frame) else {
             let is_for_it = |wait: Wait| (wait.container, wait.number) == (container, number);
             if self.peer(peer).wait.is_some_and(is_for_it) {

@@ -19,48 +19,46 @@ use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
-use crate::records::frame::{Frame, FrameMarks, FramesOfPage};
+use crate::records::frame::{Frame, FrameMarks};
+use crate::records::id::{FrameId, Id, indices};
 use crate::records::links::Link;
 use crate::records::mapping::Installed;
 use crate::records::meter::LINK_WORK;
 use crate::records::page::PageUse;
 
 /// The frames of one ring.
-pub(crate) type Sharers = Vec<Ref<Frame>, SHARERS_MAX>;
+pub(crate) type Sharers = Vec<FrameId, SHARERS_MAX>;
 
 impl<K: Kernel> FrameManager<K> {
     /// Returns the frames of a frame's ring, itself first.
-    pub(crate) fn sharers(&self, frame: Ref<Frame>) -> Sharers {
+    pub(crate) fn sharers(&self, frame: FrameId) -> Sharers {
         let mut sharers = Sharers::new();
         let _ = sharers.push(frame);
         self.store.meter().charge(LINK_WORK);
-        let mut next = self.store.get(frame).next_shared.target();
-        while let Some(sharer) = next.filter(|next| *next != frame) {
+        let mut next = self.store.get(frame.record).next_shared().target();
+        while let Some(sharer) = next.filter(|next| *next != frame.record) {
             self.store.meter().charge(LINK_WORK);
-            if sharers.push(sharer).is_err() {
+            if sharers.push(Id::first(sharer)).is_err() {
                 broken("ring of frames without an end");
             }
-            next = self.store.get(sharer).next_shared.target();
+            next = self.store.get(sharer).next_shared().target();
         }
         sharers
     }
 
     /// Returns whether frames outside its ring have the same page.
-    pub(crate) fn is_cow(&self, frame: Ref<Frame>) -> bool {
-        self.store.get(frame).page().is_some_and(|page| {
-            let holders = usize::try_from(self.store.entry(page).holders()).unwrap_or(usize::MAX);
-            holders > 1 && holders > self.sharers(frame).len()
-        })
+    pub(crate) fn is_cow(&self, frame: FrameId) -> bool {
+        self.store.page_of(frame).is_some_and(|page| self.store.is_held_twice(page))
     }
 
     /// Returns a frame's page if no frame outside its ring is on it.
-    pub(crate) fn own_page(&self, frame: Ref<Frame>) -> Option<PageIndex> {
-        self.store.get(frame).page().filter(|_| !self.is_cow(frame))
+    pub(crate) fn own_page(&self, frame: FrameId) -> Option<PageIndex> {
+        self.store.page_of(frame).filter(|_| !self.is_cow(frame))
     }
 
     /// Gives a frame a page of zeros if it has no memory yet.
-    pub(crate) fn bind(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
-        if let Some(page) = self.store.get(frame).page() {
+    pub(crate) fn bind(&mut self, frame: FrameId) -> Result<PageIndex, KernelError> {
+        if let Some(page) = self.store.page_of(frame) {
             return Ok(page);
         }
         let page = self.store.take(ObjectKind::Frame, PageUse::Frame)?;
@@ -69,13 +67,13 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Gives a frame and its ring a page of their own with the same contents.
-    pub(crate) fn break_cow(&mut self, frame: Ref<Frame>) -> Result<PageIndex, KernelError> {
+    pub(crate) fn break_cow(&mut self, frame: FrameId) -> Result<PageIndex, KernelError> {
         let page = self.bind(frame)?;
         if !self.is_cow(frame) {
             return Ok(page);
         }
         if self.pin_deadline(frame).is_some() {
-            // The others move instead. Pinning has checked that there are few enough of them.
+            // The others move instead. Pinning has checked that all of them are named.
             self.move_others_off(frame, page)?;
             return Ok(page);
         }
@@ -85,7 +83,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Gives a frame and its ring a page of their own, and leaves the old one to the others.
     pub(crate) fn leave_cow(
         &mut self,
-        frame: Ref<Frame>,
+        frame: FrameId,
         page: PageIndex,
     ) -> Result<PageIndex, KernelError> {
         if !self.is_cow(frame) {
@@ -97,24 +95,30 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Moves all frames that are not in a frame's ring to another page.
-    fn move_others_off(&mut self, frame: Ref<Frame>, page: PageIndex) -> Result<(), KernelError> {
+    fn move_others_off(&mut self, frame: FrameId, page: PageIndex) -> Result<(), KernelError> {
         let sharers = self.sharers(frame);
         self.forget_holders(page, &sharers)?;
         let other = self.copied_page(page)?;
+        self.move_holders(page, &sharers, other)
+    }
+
+    /// Moves the frames on a page to another, but for those that stay; releases that if none is
+    /// moved.
+    ///
+    /// # Errors
+    /// The kernel's error; some may have been moved then.
+    pub(super) fn move_holders(
+        &mut self,
+        page: PageIndex,
+        staying: &Sharers,
+        other: PageIndex,
+    ) -> Result<(), KernelError> {
         // The reference keeps the page until the first frame is on it, and frees it if none is.
-        self.add_page_reference(Some(other));
-        let mut result = Ok(());
-        let mut next = self.store.entry(page).first_frame().target();
-        while let (Ok(()), Some(holder)) = (result, next) {
-            let first = self.store.entry(page).first_frame();
-            next = self.store.next_of::<FramesOfPage>(first, holder);
-            if !sharers.contains(&holder) {
-                result = self.rebind(holder, Some(other));
-                // Its whole ring has moved, and may have included the next frame: start again.
-                next = self.store.entry(page).first_frame().target();
-            }
-        }
-        self.drop_page_reference(Some(other));
+        self.store.add_reference(other);
+        let holders = self.store.holders(page);
+        let mut moving = holders.iter().filter(|holder| !staying.contains(holder));
+        let result = moving.try_for_each(|holder| self.rebind(*holder, Some(other)));
+        self.store.drop_reference(other);
         result
     }
 
@@ -125,13 +129,8 @@ impl<K: Kernel> FrameManager<K> {
         page: PageIndex,
         staying: &Sharers,
     ) -> Result<(), KernelError> {
-        let first = self.store.entry(page).first_frame();
-        let mut next = first.target();
-        while let Some(holder) = next {
-            next = self.store.next_of::<FramesOfPage>(first, holder);
-            if !staying.contains(&holder) {
-                self.forget_caps(holder)?;
-            }
+        for holder in self.store.holders(page).iter().filter(|holder| !staying.contains(holder)) {
+            self.sharers(*holder).iter().try_for_each(|sharer| self.forget_caps(*sharer))?;
         }
         Ok(())
     }
@@ -150,7 +149,7 @@ impl<K: Kernel> FrameManager<K> {
 
     pub(super) fn rebind_or_release(
         &mut self,
-        frame: Ref<Frame>,
+        frame: FrameId,
         page: PageIndex,
     ) -> Result<(), KernelError> {
         let result = self.rebind(frame, Some(page));
@@ -167,93 +166,88 @@ impl<K: Kernel> FrameManager<K> {
     /// The kernel's error if it keeps a mapping; all frames are then on their old page.
     pub(crate) fn rebind(
         &mut self,
-        frame: Ref<Frame>,
+        frame: FrameId,
         page: Option<PageIndex>,
     ) -> Result<(), KernelError> {
-        if self.store.get(frame).page() == page {
+        if self.store.page_of(frame) == page {
             return Ok(());
         }
         let sharers = self.sharers(frame);
         for sharer in &sharers {
             self.forget_caps(*sharer)?;
         }
-        for sharer in &sharers {
-            self.leave_page(*sharer);
-            if let Some(page) = page {
-                self.join_page(*sharer, page);
-            }
-        }
+        self.move_ring(&sharers, page);
         Ok(())
     }
 
-    /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
-    pub(super) fn forget_caps(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame, mapping);
-            if self.store.get(mapping).is_grant() {
-                self.remove_mapping(mapping)?;
-            } else {
-                self.forget_cap(mapping)?;
-            }
+    /// Binds a whole ring that has no capabilities to another page.
+    fn move_ring(&mut self, sharers: &Sharers, page: Option<PageIndex>) {
+        let Some(first) = sharers.first() else { return };
+        let old = self.store.page_of(*first);
+        for sharer in sharers {
+            self.store.get_mut(sharer.record).set_page(sharer.index, page);
         }
-        Ok(())
+        if let Some(old) = old {
+            let named = sharers.iter().find(|sharer| self.store.is_named(old, **sharer));
+            self.store.remove_holder(old, *named.unwrap_or(first));
+        }
+        if let Some(page) = page {
+            self.store.add_holder(page, *first);
+        }
     }
 
-    /// Binds a frame without memory to a page.
-    pub(crate) fn join_page(&mut self, frame: Ref<Frame>, page: PageIndex) {
-        let (is_run, is_large) =
-            (self.store.get(frame).is_run(), self.store.get(frame).is_large_range());
+    /// Binds a frame without memory and without a ring to a page.
+    pub(crate) fn join_page(&mut self, frame: FrameId, page: PageIndex) {
+        let record = self.store.get(frame.record);
+        let (is_above, is_large) = (record.is_above_cluster(), record.is_large_range());
         let is_block = self.store.entry(page).is(PageUse::Large);
-        assert!(is_large == is_block && (is_large || !is_run), "a run has no memory, or a block");
-        let first = self.store.entry(page).first_frame();
-        let first = self.store.add_first::<FramesOfPage>(first, frame);
-        let entry = self.store.entry_mut(page);
-        entry.set_first_frame(first);
-        entry.add_holder();
-        self.store.get_mut(frame).page = page.get();
+        assert!(is_large == is_block && (is_large || !is_above), "a run has no memory, or a block");
+        self.store.get_mut(frame.record).set_page(frame.index, Some(page));
+        self.store.add_holder(page, frame);
     }
 
-    /// Unbinds a frame that is not mapped from its page. The page is freed with its last frame.
-    pub(super) fn leave_page(&mut self, frame: Ref<Frame>) {
-        let Some(page) = self.store.get(frame).page() else { return };
-        let first = self.store.entry(page).first_frame();
-        let first = self.store.remove_from_chain::<FramesOfPage>(first, frame);
-        self.store.get_mut(frame).page = 0;
-        let entry = self.store.entry_mut(page);
-        entry.set_first_frame(first);
-        if entry.remove_holder() == 0 {
-            self.store.release_frame(page);
+    /// Takes a frame that is not mapped out of its ring, and unbinds it from its page, which is
+    /// freed with its last holder.
+    pub(super) fn leave_page(&mut self, frame: FrameId) {
+        let Some(page) = self.store.page_of(frame) else {
+            self.leave_ring(frame);
+            return;
+        };
+        match self.leave_ring(frame) {
+            Some(next) => self.store.replace_holder(page, frame, next),
+            None => self.store.remove_holder(page, frame),
         }
+        self.store.get_mut(frame.record).set_page(frame.index, None);
     }
 
     /// Adds a frame that is not shared and has no memory to the ring of another.
     pub(super) fn join_ring(&mut self, frame: Ref<Frame>, other: Ref<Frame>) {
-        let next = self.store.get(other).next_shared;
+        let next = self.store.get(other).next_shared();
         if next.is_none() {
             self.tie(other);
         }
         self.tie(frame);
-        self.store.get_mut(frame).next_shared = if next.is_none() { other.link() } else { next };
-        self.store.get_mut(other).next_shared = frame.link();
-        if let Some(page) = self.store.get(other).page() {
-            self.join_page(frame, page);
-        }
+        let page = self.store.get(other).page(0);
+        let record = self.store.get_mut(frame);
+        record.set_next_shared(if next.is_none() { other.link() } else { next });
+        record.set_page(0, page);
+        self.store.get_mut(other).set_next_shared(frame.link());
     }
 
-    /// Removes a frame from its ring. It stays on its page, copy-on-write from now on; the caller
-    /// gives it other memory, or none, before anything is mapped.
-    pub(super) fn leave_ring(&mut self, frame: Ref<Frame>) {
+    /// Takes a frame out of its ring, and returns the next one in it. The caller makes that, or
+    /// this, leave the page.
+    fn leave_ring(&mut self, frame: FrameId) -> Option<FrameId> {
         let sharers = self.sharers(frame);
-        let Some(before) = sharers.last().filter(|last| **last != frame) else { return };
-        let next = self.store.get(frame).next_shared;
-        self.untie(frame);
-        if next == before.link() {
-            self.untie(*before);
+        let before = sharers.last().filter(|last| **last != frame)?.record;
+        let next = self.store.get(frame.record).next_shared();
+        self.untie(frame.record);
+        let is_alone = next == before.link();
+        if is_alone {
+            self.untie(before);
         }
-        self.store.get_mut(*before).next_shared =
-            if next == before.link() { Link::NONE } else { next };
-        self.store.get_mut(frame).next_shared = Link::NONE;
+        self.store.get_mut(before).set_next_shared(if is_alone { Link::NONE } else { next });
+        self.store.get_mut(frame.record).set_next_shared(Link::NONE);
+        next.target().map(Id::first)
     }
 
     /// Clears a frame on its page and takes it out of its ring; the others get a copy of what it
@@ -263,65 +257,76 @@ impl<K: Kernel> FrameManager<K> {
     /// The kernel's error; ring and contents are then as they were.
     pub(crate) fn clear_apart(
         &mut self,
-        frame: Ref<Frame>,
+        frame: FrameId,
         page: PageIndex,
     ) -> Result<(), KernelError> {
         let sharers = self.sharers(frame);
         for sharer in &sharers {
             self.forget_caps(*sharer)?;
         }
-        let next = sharers.get(1).copied();
-        let other = next.map(|_| self.copied_page(page)).transpose()?;
+        let other = sharers.get(1).map(|_| self.copied_page(page)).transpose()?;
         let zero = self.store.zero;
         if let Err(error) = self.store.kernel.copy_page(zero, page) {
             other.into_iter().for_each(|other| self.store.release_frame(other));
             return Err(error);
         }
-        self.leave_ring(frame);
-        match next.zip(other) {
-            Some((next, other)) => self.rebind_or_release(next, other),
-            None => Ok(()),
+        if let Some((next, other)) = self.leave_ring(frame).zip(other) {
+            let named = sharers.iter().find(|sharer| self.store.is_named(page, **sharer));
+            self.store.replace_holder(page, *named.unwrap_or(&frame), frame);
+            for sharer in self.sharers(next) {
+                self.store.get_mut(sharer.record).set_page(sharer.index, Some(other));
+            }
+            self.store.add_holder(other, next);
         }
+        Ok(())
     }
 
     /// Replaces a frame that is not mapped by another that is not shared and has no memory: the new
-    /// one takes its position in the ring and its page.
+    /// one takes its position in the ring and its page. Both are alone in their records.
     pub(crate) fn replace(&mut self, old: Ref<Frame>, new: Ref<Frame>) {
-        let before = self.sharers(old).last().copied().filter(|last| *last != old);
+        let [of_old, of_new] = [old, new].map(FrameId::first);
+        let before = self.sharers(of_old).last().copied().filter(|last| *last != of_old);
         if let Some(before) = before {
             self.untie(old);
             self.tie(new);
-            self.store.get_mut(new).next_shared = self.store.get(old).next_shared;
-            self.store.get_mut(before).next_shared = new.link();
-            self.store.get_mut(old).next_shared = Link::NONE;
+            let next = self.store.get(old).next_shared();
+            self.store.get_mut(new).set_next_shared(next);
+            self.store.get_mut(before.record).set_next_shared(new.link());
+            self.store.get_mut(old).set_next_shared(Link::NONE);
         }
-        if let Some(page) = self.store.get(old).page() {
-            self.join_page(new, page);
-            self.leave_page(old);
+        if let Some(page) = self.store.page_of(of_old) {
+            self.store.replace_holder(page, of_old, of_new);
+            self.store.get_mut(new).set_page(0, Some(page));
+            self.store.get_mut(old).set_page(0, None);
         }
         let stays = self.store.get(old).has(FrameMarks::CONTIGUOUS);
         self.store.get_mut(new).set(FrameMarks::CONTIGUOUS, stays);
     }
 
-    /// Removes a frame's mappings, grants and memory, and takes it out of its ring. It then reads
-    /// as zero.
+    /// Removes the mappings, grants and memory of some frames of a record, and takes it out of its
+    /// ring. They then read as zero.
     ///
     /// # Errors
     /// The kernel's error if it keeps a mapping; the memory then stays.
-    pub(crate) fn drop_contents(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        self.remove_mappings(frame, |_| true)?;
-        self.leave_ring(frame);
-        self.leave_page(frame);
+    pub(crate) fn drop_contents(
+        &mut self,
+        frame: Ref<Frame>,
+        frames: u8,
+    ) -> Result<(), KernelError> {
+        self.remove_mappings(frame, frames)?;
+        for index in indices(frames) {
+            self.leave_page(Id::new(frame, index));
+        }
         Ok(())
     }
 
     /// Makes every mapping of a frame's memory read-only, so that it can be shared copy-on-write.
-    pub(super) fn protect(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+    pub(super) fn protect(&mut self, frame: FrameId) -> Result<(), KernelError> {
         if self.is_cow(frame) {
             return Ok(());
         }
         for sharer in self.sharers(frame) {
-            self.limit_mappings(sharer, Installed::ReadOnly, |_| true)?;
+            self.limit_mappings(sharer.record, sharer.bit(), Installed::ReadOnly, |_| true)?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::frame::Frame;
+use crate::records::id::{FrameId, Id};
 use crate::records::lease::{Lease, Need};
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
 use crate::records::range::{CALL_FRAMES, Range};
@@ -119,7 +119,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn check_copied_from(
         &mut self,
         caller: PeerId,
-        frame: Ref<Frame>,
+        frame: FrameId,
     ) -> Result<(), Failure> {
         self.check_supplied(caller, frame, AccessKind::Read)?;
         let pin = self.live_pin(frame).map(|pin| self.store.get(pin));
@@ -131,8 +131,8 @@ impl<K: Kernel> FrameManager<K> {
     /// to touch, or that is pinned: its contents would not be where the device finds them.
     pub(crate) fn check_copied_to(
         &mut self,
-        source: Ref<Frame>,
-        destination: Ref<Frame>,
+        source: FrameId,
+        destination: FrameId,
         is_logical: bool,
     ) -> Result<(), Failure> {
         let need = if is_logical { Need::Change } else { Need::Alone };
@@ -152,7 +152,7 @@ impl<K: Kernel> FrameManager<K> {
         let source = self.whole_large(copying.from.container, from);
         let destination = self.whole_large(copying.to.container, to);
         let Some((source, destination)) = source.zip(destination) else { return Ok(false) };
-        let block = self.store.get(source).page();
+        let block = self.store.get(source).page(0);
         let has_room = block.is_none_or(|block| self.has_holders_left(block));
         let is_replaced = copying.is_logical() && !copying.makes_new() && source != destination;
         let is_supplied = self.has_handler_in(copying.to.container, to)
@@ -162,6 +162,7 @@ impl<K: Kernel> FrameManager<K> {
         if !has_room || !is_replaced || is_supplied || is_emptied {
             return Ok(false);
         }
+        let (source, destination) = (Id::first(source), Id::first(destination));
         self.store.meter().begin_frame(0)?;
         self.check_copied_from(caller, source)?;
         self.check_copied_to(source, destination, true)?;
@@ -190,16 +191,16 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn check_ring(
         &self,
         (container, from): (Ref<Container>, u64),
-        to: Option<Ref<Frame>>,
+        to: Option<FrameId>,
         joining: &mut Joining,
     ) -> Result<(), Failure> {
-        let Some(source) = self.find_frame(container, from) else { return Ok(()) };
+        let Some(source) = self.find_id(container, from) else { return Ok(()) };
         let sharers = self.sharers(source);
         if to.is_some_and(|to| sharers.contains(&to)) {
             return Ok(());
         }
         // The smallest link identifies the ring.
-        let ring = sharers.iter().map(|sharer| sharer.cell()).min().unwrap_or(0);
+        let ring = sharers.iter().map(|sharer| sharer.raw()).min().unwrap_or(0);
         let known = joining.iter_mut().find(|(other, _)| *other == ring);
         let more = match known {
             Some((_, more)) => {
@@ -222,13 +223,13 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn link_work(
         &self,
         copying: &Copying,
-        source: Ref<Frame>,
-        destination: Option<Ref<Frame>>,
+        source: FrameId,
+        destination: Option<FrameId>,
     ) -> u64 {
         let taken = if copying.flags.contains(CopyFlags::SHARED) {
             0
         } else if copying.flags.contains(CopyFlags::MOVE) {
-            self.mappings_work(source, |mapping| self.removal_work(mapping))
+            self.mappings_work(source, |mapping, _| self.removal_work(mapping))
         } else {
             self.taking_work(source)
         };
@@ -243,16 +244,16 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the work of taking the contents of a frame to share them copy-on-write.
-    fn taking_work(&self, source: Ref<Frame>) -> u64 {
-        let Some(page) = self.store.get(source).page() else { return 0 };
+    fn taking_work(&self, source: FrameId) -> u64 {
+        let Some(page) = self.store.page_of(source) else { return 0 };
         if self.store.entry(page).is_pinned() || self.is_in_place(source) {
             return BYTES_WORK.saturating_add(NEW_PAGE_WORK);
         }
         if self.is_cow(source) {
             return 0;
         }
-        self.ring_work(&self.sharers(source), |mapping| {
-            if mapping.installed() <= Installed::ReadOnly {
+        self.ring_work(&self.sharers(source), |mapping, of| {
+            if mapping.above(Installed::ReadOnly) & of == 0 {
                 0
             } else if mapping.is_grant() {
                 REVOKE_WORK
@@ -263,12 +264,12 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the work of giving a frame other contents.
-    fn giving_work(&self, destination: Ref<Frame>) -> u64 {
+    fn giving_work(&self, destination: FrameId) -> u64 {
         let ring = self.sharers(destination);
         if self.ring_is_in_place(&ring) {
             return BYTES_WORK;
         }
-        let supplied = match self.store.get(destination).page() {
+        let supplied = match self.store.page_of(destination) {
             _ if !self.ring_needs_memory(&ring) => 0,
             // It may be its own, and is cleared then.
             Some(_) => BYTES_WORK,
@@ -286,13 +287,18 @@ impl<K: Kernel> FrameManager<K> {
         REMOVE_WORK.saturating_add(TABLES_WORK.checked_div(mappings).unwrap_or(0))
     }
 
-    fn ring_work(&self, ring: &Sharers, each: impl Fn(&Mapping) -> u64) -> u64 {
+    fn ring_work(&self, ring: &Sharers, each: impl Fn(&Mapping, u8) -> u64) -> u64 {
         ring.iter().map(|sharer| self.mappings_work(*sharer, &each)).sum()
     }
 
-    fn mappings_work(&self, frame: Ref<Frame>, each: impl Fn(&Mapping) -> u64) -> u64 {
-        let mappings = self.store.chain::<MappingsOfFrame>(self.store.get(frame).mappings);
-        let all = mappings.map(|mapping| each(self.store.get(mapping)).saturating_add(PASS_WORK));
+    /// Adds up the work of each mapping of a frame, given its record and its mask in that.
+    fn mappings_work(&self, frame: FrameId, each: impl Fn(&Mapping, u8) -> u64) -> u64 {
+        let mappings = self.store.get(frame.record).mappings;
+        let all = self.store.chain::<MappingsOfFrame>(mappings).map(|mapping| {
+            let record = self.store.get(mapping);
+            let of = record.of(frame.bit());
+            PASS_WORK.saturating_add(if of == 0 { 0 } else { each(record, of) })
+        });
         all.fold(RING_WORK, u64::saturating_add)
     }
 
@@ -308,12 +314,12 @@ impl<K: Kernel> FrameManager<K> {
             if self.store.meter().begin_frame(0).is_err() {
                 break;
             }
-            if let Some(source) = self.find_frame(copying.from.container, from)
+            if let Some(source) = self.find_id(copying.from.container, from)
                 && copying.is_logical()
             {
                 self.suspend_stores(source)?;
             }
-            if let Some(destination) = self.find_frame(copying.to.container, to) {
+            if let Some(destination) = self.find_id(copying.to.container, to) {
                 self.forget_mappings(destination)?;
             }
         }
@@ -321,29 +327,33 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
-    fn suspend_stores(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
-        for sharer in self.sharers(frame) {
-            let mut next = self.store.get(sharer).mappings.target();
-            while let Some(mapping) = next {
-                next = self.next_mapping(sharer, mapping);
-                let record = self.store.get(mapping);
-                if record.installed() == Installed::ReadWrite && !record.is_grant() {
-                    self.suspend(mapping)?;
-                }
-            }
-        }
-        Ok(())
+    fn suspend_stores(&mut self, frame: FrameId) -> Result<(), KernelError> {
+        self.each_mapping(frame, |manager, mapping, of| {
+            let stores = manager.store.get(mapping).above(Installed::ReadOnly);
+            manager.suspend(mapping, of & stores)
+        })
     }
 
     /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
     /// come back by themselves.
-    fn forget_mappings(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+    fn forget_mappings(&mut self, frame: FrameId) -> Result<(), KernelError> {
+        self.each_mapping(frame, |manager, mapping, of| manager.forget_caps_of(mapping, of))
+    }
+
+    /// Does something with each mapping of a frame's ring, given its record and its mask in that.
+    fn each_mapping(
+        &mut self,
+        frame: FrameId,
+        mut act: impl FnMut(&mut Self, Ref<Mapping>, u8) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
         for sharer in self.sharers(frame) {
-            let mut next = self.store.get(sharer).mappings.target();
+            let mut next = self.store.get(sharer.record).mappings.target();
             while let Some(mapping) = next {
-                next = self.next_mapping(sharer, mapping);
-                if !self.store.get(mapping).is_grant() {
-                    self.forget_cap(mapping)?;
+                next = self.next_mapping(sharer.record, mapping);
+                let record = self.store.get(mapping);
+                let of = record.of(sharer.bit());
+                if of != 0 && !record.is_grant() {
+                    act(self, mapping, of)?;
                 }
             }
         }
@@ -351,10 +361,10 @@ impl<K: Kernel> FrameManager<K> {
     }
 }
 
-fn forgetting_work(mapping: &Mapping) -> u64 {
+fn forgetting_work(mapping: &Mapping, of: u8) -> u64 {
     if mapping.is_grant() {
         REVOKE_WORK
-    } else if mapping.page().is_some() {
+    } else if mapping.caps() & of != 0 {
         FORGET_WORK
     } else {
         0

@@ -25,17 +25,16 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::split_failure;
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
+use crate::records::id::Id;
 use crate::records::ledger::FrameList;
 use crate::records::mapping::{Mapping, MappingsOfFrame};
 use crate::records::page::PageUse;
 use crate::records::range::Range;
+use crate::store::holders::LARGE_HOLDERS_MAX;
 use crate::tables::large::{MAPPING_CELLS, PartFrames, Parts};
 
 /// Mappings of one large frame: splitting replaces them all in one call.
 const LARGE_MAPPINGS_MAX: usize = 2;
-
-/// Virtual frames on one block.
-const LARGE_HOLDERS_MAX: u32 = 32;
 
 /// Replacing a large frame, or a large mapping, by its parts.
 const REPLACE_WORK: u64 = 300_000;
@@ -99,7 +98,8 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the first virtual frame on a block, if that is a large frame still.
     fn first_on(&self, block: PageIndex) -> Option<Ref<Frame>> {
         let entry = self.store.entry(block);
-        if entry.is(PageUse::Large) { entry.first_frame().target() } else { None }
+        let first = || Some(self.store.holders(block).first()?.record);
+        if entry.is(PageUse::Large) { first() } else { None }
     }
 
     fn has_room(&self, work: u64) -> Result<(), PmError> {
@@ -113,7 +113,8 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns whether one more virtual frame may be on a block.
     pub(crate) fn has_holders_left(&self, block: PageIndex) -> bool {
-        !self.store.is_splitting(block) && self.store.entry(block).holders() < LARGE_HOLDERS_MAX
+        !self.store.is_splitting(block)
+            && self.store.entry(block).holders() < LARGE_HOLDERS_MAX.into()
     }
 
     /// Replaces a virtual frame on a block, and its mappings, by single ones on the copies.
@@ -131,13 +132,13 @@ impl<K: Kernel> FrameManager<K> {
         for (mapping, _) in &prepared {
             self.unlink_mapping(*mapping);
         }
-        self.add_page_reference(Some(block));
-        self.leave_page(frame);
+        self.store.add_reference(block);
+        self.leave_page(Id::first(frame));
         let frames = self.split_to_copies(frame);
         for (mapping, parts) in &prepared {
             self.replace_mapping(*mapping, parts, &frames);
         }
-        self.drop_page_reference(Some(block));
+        self.store.drop_reference(block);
         payers.iter().for_each(|payer| self.store.release_unfilled(*payer));
         Ok(())
     }
@@ -180,7 +181,7 @@ impl<K: Kernel> FrameManager<K> {
             if !self.store.get(part).is_run() {
                 continue;
             }
-            if self.split_blank(container, part).is_err() {
+            if self.store.split_run(part).is_err() {
                 broken("cell that was prepared");
             }
             rest = range.behind(number).map(|behind| Range { first: number, ..behind });
@@ -194,29 +195,37 @@ impl<K: Kernel> FrameManager<K> {
         for part in frames.iter().rev() {
             let Some(page) = copy else { broken("page that was not copied") };
             copy = self.store.entry(page).copy_before();
-            self.join_page(*part, page);
+            self.join_page(Id::first(*part), page);
         }
         frames
     }
 
-    /// Splits the newest frame within the limit of an account if it is a large one: a part of it
-    /// may become an extra frame.
+    /// Splits the newest frame within the limit of an account if it is in use together with others:
+    /// a part of it may become an extra frame.
     ///
     /// # Errors
     /// As [`Self::split`].
     pub(crate) fn split_newest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
         let newest = self.store.ledger(account).list(FrameList::Guaranteed).target();
-        newest.map_or(Ok(()), |newest| self.split_if_large(newest))
+        newest.map_or(Ok(()), |newest| self.split_if_used(newest))
     }
 
-    /// Splits the oldest frame within the limit of an account if it is a large one.
+    /// Splits the oldest frame within the limit of an account if it is in use together with others.
     ///
     /// # Errors
     /// As [`Self::split`].
     pub(crate) fn split_oldest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
         let first = self.store.ledger(account).list(FrameList::Guaranteed);
         let oldest = self.store.last_of::<FramesOfAccount>(first);
-        oldest.map_or(Ok(()), |oldest| self.split_if_large(oldest))
+        oldest.map_or(Ok(()), |oldest| self.split_if_used(oldest))
+    }
+
+    fn split_if_used(&mut self, frame: Ref<Frame>) -> Result<(), Failure> {
+        let record = self.store.get(frame);
+        if record.is_run() && !record.is_blank() {
+            self.split(self.store.container_of(frame), frame)?;
+        }
+        Ok(())
     }
 
     /// Splits a frame if it is a large one.

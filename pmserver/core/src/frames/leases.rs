@@ -19,6 +19,7 @@ use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::id::{FrameId, Id};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder, Need};
 use crate::records::links::link_of;
@@ -171,11 +172,16 @@ impl<K: Kernel> FrameManager<K> {
             LockMode::Read => Installed::ReadOnly,
         };
         let mut rest = Some(range).filter(|_| self.has_ties(access.container));
-        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+        while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
             self.store.meter().begin_frame(0)?;
-            self.limit_mappings(frame, most, |share| share != own).map_err(kernel)?;
-            for sharer in self.sharers(frame).iter().skip(1) {
-                self.limit_mappings(*sharer, most, |_| true).map_err(kernel)?;
+            if self.split_if_crowded(frame)? {
+                rest = Some(Range { first: number, ..range });
+                continue;
+            }
+            let frames = self.store.get(frame).within(range);
+            self.limit_mappings(frame, frames, most, |share| share != own).map_err(kernel)?;
+            for sharer in self.sharers(Id::first(frame)).iter().skip(1) {
+                self.limit_mappings(sharer.record, 1, most, |_| true).map_err(kernel)?;
             }
         }
         Ok(())
@@ -189,7 +195,7 @@ impl<K: Kernel> FrameManager<K> {
     fn check_exclusive(&self, access: &Access, range: Range) -> Result<(), Failure> {
         let mut rest = Some(range).filter(|_| self.has_ties(access.container));
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
-            if self.store.get(frame).next_shared.target().is_some() {
+            if self.store.get(frame).next_shared().target().is_some() {
                 return Err(Failure { error: PmError::Shared, done: 0, at: number });
             }
         }
@@ -225,13 +231,14 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// As [`Self::check_leases`].
-    pub(crate) fn check_sharers(&self, frame: Ref<Frame>, need: Need) -> Result<(), Failure> {
-        if matches!(need, Need::Load | Need::Read) || self.store.get(frame).next_shared.is_none() {
+    pub(crate) fn check_sharers(&self, frame: FrameId, need: Need) -> Result<(), Failure> {
+        let is_shared = !self.store.get(frame.record).next_shared().is_none();
+        if matches!(need, Need::Load | Need::Read) || !is_shared {
             return Ok(());
         }
         let now = self.store.kernel.now();
         let sharers = self.sharers(frame);
-        let others = sharers.iter().skip(1).map(|sharer| self.store.get(*sharer));
+        let others = sharers.iter().skip(1).map(|sharer| self.store.get(sharer.record));
         let deadline = others
             .filter_map(|other| other.container.target().map(|of| (of, other.key())))
             .flat_map(|(container, number)| {

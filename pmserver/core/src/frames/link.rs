@@ -18,13 +18,14 @@ use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::id::{FrameId, Id};
 use crate::records::page::PageUse;
 use crate::records::range::CALL_FRAMES;
 
 /// A pair whose source was read: its index, its destination, and the page with the contents.
 struct Held {
     index: u64,
-    destination: Ref<Frame>,
+    destination: FrameId,
     page: Option<PageIndex>,
 }
 
@@ -38,8 +39,8 @@ impl<K: Kernel> FrameManager<K> {
         mut pairs: impl Iterator<Item = (u64, u64)>,
     ) -> Result<(), KernelError> {
         pairs.try_for_each(|(from, to)| {
-            let source = self.find_frame(copying.from.container, from);
-            let destination = self.find_frame(copying.to.container, to);
+            let source = self.find_id(copying.from.container, from);
+            let destination = self.find_id(copying.to.container, to);
             let Some(source) = source.filter(|source| destination != Some(*source)) else {
                 return Ok(());
             };
@@ -50,7 +51,7 @@ impl<K: Kernel> FrameManager<K> {
                 if is_moved {
                     self.forget_caps(source)?;
                 }
-                let changes = |to: &Ref<Frame>| is_moved || !self.sharers(source).contains(to);
+                let changes = |to: &FrameId| is_moved || !self.sharers(source).contains(to);
                 destination.filter(changes).map_or(Ok(()), |to| self.forget_caps(to))
             }
         })
@@ -58,15 +59,15 @@ impl<K: Kernel> FrameManager<K> {
 
     fn prepare_copy(
         &mut self,
-        source: Ref<Frame>,
-        destination: Option<Ref<Frame>>,
+        source: FrameId,
+        destination: Option<FrameId>,
     ) -> Result<(), KernelError> {
-        let page = self.store.get(source).page();
+        let page = self.store.page_of(source);
         if page.is_some_and(|page| !self.is_kept_apart(source, page)) {
             self.protect(source)?;
         }
         let Some(destination) = destination else { return Ok(()) };
-        let is_same = page.is_some() && self.store.get(destination).page() == page;
+        let is_same = page.is_some() && self.store.page_of(destination) == page;
         if is_same || self.is_in_place(destination) {
             return Ok(());
         }
@@ -102,17 +103,17 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     fn link(&mut self, copying: &Copying, from: u64, to: u64) -> Result<(), KernelError> {
-        let source = self.find_frame(copying.from.container, from);
-        let destination = self.find_frame(copying.to.container, to);
+        let source = self.find_id(copying.from.container, from);
+        let destination = self.find_id(copying.to.container, to);
         if source.is_some() && source == destination {
             return Ok(());
         }
         match (source, destination) {
             (Some(source), Some(destination)) if copying.flags.contains(CopyFlags::SHARED) => {
-                self.link_shared(source, destination)
+                self.link_shared(source.record, destination.record)
             }
             (Some(source), destination) if copying.flags.contains(CopyFlags::MOVE) => {
-                self.link_moved(copying, (source, from), (destination, to))
+                self.link_moved(copying, (source.record, from), (destination, to))
             }
             (Some(source), Some(destination)) => self.link_copy(source, destination),
             _ => Err(KernelError::Refused),
@@ -122,10 +123,10 @@ impl<K: Kernel> FrameManager<K> {
     /// Gives a frame and its ring the contents of another frame, copy-on-write.
     pub(crate) fn link_copy(
         &mut self,
-        source: Ref<Frame>,
-        destination: Ref<Frame>,
+        source: FrameId,
+        destination: FrameId,
     ) -> Result<(), KernelError> {
-        if let Some(page) = self.store.get(source).page()
+        if let Some(page) = self.store.page_of(source)
             && self.is_kept_apart(source, page)
             && let Some(own) = self.own_page(destination).filter(|own| *own != page)
         {
@@ -148,14 +149,14 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns whether the contents of a frame are copied byte by byte: the frame is pinned for
     /// reading, and the device must not see stores to the copy; or it is contiguous and stays on
     /// its page.
-    fn is_kept_apart(&self, frame: Ref<Frame>, page: PageIndex) -> bool {
+    fn is_kept_apart(&self, frame: FrameId, page: PageIndex) -> bool {
         self.store.entry(page).is_pinned() || self.is_in_place(frame)
     }
 
     /// Returns a page with the contents of a frame that others may share copy-on-write, with one
     /// page reference taken.
-    fn take_contents(&mut self, source: Ref<Frame>) -> Result<Option<PageIndex>, KernelError> {
-        let page = match self.store.get(source).page() {
+    fn take_contents(&mut self, source: FrameId) -> Result<Option<PageIndex>, KernelError> {
+        let page = match self.store.page_of(source) {
             None => None,
             Some(page) if self.is_kept_apart(source, page) => Some(self.copied_page(page)?),
             Some(page) => {
@@ -169,10 +170,10 @@ impl<K: Kernel> FrameManager<K> {
 
     fn give_contents(
         &mut self,
-        destination: Ref<Frame>,
+        destination: FrameId,
         page: Option<PageIndex>,
     ) -> Result<(), KernelError> {
-        if let Some(own) = self.store.get(destination).page().filter(|own| Some(*own) != page)
+        if let Some(own) = self.store.page_of(destination).filter(|own| Some(*own) != page)
             && self.is_in_place(destination)
         {
             let from = page.unwrap_or(self.store.zero);
@@ -190,7 +191,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns whether zeros that are copied to a frame must have memory: without it, the frame or
     /// one that it is really shared with would be absent.
-    fn needs_memory(&self, frame: Ref<Frame>) -> bool {
+    fn needs_memory(&self, frame: FrameId) -> bool {
         self.ring_needs_memory(&self.sharers(frame))
     }
 
@@ -200,13 +201,13 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns whether a frame must stay on its page.
-    pub(super) fn is_in_place(&self, frame: Ref<Frame>) -> bool {
+    pub(super) fn is_in_place(&self, frame: FrameId) -> bool {
         self.ring_is_in_place(&self.sharers(frame))
     }
 
     /// The same, given the frames of its ring.
     pub(super) fn ring_is_in_place(&self, ring: &Sharers) -> bool {
-        ring.iter().any(|sharer| self.store.get(*sharer).has(FrameMarks::CONTIGUOUS))
+        ring.iter().any(|sharer| self.store.get(sharer.record).has(FrameMarks::CONTIGUOUS))
     }
 
     /// Makes a frame share the memory of another.
@@ -215,12 +216,12 @@ impl<K: Kernel> FrameManager<K> {
         source: Ref<Frame>,
         destination: Ref<Frame>,
     ) -> Result<(), KernelError> {
-        if self.sharers(source).contains(&destination) {
+        let of_destination = Id::first(destination);
+        if self.sharers(Id::first(source)).contains(&of_destination) {
             return Ok(());
         }
-        self.forget_caps(destination)?;
-        self.leave_ring(destination);
-        self.leave_page(destination);
+        self.forget_caps(of_destination)?;
+        self.leave_page(of_destination);
         self.store.get_mut(destination).set(FrameMarks::CONTIGUOUS, false);
         self.join_ring(destination, source);
         Ok(())
@@ -231,12 +232,12 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         copying: &Copying,
         (source, from): (Ref<Frame>, u64),
-        (destination, to): (Option<Ref<Frame>>, u64),
+        (destination, to): (Option<FrameId>, u64),
     ) -> Result<(), KernelError> {
         // If the ranges overlap, the destination may have been moved away before: its record has
         // stayed, and its charge went with it.
         let destination = match destination {
-            Some(destination) => destination,
+            Some(destination) => destination.record,
             None => self
                 .insert_moved_frame(copying.to.container, to)
                 .map(|()| self.keep_or_remove_frame(copying.to.container, to, true))
@@ -244,10 +245,9 @@ impl<K: Kernel> FrameManager<K> {
                 .map_err(|_: Shortage| KernelError::NotEnoughMemory)?
                 .ok_or(KernelError::Refused)?,
         };
-        self.remove_mappings(source, |_| true)?;
-        self.forget_caps(destination)?;
-        self.leave_ring(destination);
-        self.leave_page(destination);
+        self.remove_mappings(source, 1)?;
+        self.forget_caps(Id::first(destination))?;
+        self.leave_page(Id::first(destination));
         self.replace(source, destination);
         if self.store.get(destination).has(FrameMarks::UNCHARGED) {
             let payer = self.store.payer_of_container(copying.to.container);
@@ -273,8 +273,8 @@ impl<K: Kernel> FrameManager<K> {
         let mut held: Vec<Held, CALL_FRAMES> = Vec::new();
         let mut result = Ok(());
         for ((from, to), index) in pairs.zip(0..) {
-            let source = self.find_frame(copying.from.container, from);
-            let destination = self.find_frame(copying.to.container, to);
+            let source = self.find_id(copying.from.container, from);
+            let destination = self.find_id(copying.to.container, to);
             let Some((source, destination)) = source.zip(destination) else { continue };
             if source == destination {
                 continue;
@@ -298,19 +298,15 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    pub(super) fn add_page_reference(&mut self, page: Option<PageIndex>) {
+    fn add_page_reference(&mut self, page: Option<PageIndex>) {
         if let Some(page) = page {
-            let entry = self.store.entry_mut(page);
-            entry.add_holder();
+            self.store.add_reference(page);
         }
     }
 
-    pub(super) fn drop_page_reference(&mut self, page: Option<PageIndex>) {
+    fn drop_page_reference(&mut self, page: Option<PageIndex>) {
         if let Some(page) = page {
-            let entry = self.store.entry_mut(page);
-            if entry.remove_holder() == 0 {
-                self.store.release_frame(page);
-            }
+            self.store.drop_reference(page);
         }
     }
 }

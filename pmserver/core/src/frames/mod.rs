@@ -7,8 +7,11 @@
 pub(crate) mod absent;
 pub(crate) mod access;
 pub(crate) mod binding;
+pub(crate) mod clusters;
+pub(crate) mod copy_cluster;
 pub(crate) mod copying;
 pub(crate) mod expiry;
+pub(crate) mod individual;
 pub(crate) mod large;
 pub(crate) mod leases;
 pub(crate) mod link;

@@ -10,8 +10,8 @@ use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::records::account::{Account, Charge};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::frame::{Frame, FrameMarks};
-use crate::records::leaf::Leaf;
+use crate::records::frame::FrameMarks;
+use crate::records::id::FrameId;
 use crate::records::lease::{Lease, LeasesOfContainer};
 use crate::records::page::{PageEntry, PageUse};
 use crate::records::range::Range;
@@ -33,8 +33,8 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), KernelError> {
         let holder = self.store.get(lease).holder();
         let mut rest = Some(range);
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            let Some(page) = self.store.get(frame).page() else { continue };
+        while let Some((frame, number)) = self.take_each(container, &mut rest) {
+            let Some(page) = self.store.page_of(frame) else { continue };
             self.store.get_mut(lease).range.first = number;
             if self.store.kernel.has_iommu() {
                 self.store.kernel.bus_unmap(holder, page)?;
@@ -81,8 +81,8 @@ impl<K: Kernel> FrameManager<K> {
             return Ok(());
         }
         let mut rest = Some(record.range);
-        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
-            let page = self.store.get(frame).page();
+        while let Some((frame, _)) = self.take_each(container, &mut rest) {
+            let page = self.store.page_of(frame);
             let Some(page) = page.filter(|page| self.store.entry(*page).is_pinned()) else {
                 continue;
             };
@@ -100,17 +100,17 @@ impl<K: Kernel> FrameManager<K> {
     fn move_into_quarantine(
         &mut self,
         lease: Ref<Lease>,
-        frame: Ref<Frame>,
+        frame: FrameId,
         page: PageIndex,
     ) -> Result<(), KernelError> {
         // The reference keeps the page from being reused when its last frame has left it.
-        self.add_page_reference(Some(page));
+        self.store.add_reference(page);
         if let Err(error) = self.relocate(page) {
-            self.drop_page_reference(Some(page));
+            self.store.drop_reference(page);
             return Err(error);
         }
         for sharer in self.sharers(frame) {
-            self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, true);
+            self.store.get_mut(sharer.record).set(FrameMarks::TAKEN_OVER, true);
         }
         let mut entry = PageEntry::new(PageUse::Quarantine);
         entry.set_pin(lease.link());
@@ -121,13 +121,13 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the deadline until which a pin keeps a frame on its page.
-    pub(crate) fn pin_deadline(&mut self, frame: Ref<Frame>) -> Option<Micros> {
+    pub(crate) fn pin_deadline(&mut self, frame: FrameId) -> Option<Micros> {
         self.live_pin(frame).map(|pin| self.future(self.store.get(pin).deadline()))
     }
 
     /// Returns the pin that keeps a frame on its page, after ending one that has run out: it may be
     /// in the container of another frame of the ring.
-    pub(super) fn live_pin(&mut self, frame: Ref<Frame>) -> Option<Ref<Lease>> {
+    pub(super) fn live_pin(&mut self, frame: FrameId) -> Option<Ref<Lease>> {
         let pin = self.pin_of(frame)?;
         if self.store.get(pin).deadline() <= self.store.kernel.now() {
             // If this call cannot end it, the frame is locked until the next one.
@@ -137,17 +137,18 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the pin on a frame or on one of its ring: there is one at most.
-    fn pin_of(&self, frame: Ref<Frame>) -> Option<Ref<Lease>> {
-        let page = self.store.get(frame).page()?;
+    fn pin_of(&self, frame: FrameId) -> Option<Ref<Lease>> {
+        let page = self.store.page_of(frame)?;
         if !self.store.entry(page).is_pinned() {
             return None;
         }
         self.sharers(frame).iter().find_map(|sharer| {
-            let sharer = self.store.get(*sharer);
-            let leases = self.store.get(sharer.container.target()?).leases;
+            let number = self.store.number_of(*sharer);
+            let container = self.store.get(sharer.record).container.target()?;
+            let leases = self.store.get(container).leases;
             self.store.chain::<LeasesOfContainer>(leases).find(|lease| {
                 let lease = self.store.get(*lease);
-                !lease.pinned.is_zero() && lease.range.contains(sharer.key())
+                !lease.pinned.is_zero() && lease.range.contains(number)
             })
         })
     }

@@ -8,6 +8,7 @@ use proto::limits::{CALL_FRAMES_MAX, FRAME_WORK_MAX};
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::cell::Ref;
+use crate::records::id::lowest;
 use crate::records::lease::Lease;
 use crate::records::share::Share;
 
@@ -49,15 +50,18 @@ impl<K: Kernel> FrameManager<K> {
         share: Ref<Share>,
         room: u64,
     ) -> Result<(), Failure> {
-        let mut removed = 0;
+        let mut removed: u64 = 0;
         while let Some(mapping) = self.store.get(share).mappings.target() {
             let failure = |error| Failure { error, done: removed, at: 0 };
-            if removed == CALL_FRAMES_MAX {
+            if removed >= CALL_FRAMES_MAX {
                 return Err(failure(PmError::Pending));
             }
             self.store.meter().begin_step(room, removed)?;
-            self.remove_mapping(mapping).map_err(|_: KernelError| failure(PmError::Kernel))?;
-            removed = removed.saturating_add(1);
+            let left = CALL_FRAMES_MAX.saturating_sub(removed);
+            let mask = lowest(self.store.get(mapping).present(), left);
+            self.remove_mappings_in(mapping, mask)
+                .map_err(|_: KernelError| failure(PmError::Kernel))?;
+            removed = removed.saturating_add(mask.count_ones().into());
         }
         Ok(())
     }

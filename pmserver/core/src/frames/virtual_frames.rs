@@ -4,19 +4,18 @@
 //! A frame that was dropped under memory pressure leaves its record, which reports the loss to
 //! whoever looks it up. Nobody is charged for it, and most operations treat the number as free.
 //!
-//! A record may be that of a run (`store/runs.rs`). [`FrameManager::individual`] and
-//! [`FrameManager::present_frame`] split it, for what happens to one frame; others may return it.
+//! A record may be that of a run (`store/runs.rs`) or a cluster (`frames/clusters.rs`).
+//! `frames/individual.rs` splits it, for what happens to one frame; others may return it.
 
-use pmserver_api::{Failure, PmError};
-use proto::limits::FRAME_WORK_MAX;
+use pmserver_api::PmError;
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::failure::{at_frame, split_failure};
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::{Frame, FrameMarks, LARGE_ORDER};
+use crate::records::id::{FrameId, Id};
 use crate::records::leaf::Leaf;
 use crate::records::range::Range;
 use crate::store::Store;
@@ -109,6 +108,9 @@ impl<K: Kernel> FrameManager<K> {
         }
         // The demoted frame is a new extra one.
         self.store.check_extra(account)?;
+        if self.split_newest(account).is_err() {
+            return result;
+        }
         let Some(list) = self.store.demote(account) else { return result };
         let result = make(&mut self.store);
         if result.is_ok() {
@@ -142,7 +144,9 @@ impl<K: Kernel> FrameManager<K> {
         };
         let account = self.charged(container).ok()?;
         let runs = u32::try_from(free >> order).ok().filter(|runs| *runs > 0)?;
-        if self.store.get(account).maker().is_some() {
+        if self.store.get(account).maker().is_some()
+            || order < LARGE_ORDER && !self.store.has_room_beside(account, count, order)
+        {
             return None;
         }
         let is_starved = self.store.is_starved;
@@ -151,83 +155,6 @@ impl<K: Kernel> FrameManager<K> {
         self.store.is_starved = is_starved;
         let added = added.ok().filter(|added| *added > 0)?;
         Some(u64::from(added).saturating_mul(frames))
-    }
-
-    /// Returns a frame, alone in its record.
-    ///
-    /// # Errors
-    /// As [`Self::split`].
-    pub(crate) fn individual(
-        &mut self,
-        container: Ref<Container>,
-        number: u64,
-    ) -> Result<Option<Ref<Frame>>, PmError> {
-        while let Some(frame) = self.find_frame(container, number) {
-            if !self.store.get(frame).is_run() {
-                return Ok(Some(frame));
-            }
-            self.split(container, frame)?;
-        }
-        Ok(None)
-    }
-
-    /// Splits the runs of a range into single frames.
-    ///
-    /// # Errors
-    /// `Pending` if one call cannot split all of them: the next one goes on. `Kernel`.
-    pub(crate) fn split_runs(
-        &mut self,
-        container: Ref<Container>,
-        range: Range,
-    ) -> Result<(), Failure> {
-        let mut rest = Some(range);
-        while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
-            let record = self.store.get(frame);
-            if !record.is_run() {
-                rest = range.behind(record.last());
-                continue;
-            }
-            self.store.meter().check_room(FRAME_WORK_MAX, 0)?;
-            self.split(container, frame).map_err(|error| split_failure(error, number))?;
-        }
-        Ok(())
-    }
-
-    /// Splits a large frame into single ones, or a run: into runs of 64, and such a one into single
-    /// frames, so that the records of neighbours lie together.
-    ///
-    /// # Errors
-    /// `Pending` if one call cannot split a large frame: the next one goes on. `Kernel` if the
-    /// kernel refuses a step.
-    pub(crate) fn split(
-        &mut self,
-        container: Ref<Container>,
-        run: Ref<Frame>,
-    ) -> Result<(), PmError> {
-        let record = *self.store.get(run);
-        if let Some(block) = record.page().filter(|_| record.is_large()) {
-            return self.split_large(block);
-        }
-        self.split_blank(container, run).map_err(|_: KernelError| PmError::Kernel)
-    }
-
-    pub(super) fn split_blank(
-        &mut self,
-        container: Ref<Container>,
-        run: Ref<Frame>,
-    ) -> Result<(), KernelError> {
-        let record = *self.store.get(run);
-        self.store.split_run(run)?;
-        if record.is_large_range() {
-            return Ok(());
-        }
-        let mut rest = Some(record.range());
-        while let Some((part, _)) = self.take_frame(container, &mut rest) {
-            if self.store.get(part).is_run() {
-                self.store.split_run(part)?;
-            }
-        }
-        Ok(())
     }
 
     /// Makes the tentative frames of a range permanent, or removes them.
@@ -270,7 +197,7 @@ impl<K: Kernel> FrameManager<K> {
         }
         // It has no mapping yet, so there is nothing that the kernel could refuse.
         let _ = if self.store.get(frame).has(FrameMarks::DISCARDED) {
-            self.drop_contents(frame).map(|()| self.discard_frame(container, frame))
+            self.drop_contents(frame, 1).map(|()| self.discard_frame(container, frame))
         } else {
             self.remove_frame(container, frame, number)
         };
@@ -302,6 +229,12 @@ impl<K: Kernel> FrameManager<K> {
         let tree = self.store.get(container).frames;
         let frame = self.store.tree_get::<Frame>(tree, number).ok_or(PmError::NotFound)?;
         if self.store.get(frame).is_discarded() { Err(PmError::Discarded) } else { Ok(frame) }
+    }
+
+    /// Returns the frame with this number; of a run, the run.
+    pub(crate) fn find_id(&self, container: Ref<Container>, number: u64) -> Option<FrameId> {
+        let frame = self.find_frame(container, number)?;
+        Some(Id::new(frame, self.store.get(frame).index_of(number)))
     }
 
     /// Returns the first frame or run of a range, with the first of its numbers in the range.
@@ -344,6 +277,20 @@ impl<K: Kernel> FrameManager<K> {
         Some((frame, number))
     }
 
+    /// Returns the first frame of `rest`, of a cluster alone, and advances `rest` behind it. Of a
+    /// run it returns the run.
+    pub(crate) fn take_each(
+        &self,
+        container: Ref<Container>,
+        rest: &mut Option<Range>,
+    ) -> Option<(FrameId, u64)> {
+        let range = (*rest)?;
+        let (frame, number) = self.next_frame(container, range)?;
+        let record = self.store.get(frame);
+        *rest = range.behind(if record.is_cluster() { number } else { record.last() });
+        Some((Id::new(frame, record.index_of(number)), number))
+    }
+
     /// Removes a frame or run from its container, with its mappings and its charge.
     ///
     /// # Errors
@@ -354,7 +301,7 @@ impl<K: Kernel> FrameManager<K> {
         frame: Ref<Frame>,
         number: u64,
     ) -> Result<(), KernelError> {
-        self.drop_contents(frame)?;
+        self.drop_contents(frame, self.store.get(frame).all())?;
         if !self.store.get(frame).is_discarded() {
             self.discard_frame(container, frame);
         }
@@ -373,27 +320,5 @@ impl<K: Kernel> FrameManager<K> {
         let frames = self.store.get(frame).frames();
         self.store.get_mut(frame).discard();
         self.store.get_mut(container).frame_count.subtract(frames);
-    }
-
-    /// Returns a frame of a container, alone in its record.
-    ///
-    /// # Errors
-    /// `NotFound` or `Discarded`, with the number; `Kernel`.
-    pub(crate) fn present_frame(
-        &mut self,
-        container: Ref<Container>,
-        number: u64,
-    ) -> Result<Ref<Frame>, Failure> {
-        let frame = self.frame_at(container, number).map_err(|error| at_frame(error, number))?;
-        let record = self.store.get(frame);
-        if record.has(FrameMarks::TENTATIVE) {
-            return Err(at_frame(PmError::NotFound, number));
-        }
-        if record.is_run() {
-            let single = self.individual(container, number);
-            let single = single.map_err(|error| split_failure(error, number))?;
-            return single.ok_or(at_frame(PmError::Kernel, number));
-        }
-        Ok(frame)
     }
 }

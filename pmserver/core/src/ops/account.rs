@@ -13,7 +13,6 @@ use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::{Account, AccountFlags};
 use crate::records::cell::Ref;
-use crate::records::leaf::Leaf;
 use crate::records::loan::Loan;
 use crate::records::mapping::Mapping;
 
@@ -105,7 +104,7 @@ impl<K: Kernel> Operations<K> {
         let vspace = &self.peer(caller).vspace;
         let first = self.store.tree_next::<Mapping>(vspace.mappings, 0);
         if !vspace.is_empty() {
-            let at = first.map_or(0, |mapping| self.store.get(mapping).key());
+            let at = first.map_or(0, |mapping| self.store.get(mapping).first_vaddr());
             return Err(Failure { error: PmError::Occupied, done: 0, at });
         }
         self.peer_mut(caller).table_account = Some(account);

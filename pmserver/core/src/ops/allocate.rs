@@ -12,7 +12,8 @@ use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::{at_frame, is_more_to_do, split_failure};
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::FrameMarks;
+use crate::records::id::FrameId;
 use crate::records::lease::Need;
 use crate::records::page::PageUse;
 use crate::records::range::Range;
@@ -83,7 +84,7 @@ impl<K: Kernel> Operations<K> {
             Ok(())
         };
         let kept = match filled {
-            // All are there: the next call replaces the others. Before the first none is there.
+            // All are there, if one was replaced: the next call replaces the others.
             Err(failure) if is_more_to_do(&failure) && failure.done > 0 => progress.done,
             // What was replaced stays so.
             Err(failure) if squash || is_partial => failure.done,
@@ -156,18 +157,18 @@ impl<K: Kernel> Operations<K> {
             if flags.contains(AllocateFlags::SQUASH) {
                 self.store.meter().begin_frame(done)?;
             }
-            let Some(frame) = self.find_frame(container, number) else { continue };
+            let Some(frame) = self.find_id(container, number) else { continue };
             let filled = if flags.contains(AllocateFlags::DMA) {
                 self.replace_memory(frame)
             } else {
-                self.drop_contents(frame)
+                self.drop_contents(frame.record, frame.bit())
             };
             filled.map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done,
                 at: number,
             })?;
-            let record = self.store.get_mut(frame);
+            let record = self.store.get_mut(frame.record);
             record.set(FrameMarks::TAKEN_OVER | FrameMarks::CONTIGUOUS, false);
         }
         Ok(())
@@ -177,17 +178,17 @@ impl<K: Kernel> Operations<K> {
     ///
     /// # Errors
     /// The kernel's error; the frame then has what it had.
-    fn replace_memory(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+    fn replace_memory(&mut self, frame: FrameId) -> Result<(), KernelError> {
         let page = match self.store.take(ObjectKind::Frame, PageUse::Frame) {
             Ok(page) => page,
             // In a full pool there is only its own.
             Err(error) => {
                 let own = self.own_page(frame).ok_or(error)?;
-                self.remove_mappings(frame, |_| true)?;
+                self.remove_mappings(frame.record, frame.bit())?;
                 return self.clear_apart(frame, own);
             }
         };
-        if let Err(error) = self.drop_contents(frame) {
+        if let Err(error) = self.drop_contents(frame.record, frame.bit()) {
             self.store.release_clean(page);
             return Err(error);
         }
@@ -253,6 +254,10 @@ impl<K: Kernel> Operations<K> {
         let mut freed: u64 = 0;
         while let Some((frame, number)) = self.next_record(access.container, range) {
             self.store.meter().begin_frame(freed)?;
+            let failure = |error| Failure { done: freed, ..split_failure(error, number) };
+            if self.split_if_crowded(frame).map_err(failure)? {
+                continue;
+            }
             let record = self.store.get(frame);
             let is_whole = range.covers(record.range());
             let frames = if record.is_discarded() { 0 } else { record.frames() };
@@ -262,7 +267,7 @@ impl<K: Kernel> Operations<K> {
             } else {
                 self.split(access.container, frame)
             };
-            done.map_err(|error| Failure { done: freed, ..split_failure(error, number) })?;
+            done.map_err(failure)?;
             if is_whole {
                 freed = freed.saturating_add(frames.into());
             }

@@ -8,7 +8,9 @@ use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
+use crate::records::failure::split_failure;
 use crate::records::frame::{Frame, FrameMarks};
+use crate::records::id::Id;
 use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
 use crate::records::range::Range;
@@ -93,9 +95,15 @@ impl<K: Kernel> Operations<K> {
         let mut rest = Some(range);
         while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
             self.store.meter().begin_frame(renewed)?;
+            let failure = |error| Failure { done: renewed, ..split_failure(error, number) };
+            if self.split_if_crowded(frame).map_err(failure)? {
+                rest = Some(Range { first: number, ..range });
+                continue;
+            }
             let record = self.store.get(frame);
             let frames = record.last().min(range.last).saturating_sub(number).saturating_add(1);
-            self.renew_frame(frame).map_err(|_: KernelError| Failure {
+            let mask = record.within(range);
+            self.renew_frames(frame, mask).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: renewed,
                 at: number,
@@ -105,15 +113,15 @@ impl<K: Kernel> Operations<K> {
         Ok(renewed)
     }
 
-    fn renew_frame(&mut self, frame: Ref<Frame>) -> Result<(), KernelError> {
+    fn renew_frames(&mut self, frame: Ref<Frame>, frames: u8) -> Result<(), KernelError> {
         let record = *self.store.get(frame);
-        match record.page().filter(|_| record.has(FrameMarks::CONTIGUOUS)) {
+        match record.page(0).filter(|_| record.has(FrameMarks::CONTIGUOUS)) {
             // It stays on its page and is cleared there.
             Some(page) => {
-                self.remove_mappings(frame, |_| true)?;
-                self.clear_apart(frame, page)?;
+                self.remove_mappings(frame, frames)?;
+                self.clear_apart(Id::first(frame), page)?;
             }
-            None => self.drop_contents(frame)?,
+            None => self.drop_contents(frame, frames)?,
         }
         self.store.get_mut(frame).set(FrameMarks::TAKEN_OVER, false);
         Ok(())

@@ -15,6 +15,7 @@ use crate::records::budget::Budget;
 use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
 use crate::records::failure::split_failure;
+use crate::records::id::Id;
 use crate::records::lease::Need;
 use crate::records::ledger::Work;
 use crate::records::range::Range;
@@ -60,15 +61,16 @@ impl<K: Kernel> Operations<K> {
 
     fn frame_state(&mut self, access: &Access, number: u64) -> FrameState {
         let frame = match self.frame_at(access.container, number) {
-            Ok(frame) => frame,
+            Ok(frame) => Id::new(frame, self.store.get(frame).index_of(number)),
             Err(PmError::Discarded) => return FrameState::DISCARDED,
             Err(_) => return FrameState::empty(),
         };
         // First, because it ends a pin that has run out.
         let is_pinned = self.pin_deadline(frame).is_some();
-        let record = self.store.get(frame);
-        let mut state = record.state();
-        let is_shared = !record.next_shared.is_none() || self.is_shared(access.container, number);
+        let record = self.store.get(frame.record);
+        let mut state = record.state(frame.index);
+        state.set(FrameState::MAPPED, self.count_mappings_of(frame) > 0);
+        let is_shared = !record.next_shared().is_none() || self.is_shared(access.container, number);
         state.set(FrameState::SHARED, is_shared);
         let is_leased = self.is_leased(access.container, number);
         let is_locked = is_leased || self.check_sharers(frame, Need::Change).is_err();
@@ -152,6 +154,9 @@ impl<K: Kernel> Operations<K> {
             self.next_unleased_frame(container).map_err(|error| budget.failure(error, 0))?
         {
             budget.check(self.store.meter())?;
+            if self.split_if_crowded(frame).map_err(|error| budget.failure(error, number))? {
+                continue;
+            }
             let record = self.store.get(frame);
             let frames = record.frames().max(1).into();
             // A large frame is removed as one: it would be more work to split it.

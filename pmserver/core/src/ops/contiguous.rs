@@ -124,9 +124,9 @@ impl<K: Kernel> Operations<K> {
     /// Binds new frames to consecutive pages.
     fn place(&mut self, container: Ref<Container>, range: Range, first: PageIndex) {
         for (number, page) in (range.first..=range.last).zip(first.get()..) {
-            if let Some(frame) = self.find_frame(container, number) {
+            if let Some(frame) = self.find_id(container, number) {
                 self.join_page(frame, PageIndex::new(page));
-                self.store.get_mut(frame).set(FrameMarks::CONTIGUOUS, true);
+                self.store.get_mut(frame.record).set(FrameMarks::CONTIGUOUS, true);
             }
         }
         self.keep_or_remove_frames(container, Some(range), true);

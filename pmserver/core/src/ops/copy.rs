@@ -16,9 +16,9 @@ use crate::frames::copying::{Copying, Joining};
 use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::records::account::Shortage;
-use crate::records::cell::Ref;
 use crate::records::failure::{at_frame, is_more_to_do, split_failure};
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::FrameMarks;
+use crate::records::id::{FrameId, Id};
 use crate::records::leaf::Leaf;
 use crate::records::lease::Need;
 use crate::records::range::Range;
@@ -109,6 +109,22 @@ impl<K: Kernel> Operations<K> {
             return self.copy_half(caller, copying, from, to);
         }
         self.split_for_copy(copying, from, to)?;
+        let copied = self.copy_clusters(copying, from, to);
+        let rest = from.after(copied).zip(to.after(copied));
+        let Some((from, to)) = rest else { return Ok(copied) };
+        self.copy_each(caller, copying, from, to)
+            .map(|done| done.saturating_add(copied))
+            .map_err(|failure| Failure { done: failure.done.saturating_add(copied), ..failure })
+    }
+
+    /// Copies the frames of one range to another one by one.
+    fn copy_each(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> Result<u64, Failure> {
         let pairs = (from.first..=from.last).zip(to.first..=to.last);
         let place = |number: u64| {
             let index = number.checked_sub(from.first).filter(|_| from.contains(number))?;
@@ -163,11 +179,11 @@ impl<K: Kernel> Operations<K> {
     ) -> bool {
         let source = copying.from.container.link();
         pairs.enumerate().any(|(index, (_, to))| {
-            let destination = self.find_frame(copying.to.container, to);
+            let destination = self.find_id(copying.to.container, to);
             let written = destination.map(|frame| self.sharers(frame)).unwrap_or_default();
             let most = if copying.is_logical() { written.len() } else { 1 };
             written.iter().take(most).zip(0..).any(|(frame, sharer)| {
-                let record = self.store.get(*frame);
+                let record = self.store.get(frame.record);
                 // The first one may be a run.
                 let number = if sharer == 0 { to } else { record.key() };
                 record.container == source && place(number).is_some_and(|at| at > index)
@@ -269,7 +285,7 @@ impl<K: Kernel> Operations<K> {
         let mut linking: u64 = 0;
         for (from, to) in pairs {
             let result = if copying.flags.contains(CopyFlags::SHARED) {
-                let destination = self.find_frame(copying.to.container, to);
+                let destination = self.find_id(copying.to.container, to);
                 self.check_ring((copying.from.container, from), destination, &mut joining)
             } else {
                 Ok(())
@@ -295,8 +311,8 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns what linking a pair costs at most.
     fn pair_work(&self, copying: &Copying, from: u64, to: u64) -> u64 {
-        let source = self.find_frame(copying.from.container, from);
-        let destination = self.find_frame(copying.to.container, to);
+        let source = self.find_id(copying.from.container, from);
+        let destination = self.find_id(copying.to.container, to);
         source.map_or(0, |source| self.link_work(copying, source, destination))
     }
 
@@ -307,17 +323,25 @@ impl<K: Kernel> Operations<K> {
         copying: &Copying,
         from: u64,
         to: u64,
-    ) -> Result<(Ref<Frame>, Option<Ref<Frame>>), Failure> {
-        let source = self.present_frame(copying.from.container, from)?;
+    ) -> Result<(FrameId, Option<FrameId>), Failure> {
+        let source = if copying.is_logical() {
+            self.present(copying.from.container, from)?
+        } else {
+            self.present_alone(copying.from.container, from)?
+        };
         self.check_copied_from(caller, source)?;
         if !copying.is_logical() {
             self.check_sharers(source, Need::Alone)?;
         }
         if copying.makes_new() {
             self.make_destination(copying, source, to)?;
-            return Ok((source, self.find_frame(copying.to.container, to)));
+            return Ok((source, self.find_id(copying.to.container, to)));
         }
-        let destination = self.individual(copying.to.container, to);
+        let destination = if copying.is_logical() {
+            self.clustered(copying.to.container, to)
+        } else {
+            self.individual(copying.to.container, to).map(|single| single.map(Id::first))
+        };
         let destination = destination.map_err(|error| split_failure(error, to))?;
         let destination = destination.ok_or(at_frame(PmError::NotFound, to))?;
         self.check_copied_to(source, destination, copying.is_logical())?;
@@ -327,7 +351,7 @@ impl<K: Kernel> Operations<K> {
     fn make_destination(
         &mut self,
         copying: &Copying,
-        source: Ref<Frame>,
+        source: FrameId,
         to: u64,
     ) -> Result<(), Failure> {
         let container = copying.to.container;
@@ -338,7 +362,7 @@ impl<K: Kernel> Operations<K> {
         // A new frame is charged within the limit, even if an extra frame is moved to it.
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)
             && self.store.payer_of_container(copying.from.container) == payer
-            && !self.store.get(source).has(FrameMarks::EXTRA);
+            && !self.store.get(source.record).has(FrameMarks::EXTRA);
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)
         } else {

@@ -8,6 +8,7 @@ use proto::limits::{CALL_FRAMES_MAX, CONTIGUOUS_LOOK_PAGES, PEERS_MAX};
 use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::ops::Operations;
+use crate::records::id::{indices, lowest};
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::records::page::PageUse;
@@ -50,19 +51,23 @@ impl<K: Kernel> Operations<K> {
                 let grant = self.store.tree_next::<Mapping>(grants, 0);
                 let mapping = grant.or_else(|| self.store.tree_next(mappings, address));
                 let Some(mapping) = mapping else { break };
-                let is_over = count == CALL_FRAMES_MAX;
-                if is_over || self.store.meter().begin_frame(count).is_err() {
-                    let key = if grant.is_some() { address } else { self.store.get(mapping).key() };
-                    let cursor = u64::from(peer.get()) << CURSOR_PEER_SHIFT | key;
+                let left = CALL_FRAMES_MAX.saturating_sub(count);
+                if left == 0 || self.store.meter().begin_frame(count).is_err() {
+                    let cursor = u64::from(peer.get()) << CURSOR_PEER_SHIFT | address;
                     return Ok(Disturbed { count, cursor });
                 }
                 if grant.is_some() {
                     self.remove_grant(mapping).map_err(|_: KernelError| PmError::Kernel)?;
                     continue;
                 }
-                self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)?;
-                count = count.saturating_add(1);
-                address = self.store.get(mapping).last().saturating_add(1);
+                let record = *self.store.get(mapping);
+                let mask = lowest(record.within(address, u64::MAX), left);
+                self.suspend(mapping, mask).map_err(|_: KernelError| PmError::Kernel)?;
+                count = count.saturating_add(mask.count_ones().into());
+                address = match indices(mask).last().filter(|_| record.is_cluster()) {
+                    Some(index) => record.vaddr_of(index).saturating_add(1),
+                    None => record.last().saturating_add(1),
+                };
             }
             address = 0;
         }

@@ -18,9 +18,8 @@ use crate::kernel::{CapRights, Kernel, KernelError, PageIndex, SlotAddress};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, installed_for, last_page, pages_from};
 use crate::records::account::Shortage;
-use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::frame::Frame;
+use crate::records::id::FrameId;
 use crate::records::leaf::Leaf;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
@@ -98,7 +97,7 @@ impl<K: Kernel> Operations<K> {
         (asked, expected): (MapFlags, Option<MapFlags>),
     ) -> Result<MapFlags, Failure> {
         self.check_leases(access, Range::one(number), need_of(asked))?;
-        let frame = self.present_frame(access.container, number)?;
+        let frame = self.present(access.container, number)?;
         self.check_sharers(frame, need_of(asked))?;
         self.check_mapping_room(access, frame, number)?;
         self.check_supplied_in_turn(peer, frame, AccessKind::Read, expected.is_none())?;
@@ -107,7 +106,7 @@ impl<K: Kernel> Operations<K> {
         if index >= PEER_GRANTS_MAX || is_used {
             return Err(at_frame(PmError::TooMany, number));
         }
-        let was_bound = self.store.get(frame).page != 0;
+        let was_bound = self.store.page_of(frame).is_some();
         let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
         let page = if asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
             self.break_cow(frame).map_err(refused)?
@@ -131,12 +130,12 @@ impl<K: Kernel> Operations<K> {
     fn grant_page(
         &mut self,
         peer: PeerId,
-        (access, frame): (&Access, Ref<Frame>),
+        (access, frame): (&Access, FrameId),
         (page, index): (PageIndex, u8),
         (asked, rights): (MapFlags, MapFlags),
     ) -> Result<(), PmError> {
         let slot = SlotAddress { node: self.grant_node(peer)?, index };
-        let grant = Mapping::new_grant(frame.link(), link_of(access.share), peer, slot, asked);
+        let grant = Mapping::new_grant(frame, link_of(access.share), peer, slot, asked);
         let added = self.add_grant(peer, grant, page, rights);
         added.inspect_err(|_| self.collect_grant_node(peer))
     }
@@ -149,9 +148,8 @@ impl<K: Kernel> Operations<K> {
         rights: MapFlags,
     ) -> Result<(), PmError> {
         let account = self.table_account(peer)?;
-        let slot = grant.slot();
-        grant.page = page.get();
-        grant.set_installed(installed_for(rights));
+        let slot = grant.slot(0);
+        grant.set_installed(1, installed_for(rights));
         let grant = self.store.alloc(account, grant).map_err(Shortage::as_table_quota)?;
         let cap_rights =
             if rights.contains(MapFlags::WRITE) { CapRights::All } else { CapRights::Read };

@@ -73,11 +73,11 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<RangeHandle, Failure> {
         let record = self.store.get(handler);
         let mut rest = Some(Range { first: record.shown_from, ..record.range });
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+        while let Some((frame, number)) = self.take_each(container, &mut rest) {
             self.store.get_mut(handler).shown_from = number;
             self.store.meter().begin_frame(0)?;
-            if self.store.get(frame).page().is_none() {
-                self.limit_mappings(frame, Installed::No, |_| true)
+            if self.store.page_of(frame).is_none() {
+                self.limit_mappings(frame.record, frame.bit(), Installed::No, |_| true)
                     .map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
             }
         }
@@ -183,13 +183,13 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NoRight.into());
         }
         self.check_leases(&from, range, Need::Read)?;
-        let source = self.present_frame(from.container, number.get())?;
+        let source = self.present(from.container, number.get())?;
         self.check_copied_from(caller, source)?;
         let frame = self
             .store
             .look_up::<Container>(wait.container)
             .filter(|container| self.lives(*container))
-            .map_or(Ok(None), |container| self.individual(container, wait.number))?;
+            .map_or(Ok(None), |container| self.clustered(container, wait.number))?;
         let Some(frame) = frame else {
             *self.answered(caller, fault)? = None;
             return Err(PmError::InvalidCap.into());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! map, unmap (O6, O7, R2).
+//! map (O6, R2).
 //!
 //! Every mapping is made here, with a capability that pmserver keeps (R19). It is found by its
 //! address, from its frame, and from the share that it was made through. `tables/mappings.rs`
@@ -8,15 +8,15 @@
 
 use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError, Rights};
 use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER, LARGE_FRAMES};
-use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::records::account::{Account, Shortage};
+use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::frame::{Frame, LARGE_PAGES};
-use crate::records::leaf::Leaf;
+use crate::records::frame::LARGE_PAGES;
+use crate::records::id::{FrameId, Id, MappingId};
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::{Installed, Mapping};
@@ -47,23 +47,40 @@ impl<K: Kernel> Operations<K> {
                 return Ok(mapped);
             }
         }
-        let mut pages = pages_from(vaddr);
-        for number in range.first..=range.last {
-            let Some(vaddr) = pages.next() else { break };
-            let room = self.store.meter().begin_frame(0);
-            let asked = (flags, mapped.count == 0);
-            match room.and_then(|()| self.map_one(caller, &access, number, vaddr, asked)) {
-                Ok(rights) if mapped.push(rights) => {}
-                // The reply has no room for another run: unmap the page, the caller continues here.
-                Ok(_) => {
-                    self.unmap_at(caller, vaddr)?;
-                    break;
-                }
+        let mut rest = Some((range, vaddr));
+        while let Some((left, vaddr)) = rest {
+            let done = match self.map_next(caller, &access, (left, vaddr), flags, &mut mapped) {
+                Ok(done) => u64::from(done),
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Err(_) => break,
-            }
+            };
+            rest = behind(left, vaddr, done);
         }
         Ok(mapped)
+    }
+
+    /// Maps the first frames of a range, those of a cluster together. Returns how many.
+    fn map_next(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        (range, vaddr): (Range, VirtAddr),
+        flags: MapFlags,
+        mapped: &mut Mapped,
+    ) -> Result<u8, Failure> {
+        self.store.meter().begin_frame(0)?;
+        let done = self.map_cluster(caller, access, (range, vaddr), flags, mapped);
+        if done > 0 {
+            return Ok(done);
+        }
+        let rights =
+            self.map_one(caller, access, range.first, vaddr, (flags, mapped.count == 0))?;
+        if !mapped.push(rights) {
+            // The reply has no room for another run: unmap the page, the caller continues here.
+            self.unmap_at(caller, vaddr)?;
+            return Err(PmError::TooMany.into());
+        }
+        Ok(1)
     }
 
     /// Maps one frame; `is_first` says whether a problem of it is told.
@@ -75,10 +92,10 @@ impl<K: Kernel> Operations<K> {
         vaddr: VirtAddr,
         (flags, is_first): (MapFlags, bool),
     ) -> Result<MapFlags, Failure> {
-        let frame = self.check_mapping(peer, access, number, vaddr, flags)?;
-        let was_bound = self.store.get(frame).page != 0;
+        let (frame, there) = self.check_mapping(peer, access, number, vaddr, flags)?;
+        let was_bound = self.store.page_of(frame).is_some();
         self.prepare_forced(peer, frame, number, (flags, is_first))?;
-        let result = self.record_new(peer, access, frame, vaddr, flags);
+        let result = self.record_new(peer, access, frame, (vaddr, there), flags);
         let result = result.and_then(|mapping| {
             self.show(mapping).inspect_err(|_| {
                 // If the kernel refuses to unmap it, its record stays as well.
@@ -106,12 +123,14 @@ impl<K: Kernel> Operations<K> {
         number: u64,
         vaddr: VirtAddr,
         flags: MapFlags,
-    ) -> Result<Ref<Mapping>, Failure> {
-        let frame = self.check_mapping(peer, access, number, vaddr, flags)?;
-        self.record_new(peer, access, frame, vaddr, flags).map_err(|error| at_frame(error, number))
+    ) -> Result<MappingId, Failure> {
+        let (frame, there) = self.check_mapping(peer, access, number, vaddr, flags)?;
+        self.record_new(peer, access, frame, (vaddr, there), flags)
+            .map_err(|error| at_frame(error, number))
     }
 
-    /// Refuses a mapping that is not allowed now. Returns its frame.
+    /// Refuses a mapping that is not allowed now. Returns its frame, and the record of a cluster
+    /// that is in its place.
     fn check_mapping(
         &mut self,
         peer: PeerId,
@@ -119,27 +138,28 @@ impl<K: Kernel> Operations<K> {
         number: u64,
         vaddr: VirtAddr,
         flags: MapFlags,
-    ) -> Result<Ref<Frame>, Failure> {
+    ) -> Result<(FrameId, Option<Ref<Mapping>>), Failure> {
         self.check_leases(access, Range::one(number), need_of(flags))?;
-        let frame = self.present_frame(access.container, number)?;
+        let frame = self.present(access.container, number)?;
         self.check_sharers(frame, need_of(flags))?;
-        if self.find_mapping(peer, vaddr).is_some() {
+        let there = self.find_record(peer, vaddr);
+        if there.is_some_and(|there| self.mapping_at(there, vaddr).is_some()) {
             return Err(Failure { error: PmError::Occupied, done: 0, at: vaddr.get() });
         }
         self.check_mapping_room(access, frame, number)?;
-        Ok(frame)
+        Ok((frame, there))
     }
 
     fn record_new(
         &mut self,
         peer: PeerId,
         access: &Access,
-        frame: Ref<Frame>,
-        vaddr: VirtAddr,
+        frame: FrameId,
+        (vaddr, there): (VirtAddr, Option<Ref<Mapping>>),
         flags: MapFlags,
-    ) -> Result<Ref<Mapping>, PmError> {
-        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
-        self.add_mapping(peer, mapping, vaddr)
+    ) -> Result<MappingId, PmError> {
+        let mapping = Mapping::new(frame, link_of(access.share), peer, vaddr, flags);
+        self.add_mapping(peer, frame, mapping, (vaddr, there))
     }
 
     /// With FORCE_WRITE, gives the frame memory of its own now; with FORCE_READ, refuses a frame
@@ -147,7 +167,7 @@ impl<K: Kernel> Operations<K> {
     pub(super) fn prepare_forced(
         &mut self,
         peer: PeerId,
-        frame: Ref<Frame>,
+        frame: FrameId,
         number: u64,
         (flags, is_first): (MapFlags, bool),
     ) -> Result<(), Failure> {
@@ -164,7 +184,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the rights that a mapping with these flags gives now (R14).
-    pub(super) fn granted(&self, frame: Ref<Frame>, flags: MapFlags) -> MapFlags {
+    pub(super) fn granted(&self, frame: FrameId, flags: MapFlags) -> MapFlags {
         let mut granted = MapFlags::READ | flags.intersection(MapFlags::EXECUTE);
         granted.set(MapFlags::WRITE, flags.contains(MapFlags::WRITE) && !self.is_cow(frame));
         granted
@@ -172,10 +192,10 @@ impl<K: Kernel> Operations<K> {
 
     /// Installs a mapping if its frame has memory, or for loads with FORCE_READ; else the first
     /// access installs it.
-    pub(super) fn show(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
+    pub(super) fn show(&mut self, mapping: MappingId) -> Result<(), PmError> {
         let frame = self.frame_of(mapping);
-        let asked = self.store.get(mapping).asked();
-        if self.store.get(frame).page().is_some() {
+        let asked = self.store.get(mapping.record).asked();
+        if self.store.page_of(frame).is_some() {
             let granted = self.granted(frame, asked);
             return self.install(mapping, installed_for(granted));
         }
@@ -183,111 +203,50 @@ impl<K: Kernel> Operations<K> {
             return self.install(mapping, Installed::ReadOnly);
         }
         // The page of zeros is mapped at the first load: a frame that is never read costs nothing.
-        self.suspend(mapping).map_err(|_: KernelError| PmError::Kernel)
+        self.suspend(mapping.record, mapping.bit()).map_err(|_: KernelError| PmError::Kernel)
     }
 
     /// Charges all that a mapping will ever need, its record, its slot and its page tables, and
-    /// records it; undoes everything if a step fails.
+    /// records it, in a cluster if it can be; undoes everything if a step fails.
     fn add_mapping(
         &mut self,
         peer: PeerId,
-        mut mapping: Mapping,
-        vaddr: VirtAddr,
-    ) -> Result<Ref<Mapping>, PmError> {
-        let account = self.table_account(peer)?;
-        let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
-        mapping.set_slot(slot);
-        let mapping = self.record_mapping(account, peer, mapping).inspect_err(|_| {
-            self.store.free_slot(slot);
-        })?;
+        frame: FrameId,
+        mapping: Mapping,
+        (vaddr, there): (VirtAddr, Option<Ref<Mapping>>),
+    ) -> Result<MappingId, PmError> {
+        let cluster = self.cluster_for(&mapping, there)?;
+        let mapping = match cluster {
+            Some(cluster) => Id::new(cluster, frame.index),
+            None => Id::first(self.add_single(peer, mapping)?),
+        };
         if let Err(error) = self.ensure_tables_at(peer, vaddr) {
-            let tree = self.peer(peer).vspace.mappings;
-            self.peer_mut(peer).vspace.mappings = self.store.tree_remove(tree, vaddr.get());
-            self.store.free(mapping);
-            self.store.free_slot(slot);
+            let is_used = cluster.is_some_and(|cluster| self.store.get(cluster).present() != 0);
+            if !is_used {
+                self.remove_record(mapping.record);
+            }
             self.collect_tables(peer, vaddr.get());
             return Err(error);
         }
-        self.count_mapping(peer, vaddr.get(), true);
+        if cluster.is_some() {
+            let record = self.store.get_mut(mapping.record);
+            record.set_present(record.present() | mapping.bit());
+        }
+        self.count_mappings(peer, vaddr.get(), 1, true);
+        Ok(mapping)
+    }
+
+    /// Records a mapping alone.
+    fn add_single(&mut self, peer: PeerId, mut mapping: Mapping) -> Result<Ref<Mapping>, PmError> {
+        let account = self.table_account(peer)?;
+        let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
+        mapping.set_slot(slot);
+        let mapping = self.insert_record(account, peer, mapping).map_err(|shortage| {
+            self.store.free_slots(slot, 1);
+            shortage.as_table_quota()
+        })?;
         self.link_mapping(mapping);
         Ok(mapping)
-    }
-
-    fn record_mapping(
-        &mut self,
-        account: Ref<Account>,
-        peer: PeerId,
-        mapping: Mapping,
-    ) -> Result<Ref<Mapping>, PmError> {
-        let mapping = self.store.alloc(account, mapping).map_err(Shortage::as_table_quota)?;
-        let tree = self.peer(peer).vspace.mappings;
-        let result = self.store.tree_insert(account, tree, mapping);
-        let tree = result.map_err(Shortage::as_table_quota).inspect_err(|_| {
-            self.store.free(mapping);
-        })?;
-        self.peer_mut(peer).vspace.mappings = tree;
-        Ok(mapping)
-    }
-
-    fn unmap_at(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
-        let Some(mapping) = self.find_mapping(peer, vaddr) else { return Ok(()) };
-        self.remove_mapping(mapping).map_err(|_: KernelError| PmError::Kernel.into())
-    }
-
-    /// Unmaps pages of the caller (O7). Pages that are not mapped are skipped.
-    #[inline(never)]
-    pub(crate) fn unmap(
-        &mut self,
-        caller: PeerId,
-        vaddr: VirtAddr,
-        count: FrameCount,
-    ) -> Result<u64, Failure> {
-        let last = last_page(vaddr, count.get())?;
-        let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
-        // Empty tables that `ensure_tables` made are removed with the range, which is shorter than
-        // the span of a table.
-        self.collect_tables(caller, vaddr.get());
-        self.collect_tables(caller, last.get());
-        Ok(done)
-    }
-
-    /// Unmaps up to `most` mappings between two addresses and returns how many.
-    ///
-    /// # Errors
-    /// `Pending` with how many were unmapped if there are more.
-    pub(super) fn unmap_range(
-        &mut self,
-        peer: PeerId,
-        (first, last): (u64, u64),
-        most: u64,
-    ) -> Result<u64, Failure> {
-        let mut done: u64 = 0;
-        loop {
-            let tree = self.peer(peer).vspace.mappings;
-            let Some(mapping) = self.store.tree_next::<Mapping>(tree, first) else { break };
-            if self.store.get(mapping).key() > last {
-                break;
-            }
-            if done >= most {
-                return Err(Failure { error: PmError::Pending, done, at: 0 });
-            }
-            self.store.meter().begin_frame(done)?;
-            let record = self.store.get(mapping);
-            let (starts, is_large) = (record.vaddr() >= first, record.is_large());
-            let is_whole = starts && record.last() <= last;
-            let pages = if is_large { LARGE_FRAMES } else { 1 };
-            if is_large && (!is_whole || done.saturating_add(pages) > most) {
-                self.split_mapped(mapping).map_err(|failure| Failure { done, ..failure })?;
-                continue;
-            }
-            self.remove_mapping(mapping).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done,
-                at: 0,
-            })?;
-            done = done.saturating_add(pages);
-        }
-        Ok(done)
     }
 
     /// Refuses mappings that the handle does not allow, or no longer allows.
@@ -324,20 +283,32 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Refuses one mapping of a frame too many. Borrowers cannot use up the owner's part.
+    /// Refuses one mapping of a frame too many.
     pub(super) fn check_mapping_room(
         &self,
         access: &Access,
-        frame: Ref<Frame>,
+        frame: FrameId,
         number: u64,
     ) -> Result<(), Failure> {
-        let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
-        if self.store.get(frame).mapping_count.get() >= FRAME_MAPPINGS_MAX.saturating_sub(reserved)
+        let most = most_mappings(access);
+        if self.store.get(frame.record).mapping_count.get() >= most
+            && self.count_mappings_of(frame) >= most
         {
             return Err(at_frame(PmError::TooMany, number));
         }
         Ok(())
     }
+}
+
+/// Returns how many mappings one frame may have. Borrowers cannot use up the owner's part.
+pub(super) fn most_mappings(access: &Access) -> u16 {
+    let reserved = if access.is_strong() { 0 } else { FRAME_MAPPINGS_OWNER };
+    FRAME_MAPPINGS_MAX.saturating_sub(reserved)
+}
+
+/// Returns what is left of a range, and its address, behind so many frames.
+pub(super) fn behind(range: Range, vaddr: VirtAddr, frames: u64) -> Option<(Range, VirtAddr)> {
+    range.after(frames).zip(vaddr.checked_add(frames.checked_mul(PAGE_BYTES)?))
 }
 
 /// Refuses combinations of flags that are not allowed.

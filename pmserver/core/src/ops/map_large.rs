@@ -15,6 +15,7 @@ use crate::ops::map::installed_for;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
+use crate::records::id::{FrameId, Id, MappingId};
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
@@ -46,13 +47,14 @@ impl<K: Kernel> Operations<K> {
         if !self.prepare_large(access, frame, flags) {
             return Ok(None);
         }
-        let mapping = Mapping::new(frame.link(), link_of(access.share), peer, vaddr, flags);
+        let frame = Id::first(frame);
+        let mapping = Mapping::new(frame, link_of(access.share), peer, vaddr, flags);
         let Ok(mapping) = self.add_large_mapping(peer, mapping) else {
             self.unbind_large(frame, was_bound);
             return Ok(None);
         };
         let granted = self.granted(frame, flags);
-        match self.install(mapping, installed_for(granted)) {
+        match self.install(Id::first(mapping), installed_for(granted)) {
             Ok(()) => {
                 self.store.get_mut(mapping).set_counted();
                 self.count_large(peer, vaddr.get(), true);
@@ -60,7 +62,7 @@ impl<K: Kernel> Operations<K> {
             }
             Err(error) => {
                 // If the kernel refuses to delete the capability, the record stays as well.
-                if self.remove_mapping(mapping).is_ok() {
+                if self.remove_mappings_in(mapping, 1).is_ok() {
                     self.unbind_large(frame, was_bound);
                 }
                 Err(at_frame(error, range.first))
@@ -94,11 +96,11 @@ impl<K: Kernel> Operations<K> {
         let writes = flags.contains(MapFlags::WRITE);
         let forces = writes && flags.contains(MapFlags::FORCE_WRITE);
         let range = self.store.get(frame).range();
-        match self.store.get(frame).page() {
+        match self.store.get(frame).page(0) {
             Some(block) => {
                 !self.store.is_splitting(block)
                     && self.has_mappings_left(frame)
-                    && !(forces && self.is_cow(frame))
+                    && !(forces && self.is_cow(Id::first(frame)))
             }
             None => {
                 if !forces || self.has_handler_in(access.container, range) {
@@ -107,14 +109,14 @@ impl<K: Kernel> Operations<K> {
                 let payer = self.store.payer_of_container(access.container);
                 let block = self.store.take_large(payer).ok();
                 if let Some(block) = block {
-                    self.join_page(frame, block);
+                    self.join_page(Id::first(frame), block);
                 }
                 block.is_some()
             }
         }
     }
 
-    fn unbind_large(&mut self, frame: Ref<Frame>, was_bound: bool) {
+    fn unbind_large(&mut self, frame: FrameId, was_bound: bool) {
         if !was_bound {
             // Nothing is mapped, so there is nothing that the kernel could refuse.
             let _: Result<(), KernelError> = self.rebind(frame, None);
@@ -122,14 +124,9 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the large mapping at an address, if it is of all pages from there on.
-    pub(super) fn large_at(
-        &self,
-        peer: PeerId,
-        vaddr: VirtAddr,
-        left: u64,
-    ) -> Option<Ref<Mapping>> {
+    pub(super) fn large_at(&self, peer: PeerId, vaddr: VirtAddr, left: u64) -> Option<MappingId> {
         let mapping = self.find_mapping(peer, vaddr)?;
-        let record = self.store.get(mapping);
+        let record = self.store.get(mapping.record);
         let is_whole = record.vaddr() == vaddr.get() && left >= LARGE_FRAMES;
         (record.is_large() && is_whole).then_some(mapping)
     }
@@ -139,7 +136,7 @@ impl<K: Kernel> Operations<K> {
     /// # Errors
     /// As for `split`.
     pub(super) fn split_mapped(&mut self, mapping: Ref<Mapping>) -> Result<(), Failure> {
-        let frame = self.frame_of(mapping);
-        self.split_if_large(frame)
+        let frame = self.frame_of(Id::first(mapping));
+        self.split_if_large(frame.record)
     }
 }

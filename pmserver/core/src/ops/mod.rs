@@ -16,13 +16,15 @@ pub(crate) mod grant;
 pub(crate) mod handler;
 pub(crate) mod lock;
 pub(crate) mod map;
-pub(crate) mod map_large;
+pub(crate) mod map_cluster;
+mod map_large;
 pub(crate) mod pin;
 pub(crate) mod recovery;
 pub(crate) mod region;
 pub(crate) mod repair;
 pub(crate) mod share;
 pub(crate) mod take;
+pub(crate) mod unmap;
 
 use crate::config::CallGraph;
 use crate::frames::FrameManager;

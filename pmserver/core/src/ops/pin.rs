@@ -20,7 +20,7 @@ use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
     PmError, Rights,
 };
-use proto::limits::{FRAME_WORK_MAX, MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::limits::{FRAME_WORK_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
@@ -30,7 +30,8 @@ use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::FrameMarks;
+use crate::records::id::FrameId;
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
@@ -62,7 +63,7 @@ impl<K: Kernel> Operations<K> {
         }
         let ttl = self.check_lease(caller, &access, range, mode, ttl)?;
         for number in range.first..=range.last {
-            let frame = self.present_frame(access.container, number)?;
+            let frame = self.present_alone(access.container, number)?;
             self.check_supplied(caller, frame, AccessKind::Write)?;
             // Two pins would each keep the frame from moving when the other expires.
             let deadline = self.pin_deadline(frame);
@@ -127,9 +128,9 @@ impl<K: Kernel> Operations<K> {
             self.store.get_mut(lease).pinned.up();
         }
         let mut rest = Some(range);
-        while let Some((frame, _)) = self.take_frame(access.container, &mut rest) {
+        while let Some((frame, _)) = self.take_each(access.container, &mut rest) {
             for sharer in self.sharers(frame) {
-                self.store.get_mut(sharer).set(FrameMarks::TAKEN_OVER, false);
+                self.store.get_mut(sharer.record).set(FrameMarks::TAKEN_OVER, false);
             }
         }
         Ok(())
@@ -142,19 +143,23 @@ impl<K: Kernel> Operations<K> {
         number: u64,
     ) -> Result<(), Failure> {
         let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
-        let frame = self.present_frame(access.container, number)?;
+        let frame = self.present_alone(access.container, number)?;
         let page = self.bind(frame).map_err(refused)?;
+        // It may have come when the page had more than it can name.
+        if !self.sharers(frame).iter().any(|sharer| self.store.is_named(page, *sharer)) {
+            self.store.name_holder(page, frame);
+        }
         let is_written = self.store.get(lease).is_exclusive();
         // A page is under one pin at most: when that ends, the page may be used for nothing.
         let entry = self.store.entry(page);
         let first = self.store.get(lease).range.first;
-        let is_of_pin = |frame: &Ref<Frame>| {
-            let frame = self.store.get(*frame);
+        let is_of_pin = |frame: &FrameId| {
+            let frame = self.store.get(frame.record);
             frame.container == access.container.link() && (first..number).contains(&frame.key())
         };
         // One of its ring is in this pin, too: then the page is pinned for both.
         let is_pinned = entry.is_pinned() && !self.sharers(frame).iter().any(is_of_pin);
-        let page = if is_written || is_pinned || entry.holders() > MOVE_HOLDERS_MAX {
+        let page = if is_written || is_pinned || self.store.is_crowded(page) {
             // The others stay: one of them may be of this pin, and pinned by now.
             self.leave_cow(frame, page).map_err(refused)?
         } else {
@@ -194,7 +199,7 @@ impl<K: Kernel> Operations<K> {
     fn bus_run(&self, container: Ref<Container>, range: Range) -> Result<BusRun, Failure> {
         let mut run = BusRun { address: 0, frames: 0 };
         for number in range.first..=range.last {
-            let page = self.find_frame(container, number).and_then(|f| self.store.get(f).page());
+            let page = self.find_id(container, number).and_then(|frame| self.store.page_of(frame));
             let Some(page) = page else { break };
             let address = self.store.kernel.physical_address(page);
             let next = run.address.saturating_add(run.frames.saturating_mul(PAGE_BYTES));

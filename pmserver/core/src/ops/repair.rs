@@ -19,11 +19,11 @@ use proto::{FrameCount, PeerId, VirtAddr};
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, last_page, pages_from};
-use crate::records::cell::Ref;
 use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::LARGE_PAGES;
+use crate::records::id::{FrameId, MappingId};
 use crate::records::lease::{Need, need_of};
-use crate::records::mapping::{Installed, Mapping};
+use crate::records::mapping::Installed;
 use crate::records::range::Range;
 use crate::records::share::Access;
 
@@ -49,11 +49,16 @@ impl<K: Kernel> Operations<K> {
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
             Err(_) => return Repair::No,
         };
-        if let Err(failure) = self.split_for_access(mapping, kind) {
-            return if is_more_to_do(&failure) { Repair::TryAgain } else { Repair::No };
-        }
-        // It may have been replaced.
-        let Some(mapping) = self.find_mapping(peer, page) else { return Repair::No };
+        let mapping = match self.split_for_access(mapping, kind) {
+            Ok(false) => mapping,
+            // It has been replaced.
+            Ok(true) => match self.find_mapping(peer, page) {
+                Some(mapping) => mapping,
+                None => return Repair::No,
+            },
+            Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
+            Err(_) => return Repair::No,
+        };
         let access = self.access_of(mapping);
         // The retry goes on with what is more than one fault does.
         let room = self.expire_leases(access.container);
@@ -86,18 +91,20 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Splits a large frame if a page of it is needed alone, for a store to memory that others
-    /// share copy-on-write, or if that has begun.
-    fn split_for_access(&mut self, mapping: Ref<Mapping>, kind: AccessKind) -> Result<(), Failure> {
-        if self.is_split_for(mapping, kind == AccessKind::Write) {
-            self.split_mapped(mapping)?;
+    /// share copy-on-write, or if that has begun. Returns whether it was split.
+    fn split_for_access(&mut self, mapping: MappingId, kind: AccessKind) -> Result<bool, Failure> {
+        let is_split = self.is_split_for(mapping, kind == AccessKind::Write);
+        if is_split {
+            self.split_mapped(mapping.record)?;
         }
-        Ok(())
+        Ok(is_split)
     }
 
     /// Returns whether the large frame of a mapping has to be split before it is used.
-    fn is_split_for(&self, mapping: Ref<Mapping>, is_stored_to: bool) -> bool {
+    fn is_split_for(&self, mapping: MappingId, is_stored_to: bool) -> bool {
         let frame = self.frame_of(mapping);
-        let block = self.store.get(frame).page().filter(|_| self.store.get(frame).is_large());
+        let is_large = self.store.get(frame.record).is_large();
+        let block = self.store.page_of(frame).filter(|_| is_large);
         block.is_some_and(|block| {
             self.store.is_splitting(block) || is_stored_to && self.is_cow(frame)
         })
@@ -113,7 +120,7 @@ impl<K: Kernel> Operations<K> {
         peer: PeerId,
         page: VirtAddr,
         kind: AccessKind,
-    ) -> Result<Ref<Mapping>, Failure> {
+    ) -> Result<MappingId, Failure> {
         let region = self.find_region(peer, page).ok_or(PmError::NotFound)?;
         let region = *self.store.get(region);
         let number = region.frame_at(page.get()).ok_or(PmError::NotFound)?;
@@ -132,8 +139,7 @@ impl<K: Kernel> Operations<K> {
         };
         let result = self.map_lazily(peer, &access, number, page, needed);
         let mapping = result.or_else(|_| self.map_lazily(peer, &access, number, page, needed))?;
-        self.store.get_mut(mapping).set_asked(flags);
-        Ok(mapping)
+        Ok(self.set_asked(mapping, flags)?)
     }
 
     /// Returns whether an access faults for the second time at a page that is mapped for it: no
@@ -141,15 +147,14 @@ impl<K: Kernel> Operations<K> {
     fn is_in_vain(
         &mut self,
         peer: PeerId,
-        mapping: Option<Ref<Mapping>>,
+        mapping: Option<MappingId>,
         fault: (u64, AccessKind),
     ) -> bool {
         let needed = match fault.1 {
             AccessKind::Write => Installed::ReadWrite,
             AccessKind::Read | AccessKind::Execute => Installed::ReadOnly,
         };
-        let is_installed =
-            mapping.is_some_and(|mapping| self.store.get(mapping).installed() >= needed);
+        let is_installed = mapping.is_some_and(|mapping| self.installed(mapping) >= needed);
         let before = self.peer(peer).in_vain;
         let is_second = is_installed && before == Some(fault);
         self.peer_mut(peer).in_vain = Some(fault).filter(|_| is_installed && !is_second);
@@ -157,26 +162,27 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns whether a mapping was asked for with the right, and no lease forbids it.
-    fn is_allowed(&self, mapping: Ref<Mapping>, access: &Access, kind: AccessKind) -> bool {
+    fn is_allowed(&self, mapping: MappingId, access: &Access, kind: AccessKind) -> bool {
         let (needed, need) = match kind {
             AccessKind::Read => (MapFlags::empty(), Need::Load),
             AccessKind::Write => (MapFlags::WRITE, Need::Store),
             AccessKind::Execute => (MapFlags::EXECUTE, Need::Load),
         };
-        self.store.get(mapping).asked().contains(needed) && self.is_free_for(mapping, access, need)
+        self.store.get(mapping.record).asked().contains(needed)
+            && self.is_free_for(mapping, access, need)
     }
 
     /// Returns whether no other holder's lease forbids this to a mapping.
-    fn is_free_for(&self, mapping: Ref<Mapping>, access: &Access, need: Need) -> bool {
+    fn is_free_for(&self, mapping: MappingId, access: &Access, need: Need) -> bool {
         let frame = self.frame_of(mapping);
-        let range = self.store.get(frame).range();
+        let range = self.range_of(frame);
         self.check_leases(access, range, need).is_ok() && self.check_sharers(frame, need).is_ok()
     }
 
     /// Installs a mapping for an access that is allowed.
     fn install_for_access(
         &mut self,
-        mapping: Ref<Mapping>,
+        mapping: MappingId,
         access: &Access,
         kind: AccessKind,
     ) -> Result<(), PmError> {
@@ -185,8 +191,8 @@ impl<K: Kernel> Operations<K> {
             self.break_cow(frame).map_err(|_: KernelError| PmError::Kernel)?;
             return self.ensure_installed(mapping, Installed::ReadWrite);
         }
-        let asked = self.store.get(mapping).asked();
-        let may_write = self.store.get(frame).page().is_some()
+        let asked = self.store.get(mapping.record).asked();
+        let may_write = self.store.page_of(frame).is_some()
             && self.granted(frame, asked).contains(MapFlags::WRITE)
             && self.is_free_for(mapping, access, Need::Store);
         let rights = if may_write { Installed::ReadWrite } else { Installed::ReadOnly };
@@ -195,12 +201,8 @@ impl<K: Kernel> Operations<K> {
 
     /// Installs a mapping unless it is installed like that: a region has just made it, or the fault
     /// is from before it was installed.
-    fn ensure_installed(
-        &mut self,
-        mapping: Ref<Mapping>,
-        rights: Installed,
-    ) -> Result<(), PmError> {
-        if self.is_installed(mapping, rights) { Ok(()) } else { self.install(mapping, rights) }
+    fn ensure_installed(&mut self, mapping: MappingId, rights: Installed) -> Result<(), PmError> {
+        if self.installed(mapping) == rights { Ok(()) } else { self.install(mapping, rights) }
     }
 
     /// Restores mappings, with the rights that are asked for now (R2).
@@ -242,7 +244,7 @@ impl<K: Kernel> Operations<K> {
         let mut mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
         let is_stored_to = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
         if !is_large || self.is_split_for(mapping, is_stored_to) {
-            self.split_mapped(mapping)?;
+            self.split_mapped(mapping.record)?;
             mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
         }
         let frame = self.frame_of(mapping);
@@ -252,27 +254,58 @@ impl<K: Kernel> Operations<K> {
         if !access.is_strong() && self.find_mapping(peer, vaddr) != Some(mapping) {
             return Err(missing);
         }
-        let range = self.store.get(frame).range();
+        let range = self.range_of(frame);
         let number = range.first;
         self.check_map_rights(&access, range, flags)?;
         self.check_leases(&access, range, need_of(flags))?;
         self.check_sharers(frame, need_of(flags))?;
         self.prepare_forced(peer, frame, number, (flags, is_first))?;
-        let before = self.store.get(mapping).asked();
-        self.suspend(mapping).map_err(|_: KernelError| at_frame(PmError::Kernel, number))?;
-        self.store.get_mut(mapping).set_asked(flags);
+        let before = self.store.get(mapping.record).asked();
+        let refused = |_: KernelError| at_frame(PmError::Kernel, number);
+        self.suspend(mapping.record, mapping.bit()).map_err(refused)?;
+        let mapping = self.set_asked(mapping, flags).map_err(|error| at_frame(error, number))?;
         self.show(mapping).map_err(|error| {
-            self.store.get_mut(mapping).set_asked(before);
+            self.store.get_mut(mapping.record).set_asked(before);
             at_frame(error, number)
         })?;
         Ok(self.granted(frame, flags))
     }
 
+    /// Changes the flags of a mapping, which then is in a record of its own.
+    ///
+    /// # Errors
+    /// `Kernel` if the kernel refuses a page for records.
+    fn set_asked(&mut self, mapping: MappingId, flags: MapFlags) -> Result<MappingId, PmError> {
+        let record = *self.store.get(mapping.record);
+        if record.asked() == flags {
+            return Ok(mapping);
+        }
+        let mut single = mapping;
+        if record.is_cluster() {
+            self.split_mappings(mapping.record).map_err(|_: KernelError| PmError::Kernel)?;
+            let vaddr = VirtAddr::new_page(record.vaddr_of(mapping.index));
+            let found = vaddr.and_then(|vaddr| self.find_mapping(record.peer(), vaddr));
+            single = found.ok_or(PmError::Kernel)?;
+        }
+        self.store.get_mut(single.record).set_asked(flags);
+        Ok(single)
+    }
+
+    fn installed(&self, mapping: MappingId) -> Installed {
+        self.store.get(mapping.record).installed(mapping.index)
+    }
+
+    /// Returns the numbers that a frame stands for: more than one if it is a large one.
+    fn range_of(&self, frame: FrameId) -> Range {
+        let record = self.store.get(frame.record);
+        if record.is_cluster() { Range::one(record.number(frame.index)) } else { record.range() }
+    }
+
     /// Returns the access of the handle that a mapping was made with.
-    fn access_of(&self, mapping: Ref<Mapping>) -> Access {
+    fn access_of(&self, mapping: MappingId) -> Access {
         let frame = self.frame_of(mapping);
-        let container = self.store.container_of(frame);
-        match self.store.get(mapping).share.target() {
+        let container = self.store.container_of(frame.record);
+        match self.store.get(mapping.record).share.target() {
             None => Access::strong(container),
             Some(share) => Access::through(container, share, self.store.get(share)),
         }

@@ -14,14 +14,15 @@
 //! ```
 
 use pmserver_api::{
-    Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, MapFlags, PmError, ShareHandle,
+    Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, MapFlags, Mapped, PmError,
+    ShareHandle,
 };
 use proto::limits::{CALL_FRAMES_MAX, LEASE_MICROS_MAX};
 use proto::{Micros, PeerId, VirtAddr};
 
 use crate::kernel::Kernel;
 use crate::ops::Operations;
-use crate::ops::map::{last_page, pages_from};
+use crate::ops::map::{behind, last_page};
 use crate::records::cell::Ref;
 use crate::records::failure::is_more_to_do;
 use crate::records::lease::{Lease, LeasesOfContainer};
@@ -166,13 +167,21 @@ impl<K: Kernel> Operations<K> {
                 return Ok(());
             }
         }
-        let numbers = (range.first..=range.last).zip(u64::from(goes_on)..);
-        for ((number, mapped), vaddr) in numbers.zip(pages_from(vaddr)) {
+        let mut rest = Some((range, vaddr));
+        while let Some((left, vaddr)) = rest {
+            let mapped = left.first.saturating_sub(range.first).saturating_add(goes_on.into());
             self.store.meter().begin_frame(mapped)?;
-            if goes_on && self.is_mapped_through(caller, access, number, vaddr) {
-                continue;
+            let mut done = 1;
+            if !(goes_on && self.is_mapped_through(caller, access, left.first, vaddr)) {
+                // All have the same rights: any number of them is one run.
+                let run = &mut Mapped::default();
+                done = self.map_cluster(caller, access, (left, vaddr), flags, run).into();
             }
-            self.map_one(caller, access, number, vaddr, (flags, true))?;
+            if done == 0 {
+                self.map_one(caller, access, left.first, vaddr, (flags, true))?;
+                done = 1;
+            }
+            rest = behind(left, vaddr, done);
         }
         Ok(())
     }
@@ -185,8 +194,8 @@ impl<K: Kernel> Operations<K> {
         vaddr: VirtAddr,
     ) -> bool {
         self.find_mapping(peer, vaddr).is_some_and(|mapping| {
-            let is_its_own = self.store.get(mapping).share == link_of(access.share);
-            is_its_own && Some(self.frame_of(mapping)) == self.find_frame(access.container, number)
+            let is_its_own = self.store.get(mapping.record).share == link_of(access.share);
+            is_its_own && Some(self.frame_of(mapping)) == self.find_id(access.container, number)
         })
     }
 

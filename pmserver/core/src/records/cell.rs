@@ -82,6 +82,17 @@ impl Stamp {
         Self(kind as u64)
     }
 
+    /// Returns the same, given the number of the kind.
+    pub(crate) fn of_kind(kind: u8) -> Self {
+        Self(kind.into())
+    }
+
+    /// Returns the number of the kind.
+    pub(crate) const fn kind(self) -> u8 {
+        let [kind, ..] = self.0.to_le_bytes();
+        kind
+    }
+
     /// Returns the stamp of a record that handles name.
     #[allow(clippy::as_conversions)] // As above; and both other parts are narrower than a word.
     pub(crate) const fn named(kind: Kind, maker: PeerId, generation: u64) -> Self {
@@ -108,8 +119,24 @@ pub(crate) trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + Copy 
     fn set_stamp(&mut self, stamp: Stamp);
 }
 
-/// Implements [`Record`] for a struct whose first field is `stamp`, and checks its size.
+/// Implements [`Record`] for a struct whose first field is `stamp`, or for an *unnamed* one, which
+/// no handle names, whose first field is the byte `kind`; and checks its size.
 macro_rules! record {
+    (unnamed $name:ident, $kind:ident) => {
+        const _: () = assert!(size_of::<$name>() == crate::records::cell::CELL_BYTES);
+
+        impl crate::records::cell::Record for $name {
+            const KIND: crate::records::cell::Kind = crate::records::cell::Kind::$kind;
+
+            fn stamp(&self) -> crate::records::cell::Stamp {
+                crate::records::cell::Stamp::of_kind(self.kind)
+            }
+
+            fn set_stamp(&mut self, stamp: crate::records::cell::Stamp) {
+                self.kind = stamp.kind();
+            }
+        }
+    };
     ($name:ident, $kind:ident) => {
         const _: () = assert!(size_of::<$name>() == crate::records::cell::CELL_BYTES);
 

@@ -7,9 +7,10 @@ use proto::limits::LARGE_FRAMES;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::{BLOCK_PAGES, PageIndex};
-use crate::records::cell::{Stamp, record};
+use crate::records::cell::record;
 use crate::records::container::Container;
 use crate::records::count::Count;
+use crate::records::id::{CLUSTER_ORDER, indices};
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
@@ -47,60 +48,53 @@ pub(crate) const LARGE_PAGES: u16 = 1 << LARGE_ORDER;
 const _: () =
     assert!(LARGE_PAGES as u64 == LARGE_FRAMES && LARGE_PAGES as u32 == BLOCK_PAGES, "one size");
 
-/// A virtual frame, or a *run*: `2^order` frames at aligned numbers that nothing has happened to
-/// since they were allocated. They have no memory, no mapping and no sharer (`store/runs.rs`). A
-/// run of order 9 may be bound to a block as a whole: then it is a *large frame*
-/// (`frames/large.rs`).
+/// A virtual frame, or several at aligned numbers in one record:
+///
+/// - A *cluster*: eight frames, each with memory of its own or without.
+/// - A *run* of 64 or 512 that nothing has happened to since they were allocated: no memory, no
+///   mapping, no sharer (`store/runs.rs`).
+/// - A run of 512 that is bound to a block as a whole: a *large frame* (`frames/large.rs`).
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Frame {
-    stamp: Stamp,
+    kind: u8,
+    /// 0, 3, 6 or 9.
+    order: u8,
+    marks: u16,
+    /// How many records of mappings it has.
+    pub(crate) mapping_count: Count<u16>,
+    padding: u16,
     number: u64,
     pub(crate) container: Link<Container>,
-    /// The page that it is bound to; 0 while it has none.
-    pub(crate) page: u32,
-    /// The other frames that are bound to the page.
-    of_page: Links<Frame>,
-    /// The next frame of its ring of really shared frames; 0 if it is not shared.
-    pub(crate) next_shared: Link<Frame>,
     pub(crate) mappings: Link<Mapping>,
     /// Its place in one of the account's lists of frames (`store/extra.rs`).
     of_account: Links<Frame>,
-    pub(crate) mapping_count: Count<u16>,
-    marks: u16,
-    /// 0, or for a run 9, 6 or 3.
-    order: u8,
-    padding: [u8; 11],
+    /// The pages that its frames are bound to; 0 for one that has none. A single frame has the
+    /// first, and in place of the second the next frame of its ring of really shared ones.
+    pages: [u32; 8],
 }
 
-record!(Frame, Frame);
+record!(unnamed Frame, Frame);
 
 chain!(
     /// The frames of an account in one of its lists.
     FramesOfAccount, Frame, of_account
 );
 
-chain!(
-    /// The frames that are bound to a page.
-    FramesOfPage, Frame, of_page
-);
-
 impl Frame {
     /// Returns a tentative frame without memory.
     pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
         Self {
-            stamp: Stamp::UNSET,
+            kind: 0,
+            order: 0,
+            marks: FrameMarks::TENTATIVE.bits(),
+            mapping_count: Count::ZERO,
+            padding: 0,
             number,
             container,
-            page: 0,
-            of_page: Links::NONE,
-            next_shared: Link::NONE,
             mappings: Link::NONE,
             of_account: Links::NONE,
-            mapping_count: Count::ZERO,
-            marks: FrameMarks::TENTATIVE.bits(),
-            order: 0,
-            padding: [0; 11],
+            pages: [0; 8],
         }
     }
 
@@ -109,26 +103,69 @@ impl Frame {
         Self { order, ..Self::new(container, number) }
     }
 
-    /// Returns the eighth part of a run, by its place in it.
-    pub(crate) fn part(&self, place: u64) -> Self {
-        let order = self.order.saturating_sub(3);
-        let number = self.number.saturating_add(place << order);
-        Self { number, order, stamp: Stamp::UNSET, of_account: Links::NONE, ..*self }
+    /// Returns the eighth part of a run or cluster, by its place in it, without mappings.
+    pub(crate) fn part(&self, place: u8) -> Self {
+        let order = self.order.saturating_sub(CLUSTER_ORDER);
+        let number = self.number.saturating_add(u64::from(place) << order);
+        let mut pages = [0; 8];
+        if let (true, [first, ..]) = (self.is_cluster(), &mut pages) {
+            *first = self.page_link(place);
+        }
+        Self { number, order, pages, of_account: Links::NONE, ..*self }
     }
 
     /// Makes a run's record that of one of its parts.
-    pub(crate) fn become_part(&mut self, place: u64) {
+    pub(crate) fn become_part(&mut self, place: u8) {
         let part = self.part(place);
-        self.number = part.number;
-        self.order = part.order;
+        *self = Self { of_account: self.of_account, ..part };
     }
 
     pub(crate) const fn order(&self) -> u8 {
         self.order
     }
 
+    /// Returns whether it stands for more than one frame.
     pub(crate) const fn is_run(&self) -> bool {
         self.order > 0
+    }
+
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.order == CLUSTER_ORDER
+    }
+
+    /// Returns whether it stands for more than the frames of a cluster.
+    pub(crate) const fn is_above_cluster(&self) -> bool {
+        self.order > CLUSTER_ORDER
+    }
+
+    /// Returns whether nothing has happened to its frames.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.pages == [0; 8] && self.mappings.is_none()
+    }
+
+    /// Returns the frame with a number that it stands for.
+    pub(crate) fn index_of(&self, number: u64) -> u8 {
+        let index = number.saturating_sub(self.number);
+        if self.is_cluster() { u8::try_from(index).unwrap_or(0) } else { 0 }
+    }
+
+    /// Returns the number of one of its frames.
+    pub(crate) fn number(&self, index: u8) -> u64 {
+        self.number.saturating_add(index.into())
+    }
+
+    /// Returns the mask of its frames with numbers of a range.
+    pub(crate) fn within(&self, range: Range) -> u8 {
+        if !self.is_cluster() {
+            return 1;
+        }
+        let is_in = |index: &u8| range.contains(self.number(*index));
+        indices(u8::MAX).filter(is_in).fold(0, |mask, index| mask | 1 << index)
+    }
+
+    /// Returns the mask of its frames, of which one that is not a cluster has one.
+    pub(crate) const fn all(&self) -> u8 {
+        if self.is_cluster() { u8::MAX } else { 1 }
     }
 
     /// Returns whether it stands for as many frames as are in a large one, and has memory or not.
@@ -138,7 +175,8 @@ impl Frame {
 
     /// Returns whether it is a large frame: a run with memory.
     pub(crate) const fn is_large(&self) -> bool {
-        self.order == LARGE_ORDER && self.page != 0
+        let [first, ..] = self.pages;
+        self.order == LARGE_ORDER && first != 0
     }
 
     /// Returns how many frames it stands for.
@@ -151,8 +189,32 @@ impl Frame {
         Range { first: self.number, last: self.last() }
     }
 
-    pub(crate) fn page(&self) -> Option<PageIndex> {
-        PageIndex::from_link(self.page)
+    /// Returns the page that one of its frames is bound to.
+    pub(crate) fn page(&self, index: u8) -> Option<PageIndex> {
+        PageIndex::from_link(self.page_link(index))
+    }
+
+    fn page_link(&self, index: u8) -> u32 {
+        self.pages.get(usize::from(index)).copied().unwrap_or(0)
+    }
+
+    /// Says to which page one of its frames is bound.
+    pub(crate) fn set_page(&mut self, index: u8, page: Option<PageIndex>) {
+        if let Some((_, [place, ..])) = self.pages.split_at_mut_checked(usize::from(index)) {
+            *place = page.map_or(0, PageIndex::get);
+        }
+    }
+
+    /// Returns the next frame of its ring; none if it is not really shared.
+    pub(crate) const fn next_shared(&self) -> Link<Self> {
+        let [_, next, ..] = self.pages;
+        if self.is_run() { Link::NONE } else { Link::from_raw(next) }
+    }
+
+    /// Says which frame is the next of the ring of a single frame.
+    pub(crate) const fn set_next_shared(&mut self, frame: Link<Self>) {
+        let [_, next, ..] = &mut self.pages;
+        *next = frame.raw();
     }
 
     pub(crate) const fn has(&self, marks: FrameMarks) -> bool {
@@ -163,6 +225,11 @@ impl Frame {
         let mut now = FrameMarks::from_bits_truncate(self.marks);
         now.set(marks, value);
         self.marks = now.bits();
+    }
+
+    /// Returns whether it is there for good.
+    pub(crate) const fn is_settled(&self) -> bool {
+        !self.has(FrameMarks::TENTATIVE)
     }
 
     /// Returns whether only the report of a dropped frame is left. A call that allocates the number
@@ -176,11 +243,10 @@ impl Frame {
         self.marks = FrameMarks::DISCARDED.bits();
     }
 
-    /// Returns the part of the state that the record alone determines.
-    pub(crate) fn state(&self) -> FrameState {
+    /// Returns the part of the state of one of its frames that the record alone determines.
+    pub(crate) fn state(&self, index: u8) -> FrameState {
         let mut state = FrameState::PRESENT;
-        state.set(FrameState::BOUND, self.page != 0);
-        state.set(FrameState::MAPPED, !self.mappings.is_none());
+        state.set(FrameState::BOUND, self.page(index).is_some());
         state.set(FrameState::EXTRA, self.has(FrameMarks::EXTRA));
         state.set(FrameState::DISCARDABLE, self.has(FrameMarks::DISCARDABLE));
         state.set(FrameState::TAKEN_OVER, self.has(FrameMarks::TAKEN_OVER));

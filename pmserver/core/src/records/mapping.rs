@@ -1,65 +1,83 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A mapping's or grant's record.
+//! The record of mappings and grants.
+
+mod state;
 
 use pmserver_api::MapFlags;
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::kernel::{FrameCap, PageIndex, PageRights, SlotAddress};
+use crate::kernel::{PageRights, SlotAddress};
 use crate::records::broken::broken;
-use crate::records::cell::{Stamp, record};
-use crate::records::frame::{Frame, LARGE_ORDER};
+use crate::records::cell::record;
+use crate::records::frame::{Frame, LARGE_ORDER, LARGE_PAGES};
+use crate::records::id::{CLUSTER, CLUSTER_ORDER, FrameId, Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::share::Share;
 
 /// How a mapping is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub(crate) enum Installed {
     /// Not installed: an access faults.
-    No = 0,
+    No,
     /// For loads.
-    ReadOnly = 1,
+    ReadOnly,
     /// For loads and stores.
-    ReadWrite = 2,
+    ReadWrite,
 }
 
 /// A frame that is mapped at a page of a VSpace, or granted; for a grant, `vaddr` is its index.
+/// Or a *cluster*: the frames of a cluster, those that are `present`, at pages in the same order.
+/// Or a large frame.
 ///
 /// The flags that were asked for never change. What is installed may be less at the moment; it is
-/// restored when the page is accessed (`ops/repair.rs`).
+/// restored when the page is accessed (`ops/repair.rs`). A capability is to the page of the frame,
+/// or to the page of zeros as long as the frame has none.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Mapping {
-    stamp: Stamp,
-    vaddr: u64,
-    pub(crate) frame: Link<Frame>,
-    /// The page that it has a capability to; 0 while it has none.
-    pub(crate) page: u32,
-    /// The CNode of its slot.
-    slot_page: u32,
-    /// The frame's other mappings.
-    of_frame: Links<Mapping>,
-    /// The share through which it was made; 0 for the owner.
-    pub(crate) share: Link<Share>,
-    /// The share's other mappings.
-    of_share: Links<Mapping>,
+    kind: u8,
+    /// 0, 3 or 9.
+    order: u8,
     /// The flags that it was asked for with.
     asked: u16,
-    slot_index: u8,
     peer: u8,
-    installed: u8,
     is_grant: u8,
-    is_original: u8,
-    /// 0, or 9 for the mapping of a large frame.
-    order: u8,
+    /// Which frame of a cluster a single mapping is of.
+    frame_index: u8,
     /// Whether a large mapping is counted in the table above it.
     is_counted: u8,
-    padding: [u8; 7],
+    /// Its address, or that of the first frame of a cluster, which need not be mapped.
+    vaddr: u64,
+    pub(crate) frame: Link<Frame>,
+    /// The share through which it was made; 0 for the owner.
+    pub(crate) share: Link<Share>,
+    /// The other mappings of the frame's record.
+    of_frame: Links<Mapping>,
+    /// The share's other mappings.
+    of_share: Links<Mapping>,
+    /// The CNode of its slot, or of those of a cluster, and the first of them.
+    slot_page: u32,
+    slot_index: u8,
+    /// Masks, with a bit for each mapping of a cluster, and the first one for a single mapping:
+    /// which are there,
+    present: u8,
+    /// have a capability,
+    caps: u8,
+    /// have the original capability of their page, while their slot is empty,
+    originals: u8,
+    /// are installed,
+    readable: u8,
+    /// and for stores.
+    writable: u8,
+    /// The first and the last frame of a cluster that may be mapped: their pages are in one group
+    /// of eight.
+    ends: [u8; 2],
+    padding: [u8; 12],
 }
 
-record!(Mapping, Mapping);
+record!(unnamed Mapping, Mapping);
 
 chain!(
     /// The mappings and grants of a frame.
@@ -73,36 +91,40 @@ chain!(
 
 impl Mapping {
     pub(crate) fn new(
-        frame: Link<Frame>,
+        frame: FrameId,
         share: Link<Share>,
         peer: PeerId,
         vaddr: VirtAddr,
         asked: MapFlags,
     ) -> Self {
         Self {
-            stamp: Stamp::UNSET,
-            vaddr: vaddr.get(),
-            frame,
-            page: 0,
-            slot_page: 0,
-            of_frame: Links::NONE,
-            share,
-            of_share: Links::NONE,
-            asked: asked.bits(),
-            slot_index: 0,
-            peer: peer.get(),
-            installed: 0,
-            is_grant: 0,
-            is_original: 0,
+            kind: 0,
             order: 0,
+            asked: asked.bits(),
+            peer: peer.get(),
+            is_grant: 0,
+            frame_index: frame.index,
             is_counted: 0,
-            padding: [0; 7],
+            vaddr: vaddr.get(),
+            frame: frame.record.link(),
+            share,
+            of_frame: Links::NONE,
+            of_share: Links::NONE,
+            slot_page: 0,
+            slot_index: 0,
+            present: 1,
+            caps: 0,
+            originals: 0,
+            readable: 0,
+            writable: 0,
+            ends: [0; 2],
+            padding: [0; 12],
         }
     }
 
     /// Returns a grant that fills a slot of the peer's CNode.
     pub(crate) fn new_grant(
-        frame: Link<Frame>,
+        frame: FrameId,
         share: Link<Share>,
         peer: PeerId,
         slot: SlotAddress,
@@ -113,6 +135,7 @@ impl Mapping {
             slot_page: slot.node.get(),
             slot_index: slot.index,
             is_grant: 1,
+            caps: 1,
             ..Self::new(frame, share, peer, VirtAddr::ZERO, asked)
         }
     }
@@ -122,15 +145,56 @@ impl Mapping {
         Self { order: LARGE_ORDER, ..self }
     }
 
+    /// Returns a cluster in which nothing is yet, with the same terms, for so many frames of which
+    /// this is the first.
+    pub(crate) fn of_cluster(self, frames: u8) -> Self {
+        let before = u64::from(self.frame_index).saturating_mul(PAGE_BYTES);
+        let ends = [self.frame_index, self.frame_index.saturating_add(frames).saturating_sub(1)];
+        let vaddr = self.vaddr.wrapping_sub(before);
+        Self { order: CLUSTER_ORDER, present: 0, frame_index: 0, vaddr, ends, ..self }
+    }
+
+    /// Returns whether it is a cluster that a mapping may belong to: of the same frames, through
+    /// the same share, with the same flags.
+    pub(crate) fn may_have(&self, mapping: &Self) -> bool {
+        let terms = |mapping: &Self| (mapping.frame, mapping.share, mapping.asked, mapping.peer);
+        self.is_cluster() && terms(self) == terms(mapping)
+    }
+
     /// Returns the mapping of a page of a large one, with the same terms, not installed.
     pub(crate) fn part(&self, vaddr: u64, frame: Link<Frame>, slot: SlotAddress) -> Self {
         let mut part = Self { vaddr, frame, order: 0, ..*self };
-        part.stamp = Stamp::UNSET;
         (part.of_frame, part.of_share) = (Links::NONE, Links::NONE);
         part.set_slot(slot);
-        part.set_cap(PageIndex::new(0), false);
-        part.set_installed(Installed::No);
+        (part.caps, part.originals, part.readable, part.writable) = (0, 0, 0, 0);
         part
+    }
+
+    /// Returns a mapping of a cluster in a record of its own, as it is.
+    pub(crate) fn single(&self, index: u8) -> Self {
+        let bit = |mask: u8| mask >> index & 1;
+        let mut single = Self {
+            order: 0,
+            frame_index: index,
+            vaddr: self.vaddr_of(index),
+            ends: [0; 2],
+            present: 1,
+            caps: bit(self.caps),
+            originals: bit(self.originals),
+            readable: bit(self.readable),
+            writable: bit(self.writable),
+            of_frame: Links::NONE,
+            of_share: Links::NONE,
+            ..*self
+        };
+        single.set_slot(self.slot(index));
+        single
+    }
+
+    /// Moves it to a frame alone in its record.
+    pub(crate) const fn set_frame(&mut self, frame: Link<Frame>) {
+        self.frame = frame;
+        self.frame_index = 0;
     }
 
     /// Returns whether a large mapping is counted in the table above it.
@@ -143,8 +207,20 @@ impl Mapping {
         self.is_counted = 1;
     }
 
+    /// Returns whether it is of the size of such a frame's record, or of one frame of a cluster.
+    pub(crate) const fn fits(&self, frame: &Frame) -> bool {
+        match self.order {
+            0 => !frame.is_above_cluster(),
+            order => order == frame.order(),
+        }
+    }
+
     pub(crate) const fn is_large(&self) -> bool {
-        self.order != 0
+        self.order == LARGE_ORDER
+    }
+
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.order == CLUSTER_ORDER
     }
 
     pub(crate) const fn is_grant(&self) -> bool {
@@ -167,47 +243,33 @@ impl Mapping {
         self.asked = flags.bits();
     }
 
-    pub(crate) const fn installed(&self) -> Installed {
-        match self.installed {
-            0 => Installed::No,
-            1 => Installed::ReadOnly,
-            _ => Installed::ReadWrite,
+    /// Returns the frame of one of its mappings.
+    pub(crate) fn frame(&self, index: u8) -> FrameId {
+        let Some(record) = self.frame.target() else { broken("mapping without a frame") };
+        Id::new(record, if self.is_cluster() { index } else { self.frame_index })
+    }
+
+    /// Returns the mask of those of its mappings that are of some frames of their record.
+    pub(crate) const fn of(&self, frames: u8) -> u8 {
+        if self.is_cluster() { self.present & frames } else { frames >> self.frame_index & 1 }
+    }
+
+    /// Returns the mask of the mappings that are there.
+    pub(crate) const fn present(&self) -> u8 {
+        self.present
+    }
+
+    /// Returns the mask of the mappings that are there between two addresses, both included.
+    pub(crate) fn within(&self, first: u64, last: u64) -> u8 {
+        if !self.is_cluster() {
+            return 1;
         }
+        let is_in = |index: &u8| (first..=last).contains(&self.vaddr_of(*index));
+        indices(self.present).filter(is_in).fold(0, |mask, index| mask | 1 << index)
     }
 
-    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
-    pub(crate) const fn set_installed(&mut self, installed: Installed) {
-        self.installed = installed as u8;
-    }
-
-    pub(crate) fn page(&self) -> Option<PageIndex> {
-        PageIndex::from_link(self.page)
-    }
-
-    pub(crate) const fn set_slot(&mut self, slot: SlotAddress) {
-        self.slot_page = slot.node.get();
-        self.slot_index = slot.index;
-    }
-
-    /// Returns its slot for a derived capability.
-    pub(crate) const fn slot(&self) -> SlotAddress {
-        SlotAddress { node: PageIndex::new(self.slot_page), index: self.slot_index }
-    }
-
-    /// Returns whether it uses the original capability of its page, and its slot is empty.
-    pub(crate) const fn is_original(&self) -> bool {
-        self.is_original != 0
-    }
-
-    /// Says which page it has a capability to, and whether that is the page's original one.
-    pub(crate) fn set_cap(&mut self, page: PageIndex, is_original: bool) {
-        self.page = page.get();
-        self.is_original = is_original.into();
-    }
-
-    /// Returns its capability to a page.
-    pub(crate) const fn cap(&self, page: PageIndex) -> FrameCap {
-        if self.is_original() { FrameCap::Original(page) } else { FrameCap::Derived(self.slot()) }
+    pub(crate) const fn set_present(&mut self, mask: u8) {
+        self.present = mask;
     }
 
     /// Returns the rights for the kernel.
@@ -218,19 +280,43 @@ impl Mapping {
         }
     }
 
-    /// Returns the address; for a grant its index.
-    pub(crate) const fn vaddr(&self) -> u64 {
-        self.vaddr
+    /// Returns the first address that it may have a mapping at; for a grant its index.
+    pub(crate) fn vaddr(&self) -> u64 {
+        let [first, _] = self.ends;
+        self.vaddr_of(first)
+    }
+
+    /// Returns the address of one.
+    pub(crate) fn vaddr_of(&self, index: u8) -> u64 {
+        self.vaddr.wrapping_add(u64::from(index).saturating_mul(PAGE_BYTES))
+    }
+
+    /// Returns the address of the first one that is there.
+    pub(crate) fn first_vaddr(&self) -> u64 {
+        indices(self.present).next().map_or(self.vaddr(), |index| self.vaddr_of(index))
+    }
+
+    /// Returns which one is at an address.
+    pub(crate) fn index_at(&self, vaddr: u64) -> u8 {
+        if !self.is_cluster() {
+            return 0;
+        }
+        let pages = vaddr.wrapping_sub(self.vaddr).checked_div(PAGE_BYTES);
+        pages.and_then(|pages| u8::try_from(pages).ok()).unwrap_or(CLUSTER)
     }
 }
 
 impl Leaf for Mapping {
     fn key(&self) -> u64 {
-        self.vaddr
+        self.vaddr()
     }
 
     fn last(&self) -> u64 {
-        let pages = 1_u64 << self.order;
-        self.vaddr.saturating_add(pages.saturating_sub(1).saturating_mul(PAGE_BYTES))
+        if self.is_large() {
+            let last = u64::from(LARGE_PAGES).saturating_sub(1);
+            return self.vaddr.saturating_add(last.saturating_mul(PAGE_BYTES));
+        }
+        let [_, last] = self.ends;
+        self.vaddr_of(last)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod count;
 pub(crate) mod failure;
 pub(crate) mod frame;
 pub(crate) mod handler;
+pub(crate) mod id;
 pub(crate) mod leaf;
 pub(crate) mod lease;
 pub(crate) mod ledger;

@@ -10,10 +10,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::kernel::{BLOCK_PAGES, PageIndex};
 use crate::records::account::Account;
 use crate::records::count::{minus, plus};
-use crate::records::frame::Frame;
+use crate::records::id::{FrameId, MappingId};
 use crate::records::lease::Lease;
 use crate::records::links::Link;
-use crate::records::mapping::Mapping;
 
 /// What a page is used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +58,17 @@ impl PageUse {
     }
 }
 
+/// The bit of `previous` that marks a copy that virtual frames are being moved to.
+const JOINED: u32 = 1 << 31;
+
 /// Bytes of one entry.
 pub(crate) const ENTRY_BYTES: usize = 32;
 
 /// Entries in a page.
 pub(crate) const ENTRIES_PER_PAGE: u32 = 128;
+
+/// Holders that the entry of a page names.
+pub(crate) const PAGE_NAMES: u8 = 4;
 
 /// One page of the pool.
 #[repr(C)]
@@ -72,18 +77,19 @@ pub(crate) struct PageEntry {
     /// A `PageUse`.
     used_as: u8,
     /// `Records`: 1 for a page of cells that were set aside.
-    pub(crate) is_aside: u8,
+    aside: u8,
     /// `Records`, `Slots`: how many cells or slots are taken. `Frame`: how many pins it is under.
     pub(crate) taken: u16,
-    /// The next page in the list.
+    /// The next page in the list. `Frame`: the mapping that has the original capability.
     pub(crate) next: u32,
-    /// The previous page in the list.
+    /// The previous page in the list. `Copied`, `Frame`: the copy of the page before, while a large
+    /// frame is being split.
     pub(crate) previous: u32,
-    /// `Records`, `Slots`: the account. `Frame`: the first of the virtual frames that are bound to
-    /// it. `Quarantine`: the pin.
+    /// `Records`, `Slots`: the account. `Frame`, `Large`: the first holder. `Quarantine`: the pin.
     owner: u32,
-    /// `Records`, `Slots`: a set bit for every cell or slot that is taken.
-    pub(crate) bitmap: [u64; 2],
+    /// `Records`, `Slots`: a set bit for every cell or slot that is taken. `Frame`, `Large`: the
+    /// other holders, two in a word, and in the last half how many there are, references included.
+    words: [u64; 2],
 }
 
 const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
@@ -92,17 +98,27 @@ impl PageEntry {
     /// Returns the entry of a page with this use and no other property.
     pub(crate) const fn new(used_as: PageUse) -> Self {
         let used_as = used_as.number();
-        Self { used_as, is_aside: 0, taken: 0, next: 0, previous: 0, owner: 0, bitmap: [0; 2] }
+        Self { used_as, aside: 0, taken: 0, next: 0, previous: 0, owner: 0, words: [0; 2] }
     }
 
-    /// `Frame`: returns the mapping that has the original capability; 0 for none.
-    pub(crate) const fn original_user(&self) -> Link<Mapping> {
-        Link::from_raw(self.next)
+    /// `Frame`: returns the mapping that has the original capability.
+    pub(crate) const fn original_user(&self) -> Option<MappingId> {
+        MappingId::from_raw(self.next)
     }
 
     /// `Frame`: says which mapping has the original capability.
-    pub(crate) const fn set_original_user(&mut self, mapping: Link<Mapping>) {
-        self.next = mapping.raw();
+    pub(crate) fn set_original_user(&mut self, mapping: Option<MappingId>) {
+        self.next = mapping.map_or(0, MappingId::raw);
+    }
+
+    /// `Records`: returns whether its cells were set aside.
+    pub(crate) const fn is_aside(&self) -> bool {
+        self.aside != 0
+    }
+
+    /// `Records`: says whether its cells were set aside.
+    pub(crate) fn set_aside(&mut self, is_aside: bool) {
+        self.aside = is_aside.into();
     }
 
     /// `Records`, `Slots`: returns the account.
@@ -115,46 +131,92 @@ impl PageEntry {
         self.owner = account.raw();
     }
 
-    /// `Frame`: returns the first of the virtual frames that are bound to it.
-    pub(crate) const fn first_frame(&self) -> Link<Frame> {
-        Link::from_raw(self.owner)
-    }
-
-    /// `Frame`: says which is the first of the virtual frames that are bound to it.
-    pub(crate) const fn set_first_frame(&mut self, frame: Link<Frame>) {
-        self.owner = frame.raw();
-    }
-
     /// `Quarantine`: says which pin it is kept for.
     pub(crate) const fn set_pin(&mut self, lease: Link<Lease>) {
         self.owner = lease.raw();
     }
 
-    /// `Frame`: returns how many virtual frames are bound to it.
+    /// `Frame`, `Large`: returns one of the places for holders.
+    pub(crate) fn holder(&self, place: u8) -> Option<FrameId> {
+        let Some(other) = place.checked_sub(1) else { return FrameId::from_raw(self.owner) };
+        let word = self.words.get(usize::from(other / 2))?;
+        FrameId::from_raw(u32::try_from(word >> half(other) & u64::from(u32::MAX)).ok()?)
+    }
+
+    /// `Frame`, `Large`: fills or empties one of the places for holders.
+    pub(crate) fn set_holder(&mut self, place: u8, holder: Option<FrameId>) {
+        let raw = holder.map_or(0, FrameId::raw);
+        let Some(other) = place.checked_sub(1) else {
+            self.owner = raw;
+            return;
+        };
+        let [first, second] = &mut self.words;
+        let word = if other < 2 { first } else { second };
+        *word &= !(u64::from(u32::MAX) << half(other));
+        *word |= u64::from(raw) << half(other);
+    }
+
+    /// `Frame`, `Large`: returns how many holders it has, and references.
+    #[allow(clippy::as_conversions)] // Of the upper half.
     pub(crate) const fn holders(&self) -> u32 {
-        self.previous
+        let [_, last] = self.words;
+        (last >> u32::BITS) as u32
     }
 
-    /// `Frame`: counts one more virtual frame that is bound to it.
-    pub(crate) fn add_holder(&mut self) {
-        self.previous = plus(self.previous, 1);
+    fn set_holders(&mut self, count: u32) {
+        let [_, last] = &mut self.words;
+        *last = *last & u64::from(u32::MAX) | u64::from(count) << u32::BITS;
     }
 
-    /// `Frame`: counts one less; returns how many are left.
-    pub(crate) fn remove_holder(&mut self) -> u32 {
-        self.previous = minus(self.previous, 1);
-        self.previous
+    /// `Frame`, `Large`: counts one more holder or reference.
+    pub(crate) fn add_reference(&mut self) {
+        self.set_holders(plus(self.holders(), 1));
     }
 
-    /// `Records`, `Slots`: counts one more cell or slot that is taken.
-    pub(crate) fn take_place(&mut self) {
-        self.taken = plus(self.taken, 1);
+    /// `Frame`, `Large`: counts one less; returns how many are left.
+    pub(crate) fn remove_reference(&mut self) -> u32 {
+        let left = minus(self.holders(), 1);
+        self.set_holders(left);
+        left
     }
 
-    /// `Records`, `Slots`: counts one less; returns how many are left.
-    pub(crate) fn leave_place(&mut self) -> u16 {
-        self.taken = minus(self.taken, 1);
+    /// `Records`, `Slots`: returns the first cell or slot that is free, if there is one.
+    pub(crate) const fn first_free(&self) -> u32 {
+        let [low, high] = self.words;
+        match low.trailing_ones() {
+            u64::BITS => u64::BITS.saturating_add(high.trailing_ones()),
+            place => place,
+        }
+    }
+
+    /// `Slots`: returns the first of eight free slots at an aligned place.
+    pub(crate) fn first_free_octet(&self) -> Option<u8> {
+        let bytes = self.words.into_iter().flat_map(u64::to_le_bytes);
+        let (_, octet) = bytes.zip(0_u8..).find(|(taken, _)| *taken == 0)?;
+        octet.checked_mul(8)
+    }
+
+    /// `Records`, `Slots`: takes or leaves cells or slots: those of a mask, from a place on whose
+    /// word they are all in. Returns how many are taken now.
+    pub(crate) fn set_places(&mut self, place: u32, mask: u8, is_taken: bool) -> u16 {
+        let [low, high] = &mut self.words;
+        let word = if place < u64::BITS { low } else { high };
+        let bits = u64::from(mask) << (place % u64::BITS);
+        let count = u16::try_from(mask.count_ones()).unwrap_or(0);
+        if is_taken {
+            *word |= bits;
+            self.taken = plus(self.taken, count);
+        } else {
+            *word &= !bits;
+            self.taken = minus(self.taken, count);
+        }
         self.taken
+    }
+
+    /// `Slots`: takes all.
+    pub(crate) const fn take_all(&mut self) {
+        self.words = [u64::MAX; 2];
+        self.taken = 128;
     }
 
     /// `Frame`: returns whether a pin keeps it where it is.
@@ -164,19 +226,30 @@ impl PageEntry {
 
     /// `Copied`, `Frame`: returns the copy of the page before, while a large frame is being split.
     pub(crate) fn copy_before(&self) -> Option<PageIndex> {
-        let [before, _] = self.bitmap;
-        u32::try_from(before).ok().and_then(PageIndex::from_link)
+        PageIndex::from_link(self.previous & !JOINED)
     }
 
     /// `Copied`: says which is the copy of the page before; 0 for none.
-    pub(crate) fn set_copy_before(&mut self, page: u32) {
-        self.bitmap = [page.into(), 0];
+    pub(crate) const fn set_copy_before(&mut self, page: u32) {
+        self.previous = page;
     }
 
     /// `Copied`: makes it a frame that the splitting of the large frame has a reference to.
     pub(crate) fn become_frame(&mut self) {
         self.used_as = PageUse::Frame.number();
-        self.add_holder();
+        self.previous |= JOINED;
+        self.add_reference();
+    }
+
+    /// `Frame`: returns whether the splitting of a large frame has a reference to it.
+    pub(crate) const fn is_joined(&self) -> bool {
+        self.previous & JOINED != 0
+    }
+
+    /// `Frame`: ends that; returns how many holders are left.
+    pub(crate) fn end_joining(&mut self) -> u32 {
+        self.previous = 0;
+        self.remove_reference()
     }
 
     /// Returns for how many pages it speaks: for all of a block that is whole or a large frame if
@@ -193,4 +266,9 @@ impl PageEntry {
     pub(crate) const fn is(&self, used_as: PageUse) -> bool {
         self.used_as == used_as.number()
     }
+}
+
+/// Returns the shift of a half of a word.
+const fn half(index: u8) -> u32 {
+    if index.is_multiple_of(2) { 0 } else { u32::BITS }
 }

@@ -42,6 +42,12 @@ impl Range {
         (first <= self.last).then_some(Self { first, ..*self })
     }
 
+    /// Returns what is left of it behind so many of its numbers; `None` if nothing is.
+    pub(crate) fn after(&self, count: u64) -> Option<Self> {
+        let first = self.first.checked_add(count)?;
+        (first <= self.last).then_some(Self { first, ..*self })
+    }
+
     pub(crate) const fn covers(&self, other: Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }

@@ -179,7 +179,8 @@ impl<K: Kernel> Service<K> {
         let number = self.store.get(frame).key();
         let container = self.store.container_of(frame);
         let is_held = self.expire_leases(container).is_err();
-        if is_held || self.is_held(container, number, age) || self.drop_contents(frame).is_err() {
+        if is_held || self.is_held(container, number, age) || self.drop_contents(frame, 1).is_err()
+        {
             self.store.move_to_back(account, frame);
             return false;
         }

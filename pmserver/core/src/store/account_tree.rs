@@ -310,7 +310,7 @@ impl<K: Kernel> Store<K> {
         let first = stock.record_pages;
         if let Some(page) = PageIndex::from_link(first) {
             let rest = self.unlink_page(first, page);
-            self.entry_mut(page).is_aside = 0;
+            self.entry_mut(page).set_aside(false);
             let free = CELLS_PER_PAGE.saturating_sub(self.entry(page).taken.into());
             let stock = self.stock_mut(account);
             stock.record_pages = rest;

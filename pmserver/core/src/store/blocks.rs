@@ -226,15 +226,6 @@ impl<K: Kernel> Store<K> {
         Ok(())
     }
 
-    /// Returns whether a page is a copy that the splitting of a large frame has a reference to. In
-    /// time proportional to a block, for checks.
-    pub(crate) fn is_joined_copy(&self, page: PageIndex) -> bool {
-        let is_joining = self.splitting.is_some_and(|splitting| splitting.is_joining);
-        let mut copies =
-            core::iter::successors(self.last_copy(), |copy| self.entry(*copy).copy_before());
-        is_joining && copies.any(|copy| copy == page)
-    }
-
     /// Begins to split a large frame.
     pub(crate) fn begin_splitting(&mut self, block: PageIndex) {
         self.splitting = Some(Splitting { block, copied: 0, copies: 0, is_joining: false });
@@ -267,7 +258,7 @@ impl<K: Kernel> Store<K> {
         let mut next = PageIndex::from_link(splitting.copies);
         while let Some(page) = next {
             next = self.entry(page).copy_before();
-            if !splitting.is_joining || self.entry_mut(page).remove_holder() == 0 {
+            if !splitting.is_joining || self.entry_mut(page).end_joining() == 0 {
                 self.push_free(page, PageUse::Dirty);
             }
         }

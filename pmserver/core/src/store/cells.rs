@@ -68,7 +68,7 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
         let (page, _) = record.place();
         let owner = self.page_owner(page);
-        if self.entry(page).is_aside != 0 {
+        if self.entry(page).is_aside() {
             self.empty_aside(owner, record);
             return self.give_back(owner, 1);
         }
@@ -99,20 +99,37 @@ impl<K: Kernel> Store<K> {
             Some(page) if !self.is_full(page) => page,
             _ => self.add_slot_page(account)?,
         };
-        let entry = self.entry_mut(node);
-        let [low, high] = entry.bitmap;
-        let position = match low.trailing_ones() {
-            64 => high.trailing_ones().saturating_add(64),
-            position => position,
-        };
-        let index = u8::try_from(position).unwrap_or(u8::MAX);
+        let place = self.entry(node).first_free();
+        let index = u8::try_from(place).unwrap_or(u8::MAX);
         assert!(usize::from(index) < CNODE_SLOTS, "a CNode that is not full has a free slot");
-        set_bit(&mut entry.bitmap, index, true);
-        entry.take_place();
-        if self.is_full(node) {
-            self.move_slot_page(account, node, End::Last);
+        Ok(self.take_slots(account, SlotAddress { node, index }, 1))
+    }
+
+    /// Takes empty slots in a row, those of a mask, at an aligned place of a CNode.
+    pub(crate) fn alloc_slots(
+        &mut self,
+        account: Ref<Account>,
+        mask: u8,
+    ) -> Result<SlotAddress, Shortage> {
+        if self.is_closed(account) {
+            return Err(Shortage::Account);
         }
-        Ok(SlotAddress { node, index })
+        let account = self.payer_for(account);
+        let first = PageIndex::from_link(self.ledger(account).slot_pages);
+        let found = first.and_then(|node| Some((node, self.entry(node).first_free_octet()?)));
+        let (node, index) = match found {
+            Some(found) => found,
+            None => (self.add_slot_page(account)?, 0),
+        };
+        Ok(self.take_slots(account, SlotAddress { node, index }, mask))
+    }
+
+    fn take_slots(&mut self, account: Ref<Account>, slot: SlotAddress, mask: u8) -> SlotAddress {
+        self.entry_mut(slot.node).set_places(slot.index.into(), mask, true);
+        if self.is_full(slot.node) {
+            self.move_slot_page(account, slot.node, End::Last);
+        }
+        slot
     }
 
     /// Makes a page into a CNode; the account pays.
@@ -140,13 +157,11 @@ impl<K: Kernel> Store<K> {
         Ok(page)
     }
 
-    /// Releases an empty slot.
-    pub(crate) fn free_slot(&mut self, slot: SlotAddress) {
+    /// Releases empty slots: those of a mask, from one on.
+    pub(crate) fn free_slots(&mut self, slot: SlotAddress, mask: u8) {
         let owner = self.page_owner(slot.node);
         let was_full = self.is_full(slot.node);
-        let entry = self.entry_mut(slot.node);
-        set_bit(&mut entry.bitmap, slot.index, false);
-        if entry.leave_place() == 0 {
+        if self.entry_mut(slot.node).set_places(slot.index.into(), mask, false) == 0 {
             let pages = self.unlink_page(self.ledger(owner).slot_pages, slot.node);
             self.ledger_mut(owner).slot_pages = pages;
             self.release_empty_node(slot.node);
@@ -161,8 +176,7 @@ impl<K: Kernel> Store<K> {
         let account = self.payer_for(account);
         let entry = self.entry_mut(node);
         entry.set_account(account.link());
-        entry.bitmap = [u64::MAX; 2];
-        entry.taken = 128;
+        entry.take_all();
         let pages = self.link_page(self.ledger(account).slot_pages, node);
         self.ledger_mut(account).slot_pages = pages;
         self.move_slot_page(account, node, End::Last);
@@ -238,15 +252,4 @@ impl<K: Kernel> Store<K> {
 pub(super) enum End {
     First,
     Last,
-}
-
-fn set_bit(bitmap: &mut [u64; 2], index: u8, value: bool) {
-    let [low, high] = bitmap;
-    let word = if index < 64 { low } else { high };
-    let bit = 1 << (index % 64);
-    if value {
-        *word |= bit;
-    } else {
-        *word &= !bit;
-    }
 }

@@ -13,6 +13,7 @@ pub(crate) mod charges;
 pub(crate) mod claims;
 pub(crate) mod extra;
 pub(crate) mod free;
+pub(crate) mod holders;
 pub(crate) mod metered;
 pub(crate) mod radix;
 pub(crate) mod runs;
@@ -239,14 +240,11 @@ impl<K: Kernel> Store<K> {
 
     /// Stores a record in a free cell of a page that has one.
     pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
-        let bitmap = self.entry(page).bitmap[0];
-        let position = bitmap.trailing_ones();
+        let position = self.entry(page).first_free();
         self.meter().charge(RECORD_WORK);
         assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
         let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
-        let entry = self.entry_mut(page);
-        entry.bitmap[0] |= 1 << position;
-        entry.take_place();
+        self.entry_mut(page).set_places(position, 1, true);
         match self.cell_mut(page, position).map(T::mut_from_bytes) {
             Some(Ok(place)) => *place = *record,
             _ => broken("record cell"),
@@ -262,9 +260,7 @@ impl<K: Kernel> Store<K> {
         if let Some(cell) = self.cell_mut(page, position) {
             cell.fill(0);
         }
-        let entry = self.entry_mut(page);
-        entry.bitmap[0] &= !(1 << position);
-        entry.leave_place()
+        self.entry_mut(page).set_places(position, 1, false)
     }
 
     fn cell(&self, page: PageIndex, position: u32) -> Option<&[u8]> {

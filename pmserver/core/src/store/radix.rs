@@ -5,7 +5,7 @@
 //! A radix tree over groups of three bits. It skips groups in which all keys agree, so every inner
 //! node has at least two children: a tree of n records has fewer than n nodes and is at most 22
 //! nodes deep, whatever keys a client chooses. The leaves are the records themselves; one may stand
-//! for all keys below a node that is not there. Nodes are
+//! for all keys below a node that is not there, or be in several groups of a node. Nodes are
 //! records too, and the account that pays for the leaves pays for them. A tree is identified by one
 //! link; operations that change it return the new link.
 
@@ -15,7 +15,6 @@ use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::{Kind, Ref, Stamp, record};
-use crate::records::count::Count;
 use crate::records::leaf::{Leaf, Tree};
 use crate::records::meter::NODE_WORK;
 use crate::store::Store;
@@ -35,8 +34,7 @@ pub(crate) struct Node {
     prefix: u64,
     children: [u32; FANOUT],
     shift: u32,
-    count: Count<u32>,
-    padding: u64,
+    padding: [u32; 3],
 }
 
 record!(Node, Node);
@@ -45,8 +43,7 @@ impl Node {
     /// Returns the node of eight leaves, of which the first has this key.
     pub(super) const fn full(key: u64, shift: u32, children: [u32; FANOUT]) -> Self {
         let prefix = above(key, shift);
-        let count = Count::starting_at(8);
-        Self { stamp: Stamp::UNSET, prefix, children, shift, count, padding: 0 }
+        Self { stamp: Stamp::UNSET, prefix, children, shift, padding: [0; 3] }
     }
 
     fn group(&self, key: u64) -> usize {
@@ -70,6 +67,22 @@ impl Node {
         if let Some(place) = self.children.get_mut(group) {
             *place = child;
         }
+    }
+
+    /// Puts a leaf into all groups that it stands for.
+    fn set_leaf(&mut self, (key, last): (u64, u64), leaf: u32) {
+        let first = self.group(key);
+        self.set_child(first, leaf);
+        if last != key && self.covers(last) {
+            (first..=self.group(last)).for_each(|group| self.set_child(group, leaf));
+        }
+    }
+
+    /// Takes a child out of all its groups. Returns the only other one, if there is only one.
+    fn remove_child(&mut self, child: u32) -> Option<u32> {
+        self.children.iter_mut().filter(|place| **place == child).for_each(|place| *place = 0);
+        let only = self.first_from(0);
+        self.children.iter().all(|other| *other == 0 || *other == only).then_some(only)
     }
 }
 
@@ -169,7 +182,8 @@ impl<K: Kernel> Store<K> {
         leaf: Ref<T>,
         alloc: impl Fn(&mut Self, Node) -> Result<Ref<Node>, E>,
     ) -> Result<Tree<T>, E> {
-        let key = self.get(leaf).key();
+        let record = self.get(leaf);
+        let (key, last) = (record.key(), record.last());
         let mut place: Place = None;
         let mut link = tree.top;
         while let Some(node) = self.as_node(link) {
@@ -182,24 +196,28 @@ impl<K: Kernel> Store<K> {
             link = record.child(group);
         }
         if link == 0 {
-            if let Some((node, _)) = place {
-                self.get_mut(node).count.up();
-            }
-            return Ok(self.set_place(tree, place, leaf.cell()));
+            let Some((node, _)) = place else { return Ok(Tree::new(leaf.cell())) };
+            self.get_mut(node).set_leaf((key, last), leaf.cell());
+            return Ok(tree);
         }
-        let fork = self.fork::<T>(link, key, leaf.cell());
+        let fork = self.fork::<T>(link, (key, last), leaf.cell());
         let fork = alloc(self, fork)?;
         Ok(self.set_place(tree, place, fork.cell()))
     }
 
     /// Returns the node whose children are the subtree at `link` and a new leaf.
-    fn fork<T: Leaf>(&self, link: u32, key: u64, leaf: u32) -> Node {
-        let other = match self.as_node(link) {
+    fn fork<T: Leaf>(&self, link: u32, (key, last): (u64, u64), leaf: u32) -> Node {
+        let (other, other_last) = match self.as_node(link) {
             Some(node) => {
                 let node = self.get(node);
-                node.prefix.checked_shl(node.shift.saturating_add(GROUP_BITS)).unwrap_or(0)
+                let shift = node.shift.saturating_add(GROUP_BITS);
+                let first = node.prefix.checked_shl(shift).unwrap_or(0);
+                (first, first)
             }
-            None => self.get(self.leaf::<T>(link)).key(),
+            None => {
+                let leaf = self.get(self.leaf::<T>(link));
+                (leaf.key(), leaf.last())
+            }
         };
         assert!(other != key || self.as_node(link).is_some(), "a key is in a tree once");
         let shift = match self.as_node(link) {
@@ -217,13 +235,10 @@ impl<K: Kernel> Store<K> {
             prefix: above(key, shift),
             children: [0; FANOUT],
             shift,
-            count: Count::ZERO,
-            padding: 0,
+            padding: [0; 3],
         };
-        fork.count.up();
-        fork.count.up();
-        fork.set_child(group_at(other, shift), link);
-        fork.set_child(group_at(key, shift), leaf);
+        fork.set_leaf((other, other_last), link);
+        fork.set_leaf((key, last), leaf);
         fork
     }
 
@@ -240,14 +255,8 @@ impl<K: Kernel> Store<K> {
             link = record.child(group);
         }
         assert!(link != 0, "removing a key that is in the tree");
-        let Some((node, group)) = place else { return Tree::EMPTY };
-        let record = self.get_mut(node);
-        record.set_child(group, 0);
-        record.count.down();
-        if record.count.get() > 1 {
-            return tree;
-        }
-        let only = record.first_from(0);
+        let Some((node, _)) = place else { return Tree::EMPTY };
+        let Some(only) = self.get_mut(node).remove_child(link) else { return tree };
         self.free(node);
         self.set_place(tree, parent, only)
     }

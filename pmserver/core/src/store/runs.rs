@@ -21,6 +21,7 @@ use crate::records::broken::broken;
 use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FramesOfAccount, LARGE_ORDER};
+use crate::records::id::{CLUSTER, CLUSTER_ORDER, FrameId};
 use crate::records::leaf::Leaf;
 use crate::records::links::Link;
 use crate::records::stock::Stock;
@@ -29,11 +30,18 @@ use crate::store::cells::End;
 use crate::store::extra::Age;
 use crate::store::radix::{FANOUT, Node};
 
+/// Pages that runs may take more than single frames: one for cells that were set aside, and one for
+/// other records.
+const PAGES_BESIDE: u64 = 2;
+
+/// The room that an account has left if a few frames become a cluster: one with less counts pages.
+const ROOM_FOR_FEW: u64 = 256;
+
 /// More pages than one call takes before they are filled.
 const UNFILLED_MAX: u32 = 64;
 
 /// The orders of runs that nothing has been split off, the larger one first.
-pub(crate) const RUN_ORDERS: [u8; 2] = [LARGE_ORDER, 6];
+pub(crate) const RUN_ORDERS: [u8; 3] = [LARGE_ORDER, 6, CLUSTER_ORDER];
 
 /// Returns how many cells a run needs beside its own when all of its frames are single ones: one
 /// for each other frame, and the nodes above them.
@@ -43,6 +51,22 @@ pub(crate) const fn cells_aside(order: u8) -> u32 {
 }
 
 impl<K: Kernel> Store<K> {
+    /// Returns whether an account can pay for so many frames and their records if some of these are
+    /// set aside, and so in pages of their own. With less room, single frames may fit (PM-15).
+    pub(crate) fn has_room_beside(&self, account: Ref<Account>, frames: u64, order: u8) -> bool {
+        let records = frames.saturating_mul(2).div_ceil(CELLS_PER_PAGE.into());
+        let beside = if order == CLUSTER_ORDER { ROOM_FOR_FEW } else { PAGES_BESIDE };
+        self.has_room(account, frames.saturating_add(records).saturating_add(beside))
+    }
+
+    /// Returns whether an account can pay for so many pages now.
+    pub(crate) fn has_room(&self, account: Ref<Account>, pages: u64) -> bool {
+        let pool = self.pool_above(account);
+        [self.get(account).room(), self.get(pool).free()]
+            .iter()
+            .all(|room| u64::from(*room) >= pages)
+    }
+
     /// Charges so many tentative runs and inserts them; no record stands for their numbers. Returns
     /// how many were inserted: less than all if the account or the kernel refuses something.
     ///
@@ -92,7 +116,8 @@ impl<K: Kernel> Store<K> {
         Ok(())
     }
 
-    /// Splits a run into eight parts. Its record becomes that of the last part.
+    /// Splits a run, or a cluster that is not mapped, into eight parts. Its record becomes that of
+    /// the last part.
     ///
     /// # Errors
     /// The kernel's error if it refuses a page for records; the run is then as it was.
@@ -107,10 +132,16 @@ impl<K: Kernel> Store<K> {
             .inspect_err(|_| self.free_parts(account, run, &children))?;
         let tree = self.get(container).frames;
         self.get_mut(container).frames = self.tree_replace(tree, record.key(), node);
-        self.get_mut(run).become_part(7);
-        // The list is newest first, as if the frames had been allocated one after the other.
-        for part in children.iter().take(7).filter_map(|cell| Ref::from_cell(*cell)) {
-            self.add_behind::<FramesOfAccount>(run, part);
+        self.get_mut(run).become_part(CLUSTER - 1);
+        let parts = children.iter().filter_map(|cell| Ref::from_cell(*cell));
+        for (part, place) in parts.zip(0_u8..) {
+            if part != run {
+                // The list is newest first, as if they had been allocated one after the other.
+                self.add_behind::<FramesOfAccount>(run, part);
+            }
+            if let Some(page) = record.page(place).filter(|_| record.is_cluster()) {
+                self.replace_holder(page, FrameId::new(run, place), FrameId::first(part));
+            }
         }
         self.meter().count_split(before);
         Ok(())
@@ -131,7 +162,7 @@ impl<K: Kernel> Store<K> {
         run: &Frame,
         children: &mut [u32; FANOUT],
     ) -> Result<Ref<Node>, KernelError> {
-        for (place, child) in (0..7).zip(children.iter_mut()) {
+        for (place, child) in (0..CLUSTER - 1).zip(children.iter_mut()) {
             *child = self.alloc_set_aside(account, run.part(place))?.cell();
         }
         let shift = u32::from(run.order().saturating_sub(3));
@@ -326,7 +357,7 @@ impl<K: Kernel> Store<K> {
 
     fn take_aside_page(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {
         let page = self.take_record_page(account.link())?;
-        self.entry_mut(page).is_aside = 1;
+        self.entry_mut(page).set_aside(true);
         let first = self.stock_mut(account).record_pages;
         let pages = self.link_page(first, page);
         let stock = self.stock_mut(account);

@@ -27,7 +27,7 @@ impl<K: Kernel> Tables<K> {
     /// Revokes a grant: the peer loses the capability and what it mapped with it.
     pub(crate) fn remove_grant(&mut self, grant: Ref<Mapping>) -> Result<(), KernelError> {
         let record = *self.store.get(grant);
-        self.store.kernel.delete(record.slot())?;
+        self.store.kernel.delete(record.slot(0))?;
         let peer = record.peer();
         let tree = self.store.tree_remove(self.peer(peer).vspace.grants, record.key());
         self.peer_mut(peer).vspace.grants = tree;

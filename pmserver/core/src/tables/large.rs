@@ -72,8 +72,8 @@ impl<K: Kernel> Tables<K> {
             .map_err(Shortage::as_table_quota)?;
         let recorded = self.store.alloc_slot(account).and_then(|slot| {
             mapping.set_slot(slot);
-            let added = self.insert_large(account, peer, mapping.of_large());
-            added.inspect_err(|_| self.store.free_slot(slot))
+            let added = self.insert_record(account, peer, mapping.of_large());
+            added.inspect_err(|_| self.store.free_slots(slot, 1))
         });
         let mapping = recorded.map_err(|shortage| {
             self.store.give_back_with(account, MAPPING_CELLS, PART_OBJECTS);
@@ -83,7 +83,8 @@ impl<K: Kernel> Tables<K> {
         Ok(mapping)
     }
 
-    fn insert_large(
+    /// Records mappings in the VSpace of a peer.
+    pub(crate) fn insert_record(
         &mut self,
         account: Ref<Account>,
         peer: PeerId,
@@ -110,7 +111,7 @@ impl<K: Kernel> Tables<K> {
 
     fn remove_large_record(&mut self, mapping: Ref<Mapping>) {
         let record = *self.store.get(mapping);
-        self.store.free_slot(record.slot());
+        self.store.free_slots(record.slot(0), 1);
         let tree = self.peer(record.peer()).vspace.mappings;
         let tree = self.store.tree_remove(tree, record.vaddr());
         self.peer_mut(record.peer()).vspace.mappings = tree;
@@ -203,22 +204,27 @@ impl<K: Kernel> Tables<K> {
         self.store.give_back(account, MAPPING_CELLS.saturating_sub(used));
     }
 
-    fn aside(&self, account: Ref<Account>) -> u32 {
+    pub(super) fn aside(&self, account: Ref<Account>) -> u32 {
         self.store.stock(account).map_or(0, |stock| stock.aside.get())
     }
 
-    fn record_part(&mut self, account: Ref<Account>, part: Mapping) {
-        let peer = part.peer();
+    /// Records a mapping in a cell that was set aside and prepared.
+    pub(super) fn record_part(&mut self, account: Ref<Account>, part: Mapping) -> Ref<Mapping> {
+        let added = self.store.alloc_set_aside(account, part);
+        let Ok(part) = added else { broken("cell that was prepared") };
+        self.put_part(account, part)
+    }
+
+    /// Puts the record of a mapping into its VSpace and the lists that it belongs to.
+    pub(super) fn put_part(&mut self, account: Ref<Account>, part: Ref<Mapping>) -> Ref<Mapping> {
+        let peer = self.store.get(part).peer();
         let tree = self.peer(peer).vspace.mappings;
-        let added = self.store.alloc_set_aside(account, part).and_then(|part| {
-            let tree = self.store.tree_insert_aside(account, tree, part)?;
-            self.peer_mut(peer).vspace.mappings = tree;
-            Ok(part)
-        });
-        match added {
-            Ok(part) => self.link_mapping(part),
-            Err(_) => broken("cell that was prepared"),
-        }
+        let Ok(tree) = self.store.tree_insert_aside(account, tree, part) else {
+            broken("cell that was prepared")
+        };
+        self.peer_mut(peer).vspace.mappings = tree;
+        self.link_mapping(part);
+        part
     }
 
     /// Records the table that was installed for the parts, in the place of the large mapping.

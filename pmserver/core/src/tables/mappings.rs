@@ -20,15 +20,17 @@ use pmserver_api::PmError;
 use proto::{PeerId, VirtAddr};
 
 use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
-use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::count::minus;
 use crate::records::frame::Frame;
+use crate::records::id::{FrameId, Id, MappingId, indices};
+use crate::records::leaf::Leaf;
 use crate::records::links::Link;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::region::Region;
 use crate::records::share::Share;
 use crate::tables::Tables;
+use crate::tables::clusters::cluster_cells;
 
 /// Rights for mapping a page only to find out which tables are missing.
 const PROBE: PageRights = PageRights { write: false, execute: false };
@@ -36,92 +38,110 @@ const PROBE: PageRights = PageRights { write: false, execute: false };
 impl<K: Kernel> Tables<K> {
     /// Installs a mapping with these rights: of the frame's page or, if it has none, of the page of
     /// zeros.
-    pub(crate) fn install(
-        &mut self,
-        mapping: Ref<Mapping>,
-        rights: Installed,
-    ) -> Result<(), PmError> {
+    pub(crate) fn install(&mut self, mapping: MappingId, rights: Installed) -> Result<(), PmError> {
         let kernel = |_: KernelError| PmError::Kernel;
         let page = self.page_to_install(mapping);
         if self.store.is_splitting(page) {
             return Err(PmError::Pending);
         }
-        if self.store.get(mapping).page() != Some(page) {
-            self.forget_cap(mapping).map_err(kernel)?;
+        if !self.store.get(mapping.record).has_cap(mapping.index) {
             self.take_cap(mapping, page).map_err(kernel)?;
         }
         // Always unmap first: a future kernel forbids mapping over a mapped page (decision D8).
-        self.suspend(mapping).map_err(kernel)?;
-        let record = *self.store.get(mapping);
-        let Some(vaddr) = VirtAddr::new_page(record.vaddr()) else { return Err(PmError::Invalid) };
-        self.map_with_tables(record.peer(), record.cap(page), vaddr, record.rights(rights))?;
-        self.store.get_mut(mapping).set_installed(rights);
+        self.suspend(mapping.record, mapping.bit()).map_err(kernel)?;
+        let record = *self.store.get(mapping.record);
+        let vaddr = VirtAddr::new_page(record.vaddr_of(mapping.index)).ok_or(PmError::Invalid)?;
+        let cap = record.cap(mapping.index, page);
+        self.map_with_tables(record.peer(), cap, vaddr, record.rights(rights))?;
+        self.store.get_mut(mapping.record).set_installed(mapping.bit(), rights);
         Ok(())
     }
 
-    /// Returns whether a mapping is installed with exactly these rights, and shows what its frame
-    /// has now.
-    pub(crate) fn is_installed(&self, mapping: Ref<Mapping>, rights: Installed) -> bool {
-        let record = self.store.get(mapping);
-        record.installed() == rights && record.page() == Some(self.page_to_install(mapping))
-    }
-
-    fn page_to_install(&self, mapping: Ref<Mapping>) -> PageIndex {
-        self.store.get(self.frame_of(mapping)).page().unwrap_or(self.store.zero)
+    fn page_to_install(&self, mapping: MappingId) -> PageIndex {
+        self.store.page_of(self.frame_of(mapping)).unwrap_or(self.store.zero)
     }
 
     /// Gives a mapping a capability to a page.
-    fn take_cap(&mut self, mapping: Ref<Mapping>, page: PageIndex) -> Result<(), KernelError> {
+    pub(crate) fn take_cap(
+        &mut self,
+        mapping: MappingId,
+        page: PageIndex,
+    ) -> Result<(), KernelError> {
         let is_original =
             page != self.store.zero && self.store.entry(page).original_user().is_none();
         if is_original {
-            self.store.entry_mut(page).set_original_user(mapping.link());
+            self.store.entry_mut(page).set_original_user(Some(mapping));
         } else {
-            let slot = self.store.get(mapping).slot();
+            let slot = self.store.get(mapping.record).slot(mapping.index);
             self.store.kernel.derive(page, slot, CapRights::All)?;
         }
-        self.store.get_mut(mapping).set_cap(page, is_original);
+        self.store.get_mut(mapping.record).set_cap(mapping.index, is_original);
         Ok(())
     }
 
-    /// Unmaps a mapping. It keeps its capability.
+    /// Unmaps those mappings of a record that are in a mask. They keep their capabilities.
     ///
     /// # Errors
-    /// The kernel's error; the mapping is then installed as it was.
-    pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+    /// The kernel's error; a mapping that it refuses is then installed as it was.
+    pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>, mask: u8) -> Result<(), KernelError> {
         let record = *self.store.get(mapping);
-        if let (Some(page), true) = (record.page(), record.installed() != Installed::No) {
-            self.store.kernel.unmap_frame(record.cap(page))?;
-            self.store.get_mut(mapping).set_installed(Installed::No);
+        for index in indices(mask & record.above(Installed::No)) {
+            let cap = record.cap(index, self.page_to_install(Id::new(mapping, index)));
+            self.store.kernel.unmap_frame(cap)?;
+            self.store.get_mut(mapping).set_installed(1 << index, Installed::No);
         }
         Ok(())
     }
 
-    /// Unmaps a mapping and takes its capability. It keeps its slot.
+    /// Unmaps those mappings of a record that are in a mask and takes their capabilities. They keep
+    /// their slots.
     ///
     /// # Errors
     /// As [`Self::suspend`].
-    pub(crate) fn forget_cap(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+    pub(crate) fn forget_caps_of(
+        &mut self,
+        mapping: Ref<Mapping>,
+        mask: u8,
+    ) -> Result<(), KernelError> {
         let record = *self.store.get(mapping);
-        let Some(page) = record.page() else { return Ok(()) };
-        if record.is_original() {
-            self.suspend(mapping)?;
-            self.store.entry_mut(page).set_original_user(Link::NONE);
-        } else {
-            // Deleting a capability unmaps what was mapped with it.
-            self.store.kernel.delete(record.slot())?;
+        for index in indices(mask & record.caps()) {
+            if record.is_original(index) {
+                let page = self.page_to_install(Id::new(mapping, index));
+                if record.installed(index) != Installed::No {
+                    self.store.kernel.unmap_frame(FrameCap::Original(page))?;
+                }
+                self.store.entry_mut(page).set_original_user(None);
+            } else {
+                // Deleting a capability unmaps what was mapped with it.
+                self.store.kernel.delete(record.slot(index))?;
+            }
+            self.store.get_mut(mapping).clear_cap(index);
         }
-        let record = self.store.get_mut(mapping);
-        record.set_cap(PageIndex::new(0), false);
-        record.set_installed(Installed::No);
         Ok(())
     }
 
-    /// Reduces the mappings of a frame made through the shares that `whose` selects to at most
-    /// these rights. Grants with more rights are revoked.
+    /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
+    pub(crate) fn forget_caps(&mut self, frame: FrameId) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame.record).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame.record, mapping);
+            let record = self.store.get(mapping);
+            let mask = record.of(frame.bit());
+            if record.is_grant() && mask != 0 {
+                self.remove_grant(mapping)?;
+            } else {
+                self.forget_caps_of(mapping, mask)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reduces the mappings of some frames of a record made through the shares that `whose` selects
+    /// to at most these rights. Grants with more rights are revoked.
     pub(crate) fn limit_mappings(
         &mut self,
         frame: Ref<Frame>,
+        frames: u8,
         most: Installed,
         whose: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
@@ -129,17 +149,18 @@ impl<K: Kernel> Tables<K> {
         while let Some(mapping) = next {
             next = self.next_mapping(frame, mapping);
             let record = *self.store.get(mapping);
-            if record.installed() <= most || !whose(record.share) {
+            let above = record.above(most) & record.of(frames);
+            if above == 0 || !whose(record.share) {
                 continue;
             }
             if record.is_grant() {
-                self.remove_mapping(mapping)?;
-            } else {
-                self.suspend(mapping)?;
-                if most > Installed::No {
-                    // If the kernel refuses, it is installed at the next access.
-                    let _ = self.install(mapping, most);
-                }
+                self.remove_grant(mapping)?;
+                continue;
+            }
+            self.suspend(mapping, above)?;
+            for index in indices(above).filter(|_| most > Installed::No) {
+                // If the kernel refuses, it is installed at the next access.
+                let _ = self.install(Id::new(mapping, index), most);
             }
         }
         Ok(())
@@ -172,7 +193,7 @@ impl<K: Kernel> Tables<K> {
         peer: PeerId,
         vaddr: VirtAddr,
     ) -> Result<u64, PmError> {
-        let is_large = |mapping: Ref<Mapping>| self.store.get(mapping).is_large();
+        let is_large = |mapping: MappingId| self.store.get(mapping.record).is_large();
         if self.lowest_table(peer, vaddr.get()).is_some()
             || self.find_mapping(peer, vaddr).is_some_and(is_large)
         {
@@ -193,9 +214,10 @@ impl<K: Kernel> Tables<K> {
         Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
     }
 
-    /// Links a mapping to its frame and to the share that it was made through.
+    /// Links a record of mappings to that of their frames and to the share that they were made
+    /// through.
     pub(crate) fn link_mapping(&mut self, mapping: Ref<Mapping>) {
-        let frame = self.frame_of(mapping);
+        let frame = self.frame_of(Id::first(mapping)).record;
         let first = self.store.get(frame).mappings;
         let first = self.store.add_first::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
@@ -208,7 +230,7 @@ impl<K: Kernel> Tables<K> {
         self.store.get_mut(share).mappings = first;
     }
 
-    /// Counts a mapping, a grant or a ring that a frame has got, with its container.
+    /// Counts a record of mappings, a grant or a ring that a frame has got, with its container.
     pub(crate) fn tie(&mut self, frame: Ref<Frame>) {
         let container = self.store.container_of(frame);
         self.store.get_mut(container).ties.up();
@@ -220,14 +242,24 @@ impl<K: Kernel> Tables<K> {
         self.store.get_mut(container).ties.down();
     }
 
-    pub(crate) fn frame_of(&self, mapping: Ref<Mapping>) -> Ref<Frame> {
-        match self.store.get(mapping).frame.target() {
-            Some(frame) => frame,
-            None => broken("mapping without a frame"),
-        }
+    /// Returns the frame of a mapping.
+    pub(crate) fn frame_of(&self, mapping: MappingId) -> FrameId {
+        self.store.get(mapping.record).frame(mapping.index)
     }
 
-    pub(crate) fn find_mapping(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Mapping>> {
+    pub(crate) fn find_mapping(&self, peer: PeerId, vaddr: VirtAddr) -> Option<MappingId> {
+        self.mapping_at(self.find_record(peer, vaddr)?, vaddr)
+    }
+
+    /// Returns the mapping of a record at an address that it covers.
+    pub(crate) fn mapping_at(&self, record: Ref<Mapping>, vaddr: VirtAddr) -> Option<MappingId> {
+        let mapping = self.store.get(record);
+        let index = mapping.index_at(vaddr.get());
+        (mapping.present() >> index & 1 != 0).then_some(Id::new(record, index))
+    }
+
+    /// Returns the record of mappings that an address is in, whether or not that page is mapped.
+    pub(crate) fn find_record(&self, peer: PeerId, vaddr: VirtAddr) -> Option<Ref<Mapping>> {
         self.store.tree_get::<Mapping>(self.peer(peer).vspace.mappings, vaddr.get())
     }
 
@@ -238,15 +270,37 @@ impl<K: Kernel> Tables<K> {
         (self.store.get(region).first_page <= vaddr.get()).then_some(region)
     }
 
+    /// Returns how many mappings and grants a frame has.
+    pub(crate) fn count_mappings_of(&self, frame: FrameId) -> u16 {
+        let mappings = self.store.get(frame.record).mappings;
+        let mappings = self.store.chain::<MappingsOfFrame>(mappings);
+        let count =
+            mappings.filter(|mapping| self.store.get(*mapping).of(frame.bit()) != 0).count();
+        u16::try_from(count).unwrap_or(u16::MAX)
+    }
+
     /// Removes a mapping or a grant. When this succeeds, the peer's next access through it faults.
     ///
     /// # Errors
     /// The kernel's error; the mapping is then as it was.
-    pub(crate) fn remove_mapping(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+    pub(crate) fn remove_mapping(&mut self, mapping: MappingId) -> Result<(), KernelError> {
+        self.remove_mappings_in(mapping.record, mapping.bit())
+    }
+
+    /// Removes those mappings of a record that are in a mask. The record goes with the last one.
+    ///
+    /// # Errors
+    /// The kernel's error; all are still there then, and those that are not installed are restored
+    /// when they are accessed.
+    pub(crate) fn remove_mappings_in(
+        &mut self,
+        mapping: Ref<Mapping>,
+        mask: u8,
+    ) -> Result<(), KernelError> {
         if self.store.get(mapping).is_grant() {
             return self.remove_grant(mapping);
         }
-        self.forget_cap(mapping)?;
+        self.forget_caps_of(mapping, mask)?;
         let record = *self.store.get(mapping);
         let peer = record.peer();
         if record.is_large() {
@@ -257,19 +311,35 @@ impl<K: Kernel> Tables<K> {
             self.collect_tables(peer, record.vaddr());
             return Ok(());
         }
-        self.store.free_slot(record.slot());
-        let tree = self.store.tree_remove(self.peer(peer).vspace.mappings, record.vaddr());
-        self.peer_mut(peer).vspace.mappings = tree;
-        self.unlink_mapping(mapping);
-        self.store.free(mapping);
-        self.count_mapping(peer, record.vaddr(), false);
+        let gone = (record.present() & mask).count_ones();
+        let left = record.present() & !mask;
+        self.store.get_mut(mapping).set_present(left);
+        if left == 0 {
+            self.remove_record(mapping);
+        }
+        self.count_mappings(peer, record.vaddr(), gone, false);
         self.collect_tables(peer, record.vaddr());
         Ok(())
     }
 
-    /// Removes a mapping from the lists of its frame and its share.
+    /// Removes a record of mappings without capabilities, with its slots.
+    pub(crate) fn remove_record(&mut self, mapping: Ref<Mapping>) {
+        let record = *self.store.get(mapping);
+        let account = self.store.payer_of(mapping);
+        self.unlink_mapping(mapping);
+        self.store.free_slots(record.first_slot(), record.slots());
+        let tree = self.peer(record.peer()).vspace.mappings;
+        let tree = self.store.tree_remove(tree, record.key());
+        self.peer_mut(record.peer()).vspace.mappings = tree;
+        self.store.free(mapping);
+        if record.is_cluster() {
+            self.store.give_back(account, cluster_cells(record.places()));
+        }
+    }
+
+    /// Removes a record of mappings from the lists of its frame and its share.
     pub(crate) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
-        let frame = self.frame_of(mapping);
+        let frame = self.frame_of(Id::first(mapping)).record;
         let first = self.store.get(frame).mappings;
         let first = self.store.remove_from_chain::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
@@ -282,7 +352,7 @@ impl<K: Kernel> Tables<K> {
         self.store.get_mut(share).mappings = first;
     }
 
-    /// Returns the mapping of a frame after one that may be removed now.
+    /// Returns the record of mappings of a frame after one that may be removed now.
     pub(crate) fn next_mapping(
         &self,
         frame: Ref<Frame>,
@@ -291,18 +361,18 @@ impl<K: Kernel> Tables<K> {
         self.store.next_of::<MappingsOfFrame>(self.store.get(frame).mappings, mapping)
     }
 
-    /// Removes the mappings and grants of a frame that were made through the shares that `goes`
-    /// selects.
+    /// Removes all mappings and grants of some frames of a record.
     pub(crate) fn remove_mappings(
         &mut self,
         frame: Ref<Frame>,
-        goes: impl Fn(Link<Share>) -> bool,
+        frames: u8,
     ) -> Result<(), KernelError> {
         let mut next = self.store.get(frame).mappings.target();
         while let Some(mapping) = next {
             next = self.next_mapping(frame, mapping);
-            if goes(self.store.get(mapping).share) {
-                self.remove_mapping(mapping)?;
+            let mask = self.store.get(mapping).of(frames);
+            if mask != 0 {
+                self.remove_mappings_in(mapping, mask)?;
             }
         }
         Ok(())

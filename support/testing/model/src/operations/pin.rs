@@ -59,9 +59,9 @@ impl Model {
         let members = self.members(place);
         let siblings = self.contents.siblings(cell);
         let is_this = siblings.iter().any(|sibling| before.contains(sibling));
-        let is_crowded = siblings.len() + members.len() > MOVE_HOLDERS_MAX as usize;
-        match self.is_memory_pinned(cell).max(Doubt::from(is_this)) {
-            _ if is_exclusive || is_crowded => self.make_writable(cell),
+        let is_crowded = self.contents.is_crowded(cell, MOVE_HOLDERS_MAX as usize);
+        match self.is_memory_pinned(cell).max(Doubt::from(is_this)).max(is_crowded) {
+            _ if is_exclusive => self.make_writable(cell),
             Doubt::Yes => self.make_writable(cell),
             Doubt::Perhaps => {
                 self.contents.blur(cell);
@@ -93,7 +93,8 @@ impl Model {
             return Err(self.short_of(failure, 0, first..=range.1));
         }
         let room = self.room(payer).1;
-        if room < count {
+        // Records that the call no longer needs may make room.
+        if room < count && self.observed.refusal(error).is_some() {
             return Err(Expected::refused(error, 0, range.0 + room));
         }
         Ok(())

@@ -25,6 +25,8 @@ struct Memory {
     /// Whether its cells may have been copied apart already: the kernel refused something, or a pin
     /// had ended, which a server notices later.
     is_vague: bool,
+    /// How many cells it had at most.
+    most: usize,
 }
 
 /// The contents of all frames.
@@ -82,6 +84,17 @@ impl Contents {
         cells.filter(|id| **id != cell).flat_map(|id| self.members(*id).iter().copied()).collect()
     }
 
+    /// Returns whether a server may not know all cells of a memory, because there are, or were,
+    /// more of them than so many.
+    pub(crate) fn is_crowded(&self, cell: CellId, most: usize) -> Doubt {
+        let memory = self.cell(cell).memory.and_then(|memory| self.memories.get(&memory));
+        match memory {
+            Some(memory) if memory.cells.len() > most && !memory.is_vague => Doubt::Yes,
+            Some(memory) if memory.most > most => Doubt::Perhaps,
+            _ => Doubt::No,
+        }
+    }
+
     /// Returns whether two cells have the same memory.
     pub(crate) fn is_same_memory(&self, one: CellId, other: CellId) -> bool {
         self.is_bound(one) && self.cell(one).memory == self.cell(other).memory
@@ -120,7 +133,7 @@ impl Contents {
         if !self.is_bound(cell) {
             let id = MemoryId(self.fresh());
             let cells = BTreeSet::from([cell]);
-            self.memories.insert(id, Memory { value: 0, cells, is_vague: false });
+            self.memories.insert(id, Memory { value: 0, cells, is_vague: false, most: 1 });
             self.cells.entry(cell).or_default().memory = Some(id);
         }
     }
@@ -157,6 +170,7 @@ impl Contents {
         let memory = self.cell(from).memory;
         if let Some(shared) = memory.and_then(|memory| self.memories.get_mut(&memory)) {
             shared.cells.insert(to);
+            shared.most = shared.most.max(shared.cells.len());
         }
         self.cells.entry(to).or_default().memory = memory;
     }

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Copying whole clusters (decision 0040): eight frames with one look at what they have in common.
+//!
+//! Whatever is unusual ends it before the cluster that it concerns, without an error: the frames of
+//! that one are copied one by one (`ops/copy.rs`).
+
+use pmserver_api::CopyFlags;
+
+use crate::frames::FrameManager;
+use crate::frames::copying::Copying;
+use crate::kernel::{Kernel, PageIndex};
+use crate::records::cell::Ref;
+use crate::records::container::Container;
+use crate::records::frame::Frame;
+use crate::records::id::{CLUSTER, FrameId, Id, LAST_IN_CLUSTER, indices};
+use crate::records::range::Range;
+
+impl<K: Kernel> FrameManager<K> {
+    /// Copies clusters at the beginning of a range to clusters. Returns how many frames. The caller
+    /// has checked handles and leases.
+    pub(crate) fn copy_clusters(&mut self, copying: &Copying, from: Range, to: Range) -> u64 {
+        let mut done: u64 = 0;
+        // What is not to be divided is checked as a whole first.
+        let is_whole = copying.flags.contains(CopyFlags::ATOMIC) || copying.is_within();
+        if !copying.is_logical() || copying.makes_new() || is_whole {
+            return done;
+        }
+        let step = usize::from(CLUSTER);
+        let pairs = (from.first..=from.last).step_by(step).zip((to.first..=to.last).step_by(step));
+        for (from_first, to_first) in pairs {
+            let last = from_first | LAST_IN_CLUSTER;
+            let is_whole = from_first.is_multiple_of(CLUSTER.into()) && last <= from.last;
+            if !is_whole || self.store.meter().begin_frame(0).is_err() {
+                break;
+            }
+            let source = self.usual_cluster(copying.from.container, from_first);
+            let destination = self.usual_cluster(copying.to.container, to_first);
+            let Some((source, destination)) = source.zip(destination) else { break };
+            self.link_cluster(source, destination);
+            done = done.saturating_add(CLUSTER.into());
+        }
+        done
+    }
+
+    /// Returns the cluster that begins at a number, if its frames are not mapped, no handler
+    /// supplies them, and no device uses their pages.
+    fn usual_cluster(&mut self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
+        let frame = self.clustered(container, number).ok()??.record;
+        let record = self.store.get(frame);
+        let is_usual = record.is_cluster() && record.is_settled() && record.mappings.is_none();
+        if !is_usual || record.range().first != number {
+            return None;
+        }
+        let is_pinned = |page: PageIndex| self.store.entry(page).is_pinned();
+        let mut pages = (0..CLUSTER).filter_map(|index| record.page(index));
+        (!pages.any(is_pinned) && !self.has_handler_in(container, record.range())).then_some(frame)
+    }
+
+    /// Gives the frames of a cluster, which nothing maps, the memory of those of another.
+    fn link_cluster(&mut self, source: Ref<Frame>, destination: Ref<Frame>) {
+        let (from, to) = (*self.store.get(source), *self.store.get(destination));
+        for index in indices(u8::MAX) {
+            let (page, old) = (from.page(index), to.page(index));
+            let frame: FrameId = Id::new(destination, index);
+            if page == old {
+                continue;
+            }
+            self.store.get_mut(destination).set_page(index, page);
+            if let Some(page) = page {
+                self.store.add_holder(page, frame);
+            }
+            if let Some(old) = old {
+                self.store.remove_holder(old, frame);
+            }
+        }
+    }
+}

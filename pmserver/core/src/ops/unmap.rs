@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! unmap (O7).
+
+use pmserver_api::{Failure, PmError};
+use proto::limits::LARGE_FRAMES;
+use proto::{FrameCount, PeerId, VirtAddr};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::ops::Operations;
+use crate::ops::map::last_page;
+use crate::records::id::lowest;
+use crate::records::leaf::Leaf;
+use crate::records::mapping::Mapping;
+
+impl<K: Kernel> Operations<K> {
+    pub(super) fn unmap_at(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
+        let Some(mapping) = self.find_mapping(peer, vaddr) else { return Ok(()) };
+        self.remove_mapping(mapping).map_err(|_: KernelError| PmError::Kernel.into())
+    }
+
+    /// Unmaps pages of the caller (O7). Pages that are not mapped are skipped.
+    #[inline(never)]
+    pub(crate) fn unmap(
+        &mut self,
+        caller: PeerId,
+        vaddr: VirtAddr,
+        count: FrameCount,
+    ) -> Result<u64, Failure> {
+        let last = last_page(vaddr, count.get())?;
+        let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
+        // Empty tables that `ensure_tables` made are removed with the range, which is shorter than
+        // the span of a table.
+        self.collect_tables(caller, vaddr.get());
+        self.collect_tables(caller, last.get());
+        Ok(done)
+    }
+
+    /// Unmaps up to `most` mappings between two addresses and returns how many.
+    ///
+    /// # Errors
+    /// `Pending` with how many were unmapped if there are more.
+    pub(super) fn unmap_range(
+        &mut self,
+        peer: PeerId,
+        (mut first, last): (u64, u64),
+        most: u64,
+    ) -> Result<u64, Failure> {
+        let mut done: u64 = 0;
+        loop {
+            let tree = self.peer(peer).vspace.mappings;
+            let Some(mapping) = self.store.tree_next::<Mapping>(tree, first) else { break };
+            let record = *self.store.get(mapping);
+            if record.key() > last {
+                break;
+            }
+            let mask = record.within(first, last);
+            if mask == 0 {
+                // Those of its pages that are mapped are not in the range.
+                let Some(next) = record.last().checked_add(1) else { break };
+                first = next;
+                continue;
+            }
+            let left = most.saturating_sub(done);
+            if left == 0 {
+                return Err(Failure { error: PmError::Pending, done, at: 0 });
+            }
+            self.store.meter().begin_frame(done)?;
+            let is_whole = record.vaddr() >= first && record.last() <= last;
+            if record.is_large() && (!is_whole || left < LARGE_FRAMES) {
+                self.split_mapped(mapping).map_err(|failure| Failure { done, ..failure })?;
+                continue;
+            }
+            let mask = lowest(mask, left);
+            self.remove_mappings_in(mapping, mask).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done,
+                at: 0,
+            })?;
+            let pages = if record.is_large() { LARGE_FRAMES } else { mask.count_ones().into() };
+            done = done.saturating_add(pages);
+        }
+        Ok(done)
+    }
+}

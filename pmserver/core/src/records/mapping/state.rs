@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What mappings have at the moment: how they are installed, their capabilities and slots.
+
+use super::{Installed, Mapping};
+use crate::kernel::{FrameCap, PageIndex, SlotAddress};
+use crate::records::id::CLUSTER;
+
+impl Mapping {
+    pub(crate) const fn installed(&self, index: u8) -> Installed {
+        let bit = 1 << index;
+        if self.writable & bit != 0 {
+            Installed::ReadWrite
+        } else if self.readable & bit != 0 {
+            Installed::ReadOnly
+        } else {
+            Installed::No
+        }
+    }
+
+    /// Says how the mappings of a mask are installed.
+    pub(crate) fn set_installed(&mut self, mask: u8, installed: Installed) {
+        self.readable &= !mask;
+        self.writable &= !mask;
+        if installed >= Installed::ReadOnly {
+            self.readable |= mask;
+        }
+        if installed == Installed::ReadWrite {
+            self.writable |= mask;
+        }
+    }
+
+    /// Returns the mask of the mappings that are installed with more than these rights.
+    pub(crate) const fn above(&self, most: Installed) -> u8 {
+        match most {
+            Installed::No => self.readable,
+            Installed::ReadOnly => self.writable,
+            Installed::ReadWrite => 0,
+        }
+    }
+
+    /// Returns the mask of the mappings that have a capability.
+    pub(crate) const fn caps(&self) -> u8 {
+        self.caps
+    }
+
+    pub(crate) const fn has_cap(&self, index: u8) -> bool {
+        self.caps >> index & 1 != 0
+    }
+
+    /// Says that one has a capability, and whether that is its page's original one.
+    pub(crate) const fn set_cap(&mut self, index: u8, is_original: bool) {
+        self.caps |= 1 << index;
+        if is_original {
+            self.originals |= 1 << index;
+        }
+    }
+
+    /// Says that one has no capability any more.
+    pub(crate) const fn clear_cap(&mut self, index: u8) {
+        let others = !(1 << index);
+        self.caps &= others;
+        self.originals &= others;
+        self.readable &= others;
+        self.writable &= others;
+    }
+
+    /// Adds the mapping of a frame.
+    pub(crate) const fn add(&mut self, index: u8) {
+        self.present |= 1 << index;
+    }
+
+    /// Returns whether one uses the original capability of its page, and its slot is empty.
+    pub(crate) const fn is_original(&self, index: u8) -> bool {
+        self.originals >> index & 1 != 0
+    }
+
+    pub(crate) const fn set_slot(&mut self, slot: SlotAddress) {
+        self.slot_page = slot.node.get();
+        self.slot_index = slot.index;
+    }
+
+    /// Returns the slot of one for a derived capability.
+    pub(crate) const fn slot(&self, index: u8) -> SlotAddress {
+        let [first, _] = self.ends;
+        let index = self.slot_index.saturating_add(index).saturating_sub(first);
+        SlotAddress { node: PageIndex::new(self.slot_page), index }
+    }
+
+    /// Returns the mask of its slots, from the first one on.
+    pub(crate) const fn slots(&self) -> u8 {
+        u8::MAX >> CLUSTER.saturating_sub(self.places())
+    }
+
+    /// Returns the first of its slots.
+    pub(crate) const fn first_slot(&self) -> SlotAddress {
+        SlotAddress { node: PageIndex::new(self.slot_page), index: self.slot_index }
+    }
+
+    /// Returns how many mappings it may have.
+    pub(crate) const fn places(&self) -> u8 {
+        let [first, last] = self.ends;
+        last.saturating_sub(first).saturating_add(1)
+    }
+
+    /// Returns the mask of the frames that it may have mappings of.
+    pub(crate) const fn all(&self) -> u8 {
+        let [first, _] = self.ends;
+        self.slots() << first
+    }
+
+    /// Returns the capability of one to a page.
+    pub(crate) const fn cap(&self, index: u8, page: PageIndex) -> FrameCap {
+        if self.is_original(index) {
+            FrameCap::Original(page)
+        } else {
+            FrameCap::Derived(self.slot(index))
+        }
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Clusters of mappings (decision 0040): up to eight pages in a row that show the frames of a
+//! cluster in the same order, in one record.
+//!
+//! A cluster is charged for what its mappings need in records of their own. So splitting it, when
+//! another frame is mapped among its pages, is never refused for want of memory.
+
+use pmserver_api::PmError;
+use proto::PeerId;
+
+use crate::kernel::{Kernel, KernelError};
+use crate::records::account::{Account, Shortage};
+use crate::records::cell::{CELLS_PER_PAGE, Ref};
+use crate::records::id::{CLUSTER, Id, indices};
+use crate::records::leaf::Leaf;
+use crate::records::mapping::Mapping;
+use crate::tables::Tables;
+
+/// Returns the cells that a cluster of so many mappings sets aside: for all of their own records
+/// but one, the node above them, and one node more where the tree forks.
+pub(crate) const fn cluster_cells(places: u8) -> u32 {
+    #[allow(clippy::as_conversions)] // To a wider type.
+    (places as u32).saturating_add(1)
+}
+
+/// Pages that clusters may take more than single mappings: one for cells that were set aside, one
+/// for other records, and one for slots.
+const PAGES_BESIDE: u64 = 3;
+
+/// Mappings for which a call takes one page of slots.
+const SLOTS_MAPPED: u64 = 64;
+
+/// Page tables above the pages of one call.
+const TABLES_MAX: u64 = 6;
+
+/// The most that is.
+pub(crate) const CLUSTER_CELLS_MAX: u32 = cluster_cells(CLUSTER);
+
+impl<K: Kernel> Tables<K> {
+    /// Returns whether a peer can pay for so many mappings if some of them are in clusters. With
+    /// less room, single ones may fit (PM-15).
+    pub(crate) fn has_room_for_clusters(&self, peer: PeerId, mappings: u64) -> bool {
+        let records = mappings.saturating_mul(2).div_ceil(CELLS_PER_PAGE.into());
+        let slots = mappings.div_ceil(SLOTS_MAPPED);
+        let beside = PAGES_BESIDE.saturating_add(TABLES_MAX);
+        let pages = records.saturating_add(slots).saturating_add(beside);
+        self.table_account(peer).is_ok_and(|account| self.store.has_room(account, pages))
+    }
+
+    /// Returns the cluster in the place of a mapping if it belongs to that: it has the same terms.
+    /// Splits one that has other terms, so that there is room for the mapping.
+    ///
+    /// # Errors
+    /// `Kernel` if the kernel refuses a page for records.
+    pub(crate) fn cluster_for(
+        &mut self,
+        mapping: &Mapping,
+        there: Option<Ref<Mapping>>,
+    ) -> Result<Option<Ref<Mapping>>, PmError> {
+        let Some(there) = there else { return Ok(None) };
+        let cluster = self.store.get(there);
+        let is_its_frame = cluster.frame(cluster.index_at(mapping.vaddr())) == mapping.frame(0);
+        if cluster.may_have(mapping) && is_its_frame {
+            return Ok(Some(there));
+        }
+        self.split_mappings(there).map_err(|_: KernelError| PmError::Kernel)?;
+        Ok(None)
+    }
+
+    /// Makes the record of a cluster for so many frames, of which this mapping is of the first,
+    /// without mappings. The pages are in one group of eight. None if something is mapped there, or
+    /// the account is one that sets nothing aside.
+    ///
+    /// # Errors
+    /// `NoTableQuota`; then each may have a record of its own.
+    pub(crate) fn new_cluster(
+        &mut self,
+        first: Mapping,
+        frames: u8,
+    ) -> Result<Option<Ref<Mapping>>, PmError> {
+        let mut mapping = first.of_cluster(frames);
+        let peer = mapping.peer();
+        let mappings = self.peer(peer).vspace.mappings;
+        let there = self.store.tree_next::<Mapping>(mappings, mapping.key());
+        let account = self.table_account(peer)?;
+        if there.is_some_and(|there| self.store.get(there).key() <= mapping.last())
+            || self.store.get(account).maker().is_some()
+        {
+            return Ok(None);
+        }
+        let cells = cluster_cells(frames);
+        self.store.set_aside_with(account, cells, 0).map_err(Shortage::as_table_quota)?;
+        let slots = mapping.slots();
+        let recorded = self.store.alloc_slots(account, slots).and_then(|slot| {
+            mapping.set_slot(slot);
+            let added = self.insert_record(account, peer, mapping);
+            added.inspect_err(|_| self.store.free_slots(slot, slots))
+        });
+        let mapping = recorded.map_err(|shortage| {
+            self.store.give_back(account, cells);
+            shortage.as_table_quota()
+        })?;
+        self.link_mapping(mapping);
+        Ok(Some(mapping))
+    }
+
+    /// Makes the pages of the cells that splitting a cluster of mappings needs, so that it cannot
+    /// fail, if there are so many such clusters of the account.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses a page.
+    pub(crate) fn prepare_cluster(
+        &mut self,
+        mapping: Ref<Mapping>,
+        clusters: u32,
+    ) -> Result<(), KernelError> {
+        let account = self.store.payer_of(mapping);
+        self.store.prepare_aside(account, CLUSTER_CELLS_MAX.saturating_mul(clusters))
+    }
+
+    /// Gives each mapping of a cluster a record of its own. They stay as they are.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses a page for records; nothing has changed then.
+    pub(crate) fn split_mappings(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+        if !self.store.get(mapping).is_cluster() {
+            return Ok(());
+        }
+        let before = self.store.meter().spent();
+        let account = self.store.payer_of(mapping);
+        let prepared = self.prepare_cluster(mapping, 1);
+        if prepared.is_ok() {
+            self.split_prepared(mapping);
+        }
+        self.store.release_unfilled(account);
+        self.store.meter().count_split(before);
+        prepared
+    }
+
+    /// The same when the pages are prepared.
+    pub(crate) fn split_prepared(&mut self, mapping: Ref<Mapping>) {
+        let record = *self.store.get(mapping);
+        let account = self.store.payer_of(mapping);
+        let before = self.aside(account);
+        self.unlink_mapping(mapping);
+        let tree = self.peer(record.peer()).vspace.mappings;
+        let tree = self.store.tree_remove(tree, record.key());
+        self.peer_mut(record.peer()).vspace.mappings = tree;
+        let [first, ..] = [record.present().trailing_zeros()];
+        for index in indices(record.present()) {
+            // The record becomes that of the first one.
+            let single = if u32::from(index) == first {
+                self.become_single(account, mapping, index)
+            } else {
+                self.record_part(account, record.single(index))
+            };
+            if record.is_original(index)
+                && let Some(page) = self.store.page_of(record.frame(index))
+            {
+                self.store.entry_mut(page).set_original_user(Some(Id::first(single)));
+            }
+        }
+        let unused = record.all() & !record.present();
+        for index in indices(unused) {
+            self.store.free_slots(record.slot(index), 1);
+        }
+        let used = before.saturating_sub(self.aside(account));
+        self.store.give_back(account, cluster_cells(record.places()).saturating_sub(used));
+    }
+
+    fn become_single(
+        &mut self,
+        account: Ref<Account>,
+        mapping: Ref<Mapping>,
+        index: u8,
+    ) -> Ref<Mapping> {
+        let record = self.store.get_mut(mapping);
+        *record = record.single(index);
+        self.put_part(account, mapping)
+    }
+}

@@ -52,15 +52,16 @@
 //! Five operations with every file that has a part in them, in the order of reading. Before these,
 //! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What
 //! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), the
-//! check for leases (`frames/leases.rs`), the splitting of large frames (`frames/large.rs`),
+//! check for leases (`frames/leases.rs`), the splitting of runs, clusters and large frames
+//! (`frames/individual.rs`, `frames/clusters.rs`, `frames/large.rs`),
 //! charges, cells, chains, trees, and the records in them.
 //!
 //! ```text
 //! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/runs, store/extra,
 //!                   store/free
 //! unshare           ops/share, frames/leases, frames/expiry, tables/mappings, tables/page_tables
-//! copy              ops/copy, frames/copying, frames/link, frames/binding,
-//!                   frames/virtual_frames, store/extra
+//! copy              ops/copy, frames/copying, frames/copy_cluster, frames/link, frames/binding,
+//!                   store/holders
 //! account_destroy   teardown/accounts, ops/container, frames/expiry, tables/page_tables,
 //!                   store/account_tree, store/extra
 //! repair at fault   pmserver/src/fault.rs, serve/fault, ops/repair, ops/map, frames/absent,

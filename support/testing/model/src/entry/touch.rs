@@ -5,7 +5,7 @@ use pmserver_api::{AccessKind, MapFlags};
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::answers::{Doubt, Observed};
-use crate::rules::{Need, for_mappings, need_of, rights_for};
+use crate::rules::{Need, for_mappings, most_mappings, need_of, rights_for};
 use crate::state::{Mapping, Model, Place};
 
 /// How a program touches a page.
@@ -171,7 +171,9 @@ impl Model {
         self.check_mapping_count(place, region.via).ok()?;
         let payer = self.vspace_payer(id)?;
         let pages = for_mappings(1);
+        // Mappings that may be gone may be there, too.
         let may_be_short = self.may_be_short(Some(payer), pages)
+            || self.mappings_of(place).count() >= most_mappings(region.via)
             || self.may_pool_be_short(pages)
             || self.is_kernel_unsure;
         let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;

@@ -32,12 +32,17 @@ pub(crate) fn check_user_space(vaddr: VirtAddr, pages: u64) -> Result<(), Expect
     if last.is_some() { Ok(()) } else { Err(PmError::Invalid.into()) }
 }
 
+/// Returns how many mappings and grants a frame may have through a handle (PM-84).
+pub(crate) fn most_mappings(via: Via) -> usize {
+    let reserved = if via == Via::Owner { 0 } else { FRAME_MAPPINGS_OWNER };
+    usize::from(FRAME_MAPPINGS_MAX - reserved)
+}
+
 impl Model {
     /// Refuses one more mapping or grant than a frame may have (PM-84). Those that may be gone
     /// count if the server says so.
     pub(crate) fn check_mapping_count(&self, place: Place, via: Via) -> Result<(), Expected> {
-        let reserved = if via == Via::Owner { 0 } else { FRAME_MAPPINGS_OWNER };
-        let most = usize::from(FRAME_MAPPINGS_MAX - reserved);
+        let most = most_mappings(via);
         let doubts: Vec<bool> = self.mappings_of(place).collect();
         let surely = doubts.iter().filter(|is_doubtful| !**is_doubtful).count();
         let is_told =

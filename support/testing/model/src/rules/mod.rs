@@ -12,4 +12,4 @@ mod teardown;
 pub(crate) use access::{span, span_of};
 pub(crate) use accounts::{for_mappings, for_records};
 pub(crate) use leases::{Asked, Need, locked_until};
-pub(crate) use mappings::{check_flags, check_user_space, need_of, rights_for};
+pub(crate) use mappings::{check_flags, check_user_space, most_mappings, need_of, rights_for};

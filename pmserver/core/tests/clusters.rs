@@ -17,7 +17,7 @@ use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use proto::{ByteCount, Micros, VirtAddr};
 use sim::Refusal;
-use world::{PAGE, Pm, World, at, count, failure, filled, frames, info, page, pages, peer};
+use world::{PAGE, Pm, World, all, at, count, failure, filled, frames, info, page, pages, peer};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const HOLES: DeallocateFlags = DeallocateFlags::empty();
@@ -36,17 +36,6 @@ fn world() -> World {
         privileges: if peer == 1 { Privileges::all() } else { Privileges::EXTRA },
     });
     World::with_peers(8 << 20, &peers)
-}
-
-/// Repeats a call that has more to do.
-fn all<T>(mut call: impl FnMut() -> Result<T, CallError>) -> Result<T, CallError> {
-    for _ in 0..100 {
-        match call() {
-            Err(CallError::Refused(more)) if more.error == PmError::Pending && more.at == 0 => {}
-            result => return result,
-        }
-    }
-    panic!("there is always more to do");
 }
 
 fn byte_of(number: u64) -> u8 {

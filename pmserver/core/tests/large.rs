@@ -18,7 +18,7 @@ use pmserver_api::{
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
 use sim::Refusal;
-use world::{Pm, World, at, count, failure, frames, info, page, pages, peer, refusal};
+use world::{Pm, World, all, at, count, failure, frames, info, page, pages, peer, refusal};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const PLAIN: AllocateFlags = AllocateFlags::empty();
@@ -42,17 +42,6 @@ fn world() -> World {
         privileges,
     });
     World::with_peers(64 << 20, &peers)
-}
-
-/// Repeats a call that has more to do.
-fn all<T>(mut call: impl FnMut() -> Result<T, CallError>) -> Result<T, CallError> {
-    for _ in 0..1_000 {
-        match call() {
-            Err(CallError::Refused(more)) if more.error == PmError::Pending && more.at == 0 => {}
-            result => return result,
-        }
-    }
-    panic!("there is always more to do");
 }
 
 /// A container whose first 512 frames are a large one, mapped at a page, with a byte in each page.

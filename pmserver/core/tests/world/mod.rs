@@ -301,6 +301,17 @@ pub(crate) fn filled(pm: &mut Pm, count: u64) -> ContainerHandle {
     container
 }
 
+/// Repeats a call that has more to do.
+pub(crate) fn all<T>(mut call: impl FnMut() -> Result<T, CallError>) -> Result<T, CallError> {
+    for _ in 0..100 {
+        match call() {
+            Err(CallError::Refused(more)) if more.error == PmError::Pending && more.at == 0 => {}
+            result => return result,
+        }
+    }
+    panic!("there is always more to do");
+}
+
 /// Returns the error with which a call was refused.
 pub(crate) fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
     result.err().and_then(|error| error.refusal())

@@ -34,6 +34,8 @@ pub(crate) const RETYPE_MAX: u32 = 256;
 pub(crate) struct Home {
     /// The two CNodes for pages have `2^k` slots.
     k: u32,
+    /// How many bits of the address of a page's slot are below those that select it.
+    below: u32,
     /// The CNode for blocks has `2^b` slots.
     b: u32,
     pages: u32,
@@ -71,7 +73,8 @@ impl Home {
             next = run.end();
         }
         let Division { pages, overhead_pages, .. } = division;
-        Ok(Self { k, b, pages, overhead_pages, runs })
+        let below = WORD_BITS.saturating_sub(ROOT_BITS).saturating_sub(k);
+        Ok(Self { k, below, b, pages, overhead_pages, runs })
     }
 
     fn run(&self, page: PageIndex) -> Run {
@@ -144,8 +147,8 @@ impl Home {
     /// Returns the capability in a slot of a CNode that is made from a page.
     pub(crate) fn derived(&self, at: SlotAddress) -> CPtr {
         let node = self.address(OBJECTS, at.node).bits();
-        let below = WORD_BITS.saturating_sub(self.depth()).saturating_sub(PAGE_CNODE_BITS);
-        CPtr::from_bits(node | u64::from(at.index) << below)
+        let below = self.below.wrapping_sub(PAGE_CNODE_BITS);
+        CPtr::from_bits(node | u64::from(at.index).wrapping_shl(below))
     }
 
     /// Returns that slot, for operations on slots.
@@ -162,8 +165,7 @@ impl Home {
     }
 
     fn address(&self, cnode: u32, page: PageIndex) -> CPtr {
-        let below = WORD_BITS.saturating_sub(self.depth());
-        CPtr::from_bits(root_address(cnode) | u64::from(page.get()) << below)
+        CPtr::from_bits(root_address(cnode) | u64::from(page.get()).wrapping_shl(self.below))
     }
 
     fn slot(&self, cnode: u32, page: PageIndex) -> AbsoluteCPtr {

@@ -309,7 +309,7 @@ impl<K: Kernel> FrameManager<K> {
         copying: &Copying,
         pairs: impl Iterator<Item = (u64, u64)>,
     ) -> Result<bool, KernelError> {
-        let before = self.store.meter().invocations();
+        let mut has_made = false;
         for (from, to) in pairs {
             if self.store.meter().begin_frame(0).is_err() {
                 break;
@@ -317,35 +317,41 @@ impl<K: Kernel> FrameManager<K> {
             if let Some(source) = self.find_id(copying.from.container, from)
                 && copying.is_logical()
             {
-                self.suspend_stores(source)?;
+                has_made |= self.suspend_stores(source)?;
             }
             if let Some(destination) = self.find_id(copying.to.container, to) {
-                self.forget_mappings(destination)?;
+                has_made |= self.forget_mappings(destination)?;
             }
         }
-        Ok(self.store.meter().invocations() > before)
+        Ok(has_made)
     }
 
     /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
-    fn suspend_stores(&mut self, frame: FrameId) -> Result<(), KernelError> {
+    /// Returns whether there was one.
+    fn suspend_stores(&mut self, frame: FrameId) -> Result<bool, KernelError> {
         self.each_mapping(frame, |manager, mapping, of| {
-            let stores = manager.store.get(mapping).above(Installed::ReadOnly);
-            manager.suspend(mapping, of & stores)
+            let stores = of & manager.store.get(mapping).above(Installed::ReadOnly);
+            manager.suspend(mapping, stores).map(|()| stores != 0)
         })
     }
 
     /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
-    /// come back by themselves.
-    fn forget_mappings(&mut self, frame: FrameId) -> Result<(), KernelError> {
-        self.each_mapping(frame, |manager, mapping, of| manager.forget_caps_of(mapping, of))
+    /// come back by themselves. Returns whether there was one.
+    fn forget_mappings(&mut self, frame: FrameId) -> Result<bool, KernelError> {
+        self.each_mapping(frame, |manager, mapping, of| {
+            let caps = of & manager.store.get(mapping).caps();
+            manager.forget_caps_of(mapping, caps).map(|()| caps != 0)
+        })
     }
 
     /// Does something with each mapping of a frame's ring, given its record and its mask in that.
+    /// Returns whether it has done anything.
     fn each_mapping(
         &mut self,
         frame: FrameId,
-        mut act: impl FnMut(&mut Self, Ref<Mapping>, u8) -> Result<(), KernelError>,
-    ) -> Result<(), KernelError> {
+        mut act: impl FnMut(&mut Self, Ref<Mapping>, u8) -> Result<bool, KernelError>,
+    ) -> Result<bool, KernelError> {
+        let mut has_acted = false;
         for sharer in self.sharers(frame) {
             let mut next = self.store.get(sharer.record).mappings.target();
             while let Some(mapping) = next {
@@ -353,11 +359,11 @@ impl<K: Kernel> FrameManager<K> {
                 let record = self.store.get(mapping);
                 let of = record.of(sharer.bit());
                 if of != 0 && !record.is_grant() {
-                    act(self, mapping, of)?;
+                    has_acted |= act(self, mapping, of)?;
                 }
             }
         }
-        Ok(())
+        Ok(has_acted)
     }
 }
 

@@ -10,9 +10,9 @@ use pmserver_api::{AccessKind, Failure, Frames, MapFlags, Mapped, PmError, Right
 use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER, LARGE_FRAMES};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::ops::Operations;
-use crate::records::account::Shortage;
+use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::frame::LARGE_PAGES;
@@ -47,9 +47,10 @@ impl<K: Kernel> Operations<K> {
                 return Ok(mapped);
             }
         }
+        let terms = (flags, self.payer_of_clusters(caller, count.get()));
         let mut rest = Some((range, vaddr));
         while let Some((left, vaddr)) = rest {
-            let done = match self.map_next(caller, &access, (left, vaddr), flags, &mut mapped) {
+            let done = match self.map_next(caller, &access, (left, vaddr), terms, &mut mapped) {
                 Ok(done) => u64::from(done),
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Err(_) => break,
@@ -65,11 +66,11 @@ impl<K: Kernel> Operations<K> {
         caller: PeerId,
         access: &Access,
         (range, vaddr): (Range, VirtAddr),
-        flags: MapFlags,
+        (flags, payer): (MapFlags, Option<Ref<Account>>),
         mapped: &mut Mapped,
     ) -> Result<u8, Failure> {
         self.store.meter().begin_frame(0)?;
-        let done = self.map_cluster(caller, access, (range, vaddr), flags, mapped);
+        let done = self.map_cluster(caller, access, (range, vaddr), (flags, payer), mapped);
         if done > 0 {
             return Ok(done);
         }
@@ -185,9 +186,16 @@ impl<K: Kernel> Operations<K> {
 
     /// Returns the rights that a mapping with these flags gives now (R14).
     pub(super) fn granted(&self, frame: FrameId, flags: MapFlags) -> MapFlags {
-        let mut granted = MapFlags::READ | flags.intersection(MapFlags::EXECUTE);
-        granted.set(MapFlags::WRITE, flags.contains(MapFlags::WRITE) && !self.is_cow(frame));
-        granted
+        self.granted_on(self.store.page_of(frame), flags)
+    }
+
+    /// The same for a frame on this page, or without one.
+    #[inline]
+    pub(super) fn granted_on(&self, page: Option<PageIndex>, flags: MapFlags) -> MapFlags {
+        let is_cow = page.is_some_and(|page| self.store.is_held_twice(page));
+        let granted = MapFlags::READ | MapFlags::EXECUTE | MapFlags::WRITE;
+        let granted = (flags | MapFlags::READ).intersection(granted);
+        if is_cow { granted.difference(MapFlags::WRITE) } else { granted }
     }
 
     /// Installs a mapping if its frame has memory, or for loads with FORCE_READ; else the first

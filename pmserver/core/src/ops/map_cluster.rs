@@ -8,11 +8,12 @@
 use pmserver_api::{MapFlags, Mapped};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::kernel::{Kernel, VSpace};
+use crate::kernel::{FrameCap, Kernel, PageIndex, VSpace};
 use crate::ops::Operations;
 use crate::ops::map::{installed_for, most_mappings};
+use crate::records::account::Account;
 use crate::records::cell::Ref;
-use crate::records::id::{CLUSTER, FrameId, Id, LAST_IN_CLUSTER, MappingId};
+use crate::records::id::{CLUSTER, FrameId, Id, LAST_IN_CLUSTER, indices};
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
@@ -28,28 +29,24 @@ const CLUSTERED_MIN: u8 = 3;
 const _: () = assert!(cluster_cells(CLUSTERED_MIN) + 2 <= 2 * CLUSTERED_MIN as u32);
 
 impl<K: Kernel> Operations<K> {
-    /// Maps the first frames of a range that are in one cluster, at pages in one group of eight.
-    /// Returns how many; none if the first has to be mapped alone.
+    /// Maps the first frames of a range that are in one cluster, at pages in one group of eight, if
+    /// an account pays for clusters. Returns how many; none if the first has to be mapped alone.
     pub(super) fn map_cluster(
         &mut self,
         peer: PeerId,
         access: &Access,
         (range, vaddr): (Range, VirtAddr),
-        flags: MapFlags,
+        (flags, payer): (MapFlags, Option<Ref<Account>>),
         mapped: &mut Mapped,
     ) -> u8 {
-        let Some(frames) = places(range, vaddr) else { return 0 };
-        let left = range.last.saturating_sub(range.first).saturating_add(1);
-        if !self.has_room_for_clusters(peer, left) {
-            return 0;
-        }
+        let Some((frames, payer)) = places(range, vaddr).zip(payer) else { return 0 };
         let last = range.first.saturating_add(frames.into()).saturating_sub(1);
         let Some(first) = self.find_cluster(access, Range { last, ..range }, flags) else {
             return 0;
         };
         let mapping = Mapping::new(first, link_of(access.share), peer, vaddr, flags);
         let is_starved = self.store.is_starved;
-        let Ok(Some(cluster)) = self.new_cluster(mapping, frames) else {
+        let Ok(Some(cluster)) = self.new_cluster(payer, mapping, frames) else {
             // Without quota for a cluster, there may be some for single mappings.
             self.store.is_starved = is_starved;
             return 0;
@@ -95,71 +92,96 @@ impl<K: Kernel> Operations<K> {
         (first, frames): (FrameId, u8),
         flags: MapFlags,
     ) -> (u8, MapFlags) {
-        let mut rights = MapFlags::empty();
-        let mut done = 0;
-        for index in (first.index..).take(frames.into()) {
-            if self.store.meter().begin_frame(0).is_err() {
-                break;
-            }
-            let frame = Id::new(first.record, index);
-            let was_bound = self.store.page_of(frame).is_some();
-            let granted = self.prepare_usual(frame, flags);
-            let Some(granted) = granted.filter(|granted| done == 0 || *granted == rights) else {
-                break;
-            };
-            if !self.show_new(Id::new(cluster, index), frame, granted) {
-                if !was_bound {
-                    // Only the mappings from before are left, and they show zeros again.
-                    let _ = self.rebind(frame, None);
-                }
-                break;
-            }
-            rights = granted;
-            done = index.saturating_sub(first.index).saturating_add(1);
+        if !flags.intersects(MapFlags::FORCE_WRITE | MapFlags::FORCE_READ) {
+            return self.show_cluster(cluster, (first, frames), flags);
+        }
+        let (ready, new) = self.prepare_usual((first, frames), flags);
+        let (done, rights) = self.show_cluster(cluster, (first, ready), flags);
+        // Of those that are not mapped, only the mappings from before are left: they show zeros.
+        for index in indices(new).skip_while(|index| index.saturating_sub(first.index) < done) {
+            let _ = self.rebind(Id::new(first.record, index), None);
         }
         (done, rights)
     }
 
-    /// With FORCE_WRITE, gives a frame memory of its own now. Returns the rights that a mapping
-    /// gives now; none if that takes something unusual.
-    fn prepare_usual(&mut self, frame: FrameId, flags: MapFlags) -> Option<MapFlags> {
-        if flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
-            self.break_cow(frame).ok()?;
-        } else if flags.contains(MapFlags::FORCE_READ) {
-            self.store.page_of(frame)?;
+    /// With FORCE_WRITE, gives frames memory of their own now, up to the first that takes something
+    /// unusual. Returns how many are ready, and the mask of those that had no memory.
+    fn prepare_usual(&mut self, (first, frames): (FrameId, u8), flags: MapFlags) -> (u8, u8) {
+        let writes = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        let mut new = 0;
+        for done in 0..frames {
+            let frame = Id::new(first.record, first.index.saturating_add(done));
+            let is_new = self.store.page_of(frame).is_none();
+            let is_ready = if writes {
+                self.store.meter().begin_frame(0).is_ok() && self.break_cow(frame).is_ok()
+            } else {
+                !is_new || !flags.contains(MapFlags::FORCE_READ)
+            };
+            if !is_ready {
+                return (done, new);
+            }
+            if is_new && writes {
+                new |= frame.bit();
+            }
         }
-        Some(self.granted(frame, flags))
+        (frames, new)
     }
 
-    /// Makes a mapping of a cluster, and installs it if its frame has memory. Returns whether the
-    /// kernel has not refused.
-    fn show_new(&mut self, mapping: MappingId, frame: FrameId, granted: MapFlags) -> bool {
-        let Some(page) = self.store.page_of(frame) else {
-            self.store.get_mut(mapping.record).add(mapping.index);
-            return true;
-        };
-        if self.take_cap(mapping, page).is_err() {
-            return false;
-        }
-        let record = self.store.get_mut(mapping.record);
-        record.add(mapping.index);
-        let rights = installed_for(granted);
-        let (cap, how) = (record.cap(mapping.index, page), record.rights(rights));
-        let (peer, vaddr) = (record.peer(), record.vaddr_of(mapping.index));
-        let vaddr = VirtAddr::new_page(vaddr);
-        let place = VSpace::Peer(peer);
-        let installed = vaddr.map(|vaddr| self.store.kernel.map_frame(cap, place, vaddr, how));
-        if installed != Some(Ok(())) {
-            // If the kernel refuses to take back the capability, the mapping stays.
-            let is_kept = self.forget_caps_of(mapping.record, mapping.bit()).is_err();
-            if !is_kept {
-                let record = self.store.get_mut(mapping.record);
-                record.set_present(record.present() & !mapping.bit());
+    /// Makes the mappings, and installs those of frames that have memory.
+    fn show_cluster(
+        &mut self,
+        cluster: Ref<Mapping>,
+        (first, frames): (FrameId, u8),
+        flags: MapFlags,
+    ) -> (u8, MapFlags) {
+        let pages = *self.store.get(first.record);
+        let mut record = *self.store.get(cluster);
+        let mut rights = MapFlags::empty();
+        let mut done = 0;
+        for index in (first.index..).take(frames.into()) {
+            let page = pages.page(index);
+            let granted = self.granted_on(page, flags);
+            if done > 0 && granted != rights {
+                break;
             }
-            return is_kept;
+            if let Some(page) = page
+                && !self.show_new(cluster, &mut record, (index, page), granted)
+            {
+                break;
+            }
+            record.add(index);
+            rights = granted;
+            done = index.saturating_sub(first.index).saturating_add(1);
         }
-        self.store.get_mut(mapping.record).set_installed(mapping.bit(), rights);
-        true
+        *self.store.get_mut(cluster) = record;
+        (done, rights)
+    }
+
+    /// Installs a new mapping of a cluster, whose record is the caller's for now. Returns whether
+    /// the mapping stays.
+    fn show_new(
+        &mut self,
+        cluster: Ref<Mapping>,
+        record: &mut Mapping,
+        (index, page): (u8, PageIndex),
+        granted: MapFlags,
+    ) -> bool {
+        let claimed = self.claim_cap(Id::new(cluster, index), page, record.slot(index));
+        let Ok(cap) = claimed else { return false };
+        record.set_cap(index, matches!(cap, FrameCap::Original(_)));
+        let rights = installed_for(granted);
+        let (place, how) = (VSpace::Peer(record.peer()), record.rights(rights));
+        let vaddr = VirtAddr::new_page(record.vaddr_of(index));
+        let installed = vaddr.map(|vaddr| self.store.kernel.map_frame(cap, place, vaddr, how));
+        if installed == Some(Ok(())) {
+            record.set_installed(1 << index, rights);
+            return true;
+        }
+        *self.store.get_mut(cluster) = *record;
+        // If the kernel refuses to take back the capability, the mapping stays.
+        let is_kept = self.forget_caps_of(cluster, 1 << index).is_err();
+        *record = *self.store.get(cluster);
+        is_kept
     }
 }
 

@@ -167,6 +167,8 @@ impl<K: Kernel> Operations<K> {
                 return Ok(());
             }
         }
+        let frames = range.last.saturating_sub(range.first).saturating_add(1);
+        let terms = (flags, self.payer_of_clusters(caller, frames));
         let mut rest = Some((range, vaddr));
         while let Some((left, vaddr)) = rest {
             let mapped = left.first.saturating_sub(range.first).saturating_add(goes_on.into());
@@ -175,7 +177,7 @@ impl<K: Kernel> Operations<K> {
             if !(goes_on && self.is_mapped_through(caller, access, left.first, vaddr)) {
                 // All have the same rights: any number of them is one run.
                 let run = &mut Mapped::default();
-                done = self.map_cluster(caller, access, (left, vaddr), flags, run).into();
+                done = self.map_cluster(caller, access, (left, vaddr), terms, run).into();
             }
             if done == 0 {
                 self.map_one(caller, access, left.first, vaddr, (flags, true))?;

@@ -51,7 +51,6 @@ pub(crate) const GENERATION_MAX: u64 = (1 << (64 - HANDLE_GENERATION_SHIFT)) - 1
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    Free = 0,
     Account = 1,
     Container = 2,
     Frame = 3,

@@ -159,6 +159,9 @@ impl Frame {
         if !self.is_cluster() {
             return 1;
         }
+        if range.covers(self.range()) {
+            return u8::MAX;
+        }
         let is_in = |index: &u8| range.contains(self.number(*index));
         indices(u8::MAX).filter(is_in).fold(0, |mask, index| mask | 1 << index)
     }

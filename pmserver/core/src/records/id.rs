@@ -87,6 +87,9 @@ pub(crate) fn indices(mut mask: u8) -> impl Iterator<Item = u8> {
 
 /// Returns the lowest bits of a mask, at most so many.
 pub(crate) fn lowest(mask: u8, most: u64) -> u8 {
+    if most >= CLUSTER.into() {
+        return mask;
+    }
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     indices(mask).take(most).fold(0, |mask, index| mask | 1 << index)
 }

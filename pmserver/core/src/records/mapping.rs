@@ -246,7 +246,12 @@ impl Mapping {
     /// Returns the frame of one of its mappings.
     pub(crate) fn frame(&self, index: u8) -> FrameId {
         let Some(record) = self.frame.target() else { broken("mapping without a frame") };
-        Id::new(record, if self.is_cluster() { index } else { self.frame_index })
+        Id::new(record, self.frame_index(index))
+    }
+
+    /// Returns which frame of the record that one is of.
+    pub(crate) const fn frame_index(&self, index: u8) -> u8 {
+        if self.is_cluster() { index } else { self.frame_index }
     }
 
     /// Returns the mask of those of its mappings that are of some frames of their record.
@@ -263,6 +268,9 @@ impl Mapping {
     pub(crate) fn within(&self, first: u64, last: u64) -> u8 {
         if !self.is_cluster() {
             return 1;
+        }
+        if first <= self.vaddr() && self.last() <= last {
+            return self.present;
         }
         let is_in = |index: &u8| (first..=last).contains(&self.vaddr_of(*index));
         indices(self.present).filter(is_in).fold(0, |mask, index| mask | 1 << index)

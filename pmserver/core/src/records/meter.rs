@@ -28,7 +28,6 @@ pub(crate) const LINK_WORK: u64 = 25;
 #[derive(Clone, Default)]
 pub(crate) struct Meter {
     spent: Cell<u64>,
-    invocations: Cell<u64>,
     /// The part that splitting runs, large frames and blocks took. A call that is repeated does not
     /// do it again.
     split_work: Cell<u64>,
@@ -38,24 +37,12 @@ impl Meter {
     /// Begins a call.
     pub(crate) fn restart(&self) {
         self.spent.set(0);
-        self.invocations.set(0);
         self.split_work.set(0);
     }
 
     /// Counts work.
     pub(crate) fn charge(&self, work: u64) {
         self.spent.set(self.spent.get().saturating_add(work));
-    }
-
-    /// Counts a kernel invocation.
-    pub(crate) fn charge_invocation(&self, work: u64) {
-        self.charge(work);
-        self.invocations.set(self.invocations.get().saturating_add(1));
-    }
-
-    /// Returns how often the call has invoked the kernel.
-    pub(crate) const fn invocations(&self) -> u64 {
-        self.invocations.get()
     }
 
     /// Returns how much work the call has done.

@@ -191,9 +191,12 @@ impl PageEntry {
 
     /// `Slots`: returns the first of eight free slots at an aligned place.
     pub(crate) fn first_free_octet(&self) -> Option<u8> {
-        let bytes = self.words.into_iter().flat_map(u64::to_le_bytes);
-        let (_, octet) = bytes.zip(0_u8..).find(|(taken, _)| *taken == 0)?;
-        octet.checked_mul(8)
+        let [low, high] = self.words.map(free_octets);
+        let place = match low.trailing_zeros() {
+            u64::BITS => u64::BITS.saturating_add(high.trailing_zeros()),
+            place => place,
+        };
+        u8::try_from(place).ok().filter(|_| low | high != 0)
     }
 
     /// `Records`, `Slots`: takes or leaves cells or slots: those of a mask, from a place on whose
@@ -266,6 +269,14 @@ impl PageEntry {
     pub(crate) const fn is(&self, used_as: PageUse) -> bool {
         self.used_as == used_as.number()
     }
+}
+
+/// Returns the first bit of each octet of a word that is 0.
+const fn free_octets(word: u64) -> u64 {
+    let word = word | word >> 4;
+    let word = word | word >> 2;
+    let word = word | word >> 1;
+    !word & 0x0101_0101_0101_0101
 }
 
 /// Returns the shift of a half of a word.

@@ -66,7 +66,7 @@ impl<K> Metered<K> {
 
     /// Returns the kernel for one invocation, and charges it.
     fn invoke(&mut self, work: u64) -> &mut K {
-        self.meter.charge_invocation(work);
+        self.meter.charge(work);
         &mut self.kernel
     }
 }

@@ -289,14 +289,11 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Returns the kind of record in a cell.
-    pub(crate) fn kind_of(&self, cell: u32) -> Kind {
+    /// Returns whether a cell holds a record of this kind.
+    pub(crate) fn is_of_kind(&self, cell: u32, kind: Kind) -> bool {
         let place = Ref::<()>::from_cell(cell).map(Ref::place);
         let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
-        [Kind::Frame, Kind::Mapping, Kind::Table, Kind::Region, Kind::Node]
-            .into_iter()
-            .find(|kind| stamp.is_some_and(|stamp| stamp.is(*kind)))
-            .unwrap_or(Kind::Free)
+        stamp.is_some_and(|stamp| stamp.is(kind))
     }
 
     fn stamp_at(&self, page: PageIndex, position: u32) -> Option<Stamp> {

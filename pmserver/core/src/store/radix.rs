@@ -92,12 +92,12 @@ type Place = Option<(Ref<Node>, usize)>;
 impl<K: Kernel> Store<K> {
     fn as_node(&self, link: u32) -> Option<Ref<Node>> {
         self.meter().charge(NODE_WORK);
-        Ref::from_cell(link).filter(|_| self.kind_of(link) == Kind::Node)
+        Ref::from_cell(link).filter(|_| self.is_of_kind(link, Kind::Node))
     }
 
     fn leaf<T: Leaf>(&self, link: u32) -> Ref<T> {
         match Ref::from_cell(link) {
-            Some(leaf) if self.kind_of(link) == T::KIND => leaf,
+            Some(leaf) if self.is_of_kind(link, T::KIND) => leaf,
             _ => broken("leaf of another tree"),
         }
     }

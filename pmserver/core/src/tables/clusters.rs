@@ -37,14 +37,17 @@ const TABLES_MAX: u64 = 6;
 pub(crate) const CLUSTER_CELLS_MAX: u32 = cluster_cells(CLUSTER);
 
 impl<K: Kernel> Tables<K> {
-    /// Returns whether a peer can pay for so many mappings if some of them are in clusters. With
-    /// less room, single ones may fit (PM-15).
-    pub(crate) fn has_room_for_clusters(&self, peer: PeerId, mappings: u64) -> bool {
+    /// Returns the account that pays for so many mappings of a peer if some of them are in
+    /// clusters; none if it has less room, with which single ones may fit (PM-15), or is one that
+    /// sets nothing aside.
+    pub(crate) fn payer_of_clusters(&self, peer: PeerId, mappings: u64) -> Option<Ref<Account>> {
         let records = mappings.saturating_mul(2).div_ceil(CELLS_PER_PAGE.into());
         let slots = mappings.div_ceil(SLOTS_MAPPED);
         let beside = PAGES_BESIDE.saturating_add(TABLES_MAX);
         let pages = records.saturating_add(slots).saturating_add(beside);
-        self.table_account(peer).is_ok_and(|account| self.store.has_room(account, pages))
+        let account = self.table_account(peer).ok()?;
+        let is_kept = self.store.get(account).maker().is_none();
+        (is_kept && self.store.has_room(account, pages)).then_some(account)
     }
 
     /// Returns the cluster in the place of a mapping if it belongs to that: it has the same terms.
@@ -68,13 +71,13 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Makes the record of a cluster for so many frames, of which this mapping is of the first,
-    /// without mappings. The pages are in one group of eight. None if something is mapped there, or
-    /// the account is one that sets nothing aside.
+    /// without mappings. The pages are in one group of eight. None if something is mapped there.
     ///
     /// # Errors
     /// `NoTableQuota`; then each may have a record of its own.
     pub(crate) fn new_cluster(
         &mut self,
+        account: Ref<Account>,
         first: Mapping,
         frames: u8,
     ) -> Result<Option<Ref<Mapping>>, PmError> {
@@ -82,10 +85,7 @@ impl<K: Kernel> Tables<K> {
         let peer = mapping.peer();
         let mappings = self.peer(peer).vspace.mappings;
         let there = self.store.tree_next::<Mapping>(mappings, mapping.key());
-        let account = self.table_account(peer)?;
-        if there.is_some_and(|there| self.store.get(there).key() <= mapping.last())
-            || self.store.get(account).maker().is_some()
-        {
+        if there.is_some_and(|there| self.store.get(there).key() <= mapping.last()) {
             return Ok(None);
         }
         let cells = cluster_cells(frames);

@@ -19,16 +19,14 @@
 use pmserver_api::PmError;
 use proto::{PeerId, VirtAddr};
 
-use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, PageRights};
+use crate::kernel::{FrameCap, Kernel, KernelError, PageIndex, PageRights};
 use crate::records::cell::Ref;
 use crate::records::count::minus;
 use crate::records::frame::Frame;
-use crate::records::id::{FrameId, Id, MappingId, indices};
+use crate::records::id::{FrameId, Id, MappingId};
 use crate::records::leaf::Leaf;
-use crate::records::links::Link;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::region::Region;
-use crate::records::share::Share;
 use crate::tables::Tables;
 use crate::tables::clusters::cluster_cells;
 
@@ -59,111 +57,6 @@ impl<K: Kernel> Tables<K> {
 
     fn page_to_install(&self, mapping: MappingId) -> PageIndex {
         self.store.page_of(self.frame_of(mapping)).unwrap_or(self.store.zero)
-    }
-
-    /// Gives a mapping a capability to a page.
-    pub(crate) fn take_cap(
-        &mut self,
-        mapping: MappingId,
-        page: PageIndex,
-    ) -> Result<(), KernelError> {
-        let is_original =
-            page != self.store.zero && self.store.entry(page).original_user().is_none();
-        if is_original {
-            self.store.entry_mut(page).set_original_user(Some(mapping));
-        } else {
-            let slot = self.store.get(mapping.record).slot(mapping.index);
-            self.store.kernel.derive(page, slot, CapRights::All)?;
-        }
-        self.store.get_mut(mapping.record).set_cap(mapping.index, is_original);
-        Ok(())
-    }
-
-    /// Unmaps those mappings of a record that are in a mask. They keep their capabilities.
-    ///
-    /// # Errors
-    /// The kernel's error; a mapping that it refuses is then installed as it was.
-    pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>, mask: u8) -> Result<(), KernelError> {
-        let record = *self.store.get(mapping);
-        for index in indices(mask & record.above(Installed::No)) {
-            let cap = record.cap(index, self.page_to_install(Id::new(mapping, index)));
-            self.store.kernel.unmap_frame(cap)?;
-            self.store.get_mut(mapping).set_installed(1 << index, Installed::No);
-        }
-        Ok(())
-    }
-
-    /// Unmaps those mappings of a record that are in a mask and takes their capabilities. They keep
-    /// their slots.
-    ///
-    /// # Errors
-    /// As [`Self::suspend`].
-    pub(crate) fn forget_caps_of(
-        &mut self,
-        mapping: Ref<Mapping>,
-        mask: u8,
-    ) -> Result<(), KernelError> {
-        let record = *self.store.get(mapping);
-        for index in indices(mask & record.caps()) {
-            if record.is_original(index) {
-                let page = self.page_to_install(Id::new(mapping, index));
-                if record.installed(index) != Installed::No {
-                    self.store.kernel.unmap_frame(FrameCap::Original(page))?;
-                }
-                self.store.entry_mut(page).set_original_user(None);
-            } else {
-                // Deleting a capability unmaps what was mapped with it.
-                self.store.kernel.delete(record.slot(index))?;
-            }
-            self.store.get_mut(mapping).clear_cap(index);
-        }
-        Ok(())
-    }
-
-    /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
-    pub(crate) fn forget_caps(&mut self, frame: FrameId) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame.record).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame.record, mapping);
-            let record = self.store.get(mapping);
-            let mask = record.of(frame.bit());
-            if record.is_grant() && mask != 0 {
-                self.remove_grant(mapping)?;
-            } else {
-                self.forget_caps_of(mapping, mask)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reduces the mappings of some frames of a record made through the shares that `whose` selects
-    /// to at most these rights. Grants with more rights are revoked.
-    pub(crate) fn limit_mappings(
-        &mut self,
-        frame: Ref<Frame>,
-        frames: u8,
-        most: Installed,
-        whose: impl Fn(Link<Share>) -> bool,
-    ) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame, mapping);
-            let record = *self.store.get(mapping);
-            let above = record.above(most) & record.of(frames);
-            if above == 0 || !whose(record.share) {
-                continue;
-            }
-            if record.is_grant() {
-                self.remove_grant(mapping)?;
-                continue;
-            }
-            self.suspend(mapping, above)?;
-            for index in indices(above).filter(|_| most > Installed::No) {
-                // If the kernel refuses, it is installed at the next access.
-                let _ = self.install(Id::new(mapping, index), most);
-            }
-        }
-        Ok(())
     }
 
     /// Unmaps the page of zeros if it is mapped as a probe. It belongs to pmserver: nothing of the
@@ -317,8 +210,7 @@ impl<K: Kernel> Tables<K> {
         if left == 0 {
             self.remove_record(mapping);
         }
-        self.count_mappings(peer, record.vaddr(), gone, false);
-        self.collect_tables(peer, record.vaddr());
+        self.count_gone(peer, record.vaddr(), gone);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Owns the store and the state of every peer. Knows which capability is installed where. Does not
 //! know containers, leases or copies.
 
+pub(crate) mod capabilities;
 pub(crate) mod clusters;
 pub(crate) mod grants;
 pub(crate) mod large;

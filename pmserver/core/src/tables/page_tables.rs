@@ -195,27 +195,35 @@ impl<K: Kernel> Tables<K> {
         self.count_children(peer, 0, vaddr, (count, is_new));
     }
 
+    /// Counts mappings that are gone, and removes the tables above them that are empty now.
+    pub(super) fn count_gone(&mut self, peer: PeerId, vaddr: u64, count: u32) {
+        if self.count_children(peer, 0, vaddr, (count, false)) == Some(0) {
+            self.collect_tables(peer, vaddr);
+        }
+    }
+
     /// Counts a large mapping up or down in the table above it.
     pub(crate) fn count_large(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
         self.count_children(peer, 1, vaddr, (1, is_new));
     }
 
+    /// Counts up or down what is below a table of pmserver's. Returns how many there are now.
     fn count_children(
         &mut self,
         peer: PeerId,
         level: usize,
         vaddr: u64,
         (count, is_new): (u32, bool),
-    ) {
+    ) -> Option<u32> {
         let tree = self.table_tree(peer, level);
-        if let Some(table) = self.store.tree_get::<Table>(tree, base_of(vaddr, level)) {
-            let children = &mut self.store.get_mut(table).children;
-            if is_new {
-                children.add(count);
-            } else {
-                children.subtract(count);
-            }
+        let table = self.store.tree_get::<Table>(tree, base_of(vaddr, level))?;
+        let children = &mut self.store.get_mut(table).children;
+        if is_new {
+            children.add(count);
+        } else {
+            children.subtract(count);
         }
+        Some(children.get())
     }
 
     /// Removes the empty tables above an address. A table that the kernel refuses to remove stays

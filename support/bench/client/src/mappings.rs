@@ -16,11 +16,17 @@ const ROUNDS_OF_MANY: u64 = 8;
 
 pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     // Behind the page that is mapped for good.
-    let window = page(WINDOW, 1);
+    let window = page(WINDOW, 256);
     let [map_floor, unmap_floor] =
         [floors.map, floors.unmap].map(|each| each.saturating_mul(256).saturating_add(floors.call));
     let rows = [Row::frames("map_256", 256, map_floor), Row::frames("unmap_256", 256, unmap_floor)];
     bound(world, table, rows, window)?;
+    // Numbers and addresses that differ by one: seven of eight pages are in one record.
+    let rows = [
+        Row::frames("map_256_unaligned", 256, map_floor),
+        Row::frames("unmap_256_unaligned", 256, unmap_floor),
+    ];
+    bound(world, table, rows, page(WINDOW, 1))?;
     let [map_floor, unmap_floor] =
         [floors.map_large, floors.unmap_large].map(|each| each.saturating_add(floors.call));
     let rows = [

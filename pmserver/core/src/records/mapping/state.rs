@@ -55,9 +55,9 @@ impl Mapping {
         }
     }
 
-    /// Says that one has no capability any more.
-    pub(crate) const fn clear_cap(&mut self, index: u8) {
-        let others = !(1 << index);
+    /// Says that those of a mask have no capability any more.
+    pub(crate) const fn clear_caps(&mut self, mask: u8) {
+        let others = !mask;
         self.caps &= others;
         self.originals &= others;
         self.readable &= others;

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The capabilities of mappings: claimed, derived, unmapped, taken away.
+
+use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, SlotAddress};
+use crate::records::cell::Ref;
+use crate::records::frame::Frame;
+use crate::records::id::{FrameId, Id, MappingId, indices};
+use crate::records::links::Link;
+use crate::records::mapping::{Installed, Mapping};
+use crate::records::share::Share;
+use crate::tables::Tables;
+
+impl<K: Kernel> Tables<K> {
+    /// Gives a mapping a capability to a page.
+    pub(super) fn take_cap(
+        &mut self,
+        mapping: MappingId,
+        page: PageIndex,
+    ) -> Result<(), KernelError> {
+        let slot = self.store.get(mapping.record).slot(mapping.index);
+        let cap = self.claim_cap(mapping, page, slot)?;
+        let is_original = matches!(cap, FrameCap::Original(_));
+        self.store.get_mut(mapping.record).set_cap(mapping.index, is_original);
+        Ok(())
+    }
+
+    /// Returns a capability to a page for a mapping: the original one if no other mapping has it,
+    /// else one that is derived into its slot.
+    #[inline]
+    pub(crate) fn claim_cap(
+        &mut self,
+        mapping: MappingId,
+        page: PageIndex,
+        slot: SlotAddress,
+    ) -> Result<FrameCap, KernelError> {
+        let is_zero = page == self.store.zero;
+        let entry = self.store.entry_mut(page);
+        if !is_zero && entry.original_user().is_none() {
+            entry.set_original_user(Some(mapping));
+            return Ok(FrameCap::Original(page));
+        }
+        self.store.kernel.derive(page, slot, CapRights::All)?;
+        Ok(FrameCap::Derived(slot))
+    }
+
+    /// Unmaps those mappings of a record that are in a mask. They keep their capabilities.
+    ///
+    /// # Errors
+    /// The kernel's error; a mapping that it refuses is then installed as it was.
+    pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>, mask: u8) -> Result<(), KernelError> {
+        let record = *self.store.get(mapping);
+        let mut gone = 0;
+        let mut indices = indices(mask & record.above(Installed::No));
+        let result = indices.try_for_each(|index| {
+            let page = self.store.page_of(record.frame(index)).unwrap_or(self.store.zero);
+            self.store.kernel.unmap_frame(record.cap(index, page))?;
+            gone |= 1 << index;
+            Ok(())
+        });
+        if gone != 0 {
+            self.store.get_mut(mapping).set_installed(gone, Installed::No);
+        }
+        result
+    }
+
+    /// Unmaps those mappings of a record that are in a mask and takes their capabilities. They keep
+    /// their slots.
+    ///
+    /// # Errors
+    /// As [`Self::suspend`].
+    pub(crate) fn forget_caps_of(
+        &mut self,
+        mapping: Ref<Mapping>,
+        mask: u8,
+    ) -> Result<(), KernelError> {
+        let record = *self.store.get(mapping);
+        let mut gone = 0;
+        let result = indices(mask & record.caps()).try_for_each(|index| {
+            self.forget_cap(&record, index)?;
+            gone |= 1 << index;
+            Ok(())
+        });
+        if gone != 0 {
+            self.store.get_mut(mapping).clear_caps(gone);
+        }
+        result
+    }
+
+    #[inline]
+    fn forget_cap(&mut self, record: &Mapping, index: u8) -> Result<(), KernelError> {
+        if !record.is_original(index) {
+            // Deleting a capability unmaps what was mapped with it.
+            return self.store.kernel.delete(record.slot(index));
+        }
+        let page = self.store.page_of(record.frame(index)).unwrap_or(self.store.zero);
+        if record.installed(index) != Installed::No {
+            self.store.kernel.unmap_frame(FrameCap::Original(page))?;
+        }
+        self.store.entry_mut(page).set_original_user(None);
+        Ok(())
+    }
+
+    /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
+    pub(crate) fn forget_caps(&mut self, frame: FrameId) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame.record).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame.record, mapping);
+            let record = self.store.get(mapping);
+            let mask = record.of(frame.bit());
+            if record.is_grant() && mask != 0 {
+                self.remove_grant(mapping)?;
+            } else {
+                self.forget_caps_of(mapping, mask)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reduces the mappings of some frames of a record made through the shares that `whose` selects
+    /// to at most these rights. Grants with more rights are revoked.
+    pub(crate) fn limit_mappings(
+        &mut self,
+        frame: Ref<Frame>,
+        frames: u8,
+        most: Installed,
+        whose: impl Fn(Link<Share>) -> bool,
+    ) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame).mappings.target();
+        while let Some(mapping) = next {
+            next = self.next_mapping(frame, mapping);
+            let record = *self.store.get(mapping);
+            let above = record.above(most) & record.of(frames);
+            if above == 0 || !whose(record.share) {
+                continue;
+            }
+            if record.is_grant() {
+                self.remove_grant(mapping)?;
+                continue;
+            }
+            self.suspend(mapping, above)?;
+            for index in indices(above).filter(|_| most > Installed::No) {
+                // If the kernel refuses, it is installed at the next access.
+                let _ = self.install(Id::new(mapping, index), most);
+            }
+        }
+        Ok(())
+    }
+}

@@ -37,7 +37,7 @@
 //! | the same, and copy, for clusters | `ops/map_cluster.rs` | `frames/copy_cluster.rs` |
 //! | large frames: made, split | `ops/map_large.rs` | `frames/large.rs`, `store/blocks.rs` |
 //! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
-//! | attach, detach | `ops/region.rs` | `ops/repair.rs`, `tables/page_tables.rs` |
+//! | attach, detach | `ops/region.rs` | `ops/map_ahead.rs`, `ops/repair.rs` |
 //! | grant, ungrant, ensure_tables | `ops/grant.rs` | `tables/grants.rs`, `tables/page_tables.rs` |
 //! | account_info, vspace_account | `ops/account.rs` | `tables/payers.rs` |
 //! | account_split, account_set_limits | `ops/account_split.rs` | `store/account_tree.rs` |

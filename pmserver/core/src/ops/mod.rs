@@ -16,6 +16,7 @@ pub(crate) mod grant;
 pub(crate) mod handler;
 pub(crate) mod lock;
 pub(crate) mod map;
+mod map_ahead;
 pub(crate) mod map_cluster;
 mod map_large;
 pub(crate) mod pin;

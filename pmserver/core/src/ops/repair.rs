@@ -44,6 +44,9 @@ impl<K: Kernel> Operations<K> {
         if self.is_in_vain(peer, found, (address, kind)) {
             return Repair::No;
         }
+        if found.is_none() && self.map_ahead(peer, page, kind) {
+            return Repair::TryAgain;
+        }
         let mapping = match found.map_or_else(|| self.map_in_region(peer, page, kind), Ok) {
             Ok(mapping) => mapping,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,

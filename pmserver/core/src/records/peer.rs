@@ -50,6 +50,15 @@ impl VSpaceState {
 /// How many spans without anything of the program are remembered for each peer.
 const FREE_SPANS: usize = 8;
 
+/// Pages that were mapped with an accessed one (PM-203).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ahead {
+    /// The address behind them.
+    pub(crate) end: u64,
+    /// How many were to be mapped.
+    pub(crate) pages: u64,
+}
+
 /// A protection domain that pmserver serves.
 #[derive(Clone)]
 pub(crate) struct Peer {
@@ -76,6 +85,8 @@ pub(crate) struct Peer {
     pub(crate) wait: Option<Wait>,
     /// Its last fault, if the page was mapped for the access: a second one is a fault of its own.
     pub(crate) in_vain: Option<(u64, AccessKind)>,
+    /// What was mapped with its last access in a region.
+    pub(crate) ahead: Ahead,
     /// How often it has faulted for good: was sent to its recovery entry, or stopped.
     pub(crate) faults: u64,
     /// A search for contiguous pages that its next call continues.
@@ -105,6 +116,7 @@ impl Peer {
             restarted: None,
             wait: None,
             in_vain: None,
+            ahead: Ahead::default(),
             faults: 0,
             search: None,
             leases: Link::NONE,

@@ -21,7 +21,7 @@ pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Resu
 /// Loads from a region, in order; the frames have memory.
 fn region(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     let container = world.container(PAGES, true)?;
-    let window = page(SECOND_WINDOW, 1);
+    let window = page(SECOND_WINDOW, PAGES);
     let mut meter = Meter::default();
     for _ in 0..ROUNDS {
         world.pm.attach(container, at(0), 64, window, READ_WRITE)?;

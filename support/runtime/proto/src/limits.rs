@@ -53,6 +53,9 @@ pub const FRAME_MAPPINGS_MAX: u16 = 4;
 /// How many of these are reserved for the owner, so that borrowers cannot use them all up.
 pub const FRAME_MAPPINGS_OWNER: u16 = 1;
 
+/// Pages that pmserver maps at most with one access in a region, which is one of them.
+pub const MAP_AHEAD_MAX: u64 = 64;
+
 /// Virtual frames that may use one physical frame at a time: a copy-on-write break, a lock or a
 /// move looks at all of them.
 pub const SHARERS_MAX: usize = 8;

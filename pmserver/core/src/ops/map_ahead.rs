@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Regions: pages behind an accessed one are mapped with it (PM-203), so that reading in order does
+//! not fault at each page.
+//!
+//! Only what is usual is: clusters with memory, in an account with room for them. Whatever is not
+//! is left to the access to it (`ops/repair.rs`).
+
+use pmserver_api::{AccessKind, MapFlags, Mapped};
+use proto::limits::MAP_AHEAD_MAX;
+use proto::{PAGE_BYTES, PeerId, VirtAddr};
+
+use crate::kernel::Kernel;
+use crate::ops::Operations;
+use crate::ops::map::{behind, most_mappings};
+use crate::records::id::CLUSTER;
+use crate::records::peer::Ahead;
+use crate::records::range::Range;
+use crate::records::region::Region;
+use crate::records::share::Access;
+
+impl<K: Kernel> Operations<K> {
+    /// Maps the pages of a region from an accessed one on, where nothing is mapped. Returns whether
+    /// that page is mapped now, with what the access needs.
+    pub(super) fn map_ahead(&mut self, peer: PeerId, page: VirtAddr, kind: AccessKind) -> bool {
+        let Some(region) = self.find_region(peer, page) else { return false };
+        let region = *self.store.get(region);
+        let Ok(access) = self.access(peer, region.container()) else { return false };
+        let pages = self.pages_ahead(peer, &region, page);
+        let Some(range) = ahead_of(&region, page, pages) else { return false };
+        let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
+        let flags = region.flags().difference(forced);
+        let payer = self.payer_of_clusters(peer, pages);
+        if self.check_map_rights(&access, range, flags).is_err()
+            || !self.is_usual(&access, range.first, flags, kind)
+        {
+            return false;
+        }
+        let mut mapped = Mapped::default();
+        let mut rest = Some((range, page));
+        while let Some((left, vaddr)) = rest {
+            if !self.leaves_room(&access, left.first) || self.store.meter().begin_frame(0).is_err()
+            {
+                break;
+            }
+            match self.map_cluster(peer, &access, (left, vaddr), (flags, payer), &mut mapped) {
+                0 => break,
+                done => rest = behind(left, vaddr, done.into()),
+            }
+        }
+        let end = page.get().saturating_add(mapped.count.saturating_mul(PAGE_BYTES));
+        self.peer_mut(peer).ahead = Ahead { end, pages };
+        mapped.count > 0
+    }
+
+    /// Returns how many pages to map: more each time that the accesses go on where the last pages
+    /// ended.
+    fn pages_ahead(&self, peer: PeerId, region: &Region, page: VirtAddr) -> u64 {
+        let last = self.peer(peer).ahead;
+        let pages = if last.end == page.get() { last.pages.saturating_mul(2) } else { 0 };
+        let in_region = region.last_page().saturating_sub(page.get()) / PAGE_BYTES;
+        pages.clamp(CLUSTER.into(), MAP_AHEAD_MAX).min(in_region.saturating_add(1))
+    }
+
+    /// Returns whether the frames beside one can be mapped once more when they are mapped now: what
+    /// nobody has accessed takes nobody's last place.
+    fn leaves_room(&self, access: &Access, number: u64) -> bool {
+        let frame = self.find_id(access.container, number);
+        let mappings = frame.map(|frame| self.store.get(frame.record).mapping_count.get());
+        mappings.is_some_and(|mappings| mappings.saturating_add(1) < most_mappings(access))
+    }
+
+    /// Returns whether an access to a frame needs no more than that it is mapped.
+    fn is_usual(&self, access: &Access, number: u64, flags: MapFlags, kind: AccessKind) -> bool {
+        let Some(frame) = self.find_id(access.container, number) else { return false };
+        let granted = self.granted(frame, flags);
+        let needed = match kind {
+            AccessKind::Read => MapFlags::READ,
+            AccessKind::Write => MapFlags::WRITE,
+            AccessKind::Execute => MapFlags::EXECUTE,
+        };
+        self.store.page_of(frame).is_some() && granted.contains(needed)
+    }
+}
+
+fn ahead_of(region: &Region, page: VirtAddr, pages: u64) -> Option<Range> {
+    let first = region.frame_at(page.get())?;
+    Some(Range { first, last: first.checked_add(pages.checked_sub(1)?)? })
+}

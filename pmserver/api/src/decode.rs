@@ -32,6 +32,7 @@ impl Request {
     }
 
     /// Returns the request for an operation whose label carries this count and these flags.
+    #[inline(always)]
     fn of_operation(
         operation: Operation,
         message: &Message,

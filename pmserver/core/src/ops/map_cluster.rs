@@ -8,12 +8,12 @@
 use pmserver_api::{MapFlags, Mapped};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::kernel::{FrameCap, Kernel, PageIndex, VSpace};
+use crate::kernel::{FrameCap, Kernel, VSpace};
 use crate::ops::Operations;
 use crate::ops::map::{installed_for, most_mappings};
 use crate::records::account::Account;
 use crate::records::cell::Ref;
-use crate::records::id::{CLUSTER, FrameId, Id, LAST_IN_CLUSTER, indices};
+use crate::records::id::{CLUSTER, FrameId, Id, LAST_IN_CLUSTER, indices, row};
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
@@ -135,53 +135,45 @@ impl<K: Kernel> Operations<K> {
         flags: MapFlags,
     ) -> (u8, MapFlags) {
         let pages = *self.store.get(first.record);
-        let mut record = *self.store.get(cluster);
-        let mut rights = MapFlags::empty();
-        let mut done = 0;
-        for index in (first.index..).take(frames.into()) {
+        let record = self.store.get(cluster);
+        let place = VSpace::Peer(record.peer());
+        let mut next = VirtAddr::new_page(record.vaddr_of(first.index));
+        let rights = self.granted_on(pages.page(first.index), flags);
+        let installed = installed_for(rights);
+        let how = self.store.get(cluster).rights(installed);
+        let (mut done, mut caps, mut originals, mut mapped) = (0, 0, 0, 0);
+        while let Some(vaddr) = next.filter(|_| done < frames) {
+            let index = first.index.saturating_add(done);
             let page = pages.page(index);
-            let granted = self.granted_on(page, flags);
-            if done > 0 && granted != rights {
+            if self.granted_on(page, flags) != rights {
                 break;
             }
-            if let Some(page) = page
-                && !self.show_new(cluster, &mut record, (index, page), granted)
-            {
-                break;
+            if let Some(page) = page {
+                let mapping = Id::new(cluster, index);
+                let Ok(cap) = self.claim_cap(mapping, page) else { break };
+                caps |= mapping.bit();
+                if matches!(cap, FrameCap::Original(_)) {
+                    originals |= mapping.bit();
+                }
+                if self.store.kernel.map_frame(cap, place, vaddr, how).is_err() {
+                    break;
+                }
+                mapped |= mapping.bit();
             }
-            record.add(index);
-            rights = granted;
-            done = index.saturating_sub(first.index).saturating_add(1);
+            done = done.saturating_add(1);
+            next = vaddr.checked_add(PAGE_BYTES);
         }
-        *self.store.get_mut(cluster) = record;
+        let record = self.store.get_mut(cluster);
+        record.add(row(first.index, done));
+        record.set_caps(caps, originals);
+        record.set_installed(mapped, installed);
+        let refused = caps & !mapped;
+        if refused != 0 && self.forget_caps_of(cluster, refused).is_err() {
+            // The kernel refuses to take back the capability, too: that mapping stays.
+            self.store.get_mut(cluster).add(refused);
+            done = done.saturating_add(1);
+        }
         (done, rights)
-    }
-
-    /// Installs a new mapping of a cluster, whose record is the caller's for now. Returns whether
-    /// the mapping stays.
-    fn show_new(
-        &mut self,
-        cluster: Ref<Mapping>,
-        record: &mut Mapping,
-        (index, page): (u8, PageIndex),
-        granted: MapFlags,
-    ) -> bool {
-        let claimed = self.claim_cap(Id::new(cluster, index), page, record.slot(index));
-        let Ok(cap) = claimed else { return false };
-        record.set_cap(index, matches!(cap, FrameCap::Original(_)));
-        let rights = installed_for(granted);
-        let (place, how) = (VSpace::Peer(record.peer()), record.rights(rights));
-        let vaddr = VirtAddr::new_page(record.vaddr_of(index));
-        let installed = vaddr.map(|vaddr| self.store.kernel.map_frame(cap, place, vaddr, how));
-        if installed == Some(Ok(())) {
-            record.set_installed(1 << index, rights);
-            return true;
-        }
-        *self.store.get_mut(cluster) = *record;
-        // If the kernel refuses to take back the capability, the mapping stays.
-        let is_kept = self.forget_caps_of(cluster, 1 << index).is_err();
-        *record = *self.store.get(cluster);
-        is_kept
     }
 }
 

@@ -94,7 +94,7 @@ bitflags! {
 }
 
 /// An account.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Account {
     stamp: Stamp,

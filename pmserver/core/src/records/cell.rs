@@ -118,11 +118,17 @@ pub(crate) trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + Copy 
     fn set_stamp(&mut self, stamp: Stamp);
 }
 
+/// Returns whether a type fills a cell, with an alignment at which compilers copy a record inline:
+/// a call of `memcpy` takes as long as a lookup.
+pub(crate) const fn fits<T>() -> bool {
+    size_of::<T>() == CELL_BYTES && align_of::<T>() == 16
+}
+
 /// Implements [`Record`] for a struct whose first field is `stamp`, or for an *unnamed* one, which
 /// no handle names, whose first field is the byte `kind`; and checks its size.
 macro_rules! record {
     (unnamed $name:ident, $kind:ident) => {
-        const _: () = assert!(size_of::<$name>() == crate::records::cell::CELL_BYTES);
+        const _: () = assert!(crate::records::cell::fits::<$name>());
 
         impl crate::records::cell::Record for $name {
             const KIND: crate::records::cell::Kind = crate::records::cell::Kind::$kind;
@@ -137,7 +143,7 @@ macro_rules! record {
         }
     };
     ($name:ident, $kind:ident) => {
-        const _: () = assert!(size_of::<$name>() == crate::records::cell::CELL_BYTES);
+        const _: () = assert!(crate::records::cell::fits::<$name>());
 
         impl crate::records::cell::Record for $name {
             const KIND: crate::records::cell::Kind = crate::records::cell::Kind::$kind;

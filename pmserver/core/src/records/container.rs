@@ -16,7 +16,7 @@ use crate::records::links::{Link, Links, chain};
 use crate::records::share::Share;
 
 /// A container (protocol R1).
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Container {
     stamp: Stamp,

@@ -54,7 +54,7 @@ const _: () =
 /// - A *run* of 64 or 512 that nothing has happened to since they were allocated: no memory, no
 ///   mapping, no sharer (`store/runs.rs`).
 /// - A run of 512 that is bound to a block as a whole: a *large frame* (`frames/large.rs`).
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Frame {
     kind: u8,

@@ -10,7 +10,7 @@ use crate::records::links::{Links, chain};
 use crate::records::range::Range;
 
 /// A range of a container whose frames another peer supplies (R27).
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Handler {
     stamp: Stamp,

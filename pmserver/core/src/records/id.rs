@@ -85,6 +85,12 @@ pub(crate) fn indices(mut mask: u8) -> impl Iterator<Item = u8> {
     })
 }
 
+/// Returns the mask of so many bits from one on, of which there are at most eight.
+pub(crate) fn row(first: u8, count: u8) -> u8 {
+    let above = u8::MAX.checked_shr(CLUSTER.saturating_sub(count).into());
+    above.unwrap_or(0) << first
+}
+
 /// Returns the lowest bits of a mask, at most so many.
 pub(crate) fn lowest(mask: u8, most: u64) -> u8 {
     if most >= CLUSTER.into() {
@@ -111,5 +117,7 @@ mod tests {
     fn the_indices_of_a_mask_are_those_of_its_bits() {
         assert!(indices(0b1010_0001).eq([0, 5, 7]));
         assert!(indices(0).next().is_none());
+        assert!(indices(row(2, 3)).eq([2, 3, 4]));
+        assert_eq!((row(0, 8), row(5, 0)), (u8::MAX, 0));
     }
 }

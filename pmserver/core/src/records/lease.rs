@@ -31,7 +31,7 @@ bitflags! {
 }
 
 /// A lock with a deadline (protocol O13).
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Lease {
     stamp: Stamp,

@@ -35,7 +35,7 @@ impl FrameList {
 }
 
 /// The lists of an account.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Ledger {
     stamp: Stamp,

@@ -10,7 +10,7 @@ use crate::records::cell::{Stamp, record};
 use crate::records::links::{Link, Links, chain};
 
 /// A peer's right to use an account that it did not split off. The account pays for the record.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Loan {
     stamp: Stamp,

@@ -34,7 +34,7 @@ pub(crate) enum Installed {
 /// The flags that were asked for never change. What is installed may be less at the moment; it is
 /// restored when the page is accessed (`ops/repair.rs`). A capability is to the page of the frame,
 /// or to the page of zeros as long as the frame has none.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Mapping {
     kind: u8,

@@ -9,7 +9,7 @@ use crate::records::cell::{Stamp, record};
 use crate::records::leaf::Leaf;
 
 /// A run of pages of a VSpace that pmserver maps as they are touched (protocol O18).
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Region {
     stamp: Stamp,

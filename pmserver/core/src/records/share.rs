@@ -13,7 +13,7 @@ use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 
 /// A range of a container that is lent to a peer (protocol O2).
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Share {
     stamp: Stamp,

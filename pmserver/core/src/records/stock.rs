@@ -12,7 +12,7 @@ use crate::records::count::Count;
 /// ```text
 ///   free cells in these pages + 64 * pages  =  spare + aside
 /// ```
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Stock {
     stamp: Stamp,

@@ -9,7 +9,7 @@ use crate::records::count::Count;
 use crate::records::leaf::Leaf;
 
 /// A page table that pmserver installed in a VSpace.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Table {
     stamp: Stamp,

@@ -24,7 +24,7 @@ impl<K: Kernel> Service<K> {
     }
 
     /// Calls the operation that a request names. Every operation has an arm: there is no `_`.
-    #[inline(never)]
+    #[inline(always)]
     fn dispatch(&mut self, caller: PeerId, request: &Request) -> Result<Reply, Failure> {
         match *request {
             Request::Version => Ok(Reply::Number(PROTOCOL_VERSION)),

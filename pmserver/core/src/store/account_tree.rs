@@ -47,17 +47,23 @@ struct Allowance {
 #[derive(Clone)]
 pub(crate) struct Allowances {
     of_peer: [Vec<Allowance, PEER_ALLOWANCES_MAX>; PEERS_MAX],
+    /// Whether anybody was ever given one.
+    has_given: bool,
     /// The peer whose call or fault is served.
     served: usize,
 }
 
 impl Allowances {
     /// Nobody has any.
-    pub(crate) const NONE: Self = Self { of_peer: [const { Vec::new() }; PEERS_MAX], served: 0 };
+    pub(crate) const NONE: Self =
+        Self { of_peer: [const { Vec::new() }; PEERS_MAX], has_given: false, served: 0 };
 
     /// Begins a call or fault of a peer: what is charged from now on is charged for it.
     pub(crate) fn serve(&mut self, peer: PeerId) {
         self.served = peer.get().into();
+        if !self.has_given {
+            return;
+        }
         for allowance in self.of_peer.get_mut(self.served).into_iter().flatten() {
             allowance.most = allowance.pages;
         }
@@ -86,6 +92,7 @@ impl Allowances {
 
     /// Allows a peer so many more pages. If it has as many allowances as it may, the smallest goes.
     pub(crate) fn give(&mut self, peer: PeerId, account: Ref<Account>, pages: u32) {
+        self.has_given = true;
         let Some(all) = self.of_peer.get_mut(usize::from(peer.get())) else { return };
         if let Some(there) = all.iter_mut().find(|allowance| allowance.account == account) {
             there.pages = there.pages.saturating_add(pages);

@@ -26,7 +26,7 @@ pub(super) const FANOUT: usize = 8;
 const GROUP_MASK: u64 = 7;
 
 /// An inner node: the keys below agree in all bits above the group that begins at `shift`.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Node {
     stamp: Stamp,

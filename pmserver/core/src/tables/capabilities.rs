@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The capabilities of mappings: claimed, derived, unmapped, taken away.
 
-use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, SlotAddress};
+use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex};
 use crate::records::cell::Ref;
 use crate::records::frame::Frame;
 use crate::records::id::{FrameId, Id, MappingId, indices};
@@ -17,10 +17,9 @@ impl<K: Kernel> Tables<K> {
         mapping: MappingId,
         page: PageIndex,
     ) -> Result<(), KernelError> {
-        let slot = self.store.get(mapping.record).slot(mapping.index);
-        let cap = self.claim_cap(mapping, page, slot)?;
-        let is_original = matches!(cap, FrameCap::Original(_));
-        self.store.get_mut(mapping.record).set_cap(mapping.index, is_original);
+        let cap = self.claim_cap(mapping, page)?;
+        let originals = if matches!(cap, FrameCap::Original(_)) { mapping.bit() } else { 0 };
+        self.store.get_mut(mapping.record).set_caps(mapping.bit(), originals);
         Ok(())
     }
 
@@ -31,7 +30,6 @@ impl<K: Kernel> Tables<K> {
         &mut self,
         mapping: MappingId,
         page: PageIndex,
-        slot: SlotAddress,
     ) -> Result<FrameCap, KernelError> {
         let is_zero = page == self.store.zero;
         let entry = self.store.entry_mut(page);
@@ -39,6 +37,7 @@ impl<K: Kernel> Tables<K> {
             entry.set_original_user(Some(mapping));
             return Ok(FrameCap::Original(page));
         }
+        let slot = self.store.get(mapping.record).slot(mapping.index);
         self.store.kernel.derive(page, slot, CapRights::All)?;
         Ok(FrameCap::Derived(slot))
     }

@@ -5,14 +5,14 @@ use proto::limits::FASTPATH_REGISTERS;
 use proto::{Message, ProtocolError, Transport};
 use sel4_microkit::{Channel, MessageInfo, with_msg_regs, with_msg_regs_mut};
 
-/// A channel on which the domain may call protected procedures of the other end.
-pub struct PpChannel(Channel);
+/// The endpoint of a channel on which the domain may call protected procedures of the other end.
+pub struct PpChannel(sel4::cap::Endpoint);
 
 impl PpChannel {
     /// Returns the transport over the channel with this identifier.
     #[must_use]
-    pub const fn new(identifier: usize) -> Self {
-        Self(Channel::new(identifier))
+    pub fn new(identifier: usize) -> Self {
+        Self(Channel::new(identifier).endpoint())
     }
 }
 
@@ -36,7 +36,7 @@ impl PpChannel {
         count: usize,
     ) -> Message {
         let info = sel4::MessageInfo::new(label, 0, 0, count);
-        let reply = self.0.endpoint().call_with_mrs(info, registers);
+        let reply = self.0.call_with_mrs(info, registers);
         match reply.info.length() {
             count @ 0..=FASTPATH_REGISTERS => Message::short(reply.info.label(), reply.msg, count),
             _ => long_reply(&reply),
@@ -45,7 +45,7 @@ impl PpChannel {
 
     #[cold]
     fn call_long(&self, request: &Message) -> Message {
-        let reply = self.0.pp_call(send(request));
+        let reply = MessageInfo::from_inner(self.0.call(send(request).into_inner()));
         receive(&reply).unwrap_or(ProtocolError::BadReply.reply())
     }
 }
@@ -106,5 +106,8 @@ fn put_long(registers: &[u64], wire: &mut [u64]) {
 /// The same as [`receive`].
 #[inline(always)]
 pub fn take(label: u64, count: usize, wire: &[u64]) -> Result<Message, ProtocolError> {
-    Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?)
+    match wire.first_chunk() {
+        Some(head) if count <= FASTPATH_REGISTERS => Ok(Message::short(label, *head, count)),
+        _ => Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?),
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{Installed, Mapping};
 use crate::kernel::{FrameCap, PageIndex, SlotAddress};
-use crate::records::id::CLUSTER;
+use crate::records::id::row;
 
 impl Mapping {
     pub(crate) const fn installed(&self, index: u8) -> Installed {
@@ -47,12 +47,10 @@ impl Mapping {
         self.caps >> index & 1 != 0
     }
 
-    /// Says that one has a capability, and whether that is its page's original one.
-    pub(crate) const fn set_cap(&mut self, index: u8, is_original: bool) {
-        self.caps |= 1 << index;
-        if is_original {
-            self.originals |= 1 << index;
-        }
+    /// Says that those of a mask have a capability, and which of them their page's original one.
+    pub(crate) const fn set_caps(&mut self, mask: u8, originals: u8) {
+        self.caps |= mask;
+        self.originals |= originals;
     }
 
     /// Says that those of a mask have no capability any more.
@@ -64,9 +62,9 @@ impl Mapping {
         self.writable &= others;
     }
 
-    /// Adds the mapping of a frame.
-    pub(crate) const fn add(&mut self, index: u8) {
-        self.present |= 1 << index;
+    /// Adds the mappings of a mask.
+    pub(crate) const fn add(&mut self, mask: u8) {
+        self.present |= mask;
     }
 
     /// Returns whether one uses the original capability of its page, and its slot is empty.
@@ -87,8 +85,8 @@ impl Mapping {
     }
 
     /// Returns the mask of its slots, from the first one on.
-    pub(crate) const fn slots(&self) -> u8 {
-        u8::MAX >> CLUSTER.saturating_sub(self.places())
+    pub(crate) fn slots(&self) -> u8 {
+        row(0, self.places())
     }
 
     /// Returns the first of its slots.
@@ -103,7 +101,7 @@ impl Mapping {
     }
 
     /// Returns the mask of the frames that it may have mappings of.
-    pub(crate) const fn all(&self) -> u8 {
+    pub(crate) fn all(&self) -> u8 {
         let [first, _] = self.ends;
         self.slots() << first
     }

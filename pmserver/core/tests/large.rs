@@ -516,3 +516,23 @@ fn what_is_asked_for_again_before_anything_was_done_has_made_nothing() {
     assert_eq!(made, Ok(5));
     assert!(calls > 2, "it was split");
 }
+
+#[test]
+fn a_lower_limit_is_set_when_the_first_frame_has_become_extra() {
+    // PM-241: until then a step splits the large frame, and changes nothing that is seen
+    let world = world();
+    let (mut pm, _) = large(&world, 2, 0);
+    let mut policy = world.as_peer(1);
+    let before = info(&mut pm, OWN);
+    let limit = u32::try_from(pages(before.used)).unwrap() - 20;
+    let flags = LimitFlags::EXTRA | LimitFlags::EXCESS;
+    let mut set = || policy.account_set_limits(AccountHandle::of_peer(peer(2)), limit, flags);
+    let failure = failure(set());
+    assert_eq!((failure.error, failure.done), (PmError::Pending, 0));
+    let told = |info: pmserver_api::AccountInfo| (info.limit, info.frames, info.extra);
+    assert_eq!(told(info(&mut pm, OWN)), told(before));
+    all(set).unwrap();
+    let after = info(&mut pm, OWN);
+    assert_eq!(pages(after.limit), u64::from(limit));
+    assert!(pages(after.extra) >= 20, "{after:?}");
+}

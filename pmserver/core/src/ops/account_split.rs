@@ -78,7 +78,6 @@ impl<K: Kernel> Operations<K> {
         if self.store.count_guaranteed(account, step) < step {
             return Err(PmError::QuotaExceeded.into());
         }
-        self.store.get_mut(account).set(AccountFlags::EXTRA, has_extra);
         let mut demoted: u64 = 0;
         let mut pending = Ok(());
         while demoted < step {
@@ -89,8 +88,12 @@ impl<K: Kernel> Operations<K> {
             self.store.demote(account);
             demoted = demoted.saturating_add(1);
         }
+        if demoted == 0 {
+            pending?;
+        }
         // If the call ends early, the limit is set as far as frames were demoted: otherwise the
         // room of the demoted frames could be allocated again.
+        self.store.get_mut(account).set(AccountFlags::EXTRA, has_extra);
         let limit = limit.max(self.store.get(account).committed());
         self.store.set_limit(account, limit);
         pending.map_err(|failure| Failure { done: demoted, ..failure })?;

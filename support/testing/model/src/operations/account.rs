@@ -143,12 +143,17 @@ impl Model {
         if is_short || perhaps_not && is_told {
             return Err(PmError::QuotaExceeded.into());
         }
+        // What is left of containers that are being destroyed may be in use, too.
+        let most = in_use_most.saturating_sub(limit);
+        let is_more = most > CALL_FRAMES_MAX && self.observed.refusal(PmError::Pending).is_some();
+        let (in_use, excess) = if is_more { (in_use_most, most) } else { (in_use, excess) };
         let step = excess.min(CALL_FRAMES_MAX);
         let account = self.accounts.get_mut(&id).expect("it was looked up");
         account.limit = limit.max(in_use - step);
         account.may_have_extra = wants_extra;
-        if step > 0 {
-            // Which frames are the newest depends on records, too.
+        if in_use_most > limit {
+            // Which frames are the newest depends on records, too, and what is left of containers
+            // that are being destroyed has frames as well.
             self.doubt_extra(id);
         }
         match excess > step {

@@ -93,7 +93,7 @@ tests() {
 
 row tests 'every test of the host workspace' 'passed ignored' tests
 row stop 'a domain is stopped at a call, or a kernel invocation refused; one run for each' \
-	'plays points runs stops refusals' "$make" stop RUNS="$(pick 300 '')"
+	'plays points runs stops refusals' "$make" stop RUNS="$(pick 3000 '')"
 row explore 'every order of the calls of small systems' 'states steps' \
 	"$make" explore STATES="$(pick 1500 2000000)"
 row fuzz 'random operations, pmserver beside the model of its protocol' \
@@ -105,7 +105,7 @@ row canary 'one protection is taken out: a test has to fail' 'twins found missed
 row mutants 'one expression is changed: a test has to fail' 'mutants caught missed timeouts unviable' \
 	"$make" mutants SHARD="$(pick 0/200 0/7)"
 row ktest 'answers of seL4 beside those of the model of it' operations kernels
-row sweep 'the scenarios on slower and faster processors' 'runs bytes' on_boards sweep
+row sweep 'the scenarios on slower and faster processors' 'runs' on_boards sweep
 row soak 'the demo, whose fsserver is stopped at random' 'kills reads rounds seconds' \
 	on_boards soak CONFIG=release SECONDS="$(pick 600 3600)"
 

@@ -7,7 +7,7 @@ use pmserver_api::{
     MapFlags, Rights, Shared,
 };
 use pmserver_client::{Container, Error, Pages, Pm, Region, SplitAccount};
-use proto::limits::LEASE_MICROS_MAX;
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, LEASE_MICROS_MAX};
 use proto::{
     AddressSpace, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
 };
@@ -183,7 +183,8 @@ impl<T: Transport, A: AddressSpace> World<T, A> {
         // A call maps as many as one call can (PM-320).
         let mut done: u64 = 0;
         while done < count {
-            let rest = frames(count.saturating_sub(done));
+            let rest = count.saturating_sub(done);
+            let rest = frames(if rest == LARGE_FRAMES { rest } else { rest.min(CALL_FRAMES_MAX) });
             let to = vaddr.checked_add(done.saturating_mul(PAGE_BYTES)).unwrap_or(vaddr);
             let mapped = self.calls(actor).map(container, at(done), rest, to, flags);
             done = done.saturating_add(pm("mapping", mapped)?.count);

@@ -11,12 +11,13 @@ use super::domain::Domain;
 use super::{Shared, unwinding};
 
 impl Shared {
-    /// Returns the periodic domains that can preempt this one, with their periods.
+    /// Returns the periodic domains that can preempt this one and still run, with their periods.
     pub(super) fn above(&self, current: usize) -> impl Iterator<Item = (usize, u64)> {
         let priority = self.file.domains[current].priority;
         let domains = self.file.domains.iter().enumerate();
         domains
             .filter(move |(_, domain)| domain.priority > priority)
+            .filter(|(index, _)| !self.domains[*index].is_stopped.get())
             .filter_map(|(index, domain)| Some((index, domain.period_micros?)))
     }
 

@@ -5,6 +5,7 @@
 mod bed;
 
 use bed::{Bed, FORCE, NONE, READ, WRITE, why};
+use pmserver_api::LockMode::Read;
 use pmserver_api::{CopyFlags, FrameState, MapFlags, PmError, Rights};
 
 const NEW: CopyFlags = CopyFlags::NEW;
@@ -129,6 +130,25 @@ fn overlapping_ranges_are_read_before_anything_is_changed() {
         assert_eq!(peer.bytes(c, 0..3), b"abb");
         assert_eq!(peer.copy((c, 0..3), (c, 0), NONE), Ok(3), "each to itself");
         assert_eq!(peer.bytes(c, 0..3), b"abb");
+    });
+}
+
+#[test]
+fn overlapping_ranges_are_apart_from_pinned_memory_by_where_it_was_before() {
+    // PM-164, PM-166: 1 has the memory of 4, which is pinned, and 2 that of 5.
+    Bed::each(|bed| {
+        let [mut owner, mut driver, _] = bed.peers();
+        let c = owner.filled(b"abcd");
+        owner.copy((c, 1..3), (c, 4), NEW).unwrap();
+        let lent = owner.lend(c, 4..5, &driver, Rights::all()).weak;
+        let pin = driver.pin(lent, 4..5, Read, 900_000).unwrap();
+        assert_eq!(owner.copy((c, 0..3), (c, 1), NONE), Ok(3));
+        assert_eq!(owner.bytes(c, 0..6), b"aabcbc");
+        let is_cow = [true, true, false, true, false, true];
+        for (number, is_cow) in (0..).zip(is_cow) {
+            assert_eq!(owner.has(c, number, FrameState::COW), is_cow, "{number}");
+        }
+        driver.pm.unlock(pin.lease.lease).unwrap();
     });
 }
 

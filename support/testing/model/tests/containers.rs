@@ -205,6 +205,24 @@ fn overlapping_ranges_are_read_before_anything_changes() {
 }
 
 #[test]
+fn a_copy_of_pinned_memory_is_apart_from_it_and_what_moves_on_is_not() {
+    // PM-164, PM-166: 1 has the memory of 4, which is pinned, and 2 that of 5.
+    let mut world = World::new();
+    let container = world.filled(D, 4);
+    world.map(D, (container, 0), 4, 0, RW).unwrap();
+    for number in 0..4 {
+        assert_eq!(world.store(D, number, 10 + number), Done(10 + number));
+    }
+    assert_eq!(world.copy(D, (container, 1), (container, 4), 2, CopyFlags::NEW), number(2));
+    let (mode, ttl) = (LockMode::Read, proto::Micros::new(50_000));
+    assert!(world.call(D, Request::Pin { frames: frames(container, 4, 1), mode, ttl }).is_ok());
+    assert_eq!(world.copy(D, (container, 0), (container, 1), 3, COPY), number(3));
+    let states = world.states(D, frames(container, 0, 6));
+    let are_cow: Vec<bool> = states.iter().map(|it| it.contains(FrameState::COW)).collect();
+    assert_eq!(are_cow[..6], [true, true, false, true, false, true]);
+}
+
+#[test]
 fn a_pin_for_writing_leaves_copies_alone() {
     // S20, PM-270
     let mut world = World::new();

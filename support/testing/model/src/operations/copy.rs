@@ -283,22 +283,22 @@ impl Model {
         if !job.is_logical() {
             return self.rehome(job, &cells);
         }
-        // A snapshot keeps the contents of each source.
-        let snapshots: Vec<CellId> = cells
+        // A snapshot keeps the contents of each source, and whether they are in pinned memory.
+        let snapshots: Vec<(CellId, Doubt)> = cells
             .iter()
             .map(|cell| {
                 let snapshot = self.contents.make(None);
                 self.contents.copy(*cell, snapshot);
-                snapshot
+                (snapshot, self.is_memory_pinned(*cell))
             })
             .collect();
         for (index, snapshot) in snapshots.iter().enumerate() {
             self.replace(job, index, *snapshot);
         }
-        snapshots.into_iter().for_each(|snapshot| self.contents.drop_cell(snapshot));
+        snapshots.into_iter().for_each(|(snapshot, _)| self.contents.drop_cell(snapshot));
     }
 
-    fn replace(&mut self, job: &Job, index: usize, contents: CellId) {
+    fn replace(&mut self, job: &Job, index: usize, (contents, is_pinned): (CellId, Doubt)) {
         let (from, to) = job.places(index);
         if from == to {
             return;
@@ -306,9 +306,8 @@ impl Model {
         if job.has(CopyFlags::NEW) {
             self.put_frame(to, Doubt::No);
         }
-        let (Some(from_cell), Some(to_cell)) = (self.cell(from), self.cell(to)) else { return };
+        let Some(to_cell) = self.cell(to) else { return };
         let is_kept = self.is_contiguous(from);
-        let is_pinned = self.is_memory_pinned(from_cell);
         if !is_kept && !is_pinned.surely() {
             let members = self.members(from);
             let is_writable = |grant: MapFlags| grant.contains(MapFlags::WRITE);

@@ -60,6 +60,53 @@ fn a_pin_that_runs_out_takes_the_frames_over_with_all_their_relations() {
 }
 
 #[test]
+fn what_comes_to_a_frame_after_its_pin_ran_out_is_not_taken_over() {
+    // PM-273, PM-165: the copy uses a frame of the ring, which ends the pin before it is done.
+    for flags in [MOVE, SHARED, NEW | MOVE, NEW | SHARED] {
+        Bed::each(|bed| {
+            let [mut owner, mut driver, _] = bed.peers();
+            let c = owner.filled(b"abc");
+            let twin = owner.empty();
+            owner.copy((c, 0..1), (twin, 0), NEW | SHARED).unwrap();
+            let lent = owner.lend(twin, 0..1, &driver, Rights::all()).weak;
+            let pin = driver.pin(lent, 0..1, Read, 20_000).unwrap();
+            owner.pass(20_000);
+            let to = if flags.contains(NEW) { 3 } else { 1 };
+            owner.copy((c, 0..1), (c, to), flags).unwrap();
+            assert!(owner.has(twin, 0, FrameState::TAKEN_OVER));
+            assert!(!owner.has(c, to, FrameState::TAKEN_OVER), "{flags:?}");
+            assert_eq!(owner.has(c, 0, FrameState::TAKEN_OVER), flags.contains(SHARED));
+            owner.put(twin, 0, b't');
+            assert_eq!(owner.get(c, to), b't');
+            driver.pm.unlock(pin.lease.lease).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_new_pin_of_a_ring_ends_what_an_old_one_left() {
+    // PM-273, PM-275: the old one is on another frame of the ring, and has run out.
+    Bed::each(|bed| {
+        let [mut owner, mut driver, _] = bed.peers();
+        let c = owner.filled(b"a");
+        let twin = owner.empty();
+        owner.copy((c, 0..1), (twin, 0), NEW | SHARED).unwrap();
+        let lent = [c, twin].map(|container| owner.lend(container, 0..1, &driver, Rights::all()));
+        let old = driver.pin(lent[1].weak, 0..1, Read, 20_000).unwrap();
+        owner.pass(20_000);
+        let new = driver.pin(lent[0].weak, 0..1, Read, LONG).unwrap();
+        assert_ne!(old.bus.address, new.bus.address, "other memory");
+        for container in [twin, c] {
+            assert!(owner.has(container, 0, FrameState::PINNED));
+            assert!(!owner.has(container, 0, FrameState::TAKEN_OVER));
+        }
+        for pin in [old, new] {
+            driver.pm.unlock(pin.lease.lease).unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_pin_that_ran_out_is_paid_for_until_the_device_is_reset_whatever_is_left_of_it() {
     // PM-273, PM-272, PM-22
     Bed::each(|bed| {

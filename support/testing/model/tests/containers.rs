@@ -243,6 +243,32 @@ fn a_pin_for_writing_leaves_copies_alone() {
 }
 
 #[test]
+fn a_pin_that_has_run_out_ends_before_a_frame_of_its_ring_is_used() {
+    // PM-273, PM-165
+    let mut world = World::new();
+    let (container, twin) = (world.filled(D, 2), world.create(D));
+    let shared = CopyFlags::NEW | CopyFlags::SHARED;
+    assert_eq!(world.copy(D, (container, 0), (twin, 0), 1, shared), number(1));
+    let (mode, ttl) = (LockMode::Read, proto::Micros::new(50_000));
+    let pin = |container| Request::Pin { frames: frames(container, 0, 1), mode, ttl };
+    assert!(world.call(D, pin(twin)).is_ok());
+    world.now += 100_000;
+    let mut again = world.clone();
+    // A copy: what is moved to has not been under the pin.
+    assert_eq!(world.copy(D, (container, 0), (container, 1), 1, CopyFlags::MOVE), number(1));
+    for (container, number, is_taken_over) in [(twin, 0, true), (container, 1, false)] {
+        let state = world.states(D, frames(container, number, 1))[0];
+        assert_eq!(state.contains(FrameState::TAKEN_OVER), is_taken_over, "{state:?}");
+    }
+    // A pin: it ends the state.
+    assert!(again.call(D, pin(container)).is_ok());
+    for container in [twin, container] {
+        let state = again.states(D, frames(container, 0, 1))[0];
+        assert!(!state.contains(FrameState::TAKEN_OVER), "{state:?}");
+    }
+}
+
+#[test]
 fn numbers_end_where_they_end() {
     // S50, PM-7
     let mut world = World::new();

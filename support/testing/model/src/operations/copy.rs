@@ -217,6 +217,7 @@ impl Model {
         }
         let need = if job.is_logical() { Need::Change } else { Need::Alone };
         self.check_sharers(to, need)?;
+        self.take_over_frame(to);
         match self.pinned(to, |_| true).filter(|_| from != to) {
             Some(until) => Err(Expected::refused(PmError::Locked, 0, until)),
             None => Ok(()),
@@ -227,6 +228,7 @@ impl Model {
     pub(crate) fn check_source(&mut self, caller: PeerId, from: Place) -> Result<(), Expected> {
         self.present(from)?;
         self.supplied(caller, from, AccessKind::Read)?;
+        self.take_over_frame(from);
         match self.pinned(from, |lease| lease.is_exclusive) {
             Some(until) => Err(Expected::refused(PmError::Locked, 0, until)),
             None => Ok(()),

@@ -36,6 +36,7 @@ impl Model {
         for place in (range.0..=range.1).map(|number| (id, number)) {
             self.present(place)?;
             self.supplied(caller, place, AccessKind::Write)?;
+            self.take_over_frame(place);
             if let Some(until) = self.pinned(place, |_| true) {
                 return Err(Expected::refused(PmError::Locked, 0, until));
             }

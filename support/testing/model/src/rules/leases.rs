@@ -157,17 +157,31 @@ impl Model {
             self.leases.remove(&id);
             self.unmap_through(via);
         }
-        let late: Vec<Span> = self
+        self.end_late_pins(|lease| lease.container == container);
+    }
+
+    /// Ends the pins on a frame, or on one that it is really shared with, whose deadline has
+    /// passed, before something is done with it.
+    pub(crate) fn take_over_frame(&mut self, place: Place) {
+        let members = self.members(place);
+        self.end_late_pins(|lease| members.iter().any(|member| lease.covers(*member)));
+    }
+
+    fn end_late_pins(&mut self, test: impl Fn(&Lease) -> bool) {
+        let is_late = |lease: &&mut Lease| lease.is_pin && lease.is_over == Doubt::Perhaps;
+        let late: Vec<(ContainerId, Span)> = self
             .leases
             .values_mut()
-            .filter(|lease| lease.container == container && lease.is_over == Doubt::Perhaps)
-            .filter(|lease| lease.is_pin)
+            .filter(is_late)
+            .filter(|lease| test(lease))
             .map(|lease| {
                 lease.is_over = Doubt::Yes;
-                (lease.start, lease.last)
+                (lease.container, (lease.start, lease.last))
             })
             .collect();
-        late.into_iter().for_each(|range| self.set_taken_over(container, range, Doubt::Yes));
+        for (container, range) in late {
+            self.set_taken_over(container, range, Doubt::Yes);
+        }
     }
 
     /// Returns whether a container has pins that are over and have yet to be ended.

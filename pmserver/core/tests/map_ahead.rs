@@ -99,6 +99,13 @@ fn what_has_no_memory_or_is_copied_gets_what_an_access_gives_it() {
     world.store(2, 1, page(65)).unwrap();
     assert_eq!(world.load(2, page(64)), Ok(0));
     assert_eq!(count(&mut pm, new, 16, FrameState::BOUND), 1, "the one that was stored to");
+    pm.detach(page(64)).unwrap();
+    let part = filled(&mut pm, 8);
+    pm.map(part, at(0), frames(5), page(96), FORCED).unwrap();
+    pm.unmap(page(96), frames(5)).unwrap();
+    pm.attach(part, at(0), 8, page(96), WRITE).unwrap();
+    assert_eq!(world.load(2, page(96)), Ok(0));
+    assert_eq!(count(&mut pm, part, 8, FrameState::MAPPED), 5, "those that have memory");
 }
 
 #[test]

@@ -38,11 +38,11 @@ impl<K: Kernel> Operations<K> {
         let mut mapped = Mapped::default();
         let mut rest = Some((range, page));
         while let Some((left, vaddr)) = rest {
-            if !self.leaves_room(&access, left.first) || self.store.meter().begin_frame(0).is_err()
-            {
+            let Some(usual) = self.usual_part(&access, left) else { break };
+            if self.store.meter().begin_frame(0).is_err() {
                 break;
             }
-            match self.map_cluster(peer, &access, (left, vaddr), (flags, payer), &mut mapped) {
+            match self.map_cluster(peer, &access, (usual, vaddr), (flags, payer), &mut mapped) {
                 0 => break,
                 done => rest = behind(left, vaddr, done.into()),
             }
@@ -61,12 +61,18 @@ impl<K: Kernel> Operations<K> {
         pages.clamp(CLUSTER.into(), MAP_AHEAD_MAX).min(in_region.saturating_add(1))
     }
 
-    /// Returns whether the frames beside one can be mapped once more when they are mapped now: what
-    /// nobody has accessed takes nobody's last place.
-    fn leaves_room(&self, access: &Access, number: u64) -> bool {
-        let frame = self.find_id(access.container, number);
-        let mappings = frame.map(|frame| self.store.get(frame.record).mapping_count.get());
-        mappings.is_some_and(|mappings| mappings.saturating_add(1) < most_mappings(access))
+    /// Returns the first frames of a range that have memory, if they are in a cluster that can be
+    /// mapped once more when it is mapped now: what nobody has accessed takes nobody's last place.
+    fn usual_part(&self, access: &Access, range: Range) -> Option<Range> {
+        let frame = self.find_id(access.container, range.first)?;
+        let record = self.store.get(frame.record);
+        let leaves_room = record.mapping_count.get().saturating_add(1) < most_mappings(access);
+        if !record.is_cluster() || !leaves_room {
+            return None;
+        }
+        let bound = (frame.index..CLUSTER).take_while(|index| record.page(*index).is_some());
+        let more = u64::try_from(bound.count()).ok()?.checked_sub(1)?;
+        Some(Range { last: range.last.min(range.first.saturating_add(more)), ..range })
     }
 
     /// Returns whether an access to a frame needs no more than that it is mapped.

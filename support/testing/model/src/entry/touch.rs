@@ -2,11 +2,11 @@
 //! Accesses of programs to their memory, and what repairs them (PM-124, PM-200, PM-280).
 
 use pmserver_api::{AccessKind, MapFlags};
-use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{Micros, PeerId, VirtAddr};
 
 use crate::answers::{Doubt, Observed};
 use crate::rules::{Need, for_mappings, most_mappings, need_of, rights_for};
-use crate::state::{Mapping, Model, Place};
+use crate::state::{Mapping, Model, Place, Region};
 
 /// How a program touches a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,11 @@ impl Model {
         if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
         }
+        let is_new = !self.is_direct && there.is_none_or(|there| there.is_doubtful);
         self.keep(peer, page, Mapping { is_doubtful: false, ..mapping });
+        if is_new {
+            self.map_ahead(peer, page);
+        }
         let cell = self.cell(place).expect("an access went to it");
         if let Access::Store(word) = access {
             self.make_writable(cell);
@@ -145,16 +149,31 @@ impl Model {
         seen: Option<Touch>,
     ) -> Option<Mapping> {
         let peer = self.peers.get(&id).filter(|peer| !peer.is_stopped)?;
-        if let Some(mapping) = peer.mappings.get(&page) {
-            return Some(*mapping);
+        let there = peer.mappings.get(&page).copied();
+        if there.is_some_and(|there| self.is_direct || !there.is_doubtful) {
+            return there;
         }
-        let (at, region) = peer.regions.range(..=page).next_back()?;
-        let (index, region) = ((page - at) / PAGE_BYTES, *region);
-        let place: Place = (region.container, region.start.checked_add(index)?);
+        let Some((place, region)) = self.in_region(id, page) else { return there };
+        let flags = region.mapped_flags();
+        if there.is_some_and(|it| (it.place, it.via, it.flags) != (place, region.via, flags)) {
+            return there;
+        }
+        // Whether it is there or not, the region maps the same.
+        self.map_in_region(id, page, (place, region), access, seen).or(there)
+    }
+
+    /// Returns the mapping that a region makes at a page.
+    fn map_in_region(
+        &mut self,
+        id: PeerId,
+        page: u64,
+        (place, region): (Place, Region),
+        access: Access,
+        seen: Option<Touch>,
+    ) -> Option<Mapping> {
         let range = (place.1, place.1);
         let is_seen = matches!(seen, Some(Touch::Done(_) | Touch::Waits));
-        let is_valid = self.is_valid(region.container, region.via, is_seen);
-        if index >= region.pages || !is_valid {
+        if !self.is_valid(region.container, region.via, is_seen) {
             return None;
         }
         self.take_over(region.container);
@@ -176,8 +195,7 @@ impl Model {
             || self.mappings_of(place).count() >= most_mappings(region.via)
             || self.may_pool_be_short(pages)
             || self.is_kernel_unsure;
-        let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
-        let (via, flags) = (region.via, region.flags.difference(forced));
+        let (via, flags) = (region.via, region.mapped_flags());
         let is_doubtful = may_be_short && matches!(seen, Some(Touch::Faulted | Touch::Waits));
         let mapping = Mapping { place, via, flags, is_doubtful };
         self.keep(id, page, mapping);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Regions: pages that are mapped when they are touched (PM-200 to PM-202).
+//! Regions: pages that are mapped when they are touched (PM-200 to PM-203).
 
 use pmserver_api::{PmError, Request};
-use proto::limits::{CALL_FRAMES_MAX, VSPACE_REGIONS_MAX};
+use proto::limits::{CALL_FRAMES_MAX, MAP_AHEAD_MAX, VSPACE_REGIONS_MAX};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::answers::Expected;
-use crate::rules::{check_flags, check_user_space, for_records, rights_for, span};
-use crate::state::{Model, Outcome, Region};
+use crate::rules::{
+    check_flags, check_user_space, for_records, most_mappings, need_of, rights_for, span,
+};
+use crate::state::{Frame, Mapping, Model, Outcome, Place, Region};
 
 impl Model {
     pub(crate) fn attach(&mut self, caller: PeerId, request: &Request) -> Outcome {
@@ -56,13 +58,49 @@ impl Model {
             .refusal(PmError::Pending)
             .filter(|more| more.done < mapped.len() as u64 && more.done <= CALL_FRAMES_MAX);
         if let Some(more) = more {
-            for page in mapped.iter().take(more.done as usize) {
-                peer.mappings.remove(page);
+            let all = || from..end;
+            if peer.mappings.range(all()).any(|(_, there)| there.is_doubtful) {
+                // Which of them went does not show.
+                peer.mappings.range_mut(all()).for_each(|(_, there)| there.is_doubtful = true);
+            } else {
+                for page in mapped.iter().take(more.done as usize) {
+                    peer.mappings.remove(page);
+                }
             }
             return Err(Expected::refused(PmError::Pending, more.done, 0));
         }
         peer.regions.remove(&from);
         peer.mappings.retain(|page, _| !(from..end).contains(page));
         Ok(Expected::done())
+    }
+
+    /// Returns the frame that a region has at a page.
+    pub(crate) fn in_region(&self, peer: PeerId, page: u64) -> Option<(Place, Region)> {
+        let (at, region) = self.peers.get(&peer)?.regions.range(..=page).next_back()?;
+        let index = (page - at) / PAGE_BYTES;
+        let number = region.start.checked_add(index).filter(|_| index < region.pages)?;
+        Some(((region.container, number), *region))
+    }
+
+    /// Notes the pages behind an accessed one that may be mapped with it (PM-203).
+    pub(crate) fn map_ahead(&mut self, peer: PeerId, page: u64) {
+        for index in 0..MAP_AHEAD_MAX {
+            let page = page + index * PAGE_BYTES;
+            let Some((place, region)) = self.in_region(peer, page) else { return };
+            let (via, flags) = (region.via, region.mapped_flags());
+            let has_memory = |it: &Frame| self.contents.is_bound(it.cell) || it.may_be_bound;
+            let is_bound = self.frame(place).is_some_and(has_memory);
+            let mapped = self.mappings_of(place).filter(|is_doubtful| !is_doubtful).count();
+            let leases = self.check_leases(place.0, via, (place.1, place.1), need_of(flags));
+            let leaves_room = index == 0 || mapped + 1 < most_mappings(via);
+            if !is_bound || !leaves_room || leases.is_err() {
+                return;
+            }
+            match self.peers[&peer].mappings.get(&page) {
+                Some(there) if index > 0 && !there.is_doubtful => return,
+                Some(_) => {}
+                None => self.keep(peer, page, Mapping { place, via, flags, is_doubtful: true }),
+            }
+        }
     }
 }

@@ -193,6 +193,13 @@ pub(crate) struct Region {
     pub(crate) flags: MapFlags,
 }
 
+impl Region {
+    /// Returns the flags of what it maps: nothing is forced (PM-200).
+    pub(crate) fn mapped_flags(&self) -> MapFlags {
+        self.flags.difference(MapFlags::FORCE_WRITE | MapFlags::FORCE_READ)
+    }
+}
+
 /// A capability in a peer's CSpace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant {

@@ -26,7 +26,15 @@ const NO_FLAGS: LimitFlags = LimitFlags::empty();
 const LONG: Micros = Micros::new(LEASE_MICROS_MAX);
 const WRITE_NOW: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
 const INVALID_CAP: Option<PmError> = Some(PmError::InvalidCap);
+const NO_RIGHT: Option<PmError> = Some(PmError::NoRight);
 const DESTROY: u64 = 35;
+/// Peers whose accounts have more frames than one call frees.
+const WEALTHY: [PeerConfig; 2] = [wealthy(2), wealthy(3)];
+
+const fn wealthy(peer: u8) -> PeerConfig<'static> {
+    let limit = ByteCount::new(6 << 20);
+    PeerConfig { peer, name: "peer", limit, privileges: Privileges::empty() }
+}
 
 struct Quiet;
 impl Console for Quiet {
@@ -99,6 +107,27 @@ fn all_that_an_account_pays_for_goes_with_it_and_below_it() {
     );
     // The parent can use what it had promised.
     pm.account_split(OWN, 100, NO_FLAGS).unwrap();
+}
+
+#[test]
+fn a_loan_without_the_right_is_refused_until_the_account_is_gone() {
+    // PM-235, PM-5: leaves go first
+    for (all_above, all_below, refused) in [(200, 1, INVALID_CAP), (1, 200, NO_RIGHT)] {
+        let world = World::with_peers(16 << 20, &WEALTHY);
+        let (mut pm, mut other) = (world.as_peer(2), world.as_peer(3));
+        let above = pm.account_split(OWN, 1000, NO_FLAGS).unwrap();
+        let below = pm.account_split(above, 500, NO_FLAGS).unwrap();
+        let lent = pm.account_lend(below, peer(3), AccountRights::ALLOCATE).unwrap();
+        for (account, count) in [(above, all_above), (below, all_below)].repeat(2) {
+            filled_from(&mut pm, account, count);
+        }
+        assert_eq!(refusal(other.account_destroy(lent)), NO_RIGHT);
+        let first = world.raw(2, Message::new(DESTROY, [above.raw()]));
+        assert_eq!(first.label(), PmError::Pending.status(), "there is more to free");
+        assert_eq!(refusal(other.account_destroy(lent)), refused);
+        pm.account_destroy(above).unwrap();
+        assert_eq!(refusal(other.account_destroy(lent)), INVALID_CAP);
+    }
 }
 
 #[test]

@@ -11,7 +11,10 @@
 mod world;
 
 use model::{Answer, Touch};
-use pmserver_api::{AllocateFlags, MapFlags, PmError, Reply, Request, Rights};
+use pmserver_api::{
+    AccountHandle, AccountRights, AllocateFlags, LimitFlags, MapFlags, PmError, Reply, Request,
+    Rights,
+};
 use proto::Micros;
 use world::{C, D, S, World, at, count, number, page, peer, refused, terms};
 
@@ -88,6 +91,49 @@ fn pm_351_a_wait_may_be_over_when_teardown_has_come_to_its_container() {
     let gone = refused(PmError::InvalidCap, 0, 0);
     assert!(world.clone().believes(S, refuse, gone));
     assert!(world.believes(S, refuse, Ok(Reply::Done)));
+}
+
+#[test]
+fn pm_203_pages_behind_an_accessed_one_may_be_mapped() {
+    let mut world = World::new();
+    let container = world.filled(C, 80);
+    world.map(C, (container, 0), 70, 0, RW | MapFlags::FORCE_WRITE).unwrap();
+    let (start, flags) = (at(0), RW);
+    let region = Request::Attach { container, start, vaddr: page(100), count: 80, flags };
+    assert_eq!(world.call(C, region), Ok(Reply::Done));
+    assert_eq!(world.load(C, 102), Touch::Done(0));
+    let unmapped = |first, all, told| {
+        let unmap = Request::Unmap { vaddr: page(first), count: count(all) };
+        world.clone().believes(C, unmap, number(told))
+    };
+    // At most 64 with that page, and none before it.
+    assert!(unmapped(102, 80, 1) && unmapped(102, 80, 64) && unmapped(103, 80, 63));
+    assert!(!unmapped(102, 80, 0) && !unmapped(102, 80, 65) && !unmapped(100, 2, 1));
+    // The access to one is no fault, be it mapped or not.
+    let now = Micros::new(world.now);
+    let access = model::Access::Load;
+    let seen = Some(Touch::Faulted);
+    assert_eq!(world.model.touch(peer(C), page(110), access, now, seen), Touch::Done(0));
+}
+
+#[test]
+fn pm_235_an_account_may_be_gone_with_one_above_it() {
+    let mut world = World::new();
+    let flags = LimitFlags::empty();
+    let split = |account| Request::AccountSplit { account, limit_pages: 20, flags };
+    let Ok(Reply::Account(above)) = world.call(C, split(AccountHandle::OWN)) else {
+        panic!("it has room")
+    };
+    let Ok(Reply::Account(below)) = world.call(C, split(above)) else { panic!("it has room") };
+    let (rights, to) = (AccountRights::READ, peer(S));
+    let lend = Request::AccountLend { account: below, peer: to, rights };
+    let Ok(Reply::Account(lent)) = world.call(C, lend) else { panic!("it is lent") };
+    let destroy = |account| Request::AccountDestroy { account };
+    let gone = refused(PmError::InvalidCap, 0, 0);
+    assert!(!world.clone().believes(S, destroy(lent), gone));
+    assert!(world.believes(C, destroy(above), refused(PmError::Pending, 1, 0)));
+    assert!(world.clone().believes(S, destroy(lent), gone));
+    assert!(world.believes(S, destroy(lent), refused(PmError::NoRight, 0, 0)));
 }
 
 #[test]

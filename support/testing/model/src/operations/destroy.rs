@@ -142,16 +142,16 @@ impl Model {
     }
 
     pub(crate) fn account_destroy(&mut self, caller: PeerId, handle: AccountHandle) -> Outcome {
-        let id = self.account(caller, handle, AccountRights::DESTROY)?;
+        let named = self.account(caller, handle, AccountRights::DESTROY);
+        if named.is_err() && self.may_have_ended_with(caller, handle) {
+            // One that is gone gives no rights, and none is asked for.
+            return Err(PmError::InvalidCap.into());
+        }
+        let id = named?;
         let is_resumed = self.accounts[&id].is_dying;
         let all = self.subtree(id);
         let is_theirs = |id: Option<AccountId>| id.is_some_and(|id| all.contains(&id));
-        let containers: Vec<ContainerId> = self
-            .containers
-            .iter()
-            .filter(|(_, container)| all.contains(&container.account))
-            .map(|(id, _)| *id)
-            .collect();
+        let containers = self.paid_for_by(&all);
         self.begin_account_dying(&all, &containers);
         let mut outcomes = self.steps_of(&containers);
         let users = self.peers.values().filter(|peer| is_theirs(peer.vspace_account));
@@ -170,8 +170,7 @@ impl Model {
                 *done = 0..=CALL_FRAMES_MAX + most.unwrap_or(0);
             }
         }
-        let is_reclaimed = containers.iter().any(|id| self.containers[id].is_reclaimed);
-        if is_resumed && (is_reclaimed || containers.is_empty()) {
+        if is_resumed && self.may_be_freed(&containers) {
             outcomes.push(PmError::InvalidCap.into());
         }
         let outcome = outcomes.swap_remove(self.observed.which(&outcomes));
@@ -188,6 +187,27 @@ impl Model {
             self.purge_account(id);
         }
         Ok(outcome)
+    }
+
+    /// Returns the containers that some accounts pay for.
+    fn paid_for_by(&self, accounts: &[AccountId]) -> Vec<ContainerId> {
+        let all = self.containers.iter();
+        let theirs = all.filter(|(_, container)| accounts.contains(&container.account));
+        theirs.map(|(id, _)| *id).collect()
+    }
+
+    /// Returns whether nothing may be left of an account with these containers that is being
+    /// destroyed.
+    fn may_be_freed(&self, containers: &[ContainerId]) -> bool {
+        containers.is_empty() || containers.iter().any(|id| self.containers[id].is_reclaimed)
+    }
+
+    /// Returns whether an account may be gone with one above it (PM-235), and the server says so.
+    fn may_have_ended_with(&self, caller: PeerId, handle: AccountHandle) -> bool {
+        let named = self.account_of(caller, handle).map(|(id, _)| id);
+        let dying = named.filter(|id| self.accounts[id].is_dying);
+        let may_be = |id| self.may_be_freed(&self.paid_for_by(&self.subtree(id)));
+        self.observed.refusal(PmError::InvalidCap).is_some() && dying.is_some_and(may_be)
     }
 
     fn begin_account_dying(&mut self, accounts: &[AccountId], containers: &[ContainerId]) {

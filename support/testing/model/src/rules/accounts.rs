@@ -44,7 +44,8 @@ impl Model {
         if rights.contains(right) { Ok(id) } else { Err(PmError::NoRight.into()) }
     }
 
-    fn account_of(
+    /// Returns the account that a handle names, and the rights that it gives.
+    pub(crate) fn account_of(
         &self,
         caller: PeerId,
         handle: AccountHandle,

@@ -161,8 +161,12 @@ impl<K: Kernel> Store<K> {
             self.install_window_table(vaddr, above)?;
             result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
         }
+        // The program image may have brought the first table of the window. Whether it has is asked
+        // twice: the server would run without the table if one wrong answer were believed.
+        if result == Err(KernelError::AlreadyMapped) {
+            result = self.kernel.map_table(page, span_bits, VSpace::Own, vaddr);
+        }
         match result {
-            // The program image may have brought the first table of the window.
             Err(KernelError::AlreadyMapped) => Ok(()),
             result => result,
         }

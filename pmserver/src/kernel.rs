@@ -35,7 +35,6 @@ const NO_CAPABILITY: u64 = 0;
 /// targets. The flags are cleared: compilers expect that of some of them at a function's start.
 const REDIRECT_REGISTERS: u64 = 3;
 
-const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The kernel, through capabilities of seL4.
 pub(crate) struct Sel4Kernel {
@@ -197,6 +196,14 @@ impl Kernel for Sel4Kernel {
         self.window.record_mut(address)
     }
 
+    fn record_piece<const N: usize>(&self, piece: u32) -> &[u8; N] {
+        self.window.piece(piece_address(piece, N))
+    }
+
+    fn record_piece_mut<const N: usize>(&mut self, piece: u32) -> &mut [u8; N] {
+        self.window.piece_mut(piece_address(piece, N))
+    }
+
     fn window_address(&self, page: PageIndex) -> VirtAddr {
         let offset = u64::from(page.get()).saturating_mul(PAGE_BYTES);
         // 2^32 pages from 256 MiB on end far below the end of user space.
@@ -284,11 +291,15 @@ impl Kernel for Sel4Kernel {
 
     fn now(&self) -> Micros {
         let (ticks, ticks_per_second) = clock::read();
-        let ticks = u128::from(ticks.wrapping_sub(self.started));
-        let micros = ticks.saturating_mul(MICROS_PER_SECOND.into());
-        let micros = micros.checked_div(ticks_per_second.into()).unwrap_or_default();
-        Micros::new(u64::try_from(micros).unwrap_or(u64::MAX))
+        let since = ticks.wrapping_sub(self.started);
+        pd::micros(since, ticks_per_second).unwrap_or(Micros::new(0))
     }
+}
+
+/// Returns the address in the pool window of a piece of so many bytes.
+fn piece_address(piece: u32, bytes: usize) -> u64 {
+    let bytes = u64::try_from(bytes).unwrap_or_default();
+    WINDOW.saturating_add(u64::from(piece).saturating_mul(bytes))
 }
 
 /// Returns the core's error for a refused mapping. Call it before any other invocation: the kernel

@@ -28,19 +28,32 @@ impl PoolWindow {
         // borrows the only window, so that no other reference writes (U5 records-private). 2. A
         // page is aligned for a `RecordPage`, and any bytes are a valid one (U4
         // page-contents-plain).
-        unsafe { &*pointer(address) }
+        unsafe { &*pointer(address.get()) }
     }
 
     /// Returns the record page at `address` for writing.
     pub(crate) fn record_mut(&mut self, address: VirtAddr) -> &mut RecordPage {
         // SAFETY: as in `record`; the borrow of the window is exclusive (U5 records-private).
+        unsafe { &mut *pointer(address.get()) }
+    }
+
+    /// Returns `N` bytes of a record page, from `address` on, a multiple of `N` that divides a
+    /// page.
+    pub(crate) fn piece<const N: usize>(&self, address: u64) -> &[u8; N] {
+        // SAFETY: as in `record`, for a part of a page that is one (U5 records-private).
+        unsafe { &*pointer(address) }
+    }
+
+    /// Returns `N` bytes of a record page for writing; see [`Self::piece`].
+    pub(crate) fn piece_mut<const N: usize>(&mut self, address: u64) -> &mut [u8; N] {
+        // SAFETY: as in `piece`; the borrow of the window is exclusive (U5 records-private).
         unsafe { &mut *pointer(address) }
     }
 }
 
-fn pointer(address: VirtAddr) -> *mut RecordPage {
+fn pointer<T>(address: u64) -> *mut T {
     // Both targets have 64-bit addresses.
-    ptr::with_exposed_provenance_mut(usize::try_from(address.get()).unwrap_or_default())
+    ptr::with_exposed_provenance_mut(usize::try_from(address).unwrap_or_default())
 }
 
 /// Returns a copy of the setup page that the image tool wrote; `None` if the image has none.

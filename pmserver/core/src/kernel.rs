@@ -23,7 +23,7 @@
 //! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator
 //! over its model of the kernel's objects (`support/testing/sim`).
 
-use proto::{Micros, PeerId, VirtAddr};
+use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The number of a page of the pool, in the order of physical addresses.
@@ -250,6 +250,27 @@ pub trait Kernel {
     /// As [`Kernel::record_page`].
     fn record_page_mut(&mut self, page: PageIndex) -> &mut RecordPage;
 
+    /// Returns a piece of a page's contents; see [`Kernel::record_page`]. Pieces have `N` bytes,
+    /// which divide a page, and are counted from the first page of the pool on. A kernel that knows
+    /// where the pool window is need not find the page first.
+    ///
+    /// # Panics
+    /// As [`Kernel::record_page`].
+    fn record_piece<const N: usize>(&self, piece: u32) -> &[u8; N] {
+        let (page, place) = place_of_piece(piece, N);
+        self.record_page(page).0.as_chunks().0.get(place).unwrap_or_else(|| unreachable!())
+    }
+
+    /// Returns a piece of a page's contents for writing; see [`Kernel::record_piece`].
+    ///
+    /// # Panics
+    /// As [`Kernel::record_page`].
+    fn record_piece_mut<const N: usize>(&mut self, piece: u32) -> &mut [u8; N] {
+        let (page, place) = place_of_piece(piece, N);
+        let (pieces, _) = self.record_page_mut(page).0.as_chunks_mut();
+        pieces.get_mut(place).unwrap_or_else(|| unreachable!())
+    }
+
     /// Returns the address of a page in the pool window, a range of pmserver's own address space as
     /// large as the pool.
     fn window_address(&self, page: PageIndex) -> VirtAddr;
@@ -342,4 +363,12 @@ pub trait Kernel {
 
     /// Returns the time on a monotonic clock.
     fn now(&self) -> Micros;
+}
+
+/// Returns the page that a piece of so many bytes is in, and which one it is there.
+fn place_of_piece(piece: u32, bytes: usize) -> (PageIndex, usize) {
+    let start = u64::from(piece).saturating_mul(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let page = u32::try_from(start / PAGE_BYTES).unwrap_or(u32::MAX);
+    let place = usize::try_from(start % PAGE_BYTES).ok().and_then(|at| at.checked_div(bytes));
+    (PageIndex::new(page), place.unwrap_or(usize::MAX))
 }

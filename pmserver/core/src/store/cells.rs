@@ -67,20 +67,21 @@ impl<K: Kernel> Store<K> {
     /// Frees a record; the caller has removed every link to it.
     pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
         let (page, _) = record.place();
-        let owner = self.page_owner(page);
         if self.entry(page).is_aside() {
+            let owner = self.page_owner(page);
             self.empty_aside(owner, record);
             return self.give_back(owner, 1);
         }
         let was_full = self.is_full(page);
         let left = self.empty(record);
         if left == 0 {
+            let owner = self.page_owner(page);
             let pages = self.unlink_page(self.ledger(owner).record_pages, page);
             self.ledger_mut(owner).record_pages = pages;
             self.release_record_page(page);
             self.refund(owner, Charge::Records);
         } else if was_full {
-            self.move_record_page(owner, page, End::First);
+            self.move_record_page(self.page_owner(page), page, End::First);
         }
     }
 

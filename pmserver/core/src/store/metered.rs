@@ -149,6 +149,14 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.kernel.record_page_mut(page)
     }
 
+    fn record_piece<const N: usize>(&self, piece: u32) -> &[u8; N] {
+        self.kernel.record_piece(piece)
+    }
+
+    fn record_piece_mut<const N: usize>(&mut self, piece: u32) -> &mut [u8; N] {
+        self.kernel.record_piece_mut(piece)
+    }
+
     fn window_address(&self, page: PageIndex) -> VirtAddr {
         self.kernel.window_address(page)
     }

@@ -188,20 +188,18 @@ impl<K: Kernel> Store<K> {
     }
 
     pub(crate) fn entry(&self, page: PageIndex) -> &PageEntry {
-        let table = self.kernel.record_page(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
-        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
-        match table.0.get(range).map(PageEntry::ref_from_bytes) {
-            Some(Ok(entry)) => entry,
-            _ => broken("frame table entry"),
+        let entry = self.kernel.record_piece::<ENTRY_BYTES>(page.get());
+        match PageEntry::ref_from_bytes(entry) {
+            Ok(entry) => entry,
+            Err(_) => broken("frame table entry"),
         }
     }
 
     pub(crate) fn entry_mut(&mut self, page: PageIndex) -> &mut PageEntry {
-        let table = self.kernel.record_page_mut(PageIndex::new(page.get() / ENTRIES_PER_PAGE));
-        let range = slot_range(page.get() % ENTRIES_PER_PAGE, ENTRY_BYTES);
-        match table.0.get_mut(range).map(PageEntry::mut_from_bytes) {
-            Some(Ok(entry)) => entry,
-            _ => broken("frame table entry"),
+        let entry = self.kernel.record_piece_mut::<ENTRY_BYTES>(page.get());
+        match PageEntry::mut_from_bytes(entry) {
+            Ok(entry) => entry,
+            Err(_) => broken("frame table entry"),
         }
     }
 
@@ -249,9 +247,9 @@ impl<K: Kernel> Store<K> {
         assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
         let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
         self.entry_mut(page).set_places(position, 1, true);
-        match self.cell_mut(page, position).map(T::mut_from_bytes) {
-            Some(Ok(place)) => *place = *record,
-            _ => broken("record cell"),
+        match T::mut_from_bytes(self.kernel.record_piece_mut::<CELL_BYTES>(cell.cell())) {
+            Ok(place) => *place = *record,
+            Err(_) => broken("record cell"),
         }
         cell
     }
@@ -261,47 +259,33 @@ impl<K: Kernel> Store<K> {
         self.meter().charge(RECORD_WORK);
         assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
         let (page, position) = record.place();
-        if let Some(cell) = self.cell_mut(page, position) {
-            cell.fill(0);
-        }
+        *self.kernel.record_piece_mut(record.cell()) = [0; CELL_BYTES];
         self.entry_mut(page).set_places(position, 1, false)
-    }
-
-    fn cell(&self, page: PageIndex, position: u32) -> Option<&[u8]> {
-        self.kernel.record_page(page).0.get(slot_range(position, CELL_BYTES))
-    }
-
-    fn cell_mut(&mut self, page: PageIndex, position: u32) -> Option<&mut [u8]> {
-        self.kernel.record_page_mut(page).0.get_mut(slot_range(position, CELL_BYTES))
     }
 
     /// Returns a record.
     pub(crate) fn get<T: Record>(&self, record: Ref<T>) -> &T {
-        let (page, position) = record.place();
-        match self.cell(page, position).map(T::ref_from_bytes) {
-            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+        match T::ref_from_bytes(self.kernel.record_piece::<CELL_BYTES>(record.cell())) {
+            Ok(record) if record.stamp().is(T::KIND) => record,
             _ => broken("record"),
         }
     }
 
     /// Returns a record for writing.
     pub(crate) fn get_mut<T: Record>(&mut self, record: Ref<T>) -> &mut T {
-        let (page, position) = record.place();
-        match self.cell_mut(page, position).map(T::mut_from_bytes) {
-            Some(Ok(record)) if record.stamp().is(T::KIND) => record,
+        match T::mut_from_bytes(self.kernel.record_piece_mut::<CELL_BYTES>(record.cell())) {
+            Ok(record) if record.stamp().is(T::KIND) => record,
             _ => broken("record"),
         }
     }
 
     /// Returns whether a cell holds a record of this kind.
     pub(crate) fn is_of_kind(&self, cell: u32, kind: Kind) -> bool {
-        let place = Ref::<()>::from_cell(cell).map(Ref::place);
-        let stamp = place.and_then(|(page, position)| self.stamp_at(page, position));
-        stamp.is_some_and(|stamp| stamp.is(kind))
+        cell != 0 && self.stamp_at(cell).is_some_and(|stamp| stamp.is(kind))
     }
 
-    fn stamp_at(&self, page: PageIndex, position: u32) -> Option<Stamp> {
-        let bytes = self.cell(page, position)?.get(..size_of::<Stamp>())?;
+    fn stamp_at(&self, cell: u32) -> Option<Stamp> {
+        let bytes = self.kernel.record_piece::<CELL_BYTES>(cell).first_chunk::<{ size_of::<Stamp>() }>()?;
         Stamp::read_from_bytes(bytes).ok()
     }
 
@@ -310,21 +294,15 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
         let alleged = Alleged::from_handle(handle)?;
         let record = Ref::<T>::from_cell(alleged.cell)?;
-        let (page, position) = record.place();
+        let (page, _) = record.place();
         if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
             return None;
         }
-        (self.stamp_at(page, position)? == alleged.stamp(T::KIND)).then_some(record)
+        (self.stamp_at(alleged.cell)? == alleged.stamp(T::KIND)).then_some(record)
     }
 
     /// Returns the handle for a record.
     pub(crate) fn handle<T: Record>(&self, record: Ref<T>) -> u64 {
         record.handle(self.get(record).stamp())
     }
-}
-
-/// Returns the byte range of the element `index` of `bytes` bytes each in a page.
-fn slot_range(index: u32, bytes: usize) -> core::ops::Range<usize> {
-    let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(bytes);
-    start..start.saturating_add(bytes)
 }

@@ -12,7 +12,12 @@ const MICROS_PER_SECOND: u64 = 1_000_000;
 #[must_use]
 pub fn own_time() -> Option<Micros> {
     let (ticks, per_second) = counter();
-    let per_second = per_second?;
+    micros(ticks, per_second?)
+}
+
+/// Converts ticks of a counter, with how many of them a second has, or `None` if that is 0.
+#[must_use]
+pub fn micros(ticks: u64, per_second: u64) -> Option<Micros> {
     let seconds = ticks.checked_div(per_second)?;
     let rest = ticks.checked_rem(per_second)?.saturating_mul(MICROS_PER_SECOND);
     let micros = seconds.saturating_mul(MICROS_PER_SECOND);

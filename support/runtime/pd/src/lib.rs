@@ -15,7 +15,7 @@ pub mod recovery;
 mod regions;
 
 pub use channel::{PpChannel, put, receive, send, take};
-pub use clock::own_time;
+pub use clock::{micros, own_time};
 pub use finished::Finished;
 pub use granted::OwnGrants;
 pub use panic::report_panics;

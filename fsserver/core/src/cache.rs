@@ -15,7 +15,7 @@ use pmserver_client::{
 use proto::limits::{FS_CACHE_WINDOWS, LARGE_FRAMES};
 use proto::{FrameNumber, PAGE_BYTES};
 
-use crate::ext4::{Disk, Inode, LastRun};
+use crate::ext4::{Disk, Inode, LastRuns};
 use crate::lent::{Filling, of_pm, pm_refused};
 use crate::read::copy_file;
 
@@ -59,7 +59,7 @@ impl Cache {
         &mut self,
         pm: &Pm<T>,
         disk: &Disk<A>,
-        (inode, run): (&Inode, &mut LastRun),
+        (inode, runs): (&Inode, &mut LastRuns),
         (window, bytes): (u64, u64),
         (container, start): (ContainerHandle, FrameNumber),
         space: &mut A,
@@ -72,7 +72,7 @@ impl Cache {
                 let offset = window.saturating_mul(WINDOW_BYTES);
                 let pages = self.empty_window(pm, place)?;
                 let filling = Filling::own(pm, pages);
-                copy_file(disk, (inode, run), (offset, bytes), &filling, space)?;
+                copy_file(disk, (inode, runs), (offset, bytes), &filling, space)?;
                 if let Some(known) = self.keys.get_mut(place) {
                     *known = Some(key);
                 }

@@ -205,6 +205,11 @@ impl<'pm, T: Transport> Filling<'pm, T> {
         }
     }
 
+    /// Returns how many bytes may be copied before the lease is looked at again.
+    pub(crate) const fn bytes_at_once(&self) -> u64 {
+        self.pages_most.saturating_mul(PAGE_BYTES)
+    }
+
     /// Returns how many bytes there are.
     pub(crate) fn bytes(&self) -> u64 {
         self.pages.bytes()
@@ -225,7 +230,7 @@ impl<'pm, T: Transport> Filling<'pm, T> {
         Ok(())
     }
 
-    /// Copies bytes of the image, at most [`FS_LEASE_PAGES`] pages, into the frames, from `offset`
+    /// Copies bytes of the image, at most [`Self::bytes_at_once`], into the frames, from `offset`
     /// on.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use fsserver_api::{Feature, FileHandle, FileStatus, FsError};
 use pmserver_client::ContainerHandle;
 use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
 
-use crate::ext4::{Inode, LastRun};
+use crate::ext4::{Inode, LastRuns};
 use crate::listing::Listing;
 
 const ENTRIES: usize = FS_CLIENTS_MAX * OPEN_FILES_PER_CLIENT_MAX;
@@ -47,7 +47,7 @@ pub(crate) struct OpenFile {
 /// How an open file is read.
 pub(crate) enum Content {
     /// A regular file, and where it was read last.
-    File(Inode, LastRun),
+    File(Inode, LastRuns),
     /// A directory: at an entry.
     Directory(Listing),
     /// A symlink or a special file: not at all.

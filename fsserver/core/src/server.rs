@@ -15,7 +15,7 @@ use pmserver_client::{
 use proto::{FrameCount, FrameNumber};
 
 use crate::cache::{CACHE_WINDOWS, Cache, WINDOW_BYTES, window_at};
-use crate::ext4::{Disk, Inode, LastRun, Places, find_path};
+use crate::ext4::{Disk, Inode, LastRuns, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
 use crate::lent::{
@@ -187,7 +187,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     fn open(&mut self, room: Room, inode: Inode) -> Result<Reply, Failure> {
         let status = FileStatus { kind: inode.kind, size_bytes: inode.size_bytes };
         let content = match inode.kind {
-            FileKind::Regular => Content::File(inode, None),
+            FileKind::Regular => Content::File(inode, LastRuns::default()),
             FileKind::Directory => Content::Directory(Listing::new(inode)),
             FileKind::Symlink => Content::Other(Feature::Symlink),
             FileKind::Special => Content::Other(Feature::Special),
@@ -224,12 +224,12 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     ) -> Result<Reply, Failure> {
         let window = window_at(offset)?;
         let OpenFile { status, content } = self.files.get(client, file)?;
-        let (inode, run) = regular(content)?;
+        let (inode, runs) = regular(content)?;
         let bytes = left_of(status.size_bytes, offset)?.min(WINDOW_BYTES);
         if bytes > 0 {
             let disk = self.disk.as_ref().map_err(|failure| *failure)?;
             disk.start_call();
-            let (file, range) = ((&*inode, run), (window, bytes));
+            let (file, range) = ((&*inode, runs), (window, bytes));
             self.cache.copy_window(&self.pm, disk, file, range, to, &mut self.space)?;
         }
         Ok(Reply::Bytes(bytes))
@@ -257,14 +257,14 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     ) -> Result<Reply, Failure> {
         let ReadRange { container, start, offset, length, how } = *range;
         let OpenFile { status, content } = self.files.get(client, file)?;
-        let (inode, run) = regular(content)?;
+        let (inode, runs) = regular(content)?;
         let bytes = left_of(status.size_bytes, offset)?.min(length.get().into());
         let Some(frames) = FrameCount::new(bytes.div_ceil(PAGE_BYTES)) else {
             return Ok(Reply::Bytes(0));
         };
         let disk = self.disk.as_ref().map_err(|failure| *failure)?;
         disk.start_call();
-        let (inode, space) = ((&*inode, run), &mut self.space);
+        let (inode, space) = ((&*inode, runs), &mut self.space);
         match how {
             How::Once => {
                 let frames = (container, start, frames);
@@ -293,9 +293,9 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
 }
 
 /// Returns how a file is read, if it is a regular one.
-fn regular(content: &mut Content) -> Result<(&mut Inode, &mut LastRun), Failure> {
+fn regular(content: &mut Content) -> Result<(&mut Inode, &mut LastRuns), Failure> {
     match content {
-        Content::File(inode, run) => Ok((inode, run)),
+        Content::File(inode, runs) => Ok((inode, runs)),
         Content::Directory(_) => Err(FsError::IsADirectory.into()),
         Content::Other(feature) => Err((*feature).into()),
     }
@@ -311,7 +311,7 @@ fn left_of(size: u64, offset: u64) -> Result<u64, Failure> {
 fn fill<T: Transport, A: AddressSpace>(
     pm: &Pm<T>,
     disk: &Disk<A>,
-    file: (&Inode, &mut LastRun),
+    file: (&Inode, &mut LastRuns),
     range: (u64, u64),
     (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
     space: &mut A,
@@ -326,7 +326,7 @@ fn fill<T: Transport, A: AddressSpace>(
 fn fill_taken<T: Transport, A: AddressSpace>(
     pm: &Pm<T>,
     disk: &Disk<A>,
-    file: (&Inode, &mut LastRun),
+    file: (&Inode, &mut LastRuns),
     range: (u64, u64),
     (container, frames, now): (ContainerHandle, FrameCount, Micros),
     space: &mut A,

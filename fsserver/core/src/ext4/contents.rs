@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The bytes of a file, and the target of a symlink.
 
+use core::num::NonZeroU64;
+
 use fsserver_api::{Failure, FsError};
 use pmserver_client::{AddressSpace, VirtAddr};
 
@@ -13,21 +15,33 @@ use super::map::{Run, find};
 pub(crate) struct Contents<'a, A> {
     disk: &'a Disk<A>,
     file: &'a Inode,
-    run: &'a mut LastRun,
+    runs: &'a mut LastRuns,
 }
 
-/// The blocks of a file that were found last, and the number of the first of them.
-pub(crate) type LastRun = Option<(u64, Run)>;
+/// Where blocks of a file were found, the last time first: several, as a read that is repeated may
+/// go over some runs each time.
+pub(crate) type LastRuns = [KnownRun; 4];
+
+/// Consecutive blocks of a file, and where they were found; none if there are 0.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KnownRun {
+    /// The number of the first of them in the file.
+    first: u32,
+    /// How many there are at least.
+    count: u32,
+    /// The first of as many consecutive blocks of the disk, or `None` if they read as zeros.
+    start: Option<NonZeroU64>,
+}
 
 impl<'a, A: AddressSpace> Contents<'a, A> {
     /// Returns the file, unless its contents cannot be read.
     pub(crate) fn new(
         disk: &'a Disk<A>,
         file: &'a Inode,
-        run: &'a mut LastRun,
+        runs: &'a mut LastRuns,
     ) -> Result<Self, Failure> {
         file.check_readable()?;
-        Ok(Self { disk, file, run })
+        Ok(Self { disk, file, runs })
     }
 
     /// Returns where the bytes from `offset` on are: at most `most` of them, and as many as stand
@@ -47,18 +61,24 @@ impl<'a, A: AddressSpace> Contents<'a, A> {
 
     /// Returns where a block of the file is, with those that follow it.
     fn run_at(&mut self, block: u64) -> Result<Run, FsError> {
-        let known = self.run.filter(|(first, run)| {
-            block.checked_sub(*first).is_some_and(|skipped| skipped < run.count)
-        });
-        let (first, run) = match known {
-            Some(known) => known,
-            None => (block, find(self.disk, self.file, block)?),
+        let block = u32::try_from(block).map_err(|_| FsError::ImageDamaged)?;
+        let has_block = |run: &&KnownRun| block.wrapping_sub(run.first) < run.count;
+        let run = match self.runs.iter().find(has_block) {
+            Some(known) => *known,
+            None => {
+                let Run { start, count } = find(self.disk, self.file, block.into())?;
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                let start = start.and_then(NonZeroU64::new);
+                self.runs.rotate_right(1);
+                let [last, ..] = self.runs;
+                *last = KnownRun { first: block, count, start };
+                *last
+            }
         };
-        *self.run = Some((first, run));
-        let skipped = block.saturating_sub(first);
+        let skipped = block.wrapping_sub(run.first);
         Ok(Run {
-            start: run.start.map(|start| start.saturating_add(skipped)),
-            count: run.count.saturating_sub(skipped),
+            start: run.start.map(|start| start.get().saturating_add(skipped.into())),
+            count: run.count.saturating_sub(skipped).into(),
         })
     }
 }

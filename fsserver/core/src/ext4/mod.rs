@@ -24,7 +24,7 @@ mod map;
 mod walk;
 
 pub(crate) use bytes::Block;
-pub(crate) use contents::{Contents, LastRun, Piece};
+pub(crate) use contents::{Contents, LastRuns, Piece};
 pub(crate) use directory::{Entry, blocks_of, entry_at, read_entries};
 pub(crate) use disk::Disk;
 pub(crate) use inode::Inode;

@@ -280,9 +280,8 @@ fn rival(pages: u64, copies_out: bool) -> Meter {
             rival_read(bytes);
             if copies_out {
                 shm::copy(SHARE, BUFFER, bytes);
-            } else {
-                touch(SHARE, pages);
             }
+            touch(if copies_out { BUFFER } else { SHARE }, pages);
         });
     }
     meter

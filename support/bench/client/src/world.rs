@@ -248,8 +248,9 @@ pub(crate) fn lock(
 
 /// Loads a word of each page.
 pub(crate) fn touch(window: VirtAddr, pages: u64) {
-    for number in 0..pages {
-        let _: u64 = shm::load(address(page(window, number)));
+    let pages = usize::try_from(pages).unwrap_or_default();
+    for word in (address(window)..).step_by(4096).take(pages) {
+        let _: u64 = shm::load(word);
     }
 }
 

@@ -173,8 +173,9 @@ impl<K: Kernel> Service<K> {
             let is_its_own = of.frame == frame.link();
             ensure(is_its_own, "I5: a mapping is of the frame that has it")?;
             ensure(of.fits(record), "a mapping is as large as its frame")?;
-            let is_within = of.present() != 0 && of.present() & !of.all() == 0;
-            ensure(is_within, "a record of mappings has one, and none beyond its ends")?;
+            let is_within = of.present() & !of.all() == 0;
+            let has_one = of.present() != 0 || of.is_kept() && of.above(Installed::No) == 0;
+            ensure(has_one && is_within, "a record of mappings has one, and none beyond its ends")?;
             for index in indices(of.present()) {
                 let frame = self.frame_of(Id::new(mapping, index));
                 let is_there = record.all() >> frame.index & 1 != 0;
@@ -260,7 +261,8 @@ impl<K: Kernel> Service<K> {
             let all_are = mappings.all(is_through);
             ensure(all_are, "I5: a share finds the mappings made through it")?;
             let is_taken = !of_share.lease_count.is_zero();
-            let is_unused = is_taken || of_share.mappings.is_none();
+            let mut mappings = self.store.chain::<MappingsOfShare>(of_share.mappings);
+            let is_unused = mappings.all(|mapping| self.store.get(mapping).is_kept() != is_taken);
             ensure(!of_share.is_once() || is_unused, "PM-436: what was given back is unmapped")?;
             ensure(!(is_taken && of_share.is_armed()), "PM-434: a take uses the arming up")?;
             shares = shares.saturating_add(1);

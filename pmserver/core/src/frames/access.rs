@@ -20,7 +20,13 @@ impl<K: Kernel> FrameManager<K> {
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<Access, Failure> {
-        self.access_by(caller, handle, false)
+        let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
+        let access = access.ok_or(PmError::InvalidCap)?;
+        if access.share.is_some_and(|share| self.store.get(share).is_once()) {
+            return Err(PmError::NoRight.into());
+        }
+        self.expire_leases(access.container)?;
+        Ok(access)
     }
 
     /// Returns the caller's access to take frames.
@@ -32,25 +38,14 @@ impl<K: Kernel> FrameManager<K> {
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<(Access, Ref<Share>), Failure> {
-        let access = self.access_by(caller, handle, true)?;
-        let share = access.share.ok_or(PmError::NoRight)?;
-        Ok((access, share))
-    }
-
-    #[inline(always)]
-    fn access_by(
-        &mut self,
-        caller: PeerId,
-        handle: ContainerHandle,
-        once: bool,
-    ) -> Result<Access, Failure> {
-        let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
-        let access = access.ok_or(PmError::InvalidCap)?;
-        if access.share.is_some_and(|share| self.store.get(share).is_once()) != once {
-            return Err(PmError::NoRight.into());
-        }
+        let Some(access) = self.weak(caller, handle) else {
+            let is_strong = self.strong(caller, handle).is_some();
+            return Err(if is_strong { PmError::NoRight } else { PmError::InvalidCap }.into());
+        };
+        let share = access.share.filter(|share| self.store.get(*share).is_once());
+        let share = share.ok_or(PmError::NoRight)?;
         self.expire_leases(access.container)?;
-        Ok(access)
+        Ok((access, share))
     }
 
     /// Returns the access of the owner.

@@ -90,9 +90,21 @@ impl<K: Kernel> FrameManager<K> {
         range: Range,
     ) -> Option<Ref<Frame>> {
         let frame = self.find_frame(container, range.first)?;
+        self.is_whole_range(frame, container, range).then_some(frame)
+    }
+
+    /// Returns whether a record stands for exactly a range of 512 of a container.
+    pub(crate) fn is_whole_range(
+        &self,
+        frame: Ref<Frame>,
+        container: Ref<Container>,
+        range: Range,
+    ) -> bool {
         let record = self.store.get(frame);
-        let is_whole = record.is_large_range() && record.range() == range;
-        (is_whole && !record.has(FrameMarks::TENTATIVE)).then_some(frame)
+        record.container == container.link()
+            && record.is_large_range()
+            && record.range() == range
+            && !record.has(FrameMarks::TENTATIVE)
     }
 
     /// Returns the first virtual frame on a block, if that is a large frame still.
@@ -119,6 +131,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Replaces a virtual frame on a block, and its mappings, by single ones on the copies.
     fn replace_frame(&mut self, block: PageIndex, frame: Ref<Frame>) -> Result<(), KernelError> {
+        self.drop_kept_of(frame)?;
         let payers = self.payers_of_parts(frame);
         let mut prepared = Prepared::new();
         if let Err(error) = self.prepare(frame, &mut prepared) {

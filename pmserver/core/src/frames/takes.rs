@@ -13,14 +13,16 @@ use crate::records::lease::Lease;
 use crate::records::share::Share;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Unmaps what was taken, and ends its lease.
+    /// Unmaps what was taken, and ends its lease. The record of a large mapping is kept.
     ///
     /// # Errors
     /// `Pending` if the call has less room than `room` before all is unmapped: the next one goes
     /// on. `Kernel`; the lease is then as it was.
     #[inline(never)]
     pub(crate) fn end_take(&mut self, lease: Ref<Lease>, room: u64) -> Result<(), Failure> {
-        if let Some(share) = self.store.get(lease).share.target() {
+        if let Some(share) = self.store.get(lease).share.target()
+            && !self.keep_large(share).map_err(|_: KernelError| PmError::Kernel)?
+        {
             self.remove_mappings_through(share, room)
                 .map_err(|failure| Failure { done: 0, ..failure })?;
         }
@@ -61,7 +63,7 @@ impl<K: Kernel> FrameManager<K> {
             let mask = lowest(self.store.get(mapping).present(), left);
             self.remove_mappings_in(mapping, mask)
                 .map_err(|_: KernelError| failure(PmError::Kernel))?;
-            removed = removed.saturating_add(mask.count_ones().into());
+            removed = removed.saturating_add(mask.count_ones().max(1).into());
         }
         Ok(())
     }

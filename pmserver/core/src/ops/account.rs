@@ -9,7 +9,7 @@ use pmserver_api::{AccountHandle, AccountInfo, AccountRights, Failure, PmError};
 use proto::PeerId;
 
 use crate::config::Privileges;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::account::{Account, AccountFlags};
 use crate::records::cell::Ref;
@@ -101,13 +101,23 @@ impl<K: Kernel> Operations<K> {
         handle: AccountHandle,
     ) -> Result<(), Failure> {
         let account = self.account(caller, handle, AccountRights::ALLOCATE)?;
+        let mut first = self.first_mapping(caller);
+        while let Some(mapping) = first
+            && self.drop_if_kept(mapping).map_err(|_: KernelError| PmError::Kernel)?
+        {
+            self.store.meter().begin_frame(0)?;
+            first = self.first_mapping(caller);
+        }
         let vspace = &self.peer(caller).vspace;
-        let first = self.store.tree_next::<Mapping>(vspace.mappings, 0);
         if !vspace.is_empty() {
             let at = first.map_or(0, |mapping| self.store.get(mapping).first_vaddr());
             return Err(Failure { error: PmError::Occupied, done: 0, at });
         }
         self.peer_mut(caller).table_account = Some(account);
         Ok(())
+    }
+
+    fn first_mapping(&self, peer: PeerId) -> Option<Ref<Mapping>> {
+        self.store.tree_next::<Mapping>(self.peer(peer).vspace.mappings, 0)
     }
 }

@@ -211,7 +211,7 @@ impl<K: Kernel> Operations<K> {
             return self.install(mapping, Installed::ReadOnly);
         }
         // The page of zeros is mapped at the first load: a frame that is never read costs nothing.
-        self.suspend(mapping.record, mapping.bit()).map_err(|_: KernelError| PmError::Kernel)
+        self.suspend_one(mapping).map_err(|_: KernelError| PmError::Kernel)
     }
 
     /// Charges all that a mapping will ever need, its record, its slot and its page tables, and

@@ -5,8 +5,8 @@
 //! keeps it until somebody needs a part of it (`frames/large.rs`). What stands in the way of one
 //! mapping is no error: then the frames are mapped one by one.
 
-use pmserver_api::{Failure, MapFlags};
-use proto::limits::LARGE_FRAMES;
+use pmserver_api::{Failure, MapFlags, PmError};
+use proto::limits::{FRAME_WORK_MAX, LARGE_FRAMES};
 use proto::{PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
@@ -20,7 +20,7 @@ use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
 use crate::records::range::Range;
-use crate::records::share::Access;
+use crate::records::share::{Access, Share};
 use crate::tables::large::LARGE_BYTES;
 
 impl<K: Kernel> Operations<K> {
@@ -39,9 +39,12 @@ impl<K: Kernel> Operations<K> {
         let Some(frame) = self.find_large(access, range) else { return Ok(None) };
         if !vaddr.get().is_multiple_of(LARGE_BYTES)
             || self.check_leases(access, range, need_of(flags)).is_err()
-            || !self.is_large_place(peer, vaddr)
+            || !self.is_large_place(peer, vaddr).map_err(|_: KernelError| PmError::Kernel)?
         {
             return Ok(None);
+        }
+        if !self.has_mappings_left(frame) {
+            self.drop_kept_of(frame).map_err(|_: KernelError| PmError::Kernel)?;
         }
         let was_bound = self.store.get(frame).is_large();
         if !self.prepare_large(access, frame, flags) {
@@ -80,29 +83,68 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns whether nothing is mapped where a large page would be, and no page table is there.
-    fn is_large_place(&mut self, peer: PeerId, vaddr: VirtAddr) -> bool {
+    ///
+    /// # Errors
+    /// The kernel's error if a record that was kept there cannot be removed.
+    fn is_large_place(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<bool, KernelError> {
         let end = vaddr.get().saturating_add(LARGE_BYTES);
         let tree = self.peer(peer).vspace.mappings;
         let next = self.store.tree_next::<Mapping>(tree, vaddr.get());
-        let is_free = next.is_none_or(|next| self.store.get(next).vaddr() >= end);
-        is_free
+        let there = next.filter(|next| self.store.get(*next).vaddr() < end);
+        let is_free = there.map_or(Ok(true), |there| self.drop_if_kept(there))?;
+        Ok(is_free
             && self.lowest_table(peer, vaddr.get()).is_none()
-            && self.is_of_program(peer, vaddr) == Ok(false)
+            && self.is_of_program(peer, vaddr) == Ok(false))
+    }
+
+    /// Maps what was taken as one large frame once more, by the record that was kept when it was
+    /// given back. Returns whether there is such a record; one that is not of use is removed.
+    ///
+    /// # Errors
+    /// `Kernel`; the record is kept then.
+    pub(super) fn map_kept(
+        &mut self,
+        access: &Access,
+        share: Ref<Share>,
+        (range, vaddr): (Range, VirtAddr),
+        flags: MapFlags,
+    ) -> Result<bool, Failure> {
+        let Some(kept) = self.store.get(share).mappings.target() else { return Ok(false) };
+        let record = self.store.get(kept);
+        let is_same = record.is_kept() && record.vaddr() == vaddr.get() && record.asked() == flags;
+        let frame = record.frame(0);
+        if is_same
+            && self.is_whole_range(frame.record, access.container, range)
+            && self.can_map_large(frame.record, flags) == Some(true)
+        {
+            self.store.get_mut(kept).set_present(1);
+            let granted = self.granted(frame, flags);
+            if self.install(Id::first(kept), installed_for(granted)).is_ok() {
+                return Ok(true);
+            }
+            self.store.get_mut(kept).set_present(0);
+        }
+        self.remove_mappings_through(share, FRAME_WORK_MAX)?;
+        Ok(false)
+    }
+
+    /// Returns whether a large frame that has memory can be mapped with these flags; nothing if it
+    /// has none.
+    fn can_map_large(&self, frame: Ref<Frame>, flags: MapFlags) -> Option<bool> {
+        let block = self.store.get(frame).page(0)?;
+        let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        let is_whole = !self.store.is_splitting(block);
+        Some(is_whole && !(forces && self.is_cow(Id::first(frame))))
     }
 
     /// Returns whether a frame is a large one now that can be mapped with these flags. With
     /// FORCE_WRITE it is given memory if it has none.
     fn prepare_large(&mut self, access: &Access, frame: Ref<Frame>, flags: MapFlags) -> bool {
-        let writes = flags.contains(MapFlags::WRITE);
-        let forces = writes && flags.contains(MapFlags::FORCE_WRITE);
-        let range = self.store.get(frame).range();
-        match self.store.get(frame).page(0) {
-            Some(block) => {
-                !self.store.is_splitting(block)
-                    && self.has_mappings_left(frame)
-                    && !(forces && self.is_cow(Id::first(frame)))
-            }
+        match self.can_map_large(frame, flags) {
+            Some(can) => can && self.has_mappings_left(frame),
             None => {
+                let range = self.store.get(frame).range();
+                let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
                 if !forces || self.has_handler_in(access.container, range) {
                     return false;
                 }

@@ -265,7 +265,7 @@ impl<K: Kernel> Operations<K> {
         self.prepare_forced(peer, frame, number, (flags, is_first))?;
         let before = self.store.get(mapping.record).asked();
         let refused = |_: KernelError| at_frame(PmError::Kernel, number);
-        self.suspend(mapping.record, mapping.bit()).map_err(refused)?;
+        self.suspend_one(mapping).map_err(refused)?;
         let mapping = self.set_asked(mapping, flags).map_err(|error| at_frame(error, number))?;
         self.show(mapping).map_err(|error| {
             self.store.get_mut(mapping.record).set_asked(before);

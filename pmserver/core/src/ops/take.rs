@@ -63,7 +63,9 @@ impl<K: Kernel> Operations<K> {
         if !self.store.get(share).is_once() {
             return Err(PmError::Invalid.into());
         }
-        self.locked_until(self.share_deadline(container, share))?;
+        if !self.store.get(share).lease_count.is_zero() {
+            self.locked_until(self.share_deadline(container, share))?;
+        }
         Ok(share)
     }
 
@@ -90,7 +92,8 @@ impl<K: Kernel> Operations<K> {
             Some(lease) => lease,
             None => self.begin_take(caller, (&access, share), range, is_written)?,
         };
-        let mapped = self.map_taken(caller, &access, range, vaddr, (is_written, before.is_some()));
+        let terms = (is_written, before.is_some());
+        let mapped = self.map_taken(caller, (&access, share), range, vaddr, terms);
         match mapped {
             Ok(()) => {
                 let record = self.store.get_mut(lease);
@@ -151,7 +154,7 @@ impl<K: Kernel> Operations<K> {
     fn map_taken(
         &mut self,
         caller: PeerId,
-        access: &Access,
+        (access, share): (&Access, Ref<Share>),
         range: Range,
         vaddr: VirtAddr,
         (is_written, goes_on): (bool, bool),
@@ -161,6 +164,9 @@ impl<K: Kernel> Operations<K> {
         } else {
             MapFlags::READ | MapFlags::FORCE_READ
         };
+        if !goes_on && self.map_kept(access, share, (range, vaddr), flags)? {
+            return Ok(());
+        }
         if range.last.saturating_sub(range.first) >= CALL_FRAMES_MAX {
             self.store.meter().begin_frame(0)?;
             if self.map_large(caller, access, (range, vaddr), flags)?.is_some() {

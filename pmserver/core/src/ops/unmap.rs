@@ -54,6 +54,14 @@ impl<K: Kernel> Operations<K> {
                 break;
             }
             let mask = record.within(first, last);
+            let is_kept = self.drop_if_kept(mapping).map_err(|_: KernelError| Failure {
+                error: PmError::Kernel,
+                done,
+                at: 0,
+            })?;
+            if is_kept {
+                continue;
+            }
             if mask == 0 {
                 // Those of its pages that are mapped are not in the range.
                 let Some(next) = record.last().checked_add(1) else { break };

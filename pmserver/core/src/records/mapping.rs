@@ -219,6 +219,11 @@ impl Mapping {
         self.order == LARGE_ORDER
     }
 
+    /// Returns whether it is a large one that was given back: only the record is left.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.present == 0 && self.is_large()
+    }
+
     pub(crate) const fn is_cluster(&self) -> bool {
         self.order == CLUSTER_ORDER
     }
@@ -267,7 +272,7 @@ impl Mapping {
     /// Returns the mask of the mappings that are there between two addresses, both included.
     pub(crate) fn within(&self, first: u64, last: u64) -> u8 {
         if !self.is_cluster() {
-            return 1;
+            return self.present;
         }
         if first <= self.vaddr() && self.last() <= last {
             return self.present;

@@ -42,6 +42,21 @@ impl<K: Kernel> Tables<K> {
         Ok(FrameCap::Derived(slot))
     }
 
+    /// Unmaps a mapping if it is installed. It keeps its capability.
+    ///
+    /// # Errors
+    /// The kernel's error; it is installed then as it was.
+    pub(crate) fn suspend_one(&mut self, mapping: MappingId) -> Result<(), KernelError> {
+        let record = self.store.get(mapping.record);
+        if record.installed(mapping.index) == Installed::No {
+            return Ok(());
+        }
+        let cap = record.cap(mapping.index, self.page_to_install(mapping));
+        self.store.kernel.unmap_frame(cap)?;
+        self.store.get_mut(mapping.record).set_installed(mapping.bit(), Installed::No);
+        Ok(())
+    }
+
     /// Unmaps those mappings of a record that are in a mask. They keep their capabilities.
     ///
     /// # Errors

@@ -61,6 +61,9 @@ impl<K: Kernel> Tables<K> {
         there: Option<Ref<Mapping>>,
     ) -> Result<Option<Ref<Mapping>>, PmError> {
         let Some(there) = there else { return Ok(None) };
+        if self.drop_if_kept(there).map_err(|_: KernelError| PmError::Kernel)? {
+            return Ok(None);
+        }
         let cluster = self.store.get(there);
         let is_its_frame = cluster.frame(cluster.index_at(mapping.vaddr())) == mapping.frame(0);
         if cluster.may_have(mapping) && is_its_frame {

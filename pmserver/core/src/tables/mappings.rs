@@ -46,7 +46,7 @@ impl<K: Kernel> Tables<K> {
             self.take_cap(mapping, page).map_err(kernel)?;
         }
         // Always unmap first: a future kernel forbids mapping over a mapped page (decision D8).
-        self.suspend(mapping.record, mapping.bit()).map_err(kernel)?;
+        self.suspend_one(mapping).map_err(kernel)?;
         let record = *self.store.get(mapping.record);
         let vaddr = VirtAddr::new_page(record.vaddr_of(mapping.index)).ok_or(PmError::Invalid)?;
         let cap = record.cap(mapping.index, page);
@@ -55,7 +55,7 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    fn page_to_install(&self, mapping: MappingId) -> PageIndex {
+    pub(super) fn page_to_install(&self, mapping: MappingId) -> PageIndex {
         self.store.page_of(self.frame_of(mapping)).unwrap_or(self.store.zero)
     }
 
@@ -193,10 +193,11 @@ impl<K: Kernel> Tables<K> {
         if self.store.get(mapping).is_grant() {
             return self.remove_grant(mapping);
         }
-        self.forget_caps_of(mapping, mask)?;
+        let is_large = self.store.get(mapping).is_large();
+        self.forget_caps_of(mapping, if is_large { 1 } else { mask })?;
         let record = *self.store.get(mapping);
         let peer = record.peer();
-        if record.is_large() {
+        if is_large {
             self.remove_large(mapping);
             if record.is_counted() {
                 self.count_large(peer, record.vaddr(), false);

@@ -7,6 +7,7 @@
 pub(crate) mod capabilities;
 pub(crate) mod clusters;
 pub(crate) mod grants;
+mod kept;
 pub(crate) mod large;
 pub(crate) mod mappings;
 pub(crate) mod page_tables;

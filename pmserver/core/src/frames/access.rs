@@ -72,6 +72,7 @@ impl<K: Kernel> FrameManager<K> {
         (!self.store.get(container).is_dying()).then_some(Access::strong(container))
     }
 
+    #[inline(always)]
     fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
         let reference = self.store.look_up::<Share>(handle.raw())?;
         let share = self.store.get(reference);

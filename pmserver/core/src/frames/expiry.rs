@@ -69,11 +69,19 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `Pending` if there is more to end than one call does.
+    #[inline(always)]
     pub(crate) fn expire_leases(&mut self, container: Ref<Container>) -> Result<(), Failure> {
-        let mut next = self.store.get(container).leases.target();
-        if next.is_none() {
-            return Ok(());
+        match self.store.get(container).leases.target() {
+            None => Ok(()),
+            next => self.expire_leases_from(container, next),
         }
+    }
+
+    fn expire_leases_from(
+        &mut self,
+        container: Ref<Container>,
+        mut next: Option<Ref<Lease>>,
+    ) -> Result<(), Failure> {
         let now = self.store.kernel.now();
         while let Some(lease) = next {
             let first = self.store.get(container).leases;

@@ -54,6 +54,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns a share of the caller's that is used once at a time, and is not taken now.
+    #[inline(always)]
     fn share_given_back(
         &mut self,
         caller: PeerId,

@@ -226,6 +226,7 @@ impl Request {
     /// # Errors
     /// [`ProtocolError`] for an unknown operation or a wrong number of registers, [`FsError`] for
     /// an argument out of range.
+    #[inline(always)]
     pub fn decode(message: &Message) -> Result<Self, CallError> {
         match message.label() {
             OP_VERSION => Ok(message.exactly().map(|[]| Self::Version)?),

@@ -122,13 +122,13 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     ) -> Result<Reply, Failure> {
         // pmserver would let fsserver use what another client has lent it. This client must not:
         // for it, that number names nothing.
-        if request.container().is_some_and(|container| !client.owns(container)) {
-            return Err(pm_refused(PmError::InvalidCap));
-        }
-        if let Some(container) = request.container()
-            && !matches!(request, Request::Read { stands: true, .. })
-        {
-            self.standing.end(&self.pm, container);
+        if let Some(container) = request.container() {
+            if !client.owns(container) {
+                return Err(pm_refused(PmError::InvalidCap));
+            }
+            if !matches!(request, Request::Read { stands: true, .. }) {
+                self.standing.end(&self.pm, container);
+            }
         }
         match request {
             Request::Version => {
@@ -235,8 +235,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         Ok(Reply::Bytes(bytes))
     }
 
-    /// Reads into frames that are taken: apart, as this has less to be fast for.
-    #[inline(never)]
+    #[inline(always)]
     fn read_taken(
         &mut self,
         client: ClientId,
@@ -322,7 +321,7 @@ fn fill<T: Transport, A: AddressSpace>(
 }
 
 /// Copies bytes of a file into frames that are taken for this.
-#[inline(never)]
+#[inline(always)]
 fn fill_taken<T: Transport, A: AddressSpace>(
     pm: &Pm<T>,
     disk: &Disk<A>,

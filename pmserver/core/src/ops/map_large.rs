@@ -118,8 +118,8 @@ impl<K: Kernel> Operations<K> {
             && self.can_map_large(frame.record, flags) == Some(true)
         {
             self.store.get_mut(kept).set_present(1);
-            let granted = self.granted(frame, flags);
-            if self.install(Id::first(kept), installed_for(granted)).is_ok() {
+            // Stores are forced, so the frame is not copy-on-write if there may be any.
+            if self.install(Id::first(kept), installed_for(flags)).is_ok() {
                 return Ok(true);
             }
             self.store.get_mut(kept).set_present(0);

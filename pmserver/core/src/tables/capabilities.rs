@@ -46,6 +46,7 @@ impl<K: Kernel> Tables<K> {
     ///
     /// # Errors
     /// The kernel's error; it is installed then as it was.
+    #[inline(always)]
     pub(crate) fn suspend_one(&mut self, mapping: MappingId) -> Result<(), KernelError> {
         let record = self.store.get(mapping.record);
         if record.installed(mapping.index) == Installed::No {

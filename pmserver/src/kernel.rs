@@ -35,7 +35,6 @@ const NO_CAPABILITY: u64 = 0;
 /// targets. The flags are cleared: compilers expect that of some of them at a function's start.
 const REDIRECT_REGISTERS: u64 = 3;
 
-
 /// The kernel, through capabilities of seL4.
 pub(crate) struct Sel4Kernel {
     home: Home,
@@ -188,12 +187,12 @@ impl Kernel for Sel4Kernel {
     }
 
     fn record_page(&self, page: PageIndex) -> &RecordPage {
-        self.window.record(self.window_address(page))
+        self.window.piece(self.window_address(page).get())
     }
 
     fn record_page_mut(&mut self, page: PageIndex) -> &mut RecordPage {
         let address = self.window_address(page);
-        self.window.record_mut(address)
+        self.window.piece_mut(address.get())
     }
 
     fn record_piece<const N: usize>(&self, piece: u32) -> &[u8; N] {

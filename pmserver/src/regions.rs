@@ -5,10 +5,10 @@
 
 use core::ptr;
 
-use pmserver_core::kernel::RecordPage;
 use pmserver_setup::SETUP_BYTES;
 use proto::{AddressSpace, VirtAddr};
 use shm::OwnMemory;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The part of pmserver's address space in which the pages that hold records are mapped.
 ///
@@ -21,31 +21,19 @@ impl PoolWindow {
         Self(())
     }
 
-    /// Returns the record page at `address`.
-    pub(crate) fn record(&self, address: VirtAddr) -> &RecordPage {
-        // SAFETY: 1. The core passes only addresses of pages that it has made frames, mapped for
-        // reading and writing at their place in the window, and shares with nobody. The reference
-        // borrows the only window, so that no other reference writes (U5 records-private). 2. A
-        // page is aligned for a `RecordPage`, and any bytes are a valid one (U4
-        // page-contents-plain).
-        unsafe { &*pointer(address.get()) }
-    }
-
-    /// Returns the record page at `address` for writing.
-    pub(crate) fn record_mut(&mut self, address: VirtAddr) -> &mut RecordPage {
-        // SAFETY: as in `record`; the borrow of the window is exclusive (U5 records-private).
-        unsafe { &mut *pointer(address.get()) }
-    }
-
-    /// Returns `N` bytes of a record page, from `address` on, a multiple of `N` that divides a
-    /// page.
-    pub(crate) fn piece<const N: usize>(&self, address: u64) -> &[u8; N] {
-        // SAFETY: as in `record`, for a part of a page that is one (U5 records-private).
+    /// Returns the record page at `address`, or a piece of one, whose size divides a page, at a
+    /// multiple of that.
+    pub(crate) fn piece<T: FromBytes + Immutable>(&self, address: u64) -> &T {
+        // SAFETY: 1. The core passes only pages that it has made frames, mapped for reading and
+        // writing at their place in the window, and shares with nobody. The reference borrows the
+        // only window, so that no other reference writes (U5 records-private). 2. A page, and a
+        // piece at a multiple of its size, is aligned for what it is read as, and any bytes are a
+        // valid one (U4 page-contents-plain).
         unsafe { &*pointer(address) }
     }
 
-    /// Returns `N` bytes of a record page for writing; see [`Self::piece`].
-    pub(crate) fn piece_mut<const N: usize>(&mut self, address: u64) -> &mut [u8; N] {
+    /// Returns the same for writing.
+    pub(crate) fn piece_mut<T: FromBytes + IntoBytes>(&mut self, address: u64) -> &mut T {
         // SAFETY: as in `piece`; the borrow of the window is exclusive (U5 records-private).
         unsafe { &mut *pointer(address) }
     }

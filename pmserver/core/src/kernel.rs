@@ -256,19 +256,21 @@ pub trait Kernel {
     ///
     /// # Panics
     /// As [`Kernel::record_page`].
+    #[allow(clippy::indexing_slicing)] // In its page, as there are so many in each.
     fn record_piece<const N: usize>(&self, piece: u32) -> &[u8; N] {
         let (page, place) = place_of_piece(piece, N);
-        self.record_page(page).0.as_chunks().0.get(place).unwrap_or_else(|| unreachable!())
+        &self.record_page(page).0.as_chunks().0[place]
     }
 
     /// Returns a piece of a page's contents for writing; see [`Kernel::record_piece`].
     ///
     /// # Panics
     /// As [`Kernel::record_page`].
+    #[allow(clippy::indexing_slicing)] // As above.
     fn record_piece_mut<const N: usize>(&mut self, piece: u32) -> &mut [u8; N] {
         let (page, place) = place_of_piece(piece, N);
         let (pieces, _) = self.record_page_mut(page).0.as_chunks_mut();
-        pieces.get_mut(place).unwrap_or_else(|| unreachable!())
+        &mut pieces[place]
     }
 
     /// Returns the address of a page in the pool window, a range of pmserver's own address space as

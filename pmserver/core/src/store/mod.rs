@@ -285,7 +285,8 @@ impl<K: Kernel> Store<K> {
     }
 
     fn stamp_at(&self, cell: u32) -> Option<Stamp> {
-        let bytes = self.kernel.record_piece::<CELL_BYTES>(cell).first_chunk::<{ size_of::<Stamp>() }>()?;
+        let bytes =
+            self.kernel.record_piece::<CELL_BYTES>(cell).first_chunk::<{ size_of::<Stamp>() }>()?;
         Stamp::read_from_bytes(bytes).ok()
     }
 

@@ -115,6 +115,8 @@ fn paths_that_lead_nowhere_have_their_own_errors() {
     let too_long = system.fs.lookup(system.path, 4097).unwrap_err();
     assert_eq!(too_long.refusal(), Some(FsError::PathTooLong));
     assert_eq!(system.open(&b"/a".repeat(1001)), Err(FsError::PathTooLong));
+    let longest = [b"/.".repeat(999).as_slice(), b"/directory"].concat();
+    assert_eq!(system.kind(&longest), FileKind::Directory);
     // Components of symlinks count, too.
     system.open(b"/dots/directory/file").unwrap();
     assert_eq!(system.open(b"/dots/dots/directory/file"), Err(FsError::PathTooLong));

@@ -19,7 +19,16 @@ const START: FrameNumber = FrameNumber::new(0);
 impl Stage {
     /// Reads the file into new frames, and returns them.
     fn read(&self, rights: Rights) -> (Container<'_, Channel>, Result<u64, FsError>) {
-        let (mut fs, file, _) = self.open();
+        self.read_path(PATH, rights)
+    }
+
+    fn read_path(
+        &self,
+        path: &[u8],
+        rights: Rights,
+    ) -> (Container<'_, Channel>, Result<u64, FsError>) {
+        let mut fs = Client::new(self.domain.channel(1));
+        let file = fs.lookup_short(path).unwrap();
         let container = self.frames(512);
         let peer = PeerId::new(1).unwrap();
         let terms = ShareTerms { peer, rights, lease_max: Micros::new(500_000), once: false };
@@ -106,5 +115,25 @@ fn fs_92_a_recovery_uses_the_same_memory_again() {
     }
     // Records that are made again may lie in fewer pages.
     assert!(used() <= before, "{} after {before}", used());
+    stage::check(&stage.system, &"afterwards");
+}
+
+#[test]
+fn fs_92_the_two_parts_that_were_used_last_are_kept() {
+    let stage = Stage::new("lent kept", &stage::demo_file());
+    let read = |path: &[u8]| {
+        let (container, read) = stage.read_path(path, Rights::WRITE);
+        read.unwrap();
+        container
+    };
+    // What fsserver keeps it shares with whom it gave it to.
+    let is_kept = |copy: &Container<'_, Channel>| copy.state(0).unwrap().contains(FrameState::COW);
+    let containers = read(PATH);
+    let pages = read(b"/numbers/pages.txt");
+    assert!(is_kept(&containers) && is_kept(&pages), "two are kept");
+    read(PATH).destroy().unwrap();
+    let powers = read(b"/numbers/powers.txt");
+    assert!(is_kept(&containers) && is_kept(&powers), "the two used last");
+    assert!(!is_kept(&pages), "not a third");
     stage::check(&stage.system, &"afterwards");
 }

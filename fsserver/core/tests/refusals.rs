@@ -36,6 +36,11 @@ impl System {
         symlink("directory", folder.files().join("link")).unwrap();
         symlink("nowhere", folder.files().join("directory/dangling")).unwrap();
         symlink("loop", folder.files().join("loop")).unwrap();
+        symlink("directory", folder.files().join("chain1")).unwrap();
+        for length in 2..=41 {
+            let target = format!("chain{}", length - 1);
+            symlink(target, folder.files().join(format!("chain{length}"))).unwrap();
+        }
         symlink("./".repeat(500), folder.files().join("dots")).unwrap();
         symlink("/../../directory", folder.files().join("outward")).unwrap();
         assert!(
@@ -107,6 +112,7 @@ fn paths_that_lead_nowhere_have_their_own_errors() {
         (b"directory/file", FsError::BadPath),
         (b"/dir\0ectory", FsError::BadPath),
         (b"/loop/file", FsError::Unsupported),
+        (b"/chain41/file", FsError::Unsupported),
         (b"/directory/dangling/file", FsError::NotFound),
     ] {
         assert_eq!(system.open(path), Err(error), "{}", path.escape_ascii());
@@ -130,6 +136,7 @@ fn the_last_symlink_is_told_and_the_others_are_followed_inside_the_image() {
     assert_eq!(system.kind(b"/pipe"), FileKind::Special);
     assert_eq!(system.kind(b"/link/file"), FileKind::Regular);
     assert_eq!(system.kind(b"/outward/file"), FileKind::Regular);
+    assert_eq!(system.kind(b"/chain40/file"), FileKind::Regular, "40 are followed");
     assert_eq!(system.kind(b"/"), FileKind::Directory);
     assert_eq!(system.kind(b"//directory/./"), FileKind::Directory);
     let weak = system.machine.lend(1, FILL);

@@ -4,23 +4,67 @@
 # Mutation testing of the cores: changes one expression after the other, and runs the tests, of
 # which one has to fail. mutants.sh [OPTION…] passes options on to `cargo mutants`.
 #
+# Building and running all tests takes a minute or more for each change, and most changes are
+# noticed by any test that goes through the changed lines. So there are rounds: the first one has
+# quick tests of the changed crate only, and each further round has more tests for those changes
+# that were not noticed so far. Only what no round noticed is missed.
+#
 # In the environment: SHARD=k/n for every nth change only, from the kth on. The tool's own file in
-# the folder .cargo has the crates and the tests; build/mutants has what was not found.
+# the folder .cargo has the crates; build/mutants has what each round found.
 set -euo pipefail
 
 command -v cargo-mutants >/dev/null ||
 	{ echo 'cargo-mutants is not installed: cargo install --locked cargo-mutants' >&2; exit 1; }
 out=build/mutants
-mkdir -p "$out"
+options=("$@")
+# All rounds share what they build, and what they do not change is there from the last time. The
+# tool copies the whole tree, but neither this folder nor what Git ignores.
+export CARGO_TARGET_DIR="$PWD/target/mutants"
 export CARGO_PROFILE_DEV_DEBUG=0
-# It fails if it misses a change, too; what counts here is that it came to the end.
-status=0
-cargo mutants --output "$out" --shard "${SHARD:-0/200}" --sharding round-robin --colors never "$@" ||
-	status=$?
-# 2: something was missed; 3: a test took too long.
-[[ $status =~ ^[023]$ ]] || exit $status
-count() { wc -l <"$out/mutants.out/$1.txt"; }
-caught=$(count caught) missed=$(count missed) slow=$(count timeout) unviable=$(count unviable)
-cat "$out/mutants.out/missed.txt"
+rm -rf "$out"/round-*
+
+# round NAME [OPTION…]: one run of the tool.
+round() {
+	local status=0
+	mkdir -p "$out/round-$1"
+	cargo mutants --output "$out/round-$1" --gitignore true --colors never \
+		"${options[@]}" "${@:2}" || status=$?
+	# 2: something was missed; 3: a test took too long. What counts is that it came to the end.
+	[[ $status =~ ^[023]$ ]] || exit $status
+}
+
+# found ROUNDS LIST: what these rounds (a pattern) have in one of the tool's lists.
+# shellcheck disable=SC2086
+found() { cat "$out"/round-$1/mutants.out/"$2".txt; }
+
+# again NAME BEFORE [OPTION…]: one run with what the rounds BEFORE missed.
+again() {
+	local names
+	mapfile -t names < <(found "$2" missed | sed 's/[][\.*^$()|+?{}]/\\&/g')
+	if [[ ${#names[@]} -eq 0 ]]; then
+		mkdir -p "$out/round-$1/mutants.out"
+		touch "$out/round-$1/mutants.out/"{caught,missed,timeout,unviable}.txt
+		return
+	fi
+	round "$1" "${names[@]/#/--re=^}" "${@:3}"
+}
+
+shard=(--shard "${SHARD:-0/200}" --sharding round-robin)
+# With only some test files, the others are not built either, which takes most of the time.
+only() { only=("${@/#/--cargo-arg=--test=}"); }
+only accounts copies extra_frames faults mappings shares takes
+round 1-core "${shard[@]}" --package pmserver-core "${only[@]}"
+round 1-rest "${shard[@]}" --package fsserver-core --package pmserver-api \
+	--package pmserver-client --package pmserver-setup
+again 2-cores '1-*' --test-package fsserver-core --test-package pmserver-api \
+	--test-package pmserver-client --test-package pmserver-core --test-package pmserver-setup
+# Of the simulator the quick tests: all of them take longer than those of all cores together.
+only conformance lent_memory lent_reads strict_reads
+again 3-sim 2-cores --test-package sim "${only[@]}"
+
+count() { found "$1" "$2" | wc -l; }
+caught=$(count '*' caught) slow=$(count '*' timeout) unviable=$(count '*' unviable)
+missed=$(count 3-sim missed)
+found 3-sim missed
 echo "mutants: mutants $((caught + missed + slow + unviable)), caught $caught, missed $missed," \
 	"timeouts $slow, unviable $unviable"

@@ -437,6 +437,35 @@ fn a_borrower_whose_mapping_was_split_gets_all_back() {
 }
 
 #[test]
+fn two_borrowers_get_all_back_if_the_kernel_refuses_the_split() {
+    // PM-60: what was prepared for the mappings of either.
+    let mut refused = 0;
+    for nth in (1..2_400).step_by(11) {
+        let world = world().unchecked();
+        let mut pm = world.as_peer(1);
+        let container = pm.container_create(OWN).unwrap();
+        pm.allocate(container, at(0), frames(LARGE), PLAIN).unwrap();
+        let mut borrowers = [2, 3].map(|number| (number, world.as_peer(number)));
+        let before = borrowers.each_mut().map(|(_, borrower)| info(borrower, OWN));
+        for (number, borrower) in &mut borrowers {
+            let to = peer(*number);
+            let shared = pm.share(container, at(0), LARGE, to, Rights::all(), LONG).unwrap();
+            borrower.map(shared.weak, at(0), frames(LARGE), page(0), FORCED).unwrap();
+        }
+        let mut result = Ok(0);
+        world.refuse(Refusal { nth, error: 0 }, || {
+            result = all(|| pm.deallocate(container, at(1), frames(1), HOLES));
+        });
+        refused += u64::from(result.is_err());
+        world.check();
+        all(|| pm.container_destroy(container)).unwrap();
+        let after = borrowers.each_mut().map(|(_, borrower)| info(borrower, OWN));
+        assert_eq!(after, before, "{nth}");
+    }
+    assert!(refused > 40, "{refused} steps were refused");
+}
+
+#[test]
 fn a_copy_of_a_mapped_half_comes_to_an_end() {
     // PM-323
     let world = world();

@@ -141,6 +141,20 @@ fn quarantine_ends_with_a_reset() {
 }
 
 #[test]
+fn a_reset_ends_no_pin_before_its_deadline() {
+    // PM-273
+    for iommu in [false, true] {
+        let world = World::with_devices(iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (_, shared) = lent(&mut pm, 1);
+        let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Exclusive, SHORT).unwrap();
+        world.supervisor().device_reset(peer(1)).unwrap();
+        assert!(world.device_write(pinned.bus.address, 0x11));
+        driver.unlock(pinned.lease.lease).unwrap();
+    }
+}
+
+#[test]
 fn a_device_writes_to_no_copy() {
     // S20
     let world = World::with_devices(false);

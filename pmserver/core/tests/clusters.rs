@@ -429,3 +429,19 @@ fn what_the_kernel_refuses_of_a_cluster_is_told() {
         assert!(refused > 1, "{name}: {refused} steps were refused");
     }
 }
+
+#[test]
+fn what_was_mapped_through_another_share_ends_with_that() {
+    // PM-60: the frame is the same, the terms are not.
+    let world = world();
+    let (mut owner, mut pm) = (world.as_peer(2), world.as_peer(3));
+    let container = filled(&mut owner, 8);
+    let mut share = || owner.share(container, at(0), 8, peer(3), Rights::all(), LONG).unwrap();
+    let (first, second) = (share(), share());
+    assert_eq!(pm.map(first.weak, at(0), frames(8), page(8), FORCED).unwrap().count, 8);
+    assert_eq!(pm.unmap(page(11), frames(1)), Ok(1));
+    pm.map(second.weak, at(3), frames(1), page(11), WRITE).unwrap();
+    owner.unshare(second.share).unwrap();
+    assert!(world.load(3, page(11)).is_err(), "its share is gone");
+    assert_eq!(world.load(3, page(10)), Ok(0));
+}

@@ -37,16 +37,15 @@ round() {
 # shellcheck disable=SC2086
 found() { cat "$out"/round-$1/mutants.out/"$2".txt; }
 
-# again NAME BEFORE [OPTION…]: one run with what the rounds BEFORE missed.
+# again NAME BEFORE [OPTION…]: one run with what the rounds BEFORE missed. The tool is told that all
+# others were caught: --re does not select among the changes that delete a field.
 again() {
-	local names
-	mapfile -t names < <(found "$2" missed | sed 's/[][\.*^$()|+?{}]/\\&/g')
-	if [[ ${#names[@]} -eq 0 ]]; then
-		mkdir -p "$out/round-$1/mutants.out"
-		touch "$out/round-$1/mutants.out/"{caught,missed,timeout,unviable}.txt
-		return
-	fi
-	round "$1" "${names[@]/#/--re=^}" "${@:3}"
+	local lists="$out/round-$1/mutants.out"
+	mkdir -p "$lists"
+	touch "$lists/"{caught,missed,timeout,unviable}.txt
+	[[ -n $(found "$2" missed) ]] || return 0
+	cargo mutants --list --colors never | grep -vxFf <(found "$2" missed) >"$lists/caught.txt"
+	round "$1" --iterate "${@:3}"
 }
 
 shard=(--shard "${SHARD:-0/200}" --sharding round-robin)

@@ -103,7 +103,7 @@ row coverage 'inputs that were found to reach new code' 'executions edges corpus
 	"$make" fuzz-coverage SECONDS="$(pick 60 3600)"
 row canary 'one protection is taken out: a test has to fail' 'twins found missed' "$make" canary
 row mutants 'one expression is changed: a test has to fail' 'mutants caught missed timeouts unviable' \
-	"$make" mutants SHARD="$(pick 0/200 0/7)"
+	"$make" mutants SHARD="$(pick 0/60 0/17)"
 row ktest 'answers of seL4 beside those of the model of it' operations kernels
 row sweep 'the scenarios on slower and faster processors' 'runs' on_boards sweep
 row soak 'the demo, whose fsserver is stopped at random' 'kills reads rounds seconds' \

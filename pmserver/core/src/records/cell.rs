@@ -16,6 +16,7 @@
 //! ```
 
 use core::marker::PhantomData;
+use core::num::NonZeroU32;
 
 use pmserver_api::{HANDLE_MAKER_BITS, HANDLE_MAKER_MASK, HANDLE_MAKER_SHIFT};
 use proto::PeerId;
@@ -163,7 +164,8 @@ macro_rules! record {
 /// made; code that frees a record removes every link to it first.
 #[derive(Debug)]
 pub(crate) struct Ref<T> {
-    cell: u32,
+    /// Never 0, so that a reference or none takes no more room, and fits one register.
+    cell: NonZeroU32,
     record: PhantomData<fn() -> T>,
 }
 
@@ -186,30 +188,33 @@ impl<T> Eq for Ref<T> {}
 impl<T> Ref<T> {
     /// Returns the record in the cell with this number; 0 is none.
     pub(crate) const fn from_cell(cell: u32) -> Option<Self> {
-        if cell == 0 { None } else { Some(Self { cell, record: PhantomData }) }
+        match NonZeroU32::new(cell) {
+            Some(cell) => Some(Self { cell, record: PhantomData }),
+            None => None,
+        }
     }
 
     /// Returns the number of its cell.
     pub(crate) const fn cell(self) -> u32 {
-        self.cell
+        self.cell.get()
     }
 
     /// Returns the page and the position in it.
     pub(crate) const fn place(self) -> (PageIndex, u32) {
-        (PageIndex::new(self.cell / CELLS_PER_PAGE), self.cell % CELLS_PER_PAGE)
+        (PageIndex::new(self.cell() / CELLS_PER_PAGE), self.cell() % CELLS_PER_PAGE)
     }
 
     /// Returns the reference to a cell of a page; `None` if a handle could not name that cell.
     pub(crate) fn at(page: PageIndex, position: u32) -> Option<Self> {
         let cell = page.get().checked_mul(CELLS_PER_PAGE)?.checked_add(position)?;
-        (u64::from(cell) <= HANDLE_CELL_MASK).then_some(Self { cell, record: PhantomData })
+        if u64::from(cell) <= HANDLE_CELL_MASK { Self::from_cell(cell) } else { None }
     }
 
     /// Returns the handle for this record, given its stamp.
     pub(crate) fn handle(self, stamp: Stamp) -> u64 {
         let generation = stamp.0 >> STAMP_GENERATION_SHIFT;
         let maker = stamp.0 >> STAMP_MAKER_SHIFT & HANDLE_MAKER_MASK;
-        generation << HANDLE_GENERATION_SHIFT | maker << HANDLE_MAKER_SHIFT | u64::from(self.cell)
+        generation << HANDLE_GENERATION_SHIFT | maker << HANDLE_MAKER_SHIFT | u64::from(self.cell())
     }
 }
 

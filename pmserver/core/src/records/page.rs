@@ -97,8 +97,8 @@ const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
 impl PageEntry {
     /// Returns the entry of a page with this use and no other property.
     pub(crate) const fn new(used_as: PageUse) -> Self {
-        let used_as = used_as.number();
-        Self { used_as, aside: 0, taken: 0, next: 0, previous: 0, owner: 0, words: [0; 2] }
+        // By words, as compilers clear all but the first byte by a call otherwise.
+        zerocopy::transmute!([u64::from_le_bytes([used_as.number(), 0, 0, 0, 0, 0, 0, 0]), 0, 0, 0])
     }
 
     /// `Frame`: returns the mapping that has the original capability.

@@ -156,12 +156,10 @@ impl<K: Kernel> Store<K> {
         let overhead = self.kernel.overhead_pages();
         let total = self.page_count().saturating_add(overhead);
         let page = self.take_record_page(Link::NONE)?;
-        let mut account = Account::of_pool(total, self.reserved().saturating_add(1), overhead);
-        account.set_stamp(Stamp::unnamed(Account::KIND));
-        let account = self.fill(page, &account);
-        let mut ledger = Ledger::new(account.link());
-        ledger.set_stamp(Stamp::unnamed(Ledger::KIND));
-        let ledger = self.fill(page, &ledger);
+        let account = Account::of_pool(total, self.reserved().saturating_add(1), overhead);
+        let account = self.fill(page, &account, Stamp::unnamed(Account::KIND));
+        let ledger = Ledger::new(account.link());
+        let ledger = self.fill(page, &ledger, Stamp::unnamed(Ledger::KIND));
         self.get_mut(account).ledger = ledger.link();
         self.entry_mut(page).set_account(account.link());
         let pages = self.link_page(0, page);

@@ -18,10 +18,9 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn alloc<T: Record>(
         &mut self,
         account: Ref<Account>,
-        mut record: T,
+        record: T,
     ) -> Result<Ref<T>, Shortage> {
-        record.set_stamp(Stamp::unnamed(T::KIND));
-        self.put(account, &record)
+        self.put(account, &record, Stamp::unnamed(T::KIND))
     }
 
     /// Stores a record that `maker` gets a handle for; the account pays.
@@ -29,14 +28,18 @@ impl<K: Kernel> Store<K> {
         &mut self,
         account: Ref<Account>,
         maker: PeerId,
-        mut record: T,
+        record: T,
     ) -> Result<Ref<T>, Shortage> {
         let generation = self.next_generation(maker);
-        record.set_stamp(Stamp::named(T::KIND, maker, generation));
-        self.put(account, &record)
+        self.put(account, &record, Stamp::named(T::KIND, maker, generation))
     }
 
-    fn put<T: Record>(&mut self, account: Ref<Account>, record: &T) -> Result<Ref<T>, Shortage> {
+    fn put<T: Record>(
+        &mut self,
+        account: Ref<Account>,
+        record: &T,
+        stamp: Stamp,
+    ) -> Result<Ref<T>, Shortage> {
         // A free cell costs nothing, but an account that is ending takes nothing new.
         if self.is_closed(account) {
             return Err(Shortage::Account);
@@ -46,7 +49,7 @@ impl<K: Kernel> Store<K> {
             Some(page) if !self.is_full(page) => page,
             _ => self.add_record_page(account)?,
         };
-        let record = self.fill(page, record);
+        let record = self.fill(page, record, stamp);
         if self.is_full(page) {
             self.move_record_page(account, page, End::Last);
         }

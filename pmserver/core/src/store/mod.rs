@@ -240,15 +240,24 @@ impl<K: Kernel> Store<K> {
         *last
     }
 
-    /// Stores a record in a free cell of a page that has one.
-    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T) -> Ref<T> {
+    /// Stores a record in a free cell of a page that has one. It gets its stamp there: compilers
+    /// copy a record that is not changed on the way inline.
+    pub(crate) fn fill<T: Record>(
+        &mut self,
+        page: PageIndex,
+        record: &T,
+        stamp: Stamp,
+    ) -> Ref<T> {
         let position = self.entry(page).first_free();
         self.meter().charge(RECORD_WORK);
         assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
         let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
         self.entry_mut(page).set_places(position, 1, true);
         match T::mut_from_bytes(self.kernel.record_piece_mut::<CELL_BYTES>(cell.cell())) {
-            Ok(place) => *place = *record,
+            Ok(place) => {
+                *place = *record;
+                place.set_stamp(stamp);
+            }
             Err(_) => broken("record cell"),
         }
         cell

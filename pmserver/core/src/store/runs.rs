@@ -295,14 +295,13 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn alloc_set_aside<T: Record>(
         &mut self,
         account: Ref<Account>,
-        mut record: T,
+        record: T,
     ) -> Result<Ref<T>, KernelError> {
-        record.set_stamp(Stamp::unnamed(T::KIND));
         let page = match PageIndex::from_link(self.stock_mut(account).record_pages) {
             Some(page) if !self.is_full(page) => page,
             _ => self.take_aside_page(account)?,
         };
-        let record = self.fill(page, &record);
+        let record = self.fill(page, &record, Stamp::unnamed(T::KIND));
         if self.is_full(page) {
             self.move_aside_page(account, page, End::Last);
         }

@@ -16,7 +16,9 @@ pub(crate) const CLUSTER: u8 = 1 << CLUSTER_ORDER;
 pub(crate) const LAST_IN_CLUSTER: u64 = CLUSTER as u64 - 1;
 
 /// A frame or a mapping: its record, and which one of those in the record it is. A record of a
-/// run or of something large stands for itself, with index 0.
+/// run or of something large stands for itself, with index 0. It is as large and aligned as the
+/// register that it is handed on in.
+#[repr(C, align(8))]
 pub(crate) struct Id<T> {
     pub(crate) record: Ref<T>,
     pub(crate) index: u8,

@@ -58,12 +58,14 @@ impl<S: Subject> Run<'_, S> {
     }
 
     fn end_all_of(&mut self, peer: PeerId) -> Result<(), Found> {
-        let is_pending =
-            |answer: &Answer| answer.is_err_and(|failure| failure.error == PmError::Pending);
+        // What the kernel refuses once, because the run says so, is asked for again.
+        let is_to_repeat = |answer: &Answer| {
+            answer.is_err_and(|failure| matches!(failure.error, PmError::Pending | PmError::Kernel))
+        };
         let handles = self.model.handles(peer);
         let pages = self.model.pages(peer);
         let end = |request: Request, run: &mut Self| {
-            run.repeat(peer, &request, |answer| !is_pending(answer))
+            run.repeat(peer, &request, |answer| !is_to_repeat(answer))
         };
         for lease in handles.leases {
             end(Request::Unlock { lease }, self)?;

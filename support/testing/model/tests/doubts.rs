@@ -12,11 +12,11 @@ mod world;
 
 use model::{Answer, Touch};
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, LimitFlags, MapFlags, PmError, Reply, Request,
-    Rights,
+    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, FrameState,
+    LimitFlags, LockMode, MapFlags, PmError, Reply, Request, Rights, Status,
 };
 use proto::Micros;
-use world::{C, D, S, World, at, count, number, page, peer, refused, terms};
+use world::{C, D, LEASE, S, World, at, count, frames, number, page, peer, refused, terms};
 
 const RW: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
 
@@ -148,5 +148,65 @@ fn pm_150_a_range_that_is_far_behind_is_not_found() {
         let flags = AllocateFlags::empty();
         let anywhere = Request::AllocateAnywhere { container, count: count(7), flags };
         assert_eq!(world.believes(C, anywhere, too_many), is_possible, "{last} {frames}");
+    }
+}
+
+/// Returns a container of D with three frames that have one memory, if they were not copied apart:
+/// they may be when they are pinned, if more frames had that memory once than a server knows.
+fn copies_of_one(world: &mut World, most: u64) -> ContainerHandle {
+    let container = world.filled(D, 1);
+    world.map(D, (container, 0), 1, 0, RW).unwrap();
+    assert_eq!(world.store(D, 0, 1), Touch::Done(1));
+    for to in 1..most {
+        world.copy(D, (container, 0), (container, to), 1, CopyFlags::NEW).unwrap();
+    }
+    world.deallocate(D, container, 3, 10).unwrap();
+    container
+}
+
+fn pin(world: &mut World, container: ContainerHandle, first: u64, all: u64) {
+    let (frames, ttl) = (frames(container, first, all), Micros::new(LEASE));
+    let pin = Request::Pin { frames, mode: LockMode::Read, ttl };
+    assert!(matches!(world.call(D, pin), Ok(Reply::Pinned(_))));
+}
+
+/// Returns whether a frame may have the memory of another, and whether it may have its own.
+fn may_be_cow_or_apart(world: &World, container: ContainerHandle, number: u64) -> (bool, bool) {
+    let may_be = |state| {
+        let mut states = [FrameState::empty(); 24];
+        states[0] = state;
+        let answer = Ok(Reply::Status(Status { count: 1, frames: states }));
+        let request = Request::Status { frames: frames(container, number, 1) };
+        world.clone().believes(D, request, answer)
+    };
+    let apart = FrameState::PRESENT | FrameState::BOUND;
+    let pinned = apart | FrameState::LOCKED | FrameState::PINNED;
+    let cow = FrameState::COW;
+    (may_be(apart | cow) || may_be(pinned | cow), may_be(apart) || may_be(pinned))
+}
+
+#[test]
+fn pm_400_a_frame_may_have_left_the_memory_of_one_that_is_pinned() {
+    for (most, may_be_apart) in [(3, false), (6, true)] {
+        let mut world = World::new();
+        let container = copies_of_one(&mut world, most);
+        pin(&mut world, container, 1, 1);
+        let copied_from = |from| {
+            let mut world = world.clone();
+            world.copy(D, (container, from), (container, 9), 1, CopyFlags::NEW).unwrap();
+            may_be_cow_or_apart(&world, container, 9)
+        };
+        assert_eq!(copied_from(0), (may_be_apart, true), "PM-166");
+        assert_eq!(copied_from(1), (false, true), "this one is pinned");
+    }
+}
+
+#[test]
+fn pm_400_a_frame_may_have_left_the_memory_of_one_before_it_in_the_pin() {
+    for (most, may_be_apart) in [(3, false), (6, true)] {
+        let mut world = World::new();
+        let container = copies_of_one(&mut world, most);
+        pin(&mut world, container, 1, 2);
+        assert_eq!(may_be_cow_or_apart(&world, container, 2), (may_be_apart, true));
     }
 }

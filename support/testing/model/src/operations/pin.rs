@@ -59,9 +59,10 @@ impl Model {
         let cell = self.cell(place).expect("it is there");
         let members = self.members(place);
         let siblings = self.contents.siblings(cell);
-        let is_this = siblings.iter().any(|sibling| before.contains(sibling));
+        let is_this = Doubt::from(siblings.iter().any(|sibling| before.contains(sibling)));
+        let is_this = is_this.min(self.contents.is_shared(cell));
         let is_crowded = self.contents.is_crowded(cell, MOVE_HOLDERS_MAX as usize);
-        match self.is_memory_pinned(cell).max(Doubt::from(is_this)).max(is_crowded) {
+        match self.is_memory_pinned(cell).max(is_this).max(is_crowded) {
             _ if is_exclusive => self.make_writable(cell),
             Doubt::Yes => self.make_writable(cell),
             Doubt::Perhaps => {

@@ -92,17 +92,17 @@ impl Model {
     }
 
     /// Returns whether the memory of a cell is pinned, be it by another frame that shares it
-    /// copy-on-write.
+    /// copy-on-write. That one may have memory of its own already.
     pub(crate) fn is_memory_pinned(&self, cell: CellId) -> Doubt {
-        let mut places = self.contents.siblings(cell);
-        places.extend(self.contents.members(cell));
-        let mut pinned = Doubt::No;
-        for lease in self.leases.values().filter(|lease| lease.is_pin) {
-            if lease.is_over != Doubt::Yes && places.iter().any(|place| lease.covers(*place)) {
-                pinned = pinned.max(Doubt::there(!lease.is_active()));
-            }
-        }
-        pinned
+        let members: Vec<Place> = self.contents.members(cell).iter().copied().collect();
+        let by_siblings = self.is_under_pin(&self.contents.siblings(cell));
+        self.is_under_pin(&members).max(by_siblings.min(self.contents.is_shared(cell)))
+    }
+
+    fn is_under_pin(&self, places: &[Place]) -> Doubt {
+        let pins = self.leases.values().filter(|it| it.is_pin && it.is_over != Doubt::Yes);
+        let pins = pins.filter(|lease| places.iter().any(|place| lease.covers(*place)));
+        pins.map(|lease| Doubt::there(!lease.is_active())).max().unwrap_or_default()
     }
 
     /// Ends the leases whose deadline has passed.

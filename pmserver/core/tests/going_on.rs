@@ -13,8 +13,8 @@ mod world;
 
 use heavy::{FIRST, FORCED, Heavy, LONG, OWN, again};
 use pmserver_api::{
-    AllocateFlags, CallError, CopyFlags, DeallocateFlags, Failure, FrameState, LockMode, MapFlags,
-    PmError,
+    AccountHandle, AllocateFlags, CallError, CopyFlags, DeallocateFlags, Failure, FrameState,
+    LimitFlags, LockMode, MapFlags, PmError,
 };
 use proto::VirtAddr;
 use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
@@ -70,6 +70,40 @@ fn a_replacement_that_goes_on_has_all_frames() {
         let start = first.done + done;
         pm.allocate(container, at(start), frames(128 - start), squash)
     });
+    assert_eq!(world::count(&mut pm, container, 128, FrameState::BOUND), 0);
+    heavy.world.check();
+}
+
+#[test]
+fn a_replacement_of_a_part_that_goes_on_has_what_there_is_room_for() {
+    // PM-32, PM-31
+    let heavy = Heavy::new();
+    let (mut pm, container) = (heavy.owner(), heavy.apart(64));
+    let leave_room = |pages| {
+        let used = world::pages(heavy.owner().account_info(OWN).unwrap().used);
+        let limit = u32::try_from(used + pages).unwrap();
+        let account = AccountHandle::of_peer(peer(1));
+        heavy.supervisor().account_set_limits(account, limit, LimitFlags::empty()).unwrap();
+    };
+    leave_room(8);
+    let flags = AllocateFlags::SQUASH | AllocateFlags::PARTIAL;
+    let first = failure(pm.allocate(container, at(0), frames(128), flags));
+    assert_eq!((first.error, first.at), (PmError::Pending, 0));
+    let there = world::count(&mut pm, container, 128, FrameState::PRESENT);
+    assert!((1..64).contains(&first.done) && (65..128).contains(&there));
+    assert_eq!(world::count(&mut pm, container, 128, FrameState::BOUND), 64 - first.done);
+    let mut done = first.done;
+    let last = loop {
+        // What was mapped of the replaced frames does not make room.
+        leave_room(0);
+        let more = failure(pm.allocate(container, at(done), frames(128 - done), flags));
+        done += more.done;
+        if more.error != PmError::Pending {
+            break more;
+        }
+    };
+    assert_eq!((last.error, last.at, done), (PmError::QuotaExceeded, there, there));
+    assert_eq!(world::count(&mut pm, container, 128, FrameState::PRESENT), there);
     assert_eq!(world::count(&mut pm, container, 128, FrameState::BOUND), 0);
     heavy.world.check();
 }

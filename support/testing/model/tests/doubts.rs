@@ -12,7 +12,7 @@ mod world;
 
 use model::{Answer, Touch};
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, FrameState,
+    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, FrameState, Frames,
     LimitFlags, LockMode, MapFlags, PmError, Reply, Request, Rights, Status,
 };
 use proto::Micros;
@@ -208,5 +208,28 @@ fn pm_400_a_frame_may_have_left_the_memory_of_one_before_it_in_the_pin() {
         let container = copies_of_one(&mut world, most);
         pin(&mut world, container, 1, 2);
         assert_eq!(may_be_cow_or_apart(&world, container, 2), (may_be_apart, true));
+    }
+}
+
+#[test]
+fn pm_32_a_part_that_goes_on_may_have_been_short_of_memory() {
+    let pending = refused(PmError::Pending, 5, 0);
+    for (flags, may_be_missing) in [(AllocateFlags::empty(), false), (AllocateFlags::PARTIAL, true)]
+    {
+        let mut world = World::new();
+        let container = world.filled(C, 100);
+        let (frames, flags) = (frames(container, 0, 199), flags | AllocateFlags::SQUASH);
+        assert!(world.believes(C, Request::Allocate { frames, flags }, pending));
+        let mut told = |number, is_there| {
+            let mut states = [FrameState::empty(); 24];
+            states[0].set(FrameState::PRESENT, is_there);
+            let request =
+                Request::Status { frames: Frames { start: at(number), count: count(1), ..frames } };
+            world.believes(C, request, Ok(Reply::Status(Status { count: 1, frames: states })))
+        };
+        assert!(told(99, true) && !told(99, false), "it was there before");
+        assert!(told(197, true) && !told(197, false), "it was made");
+        assert_eq!(told(198, false), may_be_missing);
+        assert_eq!(told(198, true), !may_be_missing);
     }
 }

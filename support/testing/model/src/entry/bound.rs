@@ -94,9 +94,11 @@ impl Model {
     }
 
     /// Allocates the missing frames of a range whose first frames were replaced: all are there from
-    /// the first call on (PM-32).
+    /// the first call on, or with PARTIAL as many as there was memory for (PM-32).
     fn allocate_rest(&mut self, caller: PeerId, request: &Request) {
         let Request::Allocate { frames, flags } = *request else { return };
+        let may_be_missing =
+            flags.contains(AllocateFlags::PARTIAL) && self.may_lack(caller, &frames);
         // They have yet to be replaced, and with DMA to get memory.
         let flags = flags.difference(AllocateFlags::SQUASH | AllocateFlags::DMA);
         for index in 0..frames.count.get() {
@@ -106,7 +108,10 @@ impl Model {
             };
             self.observed = Observed::new(Some(&Ok(Reply::Number(1))));
             let frames = Frames { start, count, ..frames };
-            let _ = self.perform(caller, &Request::Allocate { frames, flags });
+            let made = self.perform(caller, &Request::Allocate { frames, flags });
+            if made.is_ok() && may_be_missing {
+                self.doubt_made(caller, &frames);
+            }
         }
     }
 }

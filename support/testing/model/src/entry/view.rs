@@ -181,7 +181,8 @@ impl Model {
         ids.into_iter().filter_map(|id| self.reader_of(id)).collect()
     }
 
-    /// Returns the requests that tell the model which frames are extra and which were dropped.
+    /// Returns the requests that tell the model which frames are extra, which were dropped, and
+    /// which were not made.
     #[must_use]
     pub fn questions(&self) -> Vec<(PeerId, Request)> {
         let mut all = Vec::new();
@@ -193,7 +194,8 @@ impl Model {
             }
             let mut next = 0;
             for (number, frame) in &container.frames {
-                if !frame.is_extra.perhaps() || *number < next {
+                let is_known = !frame.is_extra.perhaps() && !frame.may_be_missing;
+                if is_known || *number < next {
                     continue;
                 }
                 let count = STATUS_FRAMES_MAX.min(u64::MAX - number).max(1);

@@ -171,6 +171,24 @@ impl Model {
         }
     }
 
+    /// Returns whether there may be no memory for some of these frames.
+    pub(crate) fn may_lack(&mut self, caller: PeerId, frames: &Frames) -> bool {
+        let Ok(id) = self.owned(caller, frames.container) else { return false };
+        let count = frames.count.get();
+        let pages = count + for_records(2 * count);
+        self.may_be_short(Some(self.containers[&id].account), pages)
+            || self.may_pool_be_short(pages)
+            || self.is_kernel_unsure
+    }
+
+    /// Notes that there may have been no memory for a frame that was just made.
+    pub(crate) fn doubt_made(&mut self, caller: PeerId, frame: &Frames) {
+        let Ok(id) = self.owned(caller, frame.container) else { return };
+        if let Some(frame) = self.frame_mut((id, frame.start.get())) {
+            frame.may_be_missing = true;
+        }
+    }
+
     pub(crate) fn allocate_anywhere(
         &mut self,
         caller: PeerId,

@@ -67,7 +67,7 @@ impl Model {
         doubts.max().unwrap_or_default()
     }
 
-    /// Learns which frames are extra, and which were dropped.
+    /// Learns which frames are extra, which were dropped, and which were not made.
     fn learn(&mut self, id: ContainerId, (start, last): Span, status: &Status) {
         for (number, state) in (start..=last).zip(status.frames) {
             let place = (id, number);
@@ -78,7 +78,14 @@ impl Model {
                 container.discarded.insert(number);
                 continue;
             }
+            if frame.may_be_missing && !state.contains(FrameState::PRESENT) {
+                self.remove_frame(place);
+                continue;
+            }
             let is_extra = state.contains(FrameState::EXTRA).into();
+            if let Some(frame) = self.frame_mut(place) {
+                frame.may_be_missing = false;
+            }
             if let Some(frame) = self.frame_mut(place).filter(|frame| frame.is_extra.perhaps()) {
                 frame.is_extra = is_extra;
             }

@@ -188,6 +188,7 @@ impl Model {
             is_contiguous: false,
             is_taken_over: Doubt::No,
             may_be_bound: false,
+            may_be_missing: false,
         };
         let container = self.containers.get_mut(&place.0).expect("it was looked up");
         container.discarded.remove(&place.1);

@@ -105,6 +105,8 @@ pub(crate) struct Frame {
     pub(crate) is_taken_over: Doubt,
     /// Whether it may have memory although nobody has written to it: an operation failed.
     pub(crate) may_be_bound: bool,
+    /// Whether there may have been no memory for it, which the server has yet to tell.
+    pub(crate) may_be_missing: bool,
 }
 
 /// The peer that supplies the frames of a range.

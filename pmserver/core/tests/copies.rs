@@ -323,6 +323,33 @@ fn contiguous_frames_keep_their_grants_and_where_they_are() {
 }
 
 #[test]
+fn as_many_frames_as_a_call_names_are_copied_to_themselves_at_once() {
+    // PM-164: also frames that much would have to be done for, if they were given other contents.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = pm.container_create(AccountHandle::OWN).unwrap();
+    let other = pm.container_create(AccountHandle::OWN).unwrap();
+    let most = frames(256);
+    for container in [container, other] {
+        pm.allocate(container, at(0), most, AllocateFlags::empty()).unwrap();
+    }
+    let mut done = 0;
+    while done < 256 {
+        let (from, left) = (at(done), frames(256 - done));
+        done += pm.copy((container, from), (other, from), left, CopyFlags::SHARED).unwrap();
+    }
+    for (container, first) in [(container, 0), (other, 512)] {
+        let mut done = 0;
+        while done < 256 {
+            let (from, left) = (at(done), frames(256 - done));
+            let mapped = pm.map(container, from, left, page(first + done), FORCED).unwrap();
+            done += mapped.count;
+        }
+    }
+    assert_eq!(pm.copy((container, at(0)), (container, at(0)), most, CopyFlags::ATOMIC), Ok(256));
+}
+
+#[test]
 fn a_frame_that_is_copied_to_itself_keeps_its_grants() {
     // PM-164, in a list of which a later pair reads what an earlier one overwrites.
     let world = World::new();

@@ -219,13 +219,16 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns what linking a pair costs at most. A destination that does not exist yet costs
-    /// nothing.
+    /// nothing, and a frame that is copied to itself stays as it is (PM-164).
     pub(crate) fn link_work(
         &self,
         copying: &Copying,
         source: FrameId,
         destination: Option<FrameId>,
     ) -> u64 {
+        if destination == Some(source) {
+            return LINK_WORK;
+        }
         let taken = if copying.flags.contains(CopyFlags::SHARED) {
             0
         } else if copying.flags.contains(CopyFlags::MOVE) {

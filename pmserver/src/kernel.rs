@@ -151,6 +151,7 @@ impl Kernel for Sel4Kernel {
         slots::delete(&self.home.derived_slot(slot))
     }
 
+    #[inline(always)]
     fn map_frame(
         &mut self,
         frame: FrameCap,
@@ -166,6 +167,7 @@ impl Kernel for Sel4Kernel {
             .map_err(mapping_refusal)
     }
 
+    #[inline(always)]
     fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
         // CAP: a frame of the pool; removes only the mapping of this capability. If refused, the
         // mapping stays.

@@ -65,8 +65,9 @@ pub(crate) struct Frame {
     pub(crate) mapping_count: Count<u16>,
     padding: u16,
     number: u64,
-    pub(crate) container: Link<Container>,
     pub(crate) mappings: Link<Mapping>,
+    pub(crate) container: Link<Container>,
+    // What is 0 at first stands together at a whole word: compilers clear it inline then.
     /// Its place in one of the account's lists of frames (`store/extra.rs`).
     of_account: Links<Frame>,
     /// The pages that its frames are bound to; 0 for one that has none. A single frame has the

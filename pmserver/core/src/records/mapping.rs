@@ -53,13 +53,6 @@ pub(crate) struct Mapping {
     pub(crate) frame: Link<Frame>,
     /// The share through which it was made; 0 for the owner.
     pub(crate) share: Link<Share>,
-    /// The other mappings of the frame's record.
-    of_frame: Links<Mapping>,
-    /// The share's other mappings.
-    of_share: Links<Mapping>,
-    /// The CNode of its slot, or of those of a cluster, and the first of them.
-    slot_page: u32,
-    slot_index: u8,
     /// Masks, with a bit for each mapping of a cluster, and the first one for a single mapping:
     /// which are there,
     present: u8,
@@ -74,6 +67,15 @@ pub(crate) struct Mapping {
     /// The first and the last frame of a cluster that may be mapped: their pages are in one group
     /// of eight.
     ends: [u8; 2],
+    /// The first of its slots, in a CNode.
+    slot_index: u8,
+    // What is 0 at first stands together at a whole word: compilers clear it inline then.
+    /// The other mappings of the frame's record.
+    of_frame: Links<Mapping>,
+    /// The share's other mappings.
+    of_share: Links<Mapping>,
+    /// The CNode of its slot, or of those of a cluster.
+    slot_page: u32,
     padding: [u8; 12],
 }
 

@@ -117,6 +117,7 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(INVOCATION_WORK).delete(slot)
     }
 
+    #[inline(always)]
     fn map_frame(
         &mut self,
         frame: FrameCap,
@@ -127,6 +128,7 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(INVOCATION_WORK).map_frame(frame, vspace, vaddr, rights)
     }
 
+    #[inline(always)]
     fn unmap_frame(&mut self, frame: FrameCap) -> Result<(), KernelError> {
         self.invoke(INVOCATION_WORK).unmap_frame(frame)
     }

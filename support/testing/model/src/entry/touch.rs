@@ -81,6 +81,9 @@ impl Model {
             if let Some(wait) = wait.filter(|_| is_absent) {
                 wait.may_be_over = true;
             }
+            if !is_absent {
+                self.replace_by_region(peer, page, place, access);
+            }
             return Touch::Faulted;
         }
         // There may be no memory for a mapping, until extra frames are dropped (PM-342).
@@ -110,6 +113,20 @@ impl Model {
             self.contents.write(cell, word);
         }
         Touch::Done(self.contents.value(cell))
+    }
+
+    /// Notes that a mapping is gone, as an access that it allows has faulted: then a region with
+    /// another frame at this page has mapped that, or tried to (PM-200).
+    fn replace_by_region(&mut self, id: PeerId, page: u64, gone: Place, access: Access) {
+        let Some((place, region)) = self.in_region(id, page).filter(|(place, _)| *place != gone)
+        else {
+            return;
+        };
+        self.peers.get_mut(&id).expect("it has accessed").mappings.remove(&page);
+        let seen = Some(Touch::Faulted);
+        if let Some(mapping) = self.map_in_region(id, page, (place, region), access, seen) {
+            self.keep(id, page, Mapping { is_doubtful: true, ..mapping });
+        }
     }
 
     /// The same for an access that has succeeded without a fault: the server does not know of it,

@@ -253,7 +253,11 @@ impl<K: Kernel> Store<K> {
         stock.aside.subtract(cells);
         stock.spare.add(cells);
         stock.objects.subtract(objects);
-        self.review(account, objects);
+        // Most often no page can be refunded yet, and the stock is needed still.
+        let is_used = stock.spare.get() < CELLS_PER_PAGE && !stock.aside.is_zero();
+        if objects > 0 || !is_used {
+            self.review(account, objects);
+        }
     }
 
     /// Charges pages that were set aside as what they are now.

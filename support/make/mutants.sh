@@ -59,7 +59,7 @@ again 2-cores '1-*' --test-package fsserver-core --test-package pmserver-api \
 	--test-package pmserver-client --test-package pmserver-core --test-package pmserver-setup
 # Of the simulator the quick tests: all of them take longer than those of all cores together.
 only conformance lent_memory lent_reads strict_reads
-again 3-sim 2-cores --test-package sim "${only[@]}"
+again 3-sim 2-cores --test-package sim --cargo-arg=--package=sim "${only[@]}"
 
 count() { found "$1" "$2" | wc -l; }
 caught=$(count '*' caught) slow=$(count '*' timeout) unviable=$(count '*' unviable)

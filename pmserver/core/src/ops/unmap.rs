@@ -54,15 +54,7 @@ impl<K: Kernel> Operations<K> {
                 break;
             }
             let mask = record.within(first, last);
-            let is_kept = self.drop_if_kept(mapping).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done,
-                at: 0,
-            })?;
-            if is_kept {
-                continue;
-            }
-            if mask == 0 {
+            if mask == 0 && !record.is_kept() {
                 // Those of its pages that are mapped are not in the range.
                 let Some(next) = record.last().checked_add(1) else { break };
                 first = next;
@@ -73,17 +65,17 @@ impl<K: Kernel> Operations<K> {
                 return Err(Failure { error: PmError::Pending, done, at: 0 });
             }
             self.store.meter().begin_frame(done)?;
+            let kernel = |_: KernelError| Failure { error: PmError::Kernel, done, at: 0 };
+            if self.drop_if_kept(mapping).map_err(kernel)? {
+                continue;
+            }
             let is_whole = record.vaddr() >= first && record.last() <= last;
             if record.is_large() && (!is_whole || left < LARGE_FRAMES) {
                 self.split_mapped(mapping).map_err(|failure| Failure { done, ..failure })?;
                 continue;
             }
             let mask = lowest(mask, left);
-            self.remove_mappings_in(mapping, mask).map_err(|_: KernelError| Failure {
-                error: PmError::Kernel,
-                done,
-                at: 0,
-            })?;
+            self.remove_mappings_in(mapping, mask).map_err(kernel)?;
             let pages = if record.is_large() { LARGE_FRAMES } else { mask.count_ones().into() };
             done = done.saturating_add(pages);
         }

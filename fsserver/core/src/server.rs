@@ -148,7 +148,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             Request::ReadTaken { file, container, offset, frames, length } => {
                 let (start, how) = (FrameNumber::new(0), How::Taken(frames));
                 let range = ReadRange { container, start, offset, length, how };
-                self.read_taken(client, file, &range, now)
+                self.read(client, file, &range, now)
             }
             Request::ReadLent { file, container, offset, start } => {
                 self.read_lent(client, (file, offset), (container, start))
@@ -233,17 +233,6 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
             self.cache.copy_window(&self.pm, disk, file, range, to, &mut self.space)?;
         }
         Ok(Reply::Bytes(bytes))
-    }
-
-    #[inline(always)]
-    fn read_taken(
-        &mut self,
-        client: ClientId,
-        file: FileHandle,
-        range: &ReadRange,
-        now: Option<Micros>,
-    ) -> Result<Reply, Failure> {
-        self.read(client, file, range, now)
     }
 
     #[inline(always)]

@@ -16,12 +16,12 @@ use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, DeallocateFlags,
     Disturbance, LeaseHandle, LockMode, MapFlags, Mapped, Rights,
 };
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::Privileges;
 use proptest::prelude::*;
 use proto::limits::{FRAME_MAPPINGS_MAX, FRAME_MAPPINGS_OWNER};
 use proto::{ByteCount, Micros};
 use sim::Refusal;
-use world::{Pm, World, at, frames, info, page, peer};
+use world::{Pm, World, at, equal_peers, frames, info, page, peer};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const LONG: Micros = Micros::new(1_000_000);
@@ -90,12 +90,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let peers = [1, 2, 3].map(|peer: u8| PeerConfig {
-            peer,
-            name: "peer",
-            limit: ByteCount::new(1 << 20),
-            privileges: Privileges::DISTURB,
-        });
+        let peers = equal_peers::<3>(ByteCount::new(1 << 20), Privileges::DISTURB);
         let world = World::with_peers(4 << 20, &peers);
         let mut pms = [2, 3].map(|number| world.as_peer(number));
         let containers = [0, 1].map(|_| pms[0].container_create(OWN).unwrap());

@@ -16,11 +16,11 @@ use pmserver_api::{
     MapFlags, Marks, Operation, PairList, Request, Rights, ShareTerms, Shared,
 };
 use pmserver_core::Fault;
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::Privileges;
 use pmserver_core::kernel::VSpace;
 use proto::{ByteCount, Console, Message, Micros, PeerId, VirtAddr};
 use sim::SimKernel;
-use world::{Pm, World, at, filled, frames, page, peer};
+use world::{Pm, World, at, equal_peers, filled, frames, page, peer};
 
 const OWNER: u64 = 1;
 const BORROWER: u64 = 2;
@@ -69,12 +69,7 @@ use Second::{Differs, NothingLeft, Same, Unseen};
 
 impl Stage {
     fn new() -> Self {
-        let peers = [1, 2, 3].map(|peer| PeerConfig {
-            peer,
-            name: "peer",
-            limit: ByteCount::new(1 << 20),
-            privileges: Privileges::all(),
-        });
+        let peers = equal_peers::<3>(ByteCount::new(1 << 20), Privileges::all());
         let world = World::over(SimKernel::new(8 << 20), &peers);
         let (mut owner, borrower) = (world.as_peer(OWNER), world.as_peer(BORROWER));
         let container = filled(&mut owner, FRAMES);

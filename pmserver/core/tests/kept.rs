@@ -14,10 +14,10 @@ use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Lease, LockMode,
     MapFlags, PmError, Rights, ShareTerms, Shared,
 };
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::Privileges;
 use proto::{ByteCount, Micros, PeerId};
 use sim::InvocationKind;
-use world::{Pm, World, all, at, filled, frames, info, page, peer, refusal};
+use world::{Pm, World, all, at, equal_peers, filled, frames, info, page, peer, refusal};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const LEASE: Micros = Micros::new(1000);
@@ -45,12 +45,7 @@ fn terms(peer: PeerId) -> ShareTerms {
 
 impl Stage {
     fn new() -> Self {
-        let peers = [1, 2, 3].map(|peer| PeerConfig {
-            peer,
-            name: "peer",
-            limit: ByteCount::new(12 << 20),
-            privileges: Privileges::empty(),
-        });
+        let peers = equal_peers::<3>(ByteCount::new(12 << 20), Privileges::empty());
         let world = World::with_peers(64 << 20, &peers);
         let (mut owner, borrower) = (world.as_peer(OWNER), world.as_peer(BORROWER));
         let container = owner.container_create(OWN).unwrap();

@@ -13,9 +13,9 @@ use pmserver_api::{
     AccountHandle, ContainerHandle, CopyFlags, FrameState, LimitFlags, LockMode, MapFlags, PmError,
     Rights,
 };
-use pmserver_core::config::{PeerConfig, Privileges};
+use pmserver_core::config::Privileges;
 use proto::{ByteCount, Micros};
-use world::{Pm, World, at, count, filled, frames, info, page, peer, refusal};
+use world::{Pm, World, at, count, equal_peers, filled, frames, info, page, peer, refusal};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const WRITE: MapFlags = MapFlags::WRITE;
@@ -26,12 +26,7 @@ const ELSEWHERE: u64 = 600;
 
 /// Peers 1 to 5 with room for clusters.
 fn world() -> World {
-    let peers = [1, 2, 3, 4, 5].map(|peer: u8| PeerConfig {
-        peer,
-        name: "peer",
-        limit: ByteCount::new(2 << 20),
-        privileges: Privileges::empty(),
-    });
+    let peers = equal_peers::<5>(ByteCount::new(2 << 20), Privileges::empty());
     World::with_peers(16 << 20, &peers)
 }
 

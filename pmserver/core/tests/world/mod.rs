@@ -40,6 +40,17 @@ const fn peer_config(
     PeerConfig { peer, name, limit: ByteCount::new(limit_mib << 20), privileges }
 }
 
+/// Returns peers from number 1 on, all with the same limit and privileges.
+pub(crate) fn equal_peers<const N: usize>(
+    limit: ByteCount,
+    privileges: Privileges,
+) -> [PeerConfig<'static>; N] {
+    std::array::from_fn(|index| {
+        let peer = u8::try_from(index + 1).unwrap();
+        PeerConfig { peer, name: "peer", limit, privileges }
+    })
+}
+
 pub(crate) type Pm = Calls<Door>;
 
 #[derive(Clone)]

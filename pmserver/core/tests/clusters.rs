@@ -445,3 +445,45 @@ fn what_was_mapped_through_another_share_ends_with_that() {
     assert!(world.load(3, page(11)).is_err(), "its share is gone");
     assert_eq!(world.load(3, page(10)), Ok(0));
 }
+
+#[test]
+fn a_cluster_with_as_many_mappings_as_one_frame_may_have_is_locked_as_a_whole() {
+    // With more it is split first.
+    let work = [3, 4, 5].map(|times: u64| {
+        let world = world();
+        let (mut pm, container) = stored(&world, 2, 8, 0);
+        for first in 1..times.min(4) {
+            pm.map(container, at(0), frames(8), page(16 * first), WRITE).unwrap();
+        }
+        if times > 4 {
+            pm.unmap(page(7), frames(1)).unwrap();
+            pm.map(container, at(7), frames(1), page(64), WRITE).unwrap();
+        }
+        let shared = pm.share(container, at(0), 8, peer(3), Rights::all(), LONG).unwrap();
+        let mut borrower = world.as_peer(3);
+        borrower.lock(shared.weak, at(0), frames(8), LockMode::Read, LONG).unwrap();
+        world.0.borrow().work()
+    });
+    assert!(work[1] - work[0] < 25_000 && work[2] - work[1] > 30_000, "{work:?}");
+}
+
+#[test]
+fn only_what_was_mapped_has_memory() {
+    // PM-321: the kernel refuses something among the last pages that the call has room for.
+    let map = |nth| {
+        let world = world().unchecked();
+        let mut pm = world.as_peer(2);
+        let container = filled(&mut pm, 256);
+        let invocations = || world.0.borrow().kernel().invocations();
+        let before = invocations();
+        world.fail_nth(nth);
+        let mapped = pm.map(container, at(0), frames(256), page(0), FORCED).unwrap().count;
+        world.fail_nth(None);
+        assert_eq!(count(&mut pm, container, 256, FrameState::BOUND), mapped, "{nth:?}");
+        (mapped, invocations() - before)
+    };
+    let (most, made) = map(None);
+    assert!(most < 256 && most % 8 > 2, "it stops among those of a cluster: {most}");
+    let refused = (made - 20..made).filter(|nth| map(Some(*nth)).0 < most).count();
+    assert!(refused > 2, "{refused}");
+}

@@ -13,7 +13,7 @@ mod world;
 use pmserver_api::{AccountHandle, AllocateFlags, ContainerHandle, CopyFlags, MapFlags, PmError};
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::ByteCount;
-use world::{World, at, filled, frames, page};
+use world::{World, at, equal_peers, filled, frames, page};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
@@ -104,4 +104,24 @@ fn frames_are_replaced_where_they_are_and_lose_their_mappings() {
     assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(0));
     assert_eq!(pm.unmap(page(HERE + 2), frames(2)), Ok(0));
     assert_eq!(read(&world, container, 2), "\0\0");
+}
+
+#[test]
+fn no_call_that_maps_frames_cuts_a_block_in_its_middle() {
+    // They are cut between calls, from fewer small pages on than a call takes.
+    let peers = equal_peers::<1>(ByteCount::new(62 << 20), Privileges::empty());
+    let world = World::with_peers(64 << 20, &peers).unchecked();
+    let mut pm = world.as_peer(1);
+    let container = pm.container_create(OWN).unwrap();
+    for start in (0..).step_by(8).map(at) {
+        if pm.allocate(container, start, frames(8), AllocateFlags::empty()).is_err()
+            || pm.map(container, start, frames(8), page(0), FORCED).is_err()
+        {
+            assert!(start.get() > 15_000, "most of the pool");
+            break;
+        }
+        let work = world.0.borrow().work();
+        assert!(work < 60_000, "{start:?} did {work}");
+        pm.unmap(page(0), frames(8)).unwrap();
+    }
 }

@@ -14,7 +14,7 @@ use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Lease, LockMode,
     MapFlags, PmError, Rights, ShareTerms, Shared,
 };
-use pmserver_core::config::Privileges;
+use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros, PeerId};
 use sim::InvocationKind;
 use world::{Pm, World, all, at, equal_peers, filled, frames, info, page, peer, refusal};
@@ -225,4 +225,48 @@ fn a_kernel_that_refuses_changes_nothing() {
         stage.has_none(PLACE);
         stage.round(PLACE);
     }
+}
+
+#[test]
+fn what_is_kept_in_a_large_region_is_given_back_within_the_bound_on_a_call() {
+    // PM-436, PM-320: each is the last one in its page tables.
+    const FRAMES: u64 = 60;
+    /// From one table of the highest level, and of the next one, to the next, in pages.
+    const FAR: u64 = 1 << 27;
+    const NEAR: u64 = 1 << 18;
+    let peers = [2, 1].map(|peer| PeerConfig {
+        peer,
+        name: "peer",
+        limit: ByteCount::new(if peer == 2 { 128 << 20 } else { 8 << 20 }),
+        privileges: Privileges::empty(),
+    });
+    let world = World::with_peers(256 << 20, &peers).unchecked();
+    let (mut owner, mut borrower) = (world.as_peer(OWNER), world.as_peer(BORROWER));
+    let before = info(&mut borrower, OWN);
+    let mut place = 0;
+    for _ in 0..FRAMES {
+        let container = owner.container_create(OWN).unwrap();
+        owner.allocate(container, at(0), frames(LARGE), AllocateFlags::empty()).unwrap();
+        for _ in 0..2 {
+            let shared = owner.share_on(container, at(0), LARGE, terms(peer(BORROWER))).unwrap();
+            owner.arm(shared.share).unwrap();
+            let to = page(PLACE + (place % 30) * FAR + place / 30 * NEAR);
+            let lease = borrower.take(shared.weak, at(0), frames(LARGE), to, WRITE).unwrap();
+            borrower.unlock(lease.lease).unwrap();
+            place += 1;
+        }
+    }
+    world.check();
+    let container = filled(&mut borrower, 1);
+    borrower.attach(container, at(0), u32::MAX, page(0), WRITE).unwrap();
+    let mut calls = 0;
+    all(|| {
+        calls += 1;
+        borrower.detach(page(0))
+    })
+    .unwrap();
+    assert!(calls > 1, "it is more than one call does");
+    world.check();
+    borrower.container_destroy(container).unwrap();
+    assert_eq!(info(&mut borrower, OWN), before);
 }

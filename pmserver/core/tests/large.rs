@@ -565,3 +565,15 @@ fn a_lower_limit_is_set_when_the_first_frame_has_become_extra() {
     assert_eq!(pages(after.limit), u64::from(limit));
     assert!(pages(after.extra) >= 20, "{after:?}");
 }
+
+#[test]
+fn a_page_table_where_a_large_page_was_is_in_the_way_of_that_only() {
+    let world = world();
+    let (mut pm, container) = large(&world, 2, 0);
+    pm.unmap(page(0), frames(LARGE)).unwrap();
+    let (other, last) = (world::filled(&mut pm, 1), page(LARGE - 1));
+    pm.map(other, at(0), frames(1), last, FORCED).unwrap();
+    let mapped = all(|| pm.map(container, at(0), frames(LARGE), page(0), FORCED)).unwrap();
+    assert!(mapped.count < LARGE, "one by one");
+    assert_eq!((world.load(2, page(37)), world.load(2, last)), (Ok(byte_of(37)), Ok(0)));
+}

@@ -19,6 +19,9 @@ use sim::machine::Cap;
 use sim::{InvocationKind, Refusal};
 use world::{Pm, World, at, count, filled, frames, page, peer};
 
+/// Where the program is.
+const PROGRAM: u64 = 0x20_0000;
+
 fn refusal<T>(result: Result<T, CallError>) -> Option<PmError> {
     result.err().and_then(|error| error.refusal())
 }
@@ -69,6 +72,20 @@ fn mapping_stops_at_the_first_problem_and_zero_is_an_error() {
     let occupied = pm.map(container, at(0), frames(1), page(2), MapFlags::READ);
     let failure = Failure { error: PmError::Occupied, done: 0, at: page(2).get() };
     assert_eq!(occupied.unwrap_err(), CallError::Refused(failure));
+}
+
+#[test]
+fn where_a_program_has_pages_nothing_is_mapped_whatever_was_mapped_elsewhere() {
+    // PM-83: the addresses have the same last bits.
+    let world = World::new();
+    let mut pm = world.client();
+    let container = filled(&mut pm, 1);
+    for place in [PROGRAM + (1 << 43), PROGRAM] {
+        let place = VirtAddr::new_page(place).unwrap();
+        let mapped = pm.map(container, at(0), frames(1), place, MapFlags::READ);
+        let is_there = place.get() == PROGRAM;
+        assert_eq!(refusal(mapped), Some(PmError::Occupied).filter(|_| is_there), "{place:?}");
+    }
 }
 
 #[test]

@@ -409,3 +409,43 @@ fn who_takes_more_is_not_asked_later_for_it() {
     assert_eq!(refusal(waits), Some(PmError::Pending));
     assert_eq!(world.notified(), [4]);
 }
+
+#[test]
+fn who_was_not_asked_gives_what_others_do_not_have_to() {
+    // PM-342: what borrowers hold of the first one stays, and the second one was not asked.
+    let (policy, extra) = (Privileges::SET_POLICY, Privileges::EXTRA);
+    let peers = [(1, policy), (4, extra), (5, extra), (3, policy)].map(|(peer, privileges)| {
+        let limit = ByteCount::new(512 << 10);
+        PeerConfig { peer, name: "peer", limit, privileges }
+    });
+    let world = World::with_peers(4 << 20, &peers).unchecked();
+    let (mut policy, mut first) = (world.as_peer(1), world.as_peer(4));
+    let (mut second, mut borrower) = (world.as_peer(5), world.as_peer(3));
+    let account = policy.account_split(POOL, 200, LimitFlags::empty()).unwrap();
+    let ballast = policy.container_create(account).unwrap();
+    let of_first = first.container_create(OWN).unwrap();
+    let mut number = 0;
+    while pages(info(&mut first, OWN).extra) < 20 {
+        first.allocate(of_first, at(number), frames(10), EXTRA).unwrap();
+        number += 10;
+    }
+    let held = first.share(of_first, at(0), 1 << 20, peer(3), Rights::all(), LONG).unwrap();
+    borrower.lock(held.weak, at(0), frames(number), LockMode::Read, LONG).unwrap();
+    let of_second = second.container_create(OWN).unwrap();
+    allocate_all(&mut second, of_second, EXTRA);
+    let waits = policy.allocate(ballast, at(0), frames(20), PLAIN);
+    assert_eq!(refusal(waits), Some(PmError::Pending));
+    assert_eq!(world.notified(), [4]);
+    world.advance(EXTRA_MICROS);
+    let waits = policy.allocate(ballast, at(0), frames(1), PLAIN);
+    assert_eq!(refusal(waits), Some(PmError::Pending));
+    assert_eq!((world.notified(), second.extra_request().unwrap().count), (vec![5], 1));
+    world.advance(EXTRA_MICROS);
+    loop {
+        match policy.allocate(ballast, at(0), frames(20), PLAIN) {
+            Err(CallError::Refused(more)) if more.error == PmError::Pending && more.at == 0 => {}
+            allocated => break assert_eq!(allocated, Ok(20)),
+        }
+    }
+    assert_eq!(count(&mut first, of_first, number, FrameState::PRESENT), number);
+}

@@ -153,3 +153,19 @@ fn an_account_with_runs_goes_while_a_lease_keeps_some() {
     assert_eq!(after.frames, before.frames);
     world.check();
 }
+
+#[test]
+fn a_few_frames_take_no_page_more_for_records_where_there_is_little_room() {
+    // PM-15
+    for (limit, more) in [(200, 0), (1000, 1)] {
+        let world = roomy();
+        let (mut policy, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let account = AccountHandle::of_peer(peer(2));
+        policy.account_set_limits(account, limit, LimitFlags::empty()).unwrap();
+        let container = pm.container_create(OWN).unwrap();
+        let before = info(&mut pm, OWN);
+        pm.allocate(container, at(0), frames(8), PLAIN).unwrap();
+        let after = info(&mut pm, OWN);
+        assert_eq!(pages(after.records) - pages(before.records), more, "{limit}");
+    }
+}

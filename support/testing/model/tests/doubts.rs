@@ -117,6 +117,30 @@ fn pm_203_pages_behind_an_accessed_one_may_be_mapped() {
 }
 
 #[test]
+fn pm_200_a_region_maps_where_an_access_finds_that_a_mapping_is_gone() {
+    let mut world = World::new();
+    let lent = world.create_with(D, 1, terms(C, Rights::all()));
+    world.map(C, (lent.shared.weak, 0), 1, 0, RW).unwrap();
+    assert_eq!(world.store(C, 0, 7), Touch::Done(7));
+    let container = world.filled(C, 1);
+    world.map(C, (container, 0), 1, 9, RW).unwrap();
+    assert_eq!(world.store(C, 9, 5), Touch::Done(5));
+    let (start, flags) = (at(0), MapFlags::READ);
+    let region = Request::Attach { container, start, vaddr: page(0), count: 1, flags };
+    assert_eq!(world.call(C, region), Ok(Reply::Done));
+    stop_d(&mut world);
+    let (store, load) = (model::Access::Store(8), model::Access::Load);
+    for (seen, loaded) in [(Touch::Done(8), 8), (Touch::Faulted, 5)] {
+        let mut model = world.model.clone();
+        let now = Micros::new(world.now);
+        assert_eq!(model.touch(peer(C), page(0), store, now, Some(seen)), seen);
+        // The region has mapped its frame, to which nobody may store here.
+        let direct = model.touch_directly(peer(C), page(0), load, now, Some(Touch::Done(loaded)));
+        assert_eq!(direct, Touch::Done(loaded));
+    }
+}
+
+#[test]
 fn pm_235_an_account_may_be_gone_with_one_above_it() {
     let mut world = World::new();
     let flags = LimitFlags::empty();

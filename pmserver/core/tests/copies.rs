@@ -297,6 +297,31 @@ fn what_has_the_contents_already_keeps_its_grants() {
 }
 
 #[test]
+fn what_has_the_memory_of_a_pinned_frame_already_keeps_it_and_its_grants() {
+    // PM-165: alone, and where the next frame is copied from it.
+    for count in [1, 2] {
+        let world = with_driver();
+        let mut pm = world.as_peer(2);
+        let container = filled(&mut pm, 3);
+        write_letters(&world, &mut pm, container, 3);
+        let copy = |pm: &mut Pm, count| {
+            pm.copy((container, at(0)), (container, at(1)), frames(count), CopyFlags::empty())
+        };
+        copy(&mut pm, 1).unwrap();
+        let pinned = pm.pin(container, at(0), frames(1), LockMode::Read, LONG).unwrap();
+        let granted = pm.grant(container, at(1), frames(1), MapFlags::READ).unwrap();
+        assert_eq!(copy(&mut pm, count), Ok(count));
+        assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(1), "{count}");
+        assert_eq!(world::count(&mut pm, container, 3, FrameState::COW), 2, "{count}");
+        assert_eq!(letters(&world, &mut pm, container, 3), if count == 1 { "aac" } else { "aaa" });
+        pm.map(container, at(1), frames(1), page(0), FORCED).unwrap();
+        world.store(2, b'z', page(0)).unwrap();
+        pm.unlock(pinned.lease.lease).unwrap();
+        assert!(letters(&world, &mut pm, container, 3).starts_with("az"));
+    }
+}
+
+#[test]
 fn contiguous_frames_keep_their_grants_and_where_they_are() {
     // PM-155, PM-165: bytes are copied to them, and a frame of their ring changes nothing.
     let world = with_driver();

@@ -63,7 +63,7 @@ impl<K: Kernel> FrameManager<K> {
         destination: Option<FrameId>,
     ) -> Result<(), KernelError> {
         let page = self.store.page_of(source);
-        if page.is_some_and(|page| !self.is_kept_apart(source, page)) {
+        if page.is_some_and(|page| !self.is_kept_apart(source, page, destination)) {
             self.protect(source)?;
         }
         let Some(destination) = destination else { return Ok(()) };
@@ -127,13 +127,13 @@ impl<K: Kernel> FrameManager<K> {
         destination: FrameId,
     ) -> Result<(), KernelError> {
         if let Some(page) = self.store.page_of(source)
-            && self.is_kept_apart(source, page)
+            && self.is_kept_apart(source, page, Some(destination))
             && let Some(own) = self.own_page(destination).filter(|own| *own != page)
         {
             // Needs no third page, which a full pool does not have.
             return self.copy_in_place(page, own);
         }
-        let page = self.take_contents(source)?;
+        let page = self.take_contents(source, destination)?;
         let result = self.give_contents(destination, page);
         self.drop_page_reference(page);
         result
@@ -147,18 +147,25 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns whether the contents of a frame are copied byte by byte: the frame is pinned for
-    /// reading, and the device must not see stores to the copy; or it is contiguous and stays on
-    /// its page.
-    fn is_kept_apart(&self, frame: FrameId, page: PageIndex) -> bool {
-        self.store.entry(page).is_pinned() || self.is_in_place(frame)
+    /// reading, and the device must not see stores to the copy, which is not on that page yet; or
+    /// it is contiguous and stays on its page.
+    fn is_kept_apart(&self, frame: FrameId, page: PageIndex, copy: Option<FrameId>) -> bool {
+        let is_there = || copy.is_some_and(|copy| self.store.page_of(copy) == Some(page));
+        self.store.entry(page).is_pinned() && !is_there() || self.is_in_place(frame)
     }
 
     /// Returns a page with the contents of a frame that others may share copy-on-write, with one
     /// page reference taken.
-    fn take_contents(&mut self, source: FrameId) -> Result<Option<PageIndex>, KernelError> {
+    fn take_contents(
+        &mut self,
+        source: FrameId,
+        destination: FrameId,
+    ) -> Result<Option<PageIndex>, KernelError> {
         let page = match self.store.page_of(source) {
             None => None,
-            Some(page) if self.is_kept_apart(source, page) => Some(self.copied_page(page)?),
+            Some(page) if self.is_kept_apart(source, page, Some(destination)) => {
+                Some(self.copied_page(page)?)
+            }
             Some(page) => {
                 self.protect(source)?;
                 Some(page)
@@ -279,7 +286,7 @@ impl<K: Kernel> FrameManager<K> {
             if source == destination {
                 continue;
             }
-            match self.take_contents(source) {
+            match self.take_contents(source, destination) {
                 Ok(page) => {
                     let _ = held.push(Held { index, destination, page });
                 }

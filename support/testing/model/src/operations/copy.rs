@@ -285,13 +285,16 @@ impl Model {
         if !job.is_logical() {
             return self.rehome(job, &cells);
         }
-        // A snapshot keeps the contents of each source, and whether they are in pinned memory.
-        let snapshots: Vec<(CellId, Doubt)> = cells
-            .iter()
-            .map(|cell| {
+        // A snapshot keeps the contents of each source, and whether they are in pinned memory that
+        // the destination is not in.
+        let snapshots: Vec<(CellId, Doubt)> = (0..)
+            .zip(&cells)
+            .map(|(index, cell)| {
+                let to = self.cell(job.places(index).1);
+                let is_there = to.is_some_and(|to| self.contents.is_same_memory(*cell, to));
                 let snapshot = self.contents.make(None);
                 self.contents.copy(*cell, snapshot);
-                (snapshot, self.is_memory_pinned(*cell))
+                (snapshot, if is_there { Doubt::No } else { self.is_memory_pinned(*cell) })
             })
             .collect();
         for (index, snapshot) in snapshots.iter().enumerate() {

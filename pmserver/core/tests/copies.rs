@@ -284,15 +284,18 @@ fn contiguous_frames_are_had_wherever_the_records_are() {
 #[test]
 fn what_has_the_contents_already_keeps_its_grants() {
     // PM-165: it has the memory of the source, copy-on-write or really.
-    for flags in [CopyFlags::empty(), CopyFlags::SHARED] {
+    let (cow, shared) = (CopyFlags::empty(), CopyFlags::SHARED);
+    for (flags, again, kept) in
+        [(cow, cow, 1), (shared, shared, 1), (shared, cow, 1), (shared, CopyFlags::MOVE, 0)]
+    {
         let world = World::new();
         let mut pm = world.client();
         let (source, other) = (filled(&mut pm, 1), filled(&mut pm, 1));
         write_letters(&world, &mut pm, source, 1);
         pm.copy((source, at(0)), (other, at(0)), frames(1), flags).unwrap();
         let granted = pm.grant(other, at(0), frames(1), MapFlags::READ).unwrap();
-        pm.copy((source, at(0)), (other, at(0)), frames(1), flags).unwrap();
-        assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(1), "{flags:?}");
+        pm.copy((source, at(0)), (other, at(0)), frames(1), again).unwrap();
+        assert_eq!(pm.ungrant(granted.address, frames(1)), Ok(kept), "{flags:?} {again:?}");
     }
 }
 

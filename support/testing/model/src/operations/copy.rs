@@ -361,7 +361,7 @@ impl Model {
             let is_new = self.frame(*to).is_none();
             if is_new {
                 self.put_frame(*to, Doubt::No);
-            } else if self.cell(*to) != Some(*cell) {
+            } else if is_move || self.cell(*to) != Some(*cell) {
                 self.strip_grants(&[*to]);
             }
             let account = self.containers[&to.0].account;

@@ -42,6 +42,8 @@ pub(super) enum Action {
     Unlock(Box),
     Pin(Box),
     Copy(Who, (Box, Frame), (Box, Frame)),
+    /// By the server, all frames.
+    CopyAll(Box, Box),
     Renew(Box, Frame),
     Deallocate(Box, Frame),
     Allocate(Box, Frame),

@@ -6,12 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pmserver_api::{AccountHandle, Calls, LockMode, MapFlags, PmError};
 use pmserver_core::kernel::VSpace;
-use proto::{FrameCount, FrameNumber, PAGE_BYTES, PeerId, VirtAddr};
+use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use super::action::{ALL, Box, Frame, Who};
-use super::world::{
-    Contents, FRAMES, LEASE_MICROS, Step, World, granted, id, index, last_window, owner, window,
-};
+use super::world::{Contents, LEASE_MICROS, Step, World, granted, id, index, owner};
 use crate::direct::Direct;
 use crate::machine::Access;
 use crate::stop::audit::{Audit, JANITOR_NUMBER, TRIES_MAX, TRY_MICROS, given, probe};
@@ -98,9 +96,14 @@ impl World {
         let mut seen = Vec::new();
         for who in ALL {
             for of in 0..2 {
-                for frame in 0..FRAMES {
+                for frame in 0..self.shape.frames {
                     let is_asked = self.windows[index(who)][of];
-                    seen.extend(self.look(who, (of, frame), window(of, frame), is_asked));
+                    seen.extend(self.look(
+                        who,
+                        (of, frame),
+                        self.shape.window(of, frame),
+                        is_asked,
+                    ));
                 }
             }
             let grant = self.grants[index(who)];
@@ -153,9 +156,9 @@ impl World {
             |what: &str, error| format!("{who:?} after the longest lease: {what}: {error}");
         // Only so many mappings of a frame are allowed: it gives up its own.
         if self.windows[index(who)][of] {
-            let count = FrameCount::new(FRAMES as u64).expect("a small number");
+            let shape = self.shape;
             self.calls_of(who)
-                .unmap(window(of, 0), count)
+                .unmap(shape.window(of, 0), shape.all_frames())
                 .map_err(|error| refused("unmap", error))?;
         }
         if let Some((at, _)) = self.grants[index(who)] {
@@ -164,17 +167,17 @@ impl World {
                 .map_err(|error| refused("ungrant", error))?;
         }
         if owned.has_handler && !owned.is_dying {
-            let last = FrameNumber::new(FRAMES as u64 - 1);
+            let last = self.shape.number(self.shape.last());
             self.calls_of(who)
                 .set_handler(owned.handle, last, 1, None, 0)
                 .map_err(|error| refused("set_handler", error))?;
         }
         for (frame, contents) in owned.frames.into_iter().enumerate() {
-            if contents == Contents::Missing || owned.is_dying {
+            if frame >= self.shape.frames || contents == Contents::Missing || owned.is_dying {
                 continue;
             }
-            let at = last_window(of, frame);
-            let number = FrameNumber::new(frame as u64);
+            let at = self.shape.last_window(of, frame);
+            let number = self.shape.number(frame);
             let flags = MapFlags::READ | MapFlags::WRITE;
             let map = |calls: &mut Calls<Direct<'_>>| {
                 calls.map(owned.handle, number, FrameCount::ONE, at, flags)
@@ -235,7 +238,11 @@ impl World {
         let now = self.now();
         for owned in self.boxes {
             let shared = owned.map(|owned| owned.share.map(|share| share.write));
-            (shared, owned.map(|owned| (owned.frames, owned.has_handler, owned.is_dying)))
+            (
+                shared,
+                owned
+                    .map(|owned| (owned.frames, owned.has_handler, owned.is_dying, owned.is_split)),
+            )
                 .hash(hasher);
         }
         for lease in self.leases {
@@ -267,13 +274,10 @@ impl World {
         for of in 0..2 {
             for who in [owner(of), Who::Server] {
                 let Some(handle) = self.handle(who, of) else { continue };
-                let count = FrameCount::new(FRAMES as u64).expect("a small number");
-                let status = self.calls_of(who).status(handle, FrameNumber::new(0), count);
-                match status {
-                    Ok(status) => told.extend(
-                        status.frames.iter().take(FRAMES).map(|state| u64::from(state.bits())),
-                    ),
-                    Err(_) => told.push(u64::MAX),
+                for frame in 0..self.shape.frames {
+                    let number = self.shape.number(frame);
+                    let status = self.calls_of(who).status(handle, number, FrameCount::ONE);
+                    told.push(status.map_or(u64::MAX, |status| status.frames[0].bits().into()));
                 }
             }
         }

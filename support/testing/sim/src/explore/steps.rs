@@ -2,15 +2,15 @@
 //! How each action is done, and what the peers know afterwards.
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, LockMode, MapFlags,
-    Rights,
+    AccountHandle, AllocateFlags, CallError, CopyFlags, DeallocateFlags, Disturbance, LockMode,
+    MapFlags, Rights,
 };
 use proto::Micros;
 
 use super::action::{Action, Box, Frame, Who};
 use super::world::{
-    Contents, FRAMES, LEASE_MICROS, Lease, ONE, Owned, Shared, Step, World, all_frames, granted,
-    id, index, number, owner, window,
+    Contents, FRAMES_MAX, LEASE_MICROS, Lease, ONE, Owned, Shared, Step, World, granted, id, index,
+    number, owner,
 };
 use crate::machine::CapRights;
 
@@ -40,6 +40,7 @@ impl World {
             Action::Lock(..)
             | Action::Unlock(_)
             | Action::Pin(_)
+            | Action::CopyAll(..)
             | Action::NextFault
             | Action::Supply(_)
             | Action::Refuse => Some(Who::Server),
@@ -61,13 +62,14 @@ impl World {
             Action::Unmap(who, of) => self.unmap(who, of),
             Action::Store(who, of, frame) => self.store(who, of, frame),
             Action::Load(who, of, frame) => {
-                let at = window(of, frame);
+                let at = self.shape.window(of, frame);
                 self.windows[index(who)][of].then(|| self.access(who, at, None))
             }
             Action::Lock(of, mode) => self.step_lock(of, mode),
             Action::Unlock(of) => self.unlock(of),
             Action::Pin(of) => self.pin(of),
             Action::Copy(who, from, to) => self.copy(who, from, to),
+            Action::CopyAll(from, to) => self.copy_all(from, to),
             Action::Renew(of, frame) => self.renew(of, frame),
             Action::Deallocate(of, frame) => self.deallocate(of, frame),
             Action::Allocate(of, frame) => self.step_allocate(of, frame),
@@ -116,9 +118,9 @@ impl World {
 
     fn map(&mut self, who: Who, of: Box) -> Option<Step> {
         let handle = self.handle(who, of)?;
-        let frames = all_frames();
-        let flags = MapFlags::READ | MapFlags::WRITE;
-        let result = self.calls_of(who).map(handle, number(0), frames, window(of, 0), flags);
+        let (frames, flags) = (self.shape.all_frames(), self.shape.map_flags());
+        let to = self.shape.window(of, 0);
+        let result = self.calls_of(who).map(handle, number(0), frames, to, flags);
         let step = self.after(result, |_, _| ());
         self.windows[index(who)][of] |= !matches!(step, Some(Step::Refused));
         step
@@ -128,18 +130,19 @@ impl World {
         if !self.windows[index(who)][of] {
             return None;
         }
-        let result = self.calls_of(who).unmap(window(of, 0), all_frames());
+        let shape = self.shape;
+        let result = self.calls_of(who).unmap(shape.window(of, 0), shape.all_frames());
         self.after(result, |world, _| world.windows[index(who)][of] = false)
     }
 
     fn step_lock(&mut self, of: Box, mode: LockMode) -> Option<Step> {
         let weak = self.boxes[of]?.share?.weak;
-        let ttl = Micros::new(LEASE_MICROS);
-        let result = self.calls_of(Who::Server).lock(weak, number(0), all_frames(), mode, ttl);
+        let (frames, ttl) = (self.shape.all_frames(), Micros::new(LEASE_MICROS));
+        let result = self.calls_of(Who::Server).lock(weak, number(0), frames, mode, ttl);
         self.after(result, |world, lease| {
             let deadline = lease.deadline.get();
             let handle = lease.lease;
-            world.leases[of] = Some(Lease { handle, mode, deadline, frames: FRAMES });
+            world.leases[of] = Some(Lease { handle, mode, deadline, frames: FRAMES_MAX });
         })
     }
 
@@ -155,6 +158,7 @@ impl World {
         let result = self.calls_of(Who::Server).pin(weak, number(0), ONE, mode, ttl);
         self.after(result, |world, pinned| {
             let (handle, deadline) = (pinned.lease.lease, pinned.lease.deadline.get());
+            world.note_split(of);
             world.leases[of] = Some(Lease { handle, mode, deadline, frames: 1 });
         })
     }
@@ -167,37 +171,68 @@ impl World {
     ) -> Option<Step> {
         let (source, destination) = (self.handle(who, from)?, self.handle(who, to)?);
         let contents = self.boxes[from]?.frames[first];
-        let result = self.calls_of(who).copy(
-            (source, number(first)),
-            (destination, number(second)),
-            ONE,
-            CopyFlags::empty(),
-        );
-        self.after(result, |world, _| world.owned(to).frames[second] = contents)
+        let [source, destination] = [(source, first), (destination, second)]
+            .map(|(container, frame)| (container, self.shape.number(frame)));
+        let result = self.calls_of(who).copy(source, destination, ONE, CopyFlags::empty());
+        self.after(result, |world, _| {
+            world.owned(to).frames[second] = contents;
+            [from, to].iter().for_each(|of| world.note_split(*of));
+        })
+    }
+
+    /// By the server.
+    fn copy_all(&mut self, from: Box, to: Box) -> Option<Step> {
+        let (source, destination) =
+            (self.handle(Who::Server, from)?, self.handle(Who::Server, to)?);
+        let (contents, frames) = (self.boxes[from]?.frames, self.shape.all_frames());
+        let (source, destination) = ((source, number(0)), (destination, number(0)));
+        let none = CopyFlags::empty();
+        let result = self.calls_of(Who::Server).copy(source, destination, frames, none);
+        let copied = match &result {
+            Ok(copied) => *copied,
+            Err(CallError::Refused(failure)) => failure.done,
+            Err(_) => 0,
+        };
+        let shape = self.shape;
+        let is_copied = |frame: &Frame| shape.number(*frame).get() < copied;
+        for frame in (0..shape.frames).filter(is_copied) {
+            self.owned(to).frames[frame] = contents[frame];
+        }
+        self.after(result, |_, _| ())
     }
 
     fn renew(&mut self, of: Box, frame: Frame) -> Option<Step> {
         let handle = self.boxes[of]?.handle;
-        let result = self.calls_of(owner(of)).renew(handle, number(frame), ONE);
+        let at = self.shape.number(frame);
+        let result = self.calls_of(owner(of)).renew(handle, at, ONE);
         self.after(result, |world, renewed| {
             if renewed > 0 {
                 world.empty(of, frame);
             }
+            world.note_split(of);
         })
     }
 
     fn deallocate(&mut self, of: Box, frame: Frame) -> Option<Step> {
         let handle = self.boxes[of]?.handle;
+        let at = self.shape.number(frame);
         let strict = DeallocateFlags::STRICT;
-        let result = self.calls_of(owner(of)).deallocate(handle, number(frame), ONE, strict);
-        self.after(result, |world, _| world.owned(of).frames[frame] = Contents::Missing)
+        let result = self.calls_of(owner(of)).deallocate(handle, at, ONE, strict);
+        self.after(result, |world, _| {
+            world.owned(of).frames[frame] = Contents::Missing;
+            world.note_split(of);
+        })
     }
 
     fn step_allocate(&mut self, of: Box, frame: Frame) -> Option<Step> {
         let handle = self.boxes[of]?.handle;
+        let at = self.shape.number(frame);
         let none = AllocateFlags::empty();
-        let result = self.calls_of(owner(of)).allocate(handle, number(frame), ONE, none);
-        self.after(result, |world, _| world.empty(of, frame))
+        let result = self.calls_of(owner(of)).allocate(handle, at, ONE, none);
+        self.after(result, |world, _| {
+            world.empty(of, frame);
+            world.note_split(of);
+        })
     }
 
     fn next_fault(&mut self) -> Option<Step> {
@@ -256,14 +291,20 @@ impl World {
         }
         let who = owner(of);
         let created = self.calls_of(who).container_create(AccountHandle::OWN);
+        let (all, none) = (self.shape.all_frames(), AllocateFlags::empty());
         let result = created.and_then(|handle| {
-            let none = AllocateFlags::empty();
-            self.calls_of(who).allocate(handle, number(0), all_frames(), none).map(|_| handle)
+            self.calls_of(who).allocate(handle, number(0), all, none).map(|_| handle)
         });
         self.after(result, |world, handle| {
-            let frames = [Contents::Known(0); FRAMES];
-            world.boxes[of] =
-                Some(Owned { handle, frames, share: None, has_handler: false, is_dying: false });
+            let frames = [Contents::Known(0); FRAMES_MAX];
+            world.boxes[of] = Some(Owned {
+                handle,
+                frames,
+                share: None,
+                has_handler: false,
+                is_dying: false,
+                is_split: false,
+            });
         })
     }
 
@@ -288,14 +329,15 @@ impl World {
 
     fn set_handler(&mut self, of: Box, on: bool) -> Option<Step> {
         let owned = self.boxes[of].filter(|owned| owned.has_handler != on)?;
-        let last = number(FRAMES - 1);
+        let last = self.shape.last();
+        let first = number(last);
         let handler = on.then(|| id(Who::Server));
-        let result = self.calls_of(owner(of)).set_handler(owned.handle, last, 1, handler, 7);
+        let result = self.calls_of(owner(of)).set_handler(owned.handle, first, 1, handler, 7);
         self.after(result, |world, _| {
             let owned = world.owned(of);
             owned.has_handler = on;
-            if owned.frames[FRAMES - 1] == Contents::Known(0) {
-                owned.frames[FRAMES - 1] = Contents::Supplied;
+            if owned.frames[last] == Contents::Known(0) {
+                owned.frames[last] = Contents::Supplied;
             }
         })
     }
@@ -328,7 +370,7 @@ impl World {
             return None;
         }
         let tag = index(who) as u8 + 1;
-        let step = self.access(who, window(of, frame), Some(tag));
+        let step = self.access(who, self.shape.window(of, frame), Some(tag));
         if let (Step::Done, Some(owned)) = (&step, &mut self.boxes[of]) {
             owned.frames[frame] = Contents::Known(tag);
         }

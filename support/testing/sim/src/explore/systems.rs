@@ -4,15 +4,16 @@
 use pmserver_api::LockMode;
 
 use super::action::Action::{
-    self, Allocate, Answer, Copy, Create, Deallocate, Destroy, DeviceReset, Extra, ExtraLock,
-    Grant, Load, Lock, Map, Move, NextFault, Pin, Promise, Reclaim, Refuse, Renew, SetHandler,
-    Share, Stop, Store, Supply, Ungrant, Unlock, Unmap, Unshare, Wait,
+    self, Allocate, Answer, Copy, CopyAll, Create, Deallocate, Destroy, DeviceReset, Extra,
+    ExtraLock, Grant, Load, Lock, Map, Move, NextFault, Pin, Promise, Reclaim, Refuse, Renew,
+    SetHandler, Share, Stop, Store, Supply, Ungrant, Unlock, Unmap, Unshare, Wait,
 };
 use super::action::Who::{A, B, Server};
+use super::world::Shape;
 
 /// The small systems, by name, with their actions.
-pub(super) fn systems() -> Vec<(&'static str, Vec<Action>)> {
-    let mut systems = vec![
+pub(super) fn systems() -> Vec<(&'static str, Shape, Vec<Action>)> {
+    let single = [
         ("lease", lease()),
         ("copies", copies()),
         ("handler", handler()),
@@ -21,12 +22,16 @@ pub(super) fn systems() -> Vec<(&'static str, Vec<Action>)> {
         ("promised", promised()),
     ];
     let mut all = Vec::new();
-    for action in systems.iter().flat_map(|(_, actions)| actions) {
+    for action in single.iter().flat_map(|(_, actions)| actions) {
         if !all.contains(action) {
             all.push(*action);
         }
     }
-    systems.push(("all", all));
+    let with_shape = |(name, actions)| (name, Shape::SINGLE, actions);
+    let mut systems: Vec<_> = single.into_iter().map(with_shape).collect();
+    systems.push(("all", Shape::SINGLE, all));
+    systems.push(("cluster", Shape::CLUSTER, cluster()));
+    systems.push(("large", Shape::LARGE, large()));
     systems
 }
 
@@ -163,5 +168,54 @@ fn promised() -> Vec<Action> {
         Stop(B),
         Wait,
         Reclaim,
+    ]
+}
+
+/// Eight frames in one record, and what is done with all of them or with one.
+fn cluster() -> Vec<Action> {
+    vec![
+        Create(0),
+        Create(1),
+        Share { of: 0, write: true },
+        Share { of: 1, write: true },
+        Unshare(0),
+        Map(A, 0),
+        Map(B, 1),
+        Map(Server, 0),
+        Unmap(A, 0),
+        Unmap(B, 1),
+        Store(A, 0, 0),
+        Store(B, 1, 7),
+        Load(B, 1, 0),
+        Lock(0, LockMode::Read),
+        Lock(1, LockMode::Exclusive),
+        Unlock(0),
+        Unlock(1),
+        CopyAll(0, 1),
+        Copy(A, (0, 0), (0, 7)),
+        Deallocate(0, 7),
+        Destroy(1),
+        Wait,
+        Stop(Server),
+    ]
+}
+
+/// 512 frames in one block, and what splits them.
+fn large() -> Vec<Action> {
+    vec![
+        Create(0),
+        Create(1),
+        Share { of: 0, write: true },
+        Share { of: 1, write: true },
+        Map(A, 0),
+        Map(B, 1),
+        Unmap(A, 0),
+        Store(A, 0, 1),
+        Store(B, 1, 0),
+        Lock(0, LockMode::Read),
+        Unlock(0),
+        CopyAll(0, 1),
+        Renew(0, 1),
+        Destroy(0),
     ]
 }

@@ -3,8 +3,8 @@
 //! they know: their handles, and what they last wrote.
 
 use pmserver_api::{
-    AccessKind, CallError, Calls, ContainerHandle, FaultHandle, LeaseHandle, LockMode, PmError,
-    ShareHandle,
+    AccessKind, CallError, Calls, ContainerHandle, FaultHandle, LeaseHandle, LockMode, MapFlags,
+    PmError, ShareHandle,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
@@ -19,15 +19,25 @@ use crate::loader::{BootPlan, equal_parts};
 use crate::machine::Architecture;
 use crate::stop::audit::JANITOR_NUMBER;
 
-const POOL_BITS: u32 = 20;
-const LIMIT: ByteCount = ByteCount::new(40 * PAGE_BYTES);
-/// Frames of a container.
-pub(super) const FRAMES: usize = 3;
+/// The most frames of a container that are looked at.
+pub(super) const FRAMES_MAX: usize = 8;
 /// The longest lease.
 pub(super) const LEASE_MICROS: u64 = 1_000_000;
 /// How often an access is tried again after a repair.
 const TRIES_MAX: usize = 4;
 pub(super) const ONE: FrameCount = FrameCount::ONE;
+
+/// How large the containers of a system are, and its memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// So many frames of a container are looked at, each the first of so many.
+    pub(super) frames: usize,
+    step: u64,
+    pool_bits: u32,
+    limit_pages: u64,
+    /// They may be in one record, which what is done with one of them splits.
+    is_grouped: bool,
+}
 
 /// What is in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,11 +54,13 @@ pub(super) enum Contents {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owned {
     pub(super) handle: ContainerHandle,
-    pub(super) frames: [Contents; FRAMES],
+    pub(super) frames: [Contents; FRAMES_MAX],
     pub(super) share: Option<Shared>,
     pub(super) has_handler: bool,
     /// It is being destroyed, and a lease is in the way.
     pub(super) is_dying: bool,
+    /// Something was done with one frame alone, and frames may be in groups.
+    pub(super) is_split: bool,
 }
 
 /// A share with the server.
@@ -72,6 +84,7 @@ pub(super) struct Lease {
 /// A system and what its programs know.
 #[derive(Clone)]
 pub(super) struct World {
+    pub(super) shape: Shape,
     pub(super) server: Server<SimKernel>,
     pub(super) boxes: [Option<Owned>; 2],
     pub(super) leases: [Option<Lease>; 2],
@@ -126,9 +139,53 @@ pub(super) fn number(frame: Frame) -> FrameNumber {
     FrameNumber::new(frame as u64)
 }
 
-/// Where a peer maps a container's frame.
-pub(super) fn window(of: Box, frame: Frame) -> VirtAddr {
-    address(0x1000_0000 + of as u64 * 0x10_0000 + frame as u64 * PAGE_BYTES)
+impl Shape {
+    /// Single frames, in accounts with little room.
+    pub(super) const SINGLE: Self =
+        Self { frames: 3, step: 1, pool_bits: 20, limit_pages: 40, is_grouped: false };
+    /// The frames of one cluster, in accounts with room for it.
+    pub(super) const CLUSTER: Self =
+        Self { frames: 8, step: 1, pool_bits: 22, limit_pages: 320, is_grouped: true };
+    /// Some of those of a large frame.
+    pub(super) const LARGE: Self =
+        Self { frames: 2, step: 256, pool_bits: 26, limit_pages: 3000, is_grouped: true };
+
+    pub(super) fn number(self, frame: Frame) -> FrameNumber {
+        FrameNumber::new(frame as u64 * self.step)
+    }
+
+    /// With which flags all frames are mapped: a large frame is made by a forced mapping.
+    pub(super) fn map_flags(self) -> MapFlags {
+        let forced = if self.is_large() { MapFlags::FORCE_WRITE } else { MapFlags::empty() };
+        MapFlags::READ | MapFlags::WRITE | forced
+    }
+
+    pub(super) fn is_large(self) -> bool {
+        self.step > 1
+    }
+
+    pub(super) fn last(self) -> Frame {
+        self.frames - 1
+    }
+
+    pub(super) fn all_frames(self) -> FrameCount {
+        FrameCount::new(self.frames as u64 * self.step).expect("a small number")
+    }
+
+    /// Where a peer maps a container's frame.
+    pub(super) fn window(self, of: Box, frame: Frame) -> VirtAddr {
+        self.place(0x1000_0000, of, frame)
+    }
+
+    /// Where an owner looks at its container in the end.
+    pub(super) fn last_window(self, of: Box, frame: Frame) -> VirtAddr {
+        self.place(0x1040_0000, of, frame)
+    }
+
+    fn place(self, first: u64, of: Box, frame: Frame) -> VirtAddr {
+        let apart = 0x10_0000.max(self.all_frames().get() * PAGE_BYTES);
+        address(first + of as u64 * apart + self.number(frame).get() * PAGE_BYTES)
+    }
 }
 
 /// Where a peer maps the frame that it was granted.
@@ -136,37 +193,29 @@ pub(super) fn granted() -> VirtAddr {
     address(0x1080_0000)
 }
 
-/// Where an owner looks at its container in the end.
-pub(super) fn last_window(of: Box, frame: Frame) -> VirtAddr {
-    address(0x1040_0000 + of as u64 * 0x10_0000 + frame as u64 * PAGE_BYTES)
-}
-
 fn address(address: u64) -> VirtAddr {
     VirtAddr::new(address).expect("it lies in user space")
 }
 
-pub(super) fn all_frames() -> FrameCount {
-    FrameCount::new(FRAMES as u64).expect("a small number")
-}
-
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shape: Shape) -> Self {
+        let limit = ByteCount::new(shape.limit_pages * PAGE_BYTES);
         let peer = |peer, name, limit, privileges| PeerConfig { peer, name, limit, privileges };
         let janitor = Privileges::READ_ACCOUNTS
             .union(Privileges::SUPERVISE)
             .union(Privileges::SET_POLICY)
             .union(Privileges::DISTURB);
         let peers = [
-            peer(1, "a", LIMIT, Privileges::empty()),
-            peer(2, "b", LIMIT, Privileges::EXTRA),
-            peer(3, "server", LIMIT, Privileges::DMA),
+            peer(1, "a", limit, Privileges::empty()),
+            peer(2, "b", limit, Privileges::EXTRA),
+            peer(3, "server", limit, Privileges::DMA),
             peer(JANITOR_NUMBER as u8, "janitor", ByteCount::new(4 * PAGE_BYTES), janitor),
         ];
         let ids: Vec<PeerId> =
             [1, 2, 3, JANITOR_NUMBER].into_iter().filter_map(PeerId::new).collect();
         let mut kernel = SimKernel::boot(&BootPlan {
             architecture: Architecture::X86_64,
-            pool: equal_parts(POOL_BITS, 1),
+            pool: equal_parts(shape.pool_bits, 1),
             peers: ids.clone(),
             cspaces: ids,
             regions: Vec::new(),
@@ -174,6 +223,7 @@ impl World {
         kernel.stop_time();
         let server = Server::new(kernel, &peers).expect("the pool is large enough");
         Self {
+            shape,
             server,
             boxes: [None; 2],
             leases: [None; 2],
@@ -238,6 +288,12 @@ impl World {
         self.boxes[of].as_mut().expect("the step needed it")
     }
 
+    /// Notes that something was done with one frame of a container.
+    pub(super) fn note_split(&mut self, of: Box) {
+        let is_grouped = self.shape.is_grouped;
+        self.boxes[of].iter_mut().for_each(|owned| owned.is_split = is_grouped);
+    }
+
     pub(super) fn forget(&mut self, of: Box) {
         self.end_share(of);
         self.boxes[of] = None;
@@ -261,8 +317,9 @@ impl World {
 
     /// Says that a frame has no contents: zeros, or what a handler supplies.
     pub(super) fn empty(&mut self, of: Box, frame: Frame) {
+        let last = self.shape.last();
         let owned = self.owned(of);
-        let is_absent = owned.has_handler && frame == FRAMES - 1;
+        let is_absent = owned.has_handler && frame == last;
         owned.frames[frame] = if is_absent { Contents::Supplied } else { Contents::Known(0) };
     }
 

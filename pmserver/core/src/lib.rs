@@ -34,7 +34,8 @@
 //! | pin, bus_address, device_reset | `ops/pin.rs` | `frames/pins.rs` |
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
 //! | map, unmap | `ops/map.rs`, `ops/unmap.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
-//! | the same, and copy, for clusters | `ops/map_cluster.rs` | `frames/copy_cluster.rs` |
+//! | the same, and copy, for clusters | `ops/map_cluster.rs` | `frames/copy_together.rs` |
+//! | the same, for bound runs | `ops/map_run.rs` | `frames/bound_runs.rs`, `tables/run_mappings.rs` |
 //! | large frames: made, split | `ops/map_large.rs` | `frames/large.rs`, `store/blocks.rs` |
 //! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
 //! | attach, detach | `ops/region.rs` | `ops/map_ahead.rs`, `ops/repair.rs` |
@@ -53,14 +54,14 @@
 //! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What
 //! all operations stand on is not repeated: handles (`frames/access.rs`, `ops/account.rs`), the
 //! check for leases (`frames/leases.rs`), the splitting of runs, clusters and large frames
-//! (`frames/individual.rs`, `frames/clusters.rs`, `frames/large.rs`),
+//! (`frames/individual.rs`, `frames/clusters.rs`, `frames/bound_runs.rs`, `frames/large.rs`),
 //! charges, cells, chains, trees, and the records in them.
 //!
 //! ```text
 //! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/runs, store/extra,
 //!                   store/free
 //! unshare           ops/share, frames/leases, frames/expiry, tables/mappings, tables/page_tables
-//! copy              ops/copy, frames/copying, frames/copy_cluster, frames/link, frames/binding,
+//! copy              ops/copy, frames/copying, frames/copy_together, frames/link, frames/binding,
 //!                   store/holders
 //! account_destroy   teardown/accounts, ops/container, frames/expiry, tables/page_tables,
 //!                   store/account_tree, store/extra

@@ -18,7 +18,7 @@ use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::serve::Service;
 use crate::store::runs::cells_aside;
-use crate::tables::clusters::cluster_cells;
+use crate::tables::clusters::cells_of;
 use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
 
 const KINDS: [Charge; 5] =
@@ -123,9 +123,7 @@ impl<K: Kernel> Service<K> {
         let (mut large, mut cells) = (0_u32, 0_u32);
         for peer in payers {
             large = large.saturating_add(self.sum_of_mappings(peer, |of| of.is_large().into()));
-            cells = cells.saturating_add(self.sum_of_mappings(peer, |of| {
-                if of.is_cluster() { cluster_cells(of.places()) } else { 0 }
-            }));
+            cells = cells.saturating_add(self.sum_of_mappings(peer, cells_of));
         }
         let needed =
             needed.saturating_add(large.saturating_mul(MAPPING_CELLS)).saturating_add(cells);

@@ -5,11 +5,14 @@
 use super::ensure;
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::cell::Ref;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, RUN_PAGES};
 use crate::records::id::{Id, MappingId, indices};
 use crate::records::mapping::Installed;
 use crate::records::page::PageUse;
 use crate::serve::Service;
+
+/// The uses of pages that have holders: of a run the first.
+const HELD: [PageUse; 3] = [PageUse::Frame, PageUse::Run, PageUse::Large];
 
 impl<K: Kernel> Service<K> {
     /// Checks that the frames of a record are on pages that know them, and those of a ring on one
@@ -24,7 +27,7 @@ impl<K: Kernel> Service<K> {
             ensure(is_one, "I6: what is really shared is one memory")?;
             let Some(page) = page else { continue };
             let entry = self.store.entry(page);
-            let is_used = entry.is(PageUse::Frame) || entry.is(PageUse::Large);
+            let is_used = HELD.iter().any(|used| entry.is(*used));
             ensure(is_used, "I3: a page that a frame is on is one for frames")?;
             let names = ring.iter().filter(|sharer| self.store.is_named(page, **sharer)).count();
             let has_more = entry.is(PageUse::Frame) && self.store.is_crowded(page);
@@ -38,11 +41,14 @@ impl<K: Kernel> Service<K> {
 
     /// Checks that pages know the frames that are on them, of which there are so many.
     pub(super) fn check_bindings(&self, held: u32) -> Result<(), &'static str> {
-        let mut counted = 0_u32;
+        let (mut counted, mut in_runs) = (0_u32, 0_usize);
         for page in (0..self.store.page_count()).map(PageIndex::new) {
             let entry = self.store.entry(page);
-            if !entry.is(PageUse::Frame) && !entry.is(PageUse::Large) {
+            if !HELD.iter().any(|used| entry.is(*used)) {
                 continue;
+            }
+            if entry.is(PageUse::Run) {
+                in_runs = in_runs.saturating_add(self.check_run(page)?);
             }
             for holder in self.store.holders(page) {
                 let is_on_it = self.store.page_of(holder) == Some(page);
@@ -61,7 +67,21 @@ impl<K: Kernel> Service<K> {
             });
             ensure(is_used, "an original capability is used by who the page names")?;
         }
+        let pages = (0..self.store.page_count()).map(PageIndex::new);
+        let others = pages.filter(|page| self.store.entry(*page).is(PageUse::InRun)).count();
+        ensure(in_runs == others, "I3: a page of a bound run is in one run")?;
         ensure(counted == held, "I3: pages have as many holders as they say")
+    }
+
+    /// Returns how many pages a bound run has beside its first one.
+    fn check_run(&self, first: PageIndex) -> Result<usize, &'static str> {
+        let pages = self.store.pages_of_run(first);
+        let mut others = pages.iter().skip(1);
+        let are_others = others.all(|page| self.store.entry(*page).is(PageUse::InRun));
+        let last = pages.last().map(|last| self.store.entry(*last).next_in_run());
+        let is_ring = pages.len() == usize::from(RUN_PAGES) && last == Some(first);
+        ensure(are_others && is_ring, "I3: a bound run has 64 pages in a ring")?;
+        Ok(pages.len().saturating_sub(1))
     }
 
     /// Checks what is installed for a mapping.

@@ -28,7 +28,8 @@ use crate::records::table::Table;
 use crate::serve::Service;
 
 /// The uses of pages that virtual frames are on, or will be when a large frame is split.
-const BOUND: [PageUse; 3] = [PageUse::Frame, PageUse::Large, PageUse::Copied];
+const BOUND: [PageUse; 5] =
+    [PageUse::Frame, PageUse::Run, PageUse::InRun, PageUse::Large, PageUse::Copied];
 
 /// How many pages have each use, by the frame table.
 #[derive(Default)]
@@ -164,8 +165,8 @@ impl<K: Kernel> Service<K> {
         ensure(record.container == container.link(), "a frame is in the container that has it")?;
         let is_settled = !record.has(FrameMarks::TENTATIVE) && !record.has(FrameMarks::UNCHARGED);
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
-        let is_sound = !record.is_above_cluster() || record.is_blank() || record.is_large();
-        ensure(is_sound, "a run has no memory, mapping or sharer, or is a large frame")?;
+        let is_sound = !record.is_above_cluster() || record.is_blank() || record.is_whole();
+        ensure(is_sound, "a run has no memory, mapping or sharer, or is bound as a whole")?;
         self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
         for mapping in self.store.chain::<MappingsOfFrame>(record.mappings) {

@@ -19,7 +19,7 @@ use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, ObjectKind, PageIndex};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::{Frame, FrameMarks, LARGE_ORDER, RUN_ORDER};
 use crate::records::id::{FrameId, Id, indices};
 use crate::records::links::Link;
 use crate::records::mapping::Installed;
@@ -199,9 +199,13 @@ impl<K: Kernel> FrameManager<K> {
     /// Binds a frame without memory and without a ring to a page.
     pub(crate) fn join_page(&mut self, frame: FrameId, page: PageIndex) {
         let record = self.store.get(frame.record);
-        let (is_above, is_large) = (record.is_above_cluster(), record.is_large_range());
-        let is_block = self.store.entry(page).is(PageUse::Large);
-        assert!(is_large == is_block && (is_large || !is_above), "a run has no memory, or a block");
+        let entry = self.store.entry(page);
+        let fits = match record.order() {
+            LARGE_ORDER => entry.is(PageUse::Large),
+            RUN_ORDER => entry.is(PageUse::Run),
+            _ => entry.is(PageUse::Frame),
+        };
+        assert!(fits, "what is bound together is bound to memory of its size");
         self.store.get_mut(frame.record).set_page(frame.index, Some(page));
         self.store.add_holder(page, frame);
     }

@@ -142,15 +142,15 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Copies a range as one, if that is possible: both sides are frames that stand for all of it.
-    pub(crate) fn copy_large(
+    pub(crate) fn copy_whole(
         &mut self,
         caller: PeerId,
         copying: &Copying,
         from: Range,
         to: Range,
     ) -> Result<bool, Failure> {
-        let source = self.whole_large(copying.from.container, from);
-        let destination = self.whole_large(copying.to.container, to);
+        let source = self.whole(copying.from.container, from);
+        let destination = self.whole(copying.to.container, to);
         let Some((source, destination)) = source.zip(destination) else { return Ok(false) };
         let block = self.store.get(source).page(0);
         let has_room = block.is_none_or(|block| self.has_holders_left(block));
@@ -171,8 +171,8 @@ impl<K: Kernel> FrameManager<K> {
         Ok(true)
     }
 
-    /// Splits large frames of which a copy needs a part: if it has to be done as a whole, it does
-    /// not come to an end otherwise.
+    /// Splits large frames and bound runs of which a copy needs a part: if it has to be done as a
+    /// whole, it does not come to an end otherwise.
     ///
     /// # Errors
     /// As for `split_at_ends`; `Pending` if that has left no room for copying.

@@ -77,16 +77,17 @@ impl<K: Kernel> FrameManager<K> {
     /// Splits a large frame or a cluster into single ones, or a run into eight parts.
     ///
     /// # Errors
-    /// `Pending` if one call cannot split a large frame: the next one goes on. `Kernel` if the
-    /// kernel refuses a step.
+    /// `Pending` if the call cannot split a large frame, or a bound run: the next one goes on.
+    /// `Kernel` if the kernel refuses a step.
     pub(crate) fn split(
         &mut self,
         container: Ref<Container>,
         run: Ref<Frame>,
     ) -> Result<(), PmError> {
         let record = *self.store.get(run);
-        if let Some(block) = record.page(0).filter(|_| record.is_large()) {
-            return self.split_large(block);
+        if let Some(first) = record.page(0).filter(|_| record.is_whole()) {
+            let is_large = record.is_large();
+            return if is_large { self.split_large(first) } else { self.split_bound_run(first) };
         }
         let split = if record.is_cluster() {
             self.split_cluster(container, run)

@@ -30,7 +30,6 @@ use crate::records::ledger::FrameList;
 use crate::records::mapping::{Mapping, MappingsOfFrame};
 use crate::records::page::PageUse;
 use crate::records::range::Range;
-use crate::store::holders::LARGE_HOLDERS_MAX;
 use crate::tables::large::{MAPPING_CELLS, PartFrames, Parts};
 
 /// Mappings of one large frame: splitting replaces them all in one call.
@@ -83,17 +82,13 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Returns the large frame, or the run, that stands for exactly a range of 512.
-    pub(crate) fn whole_large(
-        &self,
-        container: Ref<Container>,
-        range: Range,
-    ) -> Option<Ref<Frame>> {
+    /// Returns the record of more than a cluster that stands for exactly a range.
+    pub(crate) fn whole(&self, container: Ref<Container>, range: Range) -> Option<Ref<Frame>> {
         let frame = self.find_frame(container, range.first)?;
         self.is_whole_range(frame, container, range).then_some(frame)
     }
 
-    /// Returns whether a record stands for exactly a range of 512 of a container.
+    /// Returns whether a record of more than a cluster stands for exactly a range of a container.
     pub(crate) fn is_whole_range(
         &self,
         frame: Ref<Frame>,
@@ -102,7 +97,7 @@ impl<K: Kernel> FrameManager<K> {
     ) -> bool {
         let record = self.store.get(frame);
         record.container == container.link()
-            && record.is_large_range()
+            && record.is_above_cluster()
             && record.range() == range
             && !record.has(FrameMarks::TENTATIVE)
     }
@@ -114,7 +109,7 @@ impl<K: Kernel> FrameManager<K> {
         if entry.is(PageUse::Large) { first() } else { None }
     }
 
-    fn has_room(&self, work: u64) -> Result<(), PmError> {
+    pub(super) fn has_room(&self, work: u64) -> Result<(), PmError> {
         self.store.meter().check_room(work, 0).map_err(|failure| failure.error)
     }
 
@@ -123,10 +118,10 @@ impl<K: Kernel> FrameManager<K> {
         usize::from(self.store.get(frame).mapping_count.get()) < LARGE_MAPPINGS_MAX
     }
 
-    /// Returns whether one more virtual frame may be on a block.
-    pub(crate) fn has_holders_left(&self, block: PageIndex) -> bool {
-        !self.store.is_splitting(block)
-            && self.store.entry(block).holders() < LARGE_HOLDERS_MAX.into()
+    /// Returns whether one more virtual frame may be on a block, or one more run on its pages.
+    pub(crate) fn has_holders_left(&self, first: PageIndex) -> bool {
+        !self.store.is_splitting(first)
+            && self.store.entry(first).holders() < self.store.places(first).into()
     }
 
     /// Replaces a virtual frame on a block, and its mappings, by single ones on the copies.
@@ -219,8 +214,10 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// As [`Self::split`].
     pub(crate) fn split_newest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
-        let newest = self.store.ledger(account).list(FrameList::Guaranteed).target();
-        newest.map_or(Ok(()), |newest| self.split_if_used(newest))
+        while let Some(newest) = self.store.ledger(account).list(FrameList::Guaranteed).target()
+            && self.split_if_used(newest)?
+        {}
+        Ok(())
     }
 
     /// Splits the oldest frame within the limit of an account if it is in use together with others.
@@ -228,31 +225,36 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// As [`Self::split`].
     pub(crate) fn split_oldest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
-        let first = self.store.ledger(account).list(FrameList::Guaranteed);
-        let oldest = self.store.last_of::<FramesOfAccount>(first);
-        oldest.map_or(Ok(()), |oldest| self.split_if_used(oldest))
+        loop {
+            let first = self.store.ledger(account).list(FrameList::Guaranteed);
+            let oldest = self.store.last_of::<FramesOfAccount>(first);
+            if !oldest.map_or(Ok(false), |oldest| self.split_if_used(oldest))? {
+                return Ok(());
+            }
+        }
     }
 
-    fn split_if_used(&mut self, frame: Ref<Frame>) -> Result<(), Failure> {
+    fn split_if_used(&mut self, frame: Ref<Frame>) -> Result<bool, Failure> {
         let record = self.store.get(frame);
-        if record.is_run() && !record.is_blank() {
+        let is_used = record.is_run() && !record.is_blank();
+        if is_used {
             self.split(self.store.container_of(frame), frame)?;
         }
-        Ok(())
+        Ok(is_used)
     }
 
-    /// Splits a frame if it is a large one.
+    /// Splits a frame if it is bound together with others as a whole.
     ///
     /// # Errors
     /// As [`Self::split`].
-    pub(crate) fn split_if_large(&mut self, frame: Ref<Frame>) -> Result<(), Failure> {
-        if self.store.get(frame).is_large() {
+    pub(crate) fn split_if_whole(&mut self, frame: Ref<Frame>) -> Result<(), Failure> {
+        if self.store.get(frame).is_whole() {
             self.split(self.store.container_of(frame), frame)?;
         }
         Ok(())
     }
 
-    /// Splits the large frames that a range covers only in part.
+    /// Splits the large frames and bound runs that a range covers only in part.
     ///
     /// # Errors
     /// As [`Self::split`].
@@ -264,7 +266,7 @@ impl<K: Kernel> FrameManager<K> {
         for number in [range.first, range.last] {
             let Some(frame) = self.find_frame(container, number) else { continue };
             let record = self.store.get(frame);
-            if record.is_large() && !range.covers(record.range()) {
+            if record.is_whole() && !range.covers(record.range()) {
                 self.split(container, frame).map_err(|error| split_failure(error, number))?;
             }
         }

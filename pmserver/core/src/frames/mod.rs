@@ -7,8 +7,9 @@
 pub(crate) mod absent;
 pub(crate) mod access;
 pub(crate) mod binding;
+pub(crate) mod bound_runs;
 pub(crate) mod clusters;
-pub(crate) mod copy_cluster;
+pub(crate) mod copy_together;
 pub(crate) mod copying;
 pub(crate) mod expiry;
 pub(crate) mod individual;

@@ -13,13 +13,17 @@ impl<K: Kernel> FrameManager<K> {
             return true;
         }
         let entry = self.store.entry(page);
+        if entry.is_of_run() {
+            // It can be taken out.
+            return true;
+        }
         if !entry.is(PageUse::Frame) || entry.is_pinned() || self.store.is_crowded(page) {
             return false;
         }
         !self.store.holders(page).iter().any(|holder| self.is_in_place(*holder))
     }
 
-    /// Moves the contents of a page to another page, which frees the page.
+    /// Moves the contents of a page, which is in no bound run, to another page, which frees it.
     pub(crate) fn relocate(&mut self, page: PageIndex) -> Result<(), KernelError> {
         let none = Sharers::new();
         self.forget_holders(page, &none)?;

@@ -60,10 +60,11 @@ impl<K: Kernel> FrameManager<K> {
             }
             self.store.meter().begin_step(room, removed)?;
             let left = CALL_FRAMES_MAX.saturating_sub(removed);
-            let mask = lowest(self.store.get(mapping).present(), left);
+            let record = *self.store.get(mapping);
+            let mask = lowest(record.present(), left);
             self.remove_mappings_in(mapping, mask)
                 .map_err(|_: KernelError| failure(PmError::Kernel))?;
-            removed = removed.saturating_add(mask.count_ones().max(1).into());
+            removed = removed.saturating_add(record.pages_of(mask).max(1).into());
         }
         Ok(())
     }

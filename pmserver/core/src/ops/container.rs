@@ -159,8 +159,8 @@ impl<K: Kernel> Operations<K> {
             }
             let record = self.store.get(frame);
             let frames = record.frames().max(1).into();
-            // A large frame is removed as one: it would be more work to split it.
-            if record.is_large() || budget.has_room(frames) {
+            // What is bound as a whole is removed as one: it would be more work to split it.
+            if record.is_whole() || budget.has_room(frames) {
                 self.remove_frame(container, frame, number)
                     .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
                 budget.add(frames);

@@ -229,6 +229,7 @@ impl<K: Kernel> Operations<K> {
             self.store.meter().begin_frame(0)?;
         }
         if self.store.free_use(page).is_none() {
+            self.take_out_of_run(page)?;
             self.relocate(page).map_err(refused)?;
         }
         self.store.take_page(page).map_err(refused)?;

@@ -102,14 +102,14 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<u64, Failure> {
         self.check_sides(copying, from, to)?;
         if from.last.saturating_sub(from.first) >= CALL_FRAMES_MAX {
-            if self.copy_large(caller, copying, from, to)? {
+            if self.copy_whole(caller, copying, from, to)? {
                 return Ok(LARGE_FRAMES);
             }
             // Frame by frame, a call does as many as any other.
             return self.copy_half(caller, copying, from, to);
         }
         self.split_for_copy(copying, from, to)?;
-        let copied = self.copy_clusters(copying, from, to);
+        let copied = self.copy_together(caller, copying, from, to);
         let rest = from.after(copied).zip(to.after(copied));
         let Some((from, to)) = rest else { return Ok(copied) };
         self.copy_each(caller, copying, from, to)

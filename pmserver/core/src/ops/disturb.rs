@@ -85,7 +85,14 @@ impl<K: Kernel> Operations<K> {
                 return Ok(Disturbed { count, cursor: u64::from(page).saturating_add(1) });
             }
             let page = PageIndex::new(page);
-            if self.store.entry(page).is(PageUse::Frame) && self.is_movable(page) {
+            let entry = self.store.entry(page);
+            if (entry.is(PageUse::Frame) || entry.is_of_run()) && self.is_movable(page) {
+                if self.take_out_of_run(page).is_err() {
+                    return Ok(Disturbed {
+                        count,
+                        cursor: u64::from(page.get()).saturating_add(1),
+                    });
+                }
                 match self.relocate(page) {
                     Ok(()) => count = count.saturating_add(1),
                     // No free page is left to move to.

@@ -70,7 +70,10 @@ impl<K: Kernel> Operations<K> {
         mapped: &mut Mapped,
     ) -> Result<u8, Failure> {
         self.store.meter().begin_frame(0)?;
-        let done = self.map_cluster(caller, access, (range, vaddr), (flags, payer), mapped);
+        let mut done = self.map_run(caller, access, (range, vaddr), (flags, payer), mapped)?;
+        if done == 0 {
+            done = self.map_cluster(caller, access, (range, vaddr), (flags, payer), mapped);
+        }
         if done > 0 {
             return Ok(done);
         }

@@ -25,10 +25,13 @@ impl<K: Kernel> Operations<K> {
         let Some(region) = self.find_region(peer, page) else { return false };
         let region = *self.store.get(region);
         let Ok(access) = self.access(peer, region.container()) else { return false };
-        let pages = self.pages_ahead(peer, &region, page);
-        let Some(range) = ahead_of(&region, page, pages) else { return false };
         let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
         let flags = region.flags().difference(forced);
+        if self.map_run_of_region(peer, (&region, page), &access, (flags, kind)) {
+            return true;
+        }
+        let pages = self.pages_ahead(peer, &region, page);
+        let Some(range) = ahead_of(&region, page, pages) else { return false };
         let payer = self.payer_of_clusters(peer, pages);
         if self.check_map_rights(&access, range, flags).is_err()
             || !self.is_usual(&access, range.first, flags, kind)
@@ -76,7 +79,13 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns whether an access to a frame needs no more than that it is mapped.
-    fn is_usual(&self, access: &Access, number: u64, flags: MapFlags, kind: AccessKind) -> bool {
+    pub(super) fn is_usual(
+        &self,
+        access: &Access,
+        number: u64,
+        flags: MapFlags,
+        kind: AccessKind,
+    ) -> bool {
         let Some(frame) = self.find_id(access.container, number) else { return false };
         let granted = self.granted(frame, flags);
         let needed = match kind {

@@ -6,7 +6,7 @@
 //! mapping is no error: then the frames are mapped one by one.
 
 use pmserver_api::{Failure, MapFlags, PmError};
-use proto::limits::{FRAME_WORK_MAX, LARGE_FRAMES};
+use proto::limits::FRAME_WORK_MAX;
 use proto::{PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
@@ -15,7 +15,7 @@ use crate::ops::map::installed_for;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::frame::Frame;
-use crate::records::id::{FrameId, Id, MappingId};
+use crate::records::id::{FrameId, Id};
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
@@ -36,7 +36,7 @@ impl<K: Kernel> Operations<K> {
         (range, vaddr): (Range, VirtAddr),
         flags: MapFlags,
     ) -> Result<Option<MapFlags>, Failure> {
-        let Some(frame) = self.find_large(access, range) else { return Ok(None) };
+        let Some(frame) = self.find_whole(access, range) else { return Ok(None) };
         if !vaddr.get().is_multiple_of(LARGE_BYTES)
             || self.check_leases(access, range, need_of(flags)).is_err()
             || !self.is_large_place(peer, vaddr).map_err(|_: KernelError| PmError::Kernel)?
@@ -53,7 +53,7 @@ impl<K: Kernel> Operations<K> {
         let frame = Id::first(frame);
         let mapping = Mapping::new(frame, link_of(access.share), peer, vaddr, flags);
         let Ok(mapping) = self.add_large_mapping(peer, mapping) else {
-            self.unbind_large(frame, was_bound);
+            self.unbind_new(frame, was_bound);
             return Ok(None);
         };
         let granted = self.granted(frame, flags);
@@ -66,20 +66,20 @@ impl<K: Kernel> Operations<K> {
             Err(error) => {
                 // If the kernel refuses to delete the capability, the record stays as well.
                 if self.remove_mappings_in(mapping, 1).is_ok() {
-                    self.unbind_large(frame, was_bound);
+                    self.unbind_new(frame, was_bound);
                 }
                 Err(at_frame(error, range.first))
             }
         }
     }
 
-    /// Returns the frame that stands for a whole range of 512, if every lease on it is on all of
-    /// it.
-    fn find_large(&self, access: &Access, range: Range) -> Option<Ref<Frame>> {
+    /// Returns the record of a run that stands for exactly a range, if every lease on it is on all
+    /// of it.
+    pub(super) fn find_whole(&self, access: &Access, range: Range) -> Option<Ref<Frame>> {
         let mut leases = self.leases(access.container).map(|lease| lease.range);
         let is_whole = leases.all(|lease| !lease.overlaps(range) || lease.covers(range));
         drop(leases);
-        self.whole_large(access.container, range).filter(|_| is_whole)
+        self.whole(access.container, range).filter(|_| is_whole)
     }
 
     /// Returns whether nothing is mapped where a large page would be, and no page table is there.
@@ -87,14 +87,26 @@ impl<K: Kernel> Operations<K> {
     /// # Errors
     /// The kernel's error if a record that was kept there cannot be removed.
     fn is_large_place(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<bool, KernelError> {
-        let end = vaddr.get().saturating_add(LARGE_BYTES);
+        Ok(self.is_free_place(peer, vaddr, LARGE_BYTES)?
+            && self.lowest_table(peer, vaddr.get()).is_none()
+            && self.is_of_program(peer, vaddr) == Ok(false))
+    }
+
+    /// Returns whether nothing is mapped at so many bytes.
+    ///
+    /// # Errors
+    /// The kernel's error if a record that was kept there cannot be removed.
+    pub(super) fn is_free_place(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        bytes: u64,
+    ) -> Result<bool, KernelError> {
+        let end = vaddr.get().saturating_add(bytes);
         let tree = self.peer(peer).vspace.mappings;
         let next = self.store.tree_next::<Mapping>(tree, vaddr.get());
         let there = next.filter(|next| self.store.get(*next).vaddr() < end);
-        let is_free = there.map_or(Ok(true), |there| self.drop_if_kept(there))?;
-        Ok(is_free
-            && self.lowest_table(peer, vaddr.get()).is_none()
-            && self.is_of_program(peer, vaddr) == Ok(false))
+        there.map_or(Ok(true), |there| self.drop_if_kept(there))
     }
 
     /// Maps what was taken as one large frame once more, by the record that was kept when it was
@@ -115,7 +127,7 @@ impl<K: Kernel> Operations<K> {
         let frame = record.frame(0);
         if is_same
             && self.is_whole_range(frame.record, access.container, range)
-            && self.can_map_large(frame.record, flags) == Some(true)
+            && self.can_map_whole(frame.record, flags) == Some(true)
         {
             self.store.get_mut(kept).set_present(1);
             // Stores are forced, so the frame is not copy-on-write if there may be any.
@@ -128,9 +140,9 @@ impl<K: Kernel> Operations<K> {
         Ok(false)
     }
 
-    /// Returns whether a large frame that has memory can be mapped with these flags; nothing if it
-    /// has none.
-    fn can_map_large(&self, frame: Ref<Frame>, flags: MapFlags) -> Option<bool> {
+    /// Returns whether a large frame, or a run, that has memory can be mapped with these flags;
+    /// nothing if it has none.
+    pub(super) fn can_map_whole(&self, frame: Ref<Frame>, flags: MapFlags) -> Option<bool> {
         let block = self.store.get(frame).page(0)?;
         let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
         let is_whole = !self.store.is_splitting(block);
@@ -140,7 +152,7 @@ impl<K: Kernel> Operations<K> {
     /// Returns whether a frame is a large one now that can be mapped with these flags. With
     /// FORCE_WRITE it is given memory if it has none.
     fn prepare_large(&mut self, access: &Access, frame: Ref<Frame>, flags: MapFlags) -> bool {
-        match self.can_map_large(frame, flags) {
+        match self.can_map_whole(frame, flags) {
             Some(can) => can && self.has_mappings_left(frame),
             None => {
                 let range = self.store.get(frame).range();
@@ -158,27 +170,28 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    fn unbind_large(&mut self, frame: FrameId, was_bound: bool) {
+    pub(super) fn unbind_new(&mut self, frame: FrameId, was_bound: bool) {
         if !was_bound {
             // Nothing is mapped, so there is nothing that the kernel could refuse.
             let _: Result<(), KernelError> = self.rebind(frame, None);
         }
     }
 
-    /// Returns the large mapping at an address, if it is of all pages from there on.
-    pub(super) fn large_at(&self, peer: PeerId, vaddr: VirtAddr, left: u64) -> Option<MappingId> {
-        let mapping = self.find_mapping(peer, vaddr)?;
-        let record = self.store.get(mapping.record);
-        let is_whole = record.vaddr() == vaddr.get() && left >= LARGE_FRAMES;
-        (record.is_large() && is_whole).then_some(mapping)
+    /// Returns how many pages a mapping of a large frame or a run has that begins at an address, if
+    /// there are at most so many.
+    pub(super) fn whole_at(&self, peer: PeerId, vaddr: VirtAddr, most: u64) -> Option<u16> {
+        let record = self.store.get(self.find_mapping(peer, vaddr)?.record);
+        let pages = u16::try_from(record.pages_of(u8::MAX)).ok()?;
+        let is_all = record.vaddr() == vaddr.get() && u64::from(pages) <= most;
+        (record.is_whole() && is_all).then_some(pages)
     }
 
-    /// Splits the large frame whose mapping this is, if it is one.
+    /// Splits the large frame or bound run whose mapping this is, if it is one.
     ///
     /// # Errors
     /// As for `split`.
     pub(super) fn split_mapped(&mut self, mapping: Ref<Mapping>) -> Result<(), Failure> {
         let frame = self.frame_of(Id::first(mapping));
-        self.split_if_large(frame.record)
+        self.split_if_whole(frame.record)
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod map;
 mod map_ahead;
 pub(crate) mod map_cluster;
 mod map_large;
+mod map_run;
 pub(crate) mod pin;
 pub(crate) mod recovery;
 pub(crate) mod region;

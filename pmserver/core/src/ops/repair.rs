@@ -14,13 +14,12 @@
 //! ```
 
 use pmserver_api::{AccessKind, Failure, MapFlags, Mapped, PmError};
-use proto::{FrameCount, PeerId, VirtAddr};
+use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::ops::map::{check_flags, last_page, pages_from};
+use crate::ops::map::{check_flags, last_page};
 use crate::records::failure::{at_frame, is_more_to_do};
-use crate::records::frame::LARGE_PAGES;
 use crate::records::id::{FrameId, MappingId};
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::Installed;
@@ -93,8 +92,8 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Splits a large frame if a page of it is needed alone, for a store to memory that others
-    /// share copy-on-write, or if that has begun. Returns whether it was split.
+    /// Splits a large frame or a bound run if a page of it is needed alone, for a store to memory
+    /// that others share copy-on-write, or if that has begun. Returns whether it was split.
     fn split_for_access(&mut self, mapping: MappingId, kind: AccessKind) -> Result<bool, Failure> {
         let is_split = self.is_split_for(mapping, kind == AccessKind::Write);
         if is_split {
@@ -103,13 +102,13 @@ impl<K: Kernel> Operations<K> {
         Ok(is_split)
     }
 
-    /// Returns whether the large frame of a mapping has to be split before it is used.
+    /// Returns whether the large frame or bound run of a mapping has to be split before it is used.
     fn is_split_for(&self, mapping: MappingId, is_stored_to: bool) -> bool {
         let frame = self.frame_of(mapping);
-        let is_large = self.store.get(frame.record).is_large();
-        let block = self.store.page_of(frame).filter(|_| is_large);
-        block.is_some_and(|block| {
-            self.store.is_splitting(block) || is_stored_to && self.is_cow(frame)
+        let is_whole = self.store.get(frame.record).is_whole();
+        let first = self.store.page_of(frame).filter(|_| is_whole);
+        first.is_some_and(|first| {
+            self.store.is_splitting(first) || is_stored_to && self.is_cow(frame)
         })
     }
 
@@ -220,19 +219,19 @@ impl<K: Kernel> Operations<K> {
         check_flags(flags)?;
         last_page(vaddr, count.get())?;
         let mut mapped = Mapped::default();
-        let mut pages = pages_from(vaddr);
-        while mapped.count < count.get() {
-            let Some(vaddr) = pages.next() else { break };
+        let mut next = Some(vaddr);
+        while let Some(vaddr) = next.filter(|_| mapped.count < count.get()) {
             let left = count.get().saturating_sub(mapped.count);
-            let is_large = self.large_at(caller, vaddr, left).is_some();
-            let frames = if is_large { LARGE_PAGES } else { 1 };
+            let whole = self.whole_at(caller, vaddr, left);
+            let frames = whole.unwrap_or(1);
             let room = self.store.meter().begin_frame(0);
             let asked = (flags, mapped.count == 0);
-            match room.and_then(|()| self.remap_one(caller, (vaddr, is_large), asked)) {
+            match room.and_then(|()| self.remap_one(caller, (vaddr, whole.is_some()), asked)) {
                 Ok(rights) if mapped.push_all(rights, frames) => {}
                 Err(failure) if mapped.count == 0 => return Err(failure),
                 Ok(_) | Err(_) => break,
             }
+            next = vaddr.checked_add(u64::from(frames).saturating_mul(PAGE_BYTES));
         }
         Ok(mapped)
     }
@@ -240,13 +239,13 @@ impl<K: Kernel> Operations<K> {
     fn remap_one(
         &mut self,
         peer: PeerId,
-        (vaddr, is_large): (VirtAddr, bool),
+        (vaddr, is_whole): (VirtAddr, bool),
         (flags, is_first): (MapFlags, bool),
     ) -> Result<MapFlags, Failure> {
         let missing = Failure { error: PmError::NotFound, done: 0, at: vaddr.get() };
         let mut mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
         let is_stored_to = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
-        if !is_large || self.is_split_for(mapping, is_stored_to) {
+        if !is_whole || self.is_split_for(mapping, is_stored_to) {
             self.split_mapped(mapping.record)?;
             mapping = self.find_mapping(peer, vaddr).ok_or(missing)?;
         }
@@ -294,11 +293,13 @@ impl<K: Kernel> Operations<K> {
         Ok(single)
     }
 
+    /// Returns how all pages of a mapping are installed.
     fn installed(&self, mapping: MappingId) -> Installed {
-        self.store.get(mapping.record).installed(mapping.index)
+        let record = self.store.get(mapping.record);
+        if record.is_partial() { Installed::No } else { record.installed(mapping.index) }
     }
 
-    /// Returns the numbers that a frame stands for: more than one if it is a large one.
+    /// Returns the numbers that a frame stands for: more than one if it is large, or a run.
     fn range_of(&self, frame: FrameId) -> Range {
         let record = self.store.get(frame.record);
         if record.is_cluster() { Range::one(record.number(frame.index)) } else { record.range() }

@@ -30,8 +30,8 @@ use crate::records::links::link_of;
 use crate::records::range::Range;
 use crate::records::share::{Access, Share};
 
-/// Unmapping a page, with the tables that get empty.
-const UNMAP_WORK_MAX: u64 = 30_000;
+/// Unmapping the pages of a run, with the tables that get empty.
+const UNMAP_WORK_MAX: u64 = 120_000;
 
 impl<K: Kernel> Operations<K> {
     /// Lets the borrower take the share once.
@@ -184,7 +184,11 @@ impl<K: Kernel> Operations<K> {
             if !(goes_on && self.is_mapped_through(caller, access, left.first, vaddr)) {
                 // All have the same rights: any number of them is one run.
                 let run = &mut Mapped::default();
-                done = self.map_cluster(caller, access, (left, vaddr), terms, run).into();
+                let all = self.map_run(caller, access, (left, vaddr), terms, run);
+                done = all.map_err(|failure| Failure { done: mapped, ..failure })?.into();
+                if done == 0 {
+                    done = self.map_cluster(caller, access, (left, vaddr), terms, run).into();
+                }
             }
             if done == 0 {
                 self.map_one(caller, access, left.first, vaddr, (flags, true))?;

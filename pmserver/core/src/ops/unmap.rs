@@ -2,7 +2,6 @@
 //! unmap (O7).
 
 use pmserver_api::{Failure, PmError};
-use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
@@ -70,14 +69,14 @@ impl<K: Kernel> Operations<K> {
                 continue;
             }
             let is_whole = record.vaddr() >= first && record.last() <= last;
-            if record.is_large() && (!is_whole || left < LARGE_FRAMES) {
+            let pages = u64::from(record.pages_of(mask));
+            if record.is_whole() && (!is_whole || left < pages) {
                 self.split_mapped(mapping).map_err(|failure| Failure { done, ..failure })?;
                 continue;
             }
             let mask = lowest(mask, left);
             self.remove_mappings_in(mapping, mask).map_err(kernel)?;
-            let pages = if record.is_large() { LARGE_FRAMES } else { mask.count_ones().into() };
-            done = done.saturating_add(pages);
+            done = done.saturating_add(record.pages_of(mask).into());
         }
         Ok(done)
     }

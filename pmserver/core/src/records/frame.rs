@@ -41,6 +41,12 @@ bitflags! {
 /// The order of a large frame: it has `2^9` pages.
 pub(crate) const LARGE_ORDER: u8 = 9;
 
+/// The order of a run that can be bound as a whole.
+pub(crate) const RUN_ORDER: u8 = 6;
+
+/// The pages of such a run.
+pub(crate) const RUN_PAGES: u16 = 1 << RUN_ORDER;
+
 /// The pages of a large frame.
 pub(crate) const LARGE_PAGES: u16 = 1 << LARGE_ORDER;
 
@@ -53,6 +59,7 @@ const _: () =
 /// - A *cluster*: eight frames, each with memory of its own or without.
 /// - A *run* of 64 or 512 that nothing has happened to since they were allocated: no memory, no
 ///   mapping, no sharer (`store/runs.rs`).
+/// - A run of 64 that is bound to 64 pages as a whole: a *bound run* (`frames/bound_runs.rs`).
 /// - A run of 512 that is bound to a block as a whole: a *large frame* (`frames/large.rs`).
 #[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -172,15 +179,22 @@ impl Frame {
         if self.is_cluster() { u8::MAX } else { 1 }
     }
 
-    /// Returns whether it stands for as many frames as are in a large one, and has memory or not.
-    pub(crate) const fn is_large_range(&self) -> bool {
-        self.order == LARGE_ORDER
-    }
-
     /// Returns whether it is a large frame: a run with memory.
     pub(crate) const fn is_large(&self) -> bool {
         let [first, ..] = self.pages;
         self.order == LARGE_ORDER && first != 0
+    }
+
+    /// Returns whether it is a run of 64 that is bound as a whole.
+    pub(crate) const fn is_bound_run(&self) -> bool {
+        let [first, ..] = self.pages;
+        self.order == RUN_ORDER && first != 0
+    }
+
+    /// Returns whether it is bound as a whole: a large frame or a bound run.
+    pub(crate) const fn is_whole(&self) -> bool {
+        let [first, ..] = self.pages;
+        self.is_above_cluster() && first != 0
     }
 
     /// Returns how many frames it stands for.

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::kernel::{PageRights, SlotAddress};
 use crate::records::broken::broken;
 use crate::records::cell::record;
-use crate::records::frame::{Frame, LARGE_ORDER, LARGE_PAGES};
+use crate::records::frame::{Frame, LARGE_ORDER, RUN_ORDER};
 use crate::records::id::{CLUSTER, CLUSTER_ORDER, FrameId, Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
@@ -29,7 +29,8 @@ pub(crate) enum Installed {
 
 /// A frame that is mapped at a page of a VSpace, or granted; for a grant, `vaddr` is its index.
 /// Or a *cluster*: the frames of a cluster, those that are `present`, at pages in the same order.
-/// Or a large frame.
+/// Or a large frame, or a bound run, whose pages are mapped and unmapped together: then the first
+/// bit of each mask speaks for all of them.
 ///
 /// The flags that were asked for never change. What is installed may be less at the moment; it is
 /// restored when the page is accessed (`ops/repair.rs`). A capability is to the page of the frame,
@@ -38,7 +39,7 @@ pub(crate) enum Installed {
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Mapping {
     kind: u8,
-    /// 0, 3 or 9.
+    /// 0, 3, 6 or 9.
     order: u8,
     /// The flags that it was asked for with.
     asked: u16,
@@ -76,7 +77,10 @@ pub(crate) struct Mapping {
     of_share: Links<Mapping>,
     /// The CNode of its slot, or of those of a cluster.
     slot_page: u32,
-    padding: [u8; 12],
+    /// Whether the kernel has refused a part of what the masks say of a bound run: some pages of it
+    /// may not be installed, or have no capability.
+    is_partial: u8,
+    padding: [u8; 11],
 }
 
 record!(unnamed Mapping, Mapping);
@@ -120,7 +124,8 @@ impl Mapping {
             readable: 0,
             writable: 0,
             ends: [0; 2],
-            padding: [0; 12],
+            is_partial: 0,
+            padding: [0; 11],
         }
     }
 
@@ -145,6 +150,34 @@ impl Mapping {
     /// Returns a mapping of a large frame, at a multiple of its size.
     pub(crate) fn of_large(self) -> Self {
         Self { order: LARGE_ORDER, ..self }
+    }
+
+    /// Returns a mapping of a bound run, at a multiple of its size.
+    pub(crate) fn of_run(self) -> Self {
+        Self { order: RUN_ORDER, ..self }
+    }
+
+    /// Returns the eighth part of a mapping of a bound run: a cluster that is as that was.
+    pub(crate) fn eighth(&self, place: u8, frame: Link<Frame>) -> Self {
+        let all = |mask: u8| if mask & 1 == 0 { 0 } else { u8::MAX };
+        let first = place.saturating_mul(CLUSTER);
+        let mut part = Self {
+            order: CLUSTER_ORDER,
+            vaddr: self.vaddr_of(first),
+            frame,
+            ends: [0, CLUSTER - 1],
+            present: u8::MAX,
+            caps: all(self.caps),
+            originals: all(self.originals),
+            readable: all(self.readable),
+            writable: all(self.writable),
+            of_frame: Links::NONE,
+            of_share: Links::NONE,
+            is_partial: 0,
+            ..*self
+        };
+        part.set_slot(self.run_slot(first));
+        part
     }
 
     /// Returns a cluster in which nothing is yet, with the same terms, for so many frames of which
@@ -219,6 +252,32 @@ impl Mapping {
 
     pub(crate) const fn is_large(&self) -> bool {
         self.order == LARGE_ORDER
+    }
+
+    /// Returns whether it is of a bound run.
+    pub(crate) const fn is_run(&self) -> bool {
+        self.order == RUN_ORDER
+    }
+
+    /// Returns whether it is of more frames than a cluster has.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.order > CLUSTER_ORDER
+    }
+
+    /// Returns how many pages those of its mappings have that are in a mask.
+    pub(crate) const fn pages_of(&self, mask: u8) -> u32 {
+        let mappings = (self.present & mask).count_ones();
+        if self.is_whole() { mappings << self.order } else { mappings }
+    }
+
+    /// Returns whether the kernel has refused a part of what the masks say.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.is_partial != 0
+    }
+
+    /// Says whether it has.
+    pub(crate) fn set_partial(&mut self, is_partial: bool) {
+        self.is_partial = is_partial.into();
     }
 
     /// Returns whether it is a large one that was given back: only the record is left.
@@ -327,8 +386,8 @@ impl Leaf for Mapping {
     }
 
     fn last(&self) -> u64 {
-        if self.is_large() {
-            let last = u64::from(LARGE_PAGES).saturating_sub(1);
+        if self.is_whole() {
+            let last = (1_u64 << self.order).saturating_sub(1);
             return self.vaddr.saturating_add(last.saturating_mul(PAGE_BYTES));
         }
         let [_, last] = self.ends;

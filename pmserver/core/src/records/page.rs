@@ -49,6 +49,10 @@ pub(crate) enum PageUse {
     Untyped = 13,
     /// A frame that a page of a large frame was copied to, before virtual frames are bound to it.
     Copied = 14,
+    /// The first page of a run that is bound as a whole.
+    Run = 15,
+    /// One of the other pages of such a run.
+    InRun = 16,
 }
 
 impl PageUse {
@@ -80,15 +84,17 @@ pub(crate) struct PageEntry {
     aside: u8,
     /// `Records`, `Slots`: how many cells or slots are taken. `Frame`: how many pins it is under.
     pub(crate) taken: u16,
-    /// The next page in the list. `Frame`: the mapping that has the original capability.
+    /// The next page in the list. `Frame`, `Run`: the mapping that has the original capability.
     pub(crate) next: u32,
     /// The previous page in the list. `Copied`, `Frame`: the copy of the page before, while a large
-    /// frame is being split.
+    /// frame is being split. `Run`, `InRun`: the next page of the run, of the last one the first.
     pub(crate) previous: u32,
-    /// `Records`, `Slots`: the account. `Frame`, `Large`: the first holder. `Quarantine`: the pin.
+    /// `Records`, `Slots`: the account. `Frame`, `Run`, `Large`: the first holder. `Quarantine`: a
+    /// pin.
     owner: u32,
-    /// `Records`, `Slots`: a set bit for every cell or slot that is taken. `Frame`, `Large`: the
-    /// other holders, two in a word, and in the last half how many there are, references included.
+    /// `Records`, `Slots`: a set bit for every cell or slot that is taken. `Frame`, `Run`, `Large`:
+    /// the other holders, two in a word, and in the last half how many there are, references
+    /// included.
     words: [u64; 2],
 }
 
@@ -101,12 +107,12 @@ impl PageEntry {
         zerocopy::transmute!([u64::from_le_bytes([used_as.number(), 0, 0, 0, 0, 0, 0, 0]), 0, 0, 0])
     }
 
-    /// `Frame`: returns the mapping that has the original capability.
+    /// `Frame`, `Run`: returns the mapping that has the original capability.
     pub(crate) const fn original_user(&self) -> Option<MappingId> {
         MappingId::from_raw(self.next)
     }
 
-    /// `Frame`: says which mapping has the original capability.
+    /// `Frame`, `Run`: says which mapping has the original capability.
     pub(crate) fn set_original_user(&mut self, mapping: Option<MappingId>) {
         self.next = mapping.map_or(0, MappingId::raw);
     }
@@ -136,14 +142,14 @@ impl PageEntry {
         self.owner = lease.raw();
     }
 
-    /// `Frame`, `Large`: returns one of the places for holders.
+    /// `Frame`, `Run`, `Large`: returns one of the places for holders.
     pub(crate) fn holder(&self, place: u8) -> Option<FrameId> {
         let Some(other) = place.checked_sub(1) else { return FrameId::from_raw(self.owner) };
         let word = self.words.get(usize::from(other / 2))?;
         FrameId::from_raw(u32::try_from(word >> half(other) & u64::from(u32::MAX)).ok()?)
     }
 
-    /// `Frame`, `Large`: fills or empties one of the places for holders.
+    /// `Frame`, `Run`, `Large`: fills or empties one of the places for holders.
     pub(crate) fn set_holder(&mut self, place: u8, holder: Option<FrameId>) {
         let raw = holder.map_or(0, FrameId::raw);
         let Some(other) = place.checked_sub(1) else {
@@ -156,7 +162,7 @@ impl PageEntry {
         *word |= u64::from(raw) << half(other);
     }
 
-    /// `Frame`, `Large`: returns how many holders it has, and references.
+    /// `Frame`, `Run`, `Large`: returns how many holders it has, and references.
     #[allow(clippy::as_conversions)] // Of the upper half.
     pub(crate) const fn holders(&self) -> u32 {
         let [_, last] = self.words;
@@ -168,12 +174,12 @@ impl PageEntry {
         *last = *last & u64::from(u32::MAX) | u64::from(count) << u32::BITS;
     }
 
-    /// `Frame`, `Large`: counts one more holder or reference.
+    /// `Frame`, `Run`, `Large`: counts one more holder or reference.
     pub(crate) fn add_reference(&mut self) {
         self.set_holders(plus(self.holders(), 1));
     }
 
-    /// `Frame`, `Large`: counts one less; returns how many are left.
+    /// `Frame`, `Run`, `Large`: counts one less; returns how many are left.
     pub(crate) fn remove_reference(&mut self) -> u32 {
         let left = minus(self.holders(), 1);
         self.set_holders(left);
@@ -189,9 +195,11 @@ impl PageEntry {
         }
     }
 
-    /// `Slots`: returns the first of eight free slots at an aligned place.
-    pub(crate) fn first_free_octet(&self) -> Option<u8> {
-        let [low, high] = self.words.map(free_octets);
+    /// `Slots`: returns the first of so many free slots, 8 or 64, at an aligned place.
+    pub(crate) fn first_free_row(&self, slots: u32) -> Option<u8> {
+        let free =
+            |word: u64| if slots == u64::BITS { u64::from(word == 0) } else { free_octets(word) };
+        let [low, high] = self.words.map(free);
         let place = match low.trailing_zeros() {
             u64::BITS => u64::BITS.saturating_add(high.trailing_zeros()),
             place => place,
@@ -201,10 +209,10 @@ impl PageEntry {
 
     /// `Records`, `Slots`: takes or leaves cells or slots: those of a mask, from a place on whose
     /// word they are all in. Returns how many are taken now.
-    pub(crate) fn set_places(&mut self, place: u32, mask: u8, is_taken: bool) -> u16 {
+    pub(crate) fn set_places(&mut self, place: u32, mask: u64, is_taken: bool) -> u16 {
         let [low, high] = &mut self.words;
         let word = if place < u64::BITS { low } else { high };
-        let bits = u64::from(mask) << (place % u64::BITS);
+        let bits = mask << (place % u64::BITS);
         let count = u16::try_from(mask.count_ones()).unwrap_or(0);
         if is_taken {
             *word |= bits;
@@ -253,6 +261,21 @@ impl PageEntry {
     pub(crate) fn end_joining(&mut self) -> u32 {
         self.previous = 0;
         self.remove_reference()
+    }
+
+    /// `Run`, `InRun`: returns the next page of the run.
+    pub(crate) const fn next_in_run(&self) -> PageIndex {
+        PageIndex::new(self.previous)
+    }
+
+    /// `Run`, `InRun`: says which is the next page of the run.
+    pub(crate) const fn set_next_in_run(&mut self, page: PageIndex) {
+        self.previous = page.get();
+    }
+
+    /// Returns whether it is a page of a run that is bound as a whole.
+    pub(crate) const fn is_of_run(&self) -> bool {
+        self.is(PageUse::Run) || self.is(PageUse::InRun)
     }
 
     /// Returns for how many pages it speaks: for all of a block that is whole or a large frame if

@@ -9,6 +9,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[allow(clippy::as_conversions)] // 256 is 256 everywhere.
 pub(crate) const CALL_FRAMES: usize = CALL_FRAMES_MAX as usize;
 
+/// The bits of a number that say which one of a run of 64 it is.
+const LAST_IN_RUN: u64 = 63;
+
 /// A range of frame numbers with both ends included, so that it can contain the largest number.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -46,6 +49,14 @@ impl Range {
     pub(crate) fn after(&self, count: u64) -> Option<Self> {
         let first = self.first.checked_add(count)?;
         (first <= self.last).then_some(Self { first, ..*self })
+    }
+
+    /// Returns the numbers behind so many of its numbers that a run of 64 may stand for: as many,
+    /// at an aligned number; `None` if that is not in it.
+    pub(crate) fn run_after(&self, count: u64) -> Option<Self> {
+        let rest = self.after(count)?;
+        let run = Self { last: rest.first | LAST_IN_RUN, ..rest };
+        (rest.first & LAST_IN_RUN == 0 && self.covers(run)).then_some(run)
     }
 
     pub(crate) const fn covers(&self, other: Self) -> bool {

@@ -109,18 +109,20 @@ impl<K: Kernel> Store<K> {
         Ok(self.take_slots(account, SlotAddress { node, index }, 1))
     }
 
-    /// Takes empty slots in a row, those of a mask, at an aligned place of a CNode.
+    /// Takes empty slots in a row, those of a mask, at an aligned place of a CNode: a row of 64, or
+    /// of 8 if the mask has no more.
     pub(crate) fn alloc_slots(
         &mut self,
         account: Ref<Account>,
-        mask: u8,
+        mask: u64,
     ) -> Result<SlotAddress, Shortage> {
         if self.is_closed(account) {
             return Err(Shortage::Account);
         }
         let account = self.payer_for(account);
         let first = PageIndex::from_link(self.ledger(account).slot_pages);
-        let found = first.and_then(|node| Some((node, self.entry(node).first_free_octet()?)));
+        let row = if mask > u8::MAX.into() { u64::BITS } else { u8::BITS };
+        let found = first.and_then(|node| Some((node, self.entry(node).first_free_row(row)?)));
         let (node, index) = match found {
             Some(found) => found,
             None => (self.add_slot_page(account)?, 0),
@@ -128,7 +130,7 @@ impl<K: Kernel> Store<K> {
         Ok(self.take_slots(account, SlotAddress { node, index }, mask))
     }
 
-    fn take_slots(&mut self, account: Ref<Account>, slot: SlotAddress, mask: u8) -> SlotAddress {
+    fn take_slots(&mut self, account: Ref<Account>, slot: SlotAddress, mask: u64) -> SlotAddress {
         self.entry_mut(slot.node).set_places(slot.index.into(), mask, true);
         if self.is_full(slot.node) {
             self.move_slot_page(account, slot.node, End::Last);
@@ -162,7 +164,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Releases empty slots: those of a mask, from one on.
-    pub(crate) fn free_slots(&mut self, slot: SlotAddress, mask: u8) {
+    pub(crate) fn free_slots(&mut self, slot: SlotAddress, mask: u64) {
         let owner = self.page_owner(slot.node);
         let was_full = self.is_full(slot.node);
         if self.entry_mut(slot.node).set_places(slot.index.into(), mask, false) == 0 {

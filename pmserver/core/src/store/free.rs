@@ -174,6 +174,9 @@ impl<K: Kernel> Store<K> {
         if self.entry(page).is(PageUse::Large) {
             return self.release_large(page);
         }
+        if self.entry(page).is(PageUse::Run) {
+            return self.release_run(page);
+        }
         self.push_free(page, PageUse::Dirty);
     }
 

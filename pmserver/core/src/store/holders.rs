@@ -31,7 +31,8 @@ impl<K: Kernel> Store<K> {
         self.get(frame.record).number(frame.index)
     }
 
-    fn places(&self, page: PageIndex) -> u8 {
+    /// Returns how many holders of a page can be named.
+    pub(crate) fn places(&self, page: PageIndex) -> u8 {
         if self.entry(page).is(PageUse::Large) { LARGE_HOLDERS_MAX } else { PAGE_NAMES }
     }
 

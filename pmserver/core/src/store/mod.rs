@@ -7,6 +7,7 @@
 
 pub(crate) mod account_tree;
 pub(crate) mod blocks;
+pub(crate) mod bound_runs;
 pub(crate) mod cells;
 pub(crate) mod chain;
 pub(crate) mod charges;

@@ -52,6 +52,9 @@ impl<K: Kernel> Tables<K> {
         if record.installed(mapping.index) == Installed::No {
             return Ok(());
         }
+        if record.is_run() {
+            return self.suspend_run(mapping.record);
+        }
         let cap = record.cap(mapping.index, self.page_to_install(mapping));
         self.store.kernel.unmap_frame(cap)?;
         self.store.get_mut(mapping.record).set_installed(mapping.bit(), Installed::No);
@@ -64,8 +67,12 @@ impl<K: Kernel> Tables<K> {
     /// The kernel's error; a mapping that it refuses is then installed as it was.
     pub(crate) fn suspend(&mut self, mapping: Ref<Mapping>, mask: u8) -> Result<(), KernelError> {
         let record = *self.store.get(mapping);
+        let mask = mask & record.above(Installed::No);
+        if record.is_run() && mask != 0 {
+            return self.suspend_run(mapping);
+        }
         let mut gone = 0;
-        let mut indices = indices(mask & record.above(Installed::No));
+        let mut indices = indices(mask);
         let result = indices.try_for_each(|index| {
             let page = self.store.page_of(record.frame(index)).unwrap_or(self.store.zero);
             self.store.kernel.unmap_frame(record.cap(index, page))?;
@@ -89,6 +96,9 @@ impl<K: Kernel> Tables<K> {
         mask: u8,
     ) -> Result<(), KernelError> {
         let record = *self.store.get(mapping);
+        if record.is_run() && mask & record.caps() != 0 {
+            return self.forget_caps_of_run(mapping);
+        }
         let mut gone = 0;
         let result = indices(mask & record.caps()).try_for_each(|index| {
             self.forget_cap(&record, index)?;

@@ -15,12 +15,24 @@ use crate::records::id::{CLUSTER, Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::tables::Tables;
+use crate::tables::run_mappings::RUN_CELLS;
 
 /// Returns the cells that a cluster of so many mappings sets aside: for all of their own records
 /// but one, the node above them, and one node more where the tree forks.
 pub(crate) const fn cluster_cells(places: u8) -> u32 {
     #[allow(clippy::as_conversions)] // To a wider type.
     (places as u32).saturating_add(1)
+}
+
+/// Returns the cells that a record of mappings sets aside, beside those of a large one.
+pub(crate) fn cells_of(mapping: &Mapping) -> u32 {
+    if mapping.is_run() {
+        RUN_CELLS
+    } else if mapping.is_cluster() {
+        cluster_cells(mapping.places())
+    } else {
+        0
+    }
 }
 
 /// Pages that clusters may take more than single mappings: one for cells that were set aside, one
@@ -84,19 +96,30 @@ impl<K: Kernel> Tables<K> {
         first: Mapping,
         frames: u8,
     ) -> Result<Option<Ref<Mapping>>, PmError> {
-        let mut mapping = first.of_cluster(frames);
+        let mapping = first.of_cluster(frames);
         let peer = mapping.peer();
         let mappings = self.peer(peer).vspace.mappings;
         let there = self.store.tree_next::<Mapping>(mappings, mapping.key());
         if there.is_some_and(|there| self.store.get(there).key() <= mapping.last()) {
             return Ok(None);
         }
-        let cells = cluster_cells(frames);
+        self.add_record(account, mapping).map(Some)
+    }
+
+    /// Records mappings of several frames, with their slots and the cells that they set aside.
+    ///
+    /// # Errors
+    /// `NoTableQuota`, and nothing has changed.
+    pub(super) fn add_record(
+        &mut self,
+        account: Ref<Account>,
+        mut mapping: Mapping,
+    ) -> Result<Ref<Mapping>, PmError> {
+        let (cells, slots) = (cells_of(&mapping), mapping.slots());
         self.store.set_aside_with(account, cells, 0).map_err(Shortage::as_table_quota)?;
-        let slots = mapping.slots();
         let recorded = self.store.alloc_slots(account, slots).and_then(|slot| {
             mapping.set_slot(slot);
-            let added = self.insert_record(account, peer, mapping);
+            let added = self.insert_record(account, mapping.peer(), mapping);
             added.inspect_err(|_| self.store.free_slots(slot, slots))
         });
         let mapping = recorded.map_err(|shortage| {
@@ -104,7 +127,7 @@ impl<K: Kernel> Tables<K> {
             shortage.as_table_quota()
         })?;
         self.link_mapping(mapping);
-        Ok(Some(mapping))
+        Ok(mapping)
     }
 
     /// Makes the pages of the cells that splitting a cluster of mappings needs, so that it cannot

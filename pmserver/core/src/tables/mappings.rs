@@ -28,7 +28,7 @@ use crate::records::leaf::Leaf;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::region::Region;
 use crate::tables::Tables;
-use crate::tables::clusters::cluster_cells;
+use crate::tables::clusters::cells_of;
 
 /// Rights for mapping a page only to find out which tables are missing.
 const PROBE: PageRights = PageRights { write: false, execute: false };
@@ -38,6 +38,9 @@ impl<K: Kernel> Tables<K> {
     /// zeros.
     pub(crate) fn install(&mut self, mapping: MappingId, rights: Installed) -> Result<(), PmError> {
         let kernel = |_: KernelError| PmError::Kernel;
+        if self.store.get(mapping.record).is_run() {
+            return self.install_run(mapping.record, rights);
+        }
         let page = self.page_to_install(mapping);
         if self.store.is_splitting(page) {
             return Err(PmError::Pending);
@@ -193,11 +196,11 @@ impl<K: Kernel> Tables<K> {
         if self.store.get(mapping).is_grant() {
             return self.remove_grant(mapping);
         }
-        let is_large = self.store.get(mapping).is_large();
-        self.forget_caps_of(mapping, if is_large { 1 } else { mask })?;
+        let mask = if self.store.get(mapping).is_whole() { 1 } else { mask };
+        self.forget_caps_of(mapping, mask)?;
         let record = *self.store.get(mapping);
         let peer = record.peer();
-        if is_large {
+        if record.is_large() {
             self.remove_large(mapping);
             if record.is_counted() {
                 self.count_large(peer, record.vaddr(), false);
@@ -205,7 +208,7 @@ impl<K: Kernel> Tables<K> {
             self.collect_tables(peer, record.vaddr());
             return Ok(());
         }
-        let gone = (record.present() & mask).count_ones();
+        let gone = record.pages_of(mask);
         let left = record.present() & !mask;
         self.store.get_mut(mapping).set_present(left);
         if left == 0 {
@@ -225,8 +228,9 @@ impl<K: Kernel> Tables<K> {
         let tree = self.store.tree_remove(tree, record.key());
         self.peer_mut(record.peer()).vspace.mappings = tree;
         self.store.free(mapping);
-        if record.is_cluster() {
-            self.store.give_back(account, cluster_cells(record.places()));
+        let cells = cells_of(&record);
+        if cells > 0 {
+            self.store.give_back(account, cells);
         }
     }
 

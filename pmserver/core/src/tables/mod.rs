@@ -12,6 +12,7 @@ pub(crate) mod large;
 pub(crate) mod mappings;
 pub(crate) mod page_tables;
 pub(crate) mod payers;
+pub(crate) mod run_mappings;
 
 use proto::PeerId;
 use proto::limits::PEERS_MAX;

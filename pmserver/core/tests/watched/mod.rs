@@ -116,8 +116,9 @@ impl House {
     }
 }
 
-/// A server with containers, shares, leases, mappings, grants, regions, handlers, copies, frames
-/// that are really shared, a pin, pages in quarantine, extra frames, and accounts below accounts.
+/// A server with containers, shares, leases, mappings, grants, regions, handlers, copies, a bound
+/// run, frames that are really shared, a pin, pages in quarantine, extra frames, and accounts below
+/// accounts.
 pub(crate) fn furnished() -> House {
     let house = House::new();
     let (mut driver, mut pm) = (house.as_peer(1), house.as_peer(2));
@@ -139,6 +140,7 @@ pub(crate) fn furnished() -> House {
     pm.allocate(other, at(0), frames(6), none).unwrap();
     let blank = pm.container_create(AccountHandle::OWN).unwrap();
     pm.allocate(blank, at(64), frames(64), none).unwrap();
+    pm.map(blank, at(64), frames(64), page(1024), FORCED).unwrap();
     pm.copy((container, at(0)), (other, at(0)), frames(2), CopyFlags::empty()).unwrap();
     pm.copy((container, at(2)), (other, at(2)), frames(2), CopyFlags::SHARED).unwrap();
     pm.map(other, at(0), frames(3), page(100), MapFlags::READ).unwrap();

@@ -109,6 +109,15 @@ fn pm_203_pages_behind_an_accessed_one_may_be_mapped() {
     // At most 64 with that page, and none before it.
     assert!(unmapped(102, 80, 1) && unmapped(102, 80, 64) && unmapped(103, 80, 63));
     assert!(!unmapped(102, 80, 0) && !unmapped(102, 80, 65) && !unmapped(100, 2, 1));
+    // Of 64 frames at aligned numbers and addresses those before it, too.
+    let region = Request::Attach { container, start, vaddr: page(256), count: 80, flags };
+    assert_eq!(world.call(C, region), Ok(Reply::Done));
+    assert_eq!(world.load(C, 258), Touch::Done(0));
+    let unmapped_there = |first, all, told| {
+        let unmap = Request::Unmap { vaddr: page(first), count: count(all) };
+        world.clone().believes(C, unmap, number(told))
+    };
+    assert!(unmapped_there(256, 2, 0) && unmapped_there(256, 2, 2) && unmapped_there(256, 64, 64));
     // The access to one is no fault, be it mapped or not.
     let now = Micros::new(world.now);
     let access = model::Access::Load;

@@ -84,9 +84,24 @@ impl Mapping {
         SlotAddress { node: PageIndex::new(self.slot_page), index }
     }
 
+    /// Returns the slot of one page of a bound run.
+    pub(crate) const fn run_slot(&self, index: u8) -> SlotAddress {
+        let index = self.slot_index.saturating_add(index);
+        SlotAddress { node: PageIndex::new(self.slot_page), index }
+    }
+
+    /// Returns the capability of one page of a bound run.
+    pub(crate) const fn run_cap(&self, index: u8, page: PageIndex) -> FrameCap {
+        if self.is_original(0) {
+            FrameCap::Original(page)
+        } else {
+            FrameCap::Derived(self.run_slot(index))
+        }
+    }
+
     /// Returns the mask of its slots, from the first one on.
-    pub(crate) fn slots(&self) -> u8 {
-        row(0, self.places())
+    pub(crate) fn slots(&self) -> u64 {
+        if self.is_run() { u64::MAX } else { row(0, self.places()).into() }
     }
 
     /// Returns the first of its slots.
@@ -103,7 +118,7 @@ impl Mapping {
     /// Returns the mask of the frames that it may have mappings of.
     pub(crate) fn all(&self) -> u8 {
         let [first, _] = self.ends;
-        self.slots() << first
+        row(first, self.places())
     }
 
     /// Returns the capability of one to a page.

@@ -82,25 +82,41 @@ impl Model {
         Some(((region.container, number), *region))
     }
 
-    /// Notes the pages behind an accessed one that may be mapped with it (PM-203).
+    /// Notes the pages around an accessed one that may be mapped with it (PM-203): those behind it,
+    /// and those before it that are of the same 64 frames, if these are at an aligned address.
     pub(crate) fn map_ahead(&mut self, peer: PeerId, page: u64) {
         for index in 0..MAP_AHEAD_MAX {
-            let page = page + index * PAGE_BYTES;
-            let Some((place, region)) = self.in_region(peer, page) else { return };
-            let (via, flags) = (region.via, region.mapped_flags());
-            let has_memory = |it: &Frame| self.contents.is_bound(it.cell) || it.may_be_bound;
-            let is_bound = self.frame(place).is_some_and(has_memory);
-            let mapped = self.mappings_of(place).filter(|is_doubtful| !is_doubtful).count();
-            let leases = self.check_leases(place.0, via, (place.1, place.1), need_of(flags));
-            let leaves_room = index == 0 || mapped + 1 < most_mappings(via);
-            if !is_bound || !leaves_room || leases.is_err() {
-                return;
-            }
-            match self.peers[&peer].mappings.get(&page) {
-                Some(there) if index > 0 && !there.is_doubtful => return,
-                Some(_) => {}
-                None => self.keep(peer, page, Mapping { place, via, flags, is_doubtful: true }),
+            if !self.may_map_with(peer, page + index * PAGE_BYTES, index == 0) {
+                break;
             }
         }
+        let Some(((_, number), _)) = self.in_region(peer, page) else { return };
+        let before = number % MAP_AHEAD_MAX;
+        let first = page.checked_sub(before * PAGE_BYTES);
+        if first.is_some_and(|first| first.is_multiple_of(MAP_AHEAD_MAX * PAGE_BYTES)) {
+            let all = (1..=before).map(|index| page - index * PAGE_BYTES);
+            let _ = all.take_while(|each| self.may_map_with(peer, *each, false)).count();
+        }
+    }
+
+    /// Notes that a page may be mapped with an accessed one, if nothing is in the way. Returns
+    /// whether the next one may be, too.
+    fn may_map_with(&mut self, peer: PeerId, page: u64, is_accessed: bool) -> bool {
+        let Some((place, region)) = self.in_region(peer, page) else { return false };
+        let (via, flags) = (region.via, region.mapped_flags());
+        let has_memory = |it: &Frame| self.contents.is_bound(it.cell) || it.may_be_bound;
+        let is_bound = self.frame(place).is_some_and(has_memory);
+        let mapped = self.mappings_of(place).filter(|is_doubtful| !is_doubtful).count();
+        let leases = self.check_leases(place.0, via, (place.1, place.1), need_of(flags));
+        let leaves_room = is_accessed || mapped + 1 < most_mappings(via);
+        if !is_bound || !leaves_room || leases.is_err() {
+            return false;
+        }
+        match self.peers[&peer].mappings.get(&page) {
+            Some(there) if !is_accessed && !there.is_doubtful => return false,
+            Some(_) => {}
+            None => self.keep(peer, page, Mapping { place, via, flags, is_doubtful: true }),
+        }
+        true
     }
 }

@@ -1,30 +1,50 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Copying whole clusters (decision 0040): eight frames with one look at what they have in common.
+//! Copying whole clusters and bound runs (decisions 0040, 0041): eight frames, or 64, with one look
+//! at what they have in common.
 //!
 //! Whatever is unusual ends it before the cluster that it concerns, without an error: the frames of
 //! that one are copied one by one (`ops/copy.rs`).
 
 use pmserver_api::CopyFlags;
+use proto::PeerId;
 
 use crate::frames::FrameManager;
 use crate::frames::copying::Copying;
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, RUN_PAGES};
 use crate::records::id::{CLUSTER, FrameId, Id, LAST_IN_CLUSTER, indices};
 use crate::records::range::Range;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Copies clusters at the beginning of a range to clusters. Returns how many frames. The caller
-    /// has checked handles and leases.
-    pub(crate) fn copy_clusters(&mut self, copying: &Copying, from: Range, to: Range) -> u64 {
-        let mut done: u64 = 0;
+    /// Copies runs and clusters at the beginning of a range to such. Returns how many frames. The
+    /// caller has checked handles and leases.
+    pub(crate) fn copy_together(
+        &mut self,
+        caller: PeerId,
+        copying: &Copying,
+        from: Range,
+        to: Range,
+    ) -> u64 {
         // What is not to be divided is checked as a whole first.
         let is_whole = copying.flags.contains(CopyFlags::ATOMIC) || copying.is_within();
         if !copying.is_logical() || copying.makes_new() || is_whole {
-            return done;
+            return 0;
         }
+        let mut done: u64 = 0;
+        while let Some((from, to)) = from.run_after(done).zip(to.run_after(done))
+            && self.copy_whole(caller, copying, from, to) == Ok(true)
+        {
+            done = done.saturating_add(RUN_PAGES.into());
+        }
+        let rest = from.after(done).zip(to.after(done));
+        let clusters = rest.map_or(0, |(from, to)| self.copy_clusters(copying, from, to));
+        done.saturating_add(clusters)
+    }
+
+    fn copy_clusters(&mut self, copying: &Copying, from: Range, to: Range) -> u64 {
+        let mut done: u64 = 0;
         let step = usize::from(CLUSTER);
         let pairs = (from.first..=from.last).step_by(step).zip((to.first..=to.last).step_by(step));
         for (from_first, to_first) in pairs {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Bound runs (decision 0041): 64 frames at aligned numbers that are bound to 64 pages as a whole,
+//! in one record and, at aligned addresses, one record of mappings for each VSpace.
+//!
+//! A bound run is what it is as long as it is used as a whole: mapped, copied, locked, freed. When
+//! something is done to a part of it, it is *split* into clusters, and with it everything that is
+//! on the same pages. No page moves.
+//!
+//! ```text
+//!   run a --+--> pages 0-63         clusters a0-7, a8-15, ...  --+--> pages 0-63, each with
+//!   run b --+    with one     --->  clusters b0-7, b8-15, ...  --+    holders of its own
+//!                list of holders
+//! ```
+
+use heapless::Vec;
+use pmserver_api::PmError;
+use proto::limits::FRAME_WORK_MAX;
+
+use crate::frames::FrameManager;
+use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::records::account::Account;
+use crate::records::broken::broken;
+use crate::records::cell::Ref;
+use crate::records::frame::Frame;
+use crate::records::id::{CLUSTER, FrameId, Id};
+use crate::records::mapping::{Mapping, MappingsOfFrame};
+use crate::records::page::{PAGE_NAMES, PageEntry, PageUse};
+use crate::store::bound_runs::RunPages;
+use crate::tables::run_mappings::{Eighths, RUN_PART_CELLS};
+
+/// Mappings of one bound run: it is split in one call with all of them.
+const RUN_MAPPINGS_MAX: u16 = 2;
+
+/// All mappings of the runs on the same pages.
+#[allow(clippy::as_conversions)] // To a wider type.
+const ALL_MAPPINGS_MAX: usize = PAGE_NAMES as usize * RUN_MAPPINGS_MAX as usize;
+
+/// The accounts that pay for the runs on the same pages, and for their mappings.
+#[allow(clippy::as_conversions)] // To a wider type.
+type Payers = Vec<Ref<Account>, { ALL_MAPPINGS_MAX + PAGE_NAMES as usize }>;
+
+/// The mappings of a run.
+#[allow(clippy::as_conversions)] // To a wider type.
+type OfRun = Vec<Ref<Mapping>, { RUN_MAPPINGS_MAX as usize }>;
+
+/// The work of splitting: four runs, with two mappings of each.
+const SPLIT_WORK: u64 = 150_000;
+
+/// The work of giving pages to a run: each is cleared, and made a frame.
+pub(crate) const BIND_RUN_WORK: u64 = 64 * 6_500;
+
+impl<K: Kernel> FrameManager<K> {
+    /// Returns whether a bound run may get one more mapping.
+    pub(crate) fn has_run_mappings_left(&self, run: Ref<Frame>) -> bool {
+        self.store.get(run).mapping_count.get() < RUN_MAPPINGS_MAX
+    }
+
+    /// Splits the runs on these pages into clusters, and their mappings into clusters of mappings.
+    ///
+    /// # Errors
+    /// `Pending` if the call has no room for it. `Kernel` if the kernel refuses a page for records,
+    /// or to unmap what it has mapped in part; nothing has changed then that could be seen.
+    pub(crate) fn split_bound_run(&mut self, run: PageIndex) -> Result<(), PmError> {
+        self.has_room(SPLIT_WORK.saturating_add(FRAME_WORK_MAX))?;
+        let before = self.store.meter().spent();
+        let holders = self.store.holders(run);
+        let mut payers = Payers::new();
+        let prepared = holders.iter().try_for_each(|holder| {
+            let container = self.store.container_of(holder.record);
+            let _ = payers.push(self.store.payer_of_container(container));
+            self.mappings_of_run(holder.record).iter().try_for_each(|mapping| {
+                let _ = payers.push(self.store.payer_of(*mapping));
+                self.make_equal(*mapping)
+            })
+        });
+        let all = u32::try_from(payers.len()).unwrap_or(u32::MAX);
+        let cells = RUN_PART_CELLS.saturating_mul(all);
+        let prepared = prepared.and_then(|()| {
+            payers.iter().try_for_each(|payer| self.store.prepare_aside(*payer, cells))
+        });
+        if prepared.is_ok() {
+            self.replace_runs(run, holders.iter().map(|holder| holder.record));
+        }
+        payers.iter().for_each(|payer| self.store.release_unfilled(*payer));
+        self.store.meter().count_split(before);
+        prepared.map_err(|_: KernelError| PmError::Kernel)
+    }
+
+    fn mappings_of_run(&self, run: Ref<Frame>) -> OfRun {
+        self.store.chain::<MappingsOfFrame>(self.store.get(run).mappings).collect()
+    }
+
+    /// Takes the capabilities of a mapping of a run whose pages are not all as its record says.
+    fn make_equal(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+        if self.store.get(mapping).is_partial() {
+            self.forget_caps_of(mapping, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the runs on some pages. Nothing can fail: all is prepared.
+    fn replace_runs(&mut self, run: PageIndex, runs: impl Iterator<Item = Ref<Frame>>) {
+        let pages = self.store.pages_of_run(run);
+        for page in &pages {
+            *self.store.entry_mut(*page) = PageEntry::new(PageUse::Frame);
+        }
+        for frame in runs {
+            let mappings = self.mappings_of_run(frame);
+            for mapping in &mappings {
+                self.unlink_mapping(*mapping);
+            }
+            let frames = self.split_to_clusters(frame, &pages);
+            for mapping in &mappings {
+                self.replace_run_mapping(*mapping, &frames, &pages);
+            }
+        }
+    }
+
+    /// Splits a run that is not mapped into clusters, and binds them to its pages.
+    fn split_to_clusters(&mut self, run: Ref<Frame>, pages: &RunPages) -> Eighths {
+        let container = self.store.container_of(run);
+        let first = self.store.get(run).range().first;
+        if self.store.split_run(run).is_err() {
+            broken("cell that was prepared");
+        }
+        let mut frames = [run; 8];
+        let mut pages = pages.iter();
+        for (frame, place) in frames.iter_mut().zip(0..) {
+            let number = first.saturating_add(u64::from(CLUSTER).saturating_mul(place));
+            let Some(cluster) = self.find_frame(container, number) else {
+                broken("cluster of a run that was split")
+            };
+            *frame = cluster;
+            for (index, page) in (0..CLUSTER).zip(pages.by_ref()) {
+                let id: FrameId = Id::new(cluster, index);
+                self.store.get_mut(cluster).set_page(index, Some(*page));
+                self.store.add_holder(*page, id);
+            }
+        }
+        frames
+    }
+
+    /// Splits the run that a page is in, so that the page can be moved.
+    ///
+    /// # Errors
+    /// As [`Self::split_bound_run`].
+    pub(crate) fn take_out_of_run(&mut self, page: PageIndex) -> Result<(), PmError> {
+        self.store.run_of(page).map_or(Ok(()), |run| self.split_bound_run(run))
+    }
+}

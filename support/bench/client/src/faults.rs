@@ -15,6 +15,7 @@ const ROUNDS: u64 = 8;
 
 pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     region(world, table, floors)?;
+    lone(world, table, floors)?;
     copy_on_write(world, table, floors)
 }
 
@@ -30,6 +31,21 @@ fn region(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), B
     }
     let floor = floors.fault_and_map.saturating_mul(PAGES);
     table.row(&Row { faults: PAGES, ..Row::frames("fault_region", PAGES, floor) }, &meter);
+    Ok(world.pm.container_destroy(container)?)
+}
+
+/// Loads from a region, in an order in which none follows the last one.
+fn lone(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
+    let container = world.container(PAGES, true)?;
+    let window = page(SECOND_WINDOW, PAGES);
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
+        meter.time(|| (0..PAGES).rev().for_each(|number| touch(page(window, number), 1)));
+        world.pm.detach(window)?;
+    }
+    let floor = floors.fault_and_map.saturating_mul(PAGES);
+    table.row(&Row { faults: PAGES, ..Row::frames("fault_lone", PAGES, floor) }, &meter);
     Ok(world.pm.container_destroy(container)?)
 }
 

@@ -49,7 +49,8 @@ impl Sel4Kernel {
     pub(crate) fn boot(setup: &Setup<'_>) -> Result<Self, KernelError> {
         let home = Home::build(setup, copy::make_table)?;
         let (started, _) = clock::read();
-        Ok(Self { home, window: PoolWindow::open(), copier: Copier::new(), started })
+        let copier = Copier::new(&home);
+        Ok(Self { home, window: PoolWindow::open(), copier, started })
     }
 
     /// Makes half of the pages of a block, as many as one Retype may make.
@@ -95,7 +96,9 @@ impl Kernel for Sel4Kernel {
         // CAP: the page's own untyped: everything made from it is deleted, and nothing else. No
         // CNode on the path to the untyped's slot is made from a page, so this cannot delete its
         // own path and stop half-way.
-        self.home.untyped_slot(page).revoke().map_err(slots::refusal)
+        self.home.untyped_slot(page).revoke().map_err(slots::refusal)?;
+        self.copier.forget(page);
+        Ok(())
     }
 
     fn is_block(&self, page: PageIndex) -> bool {
@@ -115,7 +118,7 @@ impl Kernel for Sel4Kernel {
         // CNodes on the path to its slot are not made from a block. If refused, nothing was
         // deleted.
         self.home.block_slot(block).revoke().map_err(slots::refusal)?;
-        self.copier.forget(block);
+        self.copier.forget_block(block);
         Ok(())
     }
 
@@ -248,6 +251,14 @@ impl Kernel for Sel4Kernel {
         self.copier.copy(&self.home, from, to)
     }
 
+    fn prepare_copy(&mut self, to: PageIndex) -> Result<(), KernelError> {
+        self.copier.prepare(&self.home, to)
+    }
+
+    fn overwrite_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        self.copier.overwrite(&self.home, from, to)
+    }
+
     fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
         self.copier.copy_part(&self.home, large, part, to)
     }
@@ -257,7 +268,7 @@ impl Kernel for Sel4Kernel {
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {
-        self.copier.end()
+        self.copier.end(&self.home)
     }
 
     fn physical_address(&self, page: PageIndex) -> u64 {

@@ -297,17 +297,35 @@ pub trait Kernel {
     /// [`KernelError::Refused`].
     fn retire(&mut self, peer: PeerId) -> Result<(), KernelError>;
 
-    /// Copies the contents of one frame to another. Neither needs to be mapped: pmserver maps both
-    /// for the duration of the copy.
+    /// Copies the contents of one frame to another, whose original capability maps nothing.
+    /// pmserver maps both: the one by the original, which maps nothing again afterwards, the other
+    /// by a copy that stays for the next time, as long as there is a place for it and the frame is
+    /// not gone.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]; the original may map the destination in pmserver then, until it is
+    /// gone, or [`Kernel::end_copies`].
+    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+
+    /// Maps a frame in pmserver by a copy of its capability, so that nothing need be mapped when it
+    /// is copied to, as long as there is a place for it and the frame is not gone.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]; it is then copied to as any other.
+    fn prepare_copy(&mut self, to: PageIndex) -> Result<(), KernelError>;
+
+    /// Copies the contents of one frame to another that may be mapped, by copies of both
+    /// capabilities.
     ///
     /// # Errors
     /// [`KernelError::Refused`]; the destination is then as it was. Done or refused, capabilities
     /// for copying may be left ([`Kernel::end_copies`]).
-    fn copy_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+    fn overwrite_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
 
-    /// Copies one page of a large frame to a frame of 4 KiB; `part` is below [`BLOCK_PAGES`]. The
-    /// large frame stays mapped in pmserver for the next part, through a copy of its capability,
-    /// until another copy needs the place, or [`Kernel::end_copies`].
+    /// Copies one page of a large frame to a frame of 4 KiB, whose original capability maps
+    /// nothing; `part` is below [`BLOCK_PAGES`]. The large frame stays mapped in pmserver for the
+    /// next part, through a copy of its capability, until another copy needs the place, or
+    /// [`Kernel::end_copies`].
     ///
     /// # Errors
     /// As for [`Kernel::copy_page`].
@@ -317,10 +335,11 @@ pub trait Kernel {
     /// that it can be done in slices. The frame stays mapped as for [`Kernel::copy_part`].
     ///
     /// # Errors
-    /// As for [`Kernel::copy_page`]; also if the pages do not lie in the frame.
+    /// As for [`Kernel::overwrite_page`]; also if the pages do not lie in the frame.
     fn clear_large(&mut self, large: PageIndex, first: u16, count: u16) -> Result<(), KernelError>;
 
-    /// Deletes the capabilities that copies have left; without any makes no invocation.
+    /// Takes back what copies have left, but for frames of 4 KiB that were copied from or prepared;
+    /// without any makes no invocation.
     ///
     /// # Errors
     /// [`KernelError::Refused`]; they are then still left.

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Copies the contents of one frame to another. Both are mapped into pmserver during the copy,
-//! through capabilities that are made for it, so that no other mapping changes. A large frame stays
-//! mapped for the next slice of it.
+//! Copies the contents of one frame to another. Both are mapped into pmserver during the copy, so
+//! that no other mapping changes. What is copied from stays mapped, as it may be copied again.
+//!
+//! ```text
+//!   copied from    by a copy of its capability, in place p mod n: until another page needs that
+//!   copied to      so, too, if that was prepared; else by its own capability if nothing maps it
+//!   large frames   by a copy of its capability: until another large one needs the place
+//! ```
 
 use core::ops::Range;
 
@@ -10,44 +15,60 @@ use pmserver_core::kernel::{BLOCK_PAGES, KernelError, PageRights, VSpace};
 use pmserver_setup::WINDOW;
 use pmserver_setup::slots::{COPY_SOURCE, COPY_TABLE, COPY_TARGET};
 use proto::{PAGE_BYTES, VirtAddr};
-use sel4::{Cap, CapRights, cap};
+use sel4::{AbsoluteCPtr, Cap, CapRights, cap};
 
 use crate::capabilities::home::Home;
-use crate::capabilities::objects::{
-    BLOCK_BITS, attributes, make_fetchable, map_table, table_type, to_usize,
-};
+use crate::capabilities::objects::{BLOCK_BITS, attributes, map_table, table_type, to_usize};
 use crate::capabilities::slots::{self, refusal, root_address, root_slot};
 
-/// The two small places are the last two pages before the pool window; one page table is made for
-/// them when pmserver starts. The large ones are below, under the directory of pmserver's program.
-const SOURCE: Place = Place {
-    slot: COPY_SOURCE,
-    small: WINDOW - 2 * PAGE_BYTES,
-    large: WINDOW - (3 << BLOCK_BITS),
-    rights: PageRights { write: false, execute: false },
-};
-const TARGET: Place = Place {
-    slot: COPY_TARGET,
-    small: WINDOW - PAGE_BYTES,
-    large: WINDOW - (2 << BLOCK_BITS),
-    rights: PageRights { write: true, execute: false },
-};
-const TABLE_SPAN_BITS: u8 = 21;
+/// Copies are made fetchable by instructions that a kernel can deny to user programs.
+#[cfg(target_arch = "aarch64")]
+const _: () = assert!(sel4::sel4_cfg_bool!(AARCH64_USER_CACHE_ENABLE));
 
-/// A slot of the root CNode, and where a small or a large frame in it is mapped.
-struct Place {
-    slot: u32,
-    small: u64,
-    large: u64,
-    rights: PageRights,
-}
+/// Where pages are mapped: the last pages before the pool window. One page table is made for them
+/// when pmserver starts. The large places are below, under the directory of pmserver's program.
+const TARGET: u64 = WINDOW - PAGE_BYTES;
+#[allow(clippy::as_conversions)] // To a type of the same size.
+const SOURCES: u64 = TARGET - PLACES_MAX as u64 * PAGE_BYTES;
+#[allow(clippy::as_conversions)] // As above.
+const PREPARED: u64 = SOURCES - PLACES_MAX as u64 * PAGE_BYTES;
+const LARGE_TARGET: u64 = WINDOW - (2 << BLOCK_BITS);
+const LARGE_SOURCE: u64 = WINDOW - (3 << BLOCK_BITS);
+const TABLE_SPAN_BITS: u8 = 21;
+/// The most pages that were copied from and are still mapped; and that are prepared.
+const PLACES_MAX: usize = 128;
+
+const TO_READ: PageRights = PageRights { write: false, execute: false };
+const TO_WRITE: PageRights = PageRights { write: true, execute: false };
 
 /// Makes the page table from a part of the pool and installs it, so that no copy lacks one later.
 pub(crate) fn make_table(part: u32) -> Result<(), KernelError> {
     let kind = table_type(TABLE_SPAN_BITS).ok_or(KernelError::Refused)?;
     slots::make_from_part(part, &kind.blueprint(), COPY_TABLE)?;
     let table = Cap::from_bits(root_address(COPY_TABLE));
-    map_table(table, kind, slots::vspace(VSpace::Own), SOURCE.small).map_err(refusal)
+    map_table(table, kind, slots::vspace(VSpace::Own), TARGET).map_err(refusal)
+}
+
+/// A slot for a capability, and where its frame is mapped.
+struct Place {
+    slot: AbsoluteCPtr,
+    capability: cap::Granule,
+    vaddr: u64,
+    rights: PageRights,
+}
+
+impl Place {
+    /// One of the places from an address on; its slot is one of those from `first` on.
+    fn of_page(home: &Home, place: u32, (base, first): (u64, u32), rights: PageRights) -> Self {
+        let (slot, capability) = home.spare_object(first.saturating_add(place));
+        let offset = PAGE_BYTES.saturating_mul(place.into());
+        Self { slot, capability, vaddr: base.saturating_add(offset), rights }
+    }
+
+    fn in_root(slot: u32, vaddr: u64, rights: PageRights) -> Self {
+        let capability = Cap::from_bits(root_address(slot));
+        Self { slot: root_slot(slot), capability, vaddr, rights }
+    }
 }
 
 /// What the slot of a place holds.
@@ -56,97 +77,112 @@ enum Held {
     Nothing,
     /// Perhaps a capability, perhaps mapped.
     Unknown,
-    /// A large frame, which is mapped.
-    Large(PageIndex),
+    /// A frame, which is mapped.
+    Frame(PageIndex),
 }
 
-/// One of the two frames of a copy.
-struct End {
-    place: Place,
-    held: Held,
-}
-
-impl End {
-    fn capability(&self) -> cap::Granule {
-        Cap::from_bits(root_address(self.place.slot))
-    }
-
-    /// Maps a frame here, by a copy of its capability.
-    fn hold(&mut self, home: &Home, frame: PageIndex, vaddr: u64) -> Result<(), KernelError> {
-        self.empty()?;
-        self.held = Held::Unknown;
-        let rights = self.place.rights;
+impl Held {
+    /// Maps a frame at a place, by a copy of its capability, unless it is.
+    fn hold(&mut self, home: &Home, place: &Place, frame: PageIndex) -> Result<(), KernelError> {
+        if *self == Self::Frame(frame) {
+            return Ok(());
+        }
+        self.empty(place)?;
+        *self = Self::Unknown;
+        let rights = place.rights;
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
         // CAP: a frame of the pool, with no more rights than are needed; the copy of its capability
         // is deleted at the latest with the frame. If refused, nothing is mapped.
-        root_slot(self.place.slot)
-            .copy(&home.object_slot(frame), allowed.clone())
-            .map_err(refusal)?;
-        self.capability()
-            .frame_map(slots::vspace(VSpace::Own), to_usize(vaddr), allowed, attributes(rights))
-            .map_err(refusal)
-    }
-
-    fn hold_small(&mut self, home: &Home, page: PageIndex) -> Result<(), KernelError> {
-        self.hold(home, page, self.place.small)
-    }
-
-    /// Maps a large frame here unless it is.
-    fn hold_large(&mut self, home: &Home, large: PageIndex) -> Result<(), KernelError> {
-        if self.held != Held::Large(large) {
-            self.hold(home, large, self.place.large)?;
-            self.held = Held::Large(large);
-        }
+        place.slot.copy(&home.object_slot(frame), allowed).map_err(refusal)?;
+        map(place.capability, place.vaddr, rights)?;
+        *self = Self::Frame(frame);
         Ok(())
     }
 
     /// Deletes the capability if there may be one, which also unmaps the frame.
-    fn empty(&mut self) -> Result<(), KernelError> {
-        if self.held != Held::Nothing {
-            self.held = Held::Unknown;
-            slots::delete(&root_slot(self.place.slot))?;
-            self.held = Held::Nothing;
+    fn empty(&mut self, place: &Place) -> Result<(), KernelError> {
+        if *self != Self::Nothing {
+            *self = Self::Unknown;
+            slots::delete(&place.slot)?;
+            *self = Self::Nothing;
         }
         Ok(())
     }
 
-    fn forget(&mut self, block: PageIndex) {
-        if self.held == Held::Large(block) {
-            self.held = Held::Nothing;
+    fn forget(&mut self, frame: PageIndex) {
+        if *self == Self::Frame(frame) {
+            *self = Self::Nothing;
         }
     }
 }
 
 /// Copies frames.
 pub(crate) struct Copier {
-    source: End,
-    target: End,
+    /// Pages that were copied from: page p in the place p modulo the number of places.
+    sources: [Held; PLACES_MAX],
+    /// Pages that are prepared to be copied to, in the same way.
+    prepared: [Held; PLACES_MAX],
+    places: u32,
+    large_source: Held,
+    target: Held,
+    /// The page that is mapped by its own capability.
+    lent: Option<PageIndex>,
 }
 
 impl Copier {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new(home: &Home) -> Self {
         Self {
-            source: End { place: SOURCE, held: Held::Nothing },
-            target: End { place: TARGET, held: Held::Nothing },
+            sources: [Held::Nothing; PLACES_MAX],
+            prepared: [Held::Nothing; PLACES_MAX],
+            places: u32::try_from(PLACES_MAX).unwrap_or_default().min(home.spare_objects() / 2),
+            large_source: Held::Nothing,
+            target: Held::Nothing,
+            lent: None,
         }
     }
 
-    /// Copies the contents of one page to another.
+    /// Copies the contents of one page to another that is mapped nowhere.
     pub(crate) fn copy(
         &mut self,
         home: &Home,
         from: PageIndex,
         to: PageIndex,
     ) -> Result<(), KernelError> {
-        let mut copied = self.source.hold_small(home, from);
-        copied = copied.and_then(|()| self.target.hold_small(home, to));
-        copied = copied.and_then(|()| self.copy_mapped(SOURCE.small, TARGET.small, 0..PAGE_BYTES));
-        // If the slots stay full they are emptied later: this one is done.
-        let _ = self.end();
+        let source = self.hold_source(home, from)?;
+        let place = self.place_of(to);
+        if self.prepared.get(to_usize(place)) == Some(&Held::Frame(to)) {
+            return copy_mapped(source, self.prepared_place(home, place).vaddr);
+        }
+        self.lend(home, to)?;
+        copy_mapped(source, TARGET)?;
+        self.take_back(home)
+    }
+
+    /// Maps a page, so that nothing need be mapped when it is copied to.
+    pub(crate) fn prepare(&mut self, home: &Home, page: PageIndex) -> Result<(), KernelError> {
+        let number = self.place_of(page);
+        let place = self.prepared_place(home, number);
+        hold_in(&mut self.prepared, number, home, &place, page)
+    }
+
+    /// Copies the contents of one page to another that may be mapped.
+    pub(crate) fn overwrite(
+        &mut self,
+        home: &Home,
+        from: PageIndex,
+        to: PageIndex,
+    ) -> Result<(), KernelError> {
+        let source = self.hold_source(home, from)?;
+        self.free_target(home)?;
+        let place = Place::in_root(COPY_TARGET, TARGET, TO_WRITE);
+        let held = self.target.hold(home, &place, to);
+        let copied = held.and_then(|()| copy_mapped(source, TARGET));
+        // If the slot stays full it is emptied later: this copy is done.
+        let _ = self.target.empty(&place);
         copied
     }
 
-    /// Copies a page of a large frame to a page.
+    /// Copies a page of a large frame to a page that is mapped nowhere.
     pub(crate) fn copy_part(
         &mut self,
         home: &Home,
@@ -154,12 +190,11 @@ impl Copier {
         part: u16,
         to: PageIndex,
     ) -> Result<(), KernelError> {
-        let from = SOURCE.large.saturating_add(slice(part, 1)?.start);
-        self.source.hold_large(home, large)?;
-        let mut copied = self.target.hold_small(home, to);
-        copied = copied.and_then(|()| self.copy_mapped(from, TARGET.small, 0..PAGE_BYTES));
-        let _ = self.target.empty();
-        copied
+        let source = LARGE_SOURCE.saturating_add(slice(part, 1)?.start);
+        self.large_source.hold(home, &large_source(), large)?;
+        self.lend(home, to)?;
+        copy_mapped(source, TARGET)?;
+        self.take_back(home)
     }
 
     /// Clears a slice of a large frame.
@@ -169,31 +204,119 @@ impl Copier {
         large: PageIndex,
         slice: Range<u64>,
     ) -> Result<(), KernelError> {
-        self.target.hold_large(home, large)?;
-        let (at, bytes) = within(TARGET.large, &slice)?;
-        shm::clear(at, bytes);
-        make_fetchable(self.target.capability(), slice).map_err(refusal)
+        self.target.hold(home, &large_target(), large)?;
+        let at = address(LARGE_TARGET.saturating_add(slice.start))?;
+        let bytes = to_usize(slice.end.saturating_sub(slice.start));
+        shm::clear_code(at, bytes);
+        Ok(())
     }
 
-    /// Notes that a block was joined: its large frame is gone, with all capabilities.
-    pub(crate) fn forget(&mut self, block: PageIndex) {
-        self.source.forget(block);
-        self.target.forget(block);
+    /// Notes that what was made from a page, or from the block that begins at it, is gone, with all
+    /// capabilities.
+    pub(crate) fn forget(&mut self, page: PageIndex) {
+        self.lent.take_if(|lent| *lent == page);
+        self.large_source.forget(page);
+        self.target.forget(page);
+        let place = to_usize(self.place_of(page));
+        for held in [&mut self.sources, &mut self.prepared] {
+            held.get_mut(place).into_iter().for_each(|held| held.forget(page));
+        }
     }
 
-    /// Deletes the copied capabilities if there may be any.
-    pub(crate) fn end(&mut self) -> Result<(), KernelError> {
-        let (source, target) = (self.source.empty(), self.target.empty());
-        source.and(target)
+    /// The same for all pages of a block.
+    pub(crate) fn forget_block(&mut self, block: PageIndex) {
+        let end = block.get().saturating_add(BLOCK_PAGES);
+        (block.get()..end).for_each(|page| self.forget(PageIndex::new(page)));
     }
 
-    /// Copies a part of what is mapped at `from` to the same part at `to`.
-    fn copy_mapped(&self, from: u64, to: u64, part: Range<u64>) -> Result<(), KernelError> {
-        let (from, _) = within(from, &part)?;
-        let (to, bytes) = within(to, &part)?;
-        shm::copy(from, to, bytes);
-        make_fetchable(self.target.capability(), part).map_err(refusal)
+    /// Takes back what copies may have left: all but pages that were copied from or are prepared.
+    pub(crate) fn end(&mut self, home: &Home) -> Result<(), KernelError> {
+        let held = [self.large_source, self.target];
+        if self.lent.is_none() && held == [Held::Nothing; 2] {
+            return Ok(());
+        }
+        let lent = self.take_back(home);
+        let source = self.large_source.empty(&large_source());
+        let target = self.target.empty(&large_target());
+        lent.and(source).and(target)
     }
+
+    /// Maps a page that is copied from, and returns where.
+    fn hold_source(&mut self, home: &Home, page: PageIndex) -> Result<u64, KernelError> {
+        let number = self.place_of(page);
+        let place = Place::of_page(home, number, (SOURCES, 0), TO_READ);
+        hold_in(&mut self.sources, number, home, &place, page)?;
+        Ok(place.vaddr)
+    }
+
+    fn place_of(&self, page: PageIndex) -> u32 {
+        page.get().checked_rem(self.places).unwrap_or_default()
+    }
+
+    fn prepared_place(&self, home: &Home, number: u32) -> Place {
+        Place::of_page(home, number, (PREPARED, self.places), TO_WRITE)
+    }
+
+    /// Maps a page that is copied to by its own capability.
+    fn lend(&mut self, home: &Home, page: PageIndex) -> Result<(), KernelError> {
+        self.free_target(home)?;
+        map(home.object(page).cast(), TARGET, TO_WRITE)?;
+        self.lent = Some(page);
+        Ok(())
+    }
+
+    /// Unmaps what a refusal of the kernel may have left where pages are copied to.
+    fn free_target(&mut self, home: &Home) -> Result<(), KernelError> {
+        self.take_back(home)?;
+        if self.target == Held::Unknown { self.target.empty(&large_target()) } else { Ok(()) }
+    }
+
+    /// Unmaps the page that is mapped by its own capability.
+    fn take_back(&mut self, home: &Home) -> Result<(), KernelError> {
+        if let Some(page) = self.lent {
+            let frame: cap::Granule = home.object(page).cast();
+            // CAP: a frame of the pool that is mapped here. If refused, it stays mapped.
+            frame.frame_unmap().map_err(refusal)?;
+            self.lent = None;
+        }
+        Ok(())
+    }
+}
+
+/// Maps a page in one of the places of its kind, unless it is.
+fn hold_in(
+    places: &mut [Held],
+    number: u32,
+    home: &Home,
+    place: &Place,
+    page: PageIndex,
+) -> Result<(), KernelError> {
+    places.get_mut(to_usize(number)).ok_or(KernelError::Refused)?.hold(home, place, page)
+}
+
+fn large_source() -> Place {
+    Place::in_root(COPY_SOURCE, LARGE_SOURCE, TO_READ)
+}
+
+fn large_target() -> Place {
+    Place::in_root(COPY_TARGET, LARGE_TARGET, TO_WRITE)
+}
+
+/// Maps a frame into pmserver.
+fn map(frame: cap::Granule, vaddr: u64, rights: PageRights) -> Result<(), KernelError> {
+    let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
+    // CAP: a frame of the pool, at an address that is used for nothing else. If refused, nothing is
+    // mapped.
+    frame
+        .frame_map(slots::vspace(VSpace::Own), to_usize(vaddr), allowed, attributes(rights))
+        .map_err(refusal)
+}
+
+/// Copies a page that is mapped to another.
+fn copy_mapped(from: u64, to: u64) -> Result<(), KernelError> {
+    let (from, to) = (address(from)?, address(to)?);
+    shm::copy_code(from, to, to_usize(PAGE_BYTES));
+    Ok(())
 }
 
 /// Returns the bytes of pages of a large frame.
@@ -203,8 +326,6 @@ pub(crate) fn slice(first: u16, count: u16) -> Result<Range<u64>, KernelError> {
     if end <= BLOCK_PAGES { Ok(bytes(first.into())..bytes(end)) } else { Err(KernelError::Refused) }
 }
 
-/// Returns the address and the size of a part of a mapping.
-fn within(mapping: u64, part: &Range<u64>) -> Result<(VirtAddr, usize), KernelError> {
-    let at = VirtAddr::new(mapping.saturating_add(part.start)).ok_or(KernelError::Refused)?;
-    Ok((at, to_usize(part.end.saturating_sub(part.start))))
+fn address(vaddr: u64) -> Result<VirtAddr, KernelError> {
+    VirtAddr::new(vaddr).ok_or(KernelError::Refused)
 }

@@ -139,6 +139,18 @@ impl Home {
         self.address(OBJECTS, page)
     }
 
+    /// Returns how many slots for objects belong to no page: pmserver's own CNodes are made from as
+    /// many.
+    pub(crate) fn spare_objects(&self) -> u32 {
+        self.overhead_pages
+    }
+
+    /// Returns one of these slots, and the capability in it.
+    pub(crate) fn spare_object(&self, number: u32) -> (AbsoluteCPtr, cap::Granule) {
+        let behind = PageIndex::new(self.pages.saturating_add(number));
+        (self.object_slot(behind), self.object(behind).cast())
+    }
+
     /// Returns the slot of that object's capability, for operations on slots.
     pub(crate) fn object_slot(&self, page: PageIndex) -> AbsoluteCPtr {
         self.slot(OBJECTS, page)

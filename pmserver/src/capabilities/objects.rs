@@ -2,8 +2,6 @@
 //! The types of the objects that pmserver makes, and how they are mapped, on each of the two
 //! architectures.
 
-use core::ops::Range;
-
 use pmserver_core::kernel::{ObjectKind, PageRights};
 use sel4::{
     FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType, VmAttributes, cap,
@@ -74,24 +72,6 @@ pub(crate) fn attributes(rights: PageRights) -> VmAttributes {
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn attributes(_: PageRights) -> VmAttributes {
     VmAttributes::default()
-}
-
-/// Makes stores into a part of a mapped frame visible to instruction fetches, because data and
-/// instruction caches need not be coherent (Arm ARM, "Concurrent modification and execution of
-/// instructions").
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn make_fetchable(frame: cap::Granule, part: Range<u64>) -> Result<()> {
-    // CAP: a frame of the pool, whose lines are cleaned from the caches. If refused, they stay.
-    let code = sel4::with_ipc_buffer_mut(|ipc| {
-        ipc.inner_mut().seL4_ARM_Page_Unify_Instruction(frame.bits(), part.start, part.end)
-    });
-    sel4::Error::from_sys(code).map_or(Ok(()), Err)
-}
-
-/// Does nothing: x86-64 keeps its caches coherent.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn make_fetchable(_: cap::Granule, _: Range<u64>) -> Result<()> {
-    Ok(())
 }
 
 /// Both targets have 64-bit addresses.

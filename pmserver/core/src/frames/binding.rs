@@ -270,7 +270,7 @@ impl<K: Kernel> FrameManager<K> {
         }
         let other = sharers.get(1).map(|_| self.copied_page(page)).transpose()?;
         let zero = self.store.zero;
-        if let Err(error) = self.store.kernel.copy_page(zero, page) {
+        if let Err(error) = self.store.kernel.overwrite_page(zero, page) {
             other.into_iter().for_each(|other| self.store.release_frame(other));
             return Err(error);
         }

@@ -142,8 +142,8 @@ impl<K: Kernel> FrameManager<K> {
     /// Copies bytes to memory that stays. Tried twice: what is overwritten cannot be restored, so a
     /// copy that one refusal stops half-way could not be undone.
     fn copy_in_place(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
-        let result = self.store.kernel.copy_page(from, to);
-        result.or_else(|_| self.store.kernel.copy_page(from, to))
+        let result = self.store.kernel.overwrite_page(from, to);
+        result.or_else(|_| self.store.kernel.overwrite_page(from, to))
     }
 
     /// Returns whether the contents of a frame are copied byte by byte: the frame is pinned for

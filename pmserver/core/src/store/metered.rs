@@ -180,6 +180,14 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(COPY_WORK).copy_page(from, to)
     }
 
+    fn prepare_copy(&mut self, to: PageIndex) -> Result<(), KernelError> {
+        self.invoke(WINDOW_WORK).prepare_copy(to)
+    }
+
+    fn overwrite_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        self.invoke(COPY_WORK).overwrite_page(from, to)
+    }
+
     fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
         self.invoke(COPY_PART_WORK).copy_part(large, part, to)
     }

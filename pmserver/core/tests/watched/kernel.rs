@@ -73,6 +73,8 @@ impl Kernel for Watched {
         redirect(peer: PeerId, entry: VirtAddr, stack_top: VirtAddr) -> Result<(), KernelError>;
         retire(peer: PeerId) -> Result<(), KernelError>;
         copy_page(from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
+        prepare_copy(to: PageIndex) -> Result<(), KernelError>;
+        overwrite_page(from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
         cut(block: PageIndex) -> Result<(), KernelError>;
         join(block: PageIndex) -> Result<(), KernelError>;
         make_large(block: PageIndex) -> Result<(), KernelError>;

@@ -120,6 +120,14 @@ impl Kernel for FreeKernel {
         Ok(())
     }
 
+    fn prepare_copy(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn overwrite_page(&mut self, _: PageIndex, _: PageIndex) -> Done {
+        Ok(())
+    }
+
     fn copy_part(&mut self, _: PageIndex, _: u16, _: PageIndex) -> Done {
         Ok(())
     }

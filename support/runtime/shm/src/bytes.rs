@@ -10,8 +10,15 @@
 ///
 /// One of both ranges may be private memory: then the caller passes a pointer that it may use for
 /// all of the range.
-#[cfg(all(target_arch = "aarch64", not(miri)))]
 pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    copy_code(from, to, bytes, core::ptr::null());
+}
+
+/// The same; what was stored from `code` on, which is the beginning of whole pages, can be fetched
+/// by instructions then, unless `code` is null. Data and instruction caches need not be coherent
+/// (Arm ARM, "Concurrent modification and execution of instructions").
+#[cfg(all(target_arch = "aarch64", not(miri)))]
+pub(crate) fn copy_code(from: *const u8, to: *mut u8, bytes: usize, code: *const u8) {
     // Words only if both addresses can be aligned to them: the target's programs make no others.
     let can_be_aligned = from.addr() % 8 == to.addr() % 8;
     let head = if can_be_aligned { (to.addr().wrapping_neg() % 8).min(bytes) } else { bytes };
@@ -19,15 +26,14 @@ pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     // SAFETY: 1. The loops access `head + rest` bytes from both addresses on, words at aligned
     // ones, and nothing else. 2. The range that is not the caller's own lies outside every Rust
     // object (U1 window-never-referenced); if nothing is mapped there, a page fault stops the
-    // domain. 3. The stack and the flags' meaning for Rust code are not touched.
+    // domain. 3. The stack and the flags' meaning for Rust code are not touched. 4. Cache
+    // maintenance changes no contents, and user programs may do it (U7 caches-maintainable).
     unsafe {
         core::arch::asm!(
             // The head, byte by byte.
             "cbz {head}, 3f",
-            "2: ldrb {a:w}, [{from}], #1",
-            "strb {a:w}, [{to}], #1",
-            "subs {head}, {head}, #1",
-            "b.ne 2b",
+            "2: ldrb {a:w}, [{from}], #1\nstrb {a:w}, [{to}], #1",
+            "subs {head}, {head}, #1\nb.ne 2b",
             // Blocks of eight words.
             "3: subs {rest}, {rest}, #64",
             "b.lo 5f",
@@ -44,18 +50,24 @@ pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
             // Single words.
             "5: adds {rest}, {rest}, #56",
             "b.mi 7f",
-            "6: ldr {a}, [{from}], #8",
-            "str {a}, [{to}], #8",
-            "subs {rest}, {rest}, #8",
-            "b.pl 6b",
+            "6: ldr {a}, [{from}], #8\nstr {a}, [{to}], #8",
+            "subs {rest}, {rest}, #8\nb.pl 6b",
             // The last bytes.
             "7: adds {rest}, {rest}, #8",
             "b.eq 9f",
-            "8: ldrb {a:w}, [{from}], #1",
-            "strb {a:w}, [{to}], #1",
-            "subs {rest}, {rest}, #1",
-            "b.ne 8b",
-            "9:",
+            "8: ldrb {a:w}, [{from}], #1\nstrb {a:w}, [{to}], #1",
+            "subs {rest}, {rest}, #1\nb.ne 8b",
+            // A line of either cache has 4 bytes by 2 to the power of a field of CTR_EL0.
+            "9: cbz {code}, 12f",
+            "mrs {c}, ctr_el0\nmov {a}, #4",
+            "and {d}, {c}, #15\nlsl {d}, {a}, {d}",
+            "ubfx {c}, {c}, #16, #4\nlsl {c}, {a}, {c}\nmov {a}, {code}",
+            "10:\n.rept 8\ndc cvau, {a}\nadd {a}, {a}, {c}\n.endr",
+            "cmp {a}, {to}\nb.lo 10b\ndsb ish",
+            "11:\n.rept 8\nic ivau, {code}\nadd {code}, {code}, {d}\n.endr",
+            "cmp {code}, {to}\nb.lo 11b\ndsb ish\nisb",
+            "12:",
+            code = inout(reg) code => _,
             from = inout(reg) from => _,
             to = inout(reg) to => _,
             head = inout(reg) head => _,
@@ -76,9 +88,9 @@ pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
 /// Copies `bytes` bytes. Each is read once and written once, in ascending order.
 ///
 /// One of both ranges may be private memory: then the caller passes a pointer that it may use for
-/// all of the range.
+/// all of the range. Caches are always coherent.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+pub(crate) fn copy_code(from: *const u8, to: *mut u8, bytes: usize, _: *const u8) {
     // SAFETY: 1. The two instructions access `bytes` bytes from both addresses on and nothing else;
     // the direction flag is clear on entry. 2. The range that is not the caller's own lies outside
     // every Rust object (U1 window-never-referenced); if nothing is mapped there, a page fault
@@ -99,7 +111,7 @@ pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
 
 /// Copies `bytes` bytes. Each is read once and written once, in ascending order.
 #[cfg(not(all(any(target_arch = "aarch64", target_arch = "x86_64"), not(miri))))]
-pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+pub(crate) fn copy_code(from: *const u8, to: *mut u8, bytes: usize, _: *const u8) {
     let addresses = (from.expose_provenance()..).zip(to.expose_provenance()..);
     for (from, to) in addresses.take(bytes) {
         crate::access::store::<u8>(to, crate::access::load(from));
@@ -109,12 +121,14 @@ pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
 /// Zeros to copy.
 static ZEROS: [u8; 4096] = [0; 4096];
 
-/// Clears `bytes` bytes. Each is written once, in ascending order.
-pub(crate) fn clear(at: *mut u8, bytes: usize) {
+/// Clears `bytes` bytes. Each is written once, in ascending order. With `is_code` they are whole
+/// pages, which can be fetched by instructions then.
+pub(crate) fn clear(at: *mut u8, bytes: usize, is_code: bool) {
     let mut done: usize = 0;
     while done < bytes {
         let more = bytes.saturating_sub(done).min(ZEROS.len());
-        copy(ZEROS.as_ptr(), at.wrapping_add(done), more);
+        let to = at.wrapping_add(done);
+        copy_code(ZEROS.as_ptr(), to, more, if is_code { to } else { core::ptr::null() });
         done = done.saturating_add(more);
     }
 }

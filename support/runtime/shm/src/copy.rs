@@ -40,7 +40,19 @@ pub fn copy(from: VirtAddr, to: VirtAddr, bytes: usize) {
 
 /// Clears `bytes` bytes from a raw address on.
 pub fn clear(at: VirtAddr, bytes: usize) {
-    bytes::clear(ptr::with_exposed_provenance_mut(address(at)), bytes);
+    bytes::clear(ptr::with_exposed_provenance_mut(address(at)), bytes, false);
+}
+
+/// The same for whole pages, which can be fetched by instructions then.
+pub fn copy_code(from: VirtAddr, to: VirtAddr, bytes: usize) {
+    let [from, to] = [from, to].map(address);
+    let to = ptr::with_exposed_provenance_mut(to);
+    bytes::copy_code(ptr::with_exposed_provenance(from), to, bytes, to);
+}
+
+/// Clears whole pages, which can be fetched by instructions then.
+pub fn clear_code(at: VirtAddr, bytes: usize) {
+    bytes::clear(ptr::with_exposed_provenance_mut(address(at)), bytes, true);
 }
 
 fn address(address: VirtAddr) -> usize {

@@ -15,4 +15,4 @@ mod bytes;
 mod copy;
 
 pub use access::{load, store};
-pub use copy::{OwnMemory, clear, copy};
+pub use copy::{OwnMemory, clear, clear_code, copy, copy_code};

@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Copies frames, exactly as pmserver's PD does (`pmserver/src/capabilities/copy.rs`). They are
-//! mapped by copied capabilities, so that other mappings of the frames do not change. A large frame
-//! stays mapped for the next slice of it.
+//! Copies frames, exactly as pmserver's PD does (`pmserver/src/capabilities/copy.rs`): a page that
+//! is copied from stays mapped, and one that is copied to is mapped by its own capability if it may
+//! be.
 
 use pmserver_core::PageIndex;
-use pmserver_core::kernel::{BLOCK_PAGES, VSpace};
+use pmserver_core::kernel::{BLOCK_PAGES, FrameCap, VSpace};
 
-use super::home::COPY_PLACES;
+use super::home::{COPIED_FROM, COPIED_TO, LARGE_SOURCE, LARGE_TARGET, PLACES_MAX, PREPARED};
 use super::{InvocationKind, SimKernel, vspace_address};
-use crate::loader::{LEAF_CNODE, ROOT_BITS, ROOT_SHIFT};
+use crate::loader::LEAF_CNODE;
 use crate::machine::{Access, CapRights, Error, Invocation, PAGE_BYTES, Place, Transfer};
 
-/// The two slots for copying.
-#[derive(Clone, Copy, Debug)]
+/// A slot for a capability, and where its frame is mapped.
+#[derive(Clone, Copy)]
 enum End {
-    Source,
-    Target,
+    /// One of the places for pages that are copied from.
+    Source(u32),
+    /// One of those for pages that are prepared to be copied to.
+    Prepared(u32),
+    LargeSource,
+    /// The slot for what is copied to: mapped at this address.
+    Target(u64),
 }
 
 /// What such a slot holds.
@@ -25,25 +30,108 @@ pub(super) enum Held {
     Nothing,
     /// Perhaps a capability, perhaps mapped.
     Unknown,
-    /// A large frame, which is mapped.
-    Large(PageIndex),
+    /// A frame, which is mapped.
+    Frame(PageIndex),
+}
+
+/// The frames that pmserver has mapped to copy them.
+#[derive(Clone, Debug)]
+pub(super) struct Copies {
+    /// Page p in the place p modulo the number of places.
+    sources: Vec<Held>,
+    /// In the same way.
+    prepared: Vec<Held>,
+    large_source: Held,
+    target: Held,
+    /// The page that is mapped by its own capability.
+    lent: Option<PageIndex>,
+}
+
+impl Copies {
+    pub(super) fn new(spare_objects: u32) -> Self {
+        let sources = vec![Held::Nothing; PLACES_MAX.min(spare_objects / 2) as usize];
+        Self {
+            prepared: sources.clone(),
+            sources,
+            large_source: Held::Nothing,
+            target: Held::Nothing,
+            lent: None,
+        }
+    }
+
+    fn places(&self) -> u32 {
+        self.sources.len() as u32
+    }
+
+    fn place_of(&self, page: PageIndex) -> u32 {
+        page.get() % self.places()
+    }
+
+    fn held(&mut self, end: End) -> &mut Held {
+        match end {
+            End::Source(place) => &mut self.sources[place as usize],
+            End::Prepared(place) => &mut self.prepared[place as usize],
+            End::LargeSource => &mut self.large_source,
+            End::Target(_) => &mut self.target,
+        }
+    }
+
+    /// Notes that what was made from a page, or from the block that begins at it, is gone, with all
+    /// capabilities.
+    pub(super) fn forget(&mut self, page: PageIndex) {
+        self.lent.take_if(|lent| *lent == page);
+        let place = self.place_of(page);
+        let ends = [End::Source(place), End::Prepared(place)];
+        for end in ends.into_iter().chain([End::LargeSource, End::Target(LARGE_TARGET)]) {
+            let held = self.held(end);
+            if *held == Held::Frame(page) {
+                *held = Held::Nothing;
+            }
+        }
+    }
+
+    /// The same for all pages of a block.
+    pub(super) fn forget_block(&mut self, block: PageIndex) {
+        for page in block.get()..block.get() + BLOCK_PAGES {
+            self.forget(PageIndex::new(page));
+        }
+    }
 }
 
 impl SimKernel {
-    /// Copies the contents of one frame to another.
+    /// Copies the contents of one frame to another that is mapped nowhere.
     pub(super) fn copy_contents(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {
-        let [source, target] = COPY_PLACES;
-        let mapped = self.hold(End::Source, from, source.small);
-        let mapped = mapped.and_then(|()| self.hold(End::Target, to, target.small));
-        if mapped.is_ok() {
-            self.copy_mapped(source.small, target.small, 1);
+        let source = self.hold_source(from)?;
+        let place = self.copies.place_of(to);
+        if *self.copies.held(End::Prepared(place)) == Held::Frame(to) {
+            self.copy_mapped(source, PREPARED + u64::from(place) * PAGE_BYTES);
+            return Ok(());
         }
-        // If the slots stay full they are emptied by the next copy: this one is done.
-        let _ = self.empty_copy_slots();
-        mapped
+        self.lend(to)?;
+        self.copy_mapped(source, COPIED_TO);
+        self.take_back()
     }
 
-    /// Copies a page of a large frame to a frame.
+    /// Maps a page, so that nothing need be mapped when it is copied to.
+    pub(super) fn prepare_target(&mut self, page: PageIndex) -> Result<(), Error> {
+        self.hold(End::Prepared(self.copies.place_of(page)), page)
+    }
+
+    /// Copies the contents of one frame to another that may be mapped.
+    pub(super) fn overwrite(&mut self, from: PageIndex, to: PageIndex) -> Result<(), Error> {
+        let source = self.hold_source(from)?;
+        self.free_target()?;
+        let target = End::Target(COPIED_TO);
+        let held = self.hold(target, to);
+        if held.is_ok() {
+            self.copy_mapped(source, COPIED_TO);
+        }
+        // If the slot stays full it is emptied later: this copy is done.
+        let _ = self.empty(target);
+        held
+    }
+
+    /// Copies a page of a large frame to a frame that is mapped nowhere.
     pub(super) fn copy_from_large(
         &mut self,
         large: PageIndex,
@@ -51,14 +139,10 @@ impl SimKernel {
         to: PageIndex,
     ) -> Result<(), Error> {
         check_slice(part, 1)?;
-        self.hold_large(End::Source, large)?;
-        let [source, target] = COPY_PLACES;
-        let mapped = self.hold(End::Target, to, target.small);
-        if mapped.is_ok() {
-            self.copy_mapped(source.large + u64::from(part) * PAGE_BYTES, target.small, 1);
-        }
-        let _ = self.empty(End::Target);
-        mapped
+        self.hold(End::LargeSource, large)?;
+        self.lend(to)?;
+        self.copy_mapped(LARGE_SOURCE + u64::from(part) * PAGE_BYTES, COPIED_TO);
+        self.take_back()
     }
 
     /// Clears a slice of a large frame.
@@ -69,77 +153,108 @@ impl SimKernel {
         count: u16,
     ) -> Result<(), Error> {
         check_slice(first, count)?;
-        self.hold_large(End::Target, large)?;
-        let [_, target] = COPY_PLACES;
+        self.hold(End::Target(LARGE_TARGET), large)?;
         for number in first..first + count {
-            let page = self.own_page(target.large + u64::from(number) * PAGE_BYTES, Access::Write);
+            let page = self.own_page(LARGE_TARGET + u64::from(number) * PAGE_BYTES, Access::Write);
             self.machine.clear_page(page);
         }
         Ok(())
     }
 
-    /// Notes that a block was joined: its large frame is gone, with all capabilities.
-    pub(super) fn forget_copies(&mut self, block: PageIndex) {
-        for held in &mut self.copy_slots {
-            if *held == Held::Large(block) {
-                *held = Held::Nothing;
-            }
+    /// Takes back what copies may have left: all but pages that were copied from or are
+    /// prepared. Empty slots are no error.
+    pub(super) fn end_copying(&mut self) -> Result<(), Error> {
+        let lent = self.take_back();
+        let source = self.empty(End::LargeSource);
+        let target = self.empty(End::Target(LARGE_TARGET));
+        lent.and(source).and(target)
+    }
+
+    /// Maps a page that is copied from, and returns where.
+    fn hold_source(&mut self, page: PageIndex) -> Result<u64, Error> {
+        let place = self.copies.place_of(page);
+        self.hold(End::Source(place), page)?;
+        Ok(COPIED_FROM + u64::from(place) * PAGE_BYTES)
+    }
+
+    /// Maps a page that is copied to by its own capability.
+    fn lend(&mut self, page: PageIndex) -> Result<(), Error> {
+        self.free_target()?;
+        self.map_own(self.home.frame(FrameCap::Original(page)), COPIED_TO, CapRights::ALL)?;
+        self.copies.lent = Some(page);
+        Ok(())
+    }
+
+    /// Unmaps what a refusal of the kernel may have left where pages are copied to.
+    fn free_target(&mut self) -> Result<(), Error> {
+        self.take_back()?;
+        let is_left = self.copies.target == Held::Unknown;
+        if is_left { self.empty(End::Target(COPIED_TO)) } else { Ok(()) }
+    }
+
+    /// Unmaps the page that is mapped by its own capability.
+    fn take_back(&mut self) -> Result<(), Error> {
+        if let Some(page) = self.copies.lent {
+            let frame = self.home.frame(FrameCap::Original(page));
+            self.invoke(InvocationKind::PageUnmap, frame, &Invocation::PageUnmap)?;
+            self.copies.lent = None;
+        }
+        Ok(())
+    }
+
+    fn slot(&self, end: End) -> Place {
+        match end {
+            End::Source(place) => self.home.spare_object(place),
+            End::Prepared(place) => self.home.spare_object(self.copies.places() + place),
+            End::LargeSource => super::home::slot_of_large_source(),
+            End::Target(_) => super::home::slot_of_target(),
         }
     }
 
-    /// Deletes both capabilities if there may be any, which also unmaps them. Empty slots are no
-    /// error.
-    pub(super) fn empty_copy_slots(&mut self) -> Result<(), Error> {
-        let [source, target] = [End::Source, End::Target].map(|end| self.empty(end));
-        source.and(target)
-    }
-
+    /// Deletes the capability if there may be one, which also unmaps the frame.
     fn empty(&mut self, end: End) -> Result<(), Error> {
-        if self.copy_slots[end as usize] == Held::Nothing {
+        if *self.copies.held(end) == Held::Nothing {
             return Ok(());
         }
-        let place = Place { index: COPY_PLACES[end as usize].slot, depth: ROOT_BITS };
-        self.copy_slots[end as usize] = Held::Unknown;
-        self.invoke(InvocationKind::Delete, LEAF_CNODE, &Invocation::Delete(place))?;
-        self.copy_slots[end as usize] = Held::Nothing;
+        *self.copies.held(end) = Held::Unknown;
+        let delete = Invocation::Delete(self.slot(end));
+        self.invoke(InvocationKind::Delete, LEAF_CNODE, &delete)?;
+        *self.copies.held(end) = Held::Nothing;
         Ok(())
     }
 
-    /// Maps a frame by a copy of its capability.
-    fn hold(&mut self, end: End, frame: PageIndex, vaddr: u64) -> Result<(), Error> {
+    /// Maps a frame by a copy of its capability, unless it is.
+    fn hold(&mut self, end: End, frame: PageIndex) -> Result<(), Error> {
+        if *self.copies.held(end) == Held::Frame(frame) {
+            return Ok(());
+        }
         self.empty(end)?;
-        let rights = match end {
-            End::Source => CapRights::READ,
-            End::Target => CapRights::ALL,
+        let (rights, vaddr) = match end {
+            End::Source(place) => (CapRights::READ, COPIED_FROM + u64::from(place) * PAGE_BYTES),
+            End::Prepared(place) => (CapRights::ALL, PREPARED + u64::from(place) * PAGE_BYTES),
+            End::LargeSource => (CapRights::READ, LARGE_SOURCE),
+            End::Target(vaddr) => (CapRights::ALL, vaddr),
         };
-        let slot = COPY_PLACES[end as usize].slot;
-        let copy = Invocation::Transfer {
-            to: Place { index: slot, depth: ROOT_BITS },
-            from: self.home.object_source(frame),
-            how: Transfer::Copy(rights),
-        };
-        self.copy_slots[end as usize] = Held::Unknown;
+        let to = self.slot(end);
+        let how = Transfer::Copy(rights);
+        let copy = Invocation::Transfer { to, from: self.home.object_source(frame), how };
+        *self.copies.held(end) = Held::Unknown;
         self.invoke(InvocationKind::Copy, LEAF_CNODE, &copy)?;
-        let map = Invocation::PageMap { vspace: vspace_address(VSpace::Own), vaddr, rights };
-        self.invoke(InvocationKind::PageMap, slot << ROOT_SHIFT, &map)
-    }
-
-    /// Maps a large frame unless it is.
-    fn hold_large(&mut self, end: End, large: PageIndex) -> Result<(), Error> {
-        if self.copy_slots[end as usize] != Held::Large(large) {
-            self.hold(end, large, COPY_PLACES[end as usize].large)?;
-            self.copy_slots[end as usize] = Held::Large(large);
-        }
+        self.map_own(to.index << (64 - to.depth), vaddr, rights)?;
+        *self.copies.held(end) = Held::Frame(frame);
         Ok(())
     }
 
-    /// Copies pages from one address of pmserver's to another.
-    fn copy_mapped(&mut self, from: u64, to: u64, count: u16) {
-        for offset in (0..u64::from(count)).map(|number| number * PAGE_BYTES) {
-            let from = self.own_page(from + offset, Access::Read);
-            let to = self.own_page(to + offset, Access::Write);
-            self.machine.copy_page(from, to);
-        }
+    fn map_own(&mut self, frame: u64, vaddr: u64, rights: CapRights) -> Result<(), Error> {
+        let map = Invocation::PageMap { vspace: vspace_address(VSpace::Own), vaddr, rights };
+        self.invoke(InvocationKind::PageMap, frame, &map)
+    }
+
+    /// Copies a page that is mapped at one address of pmserver's to another.
+    fn copy_mapped(&mut self, from: u64, to: u64) {
+        let from = self.own_page(from, Access::Read);
+        let to = self.own_page(to, Access::Write);
+        self.machine.copy_page(from, to);
     }
 
     fn own_page(&self, vaddr: u64, access: Access) -> u64 {

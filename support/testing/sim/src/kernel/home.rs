@@ -9,7 +9,8 @@
 //!   untyped of page p:      28 << 58 | p << (58 - k)            2^k slots each, no guards
 //!   object made from it:    29 << 58 | p << (58 - k)
 //!   slot i of it, a CNode:  29 << 58 | p << (58 - k) | i << (51 - k)
-//!   while a frame is copied: 30 << 58, 31 << 58             the table for that: 6 << 58
+//!   copied from:            29 << 58 | (pages + i) << (58 - k)  places 0 .. pages of the CNodes
+//!   large ones, and to:     30 << 58, 31 << 58             the table for that: 6 << 58
 //! ```
 
 use pmserver_core::PageIndex;
@@ -25,20 +26,15 @@ use crate::machine::{
 /// Where pmserver maps the pages of the pool that hold its records.
 pub(super) const WINDOW: u64 = pmserver_setup::WINDOW;
 pub(super) const BLOCK_BYTES: u64 = PAGE_BYTES * BLOCK_PAGES as u64;
-/// Where pmserver maps two frames while it copies one to the other: the source, then the target.
-/// The two small places are under the table that is made for them; the two large ones are below.
-pub(super) const COPY_PLACES: [CopyPlace; 2] = [
-    CopyPlace {
-        slot: slots::COPY_SOURCE as u64,
-        small: WINDOW - 2 * PAGE_BYTES,
-        large: WINDOW - 3 * BLOCK_BYTES,
-    },
-    CopyPlace {
-        slot: slots::COPY_TARGET as u64,
-        small: WINDOW - PAGE_BYTES,
-        large: WINDOW - 2 * BLOCK_BYTES,
-    },
-];
+/// The most pages that were copied from and are still mapped; and that are prepared.
+pub(super) const PLACES_MAX: u32 = 128;
+/// Where pmserver maps frames to copy them: pages under the table that is made for them, and large
+/// frames below.
+pub(super) const COPIED_TO: u64 = WINDOW - PAGE_BYTES;
+pub(super) const COPIED_FROM: u64 = COPIED_TO - PLACES_MAX as u64 * PAGE_BYTES;
+pub(super) const PREPARED: u64 = COPIED_FROM - PLACES_MAX as u64 * PAGE_BYTES;
+pub(super) const LARGE_TARGET: u64 = WINDOW - 2 * BLOCK_BYTES;
+pub(super) const LARGE_SOURCE: u64 = WINDOW - 3 * BLOCK_BYTES;
 const SLOT_COPY_TABLE: u64 = slots::COPY_TABLE as u64;
 const SLOT_BLOCKS: u64 = slots::BLOCKS as u64;
 const SLOT_UNTYPEDS: u64 = slots::UNTYPEDS as u64;
@@ -49,13 +45,6 @@ pub(super) const PAGE_BITS: u64 = 12;
 const BLOCK_BITS: u64 = 21;
 /// Bits that index a CNode of one page.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
-
-/// A slot of the root CNode, and the addresses at which a small and a large frame in it are mapped.
-pub(super) struct CopyPlace {
-    pub(super) slot: u64,
-    pub(super) small: u64,
-    pub(super) large: u64,
-}
 
 /// Where pmserver's capabilities to the pages of the pool are, and the physical address of each.
 #[derive(Clone, Debug)]
@@ -158,6 +147,12 @@ impl Home {
         Source { root: LEAF_CNODE, index, depth: self.depth() }
     }
 
+    /// Returns a slot for objects that belongs to no page.
+    pub(super) fn spare_object(&self, number: u32) -> Place {
+        let index = SLOT_OBJECTS << self.k | u64::from(self.pages + number);
+        Place { index, depth: self.depth() }
+    }
+
     /// Returns the same slot as a destination of Retype.
     pub(super) fn object_destination(page: PageIndex) -> Destination {
         in_cnode(SLOT_OBJECTS, page.get(), 1)
@@ -180,6 +175,16 @@ impl Home {
             }
         }
     }
+}
+
+/// Returns the slot for a large frame that is copied from.
+pub(super) const fn slot_of_large_source() -> Place {
+    Place { index: slots::COPY_SOURCE as u64, depth: ROOT_BITS }
+}
+
+/// Returns the slot for what is copied to.
+pub(super) const fn slot_of_target() -> Place {
+    Place { index: slots::COPY_TARGET as u64, depth: ROOT_BITS }
 }
 
 /// Returns slots of a CNode in a root slot.
@@ -227,7 +232,7 @@ fn make_copy_table(machine: &mut Machine, cspace: Cap, part: u64) {
         Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: SLOT_COPY_TABLE, count: 1 };
     retype(machine, cspace, part, ObjectType::Table(kind), 0, to);
     let vspace = SLOT_VSPACES << ROOT_SHIFT;
-    let map = Invocation::TableMap { kind, vspace, vaddr: COPY_PLACES[0].small };
+    let map = Invocation::TableMap { kind, vspace, vaddr: COPIED_TO };
     machine
         .invoke(cspace, SLOT_COPY_TABLE << ROOT_SHIFT, &map)
         .expect("the entry is empty, and the image provides the tables above");

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use pmserver_core::kernel::{KernelError, VSpace};
 use proto::PeerId;
 
-use self::copy::Held;
+use self::copy::Copies;
 use self::devices::Devices;
 use self::home::Home;
 use self::tlb::Tlb;
@@ -77,8 +77,7 @@ pub struct SimKernel {
     clock: Clock,
     home: Home,
     tlb: Tlb,
-    /// What the two slots for copying hold.
-    copy_slots: [Held; 2],
+    copies: Copies,
     devices: Devices,
     counts: BTreeMap<InvocationKind, u64>,
     large_frames: LargeFrames,
@@ -101,7 +100,7 @@ impl Clone for SimKernel {
             clock: self.clock.fork(),
             home: self.home.clone(),
             tlb: self.tlb.clone(),
-            copy_slots: self.copy_slots,
+            copies: self.copies.clone(),
             devices: self.devices.clone(),
             counts: self.counts.clone(),
             large_frames: self.large_frames,
@@ -145,9 +144,9 @@ impl SimKernel {
             cspace,
             peers,
             clock: Clock::default(),
+            copies: Copies::new(home.overhead_pages),
             home,
             tlb: Tlb::new(),
-            copy_slots: [Held::Nothing; 2],
             devices: Devices::default(),
             counts: BTreeMap::new(),
             large_frames: LargeFrames::default(),

@@ -64,7 +64,10 @@ impl Kernel for SimKernel {
 
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
         let place = self.home.untyped_slot(page);
-        self.invoke(InvocationKind::Revoke, LEAF_CNODE, &Invocation::Revoke(place)).map_err(refusal)
+        let revoke = Invocation::Revoke(place);
+        self.invoke(InvocationKind::Revoke, LEAF_CNODE, &revoke).map_err(refusal)?;
+        self.copies.forget(page);
+        Ok(())
     }
 
     fn is_block(&self, page: PageIndex) -> bool {
@@ -83,7 +86,7 @@ impl Kernel for SimKernel {
     fn join(&mut self, block: PageIndex) -> Result<(), KernelError> {
         let revoke = Invocation::Revoke(self.home.block_slot(block));
         self.invoke(InvocationKind::Revoke, LEAF_CNODE, &revoke).map_err(refusal)?;
-        self.forget_copies(block);
+        self.copies.forget_block(block);
         Ok(())
     }
 
@@ -190,6 +193,14 @@ impl Kernel for SimKernel {
         self.copy_contents(from, to).map_err(refusal)
     }
 
+    fn prepare_copy(&mut self, to: PageIndex) -> Result<(), KernelError> {
+        self.prepare_target(to).map_err(refusal)
+    }
+
+    fn overwrite_page(&mut self, from: PageIndex, to: PageIndex) -> Result<(), KernelError> {
+        self.overwrite(from, to).map_err(refusal)
+    }
+
     fn copy_part(&mut self, large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError> {
         self.copy_from_large(large, part, to).map_err(refusal)?;
         self.large_frames.split += u64::from(u32::from(part) == BLOCK_PAGES - 1);
@@ -203,7 +214,7 @@ impl Kernel for SimKernel {
     }
 
     fn end_copies(&mut self) -> Result<(), KernelError> {
-        self.empty_copy_slots().map_err(refusal)
+        self.end_copying().map_err(refusal)
     }
 
     fn physical_address(&self, page: PageIndex) -> u64 {

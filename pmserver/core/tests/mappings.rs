@@ -306,6 +306,8 @@ fn no_answer_of_the_kernel_to_a_map_panics_or_leaves_something_behind() {
             let mut pm = world.client();
             let container = filled(&mut pm, 2);
             assert!(pm.map(container, at(0), frames(1), page(0), MapFlags::WRITE).is_ok());
+            // There are no more places for pages that it maps to copy to them.
+            assert_eq!([pm.reclaim(), pm.reclaim()], [Ok(0); 2]);
             let before = (world.accounts(), mapped_frames(&world));
             has_reached |= world.refuse(Refusal { nth, error }, || {
                 let _ = pm.map(container, at(1), frames(1), page(1), MapFlags::WRITE);

@@ -66,6 +66,22 @@ impl<K: Kernel> FrameManager<K> {
         Ok(page)
     }
 
+    /// Gives some frames of a cluster, which have no memory, pages of zeros, up to the first for
+    /// which the kernel refuses something. Returns which have one now.
+    pub(crate) fn bind_cluster(&mut self, frame: Ref<Frame>, frames: u8) -> u8 {
+        let mut bound = 0;
+        if self.forget_caps_in(frame, frames).is_err() {
+            return bound;
+        }
+        for index in indices(frames) {
+            let Ok(page) = self.store.take(ObjectKind::Frame, PageUse::Frame) else { break };
+            self.store.get_mut(frame).set_page(index, Some(page));
+            self.store.add_first_holder(page, Id::new(frame, index));
+            bound |= 1 << index;
+        }
+        bound
+    }
+
     /// Gives a frame and its ring a page of their own with the same contents.
     pub(crate) fn break_cow(&mut self, frame: FrameId) -> Result<PageIndex, KernelError> {
         let page = self.bind(frame)?;

@@ -108,20 +108,21 @@ impl<K: Kernel> Operations<K> {
     /// unusual. Returns how many are ready, and the mask of those that had no memory.
     fn prepare_usual(&mut self, (first, frames): (FrameId, u8), flags: MapFlags) -> (u8, u8) {
         let writes = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
-        let mut new = 0;
+        let record = self.store.get(first.record);
+        let unbound = indices(row(first.index, frames)).filter(|it| record.page(*it).is_none());
+        let unbound = unbound.fold(0, |mask, index| mask | 1 << index);
+        let new = if writes { self.bind_cluster(first.record, unbound) } else { 0 };
         for done in 0..frames {
             let frame = Id::new(first.record, first.index.saturating_add(done));
-            let is_new = self.store.page_of(frame).is_none();
-            let is_ready = if writes {
-                self.store.meter().begin_frame(0).is_ok() && self.break_cow(frame).is_ok()
-            } else {
-                !is_new || !flags.contains(MapFlags::FORCE_READ)
+            let is_ready = match self.store.page_of(frame) {
+                None => !writes && !flags.contains(MapFlags::FORCE_READ),
+                Some(page) if writes && self.store.is_held_twice(page) => {
+                    self.store.meter().begin_frame(0).is_ok() && self.break_cow(frame).is_ok()
+                }
+                Some(_) => true,
             };
             if !is_ready {
                 return (done, new);
-            }
-            if is_new && writes {
-                new |= frame.bit();
             }
         }
         (frames, new)

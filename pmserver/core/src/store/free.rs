@@ -23,7 +23,13 @@ use crate::store::blocks::SMALL_PAGES_MIN;
 /// Empty CNodes that are kept.
 const EMPTY_NODES_MAX: u32 = 8;
 
-/// Deleting one, beside what an invocation costs: the kernel visits 128 slots.
+/// Pages that one step makes clean.
+const STOCK_STEP_PAGES: u32 = 8;
+
+/// Clean pages that are made of such as were never used.
+const CLEAN_MAX: u32 = 512;
+
+/// Deleting a CNode, beside what an invocation costs: the kernel visits 128 slots.
 const NODE_UNMAKE_WORK: u64 = 30_000;
 
 /// A list of free pages, last in, first out.
@@ -211,6 +217,23 @@ impl<K: Kernel> Store<K> {
     /// Releases a frame that nothing has written to since it was taken.
     pub(crate) fn release_clean(&mut self, page: PageIndex) {
         self.push_free(page, PageUse::Clean);
+    }
+
+    /// Makes some free pages clean ones, so that the next frames are had at once: used ones, and
+    /// then some of the others, as long as there are more of those, which can become anything.
+    pub(crate) fn stock_clean(&mut self) {
+        for _ in 0..STOCK_STEP_PAGES {
+            let clean = self.clean.count.get();
+            let takes_new = clean < CLEAN_MAX.min(self.untyped.count.get());
+            let is_made = self.scrub_one() || takes_new && self.make_one_clean();
+            if !is_made {
+                break;
+            }
+            if let Some(page) = PageIndex::from_link(self.clean.head) {
+                // If the kernel refuses, it is mapped when it is copied to.
+                let _ = self.kernel.prepare_copy(page);
+            }
+        }
     }
 
     /// Makes one free page clean and returns whether it did.

@@ -74,6 +74,13 @@ impl<K: Kernel> Store<K> {
         self.add_reference(page);
     }
 
+    /// Adds the first holder to a page of 4 KiB.
+    pub(crate) fn add_first_holder(&mut self, page: PageIndex, holder: FrameId) {
+        let entry = self.entry_mut(page);
+        entry.set_holder(0, Some(holder));
+        entry.add_reference();
+    }
+
     /// Names a holder, which is not named yet, if there is a place for its name.
     pub(crate) fn name_holder(&mut self, page: PageIndex, holder: FrameId) {
         if let Some(place) = self.find_holder(page, None) {

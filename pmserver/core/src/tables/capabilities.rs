@@ -125,20 +125,30 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Unmaps all mappings of a frame and takes their capabilities; revokes its grants.
-    pub(crate) fn forget_caps(&mut self, frame: FrameId) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame.record).mappings.target();
+    /// Unmaps all mappings of some frames of a record and takes their capabilities; revokes their
+    /// grants.
+    pub(crate) fn forget_caps_in(
+        &mut self,
+        frame: Ref<Frame>,
+        frames: u8,
+    ) -> Result<(), KernelError> {
+        let mut next = self.store.get(frame).mappings.target();
         while let Some(mapping) = next {
-            next = self.next_mapping(frame.record, mapping);
+            next = self.next_mapping(frame, mapping);
             let record = self.store.get(mapping);
-            let mask = record.of(frame.bit());
+            let mask = record.of(frames);
             if record.is_grant() && mask != 0 {
                 self.remove_grant(mapping)?;
-            } else {
+            } else if record.caps() & mask != 0 {
                 self.forget_caps_of(mapping, mask)?;
             }
         }
         Ok(())
+    }
+
+    /// The same for one frame.
+    pub(crate) fn forget_caps(&mut self, frame: FrameId) -> Result<(), KernelError> {
+        self.forget_caps_in(frame.record, frame.bit())
     }
 
     /// Reduces the mappings of some frames of a record made through the shares that `whose` selects

@@ -70,7 +70,7 @@ impl<K: Kernel> Teardown<K> {
             let rest = self.store.remove_from_chain::<Work>(work, ledger);
             self.work = self.store.add_last::<Work>(rest, ledger);
         }
-        self.store.scrub_one();
+        self.store.stock_clean();
     }
 
     fn work_on(&mut self, account: Ref<Account>, budget: &mut Budget) -> Result<(), Failure> {

@@ -7,7 +7,8 @@ use crate::floors::Floors;
 use crate::meter::Meter;
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, READ_WRITE, SECOND_WINDOW, World, at, frames, page, store, sweep, touch, unmap,
+    BenchError, READ_WRITE, SECOND_WINDOW, World, at, frames, page, stock, store, sweep, touch,
+    unmap,
 };
 
 const PAGES: u64 = 64;
@@ -61,6 +62,7 @@ fn copy_on_write(world: &mut World, table: &mut Table, floors: &Floors) -> Resul
             let mapped = world.pm.map(copy, at(done), more, page(window, done), READ_WRITE)?;
             Ok(mapped.count)
         })?;
+        stock(&mut world.pm)?;
         meter.time(|| store(window, PAGES));
         unmap(&mut world.pm, window, PAGES)?;
         world.pm.container_destroy(copy)?;

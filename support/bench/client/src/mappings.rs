@@ -8,7 +8,8 @@ use crate::floors::Floors;
 use crate::meter::{Meter, ROUNDS};
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, FORCED, LARGE_WINDOW, READ_WRITE, WINDOW, World, at, frames, map, page, unmap,
+    BenchError, FORCED, LARGE_WINDOW, READ_WRITE, WINDOW, World, at, frames, map, page, stock,
+    unmap,
 };
 
 const GRANTS: u64 = 128;
@@ -56,7 +57,8 @@ fn bound(
     Ok(world.pm.container_destroy(container)?)
 }
 
-/// The frames have no memory and get some: fresh, as the pool has much of it.
+/// The frames have no memory and get some: fresh, as the pool has much of it; and then such as was
+/// made clean frames before.
 fn unbound(
     world: &mut World,
     table: &mut Table,
@@ -73,6 +75,16 @@ fn unbound(
         world.pm.container_destroy(container)?;
     }
     table.row(&Row::frames("map_256_unbound", 256, floor), &meter);
+    let mut meter = Meter::default();
+    for _ in 0..4 {
+        stock(&mut world.pm)?;
+        let container = world.container(256, false)?;
+        meter.time(|| map(&mut world.pm, container, 256, window, FORCED))?;
+        unmap(&mut world.pm, window, 256)?;
+        world.pm.container_destroy(container)?;
+    }
+    let floor = floors.map.saturating_mul(256).saturating_add(floors.call);
+    table.row(&Row::frames("map_256_stocked", 256, floor), &meter);
     Ok(())
 }
 

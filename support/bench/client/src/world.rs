@@ -37,6 +37,9 @@ pub(crate) const SECOND_WINDOW: VirtAddr = VirtAddr::new_page(0x1080_0000).unwra
 /// A window in which nothing is mapped, at a boundary of 2 MiB.
 pub(crate) const LARGE_WINDOW: VirtAddr = VirtAddr::new_page(0x1100_0000).unwrap();
 
+/// Calls that make as many clean frames as pmserver keeps.
+const STOCK_STEPS: u32 = 64;
+
 /// Why the bench cannot go on.
 #[derive(Clone, Copy, Debug)]
 #[allow(dead_code)] // Printed.
@@ -252,6 +255,14 @@ pub(crate) fn touch(window: VirtAddr, pages: u64) {
     for word in (address(window)..).step_by(4096).take(pages) {
         let _: u64 = shm::load(word);
     }
+}
+
+/// Makes clean frames of free pages, as a program does that runs when no other does.
+pub(crate) fn stock(pm: &mut Calls<PpChannel>) -> Result<(), BenchError> {
+    for _ in 0..STOCK_STEPS {
+        pm.reclaim()?;
+    }
+    Ok(())
 }
 
 /// Stores a word in each page.

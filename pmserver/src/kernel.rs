@@ -284,6 +284,10 @@ impl Kernel for Sel4Kernel {
         home::install_grants(peer, &self.home.object_slot(node))
     }
 
+    fn uninstall_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        home::uninstall_grants(peer)
+    }
+
     fn grant_address(&self, index: u8) -> u64 {
         home::grant_address(index)
     }

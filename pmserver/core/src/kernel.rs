@@ -351,12 +351,17 @@ pub trait Kernel {
     /// Notifies a peer on its channel; never waits ("Send" on a notification).
     fn notify(&mut self, peer: PeerId);
 
-    /// Puts a CNode page into the CSpace of a peer, at [`Kernel::grant_address`], until the page is
-    /// unmade.
+    /// Puts a CNode page into the CSpace of a peer, at [`Kernel::grant_address`].
     ///
     /// # Errors
     /// [`KernelError::Refused`], also if pmserver has no authority over the peer's CSpace.
     fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError>;
+
+    /// Takes the CNode that is there out of the CSpace of a peer.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]; it is still there then.
+    fn uninstall_grants(&mut self, peer: PeerId) -> Result<(), KernelError>;
 
     /// Returns the capability address of a slot of the CNode for grants in a peer's CSpace.
     fn grant_address(&self, index: u8) -> u64;

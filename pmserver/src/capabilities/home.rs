@@ -233,14 +233,23 @@ fn base(part: &PoolPart) -> Result<u64, KernelError> {
 
 /// Puts a CNode page into the root CNode of a peer.
 pub(crate) fn install_grants(peer: PeerId, node: &AbsoluteCPtr) -> Result<(), KernelError> {
-    let root = slots::root_cnode_of(peer);
-    let slot = root.absolute_cptr_from_bits_with_depth(GRANTS.into(), to_usize(ROOT_BITS));
     let guard = CNodeCapData::new(0, to_usize(GRANTS_GUARD_BITS)).into_word();
     // CAP: the peer's root CNode, which pmserver is given for this. The peer's addresses lead
     // through the new CNode and none names the CNode itself, so the peer can neither copy nor move
-    // what is in it. Revoking the page that the CNode is made from deletes this copy. If refused,
-    // nothing was put there.
-    slot.mint(node, CapRights::all(), guard).map_err(refusal)
+    // what is in it. If refused, nothing was put there.
+    grants_slot(peer).mint(node, CapRights::all(), guard).map_err(refusal)
+}
+
+/// Takes that CNode out again; the page stays one.
+pub(crate) fn uninstall_grants(peer: PeerId) -> Result<(), KernelError> {
+    // CAP: the peer's root CNode. If refused, the CNode is still there.
+    slots::delete(&grants_slot(peer))
+}
+
+/// Returns the slot of a peer's root CNode that the CNode for grants is in.
+fn grants_slot(peer: PeerId) -> AbsoluteCPtr {
+    let root = slots::root_cnode_of(peer);
+    root.absolute_cptr_from_bits_with_depth(GRANTS.into(), to_usize(ROOT_BITS))
 }
 
 /// Returns the address by which a peer finds the capability in slot `index` of that CNode.

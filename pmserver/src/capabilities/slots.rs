@@ -59,7 +59,7 @@ pub(crate) fn make_from_part(
 
 /// Empties a slot.
 pub(crate) fn delete(slot: &AbsoluteCPtr) -> Result<(), KernelError> {
-    // CAP: pmserver's own CNodes. If refused, the slot is as it was.
+    // CAP: pmserver's own CNodes, or a peer's root CNode. If refused, the slot is as it was.
     slot.delete().map_err(refusal)
 }
 

@@ -201,9 +201,8 @@ impl<K: Kernel> Service<K> {
     ) -> Result<(), &'static str> {
         let record = self.store.get(mapping.record);
         let peer = self.find_peer(record.peer()).ok_or("I5: a mapping is some peer's")?;
-        let tree = if record.is_grant() { peer.vspace.grants } else { peer.vspace.mappings };
-        let key = if record.is_grant() { record.vaddr() } else { record.vaddr_of(mapping.index) };
-        let found = self.store.tree_get::<Mapping>(tree, key);
+        let tree = peer.vspace.tree_of(record);
+        let found = self.store.tree_get::<Mapping>(tree, record.vaddr_of(mapping.index));
         ensure(found == Some(mapping.record), "I5: a mapping is found by its address")?;
         match record.share.target() {
             Some(share) => {
@@ -301,9 +300,10 @@ impl<K: Kernel> Service<K> {
         trees.map(|tree| self.count_leaves::<Table>(*tree)).sum()
     }
 
-    /// Adds up something of each record of mappings of a peer.
+    /// Adds up something of each record of mappings and grants of a peer.
     fn sum_of_mappings(&self, peer: &Peer, of: impl Fn(&Mapping) -> u32) -> u32 {
-        self.sum_of_leaves::<Mapping>(peer.vspace.mappings, of)
+        let trees = [peer.vspace.mappings, peer.vspace.grants].into_iter();
+        trees.map(|tree| self.sum_of_leaves::<Mapping>(tree, &of)).sum()
     }
 
     fn count_leaves<T: Leaf>(&self, tree: Tree<T>) -> u32 {

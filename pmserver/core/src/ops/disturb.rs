@@ -57,7 +57,8 @@ impl<K: Kernel> Operations<K> {
                     return Ok(Disturbed { count, cursor });
                 }
                 if grant.is_some() {
-                    self.remove_grant(mapping).map_err(|_: KernelError| PmError::Kernel)?;
+                    self.remove_grants(mapping, u8::MAX)
+                        .map_err(|_: KernelError| PmError::Kernel)?;
                     continue;
                 }
                 let record = *self.store.get(mapping);

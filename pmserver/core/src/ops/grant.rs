@@ -17,9 +17,11 @@ use proto::{FrameCount, PeerId, VirtAddr};
 use crate::kernel::{CapRights, Kernel, KernelError, PageIndex, SlotAddress};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, installed_for, last_page, pages_from};
-use crate::records::account::Shortage;
+use crate::ops::map_cluster::places;
+use crate::records::account::{Account, Shortage};
+use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::id::FrameId;
+use crate::records::id::{FrameId, Id, indices, row};
 use crate::records::leaf::Leaf;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
@@ -30,6 +32,9 @@ use crate::tables::page_tables::LEAF_SPAN_BITS;
 
 /// The span of a lowest table.
 const LEAF_BYTES: u64 = 1 << LEAF_SPAN_BITS;
+
+/// The flags that were asked for, and the rights that the frames before have.
+type Terms = (MapFlags, Option<MapFlags>);
 
 impl<K: Kernel> Operations<K> {
     /// Puts capabilities to frames into the caller's CSpace, up to the first problem.
@@ -50,18 +55,24 @@ impl<K: Kernel> Operations<K> {
         self.check_revoking(&access)?;
         let first = self.unused_grants(caller, count.get());
         let first = first.ok_or(at_frame(PmError::TooMany, range.first))?;
+        let address = self.store.kernel.grant_address(first);
+        let payer = self.payer_of_clusters(caller, count.get());
         let mut granted: Option<Granted> = None;
-        for (number, index) in (range.first..=range.last).zip(first..) {
-            let expected = granted.map(|granted| granted.rights);
-            let room = self.store.meter().begin_frame(0);
-            let one = (rights, expected);
-            match room.and_then(|()| self.grant_one(caller, &access, number, index, one)) {
-                Ok(rights) => {
-                    let address = self.store.kernel.grant_address(first);
-                    let so_far = granted.map_or(0, |granted| granted.count);
-                    granted = Some(Granted { address, count: so_far.saturating_add(1), rights });
+        let mut rest = Some(range);
+        while let Some(left) = rest {
+            let before = granted.map_or(0, |granted| granted.count);
+            let index = first.saturating_add(u8::try_from(before).unwrap_or(u8::MAX));
+            let terms = (rights, granted.map(|granted| granted.rights));
+            match self.grant_next(caller, &access, (left, index), (terms, payer)) {
+                Ok((done, rights)) => {
+                    let count = before.saturating_add(done.into());
+                    granted = Some(Granted { address, count, rights });
+                    rest = left.after(done.into());
                 }
-                Err(failure) => return granted.ok_or(failure),
+                Err(failure) => {
+                    self.collect_grant_node(caller);
+                    return granted.ok_or(failure);
+                }
             }
         }
         granted.ok_or(PmError::Invalid.into())
@@ -71,12 +82,15 @@ impl<K: Kernel> Operations<K> {
     /// one.
     fn unused_grants(&self, peer: PeerId, count: u64) -> Option<u8> {
         let mut used: u128 = 0;
-        let mut next = self.store.tree_next::<Mapping>(self.peer(peer).vspace.grants, 0);
-        while let Some(grant) = next {
-            let index = self.store.get(grant).key();
-            used |= u32::try_from(index).ok().and_then(|at| 1_u128.checked_shl(at)).unwrap_or(0);
-            let tree = self.peer(peer).vspace.grants;
-            next = self.store.tree_next::<Mapping>(tree, index.saturating_add(1));
+        let tree = self.peer(peer).vspace.grants;
+        let mut next = self.store.tree_next::<Mapping>(tree, 0);
+        while let Some(grants) = next {
+            let record = self.store.get(grants);
+            for index in indices(record.present()) {
+                let place = u32::try_from(record.vaddr_of(index)).unwrap_or(u32::MAX);
+                used |= 1_u128.checked_shl(place).unwrap_or(0);
+            }
+            next = self.store.tree_next::<Mapping>(tree, record.last().saturating_add(1));
         }
         let wanted = u32::try_from(count).unwrap_or(u32::MAX);
         let wanted = 1_u128.checked_shl(wanted).map_or(u128::MAX, |bit| bit.wrapping_sub(1));
@@ -88,13 +102,123 @@ impl<K: Kernel> Operations<K> {
         u8::try_from(start).ok().filter(|start| *start < PEER_GRANTS_MAX)
     }
 
+    /// Grants the first frames of a range, those of a cluster together. Returns how many, and their
+    /// rights.
+    fn grant_next(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        (range, index): (Range, u8),
+        (terms, payer): (Terms, Option<Ref<Account>>),
+    ) -> Result<(u8, MapFlags), Failure> {
+        self.store.meter().begin_frame(0)?;
+        if let Some(done) = self.grant_cluster(peer, access, (range, index), (terms, payer)) {
+            return Ok(done);
+        }
+        let rights = self.grant_one(peer, access, range.first, index, terms)?;
+        Ok((1, rights))
+    }
+
+    /// Grants the first frames of a range that are in one cluster, at indices in one group of
+    /// eight, if an account pays for clusters; none if the first has to be granted alone.
+    fn grant_cluster(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        (range, index): (Range, u8),
+        ((asked, expected), payer): (Terms, Option<Ref<Account>>),
+    ) -> Option<(u8, MapFlags)> {
+        let (frames, payer) = places(range, index.into()).zip(payer)?;
+        let last = range.first.saturating_add(frames.into()).saturating_sub(1);
+        // They have memory at once.
+        let forced = asked | MapFlags::FORCE_READ;
+        let first = self.find_cluster(access, Range { last, ..range }, forced)?;
+        if index >= PEER_GRANTS_MAX {
+            return None;
+        }
+        let slot = SlotAddress { node: self.grant_node(peer).ok()?, index };
+        let grant = Mapping::new_grant(first, link_of(access.share), peer, slot, asked);
+        let is_starved = self.store.is_starved;
+        let Ok(Some(cluster)) = self.new_cluster(payer, grant, frames) else {
+            // Without quota for a cluster, there may be some for single grants.
+            self.store.is_starved = is_starved;
+            return None;
+        };
+        let (ready, new) = self.prepare_granted((first, frames), asked);
+        let (done, rights) = self.derive_cluster(cluster, (first, ready), (asked, expected));
+        // Of those that are not granted, only the mappings from before are left: they show zeros.
+        for index in indices(new).skip_while(|index| index.saturating_sub(first.index) < done) {
+            let _ = self.rebind(Id::new(first.record, index), None);
+        }
+        if done == 0 {
+            self.remove_record(cluster);
+            return None;
+        }
+        Some((done, rights))
+    }
+
+    /// Gives frames of a cluster the memory that granting them takes, up to the first that takes
+    /// something unusual. Returns how many have it, and the mask of those that had none.
+    fn prepare_granted(&mut self, (first, frames): (FrameId, u8), asked: MapFlags) -> (u8, u8) {
+        let mut new = 0;
+        for done in 0..frames {
+            let frame = Id::new(first.record, first.index.saturating_add(done));
+            let is_new = self.store.page_of(frame).is_none();
+            let is_ready = self.store.meter().begin_frame(0).is_ok();
+            if !is_ready || self.give_memory(frame, asked).is_err() {
+                return (done, new);
+            }
+            if is_new {
+                new |= frame.bit();
+            }
+        }
+        (frames, new)
+    }
+
+    /// Gives a frame the memory that granting it takes.
+    fn give_memory(&mut self, frame: FrameId, asked: MapFlags) -> Result<PageIndex, KernelError> {
+        if asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
+            self.break_cow(frame)
+        } else {
+            self.bind(frame)
+        }
+    }
+
+    /// Makes the grants of a cluster that has none yet, as long as their rights are the same, and
+    /// those that are expected. Returns how many, and the rights.
+    fn derive_cluster(
+        &mut self,
+        cluster: Ref<Mapping>,
+        (first, frames): (FrameId, u8),
+        (asked, expected): Terms,
+    ) -> (u8, MapFlags) {
+        let pages = *self.store.get(first.record);
+        let record = *self.store.get(cluster);
+        let own = self.granted_on(pages.page(first.index), asked);
+        let rights = expected.unwrap_or(own);
+        let mut done = 0;
+        while done < frames {
+            let index = first.index.saturating_add(done);
+            let Some(page) = pages.page(index) else { break };
+            if self.granted_on(Some(page), asked) != rights
+                || self.store.kernel.derive(page, record.slot(index), cap_rights(rights)).is_err()
+            {
+                break;
+            }
+            done = done.saturating_add(1);
+        }
+        let record = self.store.get_mut(cluster);
+        record.add_grants(row(first.index, done), installed_for(rights));
+        (done, rights)
+    }
+
     fn grant_one(
         &mut self,
         peer: PeerId,
         access: &Access,
         number: u64,
         index: u8,
-        (asked, expected): (MapFlags, Option<MapFlags>),
+        (asked, expected): Terms,
     ) -> Result<MapFlags, Failure> {
         self.check_leases(access, Range::one(number), need_of(asked))?;
         let frame = self.present(access.container, number)?;
@@ -102,17 +226,14 @@ impl<K: Kernel> Operations<K> {
         self.check_mapping_room(access, frame, number)?;
         self.check_supplied_in_turn(peer, frame, AccessKind::Read, expected.is_none())?;
         let tree = self.peer(peer).vspace.grants;
-        let is_used = self.store.tree_get::<Mapping>(tree, u64::from(index)).is_some();
+        let there = self.store.tree_get::<Mapping>(tree, index.into());
+        let is_used = there.is_some_and(|there| self.store.get(there).has_at(index.into()));
         if index >= PEER_GRANTS_MAX || is_used {
             return Err(at_frame(PmError::TooMany, number));
         }
         let was_bound = self.store.page_of(frame).is_some();
         let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
-        let page = if asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE) {
-            self.break_cow(frame).map_err(refused)?
-        } else {
-            self.bind(frame).map_err(refused)?
-        };
+        let page = self.give_memory(frame, asked).map_err(refused)?;
         let rights = self.granted(frame, asked);
         let granted = match expected {
             Some(expected) if expected != rights => Err(PmError::NoRight),
@@ -136,41 +257,37 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<(), PmError> {
         let slot = SlotAddress { node: self.grant_node(peer)?, index };
         let grant = Mapping::new_grant(frame, link_of(access.share), peer, slot, asked);
-        let added = self.add_grant(peer, grant, page, rights);
-        added.inspect_err(|_| self.collect_grant_node(peer))
+        self.add_grant(peer, grant, page, rights)
     }
 
+    /// Makes one grant, in a cluster if it can be.
     fn add_grant(
         &mut self,
         peer: PeerId,
-        mut grant: Mapping,
+        grant: Mapping,
         page: PageIndex,
         rights: MapFlags,
     ) -> Result<(), PmError> {
         let account = self.table_account(peer)?;
-        let slot = grant.slot(0);
-        grant.set_installed(1, installed_for(rights));
-        let grant = self.store.alloc(account, grant).map_err(Shortage::as_table_quota)?;
-        let cap_rights =
-            if rights.contains(MapFlags::WRITE) { CapRights::All } else { CapRights::Read };
-        let tree = self.peer(peer).vspace.grants;
-        let inserted =
-            self.store.tree_insert(account, tree, grant).map_err(Shortage::as_table_quota);
-        let tree = match inserted {
-            Ok(tree) => tree,
-            Err(error) => {
-                self.store.free(grant);
-                return Err(error);
+        let there = self.store.tree_get::<Mapping>(self.peer(peer).vspace.grants, grant.key());
+        let cluster = self.cluster_for(&grant, there)?;
+        let record = match cluster {
+            Some(cluster) => cluster,
+            None => {
+                let record = self.insert_record(account, peer, grant);
+                let record = record.map_err(Shortage::as_table_quota)?;
+                self.link_mapping(record);
+                record
             }
         };
-        if self.store.kernel.derive(page, slot, cap_rights).is_err() {
-            let key = self.store.get(grant).key();
-            self.peer_mut(peer).vspace.grants = self.store.tree_remove(tree, key);
-            self.store.free(grant);
+        if self.store.kernel.derive(page, grant.slot(0), cap_rights(rights)).is_err() {
+            if cluster.is_none() {
+                self.remove_record(record);
+            }
             return Err(PmError::Kernel);
         }
-        self.peer_mut(peer).vspace.grants = tree;
-        self.link_mapping(grant);
+        let index = if cluster.is_some() { grant.frame(0).index } else { 0 };
+        self.store.get_mut(record).add_grants(1 << index, installed_for(rights));
         Ok(())
     }
 
@@ -201,20 +318,28 @@ impl<K: Kernel> Operations<K> {
         let range = first.and_then(|first| Range::new(proto::FrameNumber::new(first), count.get()));
         // No grant can be at such an address, so there is nothing to revoke.
         let Some(range) = range else { return Ok(0) };
-        let mut taken: u64 = 0;
-        while let Some(grant) =
-            self.store.tree_next::<Mapping>(self.peer(caller).vspace.grants, range.first)
+        let (mut first, mut taken) = (range.first, 0_u64);
+        while let Some(grants) =
+            self.store.tree_next::<Mapping>(self.peer(caller).vspace.grants, first)
         {
-            if self.store.get(grant).key() > range.last {
+            let record = *self.store.get(grants);
+            if record.key() > range.last {
                 break;
             }
+            let mask = record.within(first, range.last);
             self.store.meter().begin_frame(taken)?;
-            self.remove_grant(grant).map_err(|_: KernelError| Failure {
+            let removed = self.remove_grants(grants, mask);
+            let gone = match removed {
+                Ok(()) => mask,
+                Err(_) => mask & !self.store.get(grants).present(),
+            };
+            taken = taken.saturating_add(gone.count_ones().into());
+            removed.map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: taken,
                 at: 0,
             })?;
-            taken = taken.saturating_add(1);
+            first = record.last().saturating_add(1);
         }
         // The kernel may have kept it when the last grant went.
         self.collect_grant_node(caller);
@@ -243,4 +368,8 @@ impl<K: Kernel> Operations<K> {
         }
         Ok(made)
     }
+}
+
+const fn cap_rights(granted: MapFlags) -> CapRights {
+    if granted.contains(MapFlags::WRITE) { CapRights::All } else { CapRights::Read }
 }

@@ -39,7 +39,9 @@ impl<K: Kernel> Operations<K> {
         (flags, payer): (MapFlags, Option<Ref<Account>>),
         mapped: &mut Mapped,
     ) -> u8 {
-        let Some((frames, payer)) = places(range, vaddr).zip(payer) else { return 0 };
+        let Some((frames, payer)) = places(range, vaddr.get() / PAGE_BYTES).zip(payer) else {
+            return 0;
+        };
         let last = range.first.saturating_add(frames.into()).saturating_sub(1);
         let Some(first) = self.find_cluster(access, Range { last, ..range }, flags) else {
             return 0;
@@ -70,7 +72,12 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the first frame of a range of a cluster whose frames may be mapped together.
-    fn find_cluster(&mut self, access: &Access, range: Range, flags: MapFlags) -> Option<FrameId> {
+    pub(super) fn find_cluster(
+        &mut self,
+        access: &Access,
+        range: Range,
+        flags: MapFlags,
+    ) -> Option<FrameId> {
         let container = access.container;
         let forces = flags.intersects(MapFlags::FORCE_WRITE | MapFlags::FORCE_READ);
         if self.check_leases(access, range, need_of(flags)).is_err()
@@ -178,12 +185,11 @@ impl<K: Kernel> Operations<K> {
     }
 }
 
-/// Returns how many frames at the beginning of a range are in one cluster, and at pages in one
-/// group of eight; none if a record for them would not pay.
-fn places(range: Range, vaddr: VirtAddr) -> Option<u8> {
+/// Returns how many frames at the beginning of a range are in one cluster, and at pages (or
+/// indices) in one group of eight; none if a record for them would not pay.
+pub(super) fn places(range: Range, page: u64) -> Option<u8> {
     let left = |number: u64| u64::from(CLUSTER).saturating_sub(number & LAST_IN_CLUSTER);
-    let in_group = left(vaddr.get() / PAGE_BYTES);
     let all = range.last.saturating_sub(range.first).saturating_add(1);
-    let frames = u8::try_from(left(range.first).min(in_group).min(all)).ok()?;
+    let frames = u8::try_from(left(range.first).min(left(page)).min(all)).ok()?;
     (frames >= CLUSTERED_MIN).then_some(frames)
 }

@@ -28,9 +28,9 @@ pub(crate) enum Installed {
 }
 
 /// A frame that is mapped at a page of a VSpace, or granted; for a grant, `vaddr` is its index.
-/// Or a *cluster*: the frames of a cluster, those that are `present`, at pages in the same order.
-/// Or a large frame, or a bound run, whose pages are mapped and unmapped together: then the first
-/// bit of each mask speaks for all of them.
+/// Or a *cluster*: the frames of a cluster, those that are `present`, at pages, or at indices, in
+/// the same order. Or a large frame, or a bound run, whose pages are mapped and unmapped together:
+/// then the first bit of each mask speaks for all of them.
 ///
 /// The flags that were asked for never change. What is installed may be less at the moment; it is
 /// restored when the page is accessed (`ops/repair.rs`). A capability is to the page of the frame,
@@ -183,10 +183,10 @@ impl Mapping {
     /// Returns a cluster in which nothing is yet, with the same terms, for so many frames of which
     /// this is the first.
     pub(crate) fn of_cluster(self, frames: u8) -> Self {
-        let before = u64::from(self.frame_index).saturating_mul(PAGE_BYTES);
+        let before = u64::from(self.frame_index).saturating_mul(self.step());
         let ends = [self.frame_index, self.frame_index.saturating_add(frames).saturating_sub(1)];
         let vaddr = self.vaddr.wrapping_sub(before);
-        Self { order: CLUSTER_ORDER, present: 0, frame_index: 0, vaddr, ends, ..self }
+        Self { order: CLUSTER_ORDER, present: 0, caps: 0, frame_index: 0, vaddr, ends, ..self }
     }
 
     /// Returns whether it is a cluster that a mapping may belong to: of the same frames, through
@@ -362,7 +362,12 @@ impl Mapping {
 
     /// Returns the address of one.
     pub(crate) fn vaddr_of(&self, index: u8) -> u64 {
-        self.vaddr.wrapping_add(u64::from(index).saturating_mul(PAGE_BYTES))
+        self.vaddr.wrapping_add(u64::from(index).saturating_mul(self.step()))
+    }
+
+    /// Returns how far the addresses of two mappings in a row are apart.
+    const fn step(&self) -> u64 {
+        if self.is_grant() { 1 } else { PAGE_BYTES }
     }
 
     /// Returns the address of the first one that is there.
@@ -370,12 +375,17 @@ impl Mapping {
         indices(self.present).next().map_or(self.vaddr(), |index| self.vaddr_of(index))
     }
 
+    /// Returns whether there is one at an address that the record covers.
+    pub(crate) fn has_at(&self, vaddr: u64) -> bool {
+        self.present() >> self.index_at(vaddr) & 1 != 0
+    }
+
     /// Returns which one is at an address.
     pub(crate) fn index_at(&self, vaddr: u64) -> u8 {
         if !self.is_cluster() {
             return 0;
         }
-        let pages = vaddr.wrapping_sub(self.vaddr).checked_div(PAGE_BYTES);
+        let pages = vaddr.wrapping_sub(self.vaddr).checked_div(self.step());
         pages.and_then(|pages| u8::try_from(pages).ok()).unwrap_or(CLUSTER)
     }
 }

@@ -37,6 +37,16 @@ pub(crate) struct VSpaceState {
 }
 
 impl VSpaceState {
+    /// Returns the tree of a mapping or a grant.
+    pub(crate) const fn tree_of(&self, mapping: &Mapping) -> Tree<Mapping> {
+        if mapping.is_grant() { self.grants } else { self.mappings }
+    }
+
+    /// Returns the same tree for writing.
+    pub(crate) const fn tree_of_mut(&mut self, mapping: &Mapping) -> &mut Tree<Mapping> {
+        if mapping.is_grant() { &mut self.grants } else { &mut self.mappings }
+    }
+
     /// Returns whether pmserver has nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.mappings.is_empty()

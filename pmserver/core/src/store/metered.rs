@@ -214,6 +214,10 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(INVOCATION_WORK).install_grants(peer, node)
     }
 
+    fn uninstall_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        self.invoke(INVOCATION_WORK).uninstall_grants(peer)
+    }
+
     fn grant_address(&self, index: u8) -> u64 {
         self.kernel.grant_address(index)
     }

@@ -138,7 +138,7 @@ impl<K: Kernel> Tables<K> {
             let record = self.store.get(mapping);
             let mask = record.of(frames);
             if record.is_grant() && mask != 0 {
-                self.remove_grant(mapping)?;
+                self.remove_grants(mapping, mask)?;
             } else if record.caps() & mask != 0 {
                 self.forget_caps_of(mapping, mask)?;
             }
@@ -169,7 +169,7 @@ impl<K: Kernel> Tables<K> {
                 continue;
             }
             if record.is_grant() {
-                self.remove_grant(mapping)?;
+                self.remove_grants(mapping, above)?;
                 continue;
             }
             self.suspend(mapping, above)?;

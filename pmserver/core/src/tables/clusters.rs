@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Clusters of mappings (decision 0040): up to eight pages in a row that show the frames of a
-//! cluster in the same order, in one record.
+//! cluster in the same order, in one record. Clusters of grants are the same, at indices in a row.
 //!
 //! A cluster is charged for what its mappings need in records of their own. So splitting it, when
 //! another frame is mapped among its pages, is never refused for want of memory.
@@ -98,8 +98,8 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<Option<Ref<Mapping>>, PmError> {
         let mapping = first.of_cluster(frames);
         let peer = mapping.peer();
-        let mappings = self.peer(peer).vspace.mappings;
-        let there = self.store.tree_next::<Mapping>(mappings, mapping.key());
+        let tree = self.peer(peer).vspace.tree_of(&mapping);
+        let there = self.store.tree_next::<Mapping>(tree, mapping.key());
         if there.is_some_and(|there| self.store.get(there).key() <= mapping.last()) {
             return Ok(None);
         }
@@ -117,11 +117,15 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<Ref<Mapping>, PmError> {
         let (cells, slots) = (cells_of(&mapping), mapping.slots());
         self.store.set_aside_with(account, cells, 0).map_err(Shortage::as_table_quota)?;
-        let recorded = self.store.alloc_slots(account, slots).and_then(|slot| {
-            mapping.set_slot(slot);
-            let added = self.insert_record(account, mapping.peer(), mapping);
-            added.inspect_err(|_| self.store.free_slots(slot, slots))
-        });
+        let recorded = if mapping.is_grant() {
+            self.insert_record(account, mapping.peer(), mapping)
+        } else {
+            self.store.alloc_slots(account, slots).and_then(|slot| {
+                mapping.set_slot(slot);
+                let added = self.insert_record(account, mapping.peer(), mapping);
+                added.inspect_err(|_| self.store.free_slots(slot, slots))
+            })
+        };
         let mapping = recorded.map_err(|shortage| {
             self.store.give_back(account, cells);
             shortage.as_table_quota()
@@ -169,9 +173,9 @@ impl<K: Kernel> Tables<K> {
         let account = self.store.payer_of(mapping);
         let before = self.aside(account);
         self.unlink_mapping(mapping);
-        let tree = self.peer(record.peer()).vspace.mappings;
+        let tree = self.peer(record.peer()).vspace.tree_of(&record);
         let tree = self.store.tree_remove(tree, record.key());
-        self.peer_mut(record.peer()).vspace.mappings = tree;
+        *self.peer_mut(record.peer()).vspace.tree_of_mut(&record) = tree;
         let [first, ..] = [record.present().trailing_zeros()];
         for index in indices(record.present()) {
             // The record becomes that of the first one.
@@ -186,7 +190,7 @@ impl<K: Kernel> Tables<K> {
                 self.store.entry_mut(page).set_original_user(Some(Id::first(single)));
             }
         }
-        let unused = record.all() & !record.present();
+        let unused = if record.is_grant() { 0 } else { record.all() & !record.present() };
         for index in indices(unused) {
             self.store.free_slots(record.slot(index), 1);
         }

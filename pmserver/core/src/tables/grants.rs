@@ -6,7 +6,6 @@ use proto::PeerId;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::Charge;
 use crate::records::cell::Ref;
-use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::tables::Tables;
 
@@ -17,23 +16,31 @@ impl<K: Kernel> Tables<K> {
         let vspace = &self.peer(peer).vspace;
         let Some(node) = vspace.grant_node.filter(|_| vspace.grants.is_empty()) else { return };
         let owner = self.store.page_owner(node);
-        // The kernel removes it from the peer's CSpace together with the object.
-        if self.store.unmake_object(node).is_ok() {
+        if self.store.kernel.uninstall_grants(peer).is_ok() {
+            self.store.release_empty_node(node);
             self.store.refund(owner, Charge::Slots);
             self.peer_mut(peer).vspace.grant_node = None;
         }
     }
 
-    /// Revokes a grant: the peer loses the capability and what it mapped with it.
-    pub(crate) fn remove_grant(&mut self, grant: Ref<Mapping>) -> Result<(), KernelError> {
-        let record = *self.store.get(grant);
-        self.store.kernel.delete(record.slot(0))?;
+    /// Revokes those grants of a record that are in a mask: the peer loses the capabilities and what
+    /// it mapped with them. The record goes with the last one.
+    ///
+    /// # Errors
+    /// The kernel's error; what it refuses to revoke is as it was.
+    pub(crate) fn remove_grants(
+        &mut self,
+        grants: Ref<Mapping>,
+        mask: u8,
+    ) -> Result<(), KernelError> {
+        let revoked = self.forget_caps_of(grants, mask);
+        let record = self.store.get_mut(grants);
+        record.set_present(record.caps());
         let peer = record.peer();
-        let tree = self.store.tree_remove(self.peer(peer).vspace.grants, record.key());
-        self.peer_mut(peer).vspace.grants = tree;
-        self.unlink_mapping(grant);
-        self.store.free(grant);
-        self.collect_grant_node(peer);
-        Ok(())
+        if record.present() == 0 {
+            self.remove_record(grants);
+            self.collect_grant_node(peer);
+        }
+        revoked
     }
 }

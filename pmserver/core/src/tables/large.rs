@@ -83,21 +83,21 @@ impl<K: Kernel> Tables<K> {
         Ok(mapping)
     }
 
-    /// Records mappings in the VSpace of a peer.
+    /// Records mappings in the VSpace of a peer, or grants.
     pub(crate) fn insert_record(
         &mut self,
         account: Ref<Account>,
         peer: PeerId,
         mapping: Mapping,
     ) -> Result<Ref<Mapping>, Shortage> {
-        let mapping = self.store.alloc(account, mapping)?;
-        let tree = self.peer(peer).vspace.mappings;
+        let record = self.store.alloc(account, mapping)?;
+        let tree = self.peer(peer).vspace.tree_of(&mapping);
         let tree = self
             .store
-            .tree_insert(account, tree, mapping)
-            .inspect_err(|_| self.store.free(mapping))?;
-        self.peer_mut(peer).vspace.mappings = tree;
-        Ok(mapping)
+            .tree_insert(account, tree, record)
+            .inspect_err(|_| self.store.free(record))?;
+        *self.peer_mut(peer).vspace.tree_of_mut(&mapping) = tree;
+        Ok(record)
     }
 
     /// Removes the record of a large mapping that has no capability, and refunds what it has set
@@ -217,12 +217,12 @@ impl<K: Kernel> Tables<K> {
 
     /// Puts the record of a mapping into its VSpace and the lists that it belongs to.
     pub(super) fn put_part(&mut self, account: Ref<Account>, part: Ref<Mapping>) -> Ref<Mapping> {
-        let peer = self.store.get(part).peer();
-        let tree = self.peer(peer).vspace.mappings;
+        let record = *self.store.get(part);
+        let tree = self.peer(record.peer()).vspace.tree_of(&record);
         let Ok(tree) = self.store.tree_insert_aside(account, tree, part) else {
             broken("cell that was prepared")
         };
-        self.peer_mut(peer).vspace.mappings = tree;
+        *self.peer_mut(record.peer()).vspace.tree_of_mut(&record) = tree;
         self.link_mapping(part);
         part
     }

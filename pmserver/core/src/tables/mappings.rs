@@ -151,7 +151,7 @@ impl<K: Kernel> Tables<K> {
     pub(crate) fn mapping_at(&self, record: Ref<Mapping>, vaddr: VirtAddr) -> Option<MappingId> {
         let mapping = self.store.get(record);
         let index = mapping.index_at(vaddr.get());
-        (mapping.present() >> index & 1 != 0).then_some(Id::new(record, index))
+        mapping.has_at(vaddr.get()).then_some(Id::new(record, index))
     }
 
     /// Returns the record of mappings that an address is in, whether or not that page is mapped.
@@ -194,7 +194,7 @@ impl<K: Kernel> Tables<K> {
         mask: u8,
     ) -> Result<(), KernelError> {
         if self.store.get(mapping).is_grant() {
-            return self.remove_grant(mapping);
+            return self.remove_grants(mapping, mask);
         }
         let mask = if self.store.get(mapping).is_whole() { 1 } else { mask };
         self.forget_caps_of(mapping, mask)?;
@@ -218,15 +218,17 @@ impl<K: Kernel> Tables<K> {
         Ok(())
     }
 
-    /// Removes a record of mappings without capabilities, with its slots.
+    /// Removes a record of mappings or grants without capabilities, with its slots.
     pub(crate) fn remove_record(&mut self, mapping: Ref<Mapping>) {
         let record = *self.store.get(mapping);
         let account = self.store.payer_of(mapping);
         self.unlink_mapping(mapping);
-        self.store.free_slots(record.first_slot(), record.slots());
-        let tree = self.peer(record.peer()).vspace.mappings;
+        if !record.is_grant() {
+            self.store.free_slots(record.first_slot(), record.slots());
+        }
+        let tree = self.peer(record.peer()).vspace.tree_of(&record);
         let tree = self.store.tree_remove(tree, record.key());
-        self.peer_mut(record.peer()).vspace.mappings = tree;
+        *self.peer_mut(record.peer()).vspace.tree_of_mut(&record) = tree;
         self.store.free(mapping);
         let cells = cells_of(&record);
         if cells > 0 {

@@ -83,6 +83,7 @@ impl Kernel for Watched {
         end_copies() -> Result<(), KernelError>;
         notify(peer: PeerId) -> ();
         install_grants(peer: PeerId, node: PageIndex) -> Result<(), KernelError>;
+        uninstall_grants(peer: PeerId) -> Result<(), KernelError>;
         bus_map(peer: PeerId, page: PageIndex, rights: CapRights) -> Result<(), KernelError>;
         bus_unmap(peer: PeerId, page: PageIndex) -> Result<(), KernelError>;
     } }

@@ -150,6 +150,10 @@ impl Kernel for FreeKernel {
         Ok(())
     }
 
+    fn uninstall_grants(&mut self, _: PeerId) -> Done {
+        Ok(())
+    }
+
     fn grant_address(&self, index: u8) -> u64 {
         index.into()
     }

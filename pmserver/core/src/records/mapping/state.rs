@@ -62,6 +62,13 @@ impl Mapping {
         self.writable &= others;
     }
 
+    /// Adds the grants of a mask, whose capabilities have these rights.
+    pub(crate) fn add_grants(&mut self, mask: u8, rights: Installed) {
+        self.add(mask);
+        self.set_caps(mask, 0);
+        self.set_installed(mask, rights);
+    }
+
     /// Adds the mappings of a mask.
     pub(crate) const fn add(&mut self, mask: u8) {
         self.present |= mask;

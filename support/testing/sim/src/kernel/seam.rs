@@ -235,6 +235,12 @@ impl Kernel for SimKernel {
         self.invoke(InvocationKind::Mint, cspace, &mint).map_err(refusal)
     }
 
+    fn uninstall_grants(&mut self, peer: PeerId) -> Result<(), KernelError> {
+        let cspace = LEAF_CNODE + u64::from(peer.get());
+        let delete = Invocation::Delete(GRANTS);
+        self.invoke(InvocationKind::Delete, cspace, &delete).map_err(refusal)
+    }
+
     fn grant_address(&self, index: u8) -> u64 {
         SLOT_GRANTS << ROOT_SHIFT | u64::from(index)
     }

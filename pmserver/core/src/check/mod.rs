@@ -201,7 +201,7 @@ impl<K: Kernel> Service<K> {
     ) -> Result<(), &'static str> {
         let record = self.store.get(mapping.record);
         let peer = self.find_peer(record.peer()).ok_or("I5: a mapping is some peer's")?;
-        let tree = peer.vspace.tree_of(record);
+        let tree = peer.vspace.tree(record.is_grant());
         let found = self.store.tree_get::<Mapping>(tree, record.vaddr_of(mapping.index));
         ensure(found == Some(mapping.record), "I5: a mapping is found by its address")?;
         match record.share.target() {

@@ -160,10 +160,15 @@ impl<K: Kernel> Operations<K> {
     /// Gives frames of a cluster the memory that granting them takes, up to the first that takes
     /// something unusual. Returns how many have it, and the mask of those that had none.
     fn prepare_granted(&mut self, (first, frames): (FrameId, u8), asked: MapFlags) -> (u8, u8) {
+        let forces = asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        let before = *self.store.get(first.record);
         let mut new = 0;
         for done in 0..frames {
             let frame = Id::new(first.record, first.index.saturating_add(done));
-            let is_new = self.store.page_of(frame).is_none();
+            let is_new = before.page(frame.index).is_none();
+            if !is_new && !forces {
+                continue;
+            }
             let is_ready = self.store.meter().begin_frame(0).is_ok();
             if !is_ready || self.give_memory(frame, asked).is_err() {
                 return (done, new);
@@ -193,18 +198,20 @@ impl<K: Kernel> Operations<K> {
         (asked, expected): Terms,
     ) -> (u8, MapFlags) {
         let pages = *self.store.get(first.record);
-        let record = *self.store.get(cluster);
+        let mut slot = self.store.get(cluster).first_slot();
         let own = self.granted_on(pages.page(first.index), asked);
         let rights = expected.unwrap_or(own);
+        let how = cap_rights(rights);
+        let is_written = asked.contains(MapFlags::WRITE);
         let mut done = 0;
-        while done < frames {
-            let index = first.index.saturating_add(done);
-            let Some(page) = pages.page(index) else { break };
-            if self.granted_on(Some(page), asked) != rights
-                || self.store.kernel.derive(page, record.slot(index), cap_rights(rights)).is_err()
+        while done < frames && own == rights {
+            let Some(page) = pages.page(first.index.saturating_add(done)) else { break };
+            if is_written && self.granted_on(Some(page), asked) != rights
+                || self.store.kernel.derive(page, slot, how).is_err()
             {
                 break;
             }
+            slot.index = slot.index.saturating_add(1);
             done = done.saturating_add(1);
         }
         let record = self.store.get_mut(cluster);
@@ -322,11 +329,12 @@ impl<K: Kernel> Operations<K> {
         while let Some(grants) =
             self.store.tree_next::<Mapping>(self.peer(caller).vspace.grants, first)
         {
-            let record = *self.store.get(grants);
+            let record = self.store.get(grants);
             if record.key() > range.last {
                 break;
             }
             let mask = record.within(first, range.last);
+            let last = record.last();
             self.store.meter().begin_frame(taken)?;
             let removed = self.remove_grants(grants, mask);
             let gone = match removed {
@@ -339,7 +347,7 @@ impl<K: Kernel> Operations<K> {
                 done: taken,
                 at: 0,
             })?;
-            first = record.last().saturating_add(1);
+            first = last.saturating_add(1);
         }
         // The kernel may have kept it when the last grant went.
         self.collect_grant_node(caller);

@@ -72,6 +72,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the first frame of a range of a cluster whose frames may be mapped together.
+    #[inline(always)]
     pub(super) fn find_cluster(
         &mut self,
         access: &Access,

@@ -37,14 +37,14 @@ pub(crate) struct VSpaceState {
 }
 
 impl VSpaceState {
-    /// Returns the tree of a mapping or a grant.
-    pub(crate) const fn tree_of(&self, mapping: &Mapping) -> Tree<Mapping> {
-        if mapping.is_grant() { self.grants } else { self.mappings }
+    /// Returns the tree of grants, or that of mappings.
+    pub(crate) const fn tree(&self, of_grants: bool) -> Tree<Mapping> {
+        if of_grants { self.grants } else { self.mappings }
     }
 
-    /// Returns the same tree for writing.
-    pub(crate) const fn tree_of_mut(&mut self, mapping: &Mapping) -> &mut Tree<Mapping> {
-        if mapping.is_grant() { &mut self.grants } else { &mut self.mappings }
+    /// Returns the same for writing.
+    pub(crate) const fn tree_mut(&mut self, of_grants: bool) -> &mut Tree<Mapping> {
+        if of_grants { &mut self.grants } else { &mut self.mappings }
     }
 
     /// Returns whether pmserver has nothing in it.

@@ -90,6 +90,7 @@ impl<K: Kernel> Tables<K> {
     ///
     /// # Errors
     /// `NoTableQuota`; then each may have a record of its own.
+    #[inline(always)]
     pub(crate) fn new_cluster(
         &mut self,
         account: Ref<Account>,
@@ -98,7 +99,7 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<Option<Ref<Mapping>>, PmError> {
         let mapping = first.of_cluster(frames);
         let peer = mapping.peer();
-        let tree = self.peer(peer).vspace.tree_of(&mapping);
+        let tree = self.peer(peer).vspace.tree(mapping.is_grant());
         let there = self.store.tree_next::<Mapping>(tree, mapping.key());
         if there.is_some_and(|there| self.store.get(there).key() <= mapping.last()) {
             return Ok(None);
@@ -173,9 +174,9 @@ impl<K: Kernel> Tables<K> {
         let account = self.store.payer_of(mapping);
         let before = self.aside(account);
         self.unlink_mapping(mapping);
-        let tree = self.peer(record.peer()).vspace.tree_of(&record);
+        let tree = self.peer(record.peer()).vspace.tree(record.is_grant());
         let tree = self.store.tree_remove(tree, record.key());
-        *self.peer_mut(record.peer()).vspace.tree_of_mut(&record) = tree;
+        *self.peer_mut(record.peer()).vspace.tree_mut(record.is_grant()) = tree;
         let [first, ..] = [record.present().trailing_zeros()];
         for index in indices(record.present()) {
             // The record becomes that of the first one.

@@ -90,14 +90,15 @@ impl<K: Kernel> Tables<K> {
         peer: PeerId,
         mapping: Mapping,
     ) -> Result<Ref<Mapping>, Shortage> {
-        let record = self.store.alloc(account, mapping)?;
-        let tree = self.peer(peer).vspace.tree_of(&mapping);
+        let is_grant = mapping.is_grant();
+        let mapping = self.store.alloc(account, mapping)?;
+        let tree = self.peer(peer).vspace.tree(is_grant);
         let tree = self
             .store
-            .tree_insert(account, tree, record)
-            .inspect_err(|_| self.store.free(record))?;
-        *self.peer_mut(peer).vspace.tree_of_mut(&mapping) = tree;
-        Ok(record)
+            .tree_insert(account, tree, mapping)
+            .inspect_err(|_| self.store.free(mapping))?;
+        *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
+        Ok(mapping)
     }
 
     /// Removes the record of a large mapping that has no capability, and refunds what it has set
@@ -217,12 +218,13 @@ impl<K: Kernel> Tables<K> {
 
     /// Puts the record of a mapping into its VSpace and the lists that it belongs to.
     pub(super) fn put_part(&mut self, account: Ref<Account>, part: Ref<Mapping>) -> Ref<Mapping> {
-        let record = *self.store.get(part);
-        let tree = self.peer(record.peer()).vspace.tree_of(&record);
+        let record = self.store.get(part);
+        let (peer, is_grant) = (record.peer(), record.is_grant());
+        let tree = self.peer(peer).vspace.tree(is_grant);
         let Ok(tree) = self.store.tree_insert_aside(account, tree, part) else {
             broken("cell that was prepared")
         };
-        *self.peer_mut(record.peer()).vspace.tree_of_mut(&record) = tree;
+        *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
         self.link_mapping(part);
         part
     }

@@ -226,9 +226,9 @@ impl<K: Kernel> Tables<K> {
         if !record.is_grant() {
             self.store.free_slots(record.first_slot(), record.slots());
         }
-        let tree = self.peer(record.peer()).vspace.tree_of(&record);
+        let tree = self.peer(record.peer()).vspace.tree(record.is_grant());
         let tree = self.store.tree_remove(tree, record.key());
-        *self.peer_mut(record.peer()).vspace.tree_of_mut(&record) = tree;
+        *self.peer_mut(record.peer()).vspace.tree_mut(record.is_grant()) = tree;
         self.store.free(mapping);
         let cells = cells_of(&record);
         if cells > 0 {

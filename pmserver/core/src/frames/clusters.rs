@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Clusters of frames (decision 0040): eight frames at aligned numbers in one record, each with a
 //! page of its own or without. What is usual happens to them there: memory, mappings, copies, and
-//! that copies are broken. What is not (real sharing, a move, a pin, a grant, extra frames) happens
-//! to a frame that is alone in its record: then the cluster is *split*.
+//! that copies are broken. What is not (real sharing, a move, a pin, extra frames) happens to a
+//! frame that is alone in its record: then the cluster is *split*.
 
 use heapless::Vec;
 use pmserver_api::PmError;

@@ -23,8 +23,8 @@ impl<K: Kernel> Tables<K> {
         }
     }
 
-    /// Revokes those grants of a record that are in a mask: the peer loses the capabilities and what
-    /// it mapped with them. The record goes with the last one.
+    /// Revokes those grants of a record that are in a mask: the peer loses the capabilities and
+    /// what it mapped with them. The record goes with the last one.
     ///
     /// # Errors
     /// The kernel's error; what it refuses to revoke is as it was.

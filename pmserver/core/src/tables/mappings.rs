@@ -170,8 +170,8 @@ impl<K: Kernel> Tables<K> {
     pub(crate) fn count_mappings_of(&self, frame: FrameId) -> u16 {
         let mappings = self.store.get(frame.record).mappings;
         let mappings = self.store.chain::<MappingsOfFrame>(mappings);
-        let count =
-            mappings.filter(|mapping| self.store.get(*mapping).of(frame.bit()) != 0).count();
+        let mappings = mappings.map(|mapping| self.store.get(mapping));
+        let count = mappings.filter(|of| of.of(frame.bit()) != 0 && !of.is_kept()).count();
         u16::try_from(count).unwrap_or(u16::MAX)
     }
 

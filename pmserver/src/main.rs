@@ -17,7 +17,7 @@ mod start;
 use console_api::Client;
 use pd::PpChannel;
 use pmserver_core::Server;
-use proto::{PeerId, ProtocolError};
+use proto::{Message, PeerId, ProtocolError};
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
 };
@@ -48,16 +48,18 @@ struct PmServer {
 impl Handler for PmServer {
     type Error = Infallible;
 
+    #[inline(always)]
     fn protected(
         &mut self,
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let reply = match (peer(channel.index()), &pd::receive(&request)) {
-            (Some(caller), Ok(message)) => self.server.call(caller, message),
-            (None, _) => ProtocolError::UnknownOperation.reply(),
-            (_, Err(error)) => error.reply(),
-        };
+        let mut reply = Message::default();
+        match (peer(channel.index()), &pd::receive(&request)) {
+            (Some(caller), Ok(message)) => self.server.answer(caller, message, &mut reply),
+            (None, _) => reply = ProtocolError::UnknownOperation.reply(),
+            (_, Err(error)) => reply = error.reply(),
+        }
         Ok(pd::send(&reply))
     }
 

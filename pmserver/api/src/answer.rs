@@ -29,54 +29,64 @@ impl Reply {
     /// Returns the message that carries this reply.
     #[must_use]
     pub fn encode(&self) -> Message {
+        let mut message = Message::default();
+        self.encode_to(&mut message);
+        message
+    }
+
+    /// Makes a message into the one that carries this reply.
+    #[inline(always)]
+    pub fn encode_to(&self, message: &mut Message) {
         match *self {
-            Self::Done => Message::new(OK, []),
-            Self::Number(number) => Message::new(OK, [number]),
+            Self::Done => message.become_new(OK, []),
+            Self::Number(number) => message.become_new(OK, [number]),
             Self::Identity(Identity { peer, account }) => {
-                Message::new(OK, [peer.get().into(), account.raw()])
+                message.become_new(OK, [peer.get().into(), account.raw()])
             }
-            Self::Time(time) => Message::new(OK, [time.get()]),
-            Self::Container(container) => Message::new(OK, [container.raw()]),
-            Self::Shared(Shared { share, weak }) => Message::new(OK, [share.raw(), weak.raw()]),
+            Self::Time(time) => message.become_new(OK, [time.get()]),
+            Self::Container(container) => message.become_new(OK, [container.raw()]),
+            Self::Shared(Shared { share, weak }) => {
+                message.become_new(OK, [share.raw(), weak.raw()])
+            }
             Self::Lease(Lease { lease, deadline }) => {
-                Message::new(OK, [lease.raw(), deadline.get()])
+                message.become_new(OK, [lease.raw(), deadline.get()])
             }
-            Self::Mapped(mapped) => mapped.encode(),
-            Self::Status(status) => status.encode(),
-            Self::AccountInfo(info) => info.encode(),
+            Self::Mapped(mapped) => message.become_new(OK, mapped.encode()),
+            Self::Status(status) => message.become_new(OK, status.encode()),
+            Self::AccountInfo(info) => message.become_new(OK, info.encode()),
             Self::Rescued(RescueReport { rescued, next_deadline }) => {
-                Message::new(OK, [rescued, next_deadline.map_or(NO_DEADLINE, Micros::get)])
+                message.become_new(OK, [rescued, next_deadline.map_or(NO_DEADLINE, Micros::get)])
             }
             Self::Created(Created { container, shared: Shared { share, weak } }) => {
-                Message::new(OK, [container.raw(), share.raw(), weak.raw()])
+                message.become_new(OK, [container.raw(), share.raw(), weak.raw()])
             }
-            Self::Placed(Placed { start, count }) => Message::new(OK, [start.get(), count]),
+            Self::Placed(Placed { start, count }) => message.become_new(OK, [start.get(), count]),
             Self::Granted(Granted { address, count, rights }) => {
-                Message::new(OK, [address, count, rights.bits().into()])
+                message.become_new(OK, [address, count, rights.bits().into()])
             }
-            Self::Account(account) => Message::new(OK, [account.raw()]),
+            Self::Account(account) => message.become_new(OK, [account.raw()]),
             Self::ExtraRequest(ExtraRequest { count, deadline, sequence }) => {
-                Message::new(OK, [count, deadline.get(), sequence])
+                message.become_new(OK, [count, deadline.get(), sequence])
             }
             Self::Pinned(Pinned { lease: Lease { lease, deadline }, bus }) => {
-                Message::new(OK, [lease.raw(), deadline.get(), bus.address, bus.frames])
+                message.become_new(OK, [lease.raw(), deadline.get(), bus.address, bus.frames])
             }
-            Self::BusRun(BusRun { address, frames }) => Message::new(OK, [address, frames]),
-            Self::Range(range) => Message::new(OK, [range.raw()]),
-            Self::Fault(fault) => PendingFault::encode(fault),
-            Self::Disturbed(Disturbed { count, cursor }) => Message::new(OK, [count, cursor]),
+            Self::BusRun(BusRun { address, frames }) => message.become_new(OK, [address, frames]),
+            Self::Range(range) => message.become_new(OK, [range.raw()]),
+            Self::Fault(fault) => message.become_new(OK, PendingFault::encode(fault)),
+            Self::Disturbed(Disturbed { count, cursor }) => message.become_new(OK, [count, cursor]),
         }
     }
 }
 
 impl Mapped {
-    fn encode(&self) -> Message {
+    fn encode(&self) -> [u64; 4] {
         let [a, b, c, d, e, f] = *self.all_runs();
         let [first, second, third] = [[a, b], [c, d], [e, f]].map(|[low, high]| {
             let pair = |run: MappedRun| u32::from(run.count) | u32::from(run.rights.bits()) << 16;
             pack_pair(pair(low), pair(high))
         });
-        Message::new(OK, [self.count, first, second, third])
+        [self.count, first, second, third]
     }
 
     pub(crate) fn decode([count, first, second, third]: [u64; 4]) -> Self {
@@ -128,16 +138,16 @@ const ACCESS_WRITE: u32 = 1;
 const ACCESS_EXECUTE: u32 = 2;
 
 impl PendingFault {
-    fn encode(fault: Option<Self>) -> Message {
+    fn encode(fault: Option<Self>) -> [u64; 4] {
         let Some(Self { fault, range, cookie, number, access }) = fault else {
-            return Message::new(OK, [0; 4]);
+            return [0; 4];
         };
         let access = match access {
             AccessKind::Read => ACCESS_READ,
             AccessKind::Write => ACCESS_WRITE,
             AccessKind::Execute => ACCESS_EXECUTE,
         };
-        Message::new(OK, [fault.raw(), range.raw(), pack_pair(cookie, access), number.get()])
+        [fault.raw(), range.raw(), pack_pair(cookie, access), number.get()]
     }
 
     pub(crate) fn decode([fault, range, what, number]: [u64; 4]) -> Option<Self> {
@@ -157,14 +167,14 @@ impl PendingFault {
 }
 
 impl Status {
-    fn encode(&self) -> Message {
+    fn encode(&self) -> [u64; 7] {
         let [a, b, c, d, e, f] = [0, 4, 8, 12, 16, 20].map(|offset: usize| {
             let mut states = self.frames.iter().skip(offset).map(|state| u64::from(state.bits()));
             let [first, second, third, fourth] =
                 [(); 4].map(|()| states.next().unwrap_or_default());
             first | second << 16 | third << 32 | fourth << 48
         });
-        Message::new(OK, [self.count, a, b, c, d, e, f])
+        [self.count, a, b, c, d, e, f]
     }
 
     pub(crate) fn decode([count, registers @ ..]: [u64; 7]) -> Self {
@@ -178,16 +188,13 @@ impl Status {
 }
 
 impl AccountInfo {
-    fn encode(&self) -> Message {
-        Message::new(
-            OK,
-            [
-                pack_pair(pages_u32(self.limit), pages_u32(self.frames)),
-                pack_pair(pages_u32(self.tables), pages_u32(self.slots)),
-                pack_pair(pages_u32(self.records), pages_u32(self.extra)),
-                pack_pair(pages_u32(self.promised), pages_u32(self.free)),
-            ],
-        )
+    fn encode(&self) -> [u64; 4] {
+        [
+            pack_pair(pages_u32(self.limit), pages_u32(self.frames)),
+            pack_pair(pages_u32(self.tables), pages_u32(self.slots)),
+            pack_pair(pages_u32(self.records), pages_u32(self.extra)),
+            pack_pair(pages_u32(self.promised), pages_u32(self.free)),
+        ]
     }
 
     pub(crate) fn decode(registers: [u64; 4]) -> Self {

@@ -28,6 +28,7 @@ mod reply;
 mod wire;
 
 pub use calls::Calls;
+pub use decode::Serve;
 pub use error::{CallError, Failure, PmError};
 pub use flags::{
     AccessKind, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,

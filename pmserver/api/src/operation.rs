@@ -34,6 +34,11 @@ impl Label {
         matches!(self, Self::Flags | Self::CountAndFlags)
     }
 
+    /// Returns whether the label may carry this count and these flags.
+    pub(crate) const fn allows(self, count: u16, flags: u32) -> bool {
+        (count == 0 || self.has_count()) && (flags == 0 || self.has_flags())
+    }
+
     /// Returns the fields above the operation's number, as a register's are written.
     #[must_use]
     pub const fn fields(self) -> &'static str {

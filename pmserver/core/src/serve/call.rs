@@ -3,7 +3,7 @@
 
 use pmserver_api::{
     AccountHandle, AccountRights, ContainerHandle, CopyFlags, Failure, Frames, PmError, Reply,
-    Request,
+    Request, Serve,
 };
 use proto::{Message, PeerId};
 
@@ -19,14 +19,6 @@ pub(super) const RUNS_MAX: u32 = 8;
 /// The part of a request's label that names the operation.
 const OPERATION_MASK: u64 = 0xFFFF;
 
-/// What came of one run of an operation.
-enum Run {
-    /// It is answered with this.
-    Over(Result<Reply, Failure>),
-    /// Extra frames occupy memory that was promised for it.
-    Starved(Failure),
-}
-
 /// The frames that a request makes, and who pays for them.
 enum Made<'a> {
     /// None.
@@ -39,14 +31,60 @@ enum Made<'a> {
     For(AccountHandle, u64),
 }
 
+/// A call that is being served, and where its reply goes.
+struct Serving<'a, K> {
+    service: &'a mut Service<K>,
+    caller: PeerId,
+    reply: &'a mut Message,
+}
+
+impl<K: Kernel> Serve for Serving<'_, K> {
+    type Answer = Result<(), Failure>;
+
+    #[inline(always)]
+    fn serve(self, request: &Request) -> Result<(), Failure> {
+        self.service.serve_once(self.caller, request)?.encode_to(self.reply);
+        Ok(())
+    }
+}
+
 impl<K: Kernel> Service<K> {
     /// Answers one call. Every message gets a reply, and none can make the server panic.
-    pub(crate) fn call(&mut self, caller: PeerId, message: &Message) -> Message {
+    #[inline(always)]
+    pub(crate) fn call(&mut self, caller: PeerId, message: &Message, reply: &mut Message) {
         self.store.allowances.serve(caller);
         let waiting = Waiting::Operation(message.label() & OPERATION_MASK);
-        // By reference: requests and replies are large, and a move of one is a call of `memcpy`.
-        match &Request::decode(message) {
-            Ok(request) => match &self.serve_with_memory(caller, request, waiting) {
+        self.store.is_starved = false;
+        let serving = Serving { service: self, caller, reply };
+        match Request::decode_for(message, serving) {
+            Ok(Ok(())) => self.store.claims.close(caller, waiting),
+            Ok(Err(failure)) if self.is_starved_by(&failure) => {
+                *reply = self.serve_again(caller, message, waiting, failure);
+            }
+            Ok(Err(failure)) => {
+                self.store.claims.close(caller, waiting);
+                *reply = failure.reply();
+            }
+            Err(error) => *reply = error.reply(),
+        }
+    }
+
+    /// Returns whether extra frames occupy memory that was promised for what has failed.
+    fn is_starved_by(&self, failure: &Failure) -> bool {
+        failure.error == PmError::NoMemory && self.store.is_starved
+    }
+
+    /// Makes room for a request that found no memory, and serves it again.
+    #[cold]
+    fn serve_again(
+        &mut self,
+        caller: PeerId,
+        message: &Message,
+        waiting: Waiting,
+        failure: Failure,
+    ) -> Message {
+        match Request::decode(message) {
+            Ok(request) => match self.make_room_and_run(caller, &request, waiting, failure) {
                 Ok(reply) => reply.encode(),
                 Err(failure) => failure.reply(),
             },
@@ -54,38 +92,7 @@ impl<K: Kernel> Service<K> {
         }
     }
 
-    /// Runs an operation. If extra frames occupy the memory that it needs, makes room and runs it
-    /// again.
-    #[inline(always)]
-    fn serve_with_memory(
-        &mut self,
-        caller: PeerId,
-        request: &Request,
-        waiting: Waiting,
-    ) -> Result<Reply, Failure> {
-        match self.run(caller, request, waiting) {
-            Run::Over(result) => result,
-            Run::Starved(failure) => self.make_room_and_run(caller, request, waiting, failure),
-        }
-    }
-
-    /// Runs an operation once.
-    #[inline(always)]
-    fn run(&mut self, caller: PeerId, request: &Request, waiting: Waiting) -> Run {
-        self.store.is_starved = false;
-        match self.serve_once(caller, request) {
-            Err(failure) if failure.error == PmError::NoMemory && self.store.is_starved => {
-                Run::Starved(failure)
-            }
-            result => {
-                self.store.claims.close(caller, waiting);
-                Run::Over(result)
-            }
-        }
-    }
-
     /// Makes room for an operation that found no memory, and runs it again.
-    #[cold]
     fn make_room_and_run(
         &mut self,
         caller: PeerId,
@@ -108,9 +115,13 @@ impl<K: Kernel> Service<K> {
                 Room::Made if more_runs.next().is_none() => return again(0),
                 Room::Made => {}
             }
-            match self.run(caller, request, waiting) {
-                Run::Over(result) => return result,
-                Run::Starved(another) => failure = another,
+            self.store.is_starved = false;
+            match self.serve_once(caller, request) {
+                Err(another) if self.is_starved_by(&another) => failure = another,
+                result => {
+                    self.store.claims.close(caller, waiting);
+                    return result;
+                }
             }
         }
     }

@@ -82,22 +82,21 @@ pub fn receive(info: &MessageInfo) -> Result<Message, ProtocolError> {
 #[must_use]
 #[inline(always)]
 pub fn put(message: &Message, wire: &mut [u64]) -> usize {
-    match (message.registers(), wire) {
-        ([], _) => {}
-        ([a], [at, ..]) => *at = *a,
-        ([a, b], [at, bt, ..]) => (*at, *bt) = (*a, *b),
-        ([a, b, c], [at, bt, ct, ..]) => (*at, *bt, *ct) = (*a, *b, *c),
-        ([a, b, c, d], [at, bt, ct, dt, ..]) => (*at, *bt, *ct, *dt) = (*a, *b, *c, *d),
-        (registers, wire) => put_long(registers, wire),
+    match (message.as_short(), wire.first_chunk_mut()) {
+        (Some((registers, count)), Some(head)) => {
+            *head = registers;
+            count
+        }
+        _ => put_long(message.registers(), wire),
     }
-    message.registers().len()
 }
 
 #[cold]
-fn put_long(registers: &[u64], wire: &mut [u64]) {
+fn put_long(registers: &[u64], wire: &mut [u64]) -> usize {
     for (to, from) in wire.iter_mut().zip(registers) {
         *to = *from;
     }
+    registers.len()
 }
 
 /// Reads a message with this label and number of registers from `wire`.

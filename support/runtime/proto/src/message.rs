@@ -39,13 +39,24 @@ impl Message {
     #[must_use]
     #[inline(always)]
     pub const fn new<const N: usize>(label: u64, values: [u64; N]) -> Self {
+        let mut message =
+            Self { label, registers: Registers::Short([0; FASTPATH_REGISTERS]), count: 0 };
+        message.become_new(label, values);
+        message
+    }
+
+    /// Becomes another message, as [`Self::new`], in its place: most of a message's memory is for
+    /// registers that most messages do not have, and a move copies all of it.
+    #[inline(always)]
+    pub const fn become_new<const N: usize>(&mut self, label: u64, values: [u64; N]) {
         const { assert!(N <= MESSAGE_REGISTERS_MAX) };
-        let registers = if N <= FASTPATH_REGISTERS {
+        self.label = label;
+        self.registers = if N <= FASTPATH_REGISTERS {
             Registers::Short(padded(values))
         } else {
             Registers::Long(padded(values))
         };
-        Self { label, registers, count: N }
+        self.count = N;
     }
 
     /// Returns the message that arrived with this label and the first of these registers: as many

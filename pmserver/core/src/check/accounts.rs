@@ -36,7 +36,7 @@ fn add(to: &mut Charges, other: Charges) {
 impl<K: Kernel> Service<K> {
     /// Returns all accounts, removed ones included, parents before children.
     pub(super) fn accounts(&self) -> impl Iterator<Item = Ref<Account>> {
-        core::iter::successors(Some(self.pool_account), |account| {
+        core::iter::successors(Some(self.store.pool()), |account| {
             let child = self.store.get(*account).children.target();
             child.or_else(|| self.next_branch(*account))
         })
@@ -199,7 +199,7 @@ impl<K: Kernel> Service<K> {
         for heir_of in self.accounts().filter(|other| self.store.payer_for(*other) == account) {
             add(&mut own, self.listed(heir_of));
         }
-        if account == self.pool_account {
+        if account == self.store.pool() {
             // Memory that was used before any account existed, or that was not made from pages.
             add(&mut own, [0, 0, self.store.kernel.overhead_pages(), self.own_pages(), 0]);
         }
@@ -220,7 +220,7 @@ impl<K: Kernel> Service<K> {
     /// Returns the accounts whose limits an account promises.
     fn children(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         self.accounts()
-            .filter(|other| *other != self.pool_account && !self.is_removed(*other))
+            .filter(|other| *other != self.store.pool() && !self.is_removed(*other))
             .filter(move |other| self.store.parent(*other) == account)
     }
 
@@ -229,7 +229,7 @@ impl<K: Kernel> Service<K> {
         let promised = self.children(account).map(|child| self.store.get(child).limit).sum::<u32>();
         ensure(record.promised == promised, "I2: what is promised is the sum of the limits below")?;
         ensure(record.committed() <= record.limit, "I2: no account is above its limit")?;
-        let pool = self.store.get(self.pool_account);
+        let pool = self.store.get(self.store.pool());
         let total = pool.used().saturating_add(pool.charged(Charge::Extra));
         ensure(total <= pool.limit, "I2: what is charged is there")
     }

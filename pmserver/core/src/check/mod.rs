@@ -324,7 +324,7 @@ impl<K: Kernel> Service<K> {
 
     /// Checks that the charges of the accounts match the frame table, kind by kind.
     fn check_sums(&self, census: &Census) -> Result<(), &'static str> {
-        let pool = self.store.get(self.pool_account);
+        let pool = self.store.get(self.store.pool());
         let overhead = self.store.kernel.overhead_pages();
         let charged = self.accounts().filter_map(|account| self.store.stock(account));
         let charged = charged.map(Stock::untaken).sum();

@@ -333,6 +333,9 @@ impl<K: Kernel> FrameManager<K> {
         frame: Ref<Frame>,
         frames: u8,
     ) -> Result<(), KernelError> {
+        if self.store.get(frame).is_blank() {
+            return Ok(());
+        }
         self.remove_mappings(frame, frames)?;
         for index in indices(frames) {
             self.leave_page(Id::new(frame, index));

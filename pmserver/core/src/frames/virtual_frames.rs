@@ -23,21 +23,33 @@ use crate::store::extra::Demoted;
 use crate::store::runs::RUN_ORDERS;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Charges a tentative frame and inserts it. If extra frames are allowed, records in `demoted`
-    /// which frames were made extra to pay for its record.
+    /// Charges a frame with these marks and inserts it. A discarded one of its number that is there
+    /// becomes a tentative one. If extra frames are allowed, records in `demoted` which frames were
+    /// made extra to pay for its record.
     pub(crate) fn insert_frame(
         &mut self,
-        container: Ref<Container>,
-        number: u64,
+        (account, container, there): (Ref<Account>, Ref<Container>, Option<Ref<Frame>>),
+        (number, marks): (u64, FrameMarks),
         mut demoted: Option<&mut Demoted>,
-    ) -> Result<(), Shortage> {
-        let account = self.charged(container)?;
-        let frame = self.insert_record(container, number, account, demoted.as_deref_mut())?;
+    ) -> Result<Ref<Frame>, Shortage> {
+        let new = Frame::new(container.link(), number, marks);
+        let frame =
+            self.insert_record((account, container, there), &new, demoted.as_deref_mut())?;
         // After the record, which may have needed the last room.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
-            self.keep_or_remove_frame(container, number, false);
-        })
+            self.take_out(container, frame, number);
+        })?;
+        Ok(frame)
+    }
+
+    /// Charges a tentative frame within the limit and inserts it, as [`Self::insert_frame`].
+    pub(crate) fn insert_tentative(
+        &mut self,
+        at: (Ref<Account>, Ref<Container>, Option<Ref<Frame>>),
+        number: u64,
+    ) -> Result<(), Shortage> {
+        self.insert_frame(at, (number, FrameMarks::TENTATIVE), None).map(drop)
     }
 
     /// Inserts a tentative frame that will get the charge of another.
@@ -47,42 +59,41 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
     ) -> Result<(), Shortage> {
         let account = self.store.payer_of_container(container);
-        let frame = self.insert_record(container, number, account, None)?;
+        let there = self.record_at(container, number);
+        let new = Frame::new(container.link(), number, FrameMarks::TENTATIVE);
+        let frame = self.insert_record((account, container, there), &new, None)?;
         self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
         Ok(())
     }
 
-    /// Inserts the record of a tentative frame, or reuses the record of a discarded one.
+    /// Inserts the record of a frame, or reuses the record of a discarded one.
     fn insert_record(
         &mut self,
-        container: Ref<Container>,
-        number: u64,
-        account: Ref<Account>,
+        (account, container, there): (Ref<Account>, Ref<Container>, Option<Ref<Frame>>),
+        new: &Frame,
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        let tree = self.store.get(container).frames;
-        let frame = match self.store.tree_get::<Frame>(tree, number) {
+        let frame = match there {
             Some(discarded) => {
                 self.store.get_mut(discarded).set(FrameMarks::TENTATIVE, true);
                 discarded
             }
-            None => self.new_record(container, number, account, demoted)?,
+            None => self.new_record(account, container, new, demoted)?,
         };
         let record = self.store.get_mut(container);
         record.frame_count.up();
-        record.unused_from = record.unused_from.max(number.saturating_add(1));
+        record.unused_from = record.unused_from.max(new.key().saturating_add(1));
         Ok(frame)
     }
 
     fn new_record(
         &mut self,
-        container: Ref<Container>,
-        number: u64,
         account: Ref<Account>,
+        container: Ref<Container>,
+        new: &Frame,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        let new = Frame::new(container.link(), number);
-        let make = |pool: &mut Store<K>| pool.alloc(account, new);
+        let make = |pool: &mut Store<K>| pool.alloc(account, *new);
         let frame = self.with_page(account, demoted.as_deref_mut(), make)?;
         let tree = self.store.get(container).frames;
         let insert = |pool: &mut Store<K>| pool.tree_insert(account, tree, frame);
@@ -102,12 +113,24 @@ impl<K: Kernel> FrameManager<K> {
         make: impl Fn(&mut Store<K>) -> Result<T, Shortage>,
     ) -> Result<T, Shortage> {
         let result = make(&mut self.store);
-        let Some(demoted) = demoted.filter(|demoted| !demoted.is_full()) else { return result };
-        if !matches!(result, Err(Shortage::Account)) {
-            return result;
+        match (demoted, &result) {
+            (Some(demoted), Err(Shortage::Account)) if !demoted.is_full() => {
+                self.with_demotion(account, demoted, result, make)
+            }
+            _ => result,
         }
+    }
+
+    #[cold]
+    fn with_demotion<T>(
+        &mut self,
+        account: Ref<Account>,
+        demoted: &mut Demoted,
+        result: Result<T, Shortage>,
+        make: impl Fn(&mut Store<K>) -> Result<T, Shortage>,
+    ) -> Result<T, Shortage> {
         // The demoted frame is a new extra one.
-        self.store.check_extra(account)?;
+        self.store.check_extra()?;
         if self.split_newest(account).is_err() {
             return result;
         }
@@ -121,28 +144,31 @@ impl<K: Kernel> FrameManager<K> {
         result
     }
 
-    /// Charges tentative frames at the beginning of a range as runs, if it can: if they are of an
+    /// Charges frames at the beginning of a range as runs, if it can: if they are of an
     /// account that is never removed, and nothing is at their numbers. Returns how many.
-    pub(crate) fn insert_runs(&mut self, container: Ref<Container>, range: Range) -> Option<u64> {
-        RUN_ORDERS.iter().find_map(|order| self.insert_runs_of(container, range, *order))
+    pub(crate) fn insert_runs(
+        &mut self,
+        account: Ref<Account>,
+        container: Ref<Container>,
+        range: Range,
+    ) -> Option<u64> {
+        let count = range.last.saturating_sub(range.first).saturating_add(1);
+        let fits = |frames: u64| count >= frames && range.first.is_multiple_of(frames);
+        let mut orders = RUN_ORDERS.into_iter().filter(|order| fits(1 << order));
+        orders.find_map(|order| self.insert_runs_of(account, container, (range, count), order))
     }
 
     fn insert_runs_of(
         &mut self,
+        account: Ref<Account>,
         container: Ref<Container>,
-        range: Range,
+        (range, count): (Range, u64),
         order: u8,
     ) -> Option<u64> {
-        let count = range.last.saturating_sub(range.first).saturating_add(1);
-        let frames = 1_u64 << order;
-        if !range.first.is_multiple_of(frames) || count < frames {
-            return None;
-        }
         let free = match self.next_record(container, range) {
             Some((_, number)) => number.saturating_sub(range.first),
             None => count,
         };
-        let account = self.charged(container).ok()?;
         let runs = u32::try_from(free >> order).ok().filter(|runs| *runs > 0)?;
         if self.store.get(account).maker().is_some()
             || order < LARGE_ORDER && !self.store.has_room_beside(account, count, order)
@@ -154,7 +180,7 @@ impl<K: Kernel> FrameManager<K> {
         // If not all of them can be had, some can.
         self.store.is_starved = is_starved;
         let added = added.ok().filter(|added| *added > 0)?;
-        Some(u64::from(added).saturating_mul(frames))
+        Some(u64::from(added) << order)
     }
 
     /// Makes the tentative frames of a range permanent, or removes them.
@@ -195,6 +221,11 @@ impl<K: Kernel> FrameManager<K> {
             self.store.get_mut(frame).set(was, false);
             return;
         }
+        self.take_out(container, frame, number);
+    }
+
+    /// Removes a frame that a call has made: if it was a discarded one, it is one again.
+    pub(crate) fn take_out(&mut self, container: Ref<Container>, frame: Ref<Frame>, number: u64) {
         // It has no mapping yet, so there is nothing that the kernel could refuse.
         let _ = if self.store.get(frame).has(FrameMarks::DISCARDED) {
             self.drop_contents(frame, 1).map(|()| self.discard_frame(container, frame))
@@ -208,13 +239,26 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// If its owner may not charge that account any more.
     pub(crate) fn charged(&self, container: Ref<Container>) -> Result<Ref<Account>, Shortage> {
-        let payer = self.store.payer_of_container(container);
+        self.charged_payer(container, self.store.payer_of_container(container))
+    }
+
+    /// The same, given the account that pays for the container.
+    pub(crate) fn charged_payer(
+        &self,
+        container: Ref<Container>,
+        payer: Ref<Account>,
+    ) -> Result<Ref<Account>, Shortage> {
         let owner = self.store.get(container).owner();
-        if self.may_charge(owner, payer) { Ok(payer) } else { Err(Shortage::Account) }
+        if self.may_charge_payer(owner, payer) { Ok(payer) } else { Err(Shortage::Account) }
     }
 
     pub(crate) fn find_frame(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
         self.frame_at(container, number).ok()
+    }
+
+    /// Returns the record that stands for a number, also if it is that of a discarded frame.
+    pub(crate) fn record_at(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
+        self.store.tree_get(self.store.get(container).frames, number)
     }
 
     /// Returns the frame with this number, or the run that it is in.
@@ -226,8 +270,7 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         number: u64,
     ) -> Result<Ref<Frame>, PmError> {
-        let tree = self.store.get(container).frames;
-        let frame = self.store.tree_get::<Frame>(tree, number).ok_or(PmError::NotFound)?;
+        let frame = self.record_at(container, number).ok_or(PmError::NotFound)?;
         if self.store.get(frame).is_discarded() { Err(PmError::Discarded) } else { Ok(frame) }
     }
 

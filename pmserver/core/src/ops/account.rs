@@ -42,7 +42,7 @@ impl<K: Kernel> Operations<K> {
         handle: AccountHandle,
     ) -> Option<(Ref<Account>, AccountRights)> {
         if handle == AccountHandle::POOL {
-            return Some((self.pool_account, self.rights_to_pool(caller)));
+            return Some((self.store.pool(), self.rights_to_pool(caller)));
         }
         let holder = if handle == AccountHandle::OWN { Some(caller) } else { handle.peer() };
         if let Some(holder) = holder {
@@ -90,7 +90,7 @@ impl<K: Kernel> Operations<K> {
         handle: AccountHandle,
     ) -> Result<AccountInfo, Failure> {
         let account = self.account(caller, handle, AccountRights::READ)?;
-        Ok(self.store.get(account).info(account == self.pool_account))
+        Ok(self.store.get(account).info(account == self.store.pool()))
     }
 
     /// Makes an account pay for the caller's VSpace (R25), which must be empty.

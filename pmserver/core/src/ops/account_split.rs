@@ -24,7 +24,7 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<AccountHandle, Failure> {
         let sets_policy = self.peer(caller).privileges.contains(Privileges::SET_POLICY);
         let parent = if handle == AccountHandle::POOL && sets_policy {
-            self.pool_account
+            self.store.pool()
         } else {
             self.account(caller, handle, AccountRights::ALLOCATE)?
         };

@@ -2,7 +2,7 @@
 //! allocate, deallocate, mark (O4, O5).
 
 use pmserver_api::{AllocateFlags, DeallocateFlags, Failure, Frames, Marks, PmError};
-use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
+use proto::limits::{ACCOUNT_DEPTH_MAX, CALL_FRAMES_MAX, LARGE_FRAMES};
 use proto::{FrameNumber, PeerId};
 
 use crate::config::Privileges;
@@ -29,6 +29,8 @@ struct Progress {
     done: u64,
     /// How many of them are single frames that were made.
     singles: u64,
+    /// Whether any of them is tentative.
+    is_tentative: bool,
     demoted: Demoted,
 }
 
@@ -48,10 +50,11 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NoRight.into());
         }
         let payer = self.store.payer_of_container(access.container);
-        if flags.contains(AllocateFlags::EXTRA) && !self.store.may_have_extra(payer) {
+        let may_be_extra = flags.contains(AllocateFlags::EXTRA);
+        if may_be_extra && !self.store.may_have_extra(payer) {
             return Err(PmError::NotEligible.into());
         }
-        if flags.contains(AllocateFlags::EXTRA) {
+        if may_be_extra {
             self.split_newest(payer)?;
         }
         let squash = flags.contains(AllocateFlags::SQUASH);
@@ -66,16 +69,13 @@ impl<K: Kernel> Operations<K> {
         }
         if count.get() < LARGE_FRAMES {
             self.check_room_for(payer, count.get())?;
-        } else if fills
-            || flags.contains(AllocateFlags::EXTRA)
-            || self.store.get(payer).maker().is_some()
-        {
+        } else if fills || may_be_extra || self.store.get(payer).maker().is_some() {
             // So many single frames are more than one call makes.
             return Err(PmError::TooMany.into());
         }
         let mut progress = Progress::default();
         let unused_from = self.store.get(access.container).unused_from;
-        let inserted = self.insert_frames(access.container, range, flags, &mut progress);
+        let inserted = self.insert_frames((access.container, payer), range, flags, &mut progress);
         let is_partial = flags.contains(AllocateFlags::PARTIAL);
         let filled = if fills && (inserted.is_ok() || is_partial) {
             let numbers = (range.first..=range.last).zip(0..progress.done);
@@ -93,8 +93,9 @@ impl<K: Kernel> Operations<K> {
         };
         let rest = FrameNumber::new(range.first.saturating_add(kept));
         let undone = Range::new(rest, progress.done.saturating_sub(kept));
-        self.keep_or_remove_frames(access.container, Range::new(start, kept), true);
-        self.keep_or_remove_frames(access.container, undone, false);
+        let kept_range = Range::new(start, kept).filter(|_| progress.is_tentative);
+        self.keep_or_remove_frames(access.container, kept_range, true);
+        self.remove_made(access.container, undone, squash);
         if kept == 0 {
             self.store.get_mut(access.container).unused_from = unused_from;
             while let Some(list) = progress.demoted.pop() {
@@ -111,9 +112,12 @@ impl<K: Kernel> Operations<K> {
     /// # Errors
     /// `Pending`: at the next call there is room.
     pub(super) fn check_room_for(&self, payer: Ref<Account>, frames: u64) -> Result<(), Failure> {
-        let depth = u64::try_from(self.store.depth(payer)).unwrap_or(u64::MAX);
-        let each = NEW_FRAME_WORK.saturating_add(depth.saturating_mul(NEW_FRAME_WORK_ABOVE));
-        self.store.meter().check_room(frames.saturating_mul(each), 0)
+        let check = |depth: usize| {
+            let depth = u64::try_from(depth).unwrap_or(u64::MAX);
+            let each = NEW_FRAME_WORK.saturating_add(depth.saturating_mul(NEW_FRAME_WORK_ABOVE));
+            self.store.meter().check_room(frames.saturating_mul(each), 0)
+        };
+        check(ACCOUNT_DEPTH_MAX).or_else(|_| check(self.store.depth(payer)))
     }
 
     /// Returns how many frames of a range do not exist.
@@ -196,10 +200,22 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
-    /// Inserts tentative frames up to the first problem.
+    /// Removes the frames of a range that this allocation has made: with SQUASH those are
+    /// tentative, and the others were there before.
+    fn remove_made(&mut self, container: Ref<Container>, mut rest: Option<Range>, squash: bool) {
+        if squash {
+            return self.keep_or_remove_frames(container, rest, false);
+        }
+        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
+            self.take_out(container, frame, number);
+        }
+    }
+
+    /// Inserts frames up to the first problem.
+    #[inline(always)]
     fn insert_frames(
         &mut self,
-        container: Ref<Container>,
+        (container, payer): (Ref<Container>, Ref<Account>),
         range: Range,
         flags: AllocateFlags,
         progress: &mut Progress,
@@ -207,25 +223,35 @@ impl<K: Kernel> Operations<K> {
         let squash = flags.contains(AllocateFlags::SQUASH);
         let may_be_extra = flags.contains(AllocateFlags::EXTRA);
         let may_be_run = !squash && !may_be_extra && !flags.contains(AllocateFlags::DMA);
+        let marks = if squash { FrameMarks::TENTATIVE } else { FrameMarks::empty() };
+        let account = self.charged_payer(container, payer);
         let mut rest = Some(range);
         while let Some(left) = rest {
             let number = left.first;
-            if may_be_run && let Some(run) = self.insert_runs(container, left) {
+            if may_be_run
+                && let Ok(account) = account
+                && let Some(run) = self.insert_runs(account, container, left)
+            {
                 progress.done = progress.done.saturating_add(run);
                 rest = left.behind(number.saturating_add(run.saturating_sub(1)));
                 continue;
             }
             let at = |error| at_frame(error, number);
-            match self.find_frame(container, number) {
-                Some(_) if squash => {}
-                Some(_) => return Err(at(PmError::Exists)),
-                None if progress.singles == CALL_FRAMES_MAX => return Err(PmError::TooMany.into()),
-                None => {
-                    progress.singles = progress.singles.saturating_add(1);
-                    let demoted = may_be_extra.then_some(&mut progress.demoted);
-                    self.insert_frame(container, number, demoted)
-                        .map_err(|shortage| at(shortage.as_quota()))?;
+            let there = self.record_at(container, number);
+            if there.is_some_and(|there| !self.store.get(there).is_discarded()) {
+                if !squash {
+                    return Err(at(PmError::Exists));
                 }
+            } else if progress.singles == CALL_FRAMES_MAX {
+                return Err(PmError::TooMany.into());
+            } else {
+                progress.singles = progress.singles.saturating_add(1);
+                let demoted = may_be_extra.then_some(&mut progress.demoted);
+                let made = account.and_then(|account| {
+                    self.insert_frame((account, container, there), (number, marks), demoted)
+                });
+                let frame = made.map_err(|shortage| at(shortage.as_quota()))?;
+                progress.is_tentative |= !self.store.get(frame).is_settled();
             }
             progress.done = progress.done.saturating_add(1);
             rest = left.behind(number);
@@ -252,14 +278,18 @@ impl<K: Kernel> Operations<K> {
             }
         }
         let mut freed: u64 = 0;
-        while let Some((frame, number)) = self.next_record(access.container, range) {
+        let mut rest = Some(range);
+        while let Some((frame, number)) =
+            rest.and_then(|rest| self.next_record(access.container, rest))
+        {
             self.store.meter().begin_frame(freed)?;
             let failure = |error| Failure { done: freed, ..split_failure(error, number) };
             if self.split_if_crowded(frame).map_err(failure)? {
                 continue;
             }
             let record = self.store.get(frame);
-            let is_whole = range.covers(record.range());
+            let numbers = record.range();
+            let is_whole = range.covers(numbers);
             let frames = if record.is_discarded() { 0 } else { record.frames() };
             let done = if is_whole {
                 self.remove_frame(access.container, frame, number)
@@ -270,6 +300,7 @@ impl<K: Kernel> Operations<K> {
             done.map_err(failure)?;
             if is_whole {
                 freed = freed.saturating_add(frames.into());
+                rest = range.behind(numbers.last);
             }
         }
         Ok(freed)

@@ -355,7 +355,8 @@ impl<K: Kernel> Operations<K> {
         to: u64,
     ) -> Result<(), Failure> {
         let container = copying.to.container;
-        if self.find_frame(container, to).is_some() {
+        let there = self.record_at(container, to);
+        if there.is_some_and(|there| !self.store.get(there).is_discarded()) {
             return Err(at_frame(PmError::Exists, to));
         }
         let payer = self.charged(container).map_err(|error| at_frame(error.as_quota(), to))?;
@@ -366,7 +367,7 @@ impl<K: Kernel> Operations<K> {
         let result = if is_same_charge {
             self.insert_moved_frame(container, to)
         } else {
-            self.insert_frame(container, to, None)
+            self.insert_tentative((payer, container, there), to)
         };
         result.map_err(|shortage| at_frame(shortage.as_quota(), to))
     }

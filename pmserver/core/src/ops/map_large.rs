@@ -160,8 +160,7 @@ impl<K: Kernel> Operations<K> {
                 if !forces || self.has_handler_in(access.container, range) {
                     return false;
                 }
-                let payer = self.store.payer_of_container(access.container);
-                let block = self.store.take_large(payer).ok();
+                let block = self.store.take_large().ok();
                 if let Some(block) = block {
                     self.join_page(Id::first(frame), block);
                 }

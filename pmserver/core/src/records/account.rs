@@ -9,7 +9,7 @@
 //! somebody needs memory that was promised (`serve/pressure.rs`).
 //!
 //! ```text
-//!   own = used - below          room = limit - own - promised
+//!   room = limit - own - promised
 //! ```
 //!
 //! The second record of an account (`records/ledger.rs`) holds the heads of its lists. While it has
@@ -113,8 +113,8 @@ pub(crate) struct Account {
     slots: u32,
     records: u32,
     extra: u32,
-    /// The part of `used` that the accounts below it use.
-    below: u32,
+    /// The part of `used` that the accounts below it do not use.
+    own: u32,
     /// The sum of their limits.
     pub(crate) promised: u32,
     /// The peer that split it off; 0 for an account that exists from the start.
@@ -150,7 +150,7 @@ impl Account {
             slots: 0,
             records: 0,
             extra: 0,
-            below: 0,
+            own: 0,
             promised: 0,
             maker: maker.map_or(0, PeerId::get),
             flags: flags.bits(),
@@ -160,7 +160,12 @@ impl Account {
 
     /// Returns the pool's own account, which pays for what exists before any other account.
     pub(crate) fn of_pool(limit: u32, records: u32, slots: u32) -> Self {
-        Self { records, slots, ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA) }
+        Self {
+            records,
+            slots,
+            own: plus(records, slots),
+            ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA)
+        }
     }
 
     /// Returns the pages charged to it and to accounts below it, without extra frames.
@@ -169,13 +174,13 @@ impl Account {
     }
 
     /// Returns what it uses itself, without the accounts below.
-    pub(crate) fn own(&self) -> u32 {
-        minus(self.used(), self.below)
+    pub(crate) const fn own(&self) -> u32 {
+        self.own
     }
 
     /// Returns what it uses itself and has promised.
     pub(crate) fn committed(&self) -> u32 {
-        plus(self.own(), self.promised)
+        plus(self.own, self.promised)
     }
 
     /// Returns how many more pages it may use.
@@ -188,8 +193,9 @@ impl Account {
         minus(self.limit, plus(self.used(), self.extra))
     }
 
-    pub(crate) const fn below(&self) -> u32 {
-        self.below
+    /// Returns what the accounts below it use.
+    pub(crate) fn below(&self) -> u32 {
+        minus(self.used(), self.own)
     }
 
     /// Returns the pages that are charged as one kind.
@@ -233,15 +239,15 @@ impl Account {
             Charge::Extra => &mut self.extra,
         };
         change.apply(counter);
-        if is_below && kind != Charge::Extra {
-            change.apply(&mut self.below);
+        if !is_below && kind != Charge::Extra {
+            change.apply(&mut self.own);
         }
     }
 
     /// Transfers all charges and promises of a child to its parent. The child's limit is no longer
     /// promised, and the child stands for its parent from now on.
     pub(crate) fn inherit(&mut self, child: &mut Self) {
-        self.below = minus(self.below, child.own());
+        self.own = plus(self.own, child.own);
         self.promised = plus(minus(self.promised, child.limit), child.promised);
         *child = Self {
             limit: 0,
@@ -250,7 +256,7 @@ impl Account {
             slots: 0,
             records: 0,
             extra: 0,
-            below: 0,
+            own: 0,
             promised: 0,
             ..*child
         };

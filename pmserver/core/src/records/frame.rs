@@ -90,12 +90,12 @@ chain!(
 );
 
 impl Frame {
-    /// Returns a tentative frame without memory.
-    pub(crate) const fn new(container: Link<Container>, number: u64) -> Self {
+    /// Returns a frame without memory.
+    pub(crate) const fn new(container: Link<Container>, number: u64, marks: FrameMarks) -> Self {
         Self {
             kind: 0,
             order: 0,
-            marks: FrameMarks::TENTATIVE.bits(),
+            marks: marks.bits(),
             mapping_count: Count::ZERO,
             padding: 0,
             number,
@@ -106,9 +106,9 @@ impl Frame {
         }
     }
 
-    /// Returns a tentative run.
+    /// Returns a run.
     pub(crate) const fn new_run(container: Link<Container>, number: u64, order: u8) -> Self {
-        Self { order, ..Self::new(container, number) }
+        Self { order, ..Self::new(container, number, FrameMarks::empty()) }
     }
 
     /// Returns the eighth part of a run or cluster, by its place in it, without mappings.
@@ -148,7 +148,8 @@ impl Frame {
 
     /// Returns whether nothing has happened to its frames.
     pub(crate) fn is_blank(&self) -> bool {
-        self.pages == [0; 8] && self.mappings.is_none()
+        // Not by a comparison of arrays, which is a call of `memcmp`.
+        self.pages.iter().fold(0, |all, page| all | page) == 0 && self.mappings.is_none()
     }
 
     /// Returns the frame with a number that it stands for.

@@ -96,9 +96,9 @@ impl<T> Links<T> {
     /// The links of a record that is in no chain.
     pub(crate) const NONE: Self = Self { cells: [0; 2], record: PhantomData };
 
-    /// Returns the links of a record that is alone in its chain.
-    pub(crate) const fn alone(record: Ref<T>) -> Self {
-        Self { cells: [record.cell(); 2], record: PhantomData }
+    /// Returns the links of a record behind one and before another.
+    pub(crate) const fn between(previous: Ref<T>, next: Ref<T>) -> Self {
+        Self { cells: [next.cell(), previous.cell()], record: PhantomData }
     }
 
     /// Returns whether the record is in no chain.

@@ -103,7 +103,7 @@ impl<K: Kernel> Service<K> {
         let again = |done| Err(Failure { error: PmError::Pending, done, at: 0 });
         let mut more_runs = 1..RUNS_MAX;
         loop {
-            let free = self.store.get(self.pool_account).free();
+            let free = self.store.get(self.store.pool()).free();
             let missing = self.frames_needed(caller, request, failure.done);
             match self.make_room(caller, waiting, missing.saturating_sub(free.into()).max(1)) {
                 Room::Nowhere => return Err(failure),

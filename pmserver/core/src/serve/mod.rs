@@ -34,8 +34,8 @@ impl<K: Kernel> Service<K> {
     /// `Refused` if a peer's number is out of range or given twice.
     pub(crate) fn new(kernel: K, peers: &[PeerConfig<'_>]) -> Result<Self, KernelError> {
         let mut store = Store::new(kernel)?;
-        let pool_account = store.new_pool_account().map_err(at_boot)?;
-        let frames = FrameManager::new(Tables::new(store, pool_account));
+        store.new_pool_account().map_err(at_boot)?;
+        let frames = FrameManager::new(Tables::new(store));
         let mut service = Self { teardown: Teardown::new(Operations::new(frames)) };
         for config in peers {
             service.add_peer(config).map_err(at_boot)?;
@@ -56,7 +56,7 @@ impl<K: Kernel> Service<K> {
         let may_have_extra = config.privileges.contains(Privileges::EXTRA);
         let flags = if may_have_extra { AccountFlags::EXTRA } else { AccountFlags::empty() };
         // A limit is a promise: all of them can be used up at once (I2).
-        let pool = self.pool_account;
+        let pool = self.store.pool();
         let account = Account::new(pool.link(), limit, None, flags);
         let account = self.store.open_account(pool, account)?;
         if let Some(place) = self.peers.get_mut(usize::from(id.get())) {

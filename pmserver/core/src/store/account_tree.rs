@@ -76,11 +76,15 @@ impl Allowances {
 
     /// Returns whether the served peer may not have so many pages charged to an account.
     pub(super) fn forbids(&self, account: Ref<Account>, pages: u32) -> bool {
-        self.get(self.served, account).is_some_and(|allowance| allowance.pages < pages)
+        let is_spent = |allowance: &Allowance| allowance.pages < pages;
+        self.has_given && self.get(self.served, account).is_some_and(is_spent)
     }
 
     /// Counts pages that are charged to an account or refunded.
     pub(super) fn count(&mut self, account: Ref<Account>, change: Change) {
+        if !self.has_given {
+            return;
+        }
         let all = self.of_peer.get_mut(self.served).into_iter().flatten();
         for allowance in all.filter(|allowance| allowance.account == account) {
             allowance.pages = match change {
@@ -164,6 +168,7 @@ impl<K: Kernel> Store<K> {
         self.entry_mut(page).set_account(account.link());
         let pages = self.link_page(0, page);
         self.get_mut(ledger).record_pages = pages;
+        self.pool = account.link();
         Ok(account)
     }
 

@@ -17,8 +17,7 @@
 use proto::PAGE_BYTES;
 
 use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
-use crate::records::account::{Account, Charge, Shortage};
-use crate::records::cell::Ref;
+use crate::records::account::{Charge, Shortage};
 use crate::records::frame::LARGE_PAGES;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
@@ -154,13 +153,13 @@ impl<K: Kernel> Store<K> {
         if self.keeper.is_some() { BLOCK_PAGES } else { 0 }
     }
 
-    /// Takes a large frame for an account, all zero. Its entry says so and nothing else.
+    /// Takes a large frame, all zero. Its entry says so and nothing else.
     ///
     /// # Errors
     /// `NotEnoughMemory` if no block is free, or nothing to split it with; else the kernel's error.
-    pub(crate) fn take_large(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {
+    pub(crate) fn take_large(&mut self) -> Result<PageIndex, KernelError> {
         if self.keeper.is_none() {
-            let pool = self.pool_above(account);
+            let pool = self.pool();
             let is_starved = self.is_starved;
             let kept = self.charge_pages(pool, Charge::Records, BLOCK_PAGES);
             // The frames can be had one by one.

@@ -72,8 +72,16 @@ impl<K: Kernel> Store<K> {
         chain: Link<C::Item>,
         item: Ref<C::Item>,
     ) -> Link<C::Item> {
-        *C::links_mut(self.get_mut(item)) = Links::alone(item);
-        self.join::<C>(chain, item.link())
+        let Some(first) = chain.target() else {
+            *C::links_mut(self.get_mut(item)) = Links::between(item, item);
+            return item.link();
+        };
+        let links = C::links_mut(self.get_mut(first));
+        let Some(last) = links.previous().target() else { broken("chain with an end") };
+        links.set_previous(item);
+        C::links_mut(self.get_mut(last)).set_next(item);
+        *C::links_mut(self.get_mut(item)) = Links::between(last, first);
+        chain
     }
 
     /// Adds a record that is in no chain of this kind behind another.

@@ -28,7 +28,15 @@ impl<K: Kernel> Store<K> {
     /// Returns the account that is charged for this one: itself or, if it was removed, the nearest
     /// account above it that was not.
     pub(crate) fn payer_for(&self, account: Ref<Account>) -> Ref<Account> {
-        self.upwards(account).next().unwrap_or(account)
+        let mut payer = account;
+        while let record = self.get(payer)
+            && record.has(AccountFlags::REMOVED)
+            && let Some(above) = record.parent.target()
+        {
+            self.meter().charge(LINK_WORK);
+            payer = above;
+        }
+        payer
     }
 
     /// Returns the account that pays for a container.
@@ -63,50 +71,40 @@ impl<K: Kernel> Store<K> {
         kind: Charge,
         pages: u32,
     ) -> Result<(), Shortage> {
-        let (mut payer, mut pool) = (None, account);
-        let mut is_closed = false;
-        let mut next = Some(account);
-        while let Some(above) = next {
-            self.meter().charge(LINK_WORK);
-            let record = self.get(above);
-            next = record.parent.target();
-            if !record.has(AccountFlags::REMOVED) {
-                payer = payer.or(Some(above));
-                is_closed |= record.has(AccountFlags::DYING);
-                pool = above;
-            }
-        }
-        let payer = payer.unwrap_or(account);
+        let payer = self.payer_for(account);
         let has_room = kind == Charge::Extra || self.get(payer).room() >= pages;
-        if is_closed || !has_room || self.allowances.forbids(payer, pages) {
+        if !has_room || self.is_closed(payer) || self.allowances.forbids(payer, pages) {
             return Err(Shortage::Account);
         }
         if kind == Charge::Extra {
-            self.check_extra(account)?;
-        } else if self.get(pool).free() < pages {
+            self.check_extra()?;
+        } else if self.unused() < pages {
             // The account has room, so extra frames occupy the memory that it was promised.
             self.is_starved = true;
             return Err(Shortage::Pool);
         }
         self.allowances.count(payer, Change::Up(pages));
-        self.count(account, kind, Change::Up(pages));
+        self.count(payer, kind, Change::Up(pages));
         Ok(())
     }
 
     /// Refuses a new extra frame if nothing is free or somebody waits for promised memory (PM-342).
-    pub(crate) fn check_extra(&self, account: Ref<Account>) -> Result<(), Shortage> {
+    pub(crate) fn check_extra(&self) -> Result<(), Shortage> {
         let is_claimed = self.claims.oldest(self.kernel.now()).is_some();
-        if self.unused(account) == 0 || is_claimed { Err(Shortage::Pool) } else { Ok(()) }
+        if self.unused() == 0 || is_claimed { Err(Shortage::Pool) } else { Ok(()) }
     }
 
-    /// Returns how much memory is unused, given any account.
-    fn unused(&self, account: Ref<Account>) -> u32 {
-        self.get(self.pool_above(account)).free()
+    /// Returns how many pages are unused.
+    pub(crate) fn unused(&self) -> u32 {
+        self.get(self.pool()).free()
     }
 
-    /// Returns the pool's account, given any account.
-    pub(crate) fn pool_above(&self, account: Ref<Account>) -> Ref<Account> {
-        self.upwards(account).last().unwrap_or(account)
+    /// Returns the pool's account.
+    pub(crate) fn pool(&self) -> Ref<Account> {
+        match self.pool.target() {
+            Some(pool) => pool,
+            None => broken("the pool's account comes first"),
+        }
     }
 
     /// Refunds one page to an account and all accounts above it.
@@ -116,8 +114,9 @@ impl<K: Kernel> Store<K> {
 
     /// Refunds pages to an account and all accounts above it.
     pub(crate) fn refund_pages(&mut self, account: Ref<Account>, kind: Charge, pages: u32) {
-        self.allowances.count(self.payer_for(account), Change::Down(pages));
-        self.count(account, kind, Change::Down(pages));
+        let payer = self.payer_for(account);
+        self.allowances.count(payer, Change::Down(pages));
+        self.count(payer, kind, Change::Down(pages));
     }
 
     /// Changes the kind of one charge, without checking for room.
@@ -126,6 +125,7 @@ impl<K: Kernel> Store<K> {
         self.count(account, to, Change::Up(1));
     }
 
+    /// Counts a charge to an account, and in every account above it.
     fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {
         let mut next = Some(account);
         let mut is_below = false;

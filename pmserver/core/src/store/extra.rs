@@ -244,21 +244,23 @@ impl<K: Kernel> Store<K> {
     /// Transfers the frames of a removed account to the end of another account's lists.
     pub(crate) fn transfer_frames(&mut self, from: Ref<Account>, to: Ref<Account>) {
         for list in FrameList::ALL {
-            let first = self.ledger(from).list(list);
+            let (from, to) = (self.ledger_ref(from), self.ledger_ref(to));
+            let first = self.get(from).list(list);
             self.set_list(from, list, Link::NONE);
-            let joined = self.join::<FramesOfAccount>(self.ledger(to).list(list), first);
+            let joined = self.join::<FramesOfAccount>(self.get(to).list(list), first);
             self.set_list(to, list, joined);
         }
     }
 
     pub(super) fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
+        let ledger = self.ledger_ref(account);
         let list = FrameList::of(self.get(frame));
-        let first = self.ledger(account).list(list);
+        let first = self.get(ledger).list(list);
         let first = match age {
             Age::Newest => self.add_first::<FramesOfAccount>(first, frame),
             Age::Oldest => self.add_last::<FramesOfAccount>(first, frame),
         };
-        self.set_list(account, list, first);
+        self.set_list(ledger, list, first);
     }
 
     pub(super) fn remove_from_list(
@@ -266,16 +268,25 @@ impl<K: Kernel> Store<K> {
         account: Ref<Account>,
         frame: Ref<Frame>,
     ) -> FrameList {
+        let ledger = self.ledger_ref(account);
         let list = FrameList::of(self.get(frame));
-        let first =
-            self.remove_from_chain::<FramesOfAccount>(self.ledger(account).list(list), frame);
-        self.set_list(account, list, first);
+        let first = self.get(ledger).list(list);
+        let first = self.remove_from_chain::<FramesOfAccount>(first, frame);
+        self.set_list(ledger, list, first);
         list
     }
 
     /// Sets a list, and moves the account to the chain that now fits it.
-    fn set_list(&mut self, account: Ref<Account>, list: FrameList, first: Link<Frame>) {
-        let ledger = self.ledger_ref(account);
+    #[inline(always)]
+    fn set_list(&mut self, ledger: Ref<Ledger>, list: FrameList, first: Link<Frame>) {
+        if list == FrameList::Guaranteed {
+            self.get_mut(ledger).set_list(list, first);
+        } else {
+            self.set_list_of_extra(ledger, list, first);
+        }
+    }
+
+    fn set_list_of_extra(&mut self, ledger: Ref<Ledger>, list: FrameList, first: Link<Frame>) {
         let before = self.get(ledger).last_list();
         self.get_mut(ledger).set_list(list, first);
         let after = self.get(ledger).last_list();

@@ -65,6 +65,8 @@ pub(crate) struct Store<K> {
     is_short: bool,
     /// The large frame that is being split.
     pub(crate) splitting: Option<Splitting>,
+    /// The pool's account.
+    pool: Link<Account>,
     /// How many large frames virtual frames are bound to.
     larges: Count<u32>,
     /// The pool's account, while it is charged for what splitting a large frame needs.
@@ -105,6 +107,7 @@ impl<K: Kernel> Store<K> {
             large_dirty: FreeList::default(),
             is_short: false,
             splitting: None,
+            pool: Link::NONE,
             larges: Count::ZERO,
             keeper: None,
             generations: [0; PEERS_MAX],

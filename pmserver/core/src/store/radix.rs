@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::broken::broken;
-use crate::records::cell::{Kind, Ref, Stamp, record};
+use crate::records::cell::{CELL_BYTES, Kind, Ref, Stamp, record};
 use crate::records::leaf::{Leaf, Tree};
 use crate::records::meter::NODE_WORK;
 use crate::store::Store;
@@ -34,7 +34,9 @@ pub(crate) struct Node {
     prefix: u64,
     children: [u32; FANOUT],
     shift: u32,
-    padding: [u32; 3],
+    /// A set bit for every group with a child.
+    taken: u32,
+    padding: [u32; 2],
 }
 
 record!(Node, Node);
@@ -43,7 +45,13 @@ impl Node {
     /// Returns the node of eight leaves, of which the first has this key.
     pub(super) const fn full(key: u64, shift: u32, children: [u32; FANOUT]) -> Self {
         let prefix = above(key, shift);
-        Self { stamp: Stamp::UNSET, prefix, children, shift, padding: [0; 3] }
+        let taken = (1 << FANOUT) - 1;
+        Self { stamp: Stamp::UNSET, prefix, children, shift, taken, padding: [0; 2] }
+    }
+
+    /// Returns a node without children.
+    const fn empty(key: u64, shift: u32) -> Self {
+        Self { taken: 0, ..Self::full(key, shift, [0; FANOUT]) }
     }
 
     fn group(&self, key: u64) -> usize {
@@ -60,12 +68,16 @@ impl Node {
 
     /// Returns the first child in the groups from `start` on.
     fn first_from(&self, start: usize) -> u32 {
-        self.children.iter().skip(start).copied().find(|child| *child != 0).unwrap_or(0)
+        let rest = u32::try_from(start).ok().and_then(|start| self.taken.checked_shr(start));
+        let next = rest.unwrap_or(0).trailing_zeros();
+        self.child(usize::try_from(next).map_or(FANOUT, |next| start.saturating_add(next)))
     }
 
     fn set_child(&mut self, group: usize, child: u32) {
         if let Some(place) = self.children.get_mut(group) {
             *place = child;
+            let bit = 1 << group;
+            self.taken = if child == 0 { self.taken & !bit } else { self.taken | bit };
         }
     }
 
@@ -80,7 +92,11 @@ impl Node {
 
     /// Takes a child out of all its groups. Returns the only other one, if there is only one.
     fn remove_child(&mut self, child: u32) -> Option<u32> {
-        self.children.iter_mut().filter(|place| **place == child).for_each(|place| *place = 0);
+        for group in 0..FANOUT {
+            if self.child(group) == child {
+                self.set_child(group, 0);
+            }
+        }
         let only = self.first_from(0);
         self.children.iter().all(|other| *other == 0 || *other == only).then_some(only)
     }
@@ -90,9 +106,12 @@ impl Node {
 type Place = Option<(Ref<Node>, usize)>;
 
 impl<K: Kernel> Store<K> {
-    fn as_node(&self, link: u32) -> Option<Ref<Node>> {
+    /// Returns the node at a link, if that leads to one.
+    fn node(&self, link: u32) -> Option<(Ref<Node>, &Node)> {
         self.meter().charge(NODE_WORK);
-        Ref::from_cell(link).filter(|_| self.is_of_kind(link, Kind::Node))
+        let reference = Ref::from_cell(link)?;
+        let node = Node::ref_from_bytes(self.kernel.record_piece::<CELL_BYTES>(link)).ok()?;
+        node.stamp.is(Kind::Node).then_some((reference, node))
     }
 
     fn leaf<T: Leaf>(&self, link: u32) -> Ref<T> {
@@ -105,8 +124,7 @@ impl<K: Kernel> Store<K> {
     /// Returns the record that stands for this key.
     pub(crate) fn tree_get<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
         let mut link = tree.top;
-        while let Some(node) = self.as_node(link) {
-            let node = self.get(node);
+        while let Some((_, node)) = self.node(link) {
             link = if node.covers(key) { node.child(node.group(key)) } else { 0 };
         }
         let leaf = Ref::from_cell(link).map(|_: Ref<T>| self.leaf::<T>(link))?;
@@ -119,8 +137,7 @@ impl<K: Kernel> Store<K> {
         let mut link = tree.top;
         // The nearest subtree to the right of the path; everything in it is above the key.
         let mut right = 0;
-        while let Some(node) = self.as_node(link) {
-            let node = self.get(node);
+        while let Some((_, node)) = self.node(link) {
             if !node.covers(key) {
                 if above(key, node.shift) < node.prefix {
                     right = link;
@@ -144,8 +161,8 @@ impl<K: Kernel> Store<K> {
     }
 
     fn smallest<T: Leaf>(&self, mut link: u32) -> Option<Ref<T>> {
-        while let Some(node) = self.as_node(link) {
-            link = self.get(node).first_from(0);
+        while let Some((_, node)) = self.node(link) {
+            link = node.first_from(0);
         }
         Ref::from_cell(link).map(|_: Ref<T>| self.leaf(link))
     }
@@ -186,8 +203,7 @@ impl<K: Kernel> Store<K> {
         let (key, last) = (record.key(), record.last());
         let mut place: Place = None;
         let mut link = tree.top;
-        while let Some(node) = self.as_node(link) {
-            let record = self.get(node);
+        while let Some((node, record)) = self.node(link) {
             if !record.covers(key) {
                 break;
             }
@@ -207,36 +223,21 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the node whose children are the subtree at `link` and a new leaf.
     fn fork<T: Leaf>(&self, link: u32, (key, last): (u64, u64), leaf: u32) -> Node {
-        let (other, other_last) = match self.as_node(link) {
-            Some(node) => {
-                let node = self.get(node);
-                let shift = node.shift.saturating_add(GROUP_BITS);
-                let first = node.prefix.checked_shl(shift).unwrap_or(0);
-                (first, first)
+        let (other, other_last, shift) = match self.node(link) {
+            Some((_, node)) => {
+                let own = node.shift.saturating_add(GROUP_BITS);
+                let first = node.prefix.checked_shl(own).unwrap_or(0);
+                // The key differs from the node's above the node's own group.
+                let shift = differing_shift(above(key, node.shift), node.prefix);
+                (first, first, shift.saturating_add(own))
             }
             None => {
                 let leaf = self.get(self.leaf::<T>(link));
-                (leaf.key(), leaf.last())
+                assert!(leaf.key() != key, "a key is in a tree once");
+                (leaf.key(), leaf.last(), differing_shift(key, leaf.key()))
             }
         };
-        assert!(other != key || self.as_node(link).is_some(), "a key is in a tree once");
-        let shift = match self.as_node(link) {
-            // The key differs from the node's above the node's own group.
-            Some(node) => {
-                let own = self.get(node).shift;
-                differing_shift(above(key, own), above(other, own))
-                    .saturating_add(own)
-                    .saturating_add(GROUP_BITS)
-            }
-            None => differing_shift(key, other),
-        };
-        let mut fork = Node {
-            stamp: Stamp::UNSET,
-            prefix: above(key, shift),
-            children: [0; FANOUT],
-            shift,
-            padding: [0; 3],
-        };
+        let mut fork = Node::empty(key, shift);
         fork.set_leaf((other, other_last), link);
         fork.set_leaf((key, last), leaf);
         fork
@@ -247,8 +248,7 @@ impl<K: Kernel> Store<K> {
         let mut parent: Place = None;
         let mut place: Place = None;
         let mut link = tree.top;
-        while let Some(node) = self.as_node(link) {
-            let record = self.get(node);
+        while let Some((node, record)) = self.node(link) {
             let group = record.group(key);
             parent = place;
             place = Some((node, group));
@@ -265,10 +265,10 @@ impl<K: Kernel> Store<K> {
     pub(super) fn tree_replace<T>(&mut self, tree: Tree<T>, key: u64, node: Ref<Node>) -> Tree<T> {
         let mut place: Place = None;
         let mut link = tree.top;
-        while let Some(above) = self.as_node(link) {
-            let group = self.get(above).group(key);
+        while let Some((above, record)) = self.node(link) {
+            let group = record.group(key);
             place = Some((above, group));
-            link = self.get(above).child(group);
+            link = record.child(group);
         }
         self.set_place(tree, place, node.cell())
     }

@@ -61,13 +61,10 @@ impl<K: Kernel> Store<K> {
 
     /// Returns whether an account can pay for so many pages now.
     pub(crate) fn has_room(&self, account: Ref<Account>, pages: u64) -> bool {
-        let pool = self.pool_above(account);
-        [self.get(account).room(), self.get(pool).free()]
-            .iter()
-            .all(|room| u64::from(*room) >= pages)
+        [self.get(account).room(), self.unused()].iter().all(|room| u64::from(*room) >= pages)
     }
 
-    /// Charges so many tentative runs and inserts them; no record stands for their numbers. Returns
+    /// Charges so many runs and inserts them; no record stands for their numbers. Returns
     /// how many were inserted: less than all if the account or the kernel refuses something.
     ///
     /// # Errors

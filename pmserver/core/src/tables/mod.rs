@@ -18,9 +18,7 @@ use proto::PeerId;
 use proto::limits::PEERS_MAX;
 
 use crate::kernel::Kernel;
-use crate::records::account::Account;
 use crate::records::broken::broken;
-use crate::records::cell::Ref;
 use crate::records::peer::Peer;
 use crate::store::Store;
 
@@ -29,7 +27,6 @@ use crate::store::Store;
 pub(crate) struct Tables<K> {
     /// The store. Every floor above uses it by this name.
     pub(crate) store: Store<K>,
-    pub(crate) pool_account: Ref<Account>,
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
     /// Whether the probe that looks for missing page tables is mapped.
     is_probe_mapped: bool,
@@ -37,8 +34,8 @@ pub(crate) struct Tables<K> {
 
 impl<K: Kernel> Tables<K> {
     /// Builds the floor on the store, without peers.
-    pub(crate) const fn new(store: Store<K>, pool_account: Ref<Account>) -> Self {
-        Self { store, pool_account, peers: [const { None }; PEERS_MAX], is_probe_mapped: false }
+    pub(crate) const fn new(store: Store<K>) -> Self {
+        Self { store, peers: [const { None }; PEERS_MAX], is_probe_mapped: false }
     }
 
     pub(crate) fn find_peer(&self, id: PeerId) -> Option<&Peer> {

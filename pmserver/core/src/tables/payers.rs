@@ -28,7 +28,11 @@ impl<K: Kernel> Tables<K> {
     /// Returns whether something new may be charged to an account for a peer now (PM-341): the peer
     /// is a user of it, or has something left of an account below it that was removed.
     pub(crate) fn may_charge(&self, peer: PeerId, account: Ref<Account>) -> bool {
-        let payer = self.store.payer_for(account);
+        self.may_charge_payer(peer, self.store.payer_for(account))
+    }
+
+    /// The same for an account that was not removed.
+    pub(crate) fn may_charge_payer(&self, peer: PeerId, payer: Ref<Account>) -> bool {
         self.is_user(peer, payer) || self.store.allowances.has(peer, payer)
     }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Calls pmserver's core while its books grow: from 10 to 10,000 containers, and from 4 K to 1 M
-//! frames in a pool of 4 GiB. Runs under callgrind, which counts the instructions of each
-//! [`measured`] call; `support/make/growth.sh` pairs the counts with the lines that this prints,
-//! one for each such call: what there is, how many, and the operation.
+//! Calls pmserver's core while its books grow: from 10 to 10,000 containers, from 4 K to 960 K
+//! frames in a pool of 4 GiB, and from 1 to 13 levels of accounts. Runs under callgrind, which
+//! counts the instructions of each [`measured`] call; `support/make/growth.sh` pairs the counts
+//! with the lines that this prints, one for each such call: what there is, how many, and the
+//! operation.
 #![forbid(unsafe_code)]
 
 mod kernel;
@@ -12,7 +13,7 @@ use std::rc::Rc;
 
 use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, Calls, ContainerHandle, CopyFlags, DeallocateFlags,
-    LockMode, MapFlags, Rights,
+    LimitFlags, LockMode, MapFlags, Rights,
 };
 use pmserver_core::Server;
 use pmserver_core::config::{PeerConfig, Privileges};
@@ -21,10 +22,15 @@ use proto::{ByteCount, FrameCount, FrameNumber, Message, Micros, PeerId, Transpo
 use crate::kernel::FreeKernel;
 
 const POOL_PAGES: u32 = 1 << 20;
-/// Containers, and frames, at which calls are measured. Books take a part of the pool, so 1 M
-/// frames are a little less.
+/// Containers, and frames, at which calls are measured. Books take a part of the pool.
 const CONTAINERS: &[u64] = &[10, 100, 1_000, 10_000];
 const FRAMES: &[u64] = &[4_000, 16_000, 64_000, 256_000, 960_000];
+/// Where frames are left out, to measure with: the tree has ever more levels above them.
+const HOLE: u64 = 32;
+/// The limit of the first account below the peer's own, in pages.
+const LIMIT: u64 = 16_384;
+/// Levels of accounts, below the peer's own.
+const LEVELS: &[u64] = &[1, 5, 9, 13];
 /// Frames of each measured call.
 const BATCH: u64 = 16;
 const WINDOW: VirtAddr = VirtAddr::new_page(0x1000_0000).unwrap();
@@ -64,7 +70,8 @@ struct Growth {
 
 fn main() -> Result<(), String> {
     Growth::new()?.containers().map_err(|error| error.to_string())?;
-    Growth::new()?.frames().map_err(|error| error.to_string())
+    Growth::new()?.frames().map_err(|error| error.to_string())?;
+    Growth::new()?.accounts().map_err(|error| error.to_string())
 }
 
 impl Growth {
@@ -102,7 +109,8 @@ impl Growth {
 
     fn frames(&mut self) -> Result<(), CallError> {
         let container = self.pm.container_create(AccountHandle::OWN)?;
-        let mut made: u64 = 0;
+        self.allocate(container, 0, HOLE)?;
+        let mut made = HOLE.saturating_add(BATCH);
         for size in FRAMES {
             while made < *size {
                 let more = size.saturating_sub(made).min(256);
@@ -110,8 +118,33 @@ impl Growth {
                 made = made.saturating_add(more);
             }
             // Twice: the first time, memory for records is taken from the pool.
-            self.measure(container, made, "")?;
-            self.measure(container, made, &format!("frames {size}"))?;
+            self.measure(container, HOLE, "")?;
+            self.measure(container, HOLE, &format!("frames {size}"))?;
+        }
+        Ok(())
+    }
+
+    fn accounts(&mut self) -> Result<(), CallError> {
+        let mut account = AccountHandle::OWN;
+        let mut depth: u64 = 0;
+        for levels in LEVELS {
+            while depth < *levels {
+                // What is not promised to the account below is for the records of that.
+                let limit = LIMIT.saturating_sub(depth.saturating_mul(64));
+                let limit = u32::try_from(limit).unwrap_or(0);
+                account = self.pm.account_split(account, limit, LimitFlags::empty())?;
+                depth = depth.saturating_add(1);
+            }
+            let container = self.pm.container_create(account)?;
+            // The first batch takes memory for records from the pool.
+            self.allocate(container, 0, BATCH)?;
+            let of = format!("accounts {levels}");
+            self.next(&of, "allocate_16");
+            self.allocate(container, BATCH, BATCH)?;
+            self.next(&of, "deallocate_16");
+            let (at, count) = (FrameNumber::new(BATCH), frames(BATCH));
+            self.pm.deallocate(container, at, count, DeallocateFlags::empty())?;
+            self.pm.container_destroy(container)?;
         }
         Ok(())
     }

@@ -94,9 +94,13 @@ impl Held {
         // CAP: a frame of the pool, with no more rights than are needed; the copy of its capability
         // is deleted at the latest with the frame. If refused, nothing is mapped.
         place.slot.copy(&home.object_slot(frame), allowed).map_err(refusal)?;
-        map(place.capability, place.vaddr, rights)?;
-        *self = Self::Frame(frame);
-        Ok(())
+        let mapped = map(place.capability, place.vaddr, rights);
+        match mapped {
+            Ok(()) => *self = Self::Frame(frame),
+            // If that is refused, too, it is done before the slot is used again.
+            Err(_) => drop(self.empty(place)),
+        }
+        mapped
     }
 
     /// Deletes the capability if there may be one, which also unmaps the frame.

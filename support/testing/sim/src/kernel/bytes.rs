@@ -3,8 +3,9 @@
 
 use pmserver_core::kernel::VSpace;
 
+use super::home::{COPIED_TO, PREPARED};
 use super::{SimKernel, vspace_address};
-use crate::machine::{Access, Cap, PAGE_BYTES};
+use crate::machine::{Access, Cap, Mapped, PAGE_BYTES};
 
 impl SimKernel {
     /// Loads bytes from an address space.
@@ -55,6 +56,12 @@ impl SimKernel {
             Ok(Cap::VSpace { asid: Some(asid), .. }) => asid,
             other => panic!("pmserver has no address space but {other:?}"),
         }
+    }
+
+    /// Returns whether a mapping is at one of pmserver's places for pages that were copied from, or
+    /// are prepared to be copied to.
+    pub(crate) fn is_for_copies(&self, mapped: Mapped) -> bool {
+        mapped.asid == self.own_asid() && (PREPARED..COPIED_TO).contains(&mapped.vaddr)
     }
 }
 

@@ -240,9 +240,13 @@ impl SimKernel {
         let copy = Invocation::Transfer { to, from: self.home.object_source(frame), how };
         *self.copies.held(end) = Held::Unknown;
         self.invoke(InvocationKind::Copy, LEAF_CNODE, &copy)?;
-        self.map_own(to.index << (64 - to.depth), vaddr, rights)?;
-        *self.copies.held(end) = Held::Frame(frame);
-        Ok(())
+        let mapped = self.map_own(to.index << (64 - to.depth), vaddr, rights);
+        match mapped {
+            Ok(()) => *self.copies.held(end) = Held::Frame(frame),
+            // If that is refused, too, it is done before the slot is used again.
+            Err(_) => drop(self.empty(end)),
+        }
+        mapped
     }
 
     fn map_own(&mut self, frame: u64, vaddr: u64, rights: CapRights) -> Result<(), Error> {

@@ -334,6 +334,8 @@ fn census(kernel: &SimKernel) -> Census {
     let own = kernel.own_asid();
     for cap in kernel.machine().capabilities() {
         let kind = match cap {
+            // There is a fixed number of places for what was copied from, or is prepared for that.
+            Cap::Frame { mapped: Some(mapped), .. } if kernel.is_for_copies(mapped) => continue,
             Cap::Frame { base, mapped, rights, .. } => {
                 if !frames.insert(base) {
                     "derived frames"

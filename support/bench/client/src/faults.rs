@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Faults that pmserver repairs.
 
-use pmserver_api::CopyFlags;
+use pmserver_api::{CopyFlags, MapFlags};
 
 use crate::floors::Floors;
 use crate::meter::Meter;
@@ -17,6 +17,7 @@ const ROUNDS: u64 = 8;
 pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     region(world, table, floors)?;
     lone(world, table, floors)?;
+    run_of_pages(world, table, floors)?;
     copy_on_write(world, table, floors)
 }
 
@@ -35,10 +36,16 @@ fn region(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), B
     Ok(world.pm.container_destroy(container)?)
 }
 
-/// Loads from a region, in an order in which none follows the last one.
+/// Loads from a region, in an order in which none follows the last one. The frames have got memory
+/// eight at a time.
 fn lone(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
-    let container = world.container(PAGES, true)?;
+    let container = world.container(PAGES, false)?;
     let window = page(SECOND_WINDOW, PAGES);
+    let forced = READ_WRITE | MapFlags::FORCE_WRITE;
+    for number in (0..PAGES).step_by(8) {
+        world.pm.map(container, at(number), frames(8), page(window, number), forced)?;
+    }
+    unmap(&mut world.pm, window, PAGES)?;
     let mut meter = Meter::default();
     for _ in 0..ROUNDS {
         world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
@@ -47,6 +54,26 @@ fn lone(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), Ben
     }
     let floor = floors.fault_and_map.saturating_mul(PAGES);
     table.row(&Row { faults: PAGES, ..Row::frames("fault_lone", PAGES, floor) }, &meter);
+    Ok(world.pm.container_destroy(container)?)
+}
+
+/// Loads one page of 64 that got memory at once: all of them are mapped.
+fn run_of_pages(
+    world: &mut World,
+    table: &mut Table,
+    floors: &Floors,
+) -> Result<(), BenchError> {
+    let container = world.container(PAGES, true)?;
+    let window = page(SECOND_WINDOW, PAGES);
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
+        meter.time(|| touch(page(window, PAGES / 2), 1));
+        world.pm.detach(window)?;
+    }
+    let maps = floors.map.saturating_mul(PAGES.saturating_sub(1));
+    let floor = floors.fault_and_map.saturating_add(maps);
+    table.row(&Row { faults: 1, ..Row::frames("fault_run", PAGES, floor) }, &meter);
     Ok(world.pm.container_destroy(container)?)
 }
 

@@ -58,11 +58,7 @@ fn lone(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), Ben
 }
 
 /// Loads one page of 64 that got memory at once: all of them are mapped.
-fn run_of_pages(
-    world: &mut World,
-    table: &mut Table,
-    floors: &Floors,
-) -> Result<(), BenchError> {
+fn run_of_pages(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     let container = world.container(PAGES, true)?;
     let window = page(SECOND_WINDOW, PAGES);
     let mut meter = Meter::default();

@@ -18,8 +18,7 @@ use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::serve::Service;
 use crate::store::runs::cells_aside;
-use crate::tables::clusters::cells_of;
-use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
+use crate::tables::clusters::aside_of;
 
 const KINDS: [Charge; 5] =
     [Charge::Frames, Charge::Tables, Charge::Slots, Charge::Records, Charge::Extra];
@@ -120,14 +119,11 @@ impl<K: Kernel> Service<K> {
         let needed = frames.map(|frame| cells_aside(self.store.get(frame).order())).sum::<u32>();
         let is_payer = |peer: &&Peer| peer.table_account == Some(account);
         let payers = self.peers.iter().flatten().filter(is_payer);
-        let (mut large, mut cells) = (0_u32, 0_u32);
+        let (mut needed, mut objects) = (needed, 0_u32);
         for peer in payers {
-            large = large.saturating_add(self.sum_of_mappings(peer, |of| of.is_large().into()));
-            cells = cells.saturating_add(self.sum_of_mappings(peer, cells_of));
+            needed = needed.saturating_add(self.sum_of_mappings(peer, |of| aside_of(of).0));
+            objects = objects.saturating_add(self.sum_of_mappings(peer, |of| aside_of(of).1));
         }
-        let needed =
-            needed.saturating_add(large.saturating_mul(MAPPING_CELLS)).saturating_add(cells);
-        let objects = large.saturating_mul(PART_OBJECTS);
         let Some(stock) = self.store.stock(account) else {
             return ensure(needed == 0, "I2: runs have set aside what they need");
         };

@@ -21,7 +21,7 @@ use crate::ops::map_cluster::places;
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::id::{FrameId, Id, indices, row};
+use crate::records::id::{FrameId, indices, row};
 use crate::records::leaf::Leaf;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
@@ -144,40 +144,12 @@ impl<K: Kernel> Operations<K> {
             self.store.is_starved = is_starved;
             return None;
         };
-        let (ready, new) = self.prepare_granted((first, frames), asked);
-        let (done, rights) = self.derive_cluster(cluster, (first, ready), (asked, expected));
-        // Of those that are not granted, only the mappings from before are left: they show zeros.
-        for index in indices(new).skip_while(|index| index.saturating_sub(first.index) < done) {
-            let _ = self.rebind(Id::new(first.record, index), None);
-        }
+        let (done, rights) = self.derive_cluster(cluster, (first, frames), (asked, expected));
         if done == 0 {
             self.remove_record(cluster);
             return None;
         }
         Some((done, rights))
-    }
-
-    /// Gives frames of a cluster the memory that granting them takes, up to the first that takes
-    /// something unusual. Returns how many have it, and the mask of those that had none.
-    fn prepare_granted(&mut self, (first, frames): (FrameId, u8), asked: MapFlags) -> (u8, u8) {
-        let forces = asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
-        let before = *self.store.get(first.record);
-        let mut new = 0;
-        for done in 0..frames {
-            let frame = Id::new(first.record, first.index.saturating_add(done));
-            let is_new = before.page(frame.index).is_none();
-            if !is_new && !forces {
-                continue;
-            }
-            let is_ready = self.store.meter().begin_frame(0).is_ok();
-            if !is_ready || self.give_memory(frame, asked).is_err() {
-                return (done, new);
-            }
-            if is_new {
-                new |= frame.bit();
-            }
-        }
-        (frames, new)
     }
 
     /// Gives a frame the memory that granting it takes.
@@ -190,33 +162,50 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes the grants of a cluster that has none yet, as long as their rights are the same, and
-    /// those that are expected. Returns how many, and the rights.
+    /// those that are expected, up to the first that takes something unusual. Returns how many, and
+    /// the rights.
+    // Not inline: the loop needs all registers.
+    #[inline(never)]
     fn derive_cluster(
         &mut self,
         cluster: Ref<Mapping>,
         (first, frames): (FrameId, u8),
-        (asked, expected): Terms,
+        (asked, mut rights): Terms,
     ) -> (u8, MapFlags) {
-        let pages = *self.store.get(first.record);
+        let before = *self.store.get(first.record);
         let mut slot = self.store.get(cluster).first_slot();
-        let own = self.granted_on(pages.page(first.index), asked);
-        let rights = expected.unwrap_or(own);
-        let how = cap_rights(rights);
-        let is_written = asked.contains(MapFlags::WRITE);
-        let mut done = 0;
-        while done < frames && own == rights {
-            let Some(page) = pages.page(first.index.saturating_add(done)) else { break };
-            if is_written && self.granted_on(Some(page), asked) != rights
-                || self.store.kernel.derive(page, slot, how).is_err()
+        let forces = asked.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        let mut next = first;
+        let end = first.index.saturating_add(frames);
+        while next.index < end {
+            let there = before.page(next.index).filter(|_| !forces);
+            let Some(page) = there.or_else(|| self.memory_in_turn(next, asked)) else { break };
+            let own = self.granted_on(Some(page), asked);
+            if *rights.get_or_insert(own) != own
+                || self.store.kernel.derive(page, slot, cap_rights(own)).is_err()
             {
                 break;
             }
             slot.index = slot.index.saturating_add(1);
-            done = done.saturating_add(1);
+            next.index = next.index.saturating_add(1);
         }
+        let is_new = next.index < end && before.page(next.index).is_none();
+        if is_new && self.store.page_of(next).is_some() {
+            // Only the mappings from before are left, and they show zeros again.
+            let _ = self.rebind(next, None);
+        }
+        let done = next.index.saturating_sub(first.index);
+        let rights = rights.unwrap_or(asked);
         let record = self.store.get_mut(cluster);
         record.add_grants(row(first.index, done), installed_for(rights));
         (done, rights)
+    }
+
+    /// Gives a frame behind others the memory that granting it takes, if the call has room for it.
+    #[inline(never)]
+    fn memory_in_turn(&mut self, frame: FrameId, asked: MapFlags) -> Option<PageIndex> {
+        self.store.meter().begin_frame(0).ok()?;
+        self.give_memory(frame, asked).ok()
     }
 
     fn grant_one(
@@ -280,12 +269,7 @@ impl<K: Kernel> Operations<K> {
         let cluster = self.cluster_for(&grant, there)?;
         let record = match cluster {
             Some(cluster) => cluster,
-            None => {
-                let record = self.insert_record(account, peer, grant);
-                let record = record.map_err(Shortage::as_table_quota)?;
-                self.link_mapping(record);
-                record
-            }
+            None => self.add_record(account, grant)?,
         };
         if self.store.kernel.derive(page, grant.slot(0), cap_rights(rights)).is_err() {
             if cluster.is_none() {

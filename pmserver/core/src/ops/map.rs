@@ -195,10 +195,14 @@ impl<K: Kernel> Operations<K> {
     /// The same for a frame on this page, or without one.
     #[inline]
     pub(super) fn granted_on(&self, page: Option<PageIndex>, flags: MapFlags) -> MapFlags {
-        let is_cow = page.is_some_and(|page| self.store.is_held_twice(page));
         let granted = MapFlags::READ | MapFlags::EXECUTE | MapFlags::WRITE;
         let granted = (flags | MapFlags::READ).intersection(granted);
-        if is_cow { granted.difference(MapFlags::WRITE) } else { granted }
+        let is_cow = |page: PageIndex| self.store.is_held_twice(page);
+        if granted.contains(MapFlags::WRITE) && page.is_some_and(is_cow) {
+            granted.difference(MapFlags::WRITE)
+        } else {
+            granted
+        }
     }
 
     /// Installs a mapping if its frame has memory, or for loads with FORCE_READ; else the first
@@ -229,7 +233,10 @@ impl<K: Kernel> Operations<K> {
         let cluster = self.cluster_for(&mapping, there)?;
         let mapping = match cluster {
             Some(cluster) => Id::new(cluster, frame.index),
-            None => Id::first(self.add_single(peer, mapping)?),
+            None => {
+                let account = self.table_account(peer)?;
+                Id::first(self.add_record(account, mapping)?)
+            }
         };
         if let Err(error) = self.ensure_tables_at(peer, vaddr) {
             let is_used = cluster.is_some_and(|cluster| self.store.get(cluster).present() != 0);
@@ -243,20 +250,7 @@ impl<K: Kernel> Operations<K> {
             let record = self.store.get_mut(mapping.record);
             record.set_present(record.present() | mapping.bit());
         }
-        self.count_mappings(peer, vaddr.get(), 1, true);
-        Ok(mapping)
-    }
-
-    /// Records a mapping alone.
-    fn add_single(&mut self, peer: PeerId, mut mapping: Mapping) -> Result<Ref<Mapping>, PmError> {
-        let account = self.table_account(peer)?;
-        let slot = self.store.alloc_slot(account).map_err(Shortage::as_table_quota)?;
-        mapping.set_slot(slot);
-        let mapping = self.insert_record(account, peer, mapping).map_err(|shortage| {
-            self.store.free_slots(slot, 1);
-            shortage.as_table_quota()
-        })?;
-        self.link_mapping(mapping);
+        self.count_mappings(peer, vaddr.get(), 1);
         Ok(mapping)
     }
 

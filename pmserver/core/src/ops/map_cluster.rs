@@ -59,7 +59,7 @@ impl<K: Kernel> Operations<K> {
             return 0;
         }
         let (done, rights) = self.fill_cluster(cluster, (first, frames), flags);
-        self.count_mappings(peer, vaddr.get(), done.into(), true);
+        self.count_mappings(peer, vaddr.get(), done.into());
         if done == 0 {
             self.remove_record(cluster);
             self.collect_tables(peer, vaddr.get());

@@ -51,8 +51,10 @@ impl<K: Kernel> Operations<K> {
             return Ok(None);
         }
         let frame = Id::first(frame);
-        let mapping = Mapping::new(frame, link_of(access.share), peer, vaddr, flags);
-        let Ok(mapping) = self.add_large_mapping(peer, mapping) else {
+        let mapping = Mapping::new(frame, link_of(access.share), peer, vaddr, flags).of_large();
+        let account = self.setting_aside(peer);
+        let mapping = account.and_then(|account| self.add_record(account, mapping).ok());
+        let Some(mapping) = mapping else {
             self.unbind_new(frame, was_bound);
             return Ok(None);
         };
@@ -60,7 +62,7 @@ impl<K: Kernel> Operations<K> {
         match self.install(Id::first(mapping), installed_for(granted)) {
             Ok(()) => {
                 self.store.get_mut(mapping).set_counted();
-                self.count_large(peer, vaddr.get(), true);
+                self.count_large(peer, vaddr.get());
                 Ok(Some(granted))
             }
             Err(error) => {

@@ -62,7 +62,7 @@ impl<K: Kernel> Operations<K> {
         let frame = Id::first(run);
         let mapping = Mapping::new(frame, link_of(access.share), peer, vaddr, flags);
         let is_starved = self.store.is_starved;
-        let Ok(mapping) = self.add_run_mapping(payer, mapping) else {
+        let Ok(mapping) = self.add_record(payer, mapping.of_run()) else {
             // Without quota for all, there may be some for single mappings.
             self.store.is_starved = is_starved;
             self.unbind_new(frame, was_bound);
@@ -74,7 +74,7 @@ impl<K: Kernel> Operations<K> {
             self.unbind_new(frame, was_bound);
             return Ok(0);
         }
-        self.count_mappings(peer, vaddr.get(), PAGES.into(), true);
+        self.count_mappings(peer, vaddr.get(), PAGES.into());
         let rights = self.granted(frame, flags);
         let installed = self.install(Id::first(mapping), installed_for(rights));
         if installed.is_ok() && mapped.push_all(rights, RUN_PAGES) {

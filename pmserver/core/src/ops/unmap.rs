@@ -10,6 +10,7 @@ use crate::ops::map::last_page;
 use crate::records::id::lowest;
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
+use crate::tables::page_tables::LEAF_SPAN_BITS;
 
 impl<K: Kernel> Operations<K> {
     pub(super) fn unmap_at(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<(), Failure> {
@@ -30,7 +31,9 @@ impl<K: Kernel> Operations<K> {
         // Empty tables that `ensure_tables` made are removed with the range, which is shorter than
         // the span of a table.
         self.collect_tables(caller, vaddr.get());
-        self.collect_tables(caller, last.get());
+        if vaddr.get() >> LEAF_SPAN_BITS != last.get() >> LEAF_SPAN_BITS {
+            self.collect_tables(caller, last.get());
+        }
         Ok(done)
     }
 
@@ -45,7 +48,7 @@ impl<K: Kernel> Operations<K> {
         most: u64,
     ) -> Result<u64, Failure> {
         let mut done: u64 = 0;
-        loop {
+        while first <= last {
             let tree = self.peer(peer).vspace.mappings;
             let Some(mapping) = self.store.tree_next::<Mapping>(tree, first) else { break };
             let record = *self.store.get(mapping);
@@ -55,8 +58,7 @@ impl<K: Kernel> Operations<K> {
             let mask = record.within(first, last);
             if mask == 0 && !record.is_kept() {
                 // Those of its pages that are mapped are not in the range.
-                let Some(next) = record.last().checked_add(1) else { break };
-                first = next;
+                first = record.last().saturating_add(1);
                 continue;
             }
             let left = most.saturating_sub(done);
@@ -74,9 +76,12 @@ impl<K: Kernel> Operations<K> {
                 self.split_mapped(mapping).map_err(|failure| Failure { done, ..failure })?;
                 continue;
             }
-            let mask = lowest(mask, left);
-            self.remove_mappings_in(mapping, mask).map_err(kernel)?;
-            done = done.saturating_add(record.pages_of(mask).into());
+            let gone = lowest(mask, left);
+            self.remove_mappings_in(mapping, gone).map_err(kernel)?;
+            done = done.saturating_add(record.pages_of(gone).into());
+            if gone == mask {
+                first = record.last().saturating_add(1);
+            }
         }
         Ok(done)
     }

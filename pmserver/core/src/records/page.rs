@@ -186,7 +186,7 @@ impl PageEntry {
         left
     }
 
-    /// `Records`, `Slots`: returns the first cell or slot that is free, if there is one.
+    /// `Records`: returns the first cell that is free, if there is one.
     pub(crate) const fn first_free(&self) -> u32 {
         let [low, high] = self.words;
         match low.trailing_ones() {
@@ -195,10 +195,13 @@ impl PageEntry {
         }
     }
 
-    /// `Slots`: returns the first of so many free slots, 8 or 64, at an aligned place.
+    /// `Slots`: returns the first of so many free slots, 1, 8 or 64, at an aligned place.
     pub(crate) fn first_free_row(&self, slots: u32) -> Option<u8> {
-        let free =
-            |word: u64| if slots == u64::BITS { u64::from(word == 0) } else { free_octets(word) };
+        let free = |word: u64| match slots {
+            1 => !word,
+            u64::BITS => u64::from(word == 0),
+            _ => free_octets(word),
+        };
         let [low, high] = self.words.map(free);
         let place = match low.trailing_zeros() {
             u64::BITS => u64::BITS.saturating_add(high.trailing_zeros()),

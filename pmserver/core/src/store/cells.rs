@@ -93,24 +93,8 @@ impl<K: Kernel> Store<K> {
         self.ledger_mut(owner).record_pages = pages;
     }
 
-    /// Takes an empty slot of a CNode of the account's.
-    pub(crate) fn alloc_slot(&mut self, account: Ref<Account>) -> Result<SlotAddress, Shortage> {
-        if self.is_closed(account) {
-            return Err(Shortage::Account);
-        }
-        let account = self.payer_for(account);
-        let node = match PageIndex::from_link(self.ledger(account).slot_pages) {
-            Some(page) if !self.is_full(page) => page,
-            _ => self.add_slot_page(account)?,
-        };
-        let place = self.entry(node).first_free();
-        let index = u8::try_from(place).unwrap_or(u8::MAX);
-        assert!(usize::from(index) < CNODE_SLOTS, "a CNode that is not full has a free slot");
-        Ok(self.take_slots(account, SlotAddress { node, index }, 1))
-    }
-
-    /// Takes empty slots in a row, those of a mask, at an aligned place of a CNode: a row of 64, or
-    /// of 8 if the mask has no more.
+    /// Takes empty slots in a row, those of a mask, at an aligned place of a CNode: a row of 64, of
+    /// 8 if the mask has no more, or a single one.
     pub(crate) fn alloc_slots(
         &mut self,
         account: Ref<Account>,
@@ -121,7 +105,11 @@ impl<K: Kernel> Store<K> {
         }
         let account = self.payer_for(account);
         let first = PageIndex::from_link(self.ledger(account).slot_pages);
-        let row = if mask > u8::MAX.into() { u64::BITS } else { u8::BITS };
+        let row = match mask {
+            1 => 1,
+            0..256 => u8::BITS,
+            _ => u64::BITS,
+        };
         let found = first.and_then(|node| Some((node, self.entry(node).first_free_row(row)?)));
         let (node, index) = match found {
             Some(found) => found,

@@ -15,6 +15,7 @@ use crate::records::id::{CLUSTER, Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::tables::Tables;
+use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
 use crate::tables::run_mappings::RUN_CELLS;
 
 /// Returns the cells that a cluster of so many mappings sets aside: for all of their own records
@@ -24,14 +25,16 @@ pub(crate) const fn cluster_cells(places: u8) -> u32 {
     (places as u32).saturating_add(1)
 }
 
-/// Returns the cells that a record of mappings sets aside, beside those of a large one.
-pub(crate) fn cells_of(mapping: &Mapping) -> u32 {
-    if mapping.is_run() {
-        RUN_CELLS
+/// Returns what a record of mappings sets aside: cells, and pages for other objects.
+pub(crate) fn aside_of(mapping: &Mapping) -> (u32, u32) {
+    if mapping.is_large() {
+        (MAPPING_CELLS, PART_OBJECTS)
+    } else if mapping.is_run() {
+        (RUN_CELLS, 0)
     } else if mapping.is_cluster() {
-        cluster_cells(mapping.places())
+        (cluster_cells(mapping.places()), 0)
     } else {
-        0
+        (0, 0)
     }
 }
 
@@ -57,9 +60,14 @@ impl<K: Kernel> Tables<K> {
         let slots = mappings.div_ceil(SLOTS_MAPPED);
         let beside = PAGES_BESIDE.saturating_add(TABLES_MAX);
         let pages = records.saturating_add(slots).saturating_add(beside);
+        self.setting_aside(peer).filter(|account| self.store.has_room(*account, pages))
+    }
+
+    /// Returns the account that pays for mappings of a peer if it sets something aside: one that a
+    /// peer has split off does not.
+    pub(crate) fn setting_aside(&self, peer: PeerId) -> Option<Ref<Account>> {
         let account = self.table_account(peer).ok()?;
-        let is_kept = self.store.get(account).maker().is_none();
-        (is_kept && self.store.has_room(account, pages)).then_some(account)
+        self.store.get(account).maker().is_none().then_some(account)
     }
 
     /// Returns the cluster in the place of a mapping if it belongs to that: it has the same terms.
@@ -107,31 +115,58 @@ impl<K: Kernel> Tables<K> {
         self.add_record(account, mapping).map(Some)
     }
 
-    /// Records mappings of several frames, with their slots and the cells that they set aside.
+    /// Records mappings, with their slots and what they set aside: all that they will ever need.
     ///
     /// # Errors
     /// `NoTableQuota`, and nothing has changed.
-    pub(super) fn add_record(
+    #[inline]
+    pub(crate) fn add_record(
         &mut self,
         account: Ref<Account>,
         mut mapping: Mapping,
     ) -> Result<Ref<Mapping>, PmError> {
-        let (cells, slots) = (cells_of(&mapping), mapping.slots());
-        self.store.set_aside_with(account, cells, 0).map_err(Shortage::as_table_quota)?;
-        let recorded = if mapping.is_grant() {
-            self.insert_record(account, mapping.peer(), mapping)
+        let (cells, objects) = aside_of(&mapping);
+        if cells > 0 {
+            self.store.set_aside_with(account, cells, objects).map_err(Shortage::as_table_quota)?;
+        }
+        let slots = if mapping.is_grant() { 0 } else { mapping.slots() };
+        let slot = if slots == 0 {
+            Ok(mapping.first_slot())
         } else {
-            self.store.alloc_slots(account, slots).and_then(|slot| {
-                mapping.set_slot(slot);
-                let added = self.insert_record(account, mapping.peer(), mapping);
-                added.inspect_err(|_| self.store.free_slots(slot, slots))
-            })
+            self.store.alloc_slots(account, slots)
         };
+        let recorded = slot.and_then(|slot| {
+            mapping.set_slot(slot);
+            self.insert_record(account, &mapping).inspect_err(|_| {
+                if slots != 0 {
+                    self.store.free_slots(slot, slots);
+                }
+            })
+        });
         let mapping = recorded.map_err(|shortage| {
-            self.store.give_back(account, cells);
+            if cells > 0 {
+                self.store.give_back_with(account, cells, objects);
+            }
             shortage.as_table_quota()
         })?;
         self.link_mapping(mapping);
+        Ok(mapping)
+    }
+
+    /// Puts the record of mappings into the VSpace of a peer, or that of grants.
+    fn insert_record(
+        &mut self,
+        account: Ref<Account>,
+        mapping: &Mapping,
+    ) -> Result<Ref<Mapping>, Shortage> {
+        let (peer, is_grant) = (mapping.peer(), mapping.is_grant());
+        let mapping = self.store.alloc(account, *mapping)?;
+        let tree = self.peer(peer).vspace.tree(is_grant);
+        let tree = self
+            .store
+            .tree_insert(account, tree, mapping)
+            .inspect_err(|_| self.store.free(mapping))?;
+        *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
         Ok(mapping)
     }
 

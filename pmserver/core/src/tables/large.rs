@@ -5,7 +5,6 @@
 //! for their capabilities, and the lowest page table. So splitting it is never refused for want of
 //! memory.
 
-use pmserver_api::PmError;
 use proto::limits::LARGE_FRAMES;
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
@@ -14,7 +13,7 @@ use heapless::Vec;
 use crate::kernel::{
     BLOCK_PAGES, CNODE_SLOTS, Kernel, KernelError, ObjectKind, PageIndex, SlotAddress, VSpace,
 };
-use crate::records::account::{Account, Charge, Shortage};
+use crate::records::account::{Account, Charge};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::count::Count;
@@ -53,72 +52,6 @@ pub(crate) struct Parts {
 }
 
 impl<K: Kernel> Tables<K> {
-    /// Charges all that a mapping of a large frame will ever need, and records it.
-    ///
-    /// # Errors
-    /// `NoTableQuota`, and nothing has changed; also for an account that a peer has split off,
-    /// which sets nothing aside.
-    pub(crate) fn add_large_mapping(
-        &mut self,
-        peer: PeerId,
-        mut mapping: Mapping,
-    ) -> Result<Ref<Mapping>, PmError> {
-        let account = self.table_account(peer)?;
-        if self.store.get(account).maker().is_some() {
-            return Err(PmError::NoTableQuota);
-        }
-        self.store
-            .set_aside_with(account, MAPPING_CELLS, PART_OBJECTS)
-            .map_err(Shortage::as_table_quota)?;
-        let recorded = self.store.alloc_slot(account).and_then(|slot| {
-            mapping.set_slot(slot);
-            let added = self.insert_record(account, peer, mapping.of_large());
-            added.inspect_err(|_| self.store.free_slots(slot, 1))
-        });
-        let mapping = recorded.map_err(|shortage| {
-            self.store.give_back_with(account, MAPPING_CELLS, PART_OBJECTS);
-            shortage.as_table_quota()
-        })?;
-        self.link_mapping(mapping);
-        Ok(mapping)
-    }
-
-    /// Records mappings in the VSpace of a peer, or grants.
-    pub(crate) fn insert_record(
-        &mut self,
-        account: Ref<Account>,
-        peer: PeerId,
-        mapping: Mapping,
-    ) -> Result<Ref<Mapping>, Shortage> {
-        let is_grant = mapping.is_grant();
-        let mapping = self.store.alloc(account, mapping)?;
-        let tree = self.peer(peer).vspace.tree(is_grant);
-        let tree = self
-            .store
-            .tree_insert(account, tree, mapping)
-            .inspect_err(|_| self.store.free(mapping))?;
-        *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
-        Ok(mapping)
-    }
-
-    /// Removes the record of a large mapping that has no capability, and refunds what it has set
-    /// aside.
-    pub(super) fn remove_large(&mut self, mapping: Ref<Mapping>) {
-        let account = self.store.payer_of(mapping);
-        self.unlink_mapping(mapping);
-        self.remove_large_record(mapping);
-        self.store.give_back_with(account, MAPPING_CELLS, PART_OBJECTS);
-    }
-
-    fn remove_large_record(&mut self, mapping: Ref<Mapping>) {
-        let record = *self.store.get(mapping);
-        self.store.free_slots(record.slot(0), 1);
-        let tree = self.peer(record.peer()).vspace.mappings;
-        let tree = self.store.tree_remove(tree, record.vaddr());
-        self.peer_mut(record.peer()).vspace.mappings = tree;
-        self.store.free(mapping);
-    }
-
     /// Makes what the parts of a large mapping need, which is not installed at the moment, and the
     /// pages of so many cells that its account has set aside.
     ///
@@ -186,7 +119,7 @@ impl<K: Kernel> Tables<K> {
         let before = self.aside(account);
         self.store.use_objects(account, Charge::Slots, PART_NODES);
         self.store.use_objects(account, Charge::Tables, 1);
-        self.remove_large_record(mapping);
+        self.free_record(mapping);
         self.record_part_table(account, peer, (large.vaddr(), parts.table));
         let slots = parts.nodes.iter().flat_map(|node| {
             (0..CNODE_SLOTS).map(|index| SlotAddress {

@@ -28,7 +28,7 @@ use crate::records::leaf::Leaf;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::region::Region;
 use crate::tables::Tables;
-use crate::tables::clusters::cells_of;
+use crate::tables::clusters::aside_of;
 
 /// Rights for mapping a page only to find out which tables are missing.
 const PROBE: PageRights = PageRights { write: false, execute: false };
@@ -200,40 +200,46 @@ impl<K: Kernel> Tables<K> {
         self.forget_caps_of(mapping, mask)?;
         let record = *self.store.get(mapping);
         let peer = record.peer();
-        if record.is_large() {
-            self.remove_large(mapping);
-            if record.is_counted() {
-                self.count_large(peer, record.vaddr(), false);
-            }
-            self.collect_tables(peer, record.vaddr());
-            return Ok(());
-        }
-        let gone = record.pages_of(mask);
         let left = record.present() & !mask;
         self.store.get_mut(mapping).set_present(left);
         if left == 0 {
             self.remove_record(mapping);
         }
-        self.count_gone(peer, record.vaddr(), gone);
+        if !record.is_large() {
+            self.count_gone(peer, record.vaddr(), (0, record.pages_of(mask)));
+        } else if record.is_counted() {
+            self.count_gone(peer, record.vaddr(), (1, 1));
+        } else {
+            self.collect_tables(peer, record.vaddr());
+        }
         Ok(())
     }
 
-    /// Removes a record of mappings or grants without capabilities, with its slots.
+    /// Removes a record of mappings or grants without capabilities, and refunds what it has set
+    /// aside.
     pub(crate) fn remove_record(&mut self, mapping: Ref<Mapping>) {
-        let record = *self.store.get(mapping);
         let account = self.store.payer_of(mapping);
+        let (cells, objects) = aside_of(self.store.get(mapping));
         self.unlink_mapping(mapping);
-        if !record.is_grant() {
-            self.store.free_slots(record.first_slot(), record.slots());
-        }
-        let tree = self.peer(record.peer()).vspace.tree(record.is_grant());
-        let tree = self.store.tree_remove(tree, record.key());
-        *self.peer_mut(record.peer()).vspace.tree_mut(record.is_grant()) = tree;
-        self.store.free(mapping);
-        let cells = cells_of(&record);
+        self.free_record(mapping);
         if cells > 0 {
-            self.store.give_back(account, cells);
+            self.store.give_back_with(account, cells, objects);
         }
+    }
+
+    /// Frees a record of mappings that is in no list any more, and its slots.
+    #[inline(always)]
+    pub(super) fn free_record(&mut self, mapping: Ref<Mapping>) {
+        let record = self.store.get(mapping);
+        let (key, peer, is_grant) = (record.key(), record.peer(), record.is_grant());
+        if !is_grant {
+            let (slot, slots) = (record.first_slot(), record.slots());
+            self.store.free_slots(slot, slots);
+        }
+        let tree = self.peer(peer).vspace.tree(is_grant);
+        let tree = self.store.tree_remove(tree, key);
+        *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
+        self.store.free(mapping);
     }
 
     /// Removes a record of mappings from the lists of its frame and its share.

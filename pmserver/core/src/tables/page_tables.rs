@@ -190,21 +190,22 @@ impl<K: Kernel> Tables<K> {
         table.map(|table| self.store.get(table))
     }
 
-    /// Counts mappings up or down in the lowest table above them.
-    pub(crate) fn count_mappings(&mut self, peer: PeerId, vaddr: u64, count: u32, is_new: bool) {
-        self.count_children(peer, 0, vaddr, (count, is_new));
+    /// Counts new mappings in the lowest table above them.
+    pub(crate) fn count_mappings(&mut self, peer: PeerId, vaddr: u64, count: u32) {
+        self.count_children(peer, 0, vaddr, (count, true));
     }
 
-    /// Counts mappings that are gone, and removes the tables above them that are empty now.
-    pub(super) fn count_gone(&mut self, peer: PeerId, vaddr: u64, count: u32) {
-        if self.count_children(peer, 0, vaddr, (count, false)) == Some(0) {
+    /// Counts mappings that are gone in the table of a level, and removes the tables above them
+    /// that are empty now.
+    pub(super) fn count_gone(&mut self, peer: PeerId, vaddr: u64, (level, count): (usize, u32)) {
+        if self.count_children(peer, level, vaddr, (count, false)) == Some(0) {
             self.collect_tables(peer, vaddr);
         }
     }
 
-    /// Counts a large mapping up or down in the table above it.
-    pub(crate) fn count_large(&mut self, peer: PeerId, vaddr: u64, is_new: bool) {
-        self.count_children(peer, 1, vaddr, (1, is_new));
+    /// Counts a new large mapping in the table above it.
+    pub(crate) fn count_large(&mut self, peer: PeerId, vaddr: u64) {
+        self.count_children(peer, 1, vaddr, (1, true));
     }
 
     /// Counts up or down what is below a table of pmserver's. Returns how many there are now.

@@ -10,7 +10,6 @@ use pmserver_api::PmError;
 use proto::{PAGE_BYTES, VirtAddr};
 
 use crate::kernel::{CapRights, FrameCap, Kernel, KernelError, PageIndex, VSpace};
-use crate::records::account::Account;
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::frame::{Frame, RUN_ORDER};
@@ -35,18 +34,6 @@ pub(crate) const RUN_CELLS: u32 = RUN_PART_CELLS + 8 * CLUSTER_CELLS_MAX;
 pub(crate) type Eighths = [Ref<Frame>; 8];
 
 impl<K: Kernel> Tables<K> {
-    /// Records a mapping of a bound run.
-    ///
-    /// # Errors
-    /// `NoTableQuota`, and nothing has changed.
-    pub(crate) fn add_run_mapping(
-        &mut self,
-        account: Ref<Account>,
-        mapping: Mapping,
-    ) -> Result<Ref<Mapping>, PmError> {
-        self.add_record(account, mapping.of_run())
-    }
-
     /// Installs a mapping of a bound run with these rights.
     pub(super) fn install_run(
         &mut self,

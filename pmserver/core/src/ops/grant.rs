@@ -186,7 +186,7 @@ impl<K: Kernel> Operations<K> {
             {
                 break;
             }
-            slot.index = slot.index.saturating_add(1);
+            slot.index = slot.index.wrapping_add(1);
             next.index = next.index.saturating_add(1);
         }
         let is_new = next.index < end && before.page(next.index).is_none();

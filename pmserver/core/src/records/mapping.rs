@@ -48,17 +48,16 @@ pub(crate) struct Mapping {
     is_grant: u8,
     /// Which frame of a cluster a single mapping is of.
     frame_index: u8,
-    /// Whether a large mapping is counted in the table above it.
-    is_counted: u8,
+    /// A mask of the mappings that are there: a bit for each mapping of a cluster, and the first
+    /// one for a single mapping.
+    present: u8,
     /// Its address, or that of the first frame of a cluster, which need not be mapped.
     vaddr: u64,
     pub(crate) frame: Link<Frame>,
     /// The share through which it was made; 0 for the owner.
     pub(crate) share: Link<Share>,
-    /// Masks, with a bit for each mapping of a cluster, and the first one for a single mapping:
-    /// which are there,
-    present: u8,
-    /// have a capability,
+    // What is 0 at first stands together at a whole word: compilers clear it inline then.
+    /// Such masks: which have a capability,
     caps: u8,
     /// have the original capability of their page, while their slot is empty,
     originals: u8,
@@ -71,7 +70,8 @@ pub(crate) struct Mapping {
     ends: [u8; 2],
     /// The first of its slots, in a CNode.
     slot_index: u8,
-    // What is 0 at first stands together at a whole word: compilers clear it inline then.
+    /// Whether a large mapping is counted in the table above it.
+    is_counted: u8,
     /// The other mappings of the frame's record.
     of_frame: Links<Mapping>,
     /// The share's other mappings.
@@ -178,16 +178,6 @@ impl Mapping {
     pub(crate) const fn set_frame(&mut self, frame: Link<Frame>) {
         self.frame = frame;
         self.frame_index = 0;
-    }
-
-    /// Returns whether a large mapping is counted in the table above it.
-    pub(crate) const fn is_counted(&self) -> bool {
-        self.is_counted != 0
-    }
-
-    /// Says that it is.
-    pub(crate) const fn set_counted(&mut self) {
-        self.is_counted = 1;
     }
 
     /// Returns whether it is of the size of such a frame's record, or of one frame of a cluster.

@@ -6,6 +6,16 @@ use crate::kernel::{FrameCap, PageIndex, SlotAddress};
 use crate::records::id::row;
 
 impl Mapping {
+    /// Returns whether a large mapping is counted in the table above it.
+    pub(crate) const fn is_counted(&self) -> bool {
+        self.is_counted != 0
+    }
+
+    /// Says that it is.
+    pub(crate) const fn set_counted(&mut self) {
+        self.is_counted = 1;
+    }
+
     pub(crate) const fn installed(&self, index: u8) -> Installed {
         let bit = 1 << index;
         if self.writable & bit != 0 {

@@ -15,13 +15,21 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `InvalidCap`; `NoRight` if the handle is of a share that can only be taken (PM-431).
+    #[inline(always)]
     pub(crate) fn access(
         &mut self,
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<Access, Failure> {
-        let access = self.strong(caller, handle).or_else(|| self.weak(caller, handle));
-        let access = access.ok_or(PmError::InvalidCap)?;
+        let Some(container) = self.strong(caller, handle) else {
+            return self.borrowed(caller, handle);
+        };
+        self.expire_leases(container)?;
+        Ok(Access::strong(container))
+    }
+
+    fn borrowed(&mut self, caller: PeerId, handle: ContainerHandle) -> Result<Access, Failure> {
+        let access = self.weak(caller, handle).ok_or(PmError::InvalidCap)?;
         if access.share.is_some_and(|share| self.store.get(share).is_once()) {
             return Err(PmError::NoRight.into());
         }
@@ -52,13 +60,23 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `NoRight` if the caller is not the owner; `InvalidCap` if the container is being destroyed.
+    #[inline(always)]
     pub(crate) fn owned(
         &mut self,
         caller: PeerId,
         handle: ContainerHandle,
     ) -> Result<Access, Failure> {
-        let access = self.access(caller, handle)?;
-        if access.is_strong() { Ok(access) } else { Err(PmError::NoRight.into()) }
+        let Some(container) = self.strong(caller, handle) else {
+            return Err(self.not_owned(caller, handle));
+        };
+        self.expire_leases(container)?;
+        Ok(Access::strong(container))
+    }
+
+    /// Returns why a handle is refused that is not a strong one of the caller's.
+    #[cold]
+    pub(crate) fn not_owned(&mut self, caller: PeerId, handle: ContainerHandle) -> Failure {
+        self.borrowed(caller, handle).err().unwrap_or(PmError::NoRight.into())
     }
 
     /// Returns the container that a handle names, if the caller owns it.
@@ -67,9 +85,11 @@ impl<K: Kernel> FrameManager<K> {
         self.store.get(container).is_owned_by(caller).then_some(container)
     }
 
-    fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
+    /// Returns the container that a handle names, if the caller owns it and it is not dying.
+    #[inline(never)]
+    fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Ref<Container>> {
         let container = self.owned_container(caller, handle.raw())?;
-        (!self.store.get(container).is_dying()).then_some(Access::strong(container))
+        (!self.store.get(container).is_dying()).then_some(container)
     }
 
     #[inline(always)]

@@ -92,19 +92,45 @@ impl<K: Kernel> Operations<K> {
     ) -> Result<(), Failure> {
         // The owner repeats the call on a dying container to continue and to learn the progress.
         let Some(container) = self.owned_container(caller, handle.raw()) else {
-            // A weak handle, or none of the caller's.
-            let refused = self.owned(caller, handle).err();
-            return Err(refused.unwrap_or(PmError::InvalidCap.into()));
+            return Err(self.not_owned(caller, handle));
         };
-        self.mark_dying(container);
-        self.destroy_step(container, &mut Budget::new(CALL_FRAMES_MAX))
+        self.destroy(container, &mut Budget::new(CALL_FRAMES_MAX))
+    }
+
+    /// Destroys a container. What is left of it is torn down later.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_step`].
+    pub(super) fn destroy(
+        &mut self,
+        container: Ref<Container>,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        if !self.begin_dying(container) {
+            return self.destroy_step(container, budget);
+        }
+        let emptied = self.empty_container(container, budget);
+        if emptied.is_ok() {
+            self.store.free(container);
+        } else {
+            self.queue_dying(container);
+        }
+        emptied
     }
 
     /// Marks a container as dying: weak handles become invalid, and the owner can only destroy it.
     pub(crate) fn mark_dying(&mut self, container: Ref<Container>) {
+        if self.begin_dying(container) {
+            self.queue_dying(container);
+        }
+    }
+
+    /// Marks a container as dying and takes it out of the lists of containers. Returns whether it
+    /// was not dying before.
+    fn begin_dying(&mut self, container: Ref<Container>) -> bool {
         let record = self.store.get_mut(container);
         if record.is_dying() {
-            return;
+            return false;
         }
         record.dying = 1;
         let owner = record.owner();
@@ -115,6 +141,12 @@ impl<K: Kernel> Operations<K> {
         let rest = self.store.ledger(account).containers;
         let rest = self.store.remove_from_chain::<ContainersOfAccount>(rest, container);
         self.store.ledger_mut(account).containers = rest;
+        true
+    }
+
+    /// Puts a dying container into its account's list of those that wait for teardown.
+    fn queue_dying(&mut self, container: Ref<Container>) {
+        let account = self.home(container);
         let dying = self.store.ledger(account).dying;
         let dying = self.store.add_last::<ContainersOfAccount>(dying, container);
         self.store.ledger_mut(account).dying = dying;
@@ -139,12 +171,33 @@ impl<K: Kernel> Operations<K> {
         self.store.ledger_mut(account).dying = dying;
     }
 
-    /// Frees frames of a dying container and, if none is left, the container.
+    /// Frees frames of a dying container that waits for teardown and, if none is left, the
+    /// container.
     ///
     /// # Errors
     /// `Pending` with the progress: with the deadline of a lease that keeps frames, or without a
     /// deadline if there is more to free now.
     pub(crate) fn destroy_step(
+        &mut self,
+        container: Ref<Container>,
+        budget: &mut Budget,
+    ) -> Result<(), Failure> {
+        self.empty_container(container, budget)?;
+        let account = self.home(container);
+        let dying = self.store.ledger(account).dying;
+        let rest = self.store.remove_from_chain::<ContainersOfAccount>(dying, container);
+        self.store.ledger_mut(account).dying = rest;
+        self.store.free(container);
+        self.dying_count.down();
+        self.review_work(account);
+        Ok(())
+    }
+
+    /// Frees all that is in a dying container, as far as one step does.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_step`].
+    fn empty_container(
         &mut self,
         container: Ref<Container>,
         budget: &mut Budget,
@@ -174,13 +227,6 @@ impl<K: Kernel> Operations<K> {
         }
         self.remove_shares(container);
         self.remove_handlers(container);
-        let account = self.home(container);
-        let dying = self.store.ledger(account).dying;
-        let rest = self.store.remove_from_chain::<ContainersOfAccount>(dying, container);
-        self.store.ledger_mut(account).dying = rest;
-        self.store.free(container);
-        self.dying_count.down();
-        self.review_work(account);
         Ok(())
     }
 

@@ -119,8 +119,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     fn undo_create(&mut self, container: Ref<Container>) {
-        self.mark_dying(container);
         // It has no mapping, lease or share and at most one call's frames, so this cannot fail.
-        let _ = self.destroy_step(container, &mut Budget::to_undo(CALL_FRAMES_MAX));
+        let _ = self.destroy(container, &mut Budget::to_undo(CALL_FRAMES_MAX));
     }
 }

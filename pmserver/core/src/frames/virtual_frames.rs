@@ -17,10 +17,11 @@ use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks, LARGE_ORDER};
 use crate::records::id::{FrameId, Id};
 use crate::records::leaf::Leaf;
+use crate::records::ledger::FrameList;
 use crate::records::range::Range;
 use crate::store::Store;
 use crate::store::extra::Demoted;
-use crate::store::runs::RUN_ORDERS;
+use crate::store::runs::{RUN_FRAMES_MIN, RUN_ORDERS};
 
 impl<K: Kernel> FrameManager<K> {
     /// Charges a frame with these marks and inserts it. A discarded one of its number that is there
@@ -67,6 +68,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Inserts the record of a frame, or reuses the record of a discarded one.
+    #[inline(always)]
     fn insert_record(
         &mut self,
         (account, container, there): (Ref<Account>, Ref<Container>, Option<Ref<Frame>>),
@@ -86,6 +88,7 @@ impl<K: Kernel> FrameManager<K> {
         Ok(frame)
     }
 
+    #[inline(always)]
     fn new_record(
         &mut self,
         account: Ref<Account>,
@@ -106,42 +109,49 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Makes something that may need a page for records. If the account is at its limit and extra
     /// frames are allowed, the newest frame within the limit is demoted to make room.
+    #[inline(always)]
     fn with_page<T>(
         &mut self,
         account: Ref<Account>,
-        demoted: Option<&mut Demoted>,
+        mut demoted: Option<&mut Demoted>,
         make: impl Fn(&mut Store<K>) -> Result<T, Shortage>,
     ) -> Result<T, Shortage> {
-        let result = make(&mut self.store);
-        match (demoted, &result) {
-            (Some(demoted), Err(Shortage::Account)) if !demoted.is_full() => {
-                self.with_demotion(account, demoted, result, make)
+        let mut list = None;
+        loop {
+            match (make(&mut self.store), demoted.as_deref_mut()) {
+                (Err(Shortage::Account), Some(demoted)) if list.is_none() && !demoted.is_full() => {
+                    list = Some(self.demote_for_page(account)?);
+                }
+                (result, demoted) => {
+                    self.end_demotion(account, list.zip(demoted), result.is_ok());
+                    return result;
+                }
             }
-            _ => result,
         }
     }
 
+    /// Demotes a frame, so that there is room for a page for records.
     #[cold]
-    fn with_demotion<T>(
-        &mut self,
-        account: Ref<Account>,
-        demoted: &mut Demoted,
-        result: Result<T, Shortage>,
-        make: impl Fn(&mut Store<K>) -> Result<T, Shortage>,
-    ) -> Result<T, Shortage> {
+    fn demote_for_page(&mut self, account: Ref<Account>) -> Result<FrameList, Shortage> {
         // The demoted frame is a new extra one.
         self.store.check_extra()?;
-        if self.split_newest(account).is_err() {
-            return result;
-        }
-        let Some(list) = self.store.demote(account) else { return result };
-        let result = make(&mut self.store);
-        if result.is_ok() {
+        self.split_newest(account).map_err(|_| Shortage::Account)?;
+        self.store.demote(account).ok_or(Shortage::Account)
+    }
+
+    /// Records a demotion that has made room, or undoes it.
+    fn end_demotion(
+        &mut self,
+        account: Ref<Account>,
+        demotion: Option<(FrameList, &mut Demoted)>,
+        is_used: bool,
+    ) {
+        let Some((list, demoted)) = demotion else { return };
+        if is_used {
             let _ = demoted.push(list);
         } else {
             self.store.undo_demote(account, list);
         }
-        result
     }
 
     /// Charges frames at the beginning of a range as runs, if it can: if they are of an
@@ -153,6 +163,9 @@ impl<K: Kernel> FrameManager<K> {
         range: Range,
     ) -> Option<u64> {
         let count = range.last.saturating_sub(range.first).saturating_add(1);
+        if count < RUN_FRAMES_MIN {
+            return None;
+        }
         let fits = |frames: u64| count >= frames && range.first.is_multiple_of(frames);
         let mut orders = RUN_ORDERS.into_iter().filter(|order| fits(1 << order));
         orders.find_map(|order| self.insert_runs_of(account, container, (range, count), order))
@@ -243,6 +256,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// The same, given the account that pays for the container.
+    #[inline(always)]
     pub(crate) fn charged_payer(
         &self,
         container: Ref<Container>,
@@ -355,6 +369,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Refunds a frame without contents and leaves its record to report the loss.
+    #[inline(always)]
     pub(crate) fn discard_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
         if !self.store.get(frame).has(FrameMarks::UNCHARGED) {
             let payer = self.store.payer_of_container(container);

@@ -76,6 +76,10 @@ impl<K: Kernel> Operations<K> {
         let mut progress = Progress::default();
         let unused_from = self.store.get(access.container).unused_from;
         let inserted = self.insert_frames((access.container, payer), range, flags, &mut progress);
+        if inserted.is_ok() && !fills && !progress.is_tentative {
+            // There is nothing to clear, to settle or to undo.
+            return Ok(progress.done);
+        }
         let is_partial = flags.contains(AllocateFlags::PARTIAL);
         let filled = if fills && (inserted.is_ok() || is_partial) {
             let numbers = (range.first..=range.last).zip(0..progress.done);

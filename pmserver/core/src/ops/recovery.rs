@@ -63,6 +63,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Registers where the caller goes on after a fault; it has recovered from the last one.
+    #[inline(never)]
     pub(crate) fn register_recovery(&mut self, caller: PeerId, entry: VirtAddr, stack: VirtAddr) {
         let record = self.peer_mut(caller);
         record.recovery = Some((entry, stack));

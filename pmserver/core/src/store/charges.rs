@@ -27,6 +27,7 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the account that is charged for this one: itself or, if it was removed, the nearest
     /// account above it that was not.
+    #[inline(always)]
     pub(crate) fn payer_for(&self, account: Ref<Account>) -> Ref<Account> {
         let mut payer = account;
         while let record = self.get(payer)
@@ -40,6 +41,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Returns the account that pays for a container.
+    #[inline]
     pub(crate) fn payer_of_container(&self, container: Ref<Container>) -> Ref<Account> {
         match self.get(container).account.target() {
             Some(account) => self.payer_for(account),

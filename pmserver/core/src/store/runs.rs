@@ -43,6 +43,9 @@ const UNFILLED_MAX: u32 = 64;
 /// The orders of runs that nothing has been split off, the larger one first.
 pub(crate) const RUN_ORDERS: [u8; 3] = [LARGE_ORDER, 6, CLUSTER_ORDER];
 
+/// The frames of the smallest run.
+pub(crate) const RUN_FRAMES_MIN: u64 = 1 << CLUSTER_ORDER;
+
 /// Returns how many cells a run needs beside its own when all of its frames are single ones: one
 /// for each other frame, and the nodes above them.
 pub(crate) const fn cells_aside(order: u8) -> u32 {

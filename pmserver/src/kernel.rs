@@ -305,6 +305,7 @@ impl Kernel for Sel4Kernel {
         Ok(())
     }
 
+    #[inline(never)]
     fn now(&self) -> Micros {
         let (ticks, ticks_per_second) = clock::read();
         let since = ticks.wrapping_sub(self.started);

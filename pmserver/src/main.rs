@@ -33,7 +33,11 @@ const CONSOLE: usize = 0;
 fn init() -> PmServer {
     pd::report_panics::<CONSOLE>();
     match start() {
-        Ok(server) => PmServer { server, console: Client::new(PpChannel::new(CONSOLE)) },
+        Ok(server) => PmServer {
+            server,
+            console: Client::new(PpChannel::new(CONSOLE)),
+            reply: Message::default(),
+        },
         // Nobody can call yet, and without a pool there is nothing to answer.
         #[allow(clippy::panic)]
         Err(error) => panic!("pmserver cannot start: {error}"),
@@ -43,6 +47,8 @@ fn init() -> PmServer {
 struct PmServer {
     server: Server<Sel4Kernel>,
     console: Client<PpChannel>,
+    /// Where replies are written: to clear one for each call takes time.
+    reply: Message,
 }
 
 impl Handler for PmServer {
@@ -54,13 +60,12 @@ impl Handler for PmServer {
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let mut reply = Message::default();
         match (peer(channel.index()), &pd::receive(&request)) {
-            (Some(caller), Ok(message)) => self.server.answer(caller, message, &mut reply),
-            (None, _) => reply = ProtocolError::UnknownOperation.reply(),
-            (_, Err(error)) => reply = error.reply(),
+            (Some(caller), Ok(message)) => self.server.answer(caller, message, &mut self.reply),
+            (None, _) => self.reply = ProtocolError::UnknownOperation.reply(),
+            (_, Err(error)) => self.reply = error.reply(),
         }
-        Ok(pd::send(&reply))
+        Ok(pd::send(&self.reply))
     }
 
     /// Ignores notifications: nothing in pmserver's protocol uses them.

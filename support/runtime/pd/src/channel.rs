@@ -39,7 +39,7 @@ impl PpChannel {
         let reply = self.0.call_with_mrs(info, registers);
         match reply.info.length() {
             count @ 0..=FASTPATH_REGISTERS => Message::short(reply.info.label(), reply.msg, count),
-            _ => long_reply(&reply),
+            _ => long_reply(reply.info, reply.msg),
         }
     }
 
@@ -52,12 +52,12 @@ impl PpChannel {
 
 /// Returns a reply of which the fastpath has carried only the first registers.
 #[cold]
-fn long_reply(reply: &sel4::CallWithMRs) -> Message {
+fn long_reply(info: sel4::MessageInfo, first: [u64; FASTPATH_REGISTERS]) -> Message {
     let message = with_msg_regs_mut(|wire| {
         if let Some(head) = wire.first_chunk_mut() {
-            *head = reply.msg;
+            *head = first;
         }
-        take(reply.info.label(), reply.info.length(), wire)
+        take(info.label(), info.length(), wire)
     });
     message.unwrap_or(ProtocolError::BadReply.reply())
 }

@@ -144,6 +144,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Refunds a frame.
+    #[inline(always)]
     pub(crate) fn refund_frame(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
         let list = self.remove_from_list(account, frame);
         self.get_mut(frame).set(FrameMarks::EXTRA, false);
@@ -252,6 +253,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
         let ledger = self.ledger_ref(account);
         let list = FrameList::of(self.get(frame));
@@ -263,6 +265,7 @@ impl<K: Kernel> Store<K> {
         self.set_list(ledger, list, first);
     }
 
+    #[inline(always)]
     pub(super) fn remove_from_list(
         &mut self,
         account: Ref<Account>,

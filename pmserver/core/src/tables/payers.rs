@@ -32,17 +32,21 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// The same for an account that was not removed.
+    #[inline(always)]
     pub(crate) fn may_charge_payer(&self, peer: PeerId, payer: Ref<Account>) -> bool {
         self.is_user(peer, payer) || self.store.allowances.has(peer, payer)
     }
 
     /// Returns whether an account is the peer's own, or the peer has split it off, or it is lent to
     /// the peer with ALLOCATE.
+    #[inline(always)]
     pub(crate) fn is_user(&self, peer: PeerId, account: Ref<Account>) -> bool {
+        self.peer(peer).account == Some(account) || self.is_user_of_another(peer, account)
+    }
+
+    fn is_user_of_another(&self, peer: PeerId, account: Ref<Account>) -> bool {
         let is_lent =
             |loan: &Loan| loan.is_for(peer) && loan.rights().contains(AccountRights::ALLOCATE);
-        self.peer(peer).account == Some(account)
-            || self.store.get(account).is_made_by(peer)
-            || self.store.loans(account).any(is_lent)
+        self.store.get(account).is_made_by(peer) || self.store.loans(account).any(is_lent)
     }
 }

@@ -51,11 +51,8 @@ impl<K: Kernel> Operations<K> {
         }
         let payer = self.store.payer_of_container(access.container);
         let may_be_extra = flags.contains(AllocateFlags::EXTRA);
-        if may_be_extra && !self.store.may_have_extra(payer) {
-            return Err(PmError::NotEligible.into());
-        }
         if may_be_extra {
-            self.split_newest(payer)?;
+            self.prepare_extra(payer)?;
         }
         let squash = flags.contains(AllocateFlags::SQUASH);
         let need = if squash { Need::Remove } else { Need::Change };
@@ -109,6 +106,17 @@ impl<K: Kernel> Operations<K> {
         filled.map_err(|failure| Failure { done: failure.done.min(kept), ..failure })?;
         inserted.map_err(|failure| Failure { done: kept, ..failure })?;
         Ok(kept)
+    }
+
+    /// Prepares an account for extra frames.
+    ///
+    /// # Errors
+    /// `NotEligible` if it may have none.
+    fn prepare_extra(&mut self, payer: Ref<Account>) -> Result<(), Failure> {
+        if !self.store.may_have_extra(payer) {
+            return Err(PmError::NotEligible.into());
+        }
+        self.split_newest(payer)
     }
 
     /// Refuses to make frames if the call has no room for making and removing so many.

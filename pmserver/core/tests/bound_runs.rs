@@ -347,6 +347,53 @@ fn marks_pins_and_lower_limits_are_of_single_frames() {
 }
 
 #[test]
+fn a_copy_between_runs_that_are_mapped_twice_keeps_to_the_bound_on_a_call() {
+    // PM-320, which the world checks
+    let world = world();
+    let (mut pm, source) = stored(&world, 2, 3 * RUN, 0);
+    let target = filled(&mut pm, 3 * RUN);
+    pm.map(target, at(0), frames(3 * RUN), page(256), FORCED).unwrap();
+    pm.unmap(page(256 + RUN), frames(RUN)).unwrap();
+    for (container, first) in [(source, 512), (target, 1024)] {
+        let shared = pm.share(container, at(0), 3 * RUN, peer(3), Rights::all(), LONG).unwrap();
+        let mut borrower = world.as_peer(3);
+        for run in [0, 1, 2].iter().filter(|run| container == source || **run != 1) {
+            let (number, to) = (at(run * RUN), page(first + run * RUN));
+            borrower.map(shared.weak, number, frames(RUN), to, WRITE).unwrap();
+        }
+    }
+    let copied = all(|| pm.copy((source, at(0)), (target, at(0)), frames(3 * RUN), REPLACE));
+    assert_eq!(copied.unwrap() % RUN, 0);
+    check_bytes(&world, 2, 256, 0..RUN);
+    check_bytes(&world, 3, 512, 0..3 * RUN);
+}
+
+#[test]
+fn a_split_whose_node_was_the_last_record_of_a_page_needs_no_other_page() {
+    for nth in 1..40 {
+        let world = world();
+        let (_, container) = stored(&world, 2, 2 * RUN, 0);
+        let mut pm = world.as_peer(2);
+        let shared = pm.share(container, at(0), 2 * RUN, peer(3), Rights::all(), LONG).unwrap();
+        let mut borrower = world.as_peer(3);
+        borrower.map(shared.weak, at(RUN), frames(RUN), page(256), WRITE).unwrap();
+        borrower.map(shared.weak, at(0), frames(RUN), page(256 + RUN), WRITE).unwrap();
+        borrower.unmap(page(256), frames(1)).unwrap();
+        borrower.unmap(page(256 + 8), frames(RUN - 8)).unwrap();
+        let before = info(&mut borrower, OWN);
+        let was_made = world.refuse(Refusal { nth, error: 0 }, || {
+            let _ = borrower.unmap(page(256 + RUN), frames(1));
+        });
+        check_bytes(&world, 3, 256 + RUN + 1, 1..RUN);
+        assert!(pages(info(&mut borrower, OWN).used) <= pages(before.used));
+        if !was_made {
+            return;
+        }
+    }
+    panic!("it is never over");
+}
+
+#[test]
 fn contiguous_frames_take_the_place_of_runs() {
     let peers = equal_peers::<2>(ByteCount::new(700 << 10), Privileges::all());
     let world = World::with_peers(2 << 20, &peers);

@@ -43,8 +43,14 @@ type Payers = Vec<Ref<Account>, { ALL_MAPPINGS_MAX + PAGE_NAMES as usize }>;
 #[allow(clippy::as_conversions)] // To a wider type.
 type OfRun = Vec<Ref<Mapping>, { RUN_MAPPINGS_MAX as usize }>;
 
-/// The work of splitting: four runs, with two mappings of each.
-const SPLIT_WORK: u64 = 150_000;
+/// The work of splitting: four runs, with two mappings of each, paid for by as many accounts.
+const SPLIT_WORK: u64 = 250_000;
+
+/// The work of unmapping a run whose pages are not all as its record says.
+const MAKE_EQUAL_WORK: u64 = 75_000;
+
+/// The work of mapping a run, and of unmapping it if that is refused in the end.
+pub(crate) const MAP_RUN_WORK: u64 = 150_000;
 
 /// The work of giving pages to a run: each is cleared, and made a frame.
 pub(crate) const BIND_RUN_WORK: u64 = 64 * 6_500;
@@ -61,23 +67,22 @@ impl<K: Kernel> FrameManager<K> {
     /// `Pending` if the call has no room for it. `Kernel` if the kernel refuses a page for records,
     /// or to unmap what it has mapped in part; nothing has changed then that could be seen.
     pub(crate) fn split_bound_run(&mut self, run: PageIndex) -> Result<(), PmError> {
-        self.has_room(SPLIT_WORK.saturating_add(FRAME_WORK_MAX))?;
         let before = self.store.meter().spent();
         let holders = self.store.holders(run);
         let mut payers = Payers::new();
-        let prepared = holders.iter().try_for_each(|holder| {
+        for holder in &holders {
             let container = self.store.container_of(holder.record);
             let _ = payers.push(self.store.payer_of_container(container));
-            self.mappings_of_run(holder.record).iter().try_for_each(|mapping| {
-                let _ = payers.push(self.store.payer_of(*mapping));
-                self.make_equal(*mapping)
-            })
-        });
+            for mapping in self.mappings_of_run(holder.record) {
+                let _ = payers.push(self.store.payer_of(mapping));
+                self.make_equal(mapping)?;
+            }
+        }
+        self.has_room(SPLIT_WORK.saturating_add(FRAME_WORK_MAX))?;
         let all = u32::try_from(payers.len()).unwrap_or(u32::MAX);
         let cells = RUN_PART_CELLS.saturating_mul(all);
-        let prepared = prepared.and_then(|()| {
-            payers.iter().try_for_each(|payer| self.store.prepare_aside(*payer, cells))
-        });
+        let mut each = payers.iter();
+        let prepared = each.try_for_each(|payer| self.store.prepare_aside(*payer, cells));
         if prepared.is_ok() {
             self.replace_runs(run, holders.iter().map(|holder| holder.record));
         }
@@ -91,9 +96,10 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Takes the capabilities of a mapping of a run whose pages are not all as its record says.
-    fn make_equal(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
+    fn make_equal(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
         if self.store.get(mapping).is_partial() {
-            self.forget_caps_of(mapping, 1)?;
+            self.has_room(MAKE_EQUAL_WORK.saturating_add(FRAME_WORK_MAX))?;
+            self.forget_caps_of(mapping, 1).map_err(|_: KernelError| PmError::Kernel)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::at_frame;
+use crate::records::frame::Frame;
 use crate::records::id::{FrameId, Id};
 use crate::records::lease::{Lease, Need};
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
@@ -43,6 +44,10 @@ const REVOKE_WORK: u64 = 9_000;
 
 /// Removing the page tables above a mapping, divided among the mappings in the lowest one.
 const TABLES_WORK: u64 = 27_000;
+
+/// Copying a run whose source and destination are mapped twice: 64 pages are unmapped and mapped
+/// again, and 64 are unmapped, each time.
+const RUN_COPY_WORK: u64 = 450_000;
 
 /// Rings of frames, each with the number of frames that a copy adds to it.
 pub(crate) type Joining = Vec<(u32, usize), CALL_FRAMES>;
@@ -162,8 +167,11 @@ impl<K: Kernel> FrameManager<K> {
         if !has_room || !is_replaced || is_supplied || is_emptied {
             return Ok(false);
         }
+        let is_mapped = |frame: Ref<Frame>| !self.store.get(frame).mappings.is_none();
+        let has_mappings = is_mapped(source) || is_mapped(destination);
+        let room = if has_mappings { RUN_COPY_WORK } else { FRAME_WORK_MAX };
         let (source, destination) = (Id::first(source), Id::first(destination));
-        self.store.meter().begin_frame(0)?;
+        self.store.meter().begin_step(room, 0)?;
         self.check_copied_from(caller, source)?;
         self.check_copied_to(source, destination, true)?;
         let linked = self.link_copy(source, destination);

@@ -8,7 +8,7 @@
 use pmserver_api::{AccessKind, Failure, MapFlags, Mapped, PmError};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::frames::bound_runs::BIND_RUN_WORK;
+use crate::frames::bound_runs::{BIND_RUN_WORK, MAP_RUN_WORK};
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::installed_for;
@@ -102,7 +102,7 @@ impl<K: Kernel> Operations<K> {
             return Ok(false);
         }
         if self.store.clean.count.get() < RUN_PAGES.into() {
-            self.store.meter().check_room(BIND_RUN_WORK, 0)?;
+            self.store.meter().check_room(BIND_RUN_WORK.saturating_add(MAP_RUN_WORK), 0)?;
         }
         let pages = self.store.take_run().ok();
         if let Some(first) = pages {

@@ -267,6 +267,8 @@ impl<K: Kernel> Operations<K> {
         self.suspend_one(mapping).map_err(refused)?;
         let mapping = self.set_asked(mapping, flags).map_err(|error| at_frame(error, number))?;
         self.show(mapping).map_err(|error| {
+            // Of 64 pages some may be installed. If the kernel refuses, they stay so.
+            let _ = self.suspend_one(mapping);
             self.store.get_mut(mapping.record).set_asked(before);
             at_frame(error, number)
         })?;

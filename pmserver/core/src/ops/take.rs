@@ -18,7 +18,7 @@ use pmserver_api::{
     ShareHandle,
 };
 use proto::limits::{CALL_FRAMES_MAX, LEASE_MICROS_MAX};
-use proto::{Micros, PeerId, VirtAddr};
+use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::kernel::Kernel;
 use crate::ops::Operations;
@@ -191,7 +191,11 @@ impl<K: Kernel> Operations<K> {
                 }
             }
             if done == 0 {
-                self.map_one(caller, access, left.first, vaddr, (flags, true))?;
+                let one = self.map_one(caller, access, left.first, vaddr, (flags, true));
+                one.map_err(|failure| {
+                    let done = if is_more_to_do(&failure) { mapped } else { failure.done };
+                    Failure { done, ..failure }
+                })?;
                 done = 1;
             }
             rest = behind(left, vaddr, done);
@@ -207,8 +211,12 @@ impl<K: Kernel> Operations<K> {
         vaddr: VirtAddr,
     ) -> bool {
         self.find_mapping(peer, vaddr).is_some_and(|mapping| {
-            let is_its_own = self.store.get(mapping.record).share == link_of(access.share);
-            is_its_own && Some(self.frame_of(mapping)) == self.find_id(access.container, number)
+            let record = self.store.get(mapping.record);
+            let frame = self.frame_of(mapping);
+            let pages = vaddr.get().wrapping_sub(record.vaddr_of(mapping.index)) / PAGE_BYTES;
+            record.share == link_of(access.share)
+                && Some(frame) == self.find_id(access.container, number)
+                && self.store.number_of(frame).saturating_add(pages) == number
         })
     }
 

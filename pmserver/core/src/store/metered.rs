@@ -125,7 +125,10 @@ impl<K: Kernel> Kernel for Metered<K> {
         vaddr: VirtAddr,
         rights: PageRights,
     ) -> Result<(), KernelError> {
-        self.invoke(INVOCATION_WORK).map_frame(frame, vspace, vaddr, rights)
+        // What is executed takes another one, for the caches.
+        let invocations = 1_u64.saturating_add(rights.execute.into());
+        let work = INVOCATION_WORK.saturating_mul(invocations);
+        self.invoke(work).map_frame(frame, vspace, vaddr, rights)
     }
 
     #[inline(always)]

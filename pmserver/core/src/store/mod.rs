@@ -63,6 +63,8 @@ pub(crate) struct Store<K> {
     pub(crate) large_dirty: FreeList,
     /// Set if few untyped pages were left when one was taken.
     is_short: bool,
+    /// Whether pages of cells that were set aside stay when they are empty: a split goes on.
+    keeps_unfilled: bool,
     /// The large frame that is being split.
     pub(crate) splitting: Option<Splitting>,
     /// The pool's account.
@@ -106,6 +108,7 @@ impl<K: Kernel> Store<K> {
             blocks: FreeList::default(),
             large_dirty: FreeList::default(),
             is_short: false,
+            keeps_unfilled: false,
             splitting: None,
             pool: Link::NONE,
             larges: Count::ZERO,

@@ -314,7 +314,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Takes the pages of so many of the cells that an account has set aside, so that filling them
-    /// needs nothing of the kernel.
+    /// needs nothing of the kernel. Pages that get empty stay until [`Self::release_unfilled`].
     ///
     /// # Errors
     /// The kernel's error; pages that were taken stay taken.
@@ -323,6 +323,7 @@ impl<K: Kernel> Store<K> {
         account: Ref<Account>,
         cells: u32,
     ) -> Result<(), KernelError> {
+        self.keeps_unfilled = true;
         loop {
             let stock = self.stock_mut(account);
             let all = stock.spare.get().saturating_add(stock.aside.get());
@@ -337,6 +338,7 @@ impl<K: Kernel> Store<K> {
     /// Releases pages that were taken to be filled and were not: they are still charged, but nobody
     /// empties them.
     pub(crate) fn release_unfilled(&mut self, account: Ref<Account>) {
+        self.keeps_unfilled = false;
         if self.stock(account).is_none() {
             return;
         }
@@ -379,7 +381,7 @@ impl<K: Kernel> Store<K> {
     pub(super) fn empty_aside<T: Record>(&mut self, account: Ref<Account>, record: Ref<T>) {
         let (page, _) = record.place();
         let was_full = self.is_full(page);
-        if self.empty(record) == 0 {
+        if self.empty(record) == 0 && !self.keeps_unfilled {
             let first = self.stock_mut(account).record_pages;
             let pages = self.unlink_page(first, page);
             self.release_record_page(page);

@@ -173,7 +173,8 @@ impl<K: Kernel> Tables<K> {
                 continue;
             }
             self.suspend(mapping, above)?;
-            for index in indices(above).filter(|_| most > Installed::No) {
+            let above = if most > Installed::No { above } else { 0 };
+            for index in indices(above & self.store.get(mapping).caps()) {
                 // If the kernel refuses, it is installed at the next access.
                 let _ = self.install(Id::new(mapping, index), most);
             }

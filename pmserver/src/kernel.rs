@@ -19,7 +19,7 @@ use sel4_microkit::{Channel, Child};
 use crate::capabilities::copy::{self, Copier};
 use crate::capabilities::home::{self, Home, RETYPE_MAX};
 use crate::capabilities::objects::{
-    PAGE_BITS, attributes, blueprint, large_frame, map_table, table_type, to_usize,
+    PAGE_BITS, attributes, blueprint, large_frame, make_fetchable, map_table, table_type, to_usize,
 };
 use crate::capabilities::slots;
 use crate::clock;
@@ -163,11 +163,20 @@ impl Kernel for Sel4Kernel {
         rights: PageRights,
     ) -> Result<(), KernelError> {
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
+        let frame = self.frame(frame);
         // CAP: a frame of the pool, and the VSpace that the core chose. If refused, nothing was
         // mapped.
-        self.frame(frame)
+        frame
             .frame_map(slots::vspace(vspace), to_usize(vaddr.get()), allowed, attributes(rights))
-            .map_err(mapping_refusal)
+            .map_err(mapping_refusal)?;
+        if rights.execute {
+            // CAP: the same frame. If refused, it must not be executed.
+            make_fetchable(frame).map_err(|error| {
+                let _ = frame.frame_unmap();
+                slots::refusal(error)
+            })?;
+        }
+        Ok(())
     }
 
     #[inline(always)]

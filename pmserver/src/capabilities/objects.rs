@@ -74,6 +74,27 @@ pub(crate) fn attributes(_: PageRights) -> VmAttributes {
     VmAttributes::default()
 }
 
+/// Makes what was stored into a mapped frame visible to instruction fetches, if the instruction
+/// cache is indexed by virtual addresses: it may have lines of the page's old contents for each of
+/// its addresses, and only the kernel can invalidate them, all at once, whatever part of the frame
+/// it is told (Arm ARM, "VIPT instruction caches"). Where it is indexed by physical ones, a copy
+/// has done that (`support/runtime/shm`).
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn make_fetchable(frame: cap::Granule) -> Result<()> {
+    const ANY_PART: u64 = 64;
+    // CAP: the caller's frame, whose first lines are cleaned from the caches.
+    let code = sel4::with_ipc_buffer_mut(|ipc| {
+        ipc.inner_mut().seL4_ARM_Page_Unify_Instruction(frame.bits(), 0, ANY_PART)
+    });
+    sel4::Error::from_sys(code).map_or(Ok(()), Err)
+}
+
+/// Does nothing: x86-64 keeps its caches coherent.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn make_fetchable(_: cap::Granule) -> Result<()> {
+    Ok(())
+}
+
 /// Both targets have 64-bit addresses.
 #[allow(clippy::as_conversions)]
 pub(crate) fn to_usize(number: impl Into<u64>) -> usize {

@@ -17,7 +17,7 @@ use pmserver_core::config::Privileges;
 use proto::{ByteCount, Micros};
 use sim::Refusal;
 use world::{Pm, World, all, at, count, equal_peers, failure, filled, frames, info, page, pages};
-use world::{peer, refusal};
+use world::{byte_of, check_bytes, peer, refusal, stored};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const HOLES: DeallocateFlags = DeallocateFlags::empty();
@@ -32,29 +32,6 @@ const RUN: u64 = 64;
 fn world() -> World {
     let peers = equal_peers::<3>(ByteCount::new(3 << 20), Privileges::all());
     World::with_peers(16 << 20, &peers)
-}
-
-fn byte_of(number: u64) -> u8 {
-    u8::try_from(number % 251 + 1).unwrap()
-}
-
-/// Frames `0..count` of a peer, mapped from a page on, with a byte in each.
-fn stored(world: &World, number: u64, count: u64, first: u64) -> (Pm, ContainerHandle) {
-    let mut pm = world.as_peer(number);
-    let container = filled(&mut pm, count);
-    assert_eq!(pm.map(container, at(0), frames(count), page(first), FORCED).unwrap().count, count);
-    for place in 0..count {
-        world.store(number, byte_of(place), page(first + place)).unwrap();
-    }
-    (pm, container)
-}
-
-/// Checks that these pages show the bytes of these frames.
-fn check_bytes(world: &World, number: u64, first: u64, of: std::ops::Range<u64>) {
-    for (place, frame) in of.enumerate() {
-        let shown = first + u64::try_from(place).unwrap();
-        assert_eq!(world.load(number, page(shown)), Ok(byte_of(frame)), "page {shown}");
-    }
 }
 
 /// Checks that a peer has nothing mapped at these pages.

@@ -17,7 +17,8 @@ use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::VSpace;
 use proto::{ByteCount, Micros, VirtAddr};
 use sim::Refusal;
-use world::{PAGE, Pm, World, all, at, count, failure, filled, frames, info, page, pages, peer};
+use world::{PAGE, Pm, World, all, at, byte_of, check_bytes, count, failure, filled, frames};
+use world::{info, page, pages, peer, stored};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const HOLES: DeallocateFlags = DeallocateFlags::empty();
@@ -36,29 +37,6 @@ fn world() -> World {
         privileges: if peer == 1 { Privileges::all() } else { Privileges::EXTRA },
     });
     World::with_peers(8 << 20, &peers)
-}
-
-fn byte_of(number: u64) -> u8 {
-    u8::try_from(number % 251 + 1).unwrap()
-}
-
-/// Frames `0..count` of a peer, mapped from a page on, with a byte in each.
-fn stored(world: &World, number: u64, count: u64, first: u64) -> (Pm, ContainerHandle) {
-    let mut pm = world.as_peer(number);
-    let container = filled(&mut pm, count);
-    assert_eq!(pm.map(container, at(0), frames(count), page(first), FORCED).unwrap().count, count);
-    for place in 0..count {
-        world.store(number, byte_of(place), page(first + place)).unwrap();
-    }
-    (pm, container)
-}
-
-/// Checks that these pages show the bytes of these frames.
-fn check_bytes(world: &World, number: u64, first: u64, of: std::ops::Range<u64>) {
-    for (place, frame) in of.enumerate() {
-        let shown = first + u64::try_from(place).unwrap();
-        assert_eq!(world.load(number, page(shown)), Ok(byte_of(frame)), "page {shown}");
-    }
 }
 
 #[test]

@@ -9,14 +9,13 @@
 
 mod world;
 
-use pmserver_api::{
-    AccountHandle, ContainerHandle, CopyFlags, DeallocateFlags, LockMode, MapFlags, Rights,
-};
+use pmserver_api::{AccountHandle, CopyFlags, DeallocateFlags, LockMode, MapFlags, Rights};
 use pmserver_core::config::Privileges;
 use proto::{ByteCount, Micros};
 use sim::InvocationKind;
 use sim::machine::CapRights;
-use world::{Pm, World, all, at, equal_peers, failure, filled, frames, info, page, peer};
+use world::stored;
+use world::{World, all, at, byte_of, equal_peers, failure, filled, frames, info, page, peer};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const READ: MapFlags = MapFlags::READ;
@@ -27,21 +26,6 @@ const GRANTED: u64 = 64;
 
 fn world() -> World {
     World::with_peers(8 << 20, &equal_peers::<3>(ByteCount::new(2 << 20), Privileges::empty()))
-}
-
-fn byte_of(number: u64) -> u8 {
-    u8::try_from(number + 1).unwrap()
-}
-
-/// Frames `0..count` of a peer, with a byte in each, and page tables for mapping them by grants.
-fn stored(world: &World, number: u64, count: u64) -> (Pm, ContainerHandle) {
-    let mut pm = world.as_peer(number);
-    let container = filled(&mut pm, count);
-    assert_eq!(pm.map(container, at(0), frames(count), page(0), FORCED).unwrap().count, count);
-    for place in 0..count {
-        world.store(number, byte_of(place), page(place)).unwrap();
-    }
-    (pm, container)
 }
 
 /// Maps a frame by the capability that a peer has at an address, to a page of its own choice.
@@ -55,7 +39,7 @@ fn map_granted(world: &World, number: u64, address: u64, to: u64) {
 #[test]
 fn parts_are_granted_and_revoked_at_every_offset() {
     let world = world();
-    let (mut pm, container) = stored(&world, 2, 32);
+    let (mut pm, container) = stored(&world, 2, 32, 0);
     let other = filled(&mut pm, 9);
     let before = info(&mut pm, OWN);
     for offset in 0..8 {
@@ -97,7 +81,7 @@ fn parts_are_granted_and_revoked_at_every_offset() {
 #[test]
 fn what_concerns_a_frame_takes_its_grants_alone() {
     let world = world();
-    let (mut pm, container) = stored(&world, 2, 8);
+    let (mut pm, container) = stored(&world, 2, 8, 0);
     let rights = Rights::READ | Rights::WRITE;
     let shared = pm.share(container, at(0), 8, peer(1), rights, LONG).unwrap();
     let mut borrower = world.as_peer(1);
@@ -122,7 +106,7 @@ fn what_concerns_a_frame_takes_its_grants_alone() {
 fn the_kernel_may_refuse_any_step() {
     for nth in 1..24 {
         let world = world();
-        let (mut pm, container) = stored(&world, 2, 16);
+        let (mut pm, container) = stored(&world, 2, 16, 0);
         let before = info(&mut pm, OWN);
         world.fail_nth(Some(nth));
         let granted = pm.grant(container, at(0), frames(16), READ);
@@ -148,7 +132,7 @@ fn the_kernel_may_refuse_any_step() {
 #[test]
 fn the_last_grant_leaves_a_cnode_that_is_used_again() {
     let world = world();
-    let (mut pm, container) = stored(&world, 2, 8);
+    let (mut pm, container) = stored(&world, 2, 8, 0);
     let kinds = [InvocationKind::Retype, InvocationKind::Revoke];
     let mut before = None;
     for _ in 0..3 {

@@ -18,7 +18,8 @@ use pmserver_api::{
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
 use sim::Refusal;
-use world::{Pm, World, all, at, count, failure, frames, info, page, pages, peer, refusal};
+use world::refusal;
+use world::{Pm, World, all, at, byte_of, count, failure, frames, info, page, pages, peer};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const PLAIN: AllocateFlags = AllocateFlags::empty();
@@ -55,10 +56,6 @@ fn large(world: &World, number: u64, first_page: u64) -> (Pm, ContainerHandle) {
         world.store(number, byte_of(place), page(first_page + place)).unwrap();
     }
     (pm, container)
-}
-
-fn byte_of(place: u64) -> u8 {
-    u8::try_from(place % 251 + 1).unwrap()
 }
 
 /// Checks the bytes of a large frame, or of the frames that it was split into.

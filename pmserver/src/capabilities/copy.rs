@@ -157,9 +157,7 @@ impl Copier {
         if self.prepared.get(to_usize(place)) == Some(&Held::Frame(to)) {
             return copy_mapped(source, self.prepared_place(home, place).vaddr);
         }
-        self.lend(home, to)?;
-        copy_mapped(source, TARGET)?;
-        self.take_back(home)
+        self.copy_lent(home, source, to)
     }
 
     /// Maps a page, so that nothing need be mapped when it is copied to.
@@ -196,9 +194,7 @@ impl Copier {
     ) -> Result<(), KernelError> {
         let source = LARGE_SOURCE.saturating_add(slice(part, 1)?.start);
         self.large_source.hold(home, &large_source(), large)?;
-        self.lend(home, to)?;
-        copy_mapped(source, TARGET)?;
-        self.take_back(home)
+        self.copy_lent(home, source, to)
     }
 
     /// Clears a slice of a large frame.
@@ -261,12 +257,13 @@ impl Copier {
         Place::of_page(home, number, (PREPARED, self.places), TO_WRITE)
     }
 
-    /// Maps a page that is copied to by its own capability.
-    fn lend(&mut self, home: &Home, page: PageIndex) -> Result<(), KernelError> {
+    /// Copies a page that is mapped to one that is mapped by its own capability for that.
+    fn copy_lent(&mut self, home: &Home, from: u64, to: PageIndex) -> Result<(), KernelError> {
         self.free_target(home)?;
-        map(home.object(page).cast(), TARGET, TO_WRITE)?;
-        self.lent = Some(page);
-        Ok(())
+        map(home.object(to).cast(), TARGET, TO_WRITE)?;
+        self.lent = Some(to);
+        copy_mapped(from, TARGET)?;
+        self.take_back(home)
     }
 
     /// Unmaps what a refusal of the kernel may have left where pages are copied to.

@@ -17,6 +17,7 @@ use pmserver_api::PmError;
 use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
+use crate::frames::large::WHOLE_MAPPINGS_MAX;
 use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::records::account::Account;
 use crate::records::broken::broken;
@@ -28,20 +29,16 @@ use crate::records::page::{PAGE_NAMES, PageEntry, PageUse};
 use crate::store::bound_runs::RunPages;
 use crate::tables::run_mappings::{Eighths, RUN_PART_CELLS};
 
-/// Mappings of one bound run: it is split in one call with all of them.
-const RUN_MAPPINGS_MAX: u16 = 2;
-
 /// All mappings of the runs on the same pages.
 #[allow(clippy::as_conversions)] // To a wider type.
-const ALL_MAPPINGS_MAX: usize = PAGE_NAMES as usize * RUN_MAPPINGS_MAX as usize;
+const ALL_MAPPINGS_MAX: usize = PAGE_NAMES as usize * WHOLE_MAPPINGS_MAX;
 
 /// The accounts that pay for the runs on the same pages, and for their mappings.
 #[allow(clippy::as_conversions)] // To a wider type.
 type Payers = Vec<Ref<Account>, { ALL_MAPPINGS_MAX + PAGE_NAMES as usize }>;
 
 /// The mappings of a run.
-#[allow(clippy::as_conversions)] // To a wider type.
-type OfRun = Vec<Ref<Mapping>, { RUN_MAPPINGS_MAX as usize }>;
+type OfRun = Vec<Ref<Mapping>, WHOLE_MAPPINGS_MAX>;
 
 /// The work of splitting: four runs, with two mappings of each, paid for by as many accounts.
 const SPLIT_WORK: u64 = 250_000;
@@ -56,11 +53,6 @@ pub(crate) const MAP_RUN_WORK: u64 = 150_000;
 pub(crate) const BIND_RUN_WORK: u64 = 64 * 6_500;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Returns whether a bound run may get one more mapping.
-    pub(crate) fn has_run_mappings_left(&self, run: Ref<Frame>) -> bool {
-        self.store.get(run).mapping_count.get() < RUN_MAPPINGS_MAX
-    }
-
     /// Splits the runs on these pages into clusters, and their mappings into clusters of mappings.
     ///
     /// # Errors

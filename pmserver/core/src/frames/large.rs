@@ -32,8 +32,8 @@ use crate::records::page::PageUse;
 use crate::records::range::Range;
 use crate::tables::large::{MAPPING_CELLS, PartFrames, Parts};
 
-/// Mappings of one large frame: splitting replaces them all in one call.
-const LARGE_MAPPINGS_MAX: usize = 2;
+/// Mappings of one large frame, or of one bound run: splitting replaces them all in one call.
+pub(super) const WHOLE_MAPPINGS_MAX: usize = 2;
 
 /// Replacing a large frame, or a large mapping, by its parts.
 const REPLACE_WORK: u64 = 300_000;
@@ -42,10 +42,10 @@ const REPLACE_WORK: u64 = 300_000;
 const PART_WORK: u64 = 20_000;
 
 /// The accounts that pay for a large frame and its mappings.
-type Payers = Vec<Ref<Account>, { LARGE_MAPPINGS_MAX + 1 }>;
+type Payers = Vec<Ref<Account>, { WHOLE_MAPPINGS_MAX + 1 }>;
 
 /// The mappings of a large frame, with what their parts need.
-type Prepared = Vec<(Ref<Mapping>, Parts), LARGE_MAPPINGS_MAX>;
+type Prepared = Vec<(Ref<Mapping>, Parts), WHOLE_MAPPINGS_MAX>;
 
 impl<K: Kernel> FrameManager<K> {
     /// Splits the large frame on a block into single frames.
@@ -113,9 +113,9 @@ impl<K: Kernel> FrameManager<K> {
         self.store.meter().check_room(work, 0).map_err(|failure| failure.error)
     }
 
-    /// Returns whether a large frame may get one more mapping.
+    /// Returns whether a large frame or a bound run may get one more mapping.
     pub(crate) fn has_mappings_left(&self, frame: Ref<Frame>) -> bool {
-        usize::from(self.store.get(frame).mapping_count.get()) < LARGE_MAPPINGS_MAX
+        usize::from(self.store.get(frame).mapping_count.get()) < WHOLE_MAPPINGS_MAX
     }
 
     /// Returns whether one more virtual frame may be on a block, or one more run on its pages.

@@ -70,10 +70,7 @@ impl<K: Kernel> Operations<K> {
         mapped: &mut Mapped,
     ) -> Result<u8, Failure> {
         self.store.meter().begin_frame(0)?;
-        let mut done = self.map_run(caller, access, (range, vaddr), (flags, payer), mapped)?;
-        if done == 0 {
-            done = self.map_cluster(caller, access, (range, vaddr), (flags, payer), mapped);
-        }
+        let done = self.map_together(caller, access, (range, vaddr), (flags, payer), mapped)?;
         if done > 0 {
             return Ok(done);
         }

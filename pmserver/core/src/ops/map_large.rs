@@ -9,12 +9,13 @@ use pmserver_api::{Failure, MapFlags, PmError};
 use proto::limits::FRAME_WORK_MAX;
 use proto::{PeerId, VirtAddr};
 
+use crate::frames::bound_runs::{BIND_RUN_WORK, MAP_RUN_WORK};
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::installed_for;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::frame::Frame;
+use crate::records::frame::{Frame, RUN_ORDER, RUN_PAGES};
 use crate::records::id::{FrameId, Id};
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
@@ -47,7 +48,7 @@ impl<K: Kernel> Operations<K> {
             self.drop_kept_of(frame).map_err(|_: KernelError| PmError::Kernel)?;
         }
         let was_bound = self.store.get(frame).is_large();
-        if !self.prepare_large(access, frame, flags) {
+        if !self.prepare_whole(access, frame, flags)? {
             return Ok(None);
         }
         let frame = Id::first(frame);
@@ -151,24 +152,34 @@ impl<K: Kernel> Operations<K> {
         Some(is_whole && !(forces && self.is_cow(Id::first(frame))))
     }
 
-    /// Returns whether a frame is a large one now that can be mapped with these flags. With
-    /// FORCE_WRITE it is given memory if it has none.
-    fn prepare_large(&mut self, access: &Access, frame: Ref<Frame>, flags: MapFlags) -> bool {
-        match self.can_map_whole(frame, flags) {
-            Some(can) => can && self.has_mappings_left(frame),
-            None => {
-                let range = self.store.get(frame).range();
-                let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
-                if !forces || self.has_handler_in(access.container, range) {
-                    return false;
-                }
-                let block = self.store.take_large().ok();
-                if let Some(block) = block {
-                    self.join_page(Id::first(frame), block);
-                }
-                block.is_some()
-            }
+    /// Returns whether a large frame, or a run, has memory now and can be mapped with these flags.
+    /// With FORCE_WRITE it is given memory if it has none.
+    ///
+    /// # Errors
+    /// `Pending` if the call has no room for giving memory to a run.
+    pub(super) fn prepare_whole(
+        &mut self,
+        access: &Access,
+        frame: Ref<Frame>,
+        flags: MapFlags,
+    ) -> Result<bool, Failure> {
+        if let Some(can) = self.can_map_whole(frame, flags) {
+            return Ok(can && self.has_mappings_left(frame));
         }
+        let record = self.store.get(frame);
+        let (range, is_run) = (record.range(), record.order() == RUN_ORDER);
+        let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        if !forces || self.has_handler_in(access.container, range) {
+            return Ok(false);
+        }
+        if is_run && self.store.clean.count.get() < RUN_PAGES.into() {
+            self.store.meter().check_room(BIND_RUN_WORK.saturating_add(MAP_RUN_WORK), 0)?;
+        }
+        let memory = if is_run { self.store.take_run() } else { self.store.take_large() };
+        if let Ok(first) = memory {
+            self.join_page(Id::first(frame), first);
+        }
+        Ok(memory.is_ok())
     }
 
     pub(super) fn unbind_new(&mut self, frame: FrameId, was_bound: bool) {

@@ -8,14 +8,13 @@
 use pmserver_api::{AccessKind, Failure, MapFlags, Mapped, PmError};
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 
-use crate::frames::bound_runs::{BIND_RUN_WORK, MAP_RUN_WORK};
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::installed_for;
 use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
-use crate::records::frame::{Frame, RUN_PAGES};
+use crate::records::frame::RUN_PAGES;
 use crate::records::id::Id;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
@@ -30,13 +29,32 @@ use crate::tables::run_mappings::RUN_BYTES;
 const PAGES: u8 = RUN_PAGES as u8;
 
 impl<K: Kernel> Operations<K> {
+    /// Maps the first frames of a range together, as a run or those of a cluster. Returns how many;
+    /// none if the first has to be mapped alone.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub(super) fn map_together(
+        &mut self,
+        peer: PeerId,
+        access: &Access,
+        place: (Range, VirtAddr),
+        terms: (MapFlags, Option<Ref<Account>>),
+        mapped: &mut Mapped,
+    ) -> Result<u8, Failure> {
+        match self.map_run(peer, access, place, terms, mapped)? {
+            0 => Ok(self.map_cluster(peer, access, place, terms, mapped)),
+            done => Ok(done),
+        }
+    }
+
     /// Maps the first frames of a range as a run, if they are one and an account pays for it.
     /// Returns how many; none if they have to be mapped otherwise.
     ///
     /// # Errors
     /// `Pending` if the call has no room for giving memory to a run. `TooMany` if the reply has no
     /// room. `Kernel` if the kernel refuses to take back what it has done in part.
-    pub(super) fn map_run(
+    fn map_run(
         &mut self,
         peer: PeerId,
         access: &Access,
@@ -56,7 +74,7 @@ impl<K: Kernel> Operations<K> {
             return Ok(0);
         }
         let was_bound = self.store.get(run).is_bound_run();
-        if !self.prepare_run(access, run, flags)? {
+        if !self.prepare_whole(access, run, flags)? {
             return Ok(0);
         }
         let frame = Id::first(run);
@@ -83,32 +101,6 @@ impl<K: Kernel> Operations<K> {
         self.remove_mappings_in(mapping, 1).map_err(kernel)?;
         self.unbind_new(frame, was_bound);
         if installed.is_ok() { Err(PmError::TooMany.into()) } else { Ok(0) }
-    }
-
-    /// Returns whether a run has memory now and can be mapped with these flags. With FORCE_WRITE it
-    /// is given memory if it has none.
-    fn prepare_run(
-        &mut self,
-        access: &Access,
-        run: Ref<Frame>,
-        flags: MapFlags,
-    ) -> Result<bool, Failure> {
-        if let Some(can) = self.can_map_whole(run, flags) {
-            return Ok(can && self.has_run_mappings_left(run));
-        }
-        let range = self.store.get(run).range();
-        let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
-        if !forces || self.has_handler_in(access.container, range) {
-            return Ok(false);
-        }
-        if self.store.clean.count.get() < RUN_PAGES.into() {
-            self.store.meter().check_room(BIND_RUN_WORK.saturating_add(MAP_RUN_WORK), 0)?;
-        }
-        let pages = self.store.take_run().ok();
-        if let Some(first) = pages {
-            self.join_page(Id::first(run), first);
-        }
-        Ok(pages.is_some())
     }
 
     /// Maps the bound run of a region's page that was accessed, if its pages are all in the region.

@@ -184,11 +184,8 @@ impl<K: Kernel> Operations<K> {
             if !(goes_on && self.is_mapped_through(caller, access, left.first, vaddr)) {
                 // All have the same rights: any number of them is one run.
                 let run = &mut Mapped::default();
-                let all = self.map_run(caller, access, (left, vaddr), terms, run);
+                let all = self.map_together(caller, access, (left, vaddr), terms, run);
                 done = all.map_err(|failure| Failure { done: mapped, ..failure })?.into();
-                if done == 0 {
-                    done = self.map_cluster(caller, access, (left, vaddr), terms, run).into();
-                }
             }
             if done == 0 {
                 let one = self.map_one(caller, access, left.first, vaddr, (flags, true));

@@ -209,14 +209,12 @@ impl<K: Kernel> Tables<K> {
         let account = self.store.payer_of(mapping);
         let before = self.aside(account);
         self.unlink_mapping(mapping);
-        let tree = self.peer(record.peer()).vspace.tree(record.is_grant());
-        let tree = self.store.tree_remove(tree, record.key());
-        *self.peer_mut(record.peer()).vspace.tree_mut(record.is_grant()) = tree;
+        self.take_out_of_tree(mapping);
         let [first, ..] = [record.present().trailing_zeros()];
         for index in indices(record.present()) {
             // The record becomes that of the first one.
             let single = if u32::from(index) == first {
-                self.become_single(account, mapping, index)
+                self.become_part(account, mapping, record.single(index))
             } else {
                 self.record_part(account, record.single(index))
             };
@@ -234,14 +232,14 @@ impl<K: Kernel> Tables<K> {
         self.store.give_back(account, cluster_cells(record.places()).saturating_sub(used));
     }
 
-    fn become_single(
+    /// Makes the record of several mappings that of one of its parts.
+    pub(super) fn become_part(
         &mut self,
         account: Ref<Account>,
         mapping: Ref<Mapping>,
-        index: u8,
+        part: Mapping,
     ) -> Ref<Mapping> {
-        let record = self.store.get_mut(mapping);
-        *record = record.single(index);
+        *self.store.get_mut(mapping) = part;
         self.put_part(account, mapping)
     }
 }

@@ -231,15 +231,22 @@ impl<K: Kernel> Tables<K> {
     #[inline(always)]
     pub(super) fn free_record(&mut self, mapping: Ref<Mapping>) {
         let record = self.store.get(mapping);
-        let (key, peer, is_grant) = (record.key(), record.peer(), record.is_grant());
-        if !is_grant {
+        if !record.is_grant() {
             let (slot, slots) = (record.first_slot(), record.slots());
             self.store.free_slots(slot, slots);
         }
+        self.take_out_of_tree(mapping);
+        self.store.free(mapping);
+    }
+
+    /// Takes a record of mappings out of the VSpace that it is in, or out of the grants.
+    #[inline(always)]
+    pub(super) fn take_out_of_tree(&mut self, mapping: Ref<Mapping>) {
+        let record = self.store.get(mapping);
+        let (key, peer, is_grant) = (record.key(), record.peer(), record.is_grant());
         let tree = self.peer(peer).vspace.tree(is_grant);
         let tree = self.store.tree_remove(tree, key);
         *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
-        self.store.free(mapping);
     }
 
     /// Removes a record of mappings from the lists of its frame and its share.

@@ -14,7 +14,6 @@ use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::frame::{Frame, RUN_ORDER};
 use crate::records::id::{CLUSTER, Id};
-use crate::records::leaf::Leaf;
 use crate::records::mapping::{Installed, Mapping};
 use crate::store::bound_runs::RunPages;
 use crate::tables::Tables;
@@ -104,7 +103,7 @@ impl<K: Kernel> Tables<K> {
         let mut page = run;
         let mut result = Ok(());
         for index in 0..1 << RUN_ORDER {
-            result = self.store.kernel.derive(page, record.run_slot(index), CapRights::All);
+            result = self.store.kernel.derive(page, record.slot(index), CapRights::All);
             if result.is_err() {
                 break;
             }
@@ -156,7 +155,7 @@ impl<K: Kernel> Tables<K> {
         } else {
             // Deleting a capability unmaps what was mapped with it. Some slots may be empty.
             for index in 0..1 << RUN_ORDER {
-                let deleted = self.store.kernel.delete(record.run_slot(index));
+                let deleted = self.store.kernel.delete(record.slot(index));
                 deleted.inspect_err(|_| self.store.get_mut(mapping).set_partial(true))?;
             }
         }
@@ -175,18 +174,15 @@ impl<K: Kernel> Tables<K> {
         pages: &RunPages,
     ) {
         let run = *self.store.get(mapping);
-        let (account, peer) = (self.store.payer_of(mapping), run.peer());
+        let account = self.store.payer_of(mapping);
         let before = self.aside(account);
-        let tree = self.peer(peer).vspace.mappings;
-        let tree = self.store.tree_remove(tree, run.key());
-        self.peer_mut(peer).vspace.mappings = tree;
+        self.take_out_of_tree(mapping);
         let mut pages = pages.iter();
         for (frame, place) in frames.iter().zip(0_u8..) {
             let part = run.eighth(place, frame.link());
             // The record becomes that of the first one.
             let part = if place == 0 {
-                *self.store.get_mut(mapping) = part;
-                self.put_part(account, mapping)
+                self.become_part(account, mapping, part)
             } else {
                 self.record_part(account, part)
             };

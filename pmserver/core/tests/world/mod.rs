@@ -2,7 +2,9 @@
 //! A server over the simulated kernel, and clients that call it as its peers.
 //!
 //! Every call is encoded and decoded, and every invariant is checked after it.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, unused_imports)] // Each test file uses its part.
+
+mod stored;
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
@@ -18,6 +20,8 @@ use pmserver_core::kernel::VSpace;
 use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
 use sim::{Refusal, SimKernel};
+
+pub(crate) use stored::{byte_of, check_bytes, stored};
 
 pub(crate) const POOL_BYTES: u64 = 64 << 20;
 pub(crate) const PAGE: u64 = 4096;

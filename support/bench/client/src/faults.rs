@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Faults that pmserver repairs.
 
-use pmserver_api::{CopyFlags, MapFlags};
+use pmserver_api::{ContainerHandle, CopyFlags};
+use proto::VirtAddr;
 
 use crate::floors::Floors;
 use crate::meter::Meter;
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, READ_WRITE, SECOND_WINDOW, World, at, frames, page, stock, store, sweep, touch,
-    unmap,
+    BenchError, FORCED, READ_WRITE, SECOND_WINDOW, World, at, frames, page, stock, store, sweep,
+    touch, unmap,
 };
 
 const PAGES: u64 = 64;
@@ -24,16 +25,9 @@ pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Resu
 /// Loads from a region, in order; the frames have memory.
 fn region(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     let container = world.container(PAGES, true)?;
-    let window = page(SECOND_WINDOW, PAGES);
-    let mut meter = Meter::default();
-    for _ in 0..ROUNDS {
-        world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
-        meter.time(|| touch(window, PAGES));
-        world.pm.detach(window)?;
-    }
     let floor = floors.fault_and_map.saturating_mul(PAGES);
-    table.row(&Row { faults: PAGES, ..Row::frames("fault_region", PAGES, floor) }, &meter);
-    Ok(world.pm.container_destroy(container)?)
+    let row = Row { faults: PAGES, ..Row::frames("fault_region", PAGES, floor) };
+    attached(world, table, (container, row), |window| touch(window, PAGES))
 }
 
 /// Loads from a region, in an order in which none follows the last one. The frames have got memory
@@ -41,35 +35,41 @@ fn region(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), B
 fn lone(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     let container = world.container(PAGES, false)?;
     let window = page(SECOND_WINDOW, PAGES);
-    let forced = READ_WRITE | MapFlags::FORCE_WRITE;
     for number in (0..PAGES).step_by(8) {
-        world.pm.map(container, at(number), frames(8), page(window, number), forced)?;
+        world.pm.map(container, at(number), frames(8), page(window, number), FORCED)?;
     }
     unmap(&mut world.pm, window, PAGES)?;
-    let mut meter = Meter::default();
-    for _ in 0..ROUNDS {
-        world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
-        meter.time(|| (0..PAGES).rev().for_each(|number| touch(page(window, number), 1)));
-        world.pm.detach(window)?;
-    }
     let floor = floors.fault_and_map.saturating_mul(PAGES);
-    table.row(&Row { faults: PAGES, ..Row::frames("fault_lone", PAGES, floor) }, &meter);
-    Ok(world.pm.container_destroy(container)?)
+    let row = Row { faults: PAGES, ..Row::frames("fault_lone", PAGES, floor) };
+    attached(world, table, (container, row), |window| {
+        (0..PAGES).rev().for_each(|number| touch(page(window, number), 1));
+    })
 }
 
 /// Loads one page of 64 that got memory at once: all of them are mapped.
 fn run_of_pages(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
     let container = world.container(PAGES, true)?;
+    let maps = floors.map.saturating_mul(PAGES.saturating_sub(1));
+    let floor = floors.fault_and_map.saturating_add(maps);
+    let row = Row { faults: 1, ..Row::frames("fault_run", PAGES, floor) };
+    attached(world, table, (container, row), |window| touch(page(window, PAGES / 2), 1))
+}
+
+/// Measures loads from a region on all pages of a container, which is destroyed then.
+fn attached(
+    world: &mut World,
+    table: &mut Table,
+    (container, row): (ContainerHandle, Row),
+    load: impl Fn(VirtAddr),
+) -> Result<(), BenchError> {
     let window = page(SECOND_WINDOW, PAGES);
     let mut meter = Meter::default();
     for _ in 0..ROUNDS {
         world.pm.attach(container, at(0), 64, window, READ_WRITE)?;
-        meter.time(|| touch(page(window, PAGES / 2), 1));
+        meter.time(|| load(window));
         world.pm.detach(window)?;
     }
-    let maps = floors.map.saturating_mul(PAGES.saturating_sub(1));
-    let floor = floors.fault_and_map.saturating_add(maps);
-    table.row(&Row { faults: 1, ..Row::frames("fault_run", PAGES, floor) }, &meter);
+    table.row(&row, &meter);
     Ok(world.pm.container_destroy(container)?)
 }
 

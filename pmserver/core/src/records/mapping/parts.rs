@@ -57,7 +57,7 @@ impl Mapping {
             is_partial: 0,
             ..*self
         };
-        part.set_slot(self.run_slot(first));
+        part.set_slot(self.slot(first));
         part
     }
 }

@@ -94,16 +94,10 @@ impl Mapping {
         self.slot_index = slot.index;
     }
 
-    /// Returns the slot of one for a derived capability.
+    /// Returns the slot of one, or of one page of a bound run, for a derived capability.
     pub(crate) const fn slot(&self, index: u8) -> SlotAddress {
         let [first, _] = self.ends;
         let index = self.slot_index.saturating_add(index).saturating_sub(first);
-        SlotAddress { node: PageIndex::new(self.slot_page), index }
-    }
-
-    /// Returns the slot of one page of a bound run.
-    pub(crate) const fn run_slot(&self, index: u8) -> SlotAddress {
-        let index = self.slot_index.saturating_add(index);
         SlotAddress { node: PageIndex::new(self.slot_page), index }
     }
 
@@ -112,7 +106,7 @@ impl Mapping {
         if self.is_original(0) {
             FrameCap::Original(page)
         } else {
-            FrameCap::Derived(self.run_slot(index))
+            FrameCap::Derived(self.slot(index))
         }
     }
 

@@ -107,9 +107,7 @@ impl SimKernel {
             self.copy_mapped(source, PREPARED + u64::from(place) * PAGE_BYTES);
             return Ok(());
         }
-        self.lend(to)?;
-        self.copy_mapped(source, COPIED_TO);
-        self.take_back()
+        self.copy_lent(source, to)
     }
 
     /// Maps a page, so that nothing need be mapped when it is copied to.
@@ -140,9 +138,7 @@ impl SimKernel {
     ) -> Result<(), Error> {
         check_slice(part, 1)?;
         self.hold(End::LargeSource, large)?;
-        self.lend(to)?;
-        self.copy_mapped(LARGE_SOURCE + u64::from(part) * PAGE_BYTES, COPIED_TO);
-        self.take_back()
+        self.copy_lent(LARGE_SOURCE + u64::from(part) * PAGE_BYTES, to)
     }
 
     /// Clears a slice of a large frame.
@@ -177,12 +173,13 @@ impl SimKernel {
         Ok(COPIED_FROM + u64::from(place) * PAGE_BYTES)
     }
 
-    /// Maps a page that is copied to by its own capability.
-    fn lend(&mut self, page: PageIndex) -> Result<(), Error> {
+    /// Copies a page that is mapped to one that is mapped by its own capability for that.
+    fn copy_lent(&mut self, from: u64, to: PageIndex) -> Result<(), Error> {
         self.free_target()?;
-        self.map_own(self.home.frame(FrameCap::Original(page)), COPIED_TO, CapRights::ALL)?;
-        self.copies.lent = Some(page);
-        Ok(())
+        self.map_own(self.home.frame(FrameCap::Original(to)), COPIED_TO, CapRights::ALL)?;
+        self.copies.lent = Some(to);
+        self.copy_mapped(from, COPIED_TO);
+        self.take_back()
     }
 
     /// Unmaps what a refusal of the kernel may have left where pages are copied to.

@@ -372,15 +372,23 @@ fn a_split_whose_node_was_the_last_record_of_a_page_needs_no_other_page() {
 
 #[test]
 fn contiguous_frames_take_the_place_of_runs() {
-    let peers = equal_peers::<2>(ByteCount::new(700 << 10), Privileges::all());
-    let world = World::with_peers(2 << 20, &peers);
-    let (mut pm, _) = stored(&world, 1, 2 * RUN, 0);
+    let [mut first, second] = equal_peers::<2>(ByteCount::new(520 << 10), Privileges::all());
+    first.limit = ByteCount::new(360 << 10);
+    let world = World::with_peers(1 << 20, &[first, second]);
     let mut other = world.as_peer(2);
+    let gaps = other.container_create(OWN).unwrap();
+    all(|| other.allocate_contiguous(gaps, at(0), frames(120), 12, 64)).unwrap();
+    let (mut pm, _) = stored(&world, 1, RUN, 0);
+    // Between frames that stay where they are there is room for single pages. Behind the run there
+    // are less than 60 in a row.
+    for number in (0..120).step_by(2) {
+        other.deallocate(gaps, at(number), frames(1), HOLES).unwrap();
+    }
     let container = other.container_create(OWN).unwrap();
-    let found = all(|| other.allocate_contiguous(container, at(0), frames(128), 12, 64));
+    let found = all(|| other.allocate_contiguous(container, at(0), frames(60), 12, 64));
     assert!(found.is_ok(), "{found:?}");
-    check_bytes(&world, 1, 0, 0..2 * RUN);
-    assert_eq!(pm.unmap(page(0), frames(2 * RUN)), Ok(2 * RUN));
+    check_bytes(&world, 1, 0, 0..RUN);
+    assert_eq!(pm.unmap(page(0), frames(RUN)), Ok(RUN));
 }
 
 #[test]

@@ -41,6 +41,16 @@ pub(crate) enum Charge {
     Extra,
 }
 
+/// How many kinds there are.
+const KINDS: usize = 5;
+
+impl Charge {
+    #[allow(clippy::as_conversions)] // Its place.
+    const fn place(self) -> usize {
+        self as usize
+    }
+}
+
 /// Why a page could not be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
@@ -108,11 +118,8 @@ pub(crate) struct Account {
     pub(crate) children: Link<Account>,
     /// In pages, as all counters below.
     pub(crate) limit: u32,
-    frames: u32,
-    tables: u32,
-    slots: u32,
-    records: u32,
-    extra: u32,
+    /// What is charged to it and to accounts below it, of each kind.
+    charged: [u32; KINDS],
     /// The part of `used` that the accounts below it do not use.
     own: u32,
     /// The sum of their limits.
@@ -145,11 +152,7 @@ impl Account {
             siblings: Links::NONE,
             children: Link::NONE,
             limit,
-            frames: 0,
-            tables: 0,
-            slots: 0,
-            records: 0,
-            extra: 0,
+            charged: [0; KINDS],
             own: 0,
             promised: 0,
             maker: maker.map_or(0, PeerId::get),
@@ -161,8 +164,7 @@ impl Account {
     /// Returns the pool's own account, which pays for what exists before any other account.
     pub(crate) fn of_pool(limit: u32, records: u32, slots: u32) -> Self {
         Self {
-            records,
-            slots,
+            charged: [0, 0, slots, records, 0],
             own: plus(records, slots),
             ..Self::new(Link::NONE, limit, None, AccountFlags::EXTRA)
         }
@@ -170,7 +172,8 @@ impl Account {
 
     /// Returns the pages charged to it and to accounts below it, without extra frames.
     pub(crate) fn used(&self) -> u32 {
-        [self.tables, self.slots, self.records].into_iter().fold(self.frames, plus)
+        let [frames, others @ .., _] = self.charged;
+        others.into_iter().fold(frames, plus)
     }
 
     /// Returns what it uses itself, without the accounts below.
@@ -190,7 +193,7 @@ impl Account {
 
     /// Returns the unused memory; only for the pool's account.
     pub(crate) fn free(&self) -> u32 {
-        minus(self.limit, plus(self.used(), self.extra))
+        minus(self.limit, plus(self.used(), self.charged(Charge::Extra)))
     }
 
     /// Returns what the accounts below it use.
@@ -199,14 +202,8 @@ impl Account {
     }
 
     /// Returns the pages that are charged as one kind.
-    pub(crate) const fn charged(&self, kind: Charge) -> u32 {
-        match kind {
-            Charge::Frames => self.frames,
-            Charge::Tables => self.tables,
-            Charge::Slots => self.slots,
-            Charge::Records => self.records,
-            Charge::Extra => self.extra,
-        }
+    pub(crate) fn charged(&self, kind: Charge) -> u32 {
+        self.charged.get(kind.place()).copied().unwrap_or(0)
     }
 
     pub(crate) const fn has(&self, flag: AccountFlags) -> bool {
@@ -230,15 +227,11 @@ impl Account {
     }
 
     /// Counts pages up or down; `is_below` if the charge is to an account below this one.
+    #[inline(always)]
     pub(crate) fn count(&mut self, kind: Charge, is_below: bool, change: Change) {
-        let counter = match kind {
-            Charge::Frames => &mut self.frames,
-            Charge::Tables => &mut self.tables,
-            Charge::Slots => &mut self.slots,
-            Charge::Records => &mut self.records,
-            Charge::Extra => &mut self.extra,
-        };
-        change.apply(counter);
+        if let Some(charged) = self.charged.get_mut(kind.place()) {
+            change.apply(charged);
+        }
         if !is_below && kind != Charge::Extra {
             change.apply(&mut self.own);
         }
@@ -249,30 +242,21 @@ impl Account {
     pub(crate) fn inherit(&mut self, child: &mut Self) {
         self.own = plus(self.own, child.own);
         self.promised = plus(minus(self.promised, child.limit), child.promised);
-        *child = Self {
-            limit: 0,
-            frames: 0,
-            tables: 0,
-            slots: 0,
-            records: 0,
-            extra: 0,
-            own: 0,
-            promised: 0,
-            ..*child
-        };
+        *child = Self { limit: 0, charged: [0; KINDS], own: 0, promised: 0, ..*child };
         child.set(AccountFlags::REMOVED, true);
     }
 
     pub(crate) fn info(&self, free_is_known: bool) -> AccountInfo {
         let bytes = |pages: u32| ByteCount::from_pages(pages.into());
+        let [frames, tables, slots, records, extra] = self.charged;
         AccountInfo {
             limit: bytes(self.limit),
             used: bytes(self.used()),
-            frames: bytes(self.frames),
-            tables: bytes(self.tables),
-            slots: bytes(self.slots),
-            records: bytes(self.records),
-            extra: bytes(self.extra),
+            frames: bytes(frames),
+            tables: bytes(tables),
+            slots: bytes(slots),
+            records: bytes(records),
+            extra: bytes(extra),
             promised: bytes(self.promised),
             free: bytes(if free_is_known { self.free() } else { 0 }),
         }
@@ -289,6 +273,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    #[inline(always)]
     fn apply(self, counter: &mut u32) {
         *counter = match self {
             Self::Up(pages) => plus(*counter, pages),

@@ -12,7 +12,7 @@ use crate::records::account::Account;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::{at_frame, is_more_to_do, split_failure};
-use crate::records::frame::FrameMarks;
+use crate::records::frame::{FrameMarks, LARGE_ORDER};
 use crate::records::id::FrameId;
 use crate::records::lease::Need;
 use crate::records::page::PageUse;
@@ -72,7 +72,11 @@ impl<K: Kernel> Operations<K> {
         }
         let mut progress = Progress::default();
         let unused_from = self.store.get(access.container).unused_from;
+        if count.get() > 1 && !may_be_extra {
+            self.pay_at_once(payer, count.get());
+        }
         let inserted = self.insert_frames((access.container, payer), range, flags, &mut progress);
+        self.store.close_credit();
         if inserted.is_ok() && !fills && !progress.is_tentative {
             // There is nothing to clear, to settle or to undo.
             return Ok(progress.done);
@@ -117,6 +121,15 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NotEligible.into());
         }
         self.split_newest(payer)
+    }
+
+    /// Charges an account for so many single frames at once if it pays for single ones only, and has
+    /// room for them and their records.
+    fn pay_at_once(&mut self, payer: Ref<Account>, frames: u64) {
+        let has_runs = self.store.get(payer).maker().is_none();
+        if !has_runs && self.store.has_room_beside(payer, frames, LARGE_ORDER) {
+            self.store.open_credit(payer, u32::try_from(frames).unwrap_or(0));
+        }
     }
 
     /// Refuses to make frames if the call has no room for making and removing so many.
@@ -289,11 +302,20 @@ impl<K: Kernel> Operations<K> {
                 }
             }
         }
+        if count.get() > 1 {
+            let payer = self.store.payer_of_container(access.container);
+            self.store.open_credit(payer, 0);
+        }
+        let removed = self.remove_frames(access.container, range);
+        self.store.close_credit();
+        removed
+    }
+
+    /// Removes the frames of a range. Returns how many there were.
+    fn remove_frames(&mut self, container: Ref<Container>, range: Range) -> Result<u64, Failure> {
         let mut freed: u64 = 0;
         let mut rest = Some(range);
-        while let Some((frame, number)) =
-            rest.and_then(|rest| self.next_record(access.container, rest))
-        {
+        while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
             self.store.meter().begin_frame(freed)?;
             let failure = |error| Failure { done: freed, ..split_failure(error, number) };
             if self.split_if_crowded(frame).map_err(failure)? {
@@ -304,10 +326,10 @@ impl<K: Kernel> Operations<K> {
             let is_whole = range.covers(numbers);
             let frames = if record.is_discarded() { 0 } else { record.frames() };
             let done = if is_whole {
-                self.remove_frame(access.container, frame, number)
+                self.remove_frame(container, frame, number)
                     .map_err(|_: KernelError| PmError::Kernel)
             } else {
-                self.split(access.container, frame)
+                self.split(container, frame)
             };
             done.map_err(failure)?;
             if is_whole {

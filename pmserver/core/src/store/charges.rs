@@ -1,16 +1,61 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Charging pages to accounts and refunding them. A charge counts in the account and in every
-//! account above it.
+//! account above it: a call that makes or removes several frames has one credit for all of them.
 
 use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Change, Charge, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::meter::LINK_WORK;
 use crate::store::Store;
 
+/// Frames that an account is charged for and that the running call has not made yet, or has removed.
+#[derive(Clone)]
+pub(super) struct Credit {
+    account: Ref<Account>,
+    frames: Count<u32>,
+}
+
 impl<K: Kernel> Store<K> {
+    /// Charges an account for so many frames at once, if it can pay for them. Until
+    /// [`Self::close_credit`], frames that are made or removed one by one change only what is left.
+    pub(crate) fn open_credit(&mut self, account: Ref<Account>, frames: u32) {
+        if frames == 0 || self.charge_pages(account, Charge::Frames, frames).is_ok() {
+            self.credit = Some(Credit { account, frames: Count::starting_at(frames) });
+        }
+    }
+
+    /// Refunds what is left.
+    #[inline(always)]
+    pub(crate) fn close_credit(&mut self) {
+        if let Some(Credit { account, frames }) = &self.credit {
+            let (account, frames) = (*account, frames.get());
+            self.credit = None;
+            self.refund_pages(account, Charge::Frames, frames);
+        }
+    }
+
+    /// Charges a frame within the limit.
+    pub(super) fn charge_guaranteed(&mut self, account: Ref<Account>) -> Result<(), Shortage> {
+        match &mut self.credit {
+            Some(credit) if credit.account == account && !credit.frames.is_zero() => {
+                credit.frames.down();
+                Ok(())
+            }
+            _ => self.charge(account, Charge::Frames),
+        }
+    }
+
+    /// Refunds frames within the limit.
+    pub(super) fn refund_guaranteed(&mut self, account: Ref<Account>, frames: u32) {
+        match &mut self.credit {
+            Some(credit) if credit.account == account => credit.frames.add(frames),
+            _ => self.refund_pages(account, Charge::Frames, frames),
+        }
+    }
+
     /// Returns an account and all accounts above it, bottom up, without those that were removed.
     fn upwards(&self, account: Ref<Account>) -> impl Iterator<Item = Ref<Account>> {
         let parent = |account: &Ref<Account>| self.get(*account).parent.target();
@@ -129,10 +174,10 @@ impl<K: Kernel> Store<K> {
 
     /// Counts a charge to an account, and in every account above it.
     fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {
-        let mut next = Some(account);
-        let mut is_below = false;
+        let (mut next, mut is_below) = (Some(account), false);
+        let mut work: u64 = 0;
         while let Some(payer) = next {
-            self.meter().charge(LINK_WORK);
+            work = work.saturating_add(LINK_WORK);
             let record = self.get_mut(payer);
             next = record.parent.target();
             if !record.has(AccountFlags::REMOVED) {
@@ -140,5 +185,6 @@ impl<K: Kernel> Store<K> {
                 is_below = true;
             }
         }
+        self.meter().charge(work);
     }
 }

@@ -128,7 +128,7 @@ impl<K: Kernel> Store<K> {
         frame: Ref<Frame>,
         may_be_extra: bool,
     ) -> Result<(), Shortage> {
-        let is_extra = match self.charge(account, Charge::Frames) {
+        let is_extra = match self.charge_guaranteed(account) {
             Err(Shortage::Account) if may_be_extra => {
                 self.charge(account, Charge::Extra)?;
                 true
@@ -149,7 +149,7 @@ impl<K: Kernel> Store<K> {
         let list = self.remove_from_list(account, frame);
         self.get_mut(frame).set(FrameMarks::EXTRA, false);
         if list == FrameList::Guaranteed {
-            self.refund_pages(account, Charge::Frames, self.get(frame).frames());
+            self.refund_guaranteed(account, self.get(frame).frames());
         } else {
             self.refund(account, Charge::Extra);
             self.demand.answer(account);

@@ -35,6 +35,7 @@ use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
 use crate::store::account_tree::Allowances;
 use crate::store::blocks::Splitting;
+use crate::store::charges::Credit;
 use crate::store::claims::Claims;
 use crate::store::extra::{Demand, Pressed};
 use crate::store::free::FreeList;
@@ -87,6 +88,8 @@ pub(crate) struct Store<K> {
     pub(crate) is_starved: bool,
     /// How many accounts are being destroyed, without those below them.
     pub(crate) dying_accounts: Count<u32>,
+    /// What the running call has been charged for at once.
+    credit: Option<Credit>,
 }
 
 impl<K: Kernel> Store<K> {
@@ -120,6 +123,7 @@ impl<K: Kernel> Store<K> {
             allowances: Allowances::NONE,
             is_starved: false,
             dying_accounts: Count::ZERO,
+            credit: None,
         };
         if page_count > PAGES_MAX {
             return Err(KernelError::Refused);

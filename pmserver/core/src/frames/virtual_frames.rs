@@ -21,6 +21,7 @@ use crate::records::ledger::FrameList;
 use crate::records::range::Range;
 use crate::store::Store;
 use crate::store::extra::Demoted;
+use crate::store::radix::Near;
 use crate::store::runs::{RUN_FRAMES_MIN, RUN_ORDERS};
 
 impl<K: Kernel> FrameManager<K> {
@@ -178,7 +179,8 @@ impl<K: Kernel> FrameManager<K> {
         (range, count): (Range, u64),
         order: u8,
     ) -> Option<u64> {
-        let free = match self.next_record(container, range) {
+        let mut near = None;
+        let free = match self.next_record_near(container, range, &mut near) {
             Some((_, number)) => number.saturating_sub(range.first),
             None => count,
         };
@@ -189,7 +191,7 @@ impl<K: Kernel> FrameManager<K> {
             return None;
         }
         let is_starved = self.store.is_starved;
-        let added = self.store.add_runs(account, container, range.first, (runs, order));
+        let added = self.store.add_runs(account, container, range.first, (runs, order), near);
         // If not all of them can be had, some can.
         self.store.is_starved = is_starved;
         let added = added.ok().filter(|added| *added > 0)?;
@@ -316,8 +318,18 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         range: Range,
     ) -> Option<(Ref<Frame>, u64)> {
+        self.next_record_near(container, range, &mut None)
+    }
+
+    /// Does the same and says which node of the tree the first of the range would be below.
+    fn next_record_near(
+        &self,
+        container: Ref<Container>,
+        range: Range,
+        near: &mut Near,
+    ) -> Option<(Ref<Frame>, u64)> {
         let tree = self.store.get(container).frames;
-        let frame = self.store.tree_next::<Frame>(tree, range.first)?;
+        let frame = self.store.tree_next_near::<Frame>(tree, range.first, near)?;
         let number = self.store.get(frame).key().max(range.first);
         range.contains(number).then_some((frame, number))
     }

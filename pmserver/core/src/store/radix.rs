@@ -102,6 +102,9 @@ impl Node {
     }
 }
 
+/// A node of a tree, at which an insertion begins if it covers the key.
+pub(crate) type Near = Option<Ref<Node>>;
+
 /// A place that links to a node or a leaf: the tree's own link, or a child of a node.
 type Place = Option<(Ref<Node>, usize)>;
 
@@ -133,17 +136,29 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Returns the first record that is not below `key`.
+    #[inline]
     pub(crate) fn tree_next<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+        self.tree_next_near(tree, key, &mut None)
+    }
+
+    /// Does the same and says which node a record with this key would be below.
+    pub(crate) fn tree_next_near<T: Leaf>(
+        &self,
+        tree: Tree<T>,
+        key: u64,
+        near: &mut Near,
+    ) -> Option<Ref<T>> {
         let mut link = tree.top;
         // The nearest subtree to the right of the path; everything in it is above the key.
         let mut right = 0;
-        while let Some((_, node)) = self.node(link) {
+        while let Some((reference, node)) = self.node(link) {
             if !node.covers(key) {
                 if above(key, node.shift) < node.prefix {
                     right = link;
                 }
                 return self.smallest(right);
             }
+            *near = Some(reference);
             let group = node.group(key);
             let sibling = node.first_from(group.saturating_add(1));
             if sibling != 0 {
@@ -177,7 +192,22 @@ impl<K: Kernel> Store<K> {
         tree: Tree<T>,
         leaf: Ref<T>,
     ) -> Result<Tree<T>, Shortage> {
-        self.insert_with(tree, leaf, |store, node| store.alloc(account, node))
+        self.tree_insert_near(account, tree, leaf, &mut None)
+    }
+
+    /// Does the same, without going through the nodes above `near` again. That says afterwards which
+    /// node the record is below.
+    ///
+    /// # Errors
+    /// As [`Self::tree_insert`].
+    pub(super) fn tree_insert_near<T: Leaf>(
+        &mut self,
+        account: Ref<Account>,
+        tree: Tree<T>,
+        leaf: Ref<T>,
+        near: &mut Near,
+    ) -> Result<Tree<T>, Shortage> {
+        self.insert_with(tree, leaf, near, |store, node| store.alloc(account, node))
     }
 
     /// Does the same with a cell that was set aside for the node.
@@ -190,19 +220,22 @@ impl<K: Kernel> Store<K> {
         tree: Tree<T>,
         leaf: Ref<T>,
     ) -> Result<Tree<T>, KernelError> {
-        self.insert_with(tree, leaf, |store, node| store.alloc_set_aside(account, node))
+        let alloc = |store: &mut Self, node| store.alloc_set_aside(account, node);
+        self.insert_with(tree, leaf, &mut None, alloc)
     }
 
     fn insert_with<T: Leaf, E>(
         &mut self,
         tree: Tree<T>,
         leaf: Ref<T>,
+        near: &mut Near,
         alloc: impl Fn(&mut Self, Node) -> Result<Ref<Node>, E>,
     ) -> Result<Tree<T>, E> {
         let record = self.get(leaf);
         let (key, last) = (record.key(), record.last());
         let mut place: Place = None;
-        let mut link = tree.top;
+        let near_key = near.filter(|near| self.get(*near).covers(key));
+        let mut link = near_key.map_or(tree.top, Ref::cell);
         while let Some((node, record)) = self.node(link) {
             if !record.covers(key) {
                 break;
@@ -213,11 +246,13 @@ impl<K: Kernel> Store<K> {
         }
         if link == 0 {
             let Some((node, _)) = place else { return Ok(Tree::new(leaf.cell())) };
+            *near = Some(node);
             self.get_mut(node).set_leaf((key, last), leaf.cell());
             return Ok(tree);
         }
         let fork = self.fork::<T>(link, (key, last), leaf.cell());
         let fork = alloc(self, fork)?;
+        *near = Some(fork);
         Ok(self.set_place(tree, place, fork.cell()))
     }
 

@@ -28,7 +28,7 @@ use crate::records::stock::Stock;
 use crate::store::Store;
 use crate::store::cells::End;
 use crate::store::extra::Age;
-use crate::store::radix::{FANOUT, Node};
+use crate::store::radix::{FANOUT, Near, Node};
 
 /// Pages that runs may take more than single frames: one for cells that were set aside, and one for
 /// other records.
@@ -67,7 +67,7 @@ impl<K: Kernel> Store<K> {
         [self.get(account).room(), self.unused()].iter().all(|room| u64::from(*room) >= pages)
     }
 
-    /// Charges so many runs and inserts them; no record stands for their numbers. Returns
+    /// Charges so many runs and inserts them near a node; no record stands for their numbers. Returns
     /// how many were inserted: less than all if the account or the kernel refuses something.
     ///
     /// # Errors
@@ -78,6 +78,7 @@ impl<K: Kernel> Store<K> {
         container: Ref<Container>,
         first: u64,
         (runs, order): (u32, u8),
+        mut near: Near,
     ) -> Result<u32, Shortage> {
         let all = |cells: u32| cells.saturating_mul(runs);
         let cells = cells_aside(order).saturating_add(1);
@@ -87,7 +88,7 @@ impl<K: Kernel> Store<K> {
             .inspect_err(|_| self.give_back(account, all(cells)))?;
         for (done, number) in (0..runs).zip((first..).step_by(1 << order)) {
             let run = Frame::new_run(container.link(), number, order);
-            if self.insert_run(account, container, run).is_err() {
+            if self.insert_run(account, container, run, &mut near).is_err() {
                 let rest = runs.saturating_sub(done);
                 self.refund_pages(account, Charge::Frames, rest.saturating_mul(pages));
                 self.give_back(account, rest.saturating_mul(cells));
@@ -103,10 +104,11 @@ impl<K: Kernel> Store<K> {
         account: Ref<Account>,
         container: Ref<Container>,
         new: Frame,
+        near: &mut Near,
     ) -> Result<(), Shortage> {
         let run = self.alloc_set_aside(account, new)?;
         let tree = self.get(container).frames;
-        let tree = self.tree_insert(account, tree, run);
+        let tree = self.tree_insert_near(account, tree, run, near);
         let tree = tree.inspect_err(|_| self.empty_aside(account, run))?;
         self.add_to_list(account, run, Age::Newest);
         let record = self.get_mut(container);

@@ -72,11 +72,7 @@ impl<K: Kernel> Operations<K> {
         }
         let mut progress = Progress::default();
         let unused_from = self.store.get(access.container).unused_from;
-        if count.get() > 1 && !may_be_extra {
-            self.pay_at_once(payer, count.get());
-        }
         let inserted = self.insert_frames((access.container, payer), range, flags, &mut progress);
-        self.store.close_credit();
         if inserted.is_ok() && !fills && !progress.is_tentative {
             // There is nothing to clear, to settle or to undo.
             return Ok(progress.done);
@@ -121,15 +117,6 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NotEligible.into());
         }
         self.split_newest(payer)
-    }
-
-    /// Charges an account for so many single frames at once if it pays for single ones only, and has
-    /// room for them and their records.
-    fn pay_at_once(&mut self, payer: Ref<Account>, frames: u64) {
-        let has_runs = self.store.get(payer).maker().is_none();
-        if !has_runs && self.store.has_room_beside(payer, frames, LARGE_ORDER) {
-            self.store.open_credit(payer, u32::try_from(frames).unwrap_or(0));
-        }
     }
 
     /// Refuses to make frames if the call has no room for making and removing so many.
@@ -236,9 +223,33 @@ impl<K: Kernel> Operations<K> {
         }
     }
 
-    /// Inserts frames up to the first problem.
+    /// Inserts frames up to the first problem. An account that has no runs pays for them at once if
+    /// it has room for all of them and their records.
     #[inline(always)]
     fn insert_frames(
+        &mut self,
+        (container, payer): (Ref<Container>, Ref<Account>),
+        range: Range,
+        flags: AllocateFlags,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let others = range.last.saturating_sub(range.first);
+        if others > 0
+            && !flags.contains(AllocateFlags::EXTRA)
+            && self.store.get(payer).maker().is_some()
+            && let Some(frames) = u32::try_from(others).ok().and_then(|it| it.checked_add(1))
+            && self.store.has_room_beside(payer, frames.into(), LARGE_ORDER)
+        {
+            self.store.open_credit(payer, frames);
+        }
+        let inserted = self.insert_each((container, payer), range, flags, progress);
+        self.store.close_credit();
+        inserted
+    }
+
+    /// Inserts frames up to the first problem.
+    #[inline(always)]
+    fn insert_each(
         &mut self,
         (container, payer): (Ref<Container>, Ref<Account>),
         range: Range,

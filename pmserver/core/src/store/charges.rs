@@ -11,7 +11,8 @@ use crate::records::count::Count;
 use crate::records::meter::LINK_WORK;
 use crate::store::Store;
 
-/// Frames that an account is charged for and that the running call has not made yet, or has removed.
+/// Frames that an account is charged for and that the running call has not made yet, or has
+/// removed.
 #[derive(Clone)]
 pub(super) struct Credit {
     account: Ref<Account>,

@@ -195,8 +195,8 @@ impl<K: Kernel> Store<K> {
         self.tree_insert_near(account, tree, leaf, &mut None)
     }
 
-    /// Does the same, without going through the nodes above `near` again. That says afterwards which
-    /// node the record is below.
+    /// Does the same, without going through the nodes above `near` again. That says afterwards
+    /// which node the record is below.
     ///
     /// # Errors
     /// As [`Self::tree_insert`].

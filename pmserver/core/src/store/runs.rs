@@ -67,8 +67,9 @@ impl<K: Kernel> Store<K> {
         [self.get(account).room(), self.unused()].iter().all(|room| u64::from(*room) >= pages)
     }
 
-    /// Charges so many runs and inserts them near a node; no record stands for their numbers. Returns
-    /// how many were inserted: less than all if the account or the kernel refuses something.
+    /// Charges so many runs and inserts them near a node; no record stands for their numbers.
+    /// Returns how many were inserted: less than all if the account or the kernel refuses
+    /// something.
     ///
     /// # Errors
     /// If the account cannot pay for all of them; it pays for none then.

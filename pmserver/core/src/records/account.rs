@@ -229,7 +229,7 @@ impl Account {
     /// Counts pages up or down; `is_below` if the charge is to an account below this one.
     #[inline(always)]
     pub(crate) fn count(&mut self, kind: Charge, is_below: bool, change: Change) {
-        if let Some(charged) = self.charged.get_mut(kind.place()) {
+        if let Some((_, [charged, ..])) = self.charged.split_at_mut_checked(kind.place()) {
             change.apply(charged);
         }
         if !is_below && kind != Charge::Extra {

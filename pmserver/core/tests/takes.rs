@@ -18,7 +18,7 @@ use pmserver_core::Fault;
 use proto::{Console, Micros};
 use world::{Pm, World, at, failure, filled, frames, page, peer, refusal, states};
 
-const LEASE: Micros = Micros::new(1000);
+const LEASE: Micros = Micros::new(10_000);
 const WRITE: MapFlags = MapFlags::WRITE;
 const READ: MapFlags = MapFlags::READ;
 /// Where the owner has the frames mapped.
@@ -504,6 +504,32 @@ fn many_frames_are_taken_in_steps_and_given_back_in_steps() {
         assert_eq!(error.refusal(), Some(PmError::Pending));
     }
     stage.borrower_has_none(256);
+    assert_eq!(stage.disarm(), Ok(false));
+}
+
+#[test]
+fn a_take_that_goes_on_at_another_address_maps_all_there_and_is_given_back_at_both() {
+    // PM-437
+    const OTHER: u64 = 2 * TAKEN;
+    let mut stage = Stage::armed(256);
+    let weak = stage.shared.weak;
+    let all = pmserver_api::Frames { container: weak, start: at(0), count: frames(256) };
+    let request = Request::Take { frames: all, vaddr: page(TAKEN), flags: WRITE };
+    let first = stage.world.raw(1, request.encode());
+    assert_eq!(first.label(), PmError::Pending.status());
+    let done = first.registers()[0];
+    stage.world.store(1, 4, page(TAKEN + done - 1)).unwrap();
+    let lease = stage.borrower.take(weak, at(0), frames(256), page(OTHER), WRITE).unwrap();
+    for number in 0..256 {
+        stage.world.store(1, 5, page(OTHER + number)).unwrap();
+    }
+    assert_eq!(stage.world.load(1, page(TAKEN + done - 1)), Ok(5), "it stays there, too");
+    assert_eq!(refusal(stage.disarm()), Some(PmError::Locked));
+    world::all(|| stage.borrower.unlock(lease.lease)).unwrap();
+    stage.borrower_has_none(256);
+    for number in 0..256 {
+        assert!(stage.world.load(1, page(OTHER + number)).is_err(), "page {number}");
+    }
     assert_eq!(stage.disarm(), Ok(false));
 }
 

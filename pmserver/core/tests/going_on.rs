@@ -317,3 +317,22 @@ fn what_a_copy_takes_is_known_before_it_begins() {
     assert!(moved.is_some(), "some are few enough, and are done within the bound");
     heavy.world.check();
 }
+
+#[test]
+fn a_few_frames_with_many_grants_may_be_too_many() {
+    // PM-323
+    let heavy = Heavy::new();
+    let mut pm = heavy.owner();
+    let (from, to) = (heavy.filled(15), heavy.filled(15));
+    for container in [from, to].repeat(4) {
+        assert_eq!(pm.grant(container, at(0), frames(15), FORCED).unwrap().count, 15);
+    }
+    let copy = |pm: &mut world::Pm, count| {
+        pm.copy((from, at(0)), (to, at(0)), frames(count), CopyFlags::ATOMIC)
+    };
+    let refused = failure(copy(&mut pm, 15));
+    assert_eq!((refused.error, refused.done), (PmError::TooMany, 0));
+    assert!((10..15).contains(&refused.at));
+    assert_eq!(copy(&mut pm, refused.at), Ok(refused.at));
+    heavy.world.check();
+}

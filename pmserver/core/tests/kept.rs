@@ -11,8 +11,8 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Lease, LockMode,
-    MapFlags, PmError, Rights, ShareTerms, Shared,
+    AccountHandle, AccountInfo, AllocateFlags, CallError, ContainerHandle, DeallocateFlags, Lease,
+    LockMode, MapFlags, PmError, Rights, ShareTerms, Shared,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros, PeerId};
@@ -227,9 +227,9 @@ fn a_kernel_that_refuses_changes_nothing() {
     }
 }
 
-#[test]
-fn what_is_kept_in_a_large_region_is_given_back_within_the_bound_on_a_call() {
-    // PM-436, PM-320: each is the last one in its page tables.
+/// A world whose borrower has taken and given back more than one call removes: each record is the
+/// last one in its page tables. Returns also what the borrower was charged before.
+fn kept_far_apart() -> (World, AccountInfo) {
     const FRAMES: u64 = 60;
     /// From one table of the highest level, and of the next one, to the next, in pages.
     const FAR: u64 = 1 << 27;
@@ -257,6 +257,14 @@ fn what_is_kept_in_a_large_region_is_given_back_within_the_bound_on_a_call() {
         }
     }
     world.check();
+    (world, before)
+}
+
+#[test]
+fn what_is_kept_in_a_large_region_is_given_back_within_the_bound_on_a_call() {
+    // PM-436, PM-320
+    let (world, before) = kept_far_apart();
+    let mut borrower = world.as_peer(BORROWER);
     let container = filled(&mut borrower, 1);
     borrower.attach(container, at(0), u32::MAX, page(0), WRITE).unwrap();
     let mut calls = 0;
@@ -268,5 +276,16 @@ fn what_is_kept_in_a_large_region_is_given_back_within_the_bound_on_a_call() {
     assert!(calls > 1, "it is more than one call does");
     world.check();
     borrower.container_destroy(container).unwrap();
+    assert_eq!(info(&mut borrower, OWN), before);
+}
+
+#[test]
+fn who_pays_for_a_vspace_changes_when_all_that_was_kept_is_given_back() {
+    // PM-436, PM-320
+    let (world, before) = kept_far_apart();
+    let mut borrower = world.as_peer(BORROWER);
+    assert_eq!(refusal(borrower.vspace_account(OWN)), Some(PmError::Pending));
+    all(|| borrower.vspace_account(OWN)).unwrap();
+    world.check();
     assert_eq!(info(&mut borrower, OWN), before);
 }

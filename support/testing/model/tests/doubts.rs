@@ -266,3 +266,25 @@ fn pm_32_a_part_that_goes_on_may_have_been_short_of_memory() {
         assert_eq!(told(198, true), !may_be_missing);
     }
 }
+
+#[test]
+fn pm_323_few_frames_with_many_grants_may_be_too_many() {
+    let mut world = World::new();
+    let (from, to) = (world.filled(C, 15), world.filled(C, 15));
+    let copy = |of| Request::Copy {
+        source: from,
+        source_start: at(0),
+        destination: to,
+        destination_start: at(0),
+        count: count(of),
+        flags: CopyFlags::ATOMIC,
+    };
+    let refusal = refused(PmError::TooMany, 0, 1);
+    assert!(!world.clone().believes(C, copy(15), refusal));
+    for container in [from, to].repeat(4) {
+        let grant = Request::Grant { frames: frames(container, 0, 15), rights: RW };
+        assert!(matches!(world.call(C, grant), Ok(Reply::Granted(_))));
+    }
+    assert!(!world.clone().believes(C, copy(2), refusal));
+    assert!(world.believes(C, copy(15), refusal));
+}

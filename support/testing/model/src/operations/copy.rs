@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 
 use pmserver_api::{AccessKind, CopyFlags, Failure, MapFlags, PmError, Reply, Request, Rights};
 use proto::PeerId;
-use proto::limits::{LARGE_FRAMES, SHARERS_MAX};
+use proto::limits::{CALL_WORK_MAX, LARGE_FRAMES, SHARERS_MAX};
 
 use crate::answers::{Doubt, Expected};
 use crate::rules::{Need, for_records, span};
 use crate::state::{CellId, ContainerId, Model, Outcome, Place, Span, Via};
 
-/// So many frames can be copied in one call, however slowly.
-const SURELY_COPIED: usize = 16;
-/// So many can be made in one call, whoever pays.
-const SURELY_MADE: usize = 128;
+/// A pair takes no more of a call's work than this, whoever pays: 128 fit. More is taken by one that
+/// is copied slowly, and by each grant that is revoked and each mapping that is removed for it.
+const PAIR_WORK: u64 = 7_800;
+const SLOW_WORK: u64 = 54_900;
+const GRANT_WORK: u64 = 10_000;
+const MAPPING_WORK: u64 = 33_000;
 
 /// One side of a copy.
 #[derive(Clone, Copy)]
@@ -135,15 +137,10 @@ impl Model {
         let is_within = is_within || (0..job.pairs.len()).any(is_read);
         let is_whole = job.has(CopyFlags::ATOMIC) || is_within;
         let is_large = job.pairs.len() as u64 == LARGE_FRAMES && told.at == 0;
-        let is_slow = |index: &usize| {
-            let (from, to) = job.places(*index);
-            let is_unmapped = job.has(CopyFlags::MOVE) && self.mappings_of(from).next().is_some();
-            self.is_slow(from) || self.is_slow(to) || self.handler_of(to).is_some() || is_unmapped
-        };
-        let slow = (0..job.pairs.len()).filter(is_slow).count();
         let is_source = job.pairs.iter().any(|(from, _)| *from == told.at);
-        let is_long = job.pairs.len() > SURELY_MADE && (slow > 0 || self.is_long(job));
-        let is_too_slow = is_source && (slow >= SURELY_COPIED || is_long);
+        let more: u64 = (0..job.pairs.len()).map(|index| self.slow_work(job, index)).sum();
+        let work = more + PAIR_WORK * job.pairs.len() as u64;
+        let is_too_slow = is_source && work > CALL_WORK_MAX && (more > 0 || self.is_long(job));
         let is_refused = is_whole && told.done == 0 && (is_large || is_too_slow);
         if is_refused { Err(Expected::refused(PmError::TooMany, 0, told.at)) } else { Ok(()) }
     }
@@ -157,16 +154,26 @@ impl Model {
         job.has(CopyFlags::NEW) && (is_split_off || (0..job.pairs.len()).any(is_mapped))
     }
 
-    /// Returns whether a copy from or to a frame takes long: byte by byte, with grants, or in a
-    /// large group.
+    /// Returns what a pair takes beyond the usual: bytes that are copied, large groups, grants, and
+    /// mappings of frames that are moved.
+    fn slow_work(&self, job: &Job, index: usize) -> u64 {
+        let (from, to) = job.places(index);
+        let is_slow = self.is_slow(from) || self.is_slow(to) || self.handler_of(to).is_some();
+        let moved = if job.has(CopyFlags::MOVE) { self.mappings_of(from).count() } else { 0 };
+        let grants = self.peers.values().flat_map(|peer| peer.grants.values());
+        let members = [from, to].map(|place| self.members(place));
+        let has = |place: &Place| members.iter().any(|members| members.contains(place));
+        let revoked = grants.filter(|grant| has(&grant.place)).count();
+        u64::from(is_slow) * SLOW_WORK + moved as u64 * MAPPING_WORK + revoked as u64 * GRANT_WORK
+    }
+
+    /// Returns whether a copy from or to a frame takes long: byte by byte, or in a large group.
     fn is_slow(&self, place: Place) -> bool {
         let members = self.members(place);
-        let mut grants = self.peers.values().flat_map(|peer| peer.grants.values());
         !members.is_empty()
             && (self.is_contiguous(place)
                 || self.pinned(place, |_| true).is_some()
-                || members.len() > SHARERS_MAX / 2
-                || grants.any(|grant| members.contains(&grant.place)))
+                || members.len() > SHARERS_MAX / 2)
     }
 
     /// Copies up to the first problem.

@@ -17,7 +17,7 @@ use pmserver_api::{
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, Micros};
 use sim::Refusal;
-use world::{Pm, World, at, failure, filled, frames, page, peer, refusal, states};
+use world::{Pm, World, at, equal_peers, failure, filled, frames, page, peer, refusal, states};
 
 const LONG: Micros = Micros::new(1_000_000);
 const SHORT: Micros = Micros::new(1000);
@@ -258,6 +258,31 @@ fn a_mapping_that_the_kernel_keeps_is_not_told_as_disturbed() {
     assert!(world.refuse(Refusal { nth: 1, error: 0 }, || refused = refusal(disturb())));
     assert_eq!(refused, Some(PmError::Kernel));
     assert_eq!(disturb().unwrap().count, 1);
+}
+
+#[test]
+fn what_is_disturbed_in_steps_is_all_there_is_and_each_mapping_once() {
+    // PM-290
+    const FRAMES: u64 = 300;
+    let peers = equal_peers::<2>(ByteCount::new(3 << 20), Privileges::all());
+    let world = World::with_peers(16 << 20, &peers);
+    for number in [1, 2] {
+        let mut pm = world.as_peer(number);
+        for (first, count) in [(0, 256), (256, FRAMES - 256)] {
+            let container = filled(&mut pm, count);
+            pm.map(container, at(0), frames(count), page(first), READ).unwrap();
+        }
+    }
+    let (mut pm, mut count, mut steps) = (world.as_peer(1), 0, 0);
+    let mut cursor = 0;
+    while steps == 0 || cursor != 0 {
+        let disturbed = pm.disturb(Disturbance::Unmap, cursor).unwrap();
+        count += disturbed.count;
+        cursor = disturbed.cursor;
+        steps += 1;
+        assert!(count <= 2 * FRAMES, "a step goes on where the one before has ended");
+    }
+    assert_eq!((count, steps), (2 * FRAMES, 3));
 }
 
 #[test]

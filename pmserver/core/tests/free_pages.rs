@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Which free pages are used first, and which are made ready before anybody asks for them.
+//! Which free pages are used first, which are made ready before anybody asks for them, and which
+//! are for large frames.
 #![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used)]
 
 mod world;
 
-use pmserver_api::MapFlags;
-use sim::InvocationKind;
-use world::{Pm, World, all, at, filled, frames, page};
+use pmserver_api::{ContainerHandle, MapFlags};
+use pmserver_core::config::Privileges;
+use proto::{ByteCount, PeerId};
+use sim::machine::Architecture;
+use sim::{BootPlan, InvocationKind, SimKernel, equal_parts};
+use world::{Pm, World, all, at, equal_peers, filled, frames, page};
 
 const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
 
 /// Gives new frames memory, at a page.
-fn bound(pm: &mut Pm, count: u64, first_page: u64) -> pmserver_api::ContainerHandle {
+fn bound(pm: &mut Pm, count: u64, first_page: u64) -> ContainerHandle {
     let container = filled(pm, count);
     let mut done = 0;
     while done < count {
@@ -49,4 +53,26 @@ fn reclaim_makes_pages_ready_when_there_is_nothing_else_to_do() {
     assert!(ready > before);
     bound(&mut pm, 7, 7);
     assert_eq!(made(&world, InvocationKind::Retype), ready, "the frames are there");
+}
+
+#[test]
+fn a_pool_of_few_blocks_has_no_large_frames() {
+    // Decision 0039: of fewer than 16. Two more have the books and the capabilities.
+    let made = |blocks: u32| {
+        let peers = equal_peers::<2>(ByteCount::new(4 << 20), Privileges::empty());
+        let kernel = SimKernel::boot(&BootPlan {
+            architecture: Architecture::X86_64,
+            pool: equal_parts(21, blocks),
+            peers: peers.iter().map(|peer| PeerId::new(peer.peer.into()).unwrap()).collect(),
+            cspaces: Vec::new(),
+            regions: Vec::new(),
+        });
+        let world = World::over(kernel, &peers);
+        let mut pm = world.as_peer(2);
+        let container = filled(&mut pm, 512);
+        pm.map(container, at(0), frames(512), page(0), FORCED).unwrap();
+        let server = world.0.borrow();
+        server.kernel().large_frames().made
+    };
+    assert_eq!([17, 18].map(made), [0, 1]);
 }

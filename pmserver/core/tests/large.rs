@@ -16,13 +16,10 @@ use pmserver_api::{
     ShareHandle, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
-use proto::{ByteCount, Micros, PeerId};
-use sim::machine::Architecture;
-use sim::{BootPlan, Refusal, SimKernel, equal_parts};
+use proto::{ByteCount, Micros};
+use sim::Refusal;
 use world::refusal;
-use world::{
-    Pm, World, all, at, byte_of, count, equal_peers, failure, frames, info, page, pages, peer,
-};
+use world::{Pm, World, all, at, byte_of, count, failure, frames, info, page, pages, peer};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const PLAIN: AllocateFlags = AllocateFlags::empty();
@@ -214,29 +211,6 @@ fn nothing_is_large_where_all_memory_is_promised() {
     let mapped = pm.map(container, at(0), frames(LARGE), page(0), FORCED).unwrap();
     assert!(mapped.count < LARGE, "as far as one call maps single frames");
     all(|| pm.container_destroy(container)).unwrap();
-}
-
-#[test]
-fn a_pool_of_few_blocks_has_no_large_frames() {
-    // Decision 0039: of fewer than 16. Two more have the books and the capabilities.
-    let made = |blocks: u32| {
-        let peers = equal_peers::<2>(ByteCount::new(4 << 20), Privileges::empty());
-        let kernel = SimKernel::boot(&BootPlan {
-            architecture: Architecture::X86_64,
-            pool: equal_parts(21, blocks),
-            peers: peers.iter().map(|peer| PeerId::new(peer.peer.into()).unwrap()).collect(),
-            cspaces: Vec::new(),
-            regions: Vec::new(),
-        });
-        let world = World::over(kernel, &peers);
-        let mut pm = world.as_peer(2);
-        let container = pm.container_create(OWN).unwrap();
-        assert_eq!(pm.allocate(container, at(0), frames(LARGE), PLAIN), Ok(LARGE));
-        pm.map(container, at(0), frames(LARGE), page(0), FORCED).unwrap();
-        let server = world.0.borrow();
-        server.kernel().large_frames().made
-    };
-    assert_eq!([17, 18].map(made), [0, 1]);
 }
 
 #[test]

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which free pages are used first, which are made ready before anybody asks for them, and which
 //! are for large frames.
-#![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod world;
 

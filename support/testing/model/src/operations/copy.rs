@@ -11,9 +11,8 @@ use crate::answers::{Doubt, Expected};
 use crate::rules::{Need, for_records, span};
 use crate::state::{CellId, ContainerId, Model, Outcome, Place, Span, Via};
 
-/// A pair takes no more of a call's work than this, whoever pays: 128 fit. More is taken by one
-/// that is copied slowly, and by each grant that is revoked and each mapping that is removed for
-/// it.
+/// The most of a call's work that a pair takes, whoever pays, so that 128 fit; and what is added
+/// for one that is copied slowly, and for each grant and mapping that is removed.
 const PAIR_WORK: u64 = 7_800;
 const SLOW_WORK: u64 = 54_900;
 const GRANT_WORK: u64 = 10_000;

@@ -5,7 +5,9 @@
 # expects the image at this address. Included by the Makefile with IMAGE_DIR set.
 
 TARGET := aarch64-unknown-none
-TARGET_RUSTFLAGS :=
+# The target aligns all accesses: what two stores do, LLVM would build as a vector on the stack and
+# then load word by word.
+TARGET_RUSTFLAGS := -C no-vectorize-slp
 
 # The SDK was built for 2 GiB of RAM: the image tool knows that from the SDK.
 # How fast the processor is beside its clock (decision 0024): an instruction takes 2^ICOUNT ns. From 7

@@ -15,12 +15,10 @@ mod regions;
 mod start;
 
 use console_api::Client;
-use pd::PpChannel;
+use pd::{PpChannel, Wake};
 use pmserver_core::Server;
 use proto::{Message, PeerId, ProtocolError};
-use sel4_microkit::{
-    Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
-};
+use sel4_microkit::{Handler, Infallible, MessageInfo, Never, protection_domain};
 
 use fault::fault_of;
 use kernel::Sel4Kernel;
@@ -33,11 +31,7 @@ const CONSOLE: usize = 0;
 fn init() -> PmServer {
     pd::report_panics::<CONSOLE>();
     match start() {
-        Ok(server) => PmServer {
-            server,
-            console: Client::new(PpChannel::new(CONSOLE)),
-            reply: Message::default(),
-        },
+        Ok(server) => PmServer { server, console: Client::new(PpChannel::new(CONSOLE)) },
         // Nobody can call yet, and without a pool there is nothing to answer.
         #[allow(clippy::panic)]
         Err(error) => panic!("pmserver cannot start: {error}"),
@@ -47,51 +41,47 @@ fn init() -> PmServer {
 struct PmServer {
     server: Server<Sel4Kernel>,
     console: Client<PpChannel>,
-    /// Where replies are written: to clear one for each call takes time.
-    reply: Message,
 }
 
 impl Handler for PmServer {
     type Error = Infallible;
 
-    #[inline(always)]
-    fn protected(
-        &mut self,
-        channel: Channel,
-        request: MessageInfo,
-    ) -> Result<MessageInfo, Infallible> {
-        match (peer(channel.index()), &pd::receive(&request)) {
-            (Some(caller), Ok(message)) => self.server.answer(caller, message, &mut self.reply),
-            (None, _) => self.reply = ProtocolError::UnknownOperation.reply(),
-            (_, Err(error)) => self.reply = error.reply(),
+    fn run(&mut self) -> Result<Never, Infallible> {
+        let mut woken = pd::wait_passive();
+        loop {
+            woken = pd::reply_and_wait(match woken {
+                (Wake::Request(channel), request) => Some(self.protected(channel, &request)),
+                (Wake::Fault(child), fault) => Some(self.fault(child, &fault)),
+                // Nothing in pmserver's protocol uses notifications.
+                (Wake::Notification, _) => None,
+            });
         }
-        Ok(pd::send(&self.reply))
+    }
+}
+
+impl PmServer {
+    #[inline(always)]
+    fn protected(&mut self, channel: u64, request: &MessageInfo) -> MessageInfo {
+        let mut reply = Message::default();
+        // A channel has the number of the peer (microkit-system.xml).
+        match (PeerId::new(channel), &pd::receive(request)) {
+            (Some(caller), Ok(message)) => self.server.answer(caller, message, &mut reply),
+            (None, _) => reply = ProtocolError::UnknownOperation.reply(),
+            (_, Err(error)) => reply = error.reply(),
+        }
+        pd::send(&reply)
     }
 
-    /// Ignores notifications: nothing in pmserver's protocol uses them.
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn fault(
-        &mut self,
-        child: Child,
-        message: MessageInfo,
-    ) -> Result<Option<MessageInfo>, Infallible> {
-        let fault = fault_of(&message);
-        if let Some(peer) = peer(child.index()) {
+    fn fault(&mut self, child: u64, message: &MessageInfo) -> MessageInfo {
+        let fault = fault_of(message);
+        // A child has the number of the peer, too.
+        if let Some(peer) = PeerId::new(child) {
             self.server.fault(peer, fault, &mut self.console);
         }
         // Every fault gets a reply: the child donated its scheduling context with the fault, and
         // only a reply gives it back. If the core repaired the fault, the child tries the access
         // again. If the core redirected the child, it continues at the new address. If the core
         // stopped it, it answers its callers from now on, and does nothing else.
-        Ok(Some(MessageInfo::default()))
+        MessageInfo::default()
     }
-}
-
-/// Returns the peer whose channel or child has this number: both have the number of the peer
-/// (microkit-system.xml).
-fn peer(number: usize) -> Option<PeerId> {
-    PeerId::new(u64::try_from(number).ok()?)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What all protection domains share: messages over Microkit channels, the panic report, recovery
-//! after a fault, the mapping of granted frames, and the processor's counter.
+//! What all protection domains share: messages over Microkit channels, how a server waits, the
+//! panic report, recovery after a fault, the mapping of granted frames, and the processor's counter.
 //!
 //! Contains no policy: the `api` and `core` crates decide what a message means.
 #![no_std]
@@ -8,6 +8,7 @@
 
 mod channel;
 mod clock;
+mod events;
 mod finished;
 mod granted;
 mod panic;
@@ -16,6 +17,7 @@ mod regions;
 
 pub use channel::{PpChannel, put, receive, send, take};
 pub use clock::{micros, own_time};
+pub use events::{Wake, reply_and_wait, wait_passive};
 pub use finished::Finished;
 pub use granted::OwnGrants;
 pub use panic::report_panics;

@@ -18,21 +18,13 @@ use core::cell::RefCell;
 use pmserver_client::{
     Error, GrantMapper, KernelRefused, MapFlags, Message, Pm, ProtocolError, Transport, VirtAddr,
 };
-use sel4::cap::{Endpoint, Reply};
-use sel4::{Cap, IpcBuffer, MessageInfo};
+use sel4::{IpcBuffer, MessageInfo};
 use sel4_microkit::Channel;
 use sel4_stack::Stack;
 
+use crate::events::{INPUT, REPLY, REQUEST_BADGE};
 use crate::granted::map_with;
 use crate::{put, regions, take};
-
-/// The endpoint on which a domain waits, and the reply capability of its pending caller, in the
-/// slots where the platform puts them for every domain.
-const INPUT: Endpoint = Cap::from_bits(1);
-const REPLY: Reply = Cap::from_bits(4);
-
-/// Set in the badge of a request; the other bits are the channel of the request.
-const REQUEST_BADGE: u64 = 1 << 63;
 
 const STACK_BYTES: usize = 0x1_0000;
 static STACK: Stack<STACK_BYTES> = Stack::new();

@@ -238,12 +238,12 @@ impl CallError {
             OK => {
                 reply.exactly().map_err(|_: ProtocolError| Self::Protocol(ProtocolError::BadReply))
             }
-            status => Err(Self::decode(status, reply)),
+            status => Err(Self::decode(status, *reply)),
         }
     }
 
     #[cold]
-    fn decode(status: u64, reply: &Message) -> Self {
+    fn decode(status: u64, reply: Message) -> Self {
         let refusal = PmError::from_status(status).zip(reply.exactly::<2>().ok());
         match (refusal, ProtocolError::from_status(status)) {
             (Some((error, [done, at])), _) => Self::Refused(Failure { error, done, at }),

@@ -196,7 +196,7 @@ impl Request {
                     flags: flags(label_flags)?,
                 })
             }
-            Operation::CopyList => server.serve(&Self::copy_list(message, label_flags)?),
+            Operation::CopyList => server.serve(&Self::copy_list(*message, label_flags)?),
             Operation::CreateWith => {
                 let [payer, count, terms] = message.exactly()?;
                 let (count, terms) = (frame_count(count)?, ShareTerms::unpack(terms)?);
@@ -210,7 +210,7 @@ impl Request {
                     terms: ShareTerms::unpack(terms)?,
                 })
             }
-            Operation::CreateGather => server.serve(&Self::create_gather(message)?),
+            Operation::CreateGather => server.serve(&Self::create_gather(*message)?),
             Operation::Attach => {
                 let [handle, start, vaddr, how] = message.exactly()?;
                 let (count, flag_bits) = unpack_pair(how);
@@ -342,11 +342,12 @@ impl Request {
 
 impl Request {
     // The two requests with lists are made apart from the others: where all are made in one place,
-    // every request is moved there together with room for a list.
+    // every request is moved there together with room for a list. They take a copy of the message: one
+    // whose address is given away would be written to memory for every request.
 
     #[inline(never)]
-    fn copy_list(message: &Message, flag_bits: u32) -> Result<Self, CallError> {
-        let ([source, destination], list) = listed(message)?;
+    fn copy_list(message: Message, flag_bits: u32) -> Result<Self, CallError> {
+        let ([source, destination], list) = listed(&message)?;
         Ok(Self::CopyList {
             source: container(source),
             destination: container(destination),
@@ -356,8 +357,8 @@ impl Request {
     }
 
     #[inline(never)]
-    fn create_gather(message: &Message) -> Result<Self, CallError> {
-        let ([payer, source, terms], list) = listed(message)?;
+    fn create_gather(message: Message) -> Result<Self, CallError> {
+        let ([payer, source, terms], list) = listed(&message)?;
         Ok(Self::CreateGather {
             account: account(payer),
             source: container(source),

@@ -59,7 +59,7 @@ impl<K: Kernel> Service<K> {
         match Request::decode_for(message, serving) {
             Ok(Ok(())) => self.store.claims.close(caller, waiting),
             Ok(Err(failure)) if self.is_starved_by(&failure) => {
-                *reply = self.serve_again(caller, message, waiting, failure);
+                *reply = self.serve_again(caller, *message, waiting, failure);
             }
             Ok(Err(failure)) => {
                 self.store.claims.close(caller, waiting);
@@ -74,16 +74,17 @@ impl<K: Kernel> Service<K> {
         failure.error == PmError::NoMemory && self.store.is_starved
     }
 
-    /// Makes room for a request that found no memory, and serves it again.
+    /// Makes room for a request that found no memory, and serves it again. It takes a copy of the
+    /// message, so that the one that was received need not be in memory.
     #[cold]
     fn serve_again(
         &mut self,
         caller: PeerId,
-        message: &Message,
+        message: Message,
         waiting: Waiting,
         failure: Failure,
     ) -> Message {
-        match Request::decode(message) {
+        match Request::decode(&message) {
             Ok(request) => match self.make_room_and_run(caller, &request, waiting, failure) {
                 Ok(reply) => reply.encode(),
                 Err(failure) => failure.reply(),

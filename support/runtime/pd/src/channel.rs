@@ -21,7 +21,7 @@ impl Transport for PpChannel {
     fn call(&mut self, request: Message) -> Message {
         match request.as_short() {
             Some((registers, count)) => self.call_short(request.label(), registers, count),
-            None => self.call_long(&request),
+            None => self.call_long(&request).unwrap_or(ProtocolError::BadReply.reply()),
         }
     }
 }
@@ -39,27 +39,28 @@ impl PpChannel {
         let reply = self.0.call_with_mrs(info, registers);
         match reply.info.length() {
             count @ 0..=FASTPATH_REGISTERS => Message::short(reply.info.label(), reply.msg, count),
-            _ => long_reply(reply.info, reply.msg),
+            _ => long_reply(reply.info, reply.msg).unwrap_or(ProtocolError::BadReply.reply()),
         }
     }
 
     #[cold]
-    fn call_long(&self, request: &Message) -> Message {
-        let reply = MessageInfo::from_inner(self.0.call(send(request).into_inner()));
-        receive(&reply).unwrap_or(ProtocolError::BadReply.reply())
+    fn call_long(&self, request: &Message) -> Result<Message, ProtocolError> {
+        receive(&MessageInfo::from_inner(self.0.call(send(request).into_inner())))
     }
 }
 
 /// Returns a reply of which the fastpath has carried only the first registers.
 #[cold]
-fn long_reply(info: sel4::MessageInfo, first: [u64; FASTPATH_REGISTERS]) -> Message {
-    let message = with_msg_regs_mut(|wire| {
+fn long_reply(
+    info: sel4::MessageInfo,
+    first: [u64; FASTPATH_REGISTERS],
+) -> Result<Message, ProtocolError> {
+    with_msg_regs_mut(|wire| {
         if let Some(head) = wire.first_chunk_mut() {
             *head = first;
         }
         take(info.label(), info.length(), wire)
-    });
-    message.unwrap_or(ProtocolError::BadReply.reply())
+    })
 }
 
 /// Writes a message to the message registers; returns the `MessageInfo` that describes it.
@@ -87,16 +88,16 @@ pub fn put(message: &Message, wire: &mut [u64]) -> usize {
             *head = registers;
             count
         }
-        _ => put_long(message.registers(), wire),
+        _ => put_long(*message, wire),
     }
 }
 
 #[cold]
-fn put_long(registers: &[u64], wire: &mut [u64]) -> usize {
-    for (to, from) in wire.iter_mut().zip(registers) {
+fn put_long(message: Message, wire: &mut [u64]) -> usize {
+    for (to, from) in wire.iter_mut().zip(message.registers()) {
         *to = *from;
     }
-    registers.len()
+    message.registers().len()
 }
 
 /// Reads a message with this label and number of registers from `wire`.
@@ -107,6 +108,7 @@ fn put_long(registers: &[u64], wire: &mut [u64]) -> usize {
 pub fn take(label: u64, count: usize, wire: &[u64]) -> Result<Message, ProtocolError> {
     match wire.first_chunk() {
         Some(head) if count <= FASTPATH_REGISTERS => Ok(Message::short(label, *head, count)),
-        _ => Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?),
+        // Moved, not returned: what another function writes to is in memory, whoever writes it.
+        _ => Ok(Message::from_wire(label, wire.get(..count).ok_or(ProtocolError::WrongLength)?)?),
     }
 }

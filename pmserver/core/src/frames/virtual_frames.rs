@@ -28,6 +28,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Charges a frame with these marks and inserts it. A discarded one of its number that is there
     /// becomes a tentative one. If extra frames are allowed, records in `demoted` which frames were
     /// made extra to pay for its record.
+    #[inline(always)]
     pub(crate) fn insert_frame(
         &mut self,
         (account, container, there): (Ref<Account>, Ref<Container>, Option<Ref<Frame>>),
@@ -114,20 +115,21 @@ impl<K: Kernel> FrameManager<K> {
     fn with_page<T>(
         &mut self,
         account: Ref<Account>,
-        mut demoted: Option<&mut Demoted>,
+        demoted: Option<&mut Demoted>,
         make: impl Fn(&mut Store<K>) -> Result<T, Shortage>,
     ) -> Result<T, Shortage> {
-        let mut list = None;
-        loop {
-            match (make(&mut self.store), demoted.as_deref_mut()) {
-                (Err(Shortage::Account), Some(demoted)) if list.is_none() && !demoted.is_full() => {
-                    list = Some(self.demote_for_page(account)?);
+        match (make(&mut self.store), demoted) {
+            (Err(Shortage::Account), Some(demoted)) if !demoted.is_full() => {
+                let list = self.demote_for_page(account)?;
+                let made = make(&mut self.store);
+                if made.is_ok() {
+                    let _ = demoted.push(list);
+                } else {
+                    self.store.undo_demote(account, list);
                 }
-                (result, demoted) => {
-                    self.end_demotion(account, list.zip(demoted), result.is_ok());
-                    return result;
-                }
+                made
             }
+            (result, _) => result,
         }
     }
 
@@ -138,21 +140,6 @@ impl<K: Kernel> FrameManager<K> {
         self.store.check_extra()?;
         self.split_newest(account).map_err(|_| Shortage::Account)?;
         self.store.demote(account).ok_or(Shortage::Account)
-    }
-
-    /// Records a demotion that has made room, or undoes it.
-    fn end_demotion(
-        &mut self,
-        account: Ref<Account>,
-        demotion: Option<(FrameList, &mut Demoted)>,
-        is_used: bool,
-    ) {
-        let Some((list, demoted)) = demotion else { return };
-        if is_used {
-            let _ = demoted.push(list);
-        } else {
-            self.store.undo_demote(account, list);
-        }
     }
 
     /// Charges frames at the beginning of a range as runs, if it can: if they are of an
@@ -372,7 +359,7 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), KernelError> {
         self.drop_contents(frame, self.store.get(frame).all())?;
         if !self.store.get(frame).is_discarded() {
-            self.discard_frame(container, frame);
+            self.uncharge_frame(container, frame);
         }
         let tree = self.store.get(container).frames;
         self.store.get_mut(container).frames = self.store.tree_remove(tree, number);
@@ -381,14 +368,19 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Refunds a frame without contents and leaves its record to report the loss.
-    #[inline(always)]
     pub(crate) fn discard_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
+        self.uncharge_frame(container, frame);
+        self.store.get_mut(frame).discard();
+    }
+
+    /// Refunds a frame without contents that is to be removed or discarded.
+    #[inline(always)]
+    fn uncharge_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
         if !self.store.get(frame).has(FrameMarks::UNCHARGED) {
             let payer = self.store.payer_of_container(container);
             self.store.refund_frame(payer, frame);
         }
         let frames = self.store.get(frame).frames();
-        self.store.get_mut(frame).discard();
         self.store.get_mut(container).frame_count.subtract(frames);
     }
 }

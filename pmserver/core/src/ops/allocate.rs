@@ -77,10 +77,24 @@ impl<K: Kernel> Operations<K> {
             // There is nothing to clear, to settle or to undo.
             return Ok(progress.done);
         }
+        self.finish((access.container, payer), range, flags, (unused_from, progress, inserted))
+    }
+
+    /// Clears and settles what an allocation has inserted, or undoes it.
+    #[inline(never)]
+    fn finish(
+        &mut self,
+        (container, payer): (Ref<Container>, Ref<Account>),
+        range: Range,
+        flags: AllocateFlags,
+        (unused_from, mut progress, inserted): (u64, Progress, Result<(), Failure>),
+    ) -> Result<u64, Failure> {
+        let squash = flags.contains(AllocateFlags::SQUASH);
+        let fills = squash || flags.contains(AllocateFlags::DMA);
         let is_partial = flags.contains(AllocateFlags::PARTIAL);
         let filled = if fills && (inserted.is_ok() || is_partial) {
             let numbers = (range.first..=range.last).zip(0..progress.done);
-            self.fill_frames(access.container, numbers, flags)
+            self.fill_frames(container, numbers, flags)
         } else {
             Ok(())
         };
@@ -94,11 +108,12 @@ impl<K: Kernel> Operations<K> {
         };
         let rest = FrameNumber::new(range.first.saturating_add(kept));
         let undone = Range::new(rest, progress.done.saturating_sub(kept));
-        let kept_range = Range::new(start, kept).filter(|_| progress.is_tentative);
-        self.keep_or_remove_frames(access.container, kept_range, true);
-        self.remove_made(access.container, undone, squash);
+        let kept_range =
+            Range::new(FrameNumber::new(range.first), kept).filter(|_| progress.is_tentative);
+        self.keep_or_remove_frames(container, kept_range, true);
+        self.remove_made(container, undone, squash);
         if kept == 0 {
-            self.store.get_mut(access.container).unused_from = unused_from;
+            self.store.get_mut(container).unused_from = unused_from;
             while let Some(list) = progress.demoted.pop() {
                 self.store.undo_demote(payer, list);
             }

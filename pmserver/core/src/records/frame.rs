@@ -4,7 +4,7 @@
 use bitflags::bitflags;
 use pmserver_api::FrameState;
 use proto::limits::LARGE_FRAMES;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::kernel::{BLOCK_PAGES, PageIndex};
 use crate::records::cell::record;
@@ -148,8 +148,9 @@ impl Frame {
 
     /// Returns whether nothing has happened to its frames.
     pub(crate) fn is_blank(&self) -> bool {
-        // Not by a comparison of arrays, which is a call of `memcmp`.
-        self.pages.iter().fold(0, |all, page| all | page) == 0 && self.mappings.is_none()
+        // Not by a comparison of arrays, which is a call of `memcmp`; two pages at once.
+        let pairs: [u64; 4] = transmute!(self.pages);
+        pairs.into_iter().fold(0, |all, pair| all | pair) == 0 && self.mappings.is_none()
     }
 
     /// Returns the frame with a number that it stands for.

@@ -40,9 +40,9 @@ impl Meter {
         self.split_work.set(0);
     }
 
-    /// Counts work.
+    /// Counts work. That of a call is far from filling a word: nothing is checked.
     pub(crate) fn charge(&self, work: u64) {
-        self.spent.set(self.spent.get().saturating_add(work));
+        self.spent.set(self.spent.get().wrapping_add(work));
     }
 
     /// Returns how much work the call has done.

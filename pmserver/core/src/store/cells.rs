@@ -15,6 +15,7 @@ use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
     /// Stores a record that no handle names; the account pays.
+    #[inline(always)]
     pub(crate) fn alloc<T: Record>(
         &mut self,
         account: Ref<Account>,
@@ -46,11 +47,11 @@ impl<K: Kernel> Store<K> {
         }
         let account = self.payer_for(account);
         let page = match PageIndex::from_link(self.ledger(account).record_pages) {
-            Some(page) if !self.is_full(page) => page,
+            Some(page) if !self.is_full_of_cells(page) => page,
             _ => self.add_record_page(account)?,
         };
         let record = self.fill(page, record, stamp);
-        if self.is_full(page) {
+        if self.is_full_of_cells(page) {
             self.move_record_page(account, page, End::Last);
         }
         Ok(record)
@@ -75,7 +76,7 @@ impl<K: Kernel> Store<K> {
             self.empty_aside(owner, record);
             return self.give_back(owner, 1);
         }
-        let was_full = self.is_full(page);
+        let was_full = self.is_full_of_cells(page);
         let left = self.empty(record);
         if left == 0 {
             let owner = self.page_owner(page);
@@ -198,10 +199,15 @@ impl<K: Kernel> Store<K> {
     pub(super) fn is_full(&self, page: PageIndex) -> bool {
         let entry = self.entry(page);
         if entry.is(PageUse::Records) {
-            u32::from(entry.taken) == CELLS_PER_PAGE
+            self.is_full_of_cells(page)
         } else {
             usize::from(entry.taken) == CNODE_SLOTS
         }
+    }
+
+    /// The same for a page of records.
+    pub(super) fn is_full_of_cells(&self, page: PageIndex) -> bool {
+        u32::from(self.entry(page).taken) == CELLS_PER_PAGE
     }
 
     /// Puts a page first into a ring and returns the first.

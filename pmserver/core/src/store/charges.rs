@@ -108,11 +108,13 @@ impl<K: Kernel> Store<K> {
 
     /// Charges one page to an account and all accounts above it, or fails and charges none. The
     /// caller checks whether the account may have extra frames.
+    #[inline(never)]
     pub(crate) fn charge(&mut self, account: Ref<Account>, kind: Charge) -> Result<(), Shortage> {
         self.charge_pages(account, kind, 1)
     }
 
     /// Charges pages to an account and all accounts above it, all or none.
+    #[inline(always)]
     pub(crate) fn charge_pages(
         &mut self,
         account: Ref<Account>,
@@ -126,8 +128,9 @@ impl<K: Kernel> Store<K> {
         }
         if kind == Charge::Extra {
             self.check_extra()?;
-        } else if self.unused() < pages {
-            // The account has room, so extra frames occupy the memory that it was promised.
+        } else if self.get(self.pool()).charged(Charge::Extra) > 0 && self.unused() < pages {
+            // The account has room, and limits are promises: only extra frames can occupy the
+            // memory.
             self.is_starved = true;
             return Err(Shortage::Pool);
         }
@@ -156,11 +159,13 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Refunds one page to an account and all accounts above it.
+    #[inline(never)]
     pub(crate) fn refund(&mut self, account: Ref<Account>, kind: Charge) {
         self.refund_pages(account, kind, 1);
     }
 
     /// Refunds pages to an account and all accounts above it.
+    #[inline(always)]
     pub(crate) fn refund_pages(&mut self, account: Ref<Account>, kind: Charge, pages: u32) {
         let payer = self.payer_for(account);
         self.allowances.count(payer, Change::Down(pages));
@@ -174,6 +179,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Counts a charge to an account, and in every account above it.
+    #[inline(always)]
     fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {
         let (mut next, mut is_below) = (Some(account), false);
         let mut work: u64 = 0;

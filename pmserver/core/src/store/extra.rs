@@ -128,28 +128,23 @@ impl<K: Kernel> Store<K> {
         frame: Ref<Frame>,
         may_be_extra: bool,
     ) -> Result<(), Shortage> {
-        let is_extra = match self.charge_guaranteed(account) {
+        match self.charge_guaranteed(account) {
             Err(Shortage::Account) if may_be_extra => {
                 self.charge(account, Charge::Extra)?;
-                true
+                self.get_mut(frame).set(FrameMarks::EXTRA, true);
             }
-            result => {
-                result?;
-                false
-            }
-        };
-        self.get_mut(frame).set(FrameMarks::EXTRA, is_extra);
+            result => result?,
+        }
         self.add_to_list(account, frame, Age::Newest);
         Ok(())
     }
 
-    /// Refunds a frame.
+    /// Refunds a frame that is to be removed or discarded.
     #[inline(always)]
     pub(crate) fn refund_frame(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
-        let list = self.remove_from_list(account, frame);
-        self.get_mut(frame).set(FrameMarks::EXTRA, false);
-        if list == FrameList::Guaranteed {
-            self.refund_guaranteed(account, self.get(frame).frames());
+        let frames = self.get(frame).frames();
+        if self.remove_from_list(account, frame) == FrameList::Guaranteed {
+            self.refund_guaranteed(account, frames);
         } else {
             self.refund(account, Charge::Extra);
             self.demand.answer(account);

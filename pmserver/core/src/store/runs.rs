@@ -182,10 +182,10 @@ impl<K: Kernel> Store<K> {
 
     /// Frees the record of a frame or run that is in no tree and no list.
     pub(crate) fn free_frame(&mut self, frame: Ref<Frame>) {
-        let cells = cells_aside(self.get(frame).order());
-        if cells > 0 {
+        let record = self.get(frame);
+        if record.is_run() {
             let (page, _) = frame.place();
-            self.give_back(self.page_owner(page), cells);
+            self.give_back(self.page_owner(page), cells_aside(record.order()));
         }
         self.free(frame);
     }
@@ -305,11 +305,11 @@ impl<K: Kernel> Store<K> {
         record: T,
     ) -> Result<Ref<T>, KernelError> {
         let page = match PageIndex::from_link(self.stock_mut(account).record_pages) {
-            Some(page) if !self.is_full(page) => page,
+            Some(page) if !self.is_full_of_cells(page) => page,
             _ => self.take_aside_page(account)?,
         };
         let record = self.fill(page, &record, Stamp::unnamed(T::KIND));
-        if self.is_full(page) {
+        if self.is_full_of_cells(page) {
             self.move_aside_page(account, page, End::Last);
         }
         self.stock_mut(account).aside.down();
@@ -348,7 +348,7 @@ impl<K: Kernel> Store<K> {
         let mut next = PageIndex::from_link(self.stock_mut(account).record_pages);
         // They were put before all others.
         for _ in 0..UNFILLED_MAX {
-            let Some(page) = next.filter(|page| !self.is_full(*page)) else { break };
+            let Some(page) = next.filter(|page| !self.is_full_of_cells(*page)) else { break };
             let first = self.stock_mut(account).record_pages;
             let after = self.entry(page).next;
             next = PageIndex::from_link(after).filter(|_| after != first);
@@ -383,7 +383,7 @@ impl<K: Kernel> Store<K> {
     /// Frees a record in a page of cells that were set aside; sets its cell aside again.
     pub(super) fn empty_aside<T: Record>(&mut self, account: Ref<Account>, record: Ref<T>) {
         let (page, _) = record.place();
-        let was_full = self.is_full(page);
+        let was_full = self.is_full_of_cells(page);
         if self.empty(record) == 0 && !self.keeps_unfilled {
             let first = self.stock_mut(account).record_pages;
             let pages = self.unlink_page(first, page);

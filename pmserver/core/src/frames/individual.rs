@@ -106,7 +106,11 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         number: u64,
     ) -> Result<FrameId, Failure> {
-        self.check_present(container, number)?;
+        let frame = self.check_present(container, number)?;
+        let record = self.store.get(frame);
+        if !record.is_above_cluster() {
+            return Ok(Id::new(frame, record.index_of(number)));
+        }
         let frame = self.clustered(container, number);
         let frame = frame.map_err(|error| split_failure(error, number))?;
         frame.ok_or(at_frame(PmError::Kernel, number))
@@ -127,11 +131,12 @@ impl<K: Kernel> FrameManager<K> {
         frame.map(Id::first).ok_or(at_frame(PmError::Kernel, number))
     }
 
-    fn check_present(&self, container: Ref<Container>, number: u64) -> Result<(), Failure> {
+    /// Returns the record that a frame is in.
+    fn check_present(&self, container: Ref<Container>, number: u64) -> Result<Ref<Frame>, Failure> {
         let frame = self.frame_at(container, number).map_err(|error| at_frame(error, number))?;
         if !self.store.get(frame).is_settled() {
             return Err(at_frame(PmError::NotFound, number));
         }
-        Ok(())
+        Ok(frame)
     }
 }

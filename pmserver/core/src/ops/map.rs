@@ -235,7 +235,7 @@ impl<K: Kernel> Operations<K> {
                 Id::first(self.add_record(account, mapping)?)
             }
         };
-        if let Err(error) = self.ensure_tables_at(peer, vaddr) {
+        if let Err(error) = self.count_with_tables(peer, vaddr, 1) {
             let is_used = cluster.is_some_and(|cluster| self.store.get(cluster).present() != 0);
             if !is_used {
                 self.remove_record(mapping.record);
@@ -247,7 +247,6 @@ impl<K: Kernel> Operations<K> {
             let record = self.store.get_mut(mapping.record);
             record.set_present(record.present() | mapping.bit());
         }
-        self.count_mappings(peer, vaddr.get(), 1);
         Ok(mapping)
     }
 

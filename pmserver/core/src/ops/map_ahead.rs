@@ -12,7 +12,9 @@ use proto::{PAGE_BYTES, PeerId, VirtAddr};
 use crate::kernel::Kernel;
 use crate::ops::Operations;
 use crate::ops::map::{behind, most_mappings};
+use crate::ops::map_cluster::CLUSTERED_MIN;
 use crate::records::id::CLUSTER;
+use crate::records::mapping::Mapping;
 use crate::records::peer::Ahead;
 use crate::records::range::Range;
 use crate::records::region::Region;
@@ -21,31 +23,35 @@ use crate::records::share::Access;
 impl<K: Kernel> Operations<K> {
     /// Maps the pages of a region from an accessed one on, where nothing is mapped. Returns whether
     /// that page is mapped now, with what the access needs.
-    pub(super) fn map_ahead(&mut self, peer: PeerId, page: VirtAddr, kind: AccessKind) -> bool {
-        let Some(region) = self.find_region(peer, page) else { return false };
-        let region = *self.store.get(region);
-        let Ok(access) = self.access(peer, region.container()) else { return false };
-        let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
-        let flags = region.flags().difference(forced);
-        if self.map_run_of_region(peer, (&region, page), &access, (flags, kind)) {
+    pub(super) fn map_ahead(
+        &mut self,
+        peer: PeerId,
+        (region, page): (&Region, VirtAddr),
+        access: &Access,
+        (flags, kind): (MapFlags, AccessKind),
+    ) -> bool {
+        if self.map_run_of_region(peer, (region, page), access, (flags, kind)) {
             return true;
         }
-        let pages = self.pages_ahead(peer, &region, page);
-        let Some(range) = ahead_of(&region, page, pages) else { return false };
+        let pages = self.pages_ahead(peer, region, page);
+        if pages < CLUSTERED_MIN.into() {
+            return false;
+        }
+        let Some(range) = ahead_of(region, page, pages) else { return false };
         let payer = self.payer_of_clusters(peer, pages);
-        if self.check_map_rights(&access, range, flags).is_err()
-            || !self.is_usual(&access, range.first, flags, kind)
+        if self.check_map_rights(access, range, flags).is_err()
+            || !self.is_usual(access, range.first, flags, kind)
         {
             return false;
         }
         let mut mapped = Mapped::default();
         let mut rest = Some((range, page));
         while let Some((left, vaddr)) = rest {
-            let Some(usual) = self.usual_part(&access, left) else { break };
+            let Some(usual) = self.usual_part(access, left) else { break };
             if self.store.meter().begin_frame(0).is_err() {
                 break;
             }
-            match self.map_cluster(peer, &access, (usual, vaddr), (flags, payer), &mut mapped) {
+            match self.map_cluster(peer, access, (usual, vaddr), (flags, payer), &mut mapped) {
                 0 => break,
                 done => rest = behind(left, vaddr, done.into()),
             }
@@ -55,13 +61,16 @@ impl<K: Kernel> Operations<K> {
         mapped.count > 0
     }
 
-    /// Returns how many pages to map: more each time that the accesses go on where the last pages
-    /// ended.
+    /// Returns how many pages to map, up to the next one that is: more each time that the accesses
+    /// go on where the last pages ended.
     fn pages_ahead(&self, peer: PeerId, region: &Region, page: VirtAddr) -> u64 {
         let last = self.peer(peer).ahead;
         let pages = if last.end == page.get() { last.pages.saturating_mul(2) } else { 0 };
-        let in_region = region.last_page().saturating_sub(page.get()) / PAGE_BYTES;
-        pages.clamp(CLUSTER.into(), MAP_AHEAD_MAX).min(in_region.saturating_add(1))
+        let mapped = self.store.tree_next::<Mapping>(self.peer(peer).vspace.mappings, page.get());
+        let end = region.last_page().saturating_add(PAGE_BYTES);
+        let end = mapped.map_or(end, |mapped| self.store.get(mapped).vaddr().min(end));
+        let free = end.saturating_sub(page.get()) / PAGE_BYTES;
+        pages.clamp(CLUSTER.into(), MAP_AHEAD_MAX).min(free)
     }
 
     /// Returns the first frames of a range that have memory, if they are in a cluster that can be

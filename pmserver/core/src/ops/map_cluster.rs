@@ -23,7 +23,7 @@ use crate::tables::clusters::cluster_cells;
 
 /// So many mappings are charged no more in one record than each in its own: a cluster sets cells
 /// aside (PM-15).
-const CLUSTERED_MIN: u8 = 3;
+pub(super) const CLUSTERED_MIN: u8 = 3;
 
 #[allow(clippy::as_conversions)] // To a wider type.
 const _: () = assert!(cluster_cells(CLUSTERED_MIN) + 2 <= 2 * CLUSTERED_MIN as u32);

@@ -86,13 +86,12 @@ impl<K: Kernel> Operations<K> {
             self.unbind_new(frame, was_bound);
             return Ok(0);
         };
-        if self.ensure_tables_at(peer, vaddr).is_err() {
+        if self.count_with_tables(peer, vaddr, PAGES.into()).is_err() {
             self.remove_record(mapping);
             self.collect_tables(peer, vaddr.get());
             self.unbind_new(frame, was_bound);
             return Ok(0);
         }
-        self.count_mappings(peer, vaddr.get(), PAGES.into());
         let rights = self.granted(frame, flags);
         let installed = self.install(Id::first(mapping), installed_for(rights));
         if installed.is_ok() && mapped.push_all(rights, RUN_PAGES) {

@@ -43,11 +43,13 @@ impl<K: Kernel> Operations<K> {
         if self.is_in_vain(peer, found, (address, kind)) {
             return Repair::No;
         }
-        if found.is_none() && self.map_ahead(peer, page, kind) {
-            return Repair::TryAgain;
-        }
-        let mapping = match found.map_or_else(|| self.map_in_region(peer, page, kind), Ok) {
-            Ok(mapping) => mapping,
+        let mapping = match found {
+            Some(found) => Ok(Some(found)),
+            None => self.map_in_region(peer, page, kind),
+        };
+        let mapping = match mapping {
+            Ok(Some(mapping)) => mapping,
+            Ok(None) => return Repair::TryAgain,
             Err(failure) if is_more_to_do(&failure) => return Repair::TryAgain,
             Err(_) => return Repair::No,
         };
@@ -113,7 +115,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Makes the mapping of a region's page that was accessed, if that is allowed. The access
-    /// installs it.
+    /// installs it. None if it was installed with other pages.
     ///
     /// # Errors
     /// `NotFound` if no region is there; else as `map`.
@@ -122,7 +124,7 @@ impl<K: Kernel> Operations<K> {
         peer: PeerId,
         page: VirtAddr,
         kind: AccessKind,
-    ) -> Result<MappingId, Failure> {
+    ) -> Result<Option<MappingId>, Failure> {
         let region = self.find_region(peer, page).ok_or(PmError::NotFound)?;
         let region = *self.store.get(region);
         let number = region.frame_at(page.get()).ok_or(PmError::NotFound)?;
@@ -133,6 +135,9 @@ impl<K: Kernel> Operations<K> {
         // access is in the way.
         let forced = MapFlags::FORCE_WRITE | MapFlags::FORCE_READ;
         let flags = region.flags().difference(forced);
+        if self.map_ahead(peer, (&region, page), &access, (flags, kind)) {
+            return Ok(None);
+        }
         let needed = match kind {
             AccessKind::Write => flags,
             AccessKind::Read | AccessKind::Execute => {
@@ -141,7 +146,7 @@ impl<K: Kernel> Operations<K> {
         };
         let result = self.map_lazily(peer, &access, number, page, needed);
         let mapping = result.or_else(|_| self.map_lazily(peer, &access, number, page, needed))?;
-        Ok(self.set_asked(mapping, flags)?)
+        Ok(Some(self.set_asked(mapping, flags)?))
     }
 
     /// Returns whether an access faults for the second time at a page that is mapped for it: no

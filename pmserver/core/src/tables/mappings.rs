@@ -80,6 +80,24 @@ impl<K: Kernel> Tables<K> {
         let _ = self.store.kernel.end_copies();
     }
 
+    /// Installs the page tables that are missing at an address, and counts new mappings in the
+    /// lowest one.
+    ///
+    /// # Errors
+    /// As [`Self::ensure_tables_at`]; nothing is counted then.
+    pub(crate) fn count_with_tables(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+        count: u32,
+    ) -> Result<(), PmError> {
+        if self.count_mappings(peer, vaddr.get(), count).is_none() {
+            self.ensure_tables_at(peer, vaddr)?;
+            self.count_mappings(peer, vaddr.get(), count);
+        }
+        Ok(())
+    }
+
     /// Installs the page tables that are missing at an address and returns how many.
     ///
     /// # Errors

@@ -190,9 +190,10 @@ impl<K: Kernel> Tables<K> {
         table.map(|table| self.store.get(table))
     }
 
-    /// Counts new mappings in the lowest table above them.
-    pub(crate) fn count_mappings(&mut self, peer: PeerId, vaddr: u64, count: u32) {
-        self.count_children(peer, 0, vaddr, (count, true));
+    /// Counts new mappings in the lowest table above them. Returns how many are in it now, if it is
+    /// there.
+    pub(crate) fn count_mappings(&mut self, peer: PeerId, vaddr: u64, count: u32) -> Option<u32> {
+        self.count_children(peer, 0, vaddr, (count, true))
     }
 
     /// Counts mappings that are gone in the table of a level, and removes the tables above them

@@ -56,6 +56,15 @@ pub struct Mapped {
 }
 
 impl Mapped {
+    /// Returns so many frames that are mapped with the same rights.
+    #[must_use]
+    pub fn all(rights: MapFlags, frames: u16) -> Self {
+        let mut mapped = Self { count: frames.into(), ..Self::default() };
+        let [first, ..] = &mut mapped.runs;
+        *first = MappedRun { count: frames, rights };
+        mapped
+    }
+
     /// Adds the next frame, with the rights that it was mapped with. Returns false, and adds
     /// nothing, if it would need more runs than a reply has.
     pub fn push(&mut self, rights: MapFlags) -> bool {

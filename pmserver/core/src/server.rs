@@ -55,6 +55,7 @@ impl<K: Kernel> Server<K> {
         console: &mut impl Console,
     ) -> FaultOutcome {
         self.begin();
+        self.service.drop_unmapped();
         self.service.fault(peer, fault, console)
     }
 
@@ -62,6 +63,7 @@ impl<K: Kernel> Server<K> {
     /// again: it then succeeds, or it waits for someone who supplies what is missing.
     pub fn resolve(&mut self, peer: PeerId, address: u64, kind: AccessKind) -> bool {
         self.begin();
+        self.service.drop_unmapped();
         self.service.resolve(peer, address, kind)
     }
 

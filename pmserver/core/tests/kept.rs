@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is kept of a large frame that was taken and given back (PM-436): nothing that anybody can
-//! use, and nothing that is in anybody's way.
+//! What is kept of a large frame that was taken and given back (PM-436), or unmapped: nothing that
+//! anybody can use, and nothing that is in anybody's way.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

@@ -177,6 +177,9 @@ impl<K: Kernel> Service<K> {
             let is_within = of.present() & !of.all() == 0;
             let has_one = of.present() != 0 || of.is_kept() && of.above(Installed::No) == 0;
             ensure(has_one && is_within, "a record of mappings has one, and none beyond its ends")?;
+            let is_last = of.is_kept() && of.share.is_none();
+            let is_found = is_last == (self.kept() == Some(mapping));
+            ensure(is_found, "what is kept of what was unmapped is found")?;
             for index in indices(of.present()) {
                 let frame = self.frame_of(Id::new(mapping, index));
                 let is_there = record.all() >> frame.index & 1 != 0;

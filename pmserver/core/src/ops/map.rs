@@ -29,24 +29,30 @@ impl<K: Kernel> Operations<K> {
     pub(crate) fn map(
         &mut self,
         caller: PeerId,
-        Frames { container, start, count }: Frames,
+        frames: Frames,
         vaddr: VirtAddr,
         flags: MapFlags,
     ) -> Result<Mapped, Failure> {
+        let Frames { container, start, count } = frames;
+        if count.get() == LARGE_FRAMES {
+            if let Some(rights) = self.map_again(caller, frames, vaddr, flags) {
+                return Ok(Mapped::all(rights, LARGE_PAGES));
+            }
+            self.drop_unmapped();
+        }
         let access = self.access(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         self.check_right_to(&access, range, flags)?;
         check_flags(flags)?;
         last_page(vaddr, count.get())?;
         self.check_revoking(&access)?;
-        let mut mapped = Mapped::default();
         if count.get() == LARGE_FRAMES {
             self.store.meter().begin_frame(0)?;
             if let Some(rights) = self.map_large(caller, &access, (range, vaddr), flags)? {
-                mapped.push_all(rights, LARGE_PAGES);
-                return Ok(mapped);
+                return Ok(Mapped::all(rights, LARGE_PAGES));
             }
         }
+        let mut mapped = Mapped::default();
         let terms = (flags, self.payer_of_clusters(caller, count.get()));
         let mut rest = Some((range, vaddr));
         while let Some((left, vaddr)) = rest {

@@ -5,24 +5,28 @@
 //! keeps it until somebody needs a part of it (`frames/large.rs`). What stands in the way of one
 //! mapping is no error: then the frames are mapped one by one.
 
-use pmserver_api::{Failure, MapFlags, PmError};
+use pmserver_api::{Failure, Frames, MapFlags, PmError};
 use proto::limits::FRAME_WORK_MAX;
 use proto::{PeerId, VirtAddr};
 
 use crate::frames::bound_runs::{BIND_RUN_WORK, MAP_RUN_WORK};
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
-use crate::ops::map::installed_for;
+use crate::ops::map::{check_flags, installed_for};
 use crate::records::cell::Ref;
 use crate::records::failure::at_frame;
 use crate::records::frame::{Frame, RUN_ORDER, RUN_PAGES};
 use crate::records::id::{FrameId, Id};
+use crate::records::leaf::Leaf;
 use crate::records::lease::need_of;
 use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 use crate::records::share::{Access, Share};
 use crate::tables::large::LARGE_BYTES;
+
+/// The flags of a mapping that gives frames memory of their own.
+const FORCED: MapFlags = MapFlags::WRITE.union(MapFlags::FORCE_WRITE);
 
 impl<K: Kernel> Operations<K> {
     /// Maps the frames of a range as one large frame, if they can be. Returns their rights, or
@@ -125,29 +129,81 @@ impl<K: Kernel> Operations<K> {
         flags: MapFlags,
     ) -> Result<bool, Failure> {
         let Some(kept) = self.store.get(share).mappings.target() else { return Ok(false) };
-        let record = self.store.get(kept);
-        let is_same = record.is_kept() && record.vaddr() == vaddr.get() && record.asked() == flags;
-        let frame = record.frame(0);
-        if is_same
-            && self.is_whole_range(frame.record, access.container, range)
-            && self.can_map_whole(frame.record, flags) == Some(true)
+        let frame = self.store.get(kept).frame(0).record;
+        if self.is_whole_range(frame, access.container, range)
+            && self.reuse(kept, vaddr, flags).is_some()
         {
-            self.store.get_mut(kept).set_present(1);
-            // Stores are forced, so the frame is not copy-on-write if there may be any.
-            if self.install(Id::first(kept), installed_for(flags)).is_ok() {
-                return Ok(true);
-            }
-            self.store.get_mut(kept).set_present(0);
+            return Ok(true);
         }
         self.remove_mappings_through(share, FRAME_WORK_MAX)?;
         Ok(false)
+    }
+
+    /// Maps a large frame of an owner once more by the record that was kept when it was unmapped,
+    /// which says that all but the flags was checked before. Returns its rights; nothing if there
+    /// is no such record, or if there is more to check.
+    #[inline(always)]
+    pub(super) fn map_again(
+        &mut self,
+        caller: PeerId,
+        frames: Frames,
+        vaddr: VirtAddr,
+        flags: MapFlags,
+    ) -> Option<MapFlags> {
+        let kept = self.kept()?;
+        let record = self.store.get(kept);
+        let frame = record.frame(0).record;
+        let container = self.store.container_of(frame);
+        let is_same = record.peer() == caller
+            && self.store.get(frame).key() == frames.start.get()
+            && self.store.handle(container) == frames.container.raw();
+        let is_usual =
+            check_flags(flags).is_ok() && self.store.get(container).leases.target().is_none();
+        if !is_same || !is_usual || self.store.meter().begin_frame(0).is_err() {
+            return None;
+        }
+        let rights = self.reuse(kept, vaddr, flags)?;
+        self.forget_kept(kept);
+        Some(rights)
+    }
+
+    /// Maps a large frame by a record of it that was kept. Returns its rights; nothing if that is
+    /// for another place, or if the frame has to be dealt with first.
+    #[inline(always)]
+    fn reuse(&mut self, kept: Ref<Mapping>, vaddr: VirtAddr, flags: MapFlags) -> Option<MapFlags> {
+        let record = self.store.get(kept);
+        if !record.is_kept() || record.vaddr() != vaddr.get() {
+            return None;
+        }
+        let frame = record.frame(0);
+        let has_cap = record.has_cap(0);
+        let block = self.store.get(frame.record).page(0)?;
+        let granted = self.granted_on(Some(block), flags);
+        let is_cow = flags.contains(FORCED) && !granted.contains(MapFlags::WRITE);
+        if is_cow || self.store.is_splitting(block) {
+            return None;
+        }
+        let record = self.store.get_mut(kept);
+        record.set_asked(flags);
+        record.set_present(1);
+        let (mapping, rights) = (Id::first(kept), installed_for(granted));
+        let shown = if has_cap {
+            self.put_in(mapping, block, rights)
+        } else {
+            self.install(mapping, rights)
+        };
+        if shown.is_err() {
+            self.store.get_mut(kept).set_present(0);
+            return None;
+        }
+        Some(granted)
     }
 
     /// Returns whether a large frame, or a run, that has memory can be mapped with these flags;
     /// nothing if it has none.
     pub(super) fn can_map_whole(&self, frame: Ref<Frame>, flags: MapFlags) -> Option<bool> {
         let block = self.store.get(frame).page(0)?;
-        let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        let forces = flags.contains(FORCED);
         let is_whole = !self.store.is_splitting(block);
         Some(is_whole && !(forces && self.is_cow(Id::first(frame))))
     }
@@ -168,7 +224,7 @@ impl<K: Kernel> Operations<K> {
         }
         let record = self.store.get(frame);
         let (range, is_run) = (record.range(), record.order() == RUN_ORDER);
-        let forces = flags.contains(MapFlags::WRITE | MapFlags::FORCE_WRITE);
+        let forces = flags.contains(FORCED);
         if !forces || self.has_handler_in(access.container, range) {
             return Ok(false);
         }

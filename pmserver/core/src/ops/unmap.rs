@@ -2,6 +2,7 @@
 //! unmap (O7).
 
 use pmserver_api::{Failure, PmError};
+use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
@@ -27,6 +28,9 @@ impl<K: Kernel> Operations<K> {
         count: FrameCount,
     ) -> Result<u64, Failure> {
         let last = last_page(vaddr, count.get())?;
+        if count.get() == LARGE_FRAMES && self.unmap_large(caller, vaddr)? {
+            return Ok(LARGE_FRAMES);
+        }
         let done = self.unmap_range(caller, (vaddr.get(), last.get()), u64::MAX)?;
         // Empty tables that `ensure_tables` made are removed with the range, which is shorter than
         // the span of a table.
@@ -35,6 +39,12 @@ impl<K: Kernel> Operations<K> {
             self.collect_tables(caller, last.get());
         }
         Ok(done)
+    }
+
+    /// Unmaps a large frame whose record can be kept. Returns whether there is one.
+    fn unmap_large(&mut self, peer: PeerId, vaddr: VirtAddr) -> Result<bool, Failure> {
+        self.store.meter().begin_frame(0)?;
+        self.keep_unmapped(peer, vaddr).map_err(|_: KernelError| PmError::Kernel.into())
     }
 
     /// Unmaps up to `most` mappings between two addresses and returns how many.

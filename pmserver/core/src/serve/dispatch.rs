@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From a request to the operation that serves it, and from its result to a reply.
 
-use pmserver_api::{AccountHandle, Failure, Identity, PROTOCOL_VERSION, PmError, Reply, Request};
+use pmserver_api::{
+    AccountHandle, CopyFlags, Failure, Identity, PROTOCOL_VERSION, PmError, Reply, Request,
+};
 use proto::PeerId;
+use proto::limits::LARGE_FRAMES;
 
 use crate::kernel::Kernel;
 use crate::serve::Service;
@@ -20,6 +23,9 @@ impl<K: Kernel> Service<K> {
         }
         // It was answered by the server that it waited for.
         self.peer_mut(caller).restarted = None;
+        if self.kept().is_some() && !leaves_charges(request) {
+            self.drop_unmapped();
+        }
         self.dispatch(caller, request)
     }
 
@@ -156,6 +162,14 @@ impl<K: Kernel> Service<K> {
             }
         }
     }
+}
+
+/// Returns whether a request neither charges anything nor tells what is charged, or looks after
+/// what is kept itself.
+fn leaves_charges(request: &Request) -> bool {
+    matches!(request, Request::Version | Request::WhoAmI | Request::Clock | Request::Unmap { .. })
+        || matches!(request, Request::Map { frames, .. } if frames.count.get() == LARGE_FRAMES)
+        || matches!(request, Request::Copy { flags, .. } if !flags.contains(CopyFlags::NEW))
 }
 
 fn done(result: Result<(), Failure>) -> Result<Reply, Failure> {

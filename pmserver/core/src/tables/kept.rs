@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Records of large mappings that were given back (PM-436). Nothing is mapped there; the record,
-//! its capability and what it has set aside wait for the next take of the same frames at the same
-//! place, which then costs one invocation. They make way for everything else.
+//! Records of large mappings in which nothing is mapped now. The record, its capability and what it
+//! has set aside wait for the same frames to be mapped at the same place, which then costs one
+//! invocation. They make way for everything else.
+//!
+//! - Of what was taken and given back (PM-436) each is kept, and stays charged to the borrower.
+//! - Of what was unmapped the last one is kept, and nobody can tell: whatever charges something, or
+//!   tells what is charged, removes it first.
+
+use proto::{PeerId, VirtAddr};
 
 use crate::kernel::{Kernel, KernelError};
 use crate::records::cell::Ref;
@@ -23,9 +29,65 @@ impl<K: Kernel> Tables<K> {
         if of_share.is_revoking() || !self.store.get(mapping).is_large() {
             return Ok(false);
         }
+        self.keep(mapping)?;
+        Ok(true)
+    }
+
+    /// Unmaps a mapping of a large frame and keeps its record.
+    fn keep(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
         self.suspend_one(Id::first(mapping))?;
         self.store.get_mut(mapping).set_present(0);
+        Ok(())
+    }
+
+    /// Unmaps the large frame of an owner that is mapped at an address, and keeps its record.
+    /// Returns whether there is one.
+    ///
+    /// # Errors
+    /// The kernel's error; it is mapped then as it was.
+    pub(crate) fn keep_unmapped(
+        &mut self,
+        peer: PeerId,
+        vaddr: VirtAddr,
+    ) -> Result<bool, KernelError> {
+        let Some(Id { record: mapping, .. }) = self.find_mapping(peer, vaddr) else {
+            return Ok(false);
+        };
+        let record = self.store.get(mapping);
+        // A derived capability is one that the kernel could refuse to delete later.
+        let is_derived = record.has_cap(0) && !record.is_original(0);
+        if !record.is_large()
+            || record.vaddr() != vaddr.get()
+            || !record.share.is_none()
+            || is_derived
+        {
+            return Ok(false);
+        }
+        self.drop_unmapped();
+        self.keep(mapping)?;
+        self.kept = Some(mapping);
         Ok(true)
+    }
+
+    /// Returns the record that is kept of what was unmapped last.
+    pub(crate) const fn kept(&self) -> Option<Ref<Mapping>> {
+        self.kept
+    }
+
+    /// Removes the record that is kept of what was unmapped last.
+    #[inline]
+    pub(crate) fn drop_unmapped(&mut self) {
+        if let Some(kept) = self.kept {
+            // It has no capability that the kernel could refuse to delete.
+            let _: Result<bool, KernelError> = self.drop_if_kept(kept);
+        }
+    }
+
+    /// Says that a record is not kept any more.
+    pub(crate) fn forget_kept(&mut self, mapping: Ref<Mapping>) {
+        if self.kept == Some(mapping) {
+            self.kept = None;
+        }
     }
 
     /// Removes a record if it was kept, and returns whether it was.

@@ -50,10 +50,22 @@ impl<K: Kernel> Tables<K> {
         }
         // Always unmap first: a future kernel forbids mapping over a mapped page (decision D8).
         self.suspend_one(mapping).map_err(kernel)?;
-        let record = *self.store.get(mapping.record);
+        self.put_in(mapping, page, rights)
+    }
+
+    /// Installs a mapping that is not, with the capability to a page that it has.
+    #[inline(always)]
+    pub(crate) fn put_in(
+        &mut self,
+        mapping: MappingId,
+        page: PageIndex,
+        rights: Installed,
+    ) -> Result<(), PmError> {
+        let record = self.store.get(mapping.record);
         let vaddr = VirtAddr::new_page(record.vaddr_of(mapping.index)).ok_or(PmError::Invalid)?;
         let cap = record.cap(mapping.index, page);
-        self.map_with_tables(record.peer(), cap, vaddr, record.rights(rights))?;
+        let (peer, how) = (record.peer(), record.rights(rights));
+        self.map_with_tables(peer, cap, vaddr, how)?;
         self.store.get_mut(mapping.record).set_installed(mapping.bit(), rights);
         Ok(())
     }
@@ -254,6 +266,7 @@ impl<K: Kernel> Tables<K> {
             self.store.free_slots(slot, slots);
         }
         self.take_out_of_tree(mapping);
+        self.forget_kept(mapping);
         self.store.free(mapping);
     }
 

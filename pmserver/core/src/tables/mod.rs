@@ -19,6 +19,8 @@ use proto::limits::PEERS_MAX;
 
 use crate::kernel::Kernel;
 use crate::records::broken::broken;
+use crate::records::cell::Ref;
+use crate::records::mapping::Mapping;
 use crate::records::peer::Peer;
 use crate::store::Store;
 
@@ -30,12 +32,14 @@ pub(crate) struct Tables<K> {
     pub(crate) peers: [Option<Peer>; PEERS_MAX],
     /// Whether the probe that looks for missing page tables is mapped.
     is_probe_mapped: bool,
+    /// The record of a large mapping that was unmapped last, while it is kept.
+    kept: Option<Ref<Mapping>>,
 }
 
 impl<K: Kernel> Tables<K> {
     /// Builds the floor on the store, without peers.
     pub(crate) const fn new(store: Store<K>) -> Self {
-        Self { store, peers: [const { None }; PEERS_MAX], is_probe_mapped: false }
+        Self { store, peers: [const { None }; PEERS_MAX], is_probe_mapped: false, kept: None }
     }
 
     pub(crate) fn find_peer(&self, id: PeerId) -> Option<&Peer> {

@@ -3,12 +3,13 @@
 
 use pmserver_api::MapFlags;
 use proto::VirtAddr;
+use proto::limits::LARGE_FRAMES;
 
 use crate::floors::Floors;
 use crate::meter::{Meter, ROUNDS};
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, FORCED, LARGE_WINDOW, READ_WRITE, WINDOW, World, at, frames, map, page, stock,
+    BenchError, FORCED, LARGE_WINDOW, OWN, READ_WRITE, WINDOW, World, at, frames, map, page, stock,
     unmap,
 };
 
@@ -35,6 +36,7 @@ pub(crate) fn run(world: &mut World, table: &mut Table, floors: &Floors) -> Resu
         Row { batch: 512, ..Row::call("unmap_2m", unmap_floor) },
     ];
     bound(world, table, rows, LARGE_WINDOW)?;
+    large_anew(world, table, floors)?;
     unbound(world, table, floors, window)?;
     grants(world, table, floors)
 }
@@ -54,6 +56,25 @@ fn bound(
     }
     table.row(&map_row, &mapping);
     table.row(&unmap_row, &unmapping);
+    Ok(world.pm.container_destroy(container)?)
+}
+
+/// A large frame, with a call after each unmap that tells what is charged: then nothing is kept for
+/// the next map, and the second row has the call in it.
+fn large_anew(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
+    let container = world.container(LARGE_FRAMES, true)?;
+    let (mut mapping, mut unmapping) = (Meter::default(), Meter::default());
+    for _ in 0..ROUNDS_OF_MANY {
+        mapping.time(|| map(&mut world.pm, container, LARGE_FRAMES, LARGE_WINDOW, READ_WRITE))?;
+        unmapping.time(|| -> Result<_, BenchError> {
+            unmap(&mut world.pm, LARGE_WINDOW, LARGE_FRAMES)?;
+            Ok(world.pm.account_info(OWN)?)
+        })?;
+    }
+    let map_floor = floors.map_large.saturating_add(floors.call);
+    let unmap_floor = floors.unmap_large.saturating_add(floors.call.saturating_mul(2));
+    table.row(&Row::batch("map_2m_anew", LARGE_FRAMES, map_floor), &mapping);
+    table.row(&Row::batch("unmap_2m_and_info", LARGE_FRAMES, unmap_floor), &unmapping);
     Ok(world.pm.container_destroy(container)?)
 }
 

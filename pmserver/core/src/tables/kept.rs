@@ -64,6 +64,9 @@ impl<K: Kernel> Tables<K> {
             return Ok(false);
         }
         self.drop_unmapped();
+        if self.kept.is_some() {
+            return Ok(false);
+        }
         self.keep(mapping)?;
         self.kept = Some(mapping);
         Ok(true)
@@ -78,7 +81,8 @@ impl<K: Kernel> Tables<K> {
     #[inline]
     pub(crate) fn drop_unmapped(&mut self) {
         if let Some(kept) = self.kept {
-            // It has no capability that the kernel could refuse to delete.
+            // It has no capability that the kernel could refuse to delete, but for one that was
+            // derived in vain: then it stays until the next call.
             let _: Result<bool, KernelError> = self.drop_if_kept(kept);
         }
     }

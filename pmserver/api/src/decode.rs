@@ -342,8 +342,8 @@ impl Request {
 
 impl Request {
     // The two requests with lists are made apart from the others: where all are made in one place,
-    // every request is moved there together with room for a list. They take a copy of the message: one
-    // whose address is given away would be written to memory for every request.
+    // every request is moved there together with room for a list. They take a copy of the message:
+    // one whose address is given away would be written to memory for every request.
 
     #[inline(never)]
     fn copy_list(message: Message, flag_bits: u32) -> Result<Self, CallError> {

@@ -14,6 +14,7 @@
 //!     30, 31   two frames while one is copied to the other                 made by pmserver
 //!     32 + n   VSpace of peer n; 32 is pmserver's own                      given
 //!   leaf slots
+//!     478, 479 those CNodes again: a path from here has a step less         made by pmserver
 //!     480 + n  root CNode of peer n; 480 is pmserver's own                 given
 //! ```
 
@@ -38,6 +39,10 @@ pub const COPY_SOURCE: u32 = 30;
 pub const COPY_TARGET: u32 = 31;
 /// pmserver's own VSpace; the one of peer n is n slots further on.
 pub const VSPACES: u32 = 32;
+/// In the leaf CNode: the CNode of [`UNTYPEDS`] again.
+pub const LEAF_UNTYPEDS: u32 = 478;
+/// In the leaf CNode: the CNode of [`OBJECTS`] again.
+pub const LEAF_OBJECTS: u32 = 479;
 /// In the leaf CNode: pmserver's own root CNode; the one of peer n is n slots further on.
 pub const ROOT_CNODES: u32 = 480;
 
@@ -47,3 +52,6 @@ pub const GRANTS: u32 = 40;
 /// Root slots that pmserver fills itself, so that they must be empty when it starts.
 pub const FILLED_BY_PMSERVER: [u32; 6] =
     [BLOCKS, COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];
+
+/// Leaf slots that pmserver fills itself.
+pub const LEAF_FILLED_BY_PMSERVER: [u32; 2] = [LEAF_UNTYPEDS, LEAF_OBJECTS];

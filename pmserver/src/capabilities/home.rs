@@ -12,7 +12,9 @@ use core::ops::Range;
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{KernelError, SlotAddress};
-use pmserver_setup::slots::{BLOCKS, COPY_SOURCE, GRANTS, OBJECTS, UNTYPEDS};
+use pmserver_setup::slots::{
+    BLOCKS, COPY_SOURCE, GRANTS, LEAF_OBJECTS, LEAF_UNTYPEDS, OBJECTS, UNTYPEDS,
+};
 use pmserver_setup::{BLOCK_PAGES, Division, PARTS_MAX, PoolPart, Run, Setup};
 use proto::PeerId;
 use sel4::{
@@ -21,7 +23,7 @@ use sel4::{
 
 use crate::capabilities::objects::{BLOCK_BITS, PAGE_BITS, PAGE_CNODE_BITS, to_usize};
 use crate::capabilities::slots::{
-    self, ROOT_BITS, WORD_BITS, refusal, root_address, root_cnode, root_slot,
+    self, ROOT_BITS, WORD_BITS, leaf_cnode, refusal, root_address, root_cnode, root_slot,
 };
 
 /// Bits of the guard of the CNode that a peer gets for granted frames, so that the lowest bits of
@@ -62,6 +64,8 @@ impl Home {
             let cnode = ObjectBlueprint::CNode { size_bits: to_usize(bits) };
             slots::make_from_part(overhead_slot, &cnode, slot)?;
         }
+        slots::put_into_leaf(UNTYPEDS, LEAF_UNTYPEDS)?;
+        slots::put_into_leaf(OBJECTS, LEAF_OBJECTS)?;
         make_more(overhead_slot)?;
         let mut next = 0;
         for (part, run) in setup.parts().iter().zip(runs.iter_mut().flatten()) {
@@ -121,17 +125,17 @@ impl Home {
 
     /// Returns the slot of that capability, for operations on slots.
     pub(crate) fn untyped_slot(&self, page: PageIndex) -> AbsoluteCPtr {
-        self.slot(UNTYPEDS, page)
+        self.slot(LEAF_UNTYPEDS, page)
     }
 
     /// Returns the CNode whose slot p is for the untyped object of page p.
     pub(crate) fn untypeds() -> AbsoluteCPtr {
-        root_slot(UNTYPEDS)
+        leaf_cnode(LEAF_UNTYPEDS).absolute_cptr_for_self()
     }
 
     /// Returns the CNode whose slot p is for the object made from page p.
     pub(crate) fn objects() -> AbsoluteCPtr {
-        root_slot(OBJECTS)
+        leaf_cnode(LEAF_OBJECTS).absolute_cptr_for_self()
     }
 
     /// Returns the capability to the object made from a page.
@@ -153,7 +157,7 @@ impl Home {
 
     /// Returns the slot of that object's capability, for operations on slots.
     pub(crate) fn object_slot(&self, page: PageIndex) -> AbsoluteCPtr {
-        self.slot(OBJECTS, page)
+        self.slot(LEAF_OBJECTS, page)
     }
 
     /// Returns the capability in a slot of a CNode that is made from a page.
@@ -165,24 +169,17 @@ impl Home {
 
     /// Returns that slot, for operations on slots.
     pub(crate) fn derived_slot(&self, at: SlotAddress) -> AbsoluteCPtr {
-        let node = u64::from(OBJECTS) << self.k | u64::from(at.node.get());
-        let depth = self.depth().saturating_add(PAGE_CNODE_BITS);
-        let bits = node << PAGE_CNODE_BITS | u64::from(at.index);
-        root_cnode().absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
-    }
-
-    /// Returns how many bits of an address select the slot of a page.
-    fn depth(&self) -> u32 {
-        ROOT_BITS.saturating_add(self.k)
+        let depth = self.k.saturating_add(PAGE_CNODE_BITS);
+        let bits = u64::from(at.node.get()) << PAGE_CNODE_BITS | u64::from(at.index);
+        leaf_cnode(LEAF_OBJECTS).absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
     }
 
     fn address(&self, cnode: u32, page: PageIndex) -> CPtr {
         CPtr::from_bits(root_address(cnode) | u64::from(page.get()).wrapping_shl(self.below))
     }
 
-    fn slot(&self, cnode: u32, page: PageIndex) -> AbsoluteCPtr {
-        let bits = u64::from(cnode) << self.k | u64::from(page.get());
-        root_cnode().absolute_cptr_from_bits_with_depth(bits, to_usize(self.depth()))
+    fn slot(&self, leaf: u32, page: PageIndex) -> AbsoluteCPtr {
+        leaf_cnode(leaf).absolute_cptr_from_bits_with_depth(page.get().into(), to_usize(self.k))
     }
 }
 

@@ -5,7 +5,7 @@ use pmserver_core::kernel::{KernelError, VSpace};
 use pmserver_setup::slots::{ROOT_CNODES, VSPACES};
 use proto::PeerId;
 use sel4::cap::CNode;
-use sel4::{AbsoluteCPtr, Cap, Error, ObjectBlueprint, cap};
+use sel4::{AbsoluteCPtr, CPtr, Cap, CapRights, Error, ObjectBlueprint, cap};
 
 use crate::capabilities::objects::to_usize;
 
@@ -14,15 +14,19 @@ pub(crate) const WORD_BITS: u32 = 64;
 /// Bits of an address that select a slot of a root CNode.
 pub(crate) const ROOT_BITS: u32 = 6;
 
-/// Returns pmserver's own root CNode. Its address is below 512, so that it is the number of a slot
-/// of the leaf CNode.
+/// Returns pmserver's own root CNode.
 pub(crate) fn root_cnode() -> CNode {
-    Cap::from_bits(ROOT_CNODES.into())
+    leaf_cnode(ROOT_CNODES)
 }
 
 /// Returns the root CNode of a peer.
 pub(crate) fn root_cnode_of(peer: PeerId) -> CNode {
-    Cap::from_bits(u64::from(ROOT_CNODES).saturating_add(peer.get().into()))
+    leaf_cnode(ROOT_CNODES.saturating_add(peer.get().into()))
+}
+
+/// Returns the CNode in a slot of the leaf CNode: an address below 512 is the number of one.
+pub(crate) fn leaf_cnode(slot: u32) -> CNode {
+    Cap::from_bits(slot.into())
 }
 
 /// Returns the address of a capability in a root CNode.
@@ -42,6 +46,16 @@ pub(crate) fn vspace(vspace: VSpace) -> cap::VSpace {
         VSpace::Peer(peer) => peer.get().into(),
     };
     Cap::from_bits(root_address(VSPACES.saturating_add(number)))
+}
+
+/// Puts a CNode that is in pmserver's root CNode into its leaf CNode as well.
+pub(crate) fn put_into_leaf(slot: u32, leaf: u32) -> Result<(), KernelError> {
+    // CAP: pmserver's own CSpace; the slot is kept empty for this. On a refusal pmserver does not
+    // start.
+    root_cnode()
+        .absolute_cptr(CPtr::from_bits(leaf.into()))
+        .copy(&root_slot(slot), CapRights::all())
+        .map_err(refusal)
 }
 
 /// Makes an object from a part of the pool, in an empty slot of pmserver's root CNode.

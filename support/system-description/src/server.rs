@@ -365,8 +365,10 @@ fn fault_of(error: SetupError, line: u32, server: &str) -> Fault {
 
 /// Checks that no element takes a slot that is filled without an element.
 fn check_slots(server: &str, peers: &[PeerConfig<'_>], claims: &Claims) -> Result<(), Fault> {
-    for slot in slots::FILLED_BY_PMSERVER {
-        claims.check_free(server, Node::Root, slot, "the memory server itself")?;
+    let root = slots::FILLED_BY_PMSERVER.map(|slot| (Node::Root, slot));
+    let leaf = slots::LEAF_FILLED_BY_PMSERVER.map(|slot| (Node::Leaf, slot));
+    for (node, slot) in root.into_iter().chain(leaf) {
+        claims.check_free(server, node, slot, "the memory server itself")?;
     }
     let tcb = "its own TCB, which needs no element";
     claims.check_free(server, Node::Root, slots::OWN_TCB, tcb)?;

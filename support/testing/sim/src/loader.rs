@@ -39,7 +39,7 @@ pub(crate) const LEAF_NOTIFICATIONS: u64 = 10;
 pub(crate) const LEAF_THREADS: u64 = 202;
 pub(crate) const LEAF_CNODE: u64 = slots::ROOT_CNODES as u64;
 /// All bits of an address: through slot 0 of a root into the leaf.
-const LEAF_DEPTH: u64 = 64;
+pub(crate) const LEAF_DEPTH: u64 = 64;
 /// What a child is notified with: the flag of its channel 0, which is the one to pmserver.
 const BADGE: u64 = 1 << 0;
 /// Where every program is loaded; what lies there does not matter, its page tables do.

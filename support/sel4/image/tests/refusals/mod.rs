@@ -147,6 +147,11 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
         "cap_vspace takes slot 30 of 'server', which is reserved for the memory server itself.",
     ),
     (
+        "leaf_slot_that_the_server_fills",
+        8,
+        "cap_cnode takes slot 479 of 'server', which is reserved for the memory server itself.",
+    ),
+    (
         "slot_of_grants",
         12,
         "cap_tcb takes slot 40 of 'client', which is reserved for frames granted to it.",

@@ -12,15 +12,17 @@
 //!   copied from:            29 << 58 | (pages + i) << (58 - k)  places 0 .. pages of the CNodes
 //!   large ones, and to:     30 << 58, 31 << 58             the table for that: 6 << 58
 //! ```
+//!
+//! The CNodes for pages are in leaf slots 478 and 479 as well: slots are named from there.
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{FrameCap, SlotAddress};
 use pmserver_setup::{BLOCK_PAGES, Division, PoolPart, Run, slots};
 
-use crate::loader::{LEAF_CNODE, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
+use crate::loader::{LEAF_CNODE, LEAF_DEPTH, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
 use crate::machine::{
-    Cap, Destination, FAN_OUT_MAX, Invocation, Machine, ObjectType, PAGE_BYTES, Place, Source,
-    TableKind,
+    Cap, CapRights, Destination, FAN_OUT_MAX, Invocation, Machine, ObjectType, PAGE_BYTES, Place,
+    Source, TableKind, Transfer,
 };
 
 /// Where pmserver maps the pages of the pool that hold its records.
@@ -39,6 +41,8 @@ const SLOT_COPY_TABLE: u64 = slots::COPY_TABLE as u64;
 const SLOT_BLOCKS: u64 = slots::BLOCKS as u64;
 const SLOT_UNTYPEDS: u64 = slots::UNTYPEDS as u64;
 const SLOT_OBJECTS: u64 = slots::OBJECTS as u64;
+pub(super) const LEAF_UNTYPEDS: u64 = slots::LEAF_UNTYPEDS as u64;
+pub(super) const LEAF_OBJECTS: u64 = slots::LEAF_OBJECTS as u64;
 /// Holds a capability for a moment while the pool is divided.
 const SLOT_SCRATCH: u64 = slots::COPY_SOURCE as u64;
 pub(super) const PAGE_BITS: u64 = 12;
@@ -71,6 +75,8 @@ impl Home {
             let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: slot, count: 1 };
             retype(machine, cspace, overhead_part, ObjectType::CapTable, bits, to);
         }
+        put_into_leaf(machine, cspace, SLOT_UNTYPEDS, LEAF_UNTYPEDS);
+        put_into_leaf(machine, cspace, SLOT_OBJECTS, LEAF_OBJECTS);
         make_copy_table(machine, cspace, overhead_part);
         let mut runs = Vec::new();
         let mut first = 0;
@@ -114,7 +120,7 @@ impl Home {
 
     /// Returns `count` slots for the untyped objects of pages, as a destination of Retype.
     pub(super) fn untyped_destination(first: u32, count: u64) -> Destination {
-        in_cnode(SLOT_UNTYPEDS, first, count)
+        Destination { root: LEAF_UNTYPEDS, index: 0, depth: 0, offset: first.into(), count }
     }
 
     /// Number of bits in the address of a page's slot.
@@ -131,9 +137,9 @@ impl Home {
         self.address(SLOT_UNTYPEDS, page)
     }
 
-    /// Returns the slot of a page's untyped object.
+    /// Returns the slot of a page's untyped object, in the CNode in the leaf slot for them.
     pub(super) fn untyped_slot(&self, page: PageIndex) -> Place {
-        Place { index: SLOT_UNTYPEDS << self.k | u64::from(page.get()), depth: self.depth() }
+        Place { index: page.get().into(), depth: self.k }
     }
 
     /// Returns the address of the object made from a page.
@@ -143,8 +149,7 @@ impl Home {
 
     /// Returns the slot of the object made from a page, as a source to copy from.
     pub(super) fn object_source(&self, page: PageIndex) -> Source {
-        let index = SLOT_OBJECTS << self.k | u64::from(page.get());
-        Source { root: LEAF_CNODE, index, depth: self.depth() }
+        Source { root: LEAF_OBJECTS, index: page.get().into(), depth: self.k }
     }
 
     /// Returns a slot for objects that belongs to no page.
@@ -155,14 +160,15 @@ impl Home {
 
     /// Returns the same slot as a destination of Retype.
     pub(super) fn object_destination(page: PageIndex) -> Destination {
-        in_cnode(SLOT_OBJECTS, page.get(), 1)
+        let offset = page.get().into();
+        Destination { root: LEAF_OBJECTS, index: 0, depth: 0, offset, count: 1 }
     }
 
-    /// Returns a slot of a CNode that was made from a page.
+    /// Returns a slot of a CNode that was made from a page, in the CNode in the leaf slot for
+    /// objects.
     pub(super) fn derived_slot(&self, at: SlotAddress) -> Place {
-        let node = SLOT_OBJECTS << self.k | u64::from(at.node.get());
-        let depth = self.depth() + PAGE_NODE_BITS;
-        Place { index: node << PAGE_NODE_BITS | u64::from(at.index), depth }
+        let index = u64::from(at.node.get()) << PAGE_NODE_BITS | u64::from(at.index);
+        Place { index, depth: self.k + PAGE_NODE_BITS }
     }
 
     /// Returns the address of a frame's capability.
@@ -170,8 +176,8 @@ impl Home {
         match frame {
             FrameCap::Original(page) => self.object(page),
             FrameCap::Derived(slot) => {
-                let Place { index, depth } = self.derived_slot(slot);
-                index << (64 - depth)
+                let below = 64 - self.depth() - PAGE_NODE_BITS;
+                self.object(slot.node) | u64::from(slot.index) << below
             }
         }
     }
@@ -190,6 +196,14 @@ pub(super) const fn slot_of_target() -> Place {
 /// Returns slots of a CNode in a root slot.
 fn in_cnode(slot: u64, first: u32, count: u64) -> Destination {
     Destination { root: LEAF_CNODE, index: slot, depth: ROOT_BITS, offset: first.into(), count }
+}
+
+/// Puts a CNode in a root slot into a leaf slot as well.
+fn put_into_leaf(machine: &mut Machine, cspace: Cap, slot: u64, leaf: u64) {
+    let to = Place { index: leaf, depth: LEAF_DEPTH };
+    let from = Source { root: LEAF_CNODE, index: slot, depth: ROOT_BITS };
+    let copy = Invocation::Transfer { to, from, how: Transfer::Copy(CapRights::ALL) };
+    machine.invoke(cspace, LEAF_CNODE, &copy).expect("the leaf slot is empty");
 }
 
 /// Makes the blocks of a run, and the pages before and after them, from what is left of its part.

@@ -9,7 +9,7 @@ use pmserver_core::kernel::{
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::FromBytes;
 
-use super::home::{Home, PAGE_BITS, PAGE_NODE_BITS, WINDOW};
+use super::home::{Home, LEAF_OBJECTS, LEAF_UNTYPEDS, PAGE_BITS, PAGE_NODE_BITS, WINDOW};
 use super::{InvocationKind, SimKernel, mapping_refusal, refusal, vspace_address};
 use crate::loader::{
     LEAF_CNODE, LEAF_NOTIFICATIONS, LEAF_THREADS, ROOT_BITS, ROOT_SHIFT, SLOT_GRANTS, table_kind,
@@ -65,7 +65,7 @@ impl Kernel for SimKernel {
     fn unmake(&mut self, page: PageIndex) -> Result<(), KernelError> {
         let place = self.home.untyped_slot(page);
         let revoke = Invocation::Revoke(place);
-        self.invoke(InvocationKind::Revoke, LEAF_CNODE, &revoke).map_err(refusal)?;
+        self.invoke(InvocationKind::Revoke, LEAF_UNTYPEDS, &revoke).map_err(refusal)?;
         self.copies.forget(page);
         Ok(())
     }
@@ -111,12 +111,13 @@ impl Kernel for SimKernel {
         };
         let to = self.home.derived_slot(to);
         let copy = Invocation::Transfer { to, from, how: Transfer::Copy(mask) };
-        self.invoke(InvocationKind::Copy, LEAF_CNODE, &copy).map_err(refusal)
+        self.invoke(InvocationKind::Copy, LEAF_OBJECTS, &copy).map_err(refusal)
     }
 
     fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
         let place = self.home.derived_slot(slot);
-        self.invoke(InvocationKind::Delete, LEAF_CNODE, &Invocation::Delete(place)).map_err(refusal)
+        let delete = Invocation::Delete(place);
+        self.invoke(InvocationKind::Delete, LEAF_OBJECTS, &delete).map_err(refusal)
     }
 
     fn map_frame(

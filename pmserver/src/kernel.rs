@@ -131,6 +131,7 @@ impl Kernel for Sel4Kernel {
             .map_err(slots::refusal)
     }
 
+    #[inline(always)]
     fn derive(
         &mut self,
         frame: PageIndex,
@@ -144,12 +145,10 @@ impl Kernel for Sel4Kernel {
         // CAP: the frame's original capability. The copy has all rights if pmserver maps it, as
         // each mapping states its own rights; it has the rights that the core chose if a peer maps
         // it. If refused, nothing was made.
-        self.home
-            .derived_slot(to)
-            .copy(&self.home.object_slot(frame), allowed)
-            .map_err(slots::refusal)
+        slots::copy(&self.home.derived_slot(to), &self.home.object_slot(frame), allowed)
     }
 
+    #[inline(always)]
     fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
         slots::delete(&self.home.derived_slot(slot))
     }

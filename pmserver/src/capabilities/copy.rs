@@ -93,7 +93,7 @@ impl Held {
         let allowed = if rights.write { CapRights::read_write() } else { CapRights::read_only() };
         // CAP: a frame of the pool, with no more rights than are needed; the copy of its capability
         // is deleted at the latest with the frame. If refused, nothing is mapped.
-        place.slot.copy(&home.object_slot(frame), allowed).map_err(refusal)?;
+        slots::copy(&place.slot, &home.object_slot(frame), allowed)?;
         let mapped = map(place.capability, place.vaddr, rights);
         match mapped {
             Ok(()) => *self = Self::Frame(frame),

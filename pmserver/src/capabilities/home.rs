@@ -169,7 +169,7 @@ impl Home {
 
     /// Returns that slot, for operations on slots.
     pub(crate) fn derived_slot(&self, at: SlotAddress) -> AbsoluteCPtr {
-        let depth = self.k.saturating_add(PAGE_CNODE_BITS);
+        let depth = self.k.wrapping_add(PAGE_CNODE_BITS);
         let bits = u64::from(at.node.get()) << PAGE_CNODE_BITS | u64::from(at.index);
         leaf_cnode(LEAF_OBJECTS).absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
     }

@@ -5,6 +5,7 @@ use pmserver_core::kernel::{KernelError, VSpace};
 use pmserver_setup::slots::{ROOT_CNODES, VSPACES};
 use proto::PeerId;
 use sel4::cap::CNode;
+use sel4::sys::seL4_Error;
 use sel4::{AbsoluteCPtr, CPtr, Cap, CapRights, Error, ObjectBlueprint, cap};
 
 use crate::capabilities::objects::to_usize;
@@ -52,10 +53,8 @@ pub(crate) fn vspace(vspace: VSpace) -> cap::VSpace {
 pub(crate) fn put_into_leaf(slot: u32, leaf: u32) -> Result<(), KernelError> {
     // CAP: pmserver's own CSpace; the slot is kept empty for this. On a refusal pmserver does not
     // start.
-    root_cnode()
-        .absolute_cptr(CPtr::from_bits(leaf.into()))
-        .copy(&root_slot(slot), CapRights::all())
-        .map_err(refusal)
+    let to = root_cnode().absolute_cptr(CPtr::from_bits(leaf.into()));
+    copy(&to, &root_slot(slot), CapRights::all())
 }
 
 /// Makes an object from a part of the pool, in an empty slot of pmserver's root CNode.
@@ -71,10 +70,40 @@ pub(crate) fn make_from_part(
         .map_err(refusal)
 }
 
+/// Copies the capability in a slot to an empty one. Inline, as [`delete`], because the methods of
+/// `AbsoluteCPtr` are not: what is the same for all slots is loaded for each then.
+#[inline(always)]
+pub(crate) fn copy(
+    to: &AbsoluteCPtr,
+    from: &AbsoluteCPtr,
+    rights: CapRights,
+) -> Result<(), KernelError> {
+    let rights = rights.into_inner();
+    let (root, index, depth) = parts(to);
+    let (from, from_index, from_depth) = parts(from);
+    // CAP: pmserver's own CNodes. If refused, nothing was copied.
+    done(sel4::with_ipc_buffer_mut(|ipc| {
+        ipc.inner_mut().seL4_CNode_Copy(root, index, depth, from, from_index, from_depth, rights)
+    }))
+}
+
 /// Empties a slot.
+#[inline(always)]
 pub(crate) fn delete(slot: &AbsoluteCPtr) -> Result<(), KernelError> {
+    let (root, index, depth) = parts(slot);
     // CAP: pmserver's own CNodes, or a peer's root CNode. If refused, the slot is as it was.
-    slot.delete().map_err(refusal)
+    done(sel4::with_ipc_buffer_mut(|ipc| ipc.inner_mut().seL4_CNode_Delete(root, index, depth)))
+}
+
+/// Returns the arguments that name a slot: the CNode, and the index and the depth in it.
+#[allow(clippy::as_conversions)] // A depth is at most 64.
+fn parts(slot: &AbsoluteCPtr) -> (u64, u64, u8) {
+    (slot.root().bits(), slot.path().bits(), slot.path().depth() as u8)
+}
+
+/// Returns the result of an invocation.
+fn done(code: seL4_Error::Type) -> Result<(), KernelError> {
+    Error::from_sys(code).map_or(Ok(()), |error| Err(refusal(error)))
 }
 
 /// Returns the core's error for a refusal. The core distinguishes only a lack of memory.

@@ -104,6 +104,7 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(MAKE_LARGE_WORK).make_large(block)
     }
 
+    #[inline(always)]
     fn derive(
         &mut self,
         frame: PageIndex,
@@ -113,6 +114,7 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.invoke(INVOCATION_WORK).derive(frame, to, rights)
     }
 
+    #[inline(always)]
     fn delete(&mut self, slot: SlotAddress) -> Result<(), KernelError> {
         self.invoke(INVOCATION_WORK).delete(slot)
     }

@@ -37,6 +37,12 @@ impl<K: Kernel> Tables<K> {
             entry.set_original_user(Some(mapping));
             return Ok(FrameCap::Original(page));
         }
+        self.derive_for(mapping, page)
+    }
+
+    // Not inline: loops that claim original capabilities need all registers.
+    #[inline(never)]
+    fn derive_for(&mut self, mapping: MappingId, page: PageIndex) -> Result<FrameCap, KernelError> {
         let slot = self.store.get(mapping.record).slot(mapping.index);
         self.store.kernel.derive(page, slot, CapRights::All)?;
         Ok(FrameCap::Derived(slot))

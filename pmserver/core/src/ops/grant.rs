@@ -283,10 +283,13 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns the CNode that holds a peer's grants, and makes it if there is none.
+    #[inline]
     fn grant_node(&mut self, peer: PeerId) -> Result<PageIndex, PmError> {
-        if let Some(node) = self.peer(peer).vspace.grant_node {
-            return Ok(node);
-        }
+        self.peer(peer).vspace.grant_node.map_or_else(|| self.make_grant_node(peer), Ok)
+    }
+
+    #[inline(never)]
+    fn make_grant_node(&mut self, peer: PeerId) -> Result<PageIndex, PmError> {
         let account = self.table_account(peer)?;
         let node = self.store.take_node(account).map_err(Shortage::as_table_quota)?;
         if self.store.kernel.install_grants(peer, node).is_err() {

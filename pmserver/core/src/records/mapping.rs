@@ -44,8 +44,9 @@ pub(crate) struct Mapping {
     order: u8,
     /// The flags that it was asked for with.
     asked: u16,
-    peer: u8,
     is_grant: u8,
+    /// Whether a large mapping is counted in the table above it.
+    is_counted: u8,
     /// Which frame of a cluster a single mapping is of.
     frame_index: u8,
     /// A mask of the mappings that are there: a bit for each mapping of a cluster, and the first
@@ -56,7 +57,6 @@ pub(crate) struct Mapping {
     pub(crate) frame: Link<Frame>,
     /// The share through which it was made; 0 for the owner.
     pub(crate) share: Link<Share>,
-    // What is 0 at first stands together at a whole word: compilers clear it inline then.
     /// Such masks: which have a capability,
     caps: u8,
     /// have the original capability of their page, while their slot is empty,
@@ -70,8 +70,8 @@ pub(crate) struct Mapping {
     ends: [u8; 2],
     /// The first of its slots, in a CNode.
     slot_index: u8,
-    /// Whether a large mapping is counted in the table above it.
-    is_counted: u8,
+    peer: u8,
+    // What is 0 at first stands together from here on: compilers clear it inline then.
     /// The other mappings of the frame's record.
     of_frame: Links<Mapping>,
     /// The share's other mappings.

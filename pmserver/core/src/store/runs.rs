@@ -235,11 +235,12 @@ impl<K: Kernel> Store<K> {
         if pages > 0 || objects > 0 {
             self.charge_pages(account, Charge::Records, pages.saturating_add(objects))
                 .inspect_err(|_| self.review_stock(account))?;
+            let stock = self.get_mut(stock);
+            stock.objects.add(objects);
+            stock.pages.add(pages);
+            stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
         }
         let stock = self.get_mut(stock);
-        stock.objects.add(objects);
-        stock.pages.add(pages);
-        stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
         stock.spare.subtract(cells);
         stock.aside.add(cells);
         Ok(())

@@ -39,7 +39,9 @@ impl<K: Kernel> Tables<K> {
         let peer = record.peer();
         if record.present() == 0 {
             self.remove_record(grants);
-            self.collect_grant_node(peer);
+            if self.peer(peer).vspace.grants.is_empty() {
+                self.collect_grant_node(peer);
+            }
         }
         revoked
     }

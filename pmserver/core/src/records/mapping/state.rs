@@ -97,7 +97,7 @@ impl Mapping {
     /// Returns the slot of one, or of one page of a bound run, for a derived capability.
     pub(crate) const fn slot(&self, index: u8) -> SlotAddress {
         let [first, _] = self.ends;
-        let index = self.slot_index.saturating_add(index).saturating_sub(first);
+        let index = self.slot_index.wrapping_add(index).wrapping_sub(first);
         SlotAddress { node: PageIndex::new(self.slot_page), index }
     }
 
@@ -123,7 +123,7 @@ impl Mapping {
     /// Returns how many mappings it may have.
     pub(crate) const fn places(&self) -> u8 {
         let [first, last] = self.ends;
-        last.saturating_sub(first).saturating_add(1)
+        last.wrapping_sub(first).wrapping_add(1)
     }
 
     /// Returns the mask of the frames that it may have mappings of.

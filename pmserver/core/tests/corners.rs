@@ -286,6 +286,32 @@ fn what_is_disturbed_in_steps_is_all_there_is_and_each_mapping_once() {
 }
 
 #[test]
+fn a_page_is_moved_with_all_frames_that_share_it() {
+    // PM-290
+    let limit = ByteCount::new(1 << 20);
+    let peers = [PeerConfig { peer: 2, name: "peer", limit, privileges: Privileges::all() }];
+    let world = World::with_peers(4 << 20, &peers);
+    for copies in 1..=3 {
+        let mut pm = world.as_peer(2);
+        let container = filled(&mut pm, copies + 1);
+        pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+        world.store(2, 7, page(0)).unwrap();
+        for number in 1..=copies {
+            let (from, to) = ((container, at(0)), (container, at(number)));
+            pm.copy(from, to, frames(1), CopyFlags::empty()).unwrap();
+        }
+        assert_eq!(pm.disturb(Disturbance::Move, 0).unwrap().count, 1);
+        pm.unmap(page(0), frames(1)).unwrap();
+        pm.map(container, at(0), frames(copies + 1), page(0), READ).unwrap();
+        for number in 0..=copies {
+            assert_eq!(world.load(2, page(number)), Ok(7), "{number} of {copies}");
+        }
+        pm.unmap(page(0), frames(copies + 1)).unwrap();
+        pm.container_destroy(container).unwrap();
+    }
+}
+
+#[test]
 fn grants_go_on_where_the_kernel_has_kept_the_slots_of_others() {
     // PM-380, PM-381
     for nth in 1..8 {

@@ -39,17 +39,19 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Charges a frame within the limit.
+    #[inline(always)]
     pub(super) fn charge_guaranteed(&mut self, account: Ref<Account>) -> Result<(), Shortage> {
         match &mut self.credit {
             Some(credit) if credit.account == account && !credit.frames.is_zero() => {
                 credit.frames.down();
                 Ok(())
             }
-            _ => self.charge(account, Charge::Frames),
+            _ => self.charge_pages(account, Charge::Frames, 1),
         }
     }
 
     /// Refunds frames within the limit.
+    #[inline(always)]
     pub(super) fn refund_guaranteed(&mut self, account: Ref<Account>, frames: u32) {
         match &mut self.credit {
             Some(credit) if credit.account == account => credit.frames.add(frames),

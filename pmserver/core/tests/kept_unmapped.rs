@@ -196,6 +196,15 @@ fn what_happens_to_the_frame_meanwhile_is_seen() {
     assert_eq!((mapped.count, mapped.rights()), (LARGE, MapFlags::READ));
     assert_eq!(stage.world.load(OWNER, page(PLACE)), Ok(99));
     stage.world.check();
+    // Nothing: then there is no memory, and what is mapped shows zeros.
+    let mut stage = Stage::new();
+    stage.pm.allocate(stage.container, at(LARGE), all_frames, AllocateFlags::empty()).unwrap();
+    stage.round(PLACE);
+    let (from, to) = ((stage.container, at(LARGE)), (stage.container, at(0)));
+    assert_eq!(stage.pm.copy(from, to, all_frames, CopyFlags::empty()), Ok(LARGE));
+    stage.world.check();
+    stage.map(stage.container, PLACE, FORCED);
+    assert_eq!(stage.world.load(OWNER, page(PLACE + 37)), Ok(0));
     // A borrower who locks it, and one who maps it.
     let mut stage = Stage::new();
     let rights = Rights::all();

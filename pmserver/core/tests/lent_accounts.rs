@@ -11,11 +11,14 @@
 mod world;
 
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
-    LimitFlags, MapFlags, PmError, Rights,
+    AccountHandle, AccountRights, AllocateFlags, CallError, ContainerHandle, CopyFlags,
+    DeallocateFlags, LimitFlags, MapFlags, PmError, Rights,
 };
-use proto::Micros;
-use world::{Pm, World, allocate_all, at, filled, frames, info, page, pages, peer, refusal};
+use pmserver_core::config::Privileges;
+use proto::{ByteCount, Micros};
+use world::{
+    Pm, World, allocate_all, at, equal_peers, filled, frames, info, page, pages, peer, refusal,
+};
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const POOL: AccountHandle = AccountHandle::POOL;
@@ -140,6 +143,29 @@ fn two_removals_leave_no_more_than_each_limit() {
     assert!((1..4).contains(&end), "{end}");
     let again = borrower.allocate(container, at(99), frames(1), PLAIN);
     assert_eq!(refusal(again), Some(PmError::QuotaExceeded));
+}
+
+#[test]
+fn what_is_left_is_spent_as_far_as_it_goes() {
+    // PM-31, PM-341: it pays for pages of records, too, so not for as many frames as it has pages.
+    let peers = equal_peers::<3>(ByteCount::new(12 << 20), Privileges::READ_ACCOUNTS);
+    for left in 2..120 {
+        let world = World::with_peers(64 << 20, &peers);
+        let (mut pm, mut borrower) = (world.as_peer(2), world.as_peer(3));
+        let above = pm.account_split(OWN, 300, NONE).unwrap();
+        let below = pm.account_split(above, 200, NONE).unwrap();
+        let lent = pm.account_lend(below, peer(3), AccountRights::ALLOCATE).unwrap();
+        let container = borrower.container_create(lent).unwrap();
+        let used = u32::try_from(pages(info(&mut pm, below).used)).unwrap();
+        let left_over = u32::try_from(left).unwrap();
+        pm.account_set_limits(below, used + left_over, NONE).unwrap();
+        pm.account_remove(below).unwrap();
+        let made = match borrower.allocate(container, at(0), frames(left), AllocateFlags::PARTIAL) {
+            Err(CallError::Refused(failure)) => failure.done,
+            made => made.unwrap(),
+        };
+        assert!(made + 4 >= left && made > 0, "{left}: {made}");
+    }
 }
 
 #[test]

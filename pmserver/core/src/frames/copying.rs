@@ -163,6 +163,9 @@ impl<K: Kernel> FrameManager<K> {
         let is_supplied = self.has_handler_in(copying.to.container, to)
             || block.is_none() && self.has_handler_in(copying.from.container, from);
         // Without memory, a frame that stands for more than one is not mapped.
+        if block.is_none() {
+            self.drop_kept_of(destination).map_err(|_| Failure::from(PmError::Kernel))?;
+        }
         let is_emptied = block.is_none() && !self.store.get(destination).mappings.is_none();
         if !has_room || !is_replaced || is_supplied || is_emptied {
             return Ok(false);

@@ -80,6 +80,11 @@ impl Allowances {
         self.has_given && self.get(self.served, account).is_some_and(is_spent)
     }
 
+    /// Returns whether the served peer has one of this account.
+    pub(super) fn limits(&self, account: Ref<Account>) -> bool {
+        self.has_given && self.get(self.served, account).is_some()
+    }
+
     /// Counts pages that are charged to an account or refunded.
     pub(super) fn count(&mut self, account: Ref<Account>, change: Change) {
         if !self.has_given {

@@ -22,7 +22,11 @@ pub(super) struct Credit {
 impl<K: Kernel> Store<K> {
     /// Charges an account for so many frames at once, if it can pay for them. Until
     /// [`Self::close_credit`], frames that are made or removed one by one change only what is left.
+    /// An allowance is spent page by page.
     pub(crate) fn open_credit(&mut self, account: Ref<Account>, frames: u32) {
+        if self.allowances.limits(account) {
+            return;
+        }
         if frames == 0 || self.charge_pages(account, Charge::Frames, frames).is_ok() {
             self.credit = Some(Credit { account, frames: Count::starting_at(frames) });
         }

@@ -81,9 +81,11 @@ impl<K: Kernel> Tables<K> {
     #[inline]
     pub(crate) fn drop_unmapped(&mut self) {
         if let Some(kept) = self.kept {
+            let before = self.store.meter().spent();
             // It has no capability that the kernel could refuse to delete, but for one that was
             // derived in vain: then it stays until the next call.
             let _: Result<bool, KernelError> = self.drop_if_kept(kept);
+            self.store.meter().count_split(before);
         }
     }
 

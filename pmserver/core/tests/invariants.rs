@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::Kernel;
-use watched::{House, furnished, with_account_on_its_way};
+use watched::{House, furnished, with_account_on_its_way, with_kept_record};
 
 /// How many records of a kind are changed, of those that are alike.
 const ALIKE_MAX: usize = 20;
@@ -109,7 +109,7 @@ fn said_about_two(house: &House, said: &mut BTreeSet<String>) {
 
 #[test]
 fn each_check_finds_a_state_that_breaks_it() {
-    let houses = [furnished(), with_account_on_its_way()];
+    let houses = [furnished(), with_account_on_its_way(), with_kept_record()];
     watched::silence_panics();
     let mut said = BTreeSet::new();
     for house in &houses {

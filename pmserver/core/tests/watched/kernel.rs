@@ -12,7 +12,7 @@ use proto::{Micros, PeerId, VirtAddr};
 use sim::SimKernel;
 
 /// How often a walk over all state reads a record at most.
-const READS_MAX: u64 = 40_000;
+const READS_MAX: u64 = 200_000;
 
 pub(crate) struct Watched {
     kernel: SimKernel,

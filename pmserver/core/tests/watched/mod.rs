@@ -66,14 +66,18 @@ impl House {
     /// A server of three peers. Peer 1 has a device, and peer 2 may have extra frames.
     fn new() -> Self {
         let none = Privileges::empty();
-        let peers = [(1, 120, Privileges::DMA), (2, 520, Privileges::EXTRA), (3, 60, none)];
+        Self::with_pool(1, [(1, 120, Privileges::DMA), (2, 520, Privileges::EXTRA), (3, 60, none)])
+    }
+
+    /// The same with a pool of so many MiB, and such peers: with their limits in KiB.
+    fn with_pool<const N: usize>(mib: u64, peers: [(u8, u64, Privileges); N]) -> Self {
         let peers = peers.map(|(peer, limit_kib, privileges)| PeerConfig {
             peer,
             name: "peer",
             limit: ByteCount::new(limit_kib << 10),
             privileges,
         });
-        let server = Server::new(Watched::new(SimKernel::new(1 << 20)), &peers).unwrap();
+        let server = Server::new(Watched::new(SimKernel::new(mib << 20)), &peers).unwrap();
         Self { server: Rc::new(RefCell::new(server)) }
     }
 
@@ -187,6 +191,17 @@ pub(crate) fn furnished() -> House {
     pm.lock(dying, at(0), frames(1), LockMode::Read, LONG).unwrap();
     let destroy = Request::ContainerDestroy { container: dying }.encode();
     house.server.borrow_mut().call(peer(2), &destroy);
+    house
+}
+
+/// A server that keeps the record of a large frame that was unmapped.
+pub(crate) fn with_kept_record() -> House {
+    let house = House::with_pool(64, [(2, 6 << 10, Privileges::empty())]);
+    let mut pm = house.as_peer(2);
+    let container = pm.container_create(AccountHandle::OWN).unwrap();
+    pm.allocate(container, at(0), frames(512), AllocateFlags::empty()).unwrap();
+    pm.map(container, at(0), frames(512), page(1024), FORCED).unwrap();
+    assert_eq!(pm.unmap(page(1024), frames(512)), Ok(512));
     house
 }
 

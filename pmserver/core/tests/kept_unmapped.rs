@@ -196,6 +196,16 @@ fn what_happens_to_the_frame_meanwhile_is_seen() {
     assert_eq!((mapped.count, mapped.rights()), (LARGE, MapFlags::READ));
     assert_eq!(stage.world.load(OWNER, page(PLACE)), Ok(99));
     stage.world.check();
+    // Another that shares it copy-on-write then: with FORCE_WRITE it is copied first.
+    let mut stage = Stage::new();
+    let other = large(&mut stage.pm);
+    stage.round(PLACE);
+    let (from, to) = ((stage.container, at(0)), (other, at(0)));
+    all(|| stage.pm.copy(from, to, frames(LARGE), CopyFlags::empty())).unwrap();
+    let to = page(PLACE);
+    let forced = all(|| stage.pm.map(stage.container, at(0), all_frames, to, FORCED)).unwrap();
+    assert_eq!(forced.rights(), WRITE | MapFlags::READ);
+    stage.world.check();
     // Nothing: then there is no memory, and what is mapped shows zeros.
     let mut stage = Stage::new();
     stage.pm.allocate(stage.container, at(LARGE), all_frames, AllocateFlags::empty()).unwrap();

@@ -54,7 +54,7 @@ only() { only=("${@/#/--cargo-arg=--test=}"); }
 # Of the core all tests but those that take as long as all others together. The tool stops at the
 # first one that fails: for most changes that is soon, and building takes longer than testing.
 mapfile -t quick < <(basename -s .rs pmserver/core/tests/*.rs |
-	grep -vxE 'bound_runs|clusters|clusters_random|hostile|large|refusals')
+	grep -vxE 'bound_runs|clusters|clusters_random|hostile|invariants|large|refusals')
 only "${quick[@]}"
 round 1-core "${shard[@]}" --package pmserver-core "${only[@]}"
 round 1-rest "${shard[@]}" --package fsserver-core --package pmserver-api \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The longest call. `pmserver/core/tests/worst_cases.rs` provokes the worst case of every
+//! The longest call. `pmserver/core/tests/suite/worst_cases.rs` provokes the worst case of every
 //! operation; these are the worst of them, as one call each.
 
 use pmserver_api::{

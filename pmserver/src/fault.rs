@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Reads the kernel's message about a fault of a child.
 
+use pd::Woken;
 use pmserver_api::AccessKind;
 use pmserver_core::Fault;
 use sel4::sys::seL4_Fault_tag::seL4_Fault_VMFault;
-use sel4_microkit::{MessageInfo, with_msg_regs};
+use sel4_microkit::with_msg_regs;
 
 /// Reads a fault message. Call it before anything is printed: printing overwrites the message
 /// registers. The library's own reader panics on a kind of fault that it does not know, and a child
 /// can cause any kind.
-pub(crate) fn fault_of(message: &MessageInfo) -> Fault {
+pub(crate) fn fault_of(message: &Woken) -> Fault {
     with_msg_regs(|registers| match *registers {
         [ip, address, is_fetch, status, ..]
             if message.label() == seL4_Fault_VMFault && is_curable(status) =>

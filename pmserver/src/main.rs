@@ -15,10 +15,10 @@ mod regions;
 mod start;
 
 use console_api::Client;
-use pd::{PpChannel, Wake};
+use pd::{PpChannel, Wake, Woken};
 use pmserver_core::Server;
 use proto::{Message, PeerId, ProtocolError};
-use sel4_microkit::{Handler, Infallible, MessageInfo, Never, protection_domain};
+use sel4_microkit::{Handler, Infallible, Never, protection_domain};
 
 use fault::fault_of;
 use kernel::Sel4Kernel;
@@ -49,39 +49,44 @@ impl Handler for PmServer {
     fn run(&mut self) -> Result<Never, Infallible> {
         let mut woken = pd::wait_passive();
         loop {
-            woken = pd::reply_and_wait(match woken {
-                (Wake::Request(channel), request) => Some(self.protected(channel, &request)),
-                (Wake::Fault(child), fault) => Some(self.fault(child, &fault)),
+            let mut reply = Message::default();
+            woken = match woken.cause() {
+                Wake::Request(channel) => {
+                    self.protected(channel, &woken, &mut reply);
+                    pd::reply_and_wait(&reply)
+                }
+                Wake::Fault(child) => {
+                    self.fault(child, &woken);
+                    pd::reply_and_wait(&reply)
+                }
                 // Nothing in pmserver's protocol uses notifications.
-                (Wake::Notification, _) => None,
-            });
+                Wake::Notification => pd::wait(),
+            };
         }
     }
 }
 
 impl PmServer {
     #[inline(always)]
-    fn protected(&mut self, channel: u64, request: &MessageInfo) -> MessageInfo {
-        let mut reply = Message::default();
+    fn protected(&mut self, channel: u64, request: &Woken, reply: &mut Message) {
         // A channel has the number of the peer (microkit-system.xml).
-        match (PeerId::new(channel), &pd::receive(request)) {
-            (Some(caller), Ok(message)) => self.server.answer(caller, message, &mut reply),
-            (None, _) => reply = ProtocolError::UnknownOperation.reply(),
-            (_, Err(error)) => reply = error.reply(),
+        match (PeerId::new(channel), &request.message()) {
+            (Some(caller), Ok(message)) => self.server.answer(caller, message, reply),
+            (None, _) => *reply = ProtocolError::UnknownOperation.reply(),
+            (_, Err(error)) => *reply = error.reply(),
         }
-        pd::send(&reply)
     }
 
-    fn fault(&mut self, child: u64, message: &MessageInfo) -> MessageInfo {
-        let fault = fault_of(message);
+    /// Decides what becomes of a child that faulted. Every fault gets an empty reply: the child
+    /// donated its scheduling context with the fault, and only a reply gives it back. If the core
+    /// repaired the fault, the child tries the access again. If the core redirected the child, it
+    /// continues at the new address. If the core stopped it, it answers its callers from now on,
+    /// and does nothing else.
+    fn fault(&mut self, child: u64, fault: &Woken) {
+        let fault = fault_of(fault);
         // A child has the number of the peer, too.
         if let Some(peer) = PeerId::new(child) {
             self.server.fault(peer, fault, &mut self.console);
         }
-        // Every fault gets a reply: the child donated its scheduling context with the fault, and
-        // only a reply gives it back. If the core repaired the fault, the child tries the access
-        // again. If the core redirected the child, it continues at the new address. If the core
-        // stopped it, it answers its callers from now on, and does nothing else.
-        MessageInfo::default()
     }
 }

@@ -4,9 +4,12 @@
 //! The platform's own loop does more, for domains that have interrupts or defer what they send.
 //! That takes time in each call.
 
+use proto::limits::FASTPATH_REGISTERS;
+use proto::{Message, ProtocolError};
 use sel4::cap::{Endpoint, Reply};
-use sel4::{Badge, Cap};
-use sel4_microkit::MessageInfo;
+use sel4::{Badge, Cap, IpcBuffer, MessageInfo, with_ipc_buffer_mut};
+
+use crate::channel::{put, take};
 
 /// The endpoint on which a domain waits, and the reply capability of its pending caller, in the
 /// slots where the platform puts them for every domain.
@@ -30,38 +33,88 @@ pub enum Wake {
     Notification,
 }
 
-impl Wake {
+/// What woke a domain. Its message is in the message registers until the domain sends another.
+pub struct Woken {
+    badge: Badge,
+    info: MessageInfo,
+    /// What the fastpath carries of the message.
+    first: [u64; FASTPATH_REGISTERS],
+}
+
+impl Woken {
     #[inline(always)]
-    const fn of(badge: Badge) -> Self {
-        if badge & REQUEST_BADGE != 0 {
-            Self::Request(badge & !REQUEST_BADGE)
-        } else if badge & FAULT_BADGE != 0 {
-            Self::Fault(badge & !FAULT_BADGE)
+    fn new((info, badge): (MessageInfo, Badge), buffer: &IpcBuffer) -> Self {
+        let first = buffer.msg_regs().first_chunk().copied().unwrap_or_default();
+        Self { badge, info, first }
+    }
+
+    /// Returns why the domain was woken.
+    #[must_use]
+    #[inline(always)]
+    pub const fn cause(&self) -> Wake {
+        if self.badge & REQUEST_BADGE != 0 {
+            Wake::Request(self.badge & !REQUEST_BADGE)
+        } else if self.badge & FAULT_BADGE != 0 {
+            Wake::Fault(self.badge & !FAULT_BADGE)
         } else {
-            Self::Notification
+            Wake::Notification
         }
     }
+
+    /// Returns the label of the message.
+    #[must_use]
+    pub fn label(&self) -> u64 {
+        self.info.label()
+    }
+
+    /// Returns the message.
+    ///
+    /// # Errors
+    /// [`ProtocolError::WrongLength`] if it has more registers than a [`Message`] can have.
+    #[inline(always)]
+    pub fn message(&self) -> Result<Message, ProtocolError> {
+        match self.info.length() {
+            count @ 0..=FASTPATH_REGISTERS => {
+                Ok(Message::short(self.info.label(), self.first, count))
+            }
+            // Moved, not returned, as in `take`.
+            count => Ok(long_message(self.info.label(), count)?),
+        }
+    }
+}
+
+#[cold]
+fn long_message(label: u64, count: usize) -> Result<Message, ProtocolError> {
+    sel4::with_ipc_buffer(|buffer| take(label, count, buffer.msg_regs()))
 }
 
 /// Waits for the first time, as a passive domain: tells the monitor that it needs no time of its
 /// own any more.
 #[must_use]
-pub fn wait_passive() -> (Wake, MessageInfo) {
-    // CAP: the endpoint that the platform gives every domain for this; nothing is transferred.
-    woken(MONITOR.nb_send_recv(sel4::MessageInfo::new(0, 0, 0, 0), INPUT, REPLY))
-}
-
-/// Replies, if there is a reply, and waits.
-#[must_use]
 #[inline(always)]
-pub fn reply_and_wait(reply: Option<MessageInfo>) -> (Wake, MessageInfo) {
-    woken(match reply {
-        Some(reply) => INPUT.reply_recv(reply.into_inner(), REPLY),
-        None => INPUT.recv(REPLY),
+pub fn wait_passive() -> Woken {
+    let nothing = MessageInfo::new(0, 0, 0, 0);
+    with_ipc_buffer_mut(|buffer| {
+        // CAP: the endpoint that the platform gives every domain for this; nothing is transferred.
+        let woken = MONITOR.with(&mut *buffer).nb_send_recv(nothing, INPUT, REPLY);
+        Woken::new(woken, buffer)
     })
 }
 
+/// Waits without a reply.
+#[must_use]
 #[inline(always)]
-fn woken((info, badge): (sel4::MessageInfo, Badge)) -> (Wake, MessageInfo) {
-    (Wake::of(badge), MessageInfo::from_inner(info))
+pub fn wait() -> Woken {
+    with_ipc_buffer_mut(|buffer| Woken::new(INPUT.with(&mut *buffer).recv(REPLY), buffer))
+}
+
+/// Replies and waits. The message registers are borrowed once for both: each time is checked.
+#[must_use]
+#[inline(always)]
+pub fn reply_and_wait(reply: &Message) -> Woken {
+    with_ipc_buffer_mut(|buffer| {
+        let count = put(reply, buffer.msg_regs_mut());
+        let info = MessageInfo::new(reply.label(), 0, 0, count);
+        Woken::new(INPUT.with(&mut *buffer).reply_recv(info, REPLY), buffer)
+    })
 }

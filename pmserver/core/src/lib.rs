@@ -23,9 +23,10 @@
 //! | operation | decided in | done in |
 //! |---|---|---|
 //! | container_create, container_destroy, status | `ops/container.rs` | `store/cells.rs` |
-//! | allocate, deallocate | `ops/allocate.rs` | `frames/virtual_frames.rs` |
-//! | mark | `ops/allocate.rs` | `store/extra.rs` |
-//! | allocate_anywhere, renew | `ops/allocate_anywhere.rs` | `frames/virtual_frames.rs` |
+//! | allocate | `ops/allocate.rs` | `frames/insertion.rs` |
+//! | deallocate | `ops/deallocate.rs` | `frames/virtual_frames.rs` |
+//! | mark | `ops/deallocate.rs` | `store/extra.rs` |
+//! | allocate_anywhere, renew | `ops/allocate_anywhere.rs` | `frames/insertion.rs` |
 //! | allocate_contiguous | `ops/contiguous.rs` | `frames/relocate.rs` |
 //! | create_with, create_from, create_gather | `ops/create.rs` | `ops/copy.rs` |
 //! | copy, copy_list | `ops/copy.rs` | `frames/copying.rs`, `frames/link.rs` |
@@ -58,7 +59,7 @@
 //! charges, cells, chains, trees, and the records in them.
 //!
 //! ```text
-//! allocate          ops/allocate, frames/virtual_frames, frames/binding, store/runs, store/extra,
+//! allocate          ops/allocate, frames/insertion, frames/binding, store/runs, store/extra,
 //!                   store/free
 //! unshare           ops/share, frames/leases, frames/expiry, tables/mappings, tables/page_tables
 //! copy              ops/copy, frames/copying, frames/copy_together, frames/link, frames/binding,

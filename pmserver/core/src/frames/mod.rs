@@ -13,6 +13,7 @@ pub(crate) mod copy_together;
 pub(crate) mod copying;
 pub(crate) mod expiry;
 pub(crate) mod individual;
+mod insertion;
 pub(crate) mod large;
 pub(crate) mod leases;
 pub(crate) mod link;

@@ -10,6 +10,7 @@ pub(crate) mod container;
 pub(crate) mod contiguous;
 pub(crate) mod copy;
 pub(crate) mod create;
+pub(crate) mod deallocate;
 pub(crate) mod disturb;
 pub(crate) mod extra;
 pub(crate) mod grant;

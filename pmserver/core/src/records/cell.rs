@@ -28,7 +28,9 @@ use crate::kernel::PageIndex;
 pub(crate) const CELL_BYTES: usize = 64;
 
 /// Cells in a page.
-pub(crate) const CELLS_PER_PAGE: u32 = 64;
+pub(crate) const CELLS_PER_PAGE: u32 = 1 << POSITION_BITS;
+
+const POSITION_BITS: u32 = 6;
 
 const HANDLE_CELL_BITS: u32 = 28;
 
@@ -41,9 +43,9 @@ const STAMP_MAKER_SHIFT: u32 = 8;
 const STAMP_GENERATION_SHIFT: u32 = 16;
 
 /// Pages whose cells a handle can name: 16 GiB.
-pub(crate) const PAGES_MAX: u32 = 1 << (HANDLE_CELL_BITS - 6);
+pub(crate) const PAGES_MAX: u32 = 1 << (HANDLE_CELL_BITS - POSITION_BITS);
 
-const _: () = assert!(CELLS_PER_PAGE == 1 << 6 && HANDLE_MAKER_SHIFT == HANDLE_CELL_BITS);
+const _: () = assert!(HANDLE_MAKER_SHIFT == HANDLE_CELL_BITS);
 
 /// The last generation; after it, generations start again at 1.
 pub(crate) const GENERATION_MAX: u64 = (1 << (64 - HANDLE_GENERATION_SHIFT)) - 1;
@@ -206,8 +208,10 @@ impl<T> Ref<T> {
 
     /// Returns the reference to a cell of a page; `None` if a handle could not name that cell.
     pub(crate) fn at(page: PageIndex, position: u32) -> Option<Self> {
-        let cell = page.get().checked_mul(CELLS_PER_PAGE)?.checked_add(position)?;
-        if u64::from(cell) <= HANDLE_CELL_MASK { Self::from_cell(cell) } else { None }
+        if page.get() >= PAGES_MAX || position >= CELLS_PER_PAGE {
+            return None;
+        }
+        Self::from_cell(page.get() << POSITION_BITS | position)
     }
 
     /// Returns the handle for this record, given its stamp.

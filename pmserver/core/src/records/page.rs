@@ -212,6 +212,7 @@ impl PageEntry {
 
     /// `Records`, `Slots`: takes or leaves cells or slots: those of a mask, from a place on whose
     /// word they are all in. Returns how many are taken now.
+    #[inline(always)]
     pub(crate) fn set_places(&mut self, place: u32, mask: u64, is_taken: bool) -> u16 {
         let [low, high] = &mut self.words;
         let word = if place < u64::BITS { low } else { high };

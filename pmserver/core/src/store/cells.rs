@@ -35,6 +35,7 @@ impl<K: Kernel> Store<K> {
         self.put(account, &record, Stamp::named(T::KIND, maker, generation))
     }
 
+    #[inline(always)]
     fn put<T: Record>(
         &mut self,
         account: Ref<Account>,
@@ -57,6 +58,7 @@ impl<K: Kernel> Store<K> {
         Ok(record)
     }
 
+    #[inline(never)]
     fn add_record_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
         self.charge(account, Charge::Records)?;
         let page = self.take_record_page(account.link()).map_err(|error| {
@@ -69,26 +71,41 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Frees a record; the caller has removed every link to it.
+    #[inline]
     pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
         let (page, _) = record.place();
         if self.entry(page).is_aside() {
-            let owner = self.page_owner(page);
-            self.empty_aside(owner, record);
-            return self.give_back(owner, 1);
+            return self.free_aside(record);
         }
         let was_full = self.is_full_of_cells(page);
         let left = self.empty(record);
-        if left == 0 {
-            let owner = self.page_owner(page);
-            let pages = self.unlink_page(self.ledger(owner).record_pages, page);
-            self.ledger_mut(owner).record_pages = pages;
-            self.release_record_page(page);
-            self.refund(owner, Charge::Records);
-        } else if was_full {
-            self.move_record_page(self.page_owner(page), page, End::First);
+        if left == 0 || was_full {
+            self.review_record_page(page, left);
         }
     }
 
+    #[inline(never)]
+    fn free_aside<T: Record>(&mut self, record: Ref<T>) {
+        let owner = self.page_owner(record.place().0);
+        self.empty_aside(owner, record);
+        self.give_back(owner, 1);
+    }
+
+    /// Releases a page of records in which nothing is left, or puts one that was full before those
+    /// that are.
+    #[cold]
+    fn review_record_page(&mut self, page: PageIndex, left: u16) {
+        let owner = self.page_owner(page);
+        if left > 0 {
+            return self.move_record_page(owner, page, End::First);
+        }
+        let pages = self.unlink_page(self.ledger(owner).record_pages, page);
+        self.ledger_mut(owner).record_pages = pages;
+        self.release_record_page(page);
+        self.refund(owner, Charge::Records);
+    }
+
+    #[inline(never)]
     fn move_record_page(&mut self, owner: Ref<Account>, page: PageIndex, to: End) {
         let pages = self.move_page(self.ledger(owner).record_pages, page, to);
         self.ledger_mut(owner).record_pages = pages;

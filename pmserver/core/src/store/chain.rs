@@ -57,6 +57,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Adds a record that is in no chain of this kind at the front.
+    #[inline]
     pub(crate) fn add_first<C: Chain>(
         &mut self,
         chain: Link<C::Item>,
@@ -67,6 +68,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Adds a record that is in no chain of this kind at the back.
+    #[inline]
     pub(crate) fn add_last<C: Chain>(
         &mut self,
         chain: Link<C::Item>,
@@ -92,6 +94,7 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Removes a record from its chain.
+    #[inline]
     pub(crate) fn remove_from_chain<C: Chain>(
         &mut self,
         chain: Link<C::Item>,

@@ -253,6 +253,7 @@ impl<K: Kernel> Store<K> {
 
     /// Stores a record in a free cell of a page that has one. It gets its stamp there: compilers
     /// copy a record that is not changed on the way inline.
+    #[inline(always)]
     pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T, stamp: Stamp) -> Ref<T> {
         let position = self.entry(page).first_free();
         self.meter().charge(RECORD_WORK);

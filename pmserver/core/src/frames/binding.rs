@@ -328,14 +328,17 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// The kernel's error if it keeps a mapping; the memory then stays.
+    #[inline(always)]
     pub(crate) fn drop_contents(
         &mut self,
         frame: Ref<Frame>,
         frames: u8,
     ) -> Result<(), KernelError> {
-        if self.store.get(frame).is_blank() {
-            return Ok(());
-        }
+        if self.store.get(frame).is_blank() { Ok(()) } else { self.empty(frame, frames) }
+    }
+
+    #[inline(never)]
+    fn empty(&mut self, frame: Ref<Frame>, frames: u8) -> Result<(), KernelError> {
         self.remove_mappings(frame, frames)?;
         for index in indices(frames) {
             self.leave_page(Id::new(frame, index));

@@ -7,7 +7,7 @@ use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks, LARGE_ORDER};
-use crate::records::leaf::Leaf;
+use crate::records::leaf::{Leaf, Tree};
 use crate::records::ledger::FrameList;
 use crate::records::range::Range;
 use crate::store::Store;
@@ -31,7 +31,7 @@ impl<K: Kernel> FrameManager<K> {
         // After the record, which may have needed the last room.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
-            self.take_out(container, frame, number);
+            self.take_out(container, frame);
         })?;
         Ok(frame)
     }
@@ -67,19 +67,21 @@ impl<K: Kernel> FrameManager<K> {
         new: &Frame,
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        let frame = match there {
+        let (frame, tree) = match there {
             Some(discarded) => {
                 self.store.get_mut(discarded).set(FrameMarks::TENTATIVE, true);
-                discarded
+                (discarded, self.store.get(container).frames)
             }
             None => self.new_record(account, container, new, demoted)?,
         };
         let record = self.store.get_mut(container);
+        record.frames = tree;
         record.frame_count.up();
         record.unused_from = record.unused_from.max(new.key().saturating_add(1));
         Ok(frame)
     }
 
+    /// Makes a record; returns it and the tree with it.
     #[inline(always)]
     fn new_record(
         &mut self,
@@ -87,40 +89,43 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         new: &Frame,
         mut demoted: Option<&mut Demoted>,
-    ) -> Result<Ref<Frame>, Shortage> {
-        let make = |pool: &mut Store<K>| pool.alloc(account, *new);
-        let frame = self.with_page(account, demoted.as_deref_mut(), make)?;
-        let tree = self.store.get(container).frames;
-        let insert = |pool: &mut Store<K>| pool.tree_insert(account, tree, frame);
-        let tree = self.with_page(account, demoted, insert).inspect_err(|_| {
-            self.store.free(frame);
+    ) -> Result<(Ref<Frame>, Tree<Frame>), Shortage> {
+        let frame = self.store.alloc(account, *new).or_else(|shortage| {
+            let demoted = demoted.as_deref_mut();
+            self.make_with_demoted(account, (shortage, demoted), |it| it.alloc(account, *new))
         })?;
-        self.store.get_mut(container).frames = tree;
-        Ok(frame)
+        let tree = self.store.get(container).frames;
+        let tree = self.store.tree_insert(account, tree, frame).or_else(|shortage| {
+            self.make_with_demoted(account, (shortage, demoted), |it| {
+                // Demoting a frame may have split a run of this container.
+                it.tree_insert(account, it.get(container).frames, frame)
+            })
+        });
+        let tree = tree.inspect_err(|_| self.store.free(frame))?;
+        Ok((frame, tree))
     }
 
-    /// Makes something that may need a page for records. If the account is at its limit and extra
-    /// frames are allowed, the newest frame within the limit is demoted to make room.
-    #[inline(always)]
-    fn with_page<T>(
+    /// Makes something that needs a page for records, and was refused. If the account is at its
+    /// limit and extra frames are allowed, the newest frame within the limit is demoted to make
+    /// room.
+    #[cold]
+    fn make_with_demoted<T>(
         &mut self,
         account: Ref<Account>,
-        demoted: Option<&mut Demoted>,
-        make: impl Fn(&mut Store<K>) -> Result<T, Shortage>,
+        (shortage, demoted): (Shortage, Option<&mut Demoted>),
+        make: impl FnOnce(&mut Store<K>) -> Result<T, Shortage>,
     ) -> Result<T, Shortage> {
-        match (make(&mut self.store), demoted) {
-            (Err(Shortage::Account), Some(demoted)) if !demoted.is_full() => {
-                let list = self.demote_for_page(account)?;
-                let made = make(&mut self.store);
-                if made.is_ok() {
-                    let _ = demoted.push(list);
-                } else {
-                    self.store.undo_demote(account, list);
-                }
-                made
-            }
-            (result, _) => result,
+        let may_demote =
+            |demoted: &&mut Demoted| shortage == Shortage::Account && !demoted.is_full();
+        let demoted = demoted.filter(may_demote).ok_or(shortage)?;
+        let list = self.demote_for_page(account)?;
+        let made = make(&mut self.store);
+        if made.is_ok() {
+            let _ = demoted.push(list);
+        } else {
+            self.store.undo_demote(account, list);
         }
+        made
     }
 
     /// Demotes a frame, so that there is room for a page for records.
@@ -134,6 +139,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Charges frames at the beginning of a range as runs, if it can: if they are of an
     /// account that is never removed, and nothing is at their numbers. Returns how many.
+    #[inline(always)]
     pub(crate) fn insert_runs(
         &mut self,
         account: Ref<Account>,
@@ -142,8 +148,20 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Option<u64> {
         let count = range.last.saturating_sub(range.first).saturating_add(1);
         if count < RUN_FRAMES_MIN {
-            return None;
+            None
+        } else {
+            self.insert_some_runs(account, container, range, count)
         }
+    }
+
+    #[inline(never)]
+    fn insert_some_runs(
+        &mut self,
+        account: Ref<Account>,
+        container: Ref<Container>,
+        range: Range,
+        count: u64,
+    ) -> Option<u64> {
         let fits = |frames: u64| count >= frames && range.first.is_multiple_of(frames);
         let mut orders = RUN_ORDERS.into_iter().filter(|order| fits(1 << order));
         orders.find_map(|order| self.insert_runs_of(account, container, (range, count), order))

@@ -97,7 +97,7 @@ impl<K: Kernel> FrameManager<K> {
         for number in numbers {
             if let Some(frame) = self.find_frame(container, number) {
                 // It is not mapped, so there is nothing that the kernel could refuse.
-                let _ = self.remove_frame(container, frame, number);
+                let _ = self.remove_frame(container, frame);
             }
         }
     }
@@ -265,7 +265,7 @@ impl<K: Kernel> FrameManager<K> {
             self.discard_frame(copying.from.container, source);
             return Ok(());
         }
-        self.remove_frame(copying.from.container, source, from)
+        self.remove_frame(copying.from.container, source)
     }
 
     /// Copies pairs as if all sources had been read first, by taking references to their pages.

@@ -17,6 +17,7 @@ use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::id::{FrameId, Id};
 use crate::records::leaf::Leaf;
+use crate::records::ledger::FrameList;
 use crate::records::range::Range;
 use crate::store::radix::Near;
 
@@ -28,8 +29,8 @@ impl<K: Kernel> FrameManager<K> {
         mut rest: Option<Range>,
         keep: bool,
     ) {
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            self.settle(container, (frame, number), keep);
+        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
+            self.settle(container, frame, keep);
         }
     }
 
@@ -41,16 +42,11 @@ impl<K: Kernel> FrameManager<K> {
         keep: bool,
     ) {
         if let Some(frame) = self.find_frame(container, number) {
-            self.settle(container, (frame, number), keep);
+            self.settle(container, frame, keep);
         }
     }
 
-    fn settle(
-        &mut self,
-        container: Ref<Container>,
-        (frame, number): (Ref<Frame>, u64),
-        keep: bool,
-    ) {
+    fn settle(&mut self, container: Ref<Container>, frame: Ref<Frame>, keep: bool) {
         if !self.store.get(frame).has(FrameMarks::TENTATIVE) {
             return;
         }
@@ -59,16 +55,16 @@ impl<K: Kernel> FrameManager<K> {
             self.store.get_mut(frame).set(was, false);
             return;
         }
-        self.take_out(container, frame, number);
+        self.take_out(container, frame);
     }
 
     /// Removes a frame that a call has made: if it was a discarded one, it is one again.
-    pub(crate) fn take_out(&mut self, container: Ref<Container>, frame: Ref<Frame>, number: u64) {
+    pub(crate) fn take_out(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
         // It has no mapping yet, so there is nothing that the kernel could refuse.
         let _ = if self.store.get(frame).has(FrameMarks::DISCARDED) {
             self.drop_contents(frame, 1).map(|()| self.discard_frame(container, frame))
         } else {
-            self.remove_frame(container, frame, number)
+            self.remove_frame(container, frame)
         };
     }
 
@@ -77,16 +73,7 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// If its owner may not charge that account any more.
     pub(crate) fn charged(&self, container: Ref<Container>) -> Result<Ref<Account>, Shortage> {
-        self.charged_payer(container, self.store.payer_of_container(container))
-    }
-
-    /// The same, given the account that pays for the container.
-    #[inline(always)]
-    pub(crate) fn charged_payer(
-        &self,
-        container: Ref<Container>,
-        payer: Ref<Account>,
-    ) -> Result<Ref<Account>, Shortage> {
+        let payer = self.store.payer_of_container(container);
         let owner = self.store.get(container).owner();
         if self.may_charge_payer(owner, payer) { Ok(payer) } else { Err(Shortage::Account) }
     }
@@ -96,6 +83,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the record that stands for a number, also if it is that of a discarded frame.
+    #[inline]
     pub(crate) fn record_at(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
         self.store.tree_get(self.store.get(container).frames, number)
     }
@@ -187,19 +175,35 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// The kernel's error if it refuses to unmap; the frame then stays.
+    #[inline(never)]
     pub(crate) fn remove_frame(
         &mut self,
         container: Ref<Container>,
         frame: Ref<Frame>,
-        number: u64,
+    ) -> Result<(), KernelError> {
+        self.remove_inline(container, frame)
+    }
+
+    /// Does the same; compiled into its caller.
+    ///
+    /// # Errors
+    /// As [`Self::remove_frame`].
+    #[inline(always)]
+    pub(crate) fn remove_inline(
+        &mut self,
+        container: Ref<Container>,
+        frame: Ref<Frame>,
     ) -> Result<(), KernelError> {
         self.drop_contents(frame, self.store.get(frame).all())?;
-        if !self.store.get(frame).is_discarded() {
+        let record = self.store.get(frame);
+        let order = record.order();
+        if !record.is_discarded() {
             self.uncharge_frame(container, frame);
         }
         let tree = self.store.get(container).frames;
-        self.store.get_mut(container).frames = self.store.tree_remove(tree, number);
-        self.store.free_frame(frame);
+        let tree = self.store.tree_remove(tree, frame);
+        self.store.get_mut(container).frames = tree;
+        self.store.free_frame(frame, order);
         Ok(())
     }
 
@@ -212,11 +216,13 @@ impl<K: Kernel> FrameManager<K> {
     /// Refunds a frame without contents that is to be removed or discarded.
     #[inline(always)]
     fn uncharge_frame(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
-        if !self.store.get(frame).has(FrameMarks::UNCHARGED) {
-            let payer = self.store.payer_of_container(container);
-            self.store.refund_frame(payer, frame);
-        }
-        let frames = self.store.get(frame).frames();
+        let record = self.store.get(frame);
+        let (frames, is_charged) = (record.frames(), !record.has(FrameMarks::UNCHARGED));
+        let list = FrameList::of(record);
+        let payer = self.store.payer_of_container(container);
         self.store.get_mut(container).frame_count.subtract(frames);
+        if is_charged {
+            self.store.refund_frames(payer, (frame, frames), list);
+        }
     }
 }

@@ -36,8 +36,34 @@ struct Progress {
 
 impl<K: Kernel> Operations<K> {
     /// Allocates virtual frames in a container (O4): all or nothing unless PARTIAL.
+    ///
+    /// It is compiled twice: most calls ask for nothing special, and take no time for it then.
     #[inline(never)]
     pub(crate) fn allocate(
+        &mut self,
+        caller: PeerId,
+        frames: Frames,
+        flags: AllocateFlags,
+    ) -> Result<u64, Failure> {
+        if flags.difference(AllocateFlags::PARTIAL).is_empty() {
+            self.allocate_with(caller, frames, flags.intersection(AllocateFlags::PARTIAL))
+        } else {
+            self.allocate_special(caller, frames, flags)
+        }
+    }
+
+    #[inline(never)]
+    fn allocate_special(
+        &mut self,
+        caller: PeerId,
+        frames: Frames,
+        flags: AllocateFlags,
+    ) -> Result<u64, Failure> {
+        self.allocate_with(caller, frames, flags)
+    }
+
+    #[inline(always)]
+    fn allocate_with(
         &mut self,
         caller: PeerId,
         Frames { container, start, count }: Frames,
@@ -72,7 +98,10 @@ impl<K: Kernel> Operations<K> {
         }
         let mut progress = Progress::default();
         let unused_from = self.store.get(access.container).unused_from;
-        let inserted = self.insert_frames((access.container, payer), range, flags, &mut progress);
+        let may_charge = self.may_charge_payer(caller, payer);
+        let account = if may_charge { Ok(payer) } else { Err(PmError::QuotaExceeded) };
+        let at = (access.container, payer, account);
+        let inserted = self.insert_frames(at, range, flags, &mut progress);
         if inserted.is_ok() && !fills && !progress.is_tentative {
             // There is nothing to clear, to settle or to undo.
             return Ok(progress.done);
@@ -233,8 +262,8 @@ impl<K: Kernel> Operations<K> {
         if squash {
             return self.keep_or_remove_frames(container, rest, false);
         }
-        while let Some((frame, number)) = self.take_frame(container, &mut rest) {
-            self.take_out(container, frame, number);
+        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
+            self.take_out(container, frame);
         }
     }
 
@@ -243,7 +272,7 @@ impl<K: Kernel> Operations<K> {
     #[inline(always)]
     fn insert_frames(
         &mut self,
-        (container, payer): (Ref<Container>, Ref<Account>),
+        (container, payer, account): (Ref<Container>, Ref<Account>, Result<Ref<Account>, PmError>),
         range: Range,
         flags: AllocateFlags,
         progress: &mut Progress,
@@ -257,7 +286,7 @@ impl<K: Kernel> Operations<K> {
         {
             self.store.open_credit(payer, frames);
         }
-        let inserted = self.insert_each((container, payer), range, flags, progress);
+        let inserted = self.insert_each((container, account), range, flags, progress);
         self.store.close_credit();
         inserted
     }
@@ -266,7 +295,7 @@ impl<K: Kernel> Operations<K> {
     #[inline(always)]
     fn insert_each(
         &mut self,
-        (container, payer): (Ref<Container>, Ref<Account>),
+        (container, account): (Ref<Container>, Result<Ref<Account>, PmError>),
         range: Range,
         flags: AllocateFlags,
         progress: &mut Progress,
@@ -275,7 +304,6 @@ impl<K: Kernel> Operations<K> {
         let may_be_extra = flags.contains(AllocateFlags::EXTRA);
         let may_be_run = !squash && !may_be_extra && !flags.contains(AllocateFlags::DMA);
         let marks = if squash { FrameMarks::TENTATIVE } else { FrameMarks::empty() };
-        let account = self.charged_payer(container, payer);
         let mut rest = Some(range);
         while let Some(left) = rest {
             let number = left.first;
@@ -298,11 +326,10 @@ impl<K: Kernel> Operations<K> {
             } else {
                 progress.singles = progress.singles.saturating_add(1);
                 let demoted = may_be_extra.then_some(&mut progress.demoted);
-                let made = account.and_then(|account| {
-                    self.insert_frame((account, container, there), (number, marks), demoted)
-                });
-                let frame = made.map_err(|shortage| at(shortage.as_quota()))?;
-                progress.is_tentative |= !self.store.get(frame).is_settled();
+                let place = (account.map_err(at)?, container, there);
+                self.insert_frame(place, (number, marks), demoted)
+                    .map_err(|shortage| at(shortage.as_quota()))?;
+                progress.is_tentative |= squash || there.is_some();
             }
             progress.done = progress.done.saturating_add(1);
             rest = left.behind(number);

@@ -214,7 +214,7 @@ impl<K: Kernel> Operations<K> {
             let frames = record.frames().max(1).into();
             // What is bound as a whole is removed as one: it would be more work to split it.
             if record.is_whole() || budget.has_room(frames) {
-                self.remove_frame(container, frame, number)
+                self.remove_frame(container, frame)
                     .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
                 budget.add(frames);
             } else {

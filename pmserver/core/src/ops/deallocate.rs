@@ -55,8 +55,7 @@ impl<K: Kernel> Operations<K> {
             let is_whole = range.covers(numbers);
             let frames = if record.is_discarded() { 0 } else { record.frames() };
             let done = if is_whole {
-                self.remove_frame(container, frame, number)
-                    .map_err(|_: KernelError| PmError::Kernel)
+                self.remove_inline(container, frame).map_err(|_: KernelError| PmError::Kernel)
             } else {
                 self.split(container, frame)
             };

@@ -86,10 +86,15 @@ impl Allowances {
     }
 
     /// Counts pages that are charged to an account or refunded.
+    #[inline(always)]
     pub(super) fn count(&mut self, account: Ref<Account>, change: Change) {
-        if !self.has_given {
-            return;
+        if self.has_given {
+            self.count_given(account, change);
         }
+    }
+
+    #[cold]
+    fn count_given(&mut self, account: Ref<Account>, change: Change) {
         let all = self.of_peer.get_mut(self.served).into_iter().flatten();
         for allowance in all.filter(|allowance| allowance.account == account) {
             allowance.pages = match change {

@@ -42,24 +42,24 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Charges a frame within the limit.
+    /// Charges a frame within the limit to an account that was not removed.
     #[inline(always)]
-    pub(super) fn charge_guaranteed(&mut self, account: Ref<Account>) -> Result<(), Shortage> {
+    pub(super) fn charge_guaranteed(&mut self, payer: Ref<Account>) -> Result<(), Shortage> {
         match &mut self.credit {
-            Some(credit) if credit.account == account && !credit.frames.is_zero() => {
+            Some(credit) if credit.account == payer && !credit.frames.is_zero() => {
                 credit.frames.down();
                 Ok(())
             }
-            _ => self.charge_pages(account, Charge::Frames, 1),
+            _ => self.charge_payer(payer, Charge::Frames, 1),
         }
     }
 
-    /// Refunds frames within the limit.
+    /// Refunds frames within the limit to an account that was not removed.
     #[inline(always)]
-    pub(super) fn refund_guaranteed(&mut self, account: Ref<Account>, frames: u32) {
+    pub(super) fn refund_guaranteed(&mut self, payer: Ref<Account>, frames: u32) {
         match &mut self.credit {
-            Some(credit) if credit.account == account => credit.frames.add(frames),
-            _ => self.refund_pages(account, Charge::Frames, frames),
+            Some(credit) if credit.account == payer => credit.frames.add(frames),
+            _ => self.refund_payer(payer, Charge::Frames, frames),
         }
     }
 
@@ -127,14 +127,24 @@ impl<K: Kernel> Store<K> {
         kind: Charge,
         pages: u32,
     ) -> Result<(), Shortage> {
-        let payer = self.payer_for(account);
+        self.charge_payer(self.payer_for(account), kind, pages)
+    }
+
+    /// The same for an account that was not removed.
+    #[inline(always)]
+    fn charge_payer(
+        &mut self,
+        payer: Ref<Account>,
+        kind: Charge,
+        pages: u32,
+    ) -> Result<(), Shortage> {
         let has_room = kind == Charge::Extra || self.get(payer).room() >= pages;
         if !has_room || self.is_closed(payer) || self.allowances.forbids(payer, pages) {
             return Err(Shortage::Account);
         }
         if kind == Charge::Extra {
             self.check_extra()?;
-        } else if self.get(self.pool()).charged(Charge::Extra) > 0 && self.unused() < pages {
+        } else if !self.pressed.is_empty() && self.unused() < pages {
             // The account has room, and limits are promises: only extra frames can occupy the
             // memory.
             self.is_starved = true;
@@ -173,29 +183,36 @@ impl<K: Kernel> Store<K> {
     /// Refunds pages to an account and all accounts above it.
     #[inline(always)]
     pub(crate) fn refund_pages(&mut self, account: Ref<Account>, kind: Charge, pages: u32) {
-        let payer = self.payer_for(account);
+        self.refund_payer(self.payer_for(account), kind, pages);
+    }
+
+    /// The same for an account that was not removed.
+    #[inline(always)]
+    fn refund_payer(&mut self, payer: Ref<Account>, kind: Charge, pages: u32) {
         self.allowances.count(payer, Change::Down(pages));
         self.count(payer, kind, Change::Down(pages));
     }
 
     /// Changes the kind of one charge, without checking for room.
     pub(super) fn convert(&mut self, account: Ref<Account>, from: Charge, to: Charge) {
-        self.count(account, from, Change::Down(1));
-        self.count(account, to, Change::Up(1));
+        let payer = self.payer_for(account);
+        self.count(payer, from, Change::Down(1));
+        self.count(payer, to, Change::Up(1));
     }
 
-    /// Counts a charge to an account, and in every account above it.
+    /// Counts a charge to an account that was not removed, and in every account above it.
     #[inline(always)]
-    fn count(&mut self, account: Ref<Account>, kind: Charge, change: Change) {
-        let (mut next, mut is_below) = (Some(account), false);
-        let mut work: u64 = 0;
-        while let Some(payer) = next {
-            work = work.saturating_add(LINK_WORK);
-            let record = self.get_mut(payer);
+    fn count(&mut self, payer: Ref<Account>, kind: Charge, change: Change) {
+        let record = self.get_mut(payer);
+        record.count(kind, false, change);
+        let mut next = record.parent.target();
+        let mut work = LINK_WORK;
+        while let Some(above) = next {
+            work = work.wrapping_add(LINK_WORK);
+            let record = self.get_mut(above);
             next = record.parent.target();
             if !record.has(AccountFlags::REMOVED) {
-                record.count(kind, is_below, change);
-                is_below = true;
+                record.count(kind, true, change);
             }
         }
         self.meter().charge(work);

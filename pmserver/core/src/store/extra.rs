@@ -54,6 +54,11 @@ impl Pressed {
         }
     }
 
+    /// Returns whether no account has extra frames.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.extra.is_none() && self.discardable.is_none()
+    }
+
     const fn set_chain(&mut self, list: FrameList, first: Link<Ledger>) {
         match list {
             FrameList::Guaranteed => {}
@@ -101,6 +106,7 @@ impl Demand {
     }
 
     /// Counts one extra frame that an account has freed.
+    #[cold]
     fn answer(&mut self, account: Ref<Account>) {
         let Some(place) = self.place(account) else { return };
         *place = place
@@ -121,33 +127,42 @@ impl Demand {
 }
 
 impl<K: Kernel> Store<K> {
-    /// Charges a frame: within the limit if there is room, else as an extra one if allowed.
+    /// Charges a frame: within the limit if there is room, else as an extra one if allowed. The
+    /// account was not removed.
+    #[inline(always)]
     pub(crate) fn charge_frame(
         &mut self,
-        account: Ref<Account>,
+        payer: Ref<Account>,
         frame: Ref<Frame>,
         may_be_extra: bool,
     ) -> Result<(), Shortage> {
-        match self.charge_guaranteed(account) {
+        let list = match self.charge_guaranteed(payer) {
+            Ok(()) => FrameList::Guaranteed,
             Err(Shortage::Account) if may_be_extra => {
-                self.charge(account, Charge::Extra)?;
+                self.charge(payer, Charge::Extra)?;
                 self.get_mut(frame).set(FrameMarks::EXTRA, true);
+                FrameList::Extra
             }
-            result => result?,
-        }
-        self.add_to_list(account, frame, Age::Newest);
+            Err(shortage) => return Err(shortage),
+        };
+        self.add_to(list, payer, frame, Age::Newest);
         Ok(())
     }
 
-    /// Refunds a frame that is to be removed or discarded.
+    /// Refunds the frames of a record that is in a list, and is to be removed or discarded.
     #[inline(always)]
-    pub(crate) fn refund_frame(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
-        let frames = self.get(frame).frames();
-        if self.remove_from_list(account, frame) == FrameList::Guaranteed {
-            self.refund_guaranteed(account, frames);
+    pub(crate) fn refund_frames(
+        &mut self,
+        payer: Ref<Account>,
+        (frame, frames): (Ref<Frame>, u32),
+        list: FrameList,
+    ) {
+        self.remove_from(list, payer, frame);
+        if list == FrameList::Guaranteed {
+            self.refund_guaranteed(payer, frames);
         } else {
-            self.refund(account, Charge::Extra);
-            self.demand.answer(account);
+            self.refund(payer, Charge::Extra);
+            self.demand.answer(payer);
         }
     }
 
@@ -250,8 +265,12 @@ impl<K: Kernel> Store<K> {
 
     #[inline(always)]
     pub(super) fn add_to_list(&mut self, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
+        self.add_to(FrameList::of(self.get(frame)), account, frame, age);
+    }
+
+    #[inline(always)]
+    fn add_to(&mut self, list: FrameList, account: Ref<Account>, frame: Ref<Frame>, age: Age) {
         let ledger = self.ledger_ref(account);
-        let list = FrameList::of(self.get(frame));
         let first = self.get(ledger).list(list);
         let first = match age {
             Age::Newest => self.add_first::<FramesOfAccount>(first, frame),
@@ -260,18 +279,16 @@ impl<K: Kernel> Store<K> {
         self.set_list(ledger, list, first);
     }
 
+    pub(super) fn remove_from_list(&mut self, account: Ref<Account>, frame: Ref<Frame>) {
+        self.remove_from(FrameList::of(self.get(frame)), account, frame);
+    }
+
     #[inline(always)]
-    pub(super) fn remove_from_list(
-        &mut self,
-        account: Ref<Account>,
-        frame: Ref<Frame>,
-    ) -> FrameList {
+    fn remove_from(&mut self, list: FrameList, account: Ref<Account>, frame: Ref<Frame>) {
         let ledger = self.ledger_ref(account);
-        let list = FrameList::of(self.get(frame));
         let first = self.get(ledger).list(list);
         let first = self.remove_from_chain::<FramesOfAccount>(first, frame);
         self.set_list(ledger, list, first);
-        list
     }
 
     /// Sets a list, and moves the account to the chain that now fits it.
@@ -284,6 +301,7 @@ impl<K: Kernel> Store<K> {
         }
     }
 
+    #[cold]
     fn set_list_of_extra(&mut self, ledger: Ref<Ledger>, list: FrameList, first: Link<Frame>) {
         let before = self.get(ledger).last_list();
         self.get_mut(ledger).set_list(list, first);

@@ -125,7 +125,12 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Returns the record that stands for this key.
+    #[inline]
     pub(crate) fn tree_get<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+        if tree.is_empty() { None } else { self.get_below(tree, key) }
+    }
+
+    fn get_below<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
         let mut link = tree.top;
         while let Some((_, node)) = self.node(link) {
             link = if node.covers(key) { node.child(node.group(key)) } else { 0 };
@@ -186,12 +191,16 @@ impl<K: Kernel> Store<K> {
     ///
     /// # Errors
     /// If the account cannot pay for a node; nothing has changed then.
+    #[inline(always)]
     pub(crate) fn tree_insert<T: Leaf>(
         &mut self,
         account: Ref<Account>,
         tree: Tree<T>,
         leaf: Ref<T>,
     ) -> Result<Tree<T>, Shortage> {
+        if tree.is_empty() {
+            return Ok(Tree::new(leaf.cell()));
+        }
         self.tree_insert_near(account, tree, leaf, &mut None)
     }
 
@@ -278,8 +287,15 @@ impl<K: Kernel> Store<K> {
         fork
     }
 
-    /// Removes the record with this key from a tree; returns the tree.
-    pub(crate) fn tree_remove<T>(&mut self, tree: Tree<T>, key: u64) -> Tree<T> {
+    /// Removes a record from the tree that it is in; returns the tree.
+    #[inline(always)]
+    pub(crate) fn tree_remove<T: Leaf>(&mut self, tree: Tree<T>, leaf: Ref<T>) -> Tree<T> {
+        if tree.top == leaf.cell() { Tree::EMPTY } else { self.remove_below(tree, leaf) }
+    }
+
+    #[inline(never)]
+    fn remove_below<T: Leaf>(&mut self, tree: Tree<T>, leaf: Ref<T>) -> Tree<T> {
+        let key = self.get(leaf).key();
         let mut parent: Place = None;
         let mut place: Place = None;
         let mut link = tree.top;
@@ -289,8 +305,9 @@ impl<K: Kernel> Store<K> {
             place = Some((node, group));
             link = record.child(group);
         }
-        assert!(link != 0, "removing a key that is in the tree");
-        let Some((node, _)) = place else { return Tree::EMPTY };
+        let Some((node, _)) = place.filter(|_| link == leaf.cell()) else {
+            broken("record of another tree")
+        };
         let Some(only) = self.get_mut(node).remove_child(link) else { return tree };
         self.free(node);
         self.set_place(tree, parent, only)

@@ -181,11 +181,11 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Frees the record of a frame or run that is in no tree and no list.
-    pub(crate) fn free_frame(&mut self, frame: Ref<Frame>) {
-        let record = self.get(frame);
-        if record.is_run() {
+    #[inline(always)]
+    pub(crate) fn free_frame(&mut self, frame: Ref<Frame>, order: u8) {
+        if order > 0 {
             let (page, _) = frame.place();
-            self.give_back(self.page_owner(page), cells_aside(record.order()));
+            self.give_back(self.page_owner(page), cells_aside(order));
         }
         self.free(frame);
     }

@@ -24,7 +24,6 @@ use crate::records::cell::Ref;
 use crate::records::count::minus;
 use crate::records::frame::Frame;
 use crate::records::id::{FrameId, Id, MappingId};
-use crate::records::leaf::Leaf;
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame, MappingsOfShare};
 use crate::records::region::Region;
 use crate::tables::Tables;
@@ -274,9 +273,9 @@ impl<K: Kernel> Tables<K> {
     #[inline(always)]
     pub(super) fn take_out_of_tree(&mut self, mapping: Ref<Mapping>) {
         let record = self.store.get(mapping);
-        let (key, peer, is_grant) = (record.key(), record.peer(), record.is_grant());
+        let (peer, is_grant) = (record.peer(), record.is_grant());
         let tree = self.peer(peer).vspace.tree(is_grant);
-        let tree = self.store.tree_remove(tree, key);
+        let tree = self.store.tree_remove(tree, mapping);
         *self.peer_mut(peer).vspace.tree_mut(is_grant) = tree;
     }
 

@@ -128,7 +128,7 @@ impl<K: Kernel> Tables<K> {
     fn forget_table(&mut self, peer: PeerId, level: usize, base: u64) {
         let tree = self.table_tree(peer, level);
         if let Some(table) = self.store.tree_get::<Table>(tree, base) {
-            let tree = self.store.tree_remove(tree, base);
+            let tree = self.store.tree_remove(tree, table);
             self.set_table_tree(peer, level, tree);
             self.store.free(table);
             self.peer_mut(peer).vspace.table_count.down();
@@ -246,9 +246,8 @@ impl<K: Kernel> Tables<K> {
     }
 
     pub(crate) fn remove_region(&mut self, peer: PeerId, region: Ref<Region>) {
-        let key = self.store.get(region).last_page();
         let tree = self.peer(peer).vspace.regions;
-        let tree = self.store.tree_remove(tree, key);
+        let tree = self.store.tree_remove(tree, region);
         let vspace = &mut self.peer_mut(peer).vspace;
         vspace.regions = tree;
         vspace.region_count.down();

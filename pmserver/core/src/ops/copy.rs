@@ -43,7 +43,7 @@ impl<K: Kernel> Operations<K> {
         flags: CopyFlags,
     ) -> Result<u64, Failure> {
         let count = source.count.get();
-        let copying = self.copying(caller, source.container, destination, flags)?;
+        let copying = self.copying(caller, (source.container, destination), flags)?;
         let from = Range::new(source.start, count).ok_or(PmError::Invalid)?;
         let to = Range::new(to, count).ok_or(PmError::Invalid)?;
         self.copy_range(caller, &copying, from, to)
@@ -58,7 +58,7 @@ impl<K: Kernel> Operations<K> {
         pairs: &PairList,
         flags: CopyFlags,
     ) -> Result<u64, Failure> {
-        let copying = self.copying(caller, source, destination, flags)?;
+        let copying = self.copying(caller, (source, destination), flags)?;
         let pairs: Vec<(u64, u64), { PairList::MOST }> =
             pairs.items().iter().map(|(from, to)| (from.get(), to.get())).collect();
         for (from, to) in &pairs {
@@ -223,11 +223,11 @@ impl<K: Kernel> Operations<K> {
         })
     }
 
+    #[inline(always)]
     fn copying(
         &mut self,
         caller: PeerId,
-        source: ContainerHandle,
-        destination: ContainerHandle,
+        (source, destination): (ContainerHandle, ContainerHandle),
         flags: CopyFlags,
     ) -> Result<Copying, Failure> {
         let from = self.access(caller, source)?;

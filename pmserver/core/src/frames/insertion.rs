@@ -90,7 +90,7 @@ impl<K: Kernel> FrameManager<K> {
         new: &Frame,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<(Ref<Frame>, Tree<Frame>), Shortage> {
-        let frame = self.store.alloc(account, *new).or_else(|shortage| {
+        let frame = self.store.alloc_of_payer(account, *new).or_else(|shortage| {
             let demoted = demoted.as_deref_mut();
             self.make_with_demoted(account, (shortage, demoted), |it| it.alloc(account, *new))
         })?;

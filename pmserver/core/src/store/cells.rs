@@ -21,7 +21,17 @@ impl<K: Kernel> Store<K> {
         account: Ref<Account>,
         record: T,
     ) -> Result<Ref<T>, Shortage> {
-        self.put(account, &record, Stamp::unnamed(T::KIND))
+        self.alloc_of_payer(self.payer_for(account), record)
+    }
+
+    /// The same for an account that was not removed.
+    #[inline(always)]
+    pub(crate) fn alloc_of_payer<T: Record>(
+        &mut self,
+        payer: Ref<Account>,
+        record: T,
+    ) -> Result<Ref<T>, Shortage> {
+        self.put(payer, &record, Stamp::unnamed(T::KIND))
     }
 
     /// Stores a record that `maker` gets a handle for; the account pays.
@@ -32,7 +42,8 @@ impl<K: Kernel> Store<K> {
         record: T,
     ) -> Result<Ref<T>, Shortage> {
         let generation = self.next_generation(maker);
-        self.put(account, &record, Stamp::named(T::KIND, maker, generation))
+        let stamp = Stamp::named(T::KIND, maker, generation);
+        self.put(self.payer_for(account), &record, stamp)
     }
 
     #[inline(always)]
@@ -46,7 +57,6 @@ impl<K: Kernel> Store<K> {
         if self.is_closed(account) {
             return Err(Shortage::Account);
         }
-        let account = self.payer_for(account);
         let page = match PageIndex::from_link(self.ledger(account).record_pages) {
             Some(page) if !self.is_full_of_cells(page) => page,
             _ => self.add_record_page(account)?,

@@ -17,7 +17,6 @@ use crate::records::links::Link;
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
 use crate::serve::Service;
-use crate::store::runs::cells_aside;
 use crate::tables::clusters::aside_of;
 
 const KINDS: [Charge; 5] =
@@ -116,7 +115,9 @@ impl<K: Kernel> Service<K> {
     fn check_stock(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let ledger = self.store.ledger(account);
         let frames = self.store.chain::<FramesOfAccount>(ledger.list(FrameList::Guaranteed));
-        let needed = frames.map(|frame| cells_aside(self.store.get(frame).order())).sum::<u32>();
+        let needed = frames
+            .map(|frame| self.store.cells_aside_for(account, self.store.get(frame)))
+            .sum::<u32>();
         let is_payer = |peer: &&Peer| peer.table_account == Some(account);
         let payers = self.peers.iter().flatten().filter(is_payer);
         let (mut needed, mut objects) = (needed, 0_u32);

@@ -15,7 +15,7 @@ use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount};
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::handler::HandlersOfContainer;
-use crate::records::id::{Id, MappingId, indices};
+use crate::records::id::{CLUSTER, Id, MappingId, indices};
 use crate::records::leaf::{Leaf, Tree};
 use crate::records::lease::{LeasesOfContainer, LeasesOfHolder};
 use crate::records::links::{Chain, Link};
@@ -134,15 +134,18 @@ impl<K: Kernel> Service<K> {
         let (mut frames, mut ties) = (0_u64, 0_u32);
         let mut next = self.store.tree_next::<Frame>(record.frames, 0);
         while let Some(frame) = next {
-            if !self.store.get(frame).is_discarded() {
-                frames = frames.saturating_add(self.store.get(frame).frames().into());
+            let opened = (0..CLUSTER).filter_map(|place| self.opened(frame, place));
+            for frame in core::iter::once(frame).chain(opened) {
+                let of_frame = self.store.get(frame);
+                if !of_frame.is_discarded() {
+                    frames = frames.saturating_add(of_frame.frames().into());
+                }
+                self.check_record(container, frame, mapped)?;
+                *held = held.saturating_add(self.check_memory(frame)?);
+                let is_shared = !of_frame.next_shared().is_none();
+                let own = u32::from(of_frame.mapping_count.get()).saturating_add(is_shared.into());
+                ties = ties.saturating_add(own);
             }
-            self.check_record(container, frame, mapped)?;
-            *held = held.saturating_add(self.check_memory(frame)?);
-            let of_frame = self.store.get(frame);
-            let is_shared = !of_frame.next_shared().is_none();
-            let own = u32::from(of_frame.mapping_count.get()).saturating_add(is_shared.into());
-            ties = ties.saturating_add(own);
             let above = self.store.get(frame).last().checked_add(1);
             next = above.and_then(|key| self.store.tree_next::<Frame>(record.frames, key));
         }
@@ -153,6 +156,12 @@ impl<K: Kernel> Service<K> {
         ensure(ties == record.ties.get(), "a container has as many ties as it says")?;
         self.check_shares(container)?;
         Ok(frames)
+    }
+
+    /// Returns the record of a frame of an opened cluster.
+    fn opened(&self, cluster: Ref<Frame>, place: u8) -> Option<Ref<Frame>> {
+        let record = self.store.get(cluster);
+        record.opened(place).filter(|_| record.is_open())
     }
 
     fn check_record(
@@ -167,6 +176,10 @@ impl<K: Kernel> Service<K> {
         ensure(is_settled, "no frame is tentative, or nobody's, between calls")?;
         let is_sound = !record.is_above_cluster() || record.is_blank() || record.is_whole();
         ensure(is_sound, "a run has no memory, mapping or sharer, or is bound as a whole")?;
+        if let Some(of) = self.store.name_in_cluster(frame) {
+            let is_its_own = self.opened(of.record, of.index) == Some(frame);
+            ensure(is_its_own, "an opened cluster has the records of its frames")?;
+        }
         self.check_chain::<MappingsOfFrame>(record.mappings)?;
         let mut count = 0_u16;
         for mapping in self.store.chain::<MappingsOfFrame>(record.mappings) {
@@ -174,6 +187,8 @@ impl<K: Kernel> Service<K> {
             let is_its_own = of.frame == frame.link();
             ensure(is_its_own, "I5: a mapping is of the frame that has it")?;
             ensure(of.fits(record), "a mapping is as large as its frame")?;
+            let knows = of.is_opened() == record.is_open();
+            ensure(knows, "a mapping knows whether its frames have records of their own")?;
             let is_within = of.present() & !of.all() == 0;
             let has_one = of.present() != 0 || of.is_kept() && of.above(Installed::No) == 0;
             ensure(has_one && is_within, "a record of mappings has one, and none beyond its ends")?;
@@ -181,8 +196,9 @@ impl<K: Kernel> Service<K> {
             let is_found = is_last == (self.kept() == Some(mapping));
             ensure(is_found, "what is kept of what was unmapped is found")?;
             for index in indices(of.present()) {
-                let frame = self.frame_of(Id::new(mapping, index));
-                let is_there = record.all() >> frame.index & 1 != 0;
+                let frame = of.frame(index);
+                let is_there = record.all() >> frame.index & 1 != 0
+                    || self.opened(frame.record, frame.index).is_some();
                 ensure(is_there, "I5: a mapping is of a frame of the record that it is of")?;
                 self.check_mapping(
                     container,

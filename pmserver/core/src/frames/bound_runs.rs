@@ -27,7 +27,7 @@ use crate::records::id::{CLUSTER, FrameId, Id};
 use crate::records::mapping::{Mapping, MappingsOfFrame};
 use crate::records::page::{PAGE_NAMES, PageEntry, PageUse};
 use crate::store::bound_runs::RunPages;
-use crate::tables::run_mappings::{Eighths, RUN_PART_CELLS};
+use crate::tables::run_mappings::{Eighths, RUN_CELLS};
 
 /// All mappings of the runs on the same pages.
 #[allow(clippy::as_conversions)] // To a wider type.
@@ -72,7 +72,7 @@ impl<K: Kernel> FrameManager<K> {
         }
         self.has_room(SPLIT_WORK.saturating_add(FRAME_WORK_MAX))?;
         let all = u32::try_from(payers.len()).unwrap_or(u32::MAX);
-        let cells = RUN_PART_CELLS.saturating_mul(all);
+        let cells = RUN_CELLS.saturating_mul(all);
         let mut each = payers.iter();
         let prepared = each.try_for_each(|payer| self.store.prepare_aside(*payer, cells));
         if prepared.is_ok() {

@@ -67,7 +67,8 @@ impl<K: Kernel> FrameManager<K> {
     fn usual_cluster(&mut self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
         let frame = self.clustered(container, number).ok()??.record;
         let record = self.store.get(frame);
-        let is_usual = record.is_cluster() && record.is_settled() && record.mappings.is_none();
+        let is_unmapped = record.is_cluster() && record.mappings.is_none();
+        let is_usual = is_unmapped && record.is_full() && record.is_settled();
         if !is_usual || record.range().first != number {
             return None;
         }

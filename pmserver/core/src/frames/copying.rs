@@ -22,6 +22,7 @@ use crate::records::lease::{Lease, Need};
 use crate::records::mapping::{Installed, Mapping, MappingsOfFrame};
 use crate::records::range::{CALL_FRAMES, Range};
 use crate::records::share::Access;
+use crate::tables::Tables;
 
 /// Linking two frames that nothing maps, and removing a destination that was made for it.
 const LINK_WORK: u64 = 1_700;
@@ -307,10 +308,13 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Adds up the work of each mapping of a frame, given its record and its mask in that.
     fn mappings_work(&self, frame: FrameId, each: impl Fn(&Mapping, u8) -> u64) -> u64 {
-        let mappings = self.store.get(frame.record).mappings;
-        let all = self.store.chain::<MappingsOfFrame>(mappings).map(|mapping| {
+        let mappings = self.store.names(frame).flat_map(|name| {
+            let mappings = self.store.get(name.record).mappings;
+            self.store.chain::<MappingsOfFrame>(mappings).map(move |mapping| (name, mapping))
+        });
+        let all = mappings.map(|(name, mapping)| {
             let record = self.store.get(mapping);
-            let of = record.of(frame.bit());
+            let of = record.of(name.bit());
             PASS_WORK.saturating_add(if of == 0 { 0 } else { each(record, of) })
         });
         all.fold(RING_WORK, u64::saturating_add)
@@ -343,18 +347,18 @@ impl<K: Kernel> FrameManager<K> {
     /// Suspends the mappings of a frame's ring that can be written through. Its grants stay.
     /// Returns whether there was one.
     fn suspend_stores(&mut self, frame: FrameId) -> Result<bool, KernelError> {
-        self.each_mapping(frame, |manager, mapping, of| {
-            let stores = of & manager.store.get(mapping).above(Installed::ReadOnly);
-            manager.suspend(mapping, stores).map(|()| stores != 0)
+        self.each_mapping(frame, |tables, mapping, of| {
+            let stores = of & tables.store.get(mapping).above(Installed::ReadOnly);
+            tables.suspend(mapping, stores).map(|()| stores != 0)
         })
     }
 
     /// Takes the capabilities of all mappings of a frame's ring. Its grants stay: they would not
     /// come back by themselves. Returns whether there was one.
     fn forget_mappings(&mut self, frame: FrameId) -> Result<bool, KernelError> {
-        self.each_mapping(frame, |manager, mapping, of| {
-            let caps = of & manager.store.get(mapping).caps();
-            manager.forget_caps_of(mapping, caps).map(|()| caps != 0)
+        self.each_mapping(frame, |tables, mapping, of| {
+            let caps = of & tables.store.get(mapping).caps();
+            tables.forget_caps_of(mapping, caps).map(|()| caps != 0)
         })
     }
 
@@ -363,19 +367,17 @@ impl<K: Kernel> FrameManager<K> {
     fn each_mapping(
         &mut self,
         frame: FrameId,
-        mut act: impl FnMut(&mut Self, Ref<Mapping>, u8) -> Result<bool, KernelError>,
+        mut act: impl FnMut(&mut Tables<K>, Ref<Mapping>, u8) -> Result<bool, KernelError>,
     ) -> Result<bool, KernelError> {
         let mut has_acted = false;
         for sharer in self.sharers(frame) {
-            let mut next = self.store.get(sharer.record).mappings.target();
-            while let Some(mapping) = next {
-                next = self.next_mapping(sharer.record, mapping);
-                let record = self.store.get(mapping);
-                let of = record.of(sharer.bit());
-                if of != 0 && !record.is_grant() {
-                    has_acted |= act(self, mapping, of)?;
+            let tables: &mut Tables<K> = self;
+            tables.each_mapping_of(sharer.record, sharer.bit(), |tables, mapping, of| {
+                if !tables.store.get(mapping).is_grant() {
+                    has_acted |= act(tables, mapping, of)?;
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(has_acted)
     }

@@ -6,7 +6,8 @@ use pmserver_api::{Failure, PmError};
 use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
+use crate::records::account::Shortage;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::{at_frame, split_failure};
@@ -29,7 +30,7 @@ impl<K: Kernel> FrameManager<K> {
             if !self.store.get(frame.record).is_above_cluster() {
                 return Ok(Some(frame));
             }
-            self.split(container, frame.record)?;
+            self.split(frame.record)?;
         }
         Ok(None)
     }
@@ -47,12 +48,12 @@ impl<K: Kernel> FrameManager<K> {
             if !self.store.get(frame).is_run() {
                 return Ok(Some(frame));
             }
-            self.split(container, frame)?;
+            self.split(frame)?;
         }
         Ok(None)
     }
 
-    /// Splits the runs and clusters of a range into single frames.
+    /// Splits the runs of a range into clusters.
     ///
     /// # Errors
     /// `Pending` if one call cannot split all of them: the next one goes on. `Kernel`.
@@ -64,12 +65,12 @@ impl<K: Kernel> FrameManager<K> {
         let mut rest = Some(range);
         while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
             let record = self.store.get(frame);
-            if !record.is_run() {
+            if !record.is_above_cluster() {
                 rest = range.behind(record.last());
                 continue;
             }
             self.store.meter().check_room(FRAME_WORK_MAX, 0)?;
-            self.split(container, frame).map_err(|error| split_failure(error, number))?;
+            self.split(frame).map_err(|error| split_failure(error, number))?;
         }
         Ok(())
     }
@@ -78,23 +79,17 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `Pending` if the call cannot split a large frame, or a bound run: the next one goes on.
-    /// `Kernel` if the kernel refuses a step.
-    pub(crate) fn split(
-        &mut self,
-        container: Ref<Container>,
-        run: Ref<Frame>,
-    ) -> Result<(), PmError> {
+    /// `QuotaExceeded` if the account cannot pay for records of single frames, unless it has set
+    /// that aside. `Kernel` if the kernel refuses a step.
+    pub(crate) fn split(&mut self, run: Ref<Frame>) -> Result<(), PmError> {
         let record = *self.store.get(run);
         if let Some(first) = record.page(0).filter(|_| record.is_whole()) {
             let is_large = record.is_large();
             return if is_large { self.split_large(first) } else { self.split_bound_run(first) };
         }
-        let split = if record.is_cluster() {
-            self.split_cluster(container, run)
-        } else {
-            self.store.split_run(run)
-        };
-        split.map_err(|_: KernelError| PmError::Kernel)
+        let split =
+            if record.is_cluster() { self.split_cluster(run) } else { self.store.split_run(run) };
+        split.map_err(Shortage::as_quota)
     }
 
     /// Returns a frame of a container, alone in its record or in that of a cluster.

@@ -52,14 +52,15 @@ impl<K: Kernel> FrameManager<K> {
         number: u64,
     ) -> Result<(), Shortage> {
         let account = self.store.payer_of_container(container);
-        let there = self.record_at(container, number);
+        let there = self.vacancy(container, number).unwrap_or(None);
         let new = Frame::new(container.link(), number, FrameMarks::TENTATIVE);
         let frame = self.insert_record((account, container, there), &new, None)?;
         self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
         Ok(())
     }
 
-    /// Inserts the record of a frame, or reuses the record of a discarded one.
+    /// Inserts the record of a frame, or reuses the record of a discarded one that is `there`, or
+    /// puts it into the cluster that is.
     #[inline(always)]
     fn insert_record(
         &mut self,
@@ -68,9 +69,9 @@ impl<K: Kernel> FrameManager<K> {
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
         let (frame, tree) = match there {
-            Some(discarded) => {
-                self.store.get_mut(discarded).set(FrameMarks::TENTATIVE, true);
-                (discarded, self.store.get(container).frames)
+            Some(there) => {
+                let frame = self.fill_vacancy(account, there, new, demoted)?;
+                (frame, self.store.get(container).frames)
             }
             None => self.new_record(account, container, new, demoted)?,
         };
@@ -79,6 +80,46 @@ impl<K: Kernel> FrameManager<K> {
         record.frame_count.up();
         record.unused_from = record.unused_from.max(new.key().saturating_add(1));
         Ok(frame)
+    }
+
+    /// Reuses the record of a discarded frame, or puts a new one into a cluster.
+    #[cold]
+    fn fill_vacancy(
+        &mut self,
+        account: Ref<Account>,
+        there: Ref<Frame>,
+        new: &Frame,
+        demoted: Option<&mut Demoted>,
+    ) -> Result<Ref<Frame>, Shortage> {
+        let record = self.store.get_mut(there);
+        if record.is_discarded() {
+            record.set(FrameMarks::TENTATIVE, true);
+            return Ok(there);
+        }
+        let is_open = record.is_open();
+        let frame = if is_open && demoted.is_some() {
+            self.alloc_frame(account, new, demoted)?
+        } else {
+            // From the page that the other records are in (PM-15).
+            self.store.set_aside(account, 1)?;
+            let opened = if is_open { Ok(()) } else { self.split_cluster(there) };
+            let frame = opened.and_then(|()| Ok(self.store.alloc_set_aside(account, *new)?));
+            frame.inspect_err(|_| self.store.give_back(account, 1))?
+        };
+        self.store.put_into_cluster(there, frame);
+        Ok(frame)
+    }
+
+    #[inline(always)]
+    fn alloc_frame(
+        &mut self,
+        account: Ref<Account>,
+        new: &Frame,
+        demoted: Option<&mut Demoted>,
+    ) -> Result<Ref<Frame>, Shortage> {
+        self.store.alloc_of_payer(account, *new).or_else(|shortage| {
+            self.make_with_demoted(account, (shortage, demoted), |it| it.alloc(account, *new))
+        })
     }
 
     /// Makes a record; returns it and the tree with it.
@@ -90,10 +131,7 @@ impl<K: Kernel> FrameManager<K> {
         new: &Frame,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<(Ref<Frame>, Tree<Frame>), Shortage> {
-        let frame = self.store.alloc_of_payer(account, *new).or_else(|shortage| {
-            let demoted = demoted.as_deref_mut();
-            self.make_with_demoted(account, (shortage, demoted), |it| it.alloc(account, *new))
-        })?;
+        let frame = self.alloc_frame(account, new, demoted.as_deref_mut())?;
         let tree = self.store.get(container).frames;
         let tree = self.store.tree_insert(account, tree, frame).or_else(|shortage| {
             self.make_with_demoted(account, (shortage, demoted), |it| {

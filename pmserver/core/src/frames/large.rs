@@ -5,7 +5,7 @@
 //! A large frame is what it is as long as it is used as a whole. When somebody needs a part of it,
 //! it is *split*: all mappings of it are suspended, its pages are copied one after the other, over
 //! several calls if need be, and then all virtual frames on it, and their mappings, are replaced by
-//! single ones on the copies. What they shared they share still.
+//! clusters on the copies. What they shared they share still.
 //!
 //! ```text
 //!   large frame a --+--> block             frame a0, a1, ...  --+--> copy 0, copy 1, ...
@@ -25,7 +25,7 @@ use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::split_failure;
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
-use crate::records::id::Id;
+use crate::records::id::{CLUSTER, Id, LAST_IN_CLUSTER};
 use crate::records::ledger::FrameList;
 use crate::records::mapping::{Mapping, MappingsOfFrame};
 use crate::records::page::PageUse;
@@ -124,7 +124,7 @@ impl<K: Kernel> FrameManager<K> {
             && self.store.entry(first).holders() < self.store.places(first).into()
     }
 
-    /// Replaces a virtual frame on a block, and its mappings, by single ones on the copies.
+    /// Replaces a virtual frame on a block, and its mappings, by clusters on the copies.
     fn replace_frame(&mut self, block: PageIndex, frame: Ref<Frame>) -> Result<(), KernelError> {
         self.drop_kept_of(frame)?;
         let payers = self.payers_of_parts(frame);
@@ -179,31 +179,30 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Splits a frame that was large into single ones, binds them to the copies of its pages, and
+    /// Splits a frame that was large into clusters, binds them to the copies of its pages, and
     /// returns them in order.
     fn split_to_copies(&mut self, frame: Ref<Frame>) -> PartFrames {
         let container = self.store.container_of(frame);
         let range = self.store.get(frame).range();
-        let mut rest = Some(range);
-        while let Some((part, number)) = self.take_frame(container, &mut rest) {
-            if !self.store.get(part).is_run() {
-                continue;
-            }
-            if self.store.split_run(part).is_err() {
-                broken("cell that was prepared");
-            }
-            rest = range.behind(number).map(|behind| Range { first: number, ..behind });
-        }
         let mut frames = PartFrames::new();
         let mut rest = Some(range);
-        while let Some((part, _)) = self.take_frame(container, &mut rest) {
-            let _ = frames.push(part);
+        while let Some((part, number)) = rest.and_then(|rest| self.next_frame(container, rest)) {
+            if self.store.get(part).is_above_cluster() {
+                if self.store.split_run(part).is_err() {
+                    broken("cell that was prepared");
+                }
+            } else {
+                let _ = frames.push(part);
+                rest = range.behind(number | LAST_IN_CLUSTER);
+            }
         }
         let mut copy = self.store.last_copy();
         for part in frames.iter().rev() {
-            let Some(page) = copy else { broken("page that was not copied") };
-            copy = self.store.entry(page).copy_before();
-            self.join_page(Id::first(*part), page);
+            for index in (0..CLUSTER).rev() {
+                let Some(page) = copy else { broken("page that was not copied") };
+                copy = self.store.entry(page).copy_before();
+                self.join_page(Id::new(*part, index), page);
+            }
         }
         frames
     }
@@ -220,25 +219,22 @@ impl<K: Kernel> FrameManager<K> {
         Ok(())
     }
 
-    /// Splits the oldest frame within the limit of an account if it is in use together with others.
+    /// Splits the oldest frame within the limit of an account if it is bound together with others
+    /// as a whole.
     ///
     /// # Errors
     /// As [`Self::split`].
     pub(crate) fn split_oldest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
-        loop {
-            let first = self.store.ledger(account).list(FrameList::Guaranteed);
-            let oldest = self.store.last_of::<FramesOfAccount>(first);
-            if !oldest.map_or(Ok(false), |oldest| self.split_if_used(oldest))? {
-                return Ok(());
-            }
-        }
+        let first = self.store.ledger(account).list(FrameList::Guaranteed);
+        let oldest = self.store.last_of::<FramesOfAccount>(first);
+        oldest.map_or(Ok(()), |oldest| self.split_if_whole(oldest))
     }
 
     fn split_if_used(&mut self, frame: Ref<Frame>) -> Result<bool, Failure> {
         let record = self.store.get(frame);
         let is_used = record.is_run() && !record.is_blank();
         if is_used {
-            self.split(self.store.container_of(frame), frame)?;
+            self.split(frame)?;
         }
         Ok(is_used)
     }
@@ -249,7 +245,7 @@ impl<K: Kernel> FrameManager<K> {
     /// As [`Self::split`].
     pub(crate) fn split_if_whole(&mut self, frame: Ref<Frame>) -> Result<(), Failure> {
         if self.store.get(frame).is_whole() {
-            self.split(self.store.container_of(frame), frame)?;
+            self.split(frame)?;
         }
         Ok(())
     }
@@ -267,7 +263,7 @@ impl<K: Kernel> FrameManager<K> {
             let Some(frame) = self.find_frame(container, number) else { continue };
             let record = self.store.get(frame);
             if record.is_whole() && !range.covers(record.range()) {
-                self.split(container, frame).map_err(|error| split_failure(error, number))?;
+                self.split(frame).map_err(|error| split_failure(error, number))?;
             }
         }
         Ok(())

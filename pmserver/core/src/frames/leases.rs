@@ -19,7 +19,7 @@ use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
-use crate::records::id::{FrameId, Id};
+use crate::records::id::{FrameId, Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfContainer, LeasesOfHolder, Need};
 use crate::records::links::link_of;
@@ -172,13 +172,8 @@ impl<K: Kernel> FrameManager<K> {
             LockMode::Read => Installed::ReadOnly,
         };
         let mut rest = Some(range).filter(|_| self.has_ties(access.container));
-        while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+        while let Some((frame, frames, _)) = self.take_step(access.container, &mut rest) {
             self.store.meter().begin_frame(0)?;
-            if self.split_if_crowded(frame)? {
-                rest = Some(Range { first: number, ..range });
-                continue;
-            }
-            let frames = self.store.get(frame).within(range);
             self.limit_mappings(frame, frames, most, |share| share != own).map_err(kernel)?;
             for sharer in self.sharers(Id::first(frame)).iter().skip(1) {
                 self.limit_mappings(sharer.record, 1, most, |_| true).map_err(kernel)?;
@@ -278,25 +273,34 @@ impl<K: Kernel> FrameManager<K> {
         self.leases(container).any(|lease| lease.range.contains(number))
     }
 
-    /// Returns the first frame or run of a container that no lease covers. Splits a run that leases
-    /// cover in part.
-    pub(crate) fn next_unleased_frame(
+    /// Returns the first frames of a container that no lease covers, as a record, a mask in that,
+    /// and the first number. Splits a run that leases cover in part.
+    pub(crate) fn next_unleased(
         &mut self,
         container: Ref<Container>,
-    ) -> Result<Option<(Ref<Frame>, u64)>, PmError> {
+    ) -> Result<Option<(Ref<Frame>, u8, u64)>, PmError> {
         let mut rest = Some(Range::ALL);
         while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
-            let range = self.store.get(frame).range();
-            let mut leases = self.leases(container).map(|lease| lease.range);
-            let Some(lease) = leases.find(|lease| lease.overlaps(range)) else {
+            let record = self.store.get(frame);
+            let range = record.range();
+            let leases = self.leases(container).map(|lease| lease.range);
+            let mut leases = leases.filter(|lease| lease.overlaps(range));
+            let Some(lease) = leases.next() else {
                 drop(leases);
-                return Ok(Some((frame, number)));
+                return Ok(Some((frame, record.all(), number)));
             };
-            drop(leases);
             if lease.covers(range) {
                 rest = Range::ALL.behind(lease.last);
+            } else if record.is_above_cluster() {
+                drop(leases);
+                self.split(frame)?;
             } else {
-                self.split(container, frame)?;
+                let leased = leases.fold(record.within(lease), |all, it| all | record.within(it));
+                let free = record.all() & !leased;
+                if let Some(index) = indices(free).next() {
+                    return Ok(Some((frame, free, record.number(index))));
+                }
+                rest = Range::ALL.behind(range.last);
             }
         }
         Ok(None)

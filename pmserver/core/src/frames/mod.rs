@@ -17,6 +17,7 @@ mod insertion;
 pub(crate) mod large;
 pub(crate) mod leases;
 pub(crate) mod link;
+pub(crate) mod lookup;
 pub(crate) mod pins;
 pub(crate) mod relocate;
 pub(crate) mod takes;

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The virtual frames of a container: lookup, removal. `frames/insertion.rs` inserts them.
-//!
-//! A frame that was dropped under memory pressure leaves its record, which reports the loss to
-//! whoever looks it up. Nobody is charged for it, and most operations treat the number as free.
-//!
-//! A record may be that of a run (`store/runs.rs`) or a cluster (`frames/clusters.rs`).
-//! `frames/individual.rs` splits it, for what happens to one frame; others may return it.
-
-use pmserver_api::PmError;
+//! The virtual frames of a container: removal. `frames/insertion.rs` inserts them.
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError};
@@ -15,11 +7,8 @@ use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
-use crate::records::id::{FrameId, Id};
-use crate::records::leaf::Leaf;
 use crate::records::ledger::FrameList;
 use crate::records::range::Range;
-use crate::store::radix::Near;
 
 impl<K: Kernel> FrameManager<K> {
     /// Makes the tentative frames of a range permanent, or removes them.
@@ -78,99 +67,6 @@ impl<K: Kernel> FrameManager<K> {
         if self.may_charge_payer(owner, payer) { Ok(payer) } else { Err(Shortage::Account) }
     }
 
-    pub(crate) fn find_frame(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
-        self.frame_at(container, number).ok()
-    }
-
-    /// Returns the record that stands for a number, also if it is that of a discarded frame.
-    #[inline]
-    pub(crate) fn record_at(&self, container: Ref<Container>, number: u64) -> Option<Ref<Frame>> {
-        self.store.tree_get(self.store.get(container).frames, number)
-    }
-
-    /// Returns the frame with this number, or the run that it is in.
-    ///
-    /// # Errors
-    /// `NotFound`, or `Discarded` if it was dropped.
-    pub(crate) fn frame_at(
-        &self,
-        container: Ref<Container>,
-        number: u64,
-    ) -> Result<Ref<Frame>, PmError> {
-        let frame = self.record_at(container, number).ok_or(PmError::NotFound)?;
-        if self.store.get(frame).is_discarded() { Err(PmError::Discarded) } else { Ok(frame) }
-    }
-
-    /// Returns the frame with this number; of a run, the run.
-    pub(crate) fn find_id(&self, container: Ref<Container>, number: u64) -> Option<FrameId> {
-        let frame = self.find_frame(container, number)?;
-        Some(Id::new(frame, self.store.get(frame).index_of(number)))
-    }
-
-    /// Returns the first frame or run of a range, with the first of its numbers in the range.
-    pub(crate) fn next_frame(
-        &self,
-        container: Ref<Container>,
-        range: Range,
-    ) -> Option<(Ref<Frame>, u64)> {
-        let mut rest = Some(range);
-        loop {
-            let (frame, number) = self.next_record(container, rest?)?;
-            if !self.store.get(frame).is_discarded() {
-                return Some((frame, number));
-            }
-            rest = range.behind(number);
-        }
-    }
-
-    /// Returns the first frame or run of a range, discarded ones included.
-    pub(crate) fn next_record(
-        &self,
-        container: Ref<Container>,
-        range: Range,
-    ) -> Option<(Ref<Frame>, u64)> {
-        self.next_record_near(container, range, &mut None)
-    }
-
-    /// Does the same and says which node of the tree the first of the range would be below.
-    pub(super) fn next_record_near(
-        &self,
-        container: Ref<Container>,
-        range: Range,
-        near: &mut Near,
-    ) -> Option<(Ref<Frame>, u64)> {
-        let tree = self.store.get(container).frames;
-        let frame = self.store.tree_next_near::<Frame>(tree, range.first, near)?;
-        let number = self.store.get(frame).key().max(range.first);
-        range.contains(number).then_some((frame, number))
-    }
-
-    /// Returns the first frame or run of `rest` and advances `rest` behind it.
-    pub(crate) fn take_frame(
-        &self,
-        container: Ref<Container>,
-        rest: &mut Option<Range>,
-    ) -> Option<(Ref<Frame>, u64)> {
-        let range = (*rest)?;
-        let (frame, number) = self.next_frame(container, range)?;
-        *rest = range.behind(self.store.get(frame).last());
-        Some((frame, number))
-    }
-
-    /// Returns the first frame of `rest`, of a cluster alone, and advances `rest` behind it. Of a
-    /// run it returns the run.
-    pub(crate) fn take_each(
-        &self,
-        container: Ref<Container>,
-        rest: &mut Option<Range>,
-    ) -> Option<(FrameId, u64)> {
-        let range = (*rest)?;
-        let (frame, number) = self.next_frame(container, range)?;
-        let record = self.store.get(frame);
-        *rest = range.behind(if record.is_cluster() { number } else { record.last() });
-        Some((Id::new(frame, record.index_of(number)), number))
-    }
-
     /// Removes a frame or run from its container, with its mappings and its charge.
     ///
     /// # Errors
@@ -196,14 +92,26 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<(), KernelError> {
         self.drop_contents(frame, self.store.get(frame).all())?;
         let record = self.store.get(frame);
-        let order = record.order();
+        let (order, name) = (record.order(), record.name_in_cluster());
         if !record.is_discarded() {
             self.uncharge_frame(container, frame);
         }
-        let tree = self.store.get(container).frames;
-        let tree = self.store.tree_remove(tree, frame);
-        self.store.get_mut(container).frames = tree;
+        self.store.take_out_of_tree(container, frame, name);
         self.store.free_frame(frame, order);
+        Ok(())
+    }
+
+    /// Removes frames of a cluster, with their mappings and charges.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses to unmap; the frames then stay.
+    pub(crate) fn remove_frames_of(
+        &mut self,
+        cluster: Ref<Frame>,
+        frames: u8,
+    ) -> Result<(), KernelError> {
+        self.drop_contents(cluster, frames)?;
+        self.store.remove_part(cluster, frames);
         Ok(())
     }
 

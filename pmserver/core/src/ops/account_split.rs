@@ -69,13 +69,18 @@ impl<K: Kernel> Operations<K> {
             return Err(PmError::NotEligible.into());
         }
         let record = self.store.get(account);
-        let excess = u64::from(record.committed().saturating_sub(limit));
+        let had_extra = record.has(AccountFlags::EXTRA);
         let is_too_high = limit.saturating_sub(record.limit) > self.store.get(parent).room();
-        if is_too_high || excess > 0 && !may_exceed {
+        if is_too_high || record.committed() > limit && !may_exceed {
             return Err(PmError::QuotaExceeded.into());
         }
+        if has_extra {
+            self.store.set_may_have_extra(account, true).map_err(Shortage::as_quota)?;
+        }
+        let excess = u64::from(self.store.get(account).committed().saturating_sub(limit));
         let step = excess.min(CALL_FRAMES_MAX);
-        if self.store.count_guaranteed(account, step) < step {
+        if self.store.count_guaranteed(account, step) < step || excess > 0 && !may_exceed {
+            let _ = self.store.set_may_have_extra(account, had_extra);
             return Err(PmError::QuotaExceeded.into());
         }
         let mut demoted: u64 = 0;
@@ -88,12 +93,13 @@ impl<K: Kernel> Operations<K> {
             self.store.demote(account);
             demoted = demoted.saturating_add(1);
         }
-        if demoted == 0 {
-            pending?;
+        if demoted == 0 && pending.is_err() {
+            let _ = self.store.set_may_have_extra(account, had_extra);
+            return pending;
         }
         // If the call ends early, the limit is set as far as frames were demoted: otherwise the
         // room of the demoted frames could be allocated again.
-        self.store.get_mut(account).set(AccountFlags::EXTRA, has_extra);
+        let _ = self.store.set_may_have_extra(account, has_extra);
         let limit = limit.max(self.store.get(account).committed());
         self.store.set_limit(account, limit);
         pending.map_err(|failure| Failure { done: demoted, ..failure })?;

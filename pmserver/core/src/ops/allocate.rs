@@ -316,20 +316,20 @@ impl<K: Kernel> Operations<K> {
                 continue;
             }
             let at = |error| at_frame(error, number);
-            let there = self.record_at(container, number);
-            if there.is_some_and(|there| !self.store.get(there).is_discarded()) {
-                if !squash {
-                    return Err(at(PmError::Exists));
+            match self.vacancy(container, number) {
+                Err(_) if squash => {}
+                Err(error) => return Err(at(error)),
+                Ok(_) if progress.singles == CALL_FRAMES_MAX => {
+                    return Err(PmError::TooMany.into());
                 }
-            } else if progress.singles == CALL_FRAMES_MAX {
-                return Err(PmError::TooMany.into());
-            } else {
-                progress.singles = progress.singles.saturating_add(1);
-                let demoted = may_be_extra.then_some(&mut progress.demoted);
-                let place = (account.map_err(at)?, container, there);
-                self.insert_frame(place, (number, marks), demoted)
-                    .map_err(|shortage| at(shortage.as_quota()))?;
-                progress.is_tentative |= squash || there.is_some();
+                Ok(there) => {
+                    progress.singles = progress.singles.saturating_add(1);
+                    let demoted = may_be_extra.then_some(&mut progress.demoted);
+                    let place = (account.map_err(at)?, container, there);
+                    self.insert_frame(place, (number, marks), demoted)
+                        .map_err(|shortage| at(shortage.as_quota()))?;
+                    progress.is_tentative |= squash || there.is_some();
+                }
             }
             progress.done = progress.done.saturating_add(1);
             rest = left.behind(number);

@@ -8,7 +8,6 @@ use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
-use crate::records::failure::split_failure;
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::id::Id;
 use crate::records::leaf::Leaf;
@@ -93,16 +92,14 @@ impl<K: Kernel> Operations<K> {
         self.split_at_ends(access.container, range)?;
         let mut renewed: u64 = 0;
         let mut rest = Some(range);
-        while let Some((frame, number)) = self.take_frame(access.container, &mut rest) {
+        while let Some((frame, mask, number)) = self.take_step(access.container, &mut rest) {
             self.store.meter().begin_frame(renewed)?;
-            let failure = |error| Failure { done: renewed, ..split_failure(error, number) };
-            if self.split_if_crowded(frame).map_err(failure)? {
-                rest = Some(Range { first: number, ..range });
-                continue;
-            }
             let record = self.store.get(frame);
-            let frames = record.last().min(range.last).saturating_sub(number).saturating_add(1);
-            let mask = record.within(range);
+            let frames = if record.is_cluster() {
+                mask.count_ones().into()
+            } else {
+                record.last().min(range.last).saturating_sub(number).saturating_add(1)
+            };
             self.renew_frames(frame, mask).map_err(|_: KernelError| Failure {
                 error: PmError::Kernel,
                 done: renewed,

@@ -203,22 +203,24 @@ impl<K: Kernel> Operations<K> {
         budget: &mut Budget,
     ) -> Result<(), Failure> {
         self.expire_leases(container).map_err(|more| budget.failure(more.error, more.at))?;
-        while let Some((frame, number)) =
-            self.next_unleased_frame(container).map_err(|error| budget.failure(error, 0))?
+        while let Some((frame, free, number)) =
+            self.next_unleased(container).map_err(|error| budget.failure(error, 0))?
         {
             budget.check(self.store.meter())?;
-            if self.split_if_crowded(frame).map_err(|error| budget.failure(error, number))? {
-                continue;
-            }
             let record = self.store.get(frame);
             let frames = record.frames().max(1).into();
+            let has_room = budget.has_room(frames);
+            let kernel = |_: KernelError| budget.failure(PmError::Kernel, number);
             // What is bound as a whole is removed as one: it would be more work to split it.
-            if record.is_whole() || budget.has_room(frames) {
-                self.remove_frame(container, frame)
-                    .map_err(|_: KernelError| budget.failure(PmError::Kernel, number))?;
+            if record.is_cluster() && (free != record.all() || record.is_crowded() || !has_room) {
+                let first = free & free.wrapping_neg();
+                self.remove_frames_of(frame, first).map_err(kernel)?;
+                budget.add(1);
+            } else if record.is_whole() || has_room {
+                self.remove_frame(container, frame).map_err(kernel)?;
                 budget.add(frames);
             } else {
-                self.split(container, frame)
+                self.split(frame)
                     .map_err(|error| budget.failure(error, split_failure(error, number).at))?;
             }
         }

@@ -112,7 +112,7 @@ impl<K: Kernel> Operations<K> {
         self.check_room_for(payer, range.last.saturating_sub(range.first).saturating_add(1))?;
         let unused_from = self.store.get(container).unused_from;
         for number in range.first..=range.last {
-            let at = (payer, container, self.record_at(container, number));
+            let at = (payer, container, self.vacancy(container, number).unwrap_or(None));
             if let Err(shortage) = self.insert_tentative(at, number) {
                 self.keep_or_remove_frames(container, Some(range), false);
                 self.store.get_mut(container).unused_from = unused_from;

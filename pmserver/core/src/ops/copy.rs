@@ -355,10 +355,7 @@ impl<K: Kernel> Operations<K> {
         to: u64,
     ) -> Result<(), Failure> {
         let container = copying.to.container;
-        let there = self.record_at(container, to);
-        if there.is_some_and(|there| !self.store.get(there).is_discarded()) {
-            return Err(at_frame(PmError::Exists, to));
-        }
+        let there = self.vacancy(container, to).map_err(|error| at_frame(error, to))?;
         let payer = self.charged(container).map_err(|error| at_frame(error.as_quota(), to))?;
         // A new frame is charged within the limit, even if an extra frame is moved to it.
         let is_same_charge = copying.flags.contains(CopyFlags::MOVE)

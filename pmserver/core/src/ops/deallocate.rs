@@ -9,6 +9,7 @@ use crate::ops::Operations;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::split_failure;
+use crate::records::id::Id;
 use crate::records::lease::Need;
 use crate::records::range::Range;
 
@@ -47,23 +48,29 @@ impl<K: Kernel> Operations<K> {
         while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
             self.store.meter().begin_frame(freed)?;
             let failure = |error| Failure { done: freed, ..split_failure(error, number) };
-            if self.split_if_crowded(frame).map_err(failure)? {
-                continue;
-            }
+            let kernel = |_: KernelError| failure(PmError::Kernel);
             let record = self.store.get(frame);
-            let numbers = record.range();
-            let is_whole = range.covers(numbers);
-            let frames = if record.is_discarded() { 0 } else { record.frames() };
-            let done = if is_whole {
-                self.remove_inline(container, frame).map_err(|_: KernelError| PmError::Kernel)
+            let (numbers, is_crowded) = (record.range(), record.is_crowded());
+            let mut last = numbers.last;
+            let frames = if range.covers(numbers) && !is_crowded {
+                let frames = if record.is_discarded() { 0 } else { record.frames() };
+                self.remove_inline(container, frame).map_err(kernel)?;
+                frames
+            } else if record.is_cluster() {
+                let frames = if is_crowded {
+                    last = number;
+                    Id::new(frame, record.index_of(number)).bit()
+                } else {
+                    record.within(range)
+                };
+                self.remove_frames_of(frame, frames).map_err(kernel)?;
+                frames.count_ones()
             } else {
-                self.split(container, frame)
+                self.split(frame).map_err(failure)?;
+                continue;
             };
-            done.map_err(failure)?;
-            if is_whole {
-                freed = freed.saturating_add(frames.into());
-                rest = range.behind(numbers.last);
-            }
+            freed = freed.saturating_add(frames.into());
+            rest = range.behind(last);
         }
         Ok(freed)
     }
@@ -79,22 +86,33 @@ impl<K: Kernel> Operations<K> {
         let access = self.owned(caller, container)?;
         let range = Range::new(start, count.get()).ok_or(PmError::Invalid)?;
         let account = self.store.payer_of_container(access.container);
+        self.split_parts(access.container, range)?;
         let mut marked: u64 = 0;
         let mut rest = Some(range);
-        while let Some((frame, number)) =
-            rest.and_then(|rest| self.next_frame(access.container, rest))
-        {
+        while let Some((frame, _)) = rest.and_then(|rest| self.next_frame(access.container, rest)) {
             let record = self.store.get(frame);
             let (numbers, frames) = (record.range(), record.frames());
-            if !range.covers(numbers) {
-                self.split(access.container, frame)
-                    .map_err(|error| Failure { done: marked, ..split_failure(error, number) })?;
-                continue;
-            }
             self.store.set_discardable(account, frame, marks.contains(Marks::DISCARDABLE));
             marked = marked.saturating_add(frames.into());
             rest = range.behind(numbers.last);
         }
         Ok(marked)
+    }
+
+    /// Splits what a range covers in part, so that it covers all of each record.
+    ///
+    /// # Errors
+    /// As [`Self::split`]; nothing shows of what was split before.
+    fn split_parts(&mut self, container: Ref<Container>, range: Range) -> Result<(), Failure> {
+        let mut rest = Some(range);
+        while let Some((frame, number)) = rest.and_then(|rest| self.next_frame(container, rest)) {
+            let numbers = self.store.get(frame).range();
+            if range.covers(numbers) {
+                rest = range.behind(numbers.last);
+            } else {
+                self.split(frame).map_err(|error| split_failure(error, number))?;
+            }
+        }
+        Ok(())
     }
 }

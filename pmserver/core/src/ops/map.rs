@@ -298,9 +298,9 @@ impl<K: Kernel> Operations<K> {
         number: u64,
     ) -> Result<(), Failure> {
         let most = most_mappings(access);
-        if self.store.get(frame.record).mapping_count.get() >= most
-            && self.count_mappings_of(frame) >= most
-        {
+        let record = self.store.get(frame.record);
+        let may_be = record.mapping_count.get() >= most || record.home().is_some();
+        if may_be && self.count_mappings_of(frame) >= most {
             return Err(at_frame(PmError::TooMany, number));
         }
         Ok(())

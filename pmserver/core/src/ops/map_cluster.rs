@@ -19,14 +19,9 @@ use crate::records::links::link_of;
 use crate::records::mapping::Mapping;
 use crate::records::range::Range;
 use crate::records::share::Access;
-use crate::tables::clusters::cluster_cells;
 
-/// So many mappings are charged no more in one record than each in its own: a cluster sets cells
-/// aside (PM-15).
+/// Fewer mappings have a record each: one for all may have to be split.
 pub(super) const CLUSTERED_MIN: u8 = 3;
-
-#[allow(clippy::as_conversions)] // To a wider type.
-const _: () = assert!(cluster_cells(CLUSTERED_MIN) + 2 <= 2 * CLUSTERED_MIN as u32);
 
 impl<K: Kernel> Operations<K> {
     /// Maps the first frames of a range that are in one cluster, at pages in one group of eight, if
@@ -89,7 +84,8 @@ impl<K: Kernel> Operations<K> {
         let first = self.clustered(container, range.first).ok()??;
         let record = self.store.get(first.record);
         let has_room = record.mapping_count.get() < most_mappings(access);
-        (record.is_cluster() && record.is_settled() && has_room).then_some(first)
+        let is_usual = record.is_cluster() && record.is_full() && record.is_settled();
+        (is_usual && has_room).then_some(first)
     }
 
     /// Makes mappings of a cluster that has none yet, as long as their rights are the same. Returns

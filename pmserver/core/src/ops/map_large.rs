@@ -259,7 +259,7 @@ impl<K: Kernel> Operations<K> {
     /// # Errors
     /// As for `split`.
     pub(super) fn split_mapped(&mut self, mapping: Ref<Mapping>) -> Result<(), Failure> {
-        let frame = self.frame_of(Id::first(mapping));
+        let frame = self.store.get(mapping).frame(0);
         self.split_if_whole(frame.record)
     }
 }

@@ -283,7 +283,7 @@ impl<K: Kernel> Operations<K> {
     /// Changes the flags of a mapping, which then is in a record of its own.
     ///
     /// # Errors
-    /// `Kernel` if the kernel refuses a page for records.
+    /// `NoTableQuota` if its account cannot pay for that; `Kernel` if the kernel refuses a page.
     fn set_asked(&mut self, mapping: MappingId, flags: MapFlags) -> Result<MappingId, PmError> {
         let record = *self.store.get(mapping.record);
         if record.asked() == flags {
@@ -291,7 +291,7 @@ impl<K: Kernel> Operations<K> {
         }
         let mut single = mapping;
         if record.is_cluster() {
-            self.split_mappings(mapping.record).map_err(|_: KernelError| PmError::Kernel)?;
+            self.split_mappings(mapping.record)?;
             let vaddr = VirtAddr::new_page(record.vaddr_of(mapping.index));
             let found = vaddr.and_then(|vaddr| self.find_mapping(record.peer(), vaddr));
             single = found.ok_or(PmError::Kernel)?;

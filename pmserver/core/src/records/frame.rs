@@ -3,14 +3,14 @@
 
 use bitflags::bitflags;
 use pmserver_api::FrameState;
-use proto::limits::LARGE_FRAMES;
+use proto::limits::{FRAME_MAPPINGS_MAX, LARGE_FRAMES};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::kernel::{BLOCK_PAGES, PageIndex};
-use crate::records::cell::record;
+use crate::records::cell::{Ref, record};
 use crate::records::container::Container;
 use crate::records::count::Count;
-use crate::records::id::{CLUSTER_ORDER, indices};
+use crate::records::id::{CLUSTER_ORDER, FrameId, Id, indices, place_in_cluster};
 use crate::records::leaf::Leaf;
 use crate::records::links::{Link, Links, chain};
 use crate::records::mapping::Mapping;
@@ -35,6 +35,9 @@ bitflags! {
         /// It is not charged: it will get the charge of the frame that is moved to it, or has given
         /// its own charge to one.
         const UNCHARGED = 1 << 6;
+        /// A cluster that is opened: its frames have records of their own, which it names in place
+        /// of pages.
+        const OPEN = 1 << 7;
     }
 }
 
@@ -70,7 +73,10 @@ pub(crate) struct Frame {
     marks: u16,
     /// How many records of mappings it has.
     pub(crate) mapping_count: Count<u16>,
-    padding: u16,
+    /// A mask of the frames of a cluster that are not in its record: those that were removed, and
+    /// of an opened one all.
+    gone: u8,
+    padding: u8,
     number: u64,
     pub(crate) mappings: Link<Mapping>,
     pub(crate) container: Link<Container>,
@@ -78,7 +84,8 @@ pub(crate) struct Frame {
     /// Its place in one of the account's lists of frames (`store/extra.rs`).
     of_account: Links<Frame>,
     /// The pages that its frames are bound to; 0 for one that has none. A single frame has the
-    /// first, and in place of the second the next frame of its ring of really shared ones.
+    /// first, and in place of the second the next frame of its ring of really shared ones, and of
+    /// the third the opened cluster that it is of. An opened cluster has its frames' records.
     pages: [u32; 8],
 }
 
@@ -97,6 +104,7 @@ impl Frame {
             order: 0,
             marks: marks.bits(),
             mapping_count: Count::ZERO,
+            gone: 0,
             padding: 0,
             number,
             container,
@@ -119,7 +127,76 @@ impl Frame {
         if let (true, [first, ..]) = (self.is_cluster(), &mut pages) {
             *first = self.page_link(place);
         }
-        Self { number, order, pages, of_account: Links::NONE, ..*self }
+        Self { number, order, pages, gone: 0, of_account: Links::NONE, ..*self }
+    }
+
+    /// Returns a frame of a cluster that is opened, by its place in it, without mappings.
+    pub(crate) fn individual(&self, place: u8, cluster: Ref<Self>) -> Self {
+        let none = Self { mappings: Link::NONE, mapping_count: Count::ZERO, ..*self };
+        let mut frame = none.part(place);
+        frame.set_home(cluster);
+        frame
+    }
+
+    /// Opens a cluster: its frames are in these records from now on.
+    pub(crate) const fn open(&mut self, frames: [u32; 8]) {
+        self.marks = FrameMarks::OPEN.bits();
+        self.gone = u8::MAX;
+        self.of_account = Links::NONE;
+        self.pages = frames;
+    }
+
+    /// Returns whether its frames have records of their own.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.has(FrameMarks::OPEN)
+    }
+
+    /// Returns the record of a frame of an opened cluster.
+    pub(crate) fn opened(&self, index: u8) -> Option<Ref<Self>> {
+        Ref::from_cell(self.page_link(index))
+    }
+
+    /// Says which record a frame of an opened cluster has. Returns whether there is one at all.
+    pub(crate) fn set_opened(&mut self, index: u8, frame: Option<Ref<Self>>) -> bool {
+        if let Some((_, [place, ..])) = self.pages.split_at_mut_checked(usize::from(index)) {
+            *place = frame.map_or(0, Ref::cell);
+        }
+        self.pages != [0; 8]
+    }
+
+    /// Returns the opened cluster that a frame is of.
+    pub(crate) const fn home(&self) -> Option<Ref<Self>> {
+        let [_, _, home, ..] = self.pages;
+        if self.is_run() { None } else { Ref::from_cell(home) }
+    }
+
+    /// Returns the name of a frame in the opened cluster that it is of.
+    #[inline]
+    pub(crate) fn name_in_cluster(&self) -> Option<FrameId> {
+        self.home().map(|cluster| Id::new(cluster, place_in_cluster(self.number)))
+    }
+
+    /// Returns whether it is a cluster whose frames have more records of mappings than one frame
+    /// may have: to do something to all would be too much for one step.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.is_cluster() && self.mapping_count.get() > FRAME_MAPPINGS_MAX
+    }
+
+    /// Says which opened cluster a single frame is of.
+    pub(crate) const fn set_home(&mut self, cluster: Ref<Self>) {
+        let [_, _, home, ..] = &mut self.pages;
+        *home = cluster.cell();
+    }
+
+    /// Removes frames of a cluster. Returns whether none is left.
+    pub(crate) const fn remove(&mut self, frames: u8) -> bool {
+        self.gone |= frames;
+        self.gone == u8::MAX
+    }
+
+    /// Returns whether all frames that it covers are in its record.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.gone == 0
     }
 
     /// Makes a run's record that of one of its parts.
@@ -170,15 +247,15 @@ impl Frame {
             return 1;
         }
         if range.covers(self.range()) {
-            return u8::MAX;
+            return self.all();
         }
         let is_in = |index: &u8| range.contains(self.number(*index));
-        indices(u8::MAX).filter(is_in).fold(0, |mask, index| mask | 1 << index)
+        indices(self.all()).filter(is_in).fold(0, |mask, index| mask | 1 << index)
     }
 
     /// Returns the mask of its frames, of which one that is not a cluster has one.
     pub(crate) const fn all(&self) -> u8 {
-        if self.is_cluster() { u8::MAX } else { 1 }
+        if self.is_cluster() { !self.gone } else { 1 }
     }
 
     /// Returns whether it is a large frame: a run with memory.
@@ -202,7 +279,8 @@ impl Frame {
     /// Returns how many frames it stands for.
     pub(crate) const fn frames(&self) -> u32 {
         // Orders are far below 32: compilers leave out the check then.
-        1 << (self.order % 32)
+        let covered = 1_u32 << (self.order % 32);
+        if self.is_full() { covered } else { covered.saturating_sub(self.gone.count_ones()) }
     }
 
     /// Returns the numbers that it stands for.
@@ -281,6 +359,6 @@ impl Leaf for Frame {
     }
 
     fn last(&self) -> u64 {
-        self.number | u64::from(self.frames()).saturating_sub(1)
+        self.number | (1_u64 << self.order).saturating_sub(1)
     }
 }

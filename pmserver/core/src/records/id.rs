@@ -78,6 +78,11 @@ impl<T> Id<T> {
     }
 }
 
+/// Returns the place of a number in its cluster.
+pub(crate) fn place_in_cluster(number: u64) -> u8 {
+    u8::try_from(number & LAST_IN_CLUSTER).unwrap_or(0)
+}
+
 /// Returns the indices of the bits that are set in a mask, lowest first.
 pub(crate) fn indices(mut mask: u8) -> impl Iterator<Item = u8> {
     core::iter::from_fn(move || {

@@ -81,7 +81,9 @@ pub(crate) struct Mapping {
     /// Whether the kernel has refused a part of what the masks say of a bound run: some pages of it
     /// may not be installed, or have no capability.
     is_partial: u8,
-    padding: [u8; 11],
+    /// Whether the cluster that its frames are of was opened: they are in other records.
+    is_opened: u8,
+    padding: [u8; 10],
 }
 
 record!(unnamed Mapping, Mapping);
@@ -126,7 +128,8 @@ impl Mapping {
             writable: 0,
             ends: [0; 2],
             is_partial: 0,
-            padding: [0; 11],
+            is_opened: 0,
+            padding: [0; 10],
         }
     }
 
@@ -206,6 +209,16 @@ impl Mapping {
     pub(crate) const fn pages_of(&self, mask: u8) -> u32 {
         let mappings = (self.present & mask).count_ones();
         if self.is_whole() { mappings << self.order } else { mappings }
+    }
+
+    /// Returns whether its frames have records of their own.
+    pub(crate) const fn is_opened(&self) -> bool {
+        self.is_opened != 0
+    }
+
+    /// Says that they have.
+    pub(crate) const fn set_opened(&mut self) {
+        self.is_opened = 1;
     }
 
     /// Returns whether the kernel has refused a part of what the masks say.

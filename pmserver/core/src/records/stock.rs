@@ -27,7 +27,9 @@ pub(crate) struct Stock {
     /// Pages that are charged, not taken, and not for records: for the page tables and the CNodes
     /// of what large mappings are split into.
     pub(crate) objects: Count<u32>,
-    padding: [u32; 9],
+    /// The frames of the account that share a record.
+    pub(crate) joint: Count<u32>,
+    padding: [u32; 8],
 }
 
 record!(Stock, Stock);
@@ -46,6 +48,7 @@ impl Stock {
         spare: Count::ZERO,
         aside: Count::ZERO,
         objects: Count::ZERO,
-        padding: [0; 9],
+        joint: Count::ZERO,
+        padding: [0; 8],
     };
 }

@@ -21,11 +21,11 @@ use heapless::Vec;
 use proto::PeerId;
 use proto::limits::{PEER_ALLOWANCES_MAX, PEERS_MAX};
 
-use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::{Account, AccountFlags, Change, Charge, Children, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
-use crate::records::count::{minus, plus};
+use crate::records::count::{Count, minus, plus};
 use crate::records::frame::FramesOfAccount;
 use crate::records::ledger::{FrameList, Ledger};
 use crate::records::links::Link;
@@ -310,11 +310,13 @@ impl<K: Kernel> Store<K> {
 
     /// Does a step towards an account that has set nothing aside: splits the oldest of its frames,
     /// or makes it the newest; if there is no run any more, mixes a page with the others.
-    pub(crate) fn dissolve_stock(&mut self, account: Ref<Account>) -> Result<(), KernelError> {
+    pub(crate) fn dissolve_stock(&mut self, account: Ref<Account>) -> Result<(), Shortage> {
+        // It gets no extra frames any more.
+        let _ = self.set_may_have_extra(account, false);
         let has_runs = self.stock(account).is_some_and(|stock| !stock.aside.is_zero());
         let first = self.ledger(account).list(FrameList::Guaranteed);
         match self.last_of::<FramesOfAccount>(first).filter(|_| has_runs) {
-            Some(frame) if self.get(frame).is_run() => self.split_run(frame)?,
+            Some(frame) if self.get(frame).is_above_cluster() => self.split_run(frame)?,
             Some(frame) => {
                 self.remove_from_list(account, frame);
                 self.add_to_list(account, frame, Age::Newest);
@@ -337,6 +339,9 @@ impl<K: Kernel> Store<K> {
             stock.spare.subtract(free);
             let pages = self.receive(account, self.ledger(account).record_pages, page);
             self.ledger_mut(account).record_pages = pages;
+        } else {
+            // Nothing is set aside any more for what is left in records of several.
+            self.stock_mut(account).joint = Count::ZERO;
         }
         self.review_stock(account);
     }

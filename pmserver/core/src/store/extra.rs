@@ -181,10 +181,11 @@ impl<K: Kernel> Store<K> {
     /// Demotes the newest frame within an account's limit to an extra one. Returns the list whose
     /// last frame it is now, or `None` if the account has no frame.
     pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
-        let frame = self.ledger(account).list(FrameList::Guaranteed).target()?;
+        let newest = |store: &Self| store.ledger(account).list(FrameList::Guaranteed).target();
+        let mut frame = newest(self)?;
         while self.get(frame).is_run() {
-            // The record becomes that of the newest part.
             self.split_run(frame).ok()?;
+            frame = newest(self)?;
         }
         self.change_list(account, frame, Charge::Frames, Charge::Extra);
         Some(FrameList::of(self.get(frame)))

@@ -16,8 +16,10 @@ pub(crate) mod extra;
 pub(crate) mod free;
 pub(crate) mod holders;
 pub(crate) mod metered;
+pub(crate) mod opened;
 pub(crate) mod radix;
 pub(crate) mod runs;
+pub(crate) mod stock;
 
 use proto::limits::PEERS_MAX;
 use proto::{PeerId, VirtAddr};

@@ -127,17 +127,23 @@ impl<K: Kernel> Store<K> {
     /// Returns the record that stands for this key.
     #[inline]
     pub(crate) fn tree_get<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
-        if tree.is_empty() { None } else { self.get_below(tree, key) }
+        self.tree_look_up(tree, key).map(|(leaf, _)| leaf)
     }
 
-    fn get_below<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<Ref<T>> {
+    /// Does the same, and returns what the record says, too.
+    #[inline]
+    pub(crate) fn tree_look_up<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<(Ref<T>, &T)> {
+        if tree.is_empty() { None } else { self.look_up_below(tree, key) }
+    }
+
+    fn look_up_below<T: Leaf>(&self, tree: Tree<T>, key: u64) -> Option<(Ref<T>, &T)> {
         let mut link = tree.top;
         while let Some((_, node)) = self.node(link) {
             link = if node.covers(key) { node.child(node.group(key)) } else { 0 };
         }
         let leaf = Ref::from_cell(link).map(|_: Ref<T>| self.leaf::<T>(link))?;
         let record = self.get(leaf);
-        (record.key() <= key && key <= record.last()).then_some(leaf)
+        (record.key() <= key && key <= record.last()).then_some((leaf, record))
     }
 
     /// Returns the first record that is not below `key`.

@@ -80,7 +80,7 @@ impl<K: Kernel> Tables<K> {
         let mut gone = 0;
         let mut indices = indices(mask);
         let result = indices.try_for_each(|index| {
-            let page = self.store.page_of(record.frame(index)).unwrap_or(self.store.zero);
+            let page = self.page_to_install(Id::new(mapping, index));
             self.store.kernel.unmap_frame(record.cap(index, page))?;
             gone |= 1 << index;
             Ok(())
@@ -107,7 +107,7 @@ impl<K: Kernel> Tables<K> {
         }
         let mut gone = 0;
         let result = indices(mask & record.caps()).try_for_each(|index| {
-            self.forget_cap(&record, index)?;
+            self.forget_cap(Id::new(mapping, index), &record)?;
             gone |= 1 << index;
             Ok(())
         });
@@ -118,13 +118,13 @@ impl<K: Kernel> Tables<K> {
     }
 
     #[inline]
-    fn forget_cap(&mut self, record: &Mapping, index: u8) -> Result<(), KernelError> {
-        if !record.is_original(index) {
+    fn forget_cap(&mut self, mapping: MappingId, record: &Mapping) -> Result<(), KernelError> {
+        if !record.is_original(mapping.index) {
             // Deleting a capability unmaps what was mapped with it.
-            return self.store.kernel.delete(record.slot(index));
+            return self.store.kernel.delete(record.slot(mapping.index));
         }
-        let page = self.store.page_of(record.frame(index)).unwrap_or(self.store.zero);
-        if record.installed(index) != Installed::No {
+        let page = self.page_to_install(mapping);
+        if record.installed(mapping.index) != Installed::No {
             self.store.kernel.unmap_frame(FrameCap::Original(page))?;
         }
         self.store.entry_mut(page).set_original_user(None);
@@ -138,18 +138,16 @@ impl<K: Kernel> Tables<K> {
         frame: Ref<Frame>,
         frames: u8,
     ) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame, mapping);
-            let record = self.store.get(mapping);
-            let mask = record.of(frames);
-            if record.is_grant() && mask != 0 {
-                self.remove_grants(mapping, mask)?;
+        self.each_mapping_of(frame, frames, |tables, mapping, mask| {
+            let record = tables.store.get(mapping);
+            if record.is_grant() {
+                tables.remove_grants(mapping, mask)
             } else if record.caps() & mask != 0 {
-                self.forget_caps_of(mapping, mask)?;
+                tables.forget_caps_of(mapping, mask)
+            } else {
+                Ok(())
             }
-        }
-        Ok(())
+        })
     }
 
     /// The same for one frame.
@@ -166,25 +164,22 @@ impl<K: Kernel> Tables<K> {
         most: Installed,
         whose: impl Fn(Link<Share>) -> bool,
     ) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame, mapping);
-            let record = *self.store.get(mapping);
-            let above = record.above(most) & record.of(frames);
+        self.each_mapping_of(frame, frames, |tables, mapping, mask| {
+            let record = *tables.store.get(mapping);
+            let above = record.above(most) & mask;
             if above == 0 || !whose(record.share) {
-                continue;
+                return Ok(());
             }
             if record.is_grant() {
-                self.remove_grants(mapping, above)?;
-                continue;
+                return tables.remove_grants(mapping, above);
             }
-            self.suspend(mapping, above)?;
+            tables.suspend(mapping, above)?;
             let above = if most > Installed::No { above } else { 0 };
-            for index in indices(above & self.store.get(mapping).caps()) {
+            for index in indices(above & tables.store.get(mapping).caps()) {
                 // If the kernel refuses, it is installed at the next access.
-                let _ = self.install(Id::new(mapping, index), most);
+                let _ = tables.install(Id::new(mapping, index), most);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -2,8 +2,9 @@
 //! Clusters of mappings (decision 0040): up to eight pages in a row that show the frames of a
 //! cluster in the same order, in one record. Clusters of grants are the same, at indices in a row.
 //!
-//! A cluster is charged for what its mappings need in records of their own. So splitting it, when
-//! another frame is mapped among its pages, is never refused for want of memory.
+//! When something else is mapped among its pages, each of its mappings gets a record of its own.
+//! Its account is charged for those then, by the call that does that: nothing else splits a
+//! cluster.
 
 use pmserver_api::PmError;
 use proto::PeerId;
@@ -11,16 +12,16 @@ use proto::PeerId;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::{CELLS_PER_PAGE, Ref};
-use crate::records::id::{CLUSTER, Id, indices};
+use crate::records::id::{Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::tables::Tables;
 use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
 use crate::tables::run_mappings::RUN_CELLS;
 
-/// Returns the cells that a cluster of so many mappings sets aside: for all of their own records
-/// but one, the node above them, and one node more where the tree forks.
-pub(crate) const fn cluster_cells(places: u8) -> u32 {
+/// Returns the cells that splitting a cluster of so many mappings takes: for all of their own
+/// records but one, the node above them, and one node more where the tree forks.
+const fn cluster_cells(places: u8) -> u32 {
     #[allow(clippy::as_conversions)] // To a wider type.
     (places as u32).saturating_add(1)
 }
@@ -31,8 +32,6 @@ pub(crate) fn aside_of(mapping: &Mapping) -> (u32, u32) {
         (MAPPING_CELLS, PART_OBJECTS)
     } else if mapping.is_run() {
         (RUN_CELLS, 0)
-    } else if mapping.is_cluster() {
-        (cluster_cells(mapping.places()), 0)
     } else {
         (0, 0)
     }
@@ -47,9 +46,6 @@ const SLOTS_MAPPED: u64 = 64;
 
 /// Page tables above the pages of one call.
 const TABLES_MAX: u64 = 6;
-
-/// The most that is.
-pub(crate) const CLUSTER_CELLS_MAX: u32 = cluster_cells(CLUSTER);
 
 impl<K: Kernel> Tables<K> {
     /// Returns the account that pays for so many mappings of a peer if some of them are in
@@ -74,7 +70,7 @@ impl<K: Kernel> Tables<K> {
     /// Splits one that has other terms, so that there is room for the mapping.
     ///
     /// # Errors
-    /// `Kernel` if the kernel refuses a page for records.
+    /// As [`Self::split_mappings`].
     pub(crate) fn cluster_for(
         &mut self,
         mapping: &Mapping,
@@ -89,7 +85,7 @@ impl<K: Kernel> Tables<K> {
         if cluster.may_have(mapping) && is_its_frame {
             return Ok(Some(there));
         }
-        self.split_mappings(there).map_err(|_: KernelError| PmError::Kernel)?;
+        self.split_mappings(there)?;
         Ok(None)
     }
 
@@ -170,41 +166,30 @@ impl<K: Kernel> Tables<K> {
         Ok(mapping)
     }
 
-    /// Makes the pages of the cells that splitting a cluster of mappings needs, so that it cannot
-    /// fail, if there are so many such clusters of the account.
-    ///
-    /// # Errors
-    /// The kernel's error if it refuses a page.
-    pub(crate) fn prepare_cluster(
-        &mut self,
-        mapping: Ref<Mapping>,
-        clusters: u32,
-    ) -> Result<(), KernelError> {
-        let account = self.store.payer_of(mapping);
-        self.store.prepare_aside(account, CLUSTER_CELLS_MAX.saturating_mul(clusters))
-    }
-
     /// Gives each mapping of a cluster a record of its own. They stay as they are.
     ///
     /// # Errors
-    /// The kernel's error if it refuses a page for records; nothing has changed then.
-    pub(crate) fn split_mappings(&mut self, mapping: Ref<Mapping>) -> Result<(), KernelError> {
-        if !self.store.get(mapping).is_cluster() {
+    /// `NoTableQuota` if its account cannot pay for them, `Kernel` if the kernel refuses a page for
+    /// them; nothing has changed then.
+    pub(crate) fn split_mappings(&mut self, mapping: Ref<Mapping>) -> Result<(), PmError> {
+        let record = self.store.get(mapping);
+        if !record.is_cluster() {
             return Ok(());
         }
+        let cells = cluster_cells(record.places());
         let before = self.store.meter().spent();
         let account = self.store.payer_of(mapping);
-        let prepared = self.prepare_cluster(mapping, 1);
-        if prepared.is_ok() {
-            self.split_prepared(mapping);
-        }
+        self.store.set_aside(account, cells).map_err(Shortage::as_table_quota)?;
+        let prepared = self.store.prepare_aside(account, cells);
+        let given_back = if prepared.is_ok() { self.split_prepared(mapping) } else { cells };
+        self.store.give_back(account, given_back);
         self.store.release_unfilled(account);
         self.store.meter().count_split(before);
-        prepared
+        prepared.map_err(|_: KernelError| PmError::Kernel)
     }
 
-    /// The same when the pages are prepared.
-    pub(crate) fn split_prepared(&mut self, mapping: Ref<Mapping>) {
+    /// The same when the pages are prepared. Returns how many cells were not needed.
+    fn split_prepared(&mut self, mapping: Ref<Mapping>) -> u32 {
         let record = *self.store.get(mapping);
         let account = self.store.payer_of(mapping);
         let before = self.aside(account);
@@ -212,14 +197,20 @@ impl<K: Kernel> Tables<K> {
         self.take_out_of_tree(mapping);
         let [first, ..] = [record.present().trailing_zeros()];
         for index in indices(record.present()) {
+            let mut single = record.single(index);
+            let mut frame = record.frame(index);
+            if record.is_opened() {
+                frame = self.store.opened(frame);
+                single.set_frame(frame.record.link());
+            }
             // The record becomes that of the first one.
             let single = if u32::from(index) == first {
-                self.become_part(account, mapping, record.single(index))
+                self.become_part(account, mapping, single)
             } else {
-                self.record_part(account, record.single(index))
+                self.record_part(account, single)
             };
             if record.is_original(index)
-                && let Some(page) = self.store.page_of(record.frame(index))
+                && let Some(page) = self.store.page_of(frame)
             {
                 self.store.entry_mut(page).set_original_user(Some(Id::first(single)));
             }
@@ -229,7 +220,7 @@ impl<K: Kernel> Tables<K> {
             self.store.free_slots(record.slot(index), 1);
         }
         let used = before.saturating_sub(self.aside(account));
-        self.store.give_back(account, cluster_cells(record.places()).saturating_sub(used));
+        cluster_cells(record.places()).saturating_sub(used)
     }
 
     /// Makes the record of several mappings that of one of its parts.

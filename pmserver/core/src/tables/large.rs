@@ -17,11 +17,11 @@ use crate::records::account::{Account, Charge};
 use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::count::Count;
-use crate::records::frame::{Frame, LARGE_ORDER};
+use crate::records::frame::Frame;
+use crate::records::id::CLUSTER;
 use crate::records::mapping::Mapping;
 use crate::records::page::PageUse;
 use crate::records::table::Table;
-use crate::store::runs::cells_aside;
 use crate::tables::Tables;
 use crate::tables::page_tables::LEAF_SPAN_BITS;
 
@@ -34,16 +34,16 @@ const PART_NODES: u32 = 4;
 /// Pages that a large mapping sets aside for these CNodes and a page table.
 pub(crate) const PART_OBJECTS: u32 = PART_NODES + 1;
 
-/// The cells that a large mapping sets aside: for the records of its parts and the nodes above
-/// them, one node more where the tree forks, and the record of their table with a node.
-pub(crate) const MAPPING_CELLS: u32 = cells_aside(LARGE_ORDER) + 4;
+/// Clusters that a large frame is split into.
+const PARTS: u32 = BLOCK_PAGES / 8;
 
-/// Single frames that a large one is split into.
-#[allow(clippy::as_conversions)] // 512 is 512 everywhere.
-const PART_FRAMES: usize = BLOCK_PAGES as usize;
+/// The cells that a large mapping sets aside: for clusters of mappings and the nodes above them,
+/// one node more where the tree forks, and the record of their table with a node.
+pub(crate) const MAPPING_CELLS: u32 = PARTS + PARTS / 7 + 3;
 
-/// The single frames that a large one was split into.
-pub(crate) type PartFrames = Vec<Ref<Frame>, PART_FRAMES>;
+/// The clusters that a large frame was split into.
+#[allow(clippy::as_conversions)] // To a wider type.
+pub(crate) type PartFrames = Vec<Ref<Frame>, { PARTS as usize }>;
 
 /// What the parts of a mapping need of the kernel.
 pub(crate) struct Parts {
@@ -107,7 +107,7 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Replaces a large mapping, which is in no list of a frame or a share any more, by mappings of
-    /// single frames. Nothing can fail: all is prepared.
+    /// clusters. Nothing can fail: all is prepared.
     pub(crate) fn replace_mapping(
         &mut self,
         mapping: Ref<Mapping>,
@@ -122,12 +122,12 @@ impl<K: Kernel> Tables<K> {
         self.free_record(mapping);
         self.record_part_table(account, peer, (large.vaddr(), parts.table));
         let slots = parts.nodes.iter().flat_map(|node| {
-            (0..CNODE_SLOTS).map(|index| SlotAddress {
+            (0..CNODE_SLOTS).step_by(CLUSTER.into()).map(|index| SlotAddress {
                 node: *node,
                 index: u8::try_from(index).unwrap_or(u8::MAX),
             })
         });
-        let vaddrs = (large.vaddr()..).step_by(1 << 12);
+        let vaddrs = (large.vaddr()..).step_by(1 << 15);
         for ((frame, slot), vaddr) in frames.iter().zip(slots).zip(vaddrs) {
             self.record_part(account, large.part(vaddr, frame.link(), slot));
         }

@@ -139,16 +139,34 @@ impl<K: Kernel> Tables<K> {
         Ok(minus(self.peer(peer).vspace.table_count.get(), before).into())
     }
 
-    /// Links a record of mappings to that of their frames and to the share that they were made
-    /// through.
-    pub(crate) fn link_mapping(&mut self, mapping: Ref<Mapping>) {
-        let frame = self.frame_of(Id::first(mapping)).record;
+    /// Links a record of mappings to that of their frames, or of their opened cluster.
+    #[inline(always)]
+    pub(crate) fn link_to_frame(&mut self, mapping: Ref<Mapping>) {
+        let frame = self.store.get(mapping).frame(0).record;
         let first = self.store.get(frame).mappings;
         let first = self.store.add_first::<MappingsOfFrame>(first, mapping);
         let record = self.store.get_mut(frame);
         record.mappings = first;
         record.mapping_count.up();
         self.tie(frame);
+    }
+
+    /// Removes a record of mappings from the list of that.
+    #[inline(always)]
+    pub(crate) fn unlink_from_frame(&mut self, mapping: Ref<Mapping>) {
+        let frame = self.store.get(mapping).frame(0).record;
+        let first = self.store.get(frame).mappings;
+        let first = self.store.remove_from_chain::<MappingsOfFrame>(first, mapping);
+        let record = self.store.get_mut(frame);
+        record.mappings = first;
+        record.mapping_count.down();
+        self.untie(frame);
+    }
+
+    /// Links a record of mappings to that of their frames and to the share that they were made
+    /// through.
+    pub(crate) fn link_mapping(&mut self, mapping: Ref<Mapping>) {
+        self.link_to_frame(mapping);
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
         let first = self.store.add_first::<MappingsOfShare>(first, mapping);
@@ -168,8 +186,11 @@ impl<K: Kernel> Tables<K> {
     }
 
     /// Returns the frame of a mapping.
+    #[inline(always)]
     pub(crate) fn frame_of(&self, mapping: MappingId) -> FrameId {
-        self.store.get(mapping.record).frame(mapping.index)
+        let record = self.store.get(mapping.record);
+        let frame = record.frame(mapping.index);
+        if record.is_opened() { self.store.opened(frame) } else { frame }
     }
 
     pub(crate) fn find_mapping(&self, peer: PeerId, vaddr: VirtAddr) -> Option<MappingId> {
@@ -197,10 +218,13 @@ impl<K: Kernel> Tables<K> {
 
     /// Returns how many mappings and grants a frame has.
     pub(crate) fn count_mappings_of(&self, frame: FrameId) -> u16 {
-        let mappings = self.store.get(frame.record).mappings;
-        let mappings = self.store.chain::<MappingsOfFrame>(mappings);
-        let mappings = mappings.map(|mapping| self.store.get(mapping));
-        let count = mappings.filter(|of| of.of(frame.bit()) != 0 && !of.is_kept()).count();
+        let of = |frame: FrameId| {
+            let mappings = self.store.get(frame.record).mappings;
+            let mappings = self.store.chain::<MappingsOfFrame>(mappings);
+            let mappings = mappings.map(|mapping| self.store.get(mapping));
+            mappings.filter(|of| of.of(frame.bit()) != 0 && !of.is_kept()).count()
+        };
+        let count: usize = self.store.names(frame).map(of).sum();
         u16::try_from(count).unwrap_or(u16::MAX)
     }
 
@@ -281,13 +305,7 @@ impl<K: Kernel> Tables<K> {
 
     /// Removes a record of mappings from the lists of its frame and its share.
     pub(crate) fn unlink_mapping(&mut self, mapping: Ref<Mapping>) {
-        let frame = self.frame_of(Id::first(mapping)).record;
-        let first = self.store.get(frame).mappings;
-        let first = self.store.remove_from_chain::<MappingsOfFrame>(first, mapping);
-        let record = self.store.get_mut(frame);
-        record.mappings = first;
-        record.mapping_count.down();
-        self.untie(frame);
+        self.unlink_from_frame(mapping);
         let Some(share) = self.store.get(mapping).share.target() else { return };
         let first = self.store.get(share).mappings;
         let first = self.store.remove_from_chain::<MappingsOfShare>(first, mapping);
@@ -309,12 +327,31 @@ impl<K: Kernel> Tables<K> {
         frame: Ref<Frame>,
         frames: u8,
     ) -> Result<(), KernelError> {
-        let mut next = self.store.get(frame).mappings.target();
-        while let Some(mapping) = next {
-            next = self.next_mapping(frame, mapping);
-            let mask = self.store.get(mapping).of(frames);
-            if mask != 0 {
-                self.remove_mappings_in(mapping, mask)?;
+        self.each_mapping_of(frame, frames, |tables, mapping, mask| {
+            tables.remove_mappings_in(mapping, mask)
+        })
+    }
+
+    /// Does something with each record that has mappings or grants of some frames of a record,
+    /// given which of its mappings are of those. It may remove it.
+    #[inline(always)]
+    pub(crate) fn each_mapping_of(
+        &mut self,
+        frame: Ref<Frame>,
+        frames: u8,
+        mut act: impl FnMut(&mut Self, Ref<Mapping>, u8) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        let mut list = Some((frame, frames));
+        while let Some((frame, frames)) = list {
+            let record = self.store.get(frame);
+            list = record.name_in_cluster().map(|name| (name.record, name.bit()));
+            let mut next = record.mappings.target();
+            while let Some(mapping) = next {
+                next = self.next_mapping(frame, mapping);
+                let mask = self.store.get(mapping).of(frames);
+                if mask != 0 {
+                    act(self, mapping, mask)?;
+                }
             }
         }
         Ok(())

@@ -17,17 +17,13 @@ use crate::records::id::{CLUSTER, Id};
 use crate::records::mapping::{Installed, Mapping};
 use crate::store::bound_runs::RunPages;
 use crate::tables::Tables;
-use crate::tables::clusters::CLUSTER_CELLS_MAX;
 
 /// Bytes of a bound run.
 pub(crate) const RUN_BYTES: u64 = PAGE_BYTES << RUN_ORDER;
 
-/// Cells of records and nodes that splitting a mapping of a run takes: for all clusters but the
-/// first, the node above them, and one node more where the tree forks.
-pub(crate) const RUN_PART_CELLS: u32 = 9;
-
-/// The cells that a mapping of a run sets aside: those, and what its clusters set aside.
-pub(crate) const RUN_CELLS: u32 = RUN_PART_CELLS + 8 * CLUSTER_CELLS_MAX;
+/// The cells that a mapping of a run sets aside, for what it is split into: for all clusters but
+/// the first, the node above them, and one node more where the tree forks.
+pub(crate) const RUN_CELLS: u32 = 9;
 
 /// The clusters of frames that a run is split into.
 pub(crate) type Eighths = [Ref<Frame>; 8];
@@ -194,7 +190,7 @@ impl<K: Kernel> Tables<K> {
             }
         }
         let used = before.saturating_sub(self.aside(account));
-        match RUN_PART_CELLS.checked_sub(used) {
+        match RUN_CELLS.checked_sub(used) {
             Some(unused) => self.store.give_back(account, unused),
             None => broken("a run that has set too little aside"),
         }

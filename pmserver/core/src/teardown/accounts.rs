@@ -22,7 +22,7 @@ use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::limits::{CALL_FRAMES_MAX, PEERS_MAX};
 use proto::{Micros, PeerId};
 
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags};
 use crate::records::budget::Budget;
 use crate::records::cell::Ref;
@@ -188,7 +188,7 @@ impl<K: Kernel> Teardown<K> {
             self.split_oldest(account).map_err(|more| budget.failure(more.error, more.at))?;
             self.store
                 .dissolve_stock(account)
-                .map_err(|_: KernelError| budget.failure(PmError::Kernel, 0))?;
+                .map_err(|shortage| budget.failure(shortage.as_quota(), 0))?;
         }
         if !self.is_removed(account) {
             self.transfer_to_parent(account);

@@ -425,8 +425,8 @@ fn what_was_mapped_through_another_share_ends_with_that() {
 }
 
 #[test]
-fn a_cluster_with_as_many_mappings_as_one_frame_may_have_is_locked_as_a_whole() {
-    // With more it is split first.
+fn a_cluster_with_more_mappings_than_one_frame_may_have_is_locked_frame_by_frame() {
+    // Nothing is made for that: it needs no memory.
     let work = [3, 4, 5].map(|times: u64| {
         let world = world();
         let (mut pm, container) = stored(&world, 2, 8, 0);
@@ -442,7 +442,7 @@ fn a_cluster_with_as_many_mappings_as_one_frame_may_have_is_locked_as_a_whole() 
         borrower.lock(shared.weak, at(0), frames(8), LockMode::Read, LONG).unwrap();
         world.0.borrow().work()
     });
-    assert!(work[1] - work[0] < 25_000 && work[2] - work[1] > 30_000, "{work:?}");
+    assert!(work[1] - work[0] < 25_000 && work[2] - work[1] < 10_000, "{work:?}");
 }
 
 #[test]

@@ -86,13 +86,14 @@ fn a_device_that_is_late_reaches_nobodys_data() {
     // Even if all memory is given to others, the device reaches none of it.
     let mut others = Vec::new();
     while let Ok(other) = pm.container_create(AccountHandle::OWN) {
-        if pm.allocate(other, at(0), frames(50), pmserver_api::AllocateFlags::empty()).is_err() {
+        others.push(other);
+        let place = page(others.len() as u64 * 64);
+        if pm.allocate(other, at(0), frames(50), pmserver_api::AllocateFlags::empty()).is_err()
+            || pm.map(other, at(0), frames(50), place, FORCED).is_err()
+        {
+            others.pop();
             break;
         }
-        others.push(other);
-    }
-    for (other, number) in others.iter().zip(1..) {
-        pm.map(*other, at(0), frames(50), page(number * 64), FORCED).unwrap();
     }
     assert!(world.device_write(bus[0], 0x77));
     for number in 1..=others.len() as u64 {

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Tests of the core, over the simulated kernel: one program, because each one compiles the core
 //! for that kernel. `cargo test --test suite accounts::` runs those of one file.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 #[path = "../heavy/mod.rs"]
 mod heavy;
@@ -39,6 +46,7 @@ mod large;
 mod lent_accounts;
 mod map_ahead;
 mod mappings;
+mod opened;
 mod paid_when_promised;
 mod pressure;
 mod promised_memory;

@@ -194,12 +194,15 @@ pub(crate) fn furnished() -> House {
     house
 }
 
-/// A server that keeps the record of a large frame that was unmapped.
+/// A server that keeps the record of a large frame that was unmapped, and has an opened cluster.
 pub(crate) fn with_kept_record() -> House {
     let house = House::with_pool(64, [(2, 6 << 10, Privileges::empty())]);
     let mut pm = house.as_peer(2);
     let container = pm.container_create(AccountHandle::OWN).unwrap();
-    pm.allocate(container, at(0), frames(512), AllocateFlags::empty()).unwrap();
+    for (first, count) in [(0, 512), (512, 8)] {
+        pm.allocate(container, at(first), frames(count), AllocateFlags::empty()).unwrap();
+    }
+    pm.mark(container, at(513), frames(1), Marks::DISCARDABLE).unwrap();
     pm.map(container, at(0), frames(512), page(1024), FORCED).unwrap();
     assert_eq!(pm.unmap(page(1024), frames(512)), Ok(512));
     house

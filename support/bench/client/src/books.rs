@@ -6,9 +6,13 @@ use proto::PAGE_BYTES;
 
 use crate::meter::{COUNTS_ENTRIES, instructions_of};
 use crate::table::Table;
-use crate::world::{BenchError, FORCED, LARGE_WINDOW, OWN, World, map, started};
+use crate::world::{BenchError, FORCED, LARGE_WINDOW, OWN, World, at, page, started, sweep};
 
 const FRAMES: u64 = 2048;
+
+/// The frames of one call.
+const PART: usize = 256;
+const PART_FRAMES: u64 = 256;
 
 /// Prints the pages of the pool and the instructions until all of it can be used.
 pub(crate) fn boot(world: &mut World, table: &mut Table) -> Result<(), BenchError> {
@@ -26,7 +30,14 @@ pub(crate) fn boot(world: &mut World, table: &mut Table) -> Result<(), BenchErro
 pub(crate) fn per_frame(world: &mut World, table: &mut Table) -> Result<(), BenchError> {
     let before = world.pm.account_info(OWN)?;
     let container = world.container(FRAMES, false)?;
-    map(&mut world.pm, container, FRAMES, LARGE_WINDOW, FORCED)?;
+    // Half of what would become a large frame at a time.
+    for first in (0..FRAMES).step_by(PART) {
+        sweep(PART_FRAMES, |done, more| {
+            let (start, place) = (first.saturating_add(done), LARGE_WINDOW);
+            let mapped = world.pm.map(container, at(start), more, page(place, start), FORCED);
+            mapped.map(|mapped| mapped.count)
+        })?;
+    }
     let after = world.pm.account_info(OWN)?;
     let [records, tables, slots] = [
         (before.records, after.records),

@@ -8,12 +8,12 @@ use crate::records::id::{CLUSTER, CLUSTER_ORDER};
 use crate::records::links::{Link, Links};
 
 impl Mapping {
-    /// Returns the mapping of a page of a large one, with the same terms, not installed.
+    /// Returns a cluster of mappings of pages of a large one, with the same terms, not installed.
     pub(crate) fn part(&self, vaddr: u64, frame: Link<Frame>, slot: SlotAddress) -> Self {
-        let mut part = Self { vaddr, frame, order: 0, ..*self };
-        (part.of_frame, part.of_share) = (Links::NONE, Links::NONE);
+        let mut part = Self { vaddr, caps: 0, readable: 0, writable: 0, ..self.eighth(0, frame) };
+        part.is_counted = 0;
+        part.originals = 0;
         part.set_slot(slot);
-        (part.caps, part.originals, part.readable, part.writable) = (0, 0, 0, 0);
         part
     }
 
@@ -22,6 +22,7 @@ impl Mapping {
         let bit = |mask: u8| mask >> index & 1;
         let mut single = Self {
             order: 0,
+            is_opened: 0,
             frame_index: index,
             vaddr: self.vaddr_of(index),
             ends: [0; 2],

@@ -75,6 +75,9 @@ impl Model {
         let id = self.owned(caller, frames.container)?;
         let there = self.numbers(id, span_of(frames)?);
         for number in &there {
+            self.pay_for_single((id, *number), 0)?;
+        }
+        for number in &there {
             let frame = self.frame_mut((id, *number)).expect("it has a number");
             frame.is_discardable = marks.contains(Marks::DISCARDABLE);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use pmserver_api::{AccessKind, CopyFlags, Failure, MapFlags, PmError, Reply, Request, Rights};
+use pmserver_api::{CopyFlags, Failure, MapFlags, PmError, Reply, Request, Rights};
 use proto::PeerId;
 use proto::limits::{CALL_WORK_MAX, LARGE_FRAMES, SHARERS_MAX};
 
@@ -212,6 +212,10 @@ impl Model {
         {
             return Err(Expected::refused(PmError::TooMany, 0, from.1));
         }
+        if !job.is_logical() {
+            self.present(from)?;
+            self.pay_for_single(from, 2 * index)?;
+        }
         self.check_source(job.caller, from)?;
         if !job.is_logical() {
             self.check_sharers(from, Need::Alone)?;
@@ -222,21 +226,13 @@ impl Model {
         if self.frame(to).is_none() {
             return Err(Expected::refused(PmError::NotFound, 0, to.1));
         }
+        if !job.is_logical() {
+            self.pay_for_single(to, 2 * index + 1)?;
+        }
         let need = if job.is_logical() { Need::Change } else { Need::Alone };
         self.check_sharers(to, need)?;
         self.take_over_frame(to);
         match self.pinned(to, |_| true).filter(|_| from != to) {
-            Some(until) => Err(Expected::refused(PmError::Locked, 0, until)),
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses a source frame that is missing, absent, or pinned for writing.
-    pub(crate) fn check_source(&mut self, caller: PeerId, from: Place) -> Result<(), Expected> {
-        self.present(from)?;
-        self.supplied(caller, from, AccessKind::Read)?;
-        self.take_over_frame(from);
-        match self.pinned(from, |lease| lease.is_exclusive) {
             Some(until) => Err(Expected::refused(PmError::Locked, 0, until)),
             None => Ok(()),
         }

@@ -5,6 +5,7 @@ use pmserver_api::{AccessKind, Frames, MapFlags, Mapped, PmError, Reply};
 use proto::{FrameCount, PAGE_BYTES, PeerId, VirtAddr};
 
 use crate::answers::Expected;
+use crate::rules::for_records;
 use crate::rules::{check_flags, check_user_space, for_mappings, need_of, rights_for, span_of};
 use crate::state::{CellId, Lease, Mapping, Model, Outcome, Place, Via};
 
@@ -224,6 +225,13 @@ impl Model {
         }
         if let Some(refusal) = self.refused_address(place.1, index) {
             return Err(refusal);
+        }
+        // It may get a record of its own (PM-450).
+        if there.flags != flags
+            && self.vspace_payer(caller).is_some()
+            && let Some(short) = self.short_at(caller, for_records(18), place.1, index)
+        {
+            return Err(short);
         }
         self.keep(caller, page, Mapping { flags, is_doubtful: false, ..there });
         Ok(self.finish(cell, flags, index))

@@ -33,8 +33,9 @@ impl Model {
             return Err(PmError::TooMany.into());
         }
         let ttl = self.check_lease(caller, (id, via), range, mode, ttl)?;
-        for place in (range.0..=range.1).map(|number| (id, number)) {
+        for (place, others) in (range.0..=range.1).map(|number| (id, number)).zip(0..) {
             self.present(place)?;
+            self.pay_for_single(place, others)?;
             self.supplied(caller, place, AccessKind::Write)?;
             self.take_over_frame(place);
             if let Some(until) = self.pinned(place, |_| true) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which container a handle names, what it allows, and the frames in a container.
 
-use pmserver_api::{ContainerHandle, Frames, PmError, Rights};
+use pmserver_api::{AccessKind, ContainerHandle, Frames, PmError, Rights};
 use proto::{FrameNumber, PeerId};
 
 use crate::answers::{Doubt, Expected};
@@ -194,5 +194,16 @@ impl Model {
         container.discarded.remove(&place.1);
         container.highest = container.highest.max(Some(place.1));
         container.frames.insert(place.1, frame);
+    }
+
+    /// Refuses a source frame that is missing, absent, or pinned for writing.
+    pub(crate) fn check_source(&mut self, caller: PeerId, from: Place) -> Result<(), Expected> {
+        self.present(from)?;
+        self.supplied(caller, from, AccessKind::Read)?;
+        self.take_over_frame(from);
+        match self.pinned(from, |lease| lease.is_exclusive) {
+            Some(until) => Err(Expected::refused(PmError::Locked, 0, until)),
+            None => Ok(()),
+        }
     }
 }

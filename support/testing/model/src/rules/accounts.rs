@@ -7,7 +7,7 @@ use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::{Micros, PeerId};
 
 use crate::answers::{CALL_MICROS_MAX, Doubt, Expected};
-use crate::state::{Account, AccountId, Container, ContainerId, Kind, Model, Object};
+use crate::state::{Account, AccountId, Container, ContainerId, Kind, Model, Object, Place};
 
 /// Records in a page. A page has room for more capability slots than that.
 const RECORDS_A_PAGE: u64 = 64;
@@ -256,6 +256,25 @@ impl Model {
         }
         match self.shortage(payer, pages, error) {
             Some(failure) => Err(self.short_of(failure, 0, 0..=0)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what needs a record for a frame alone, after so many others, if the server says that
+    /// the account was short (PM-450).
+    pub(crate) fn pay_for_single(&mut self, place: Place, others: usize) -> Result<(), Expected> {
+        const CLUSTER_RECORDS: u64 = 16;
+        let error = PmError::QuotaExceeded;
+        let account = self.containers[&place.0].account;
+        let told = self.observed.shortage(error);
+        let told = told.filter(|it| it.at == place.1 || it.error == PmError::Pending);
+        let Some(told) = told else { return Ok(()) };
+        if self.accounts[&account].is_dying && told.error == error {
+            return Err(Expected::refused(error, 0, place.1));
+        }
+        let pages = for_records(CLUSTER_RECORDS * 2 * (others as u64 + 1));
+        match self.shortage(Some(account), pages, error) {
+            Some(failure) => Err(self.short_of(failure, 0, place.1..=place.1)),
             None => Ok(()),
         }
     }

@@ -189,4 +189,11 @@ mod tests {
         assert_eq!(PmError::from_status(0), None);
         assert_eq!(PmError::from_status(20), None);
     }
+
+    #[test]
+    fn only_a_refusal_has_an_error_of_pmservers() {
+        let error = PmError::Locked;
+        assert_eq!(CallError::Refused(Failure { error, done: 1, at: 2 }).refusal(), Some(error));
+        assert_eq!(CallError::Protocol(ProtocolError::BadReply).refusal(), None);
+    }
 }

@@ -124,6 +124,11 @@ fn what_cannot_be_released_is_given_back() {
     fake.will_refuse(PmError::NoRight, 0, 0);
     let refused = SplitAccount::from_raw(&pm, 0x2000).remove().unwrap_err();
     assert_eq!(refused.value.into_raw(), 0x2000);
+    let granted = Granted { address: 100, count: 3, rights: MapFlags::READ };
+    fake.will_refuse(PmError::Kernel, 0, 100);
+    let refused = Grants::from_raw(&pm, granted).ungrant().unwrap_err();
+    assert!(refused.error.is(PmError::Kernel));
+    assert_eq!(refused.value.into_raw(), granted);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Clusters of frames (decision 0040): eight frames at aligned numbers in one record, each with a
 //! page of its own or without. What is usual happens to them there: memory, mappings, copies, and
 //! that copies are broken. What is not (real sharing, a move, a pin, extra frames) happens to a
-//! frame that is alone in its record: then the cluster is *split*.
+//! frame that is alone in its record: then the cluster is *opened* (`store/opened.rs`).
 
 use crate::frames::FrameManager;
 use crate::kernel::Kernel;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Opened clusters: eight frames at aligned numbers, each with a record of its own beside that of
-//! the cluster (decision 0040).
+//! the cluster (decision 0043).
 //!
 //! A cluster is *opened* when something happens to one of its frames that a record of eight has no
 //! room for. Its own record stays in the container's tree, and names those of its frames in place

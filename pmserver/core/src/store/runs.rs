@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs: frames that nothing has happened to since they were allocated, 64 or 512 in one record.
 //!
-//! A run is *split* when something happens to one of its frames: into eight parts and, as often as
-//! needed, down to single frames. A split fills the run's own place in the tree. The cells for all
-//! records of its frames and for the nodes above them are *set aside* when the run is made: they
-//! are charged then, so a split is never refused for want of memory. They are in pages of their
-//! own, so that no other record takes them. Such a page is taken when its first cell is filled.
+//! A run is *split* when something happens to one of its frames: into eight parts, which are
+//! clusters of eight in the end (`store/opened.rs` has what becomes of those). A split fills the
+//! run's own place in the tree. The cells for the clusters and for the nodes above them are *set
+//! aside* when the run is made (`store/stock.rs`): they are charged then, so a split is never
+//! refused for want of memory.
 //!
 //! ```text
-//!   node of 64                    node of 64
-//!     |     \                        |     \
-//!   run 0-7  run 8-15     -->    run 0-7   node of 8
-//!                                           | | | | | | | \
-//!                                           8 9 ...         15
+//!   node of 512                    node of 512
+//!     |      \                       |      \
+//!   run 0-63  run 64-127    -->    run 0-63  node of 64
+//!                                             | | | | | | | \
+//!                                         64-71 72-79 ...    120-127
 //! ```
 
 use crate::kernel::{Kernel, KernelError};

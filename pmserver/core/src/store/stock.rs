@@ -52,11 +52,11 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Ends that frames of a cluster share a record, and returns whether it has set cells aside for
-    /// records of their own.
+    /// Ends that frames of a cluster share a record; cells for records of their own are set aside
+    /// afterwards, whether they were before or not.
     ///
     /// # Errors
-    /// If its account cannot pay for those.
+    /// If the account cannot pay for those.
     pub(super) fn pay_for_singles(
         &mut self,
         account: Ref<Account>,

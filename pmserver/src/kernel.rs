@@ -7,8 +7,8 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, RecordPage,
-    SlotAddress, VSpace,
+    BLOCK_PAGES, CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind,
+    PIECE_PAGES, PageRights, RecordPage, SlotAddress, VSpace,
 };
 use pmserver_setup::slots::OWN_TCB;
 use pmserver_setup::{Setup, WINDOW};
@@ -19,7 +19,8 @@ use sel4_microkit::{Channel, Child};
 use crate::capabilities::copy::{self, Copier};
 use crate::capabilities::home::{self, Home, RETYPE_MAX};
 use crate::capabilities::objects::{
-    PAGE_BITS, attributes, blueprint, large_frame, make_fetchable, map_table, table_type, to_usize,
+    PAGE_BITS, PIECE_BITS, attributes, blueprint, large_frame, make_fetchable, map_table,
+    table_type, to_usize,
 };
 use crate::capabilities::slots;
 use crate::clock;
@@ -55,13 +56,12 @@ impl Sel4Kernel {
 
     /// Makes half of the pages of a block, as many as one Retype may make.
     fn cut_half(&self, block: PageIndex, first: u32) -> Result<(), KernelError> {
-        let blueprint = ObjectBlueprint::Untyped { size_bits: to_usize(PAGE_BITS) };
-        let slot = block.get().saturating_add(first);
+        let (slot, count) = (to_usize(block.get().saturating_add(first)), to_usize(RETYPE_MAX));
         // CAP: the block's own untyped; the pages go into their own slots. If refused, none was
         // made.
         self.home
             .block(block)
-            .untyped_retype(&blueprint, &Home::untypeds(), to_usize(slot), to_usize(RETYPE_MAX))
+            .untyped_retype(&untyped(PAGE_BITS), &Home::untypeds(), slot, count)
             .map_err(slots::refusal)
     }
 
@@ -118,7 +118,7 @@ impl Kernel for Sel4Kernel {
         // CNodes on the path to its slot are not made from a block. If refused, nothing was
         // deleted.
         self.home.block_slot(block).revoke().map_err(slots::refusal)?;
-        self.copier.forget_block(block);
+        self.copier.forget_all(block, BLOCK_PAGES);
         Ok(())
     }
 
@@ -129,6 +129,45 @@ impl Kernel for Sel4Kernel {
             .block(block)
             .untyped_retype(&large_frame(), &Home::objects(), to_usize(block.get()), 1)
             .map_err(slots::refusal)
+    }
+
+    fn divide(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        let (pieces, first) = Home::pieces(block);
+        let count = to_usize(BLOCK_PAGES / PIECE_PAGES);
+        // CAP: the block's own untyped; the pieces go into their own slots. If refused, none was
+        // made.
+        self.home
+            .block(block)
+            .untyped_retype(&untyped(PIECE_BITS), &pieces, to_usize(first), count)
+            .map_err(slots::refusal)
+    }
+
+    fn cut_piece(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        let (first, count) = (to_usize(piece.get()), to_usize(PIECE_PAGES));
+        // CAP: the piece's own untyped; the pages go into their own slots. If refused, none was
+        // made.
+        self.home
+            .piece(piece)
+            .untyped_retype(&untyped(PAGE_BITS), &Home::untypeds(), first, count)
+            .map_err(slots::refusal)
+    }
+
+    fn make_frames(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        let blueprint = blueprint(ObjectKind::Frame).ok_or(KernelError::Refused)?;
+        let (first, count) = (to_usize(piece.get()), to_usize(PIECE_PAGES));
+        // CAP: the piece's own untyped; the frames go into the slots of their pages. If refused,
+        // none was made.
+        self.home
+            .piece(piece)
+            .untyped_retype(&blueprint, &Home::objects(), first, count)
+            .map_err(slots::refusal)
+    }
+
+    fn join_piece(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        // CAP: the piece's own untyped, as for a block.
+        self.home.piece_slot(piece).revoke().map_err(slots::refusal)?;
+        self.copier.forget_all(piece, PIECE_PAGES);
+        Ok(())
     }
 
     #[inline(always)]
@@ -319,6 +358,11 @@ impl Kernel for Sel4Kernel {
         let since = ticks.wrapping_sub(self.started);
         pd::micros(since, ticks_per_second).unwrap_or(Micros::new(0))
     }
+}
+
+/// Returns the argument of Retype for untyped objects.
+fn untyped(bits: u32) -> ObjectBlueprint {
+    ObjectBlueprint::Untyped { size_bits: to_usize(bits) }
 }
 
 /// Returns the address in the pool window of a piece of so many bytes.

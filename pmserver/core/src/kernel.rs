@@ -3,7 +3,9 @@
 //!
 //! The platform numbers the *pages* of 4 KiB of its untyped memory from 0. [`BLOCK_PAGES`] pages
 //! in a row that are aligned in physical memory are a *block*: whole (one untyped object), cut into
-//! its pages, or one large frame. A page of a block that is cut, or of none, is an untyped object.
+//! its pages, one large frame, or divided into eight *pieces* of [`PIECE_PAGES`] pages. A piece is
+//! whole (one untyped object), cut into its pages, or as many frames. A page of a block or piece
+//! that is cut, or of none, is an untyped object.
 //! What pmserver makes from it (a frame, a page table, a CNode) is exactly one page large, so a
 //! page can change its use without leaving a gap, and every charge is a whole number of pages. Each
 //! page has two slots in pmserver's CSpace, one for its untyped and one for the object made from
@@ -17,7 +19,12 @@
 //!
 //!   block b: whole(b) --cut--> untyped(b) .. untyped(b + 511)
 //!               |     --make_large--> object(b), a frame of 2 MiB
+//!               |     --divide--> piece(b), piece(b + 64) .. piece(b + 448)
 //!               +--- join(b) deletes all that was made and derived
+//!
+//!   piece p: piece(p) --cut_piece--> untyped(p) .. untyped(p + 63)
+//!               |     --make_frames--> object(p) .. object(p + 63), all frames
+//!               +--- join_piece(p) deletes all that was made and derived
 //! ```
 //!
 //! Implemented by the PD over the kernel itself (`pmserver/src/kernel.rs`) and by the simulator
@@ -28,8 +35,8 @@ mod objects;
 use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 
 pub use objects::{
-    BLOCK_PAGES, CNODE_SLOTS, CapRights, FrameCap, KernelError, ObjectKind, PageIndex, PageRights,
-    RecordPage, SlotAddress, VSpace,
+    BLOCK_PAGES, CNODE_SLOTS, CapRights, FrameCap, KernelError, ObjectKind, PIECE_PAGES, PageIndex,
+    PageRights, RecordPage, SlotAddress, VSpace,
 };
 
 /// The kernel's objects as the core uses them. No method waits, each makes a bounded number of
@@ -66,6 +73,33 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole.
     fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError>;
+
+    /// Makes the eight pieces of a whole block ("Untyped Retype").
+    ///
+    /// # Errors
+    /// [`KernelError::NotEnoughMemory`] or [`KernelError::Refused`] if the block is not whole.
+    fn divide(&mut self, block: PageIndex) -> Result<(), KernelError>;
+
+    /// Makes the [`PIECE_PAGES`] untyped pages of a whole piece ("Untyped Retype"). If the piece
+    /// was joined before, the kernel first clears all of it.
+    ///
+    /// # Errors
+    /// As for [`Kernel::divide`].
+    fn cut_piece(&mut self, piece: PageIndex) -> Result<(), KernelError>;
+
+    /// Makes a whole piece [`PIECE_PAGES`] frames ("Untyped Retype"), all clear, as for
+    /// [`Kernel::cut_piece`]. None of them can be unmade alone.
+    ///
+    /// # Errors
+    /// As for [`Kernel::divide`].
+    fn make_frames(&mut self, piece: PageIndex) -> Result<(), KernelError>;
+
+    /// Deletes all that was made from a piece, and every capability derived from that, so that the
+    /// piece is whole ("CNode Revoke").
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`].
+    fn join_piece(&mut self, piece: PageIndex) -> Result<(), KernelError>;
 
     /// Makes an object from an untyped page ("Untyped Retype"). The kernel clears its memory.
     ///

@@ -30,7 +30,7 @@ pub const LAST_RESORT: u64 = 0x0900_0000;
 pub use call_graph::CallGraph;
 pub use page::{SETUP_BYTES, decode, encode};
 pub use pool::{
-    BLOCK_PAGES, Division, PARTS_MAX, POOL_PAGES_MAX, PoolPart, Run, SIZE_BITS, WINDOW,
-    pages_without_account,
+    BLOCK_PAGES, Division, PARTS_MAX, PIECE_PAGES, POOL_PAGES_MAX, PoolPart, Run, SIZE_BITS,
+    WINDOW, pages_without_account,
 };
 pub use setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError, Subject};

@@ -22,6 +22,10 @@ pub const POOL_PAGES_MAX: u32 = 1 << (32 - PAGE_BITS);
 pub const BLOCK_PAGES: u32 = 1 << BLOCK_PAGES_BITS;
 const BLOCK_PAGES_BITS: u32 = 9;
 
+/// Pages of a piece, an eighth of a block: 256 KiB.
+pub const PIECE_PAGES: u32 = 1 << PIECE_PAGES_BITS;
+const PIECE_PAGES_BITS: u32 = 6;
+
 /// A slot of a CNode is 32 bytes: a page holds 2^7 of them.
 const PAGE_CNODE_BITS: u32 = 7;
 
@@ -47,13 +51,15 @@ impl PoolPart {
 }
 
 /// How the pool is divided into pages with two slots each, one for the untyped object of the page
-/// and one for the object that is made from it, and blocks with one slot each.
+/// and one for the object that is made from it, and blocks and pieces with one slot each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Division {
     /// The two CNodes with these slots have 2^`slot_bits` slots each.
     pub slot_bits: u32,
     /// The CNode for blocks has 2^`block_bits` slots.
     pub block_bits: u32,
+    /// The CNode for pieces has 2^`piece_bits` slots.
+    pub piece_bits: u32,
     /// The slot of the part whose first pages become the CNodes and the table for copying.
     pub overhead_slot: u32,
     /// How many pages the CNodes and that table take.
@@ -71,13 +77,21 @@ impl Division {
         let largest = parts.iter().max_by_key(|part| part.pages())?;
         let slot_bits = total.next_power_of_two().ilog2().max(PAGE_CNODE_BITS);
         let block_bits = slot_bits.saturating_sub(BLOCK_PAGES_BITS).max(PAGE_CNODE_BITS);
+        let piece_bits = slot_bits.saturating_sub(PIECE_PAGES_BITS).max(PAGE_CNODE_BITS);
         let cnode_pages = |bits: u32| 1_u32 << bits.saturating_sub(PAGE_CNODE_BITS);
-        let cnodes = [slot_bits, slot_bits, block_bits].map(cnode_pages).into_iter();
-        let overhead_pages = cnodes.fold(1, u32::saturating_add);
+        let cnodes = [slot_bits, slot_bits, block_bits, piece_bits].map(cnode_pages);
+        let overhead_pages = cnodes.into_iter().fold(1, u32::saturating_add);
         let fits = overhead_pages <= largest.pages();
         let pages = total.saturating_sub(overhead_pages);
         let overhead_slot = largest.slot;
-        fits.then_some(Self { slot_bits, block_bits, overhead_slot, overhead_pages, pages })
+        fits.then_some(Self {
+            slot_bits,
+            block_bits,
+            piece_bits,
+            overhead_slot,
+            overhead_pages,
+            pages,
+        })
     }
 
     /// Returns the bytes of the pages that are left.

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   root slots
+//!     4        CNode for the pieces of blocks                              made by pmserver
 //!     5        CNode for the blocks of the pool                            made by pmserver
 //!     6        page table under which pages are copied                     made by pmserver
 //!     7        pmserver's own TCB                                          given
@@ -20,6 +21,9 @@
 
 use core::ops::RangeInclusive;
 
+/// The CNode in which slot n is the untyped object of the piece that begins at one of the pages
+/// from `64 * n` on: at most one does.
+pub const PIECES: u32 = 4;
 /// The CNode in which slot n is the untyped object of the block that begins at one of the pages
 /// from `512 * n` on: at most one does.
 pub const BLOCKS: u32 = 5;
@@ -50,8 +54,8 @@ pub const ROOT_CNODES: u32 = 480;
 pub const GRANTS: u32 = 40;
 
 /// Root slots that pmserver fills itself, so that they must be empty when it starts.
-pub const FILLED_BY_PMSERVER: [u32; 6] =
-    [BLOCKS, COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];
+pub const FILLED_BY_PMSERVER: [u32; 7] =
+    [PIECES, BLOCKS, COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];
 
 /// Leaf slots that pmserver fills itself.
 pub const LEAF_FILLED_BY_PMSERVER: [u32; 2] = [LEAF_UNTYPEDS, LEAF_OBJECTS];

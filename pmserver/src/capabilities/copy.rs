@@ -223,10 +223,10 @@ impl Copier {
         }
     }
 
-    /// The same for all pages of a block.
-    pub(crate) fn forget_block(&mut self, block: PageIndex) {
-        let end = block.get().saturating_add(BLOCK_PAGES);
-        (block.get()..end).for_each(|page| self.forget(PageIndex::new(page)));
+    /// The same for so many pages.
+    pub(crate) fn forget_all(&mut self, first: PageIndex, pages: u32) {
+        let end = first.get().saturating_add(pages);
+        (first.get()..end).for_each(|page| self.forget(PageIndex::new(page)));
     }
 
     /// Takes back what copies may have left: all but pages that were copied from or are prepared.

@@ -2,20 +2,21 @@
 //! Divides the pool into blocks, and pages where there are none. Each page has two slots: slot p of
 //! one CNode is for the untyped object of page p, and slot p of another for the object that is made
 //! from it, or from the block that begins at it. Slot p / 512 of a third holds the untyped object
-//! of that block. pmserver makes the CNodes from the pool: two of 2^k slots, and one of 2^b.
+//! of that block, and slot p / 64 of a fourth that of the piece that begins at page p. pmserver
+//! makes the CNodes from the pool: two of 2^k slots, one of 2^b and one of 2^c.
 //!
 //! None of them has a guard. The top 6 bits of an address are the root slot of the CNode, and the
-//! next k or b bits are the slot in it. If the object of page p is itself a CNode, the 7 bits below
-//! are a slot of that.
+//! next k, b or c bits are the slot in it. If the object of page p is itself a CNode, the 7 bits
+//! below are a slot of that.
 
 use core::ops::Range;
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{KernelError, SlotAddress};
 use pmserver_setup::slots::{
-    BLOCKS, COPY_SOURCE, GRANTS, LEAF_OBJECTS, LEAF_UNTYPEDS, OBJECTS, UNTYPEDS,
+    BLOCKS, COPY_SOURCE, GRANTS, LEAF_OBJECTS, LEAF_UNTYPEDS, OBJECTS, PIECES, UNTYPEDS,
 };
-use pmserver_setup::{BLOCK_PAGES, Division, PARTS_MAX, PoolPart, Run, Setup};
+use pmserver_setup::{BLOCK_PAGES, Division, PARTS_MAX, PIECE_PAGES, PoolPart, Run, Setup};
 use proto::PeerId;
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, Cap, CapRights, FrameObjectType, ObjectBlueprint, cap,
@@ -40,6 +41,8 @@ pub(crate) struct Home {
     below: u32,
     /// The CNode for blocks has `2^b` slots.
     b: u32,
+    /// The CNode for pieces has `2^c` slots.
+    c: u32,
     pages: u32,
     overhead_pages: u32,
     runs: [Option<Run>; PARTS_MAX],
@@ -54,13 +57,14 @@ impl Home {
         make_more: impl FnOnce(u32) -> Result<(), KernelError>,
     ) -> Result<Self, KernelError> {
         let division = setup.division();
-        let (k, b, overhead_slot) =
-            (division.slot_bits, division.block_bits, division.overhead_slot);
+        let (k, overhead_slot) = (division.slot_bits, division.overhead_slot);
+        let (b, c) = (division.block_bits, division.piece_bits);
         let mut runs = [None; PARTS_MAX];
         for (part, run) in setup.parts().iter().zip(&mut runs) {
             *run = Some(Run { first: 0, pages: part.pages(), address: base(part)? });
         }
-        for (slot, bits) in [(UNTYPEDS, k), (OBJECTS, k), (BLOCKS, b)] {
+        // The largest first: each is aligned to its size.
+        for (slot, bits) in [(UNTYPEDS, k), (OBJECTS, k), (PIECES, c), (BLOCKS, b)] {
             let cnode = ObjectBlueprint::CNode { size_bits: to_usize(bits) };
             slots::make_from_part(overhead_slot, &cnode, slot)?;
         }
@@ -78,7 +82,7 @@ impl Home {
         }
         let Division { pages, overhead_pages, .. } = division;
         let below = WORD_BITS.saturating_sub(ROOT_BITS).saturating_sub(k);
-        Ok(Self { k, below, b, pages, overhead_pages, runs })
+        Ok(Self { k, below, b, c, pages, overhead_pages, runs })
     }
 
     fn run(&self, page: PageIndex) -> Run {
@@ -99,15 +103,27 @@ impl Home {
 
     /// Returns the capability to the untyped object of a block.
     pub(crate) fn block(&self, block: PageIndex) -> cap::Untyped {
-        let below = WORD_BITS.saturating_sub(ROOT_BITS).saturating_sub(self.b);
-        Cap::from_bits(root_address(BLOCKS) | u64::from(block.get() / BLOCK_PAGES) << below)
+        large_untyped(BLOCKS, self.b, block.get() / BLOCK_PAGES)
     }
 
     /// Returns the slot of that capability, for operations on slots.
     pub(crate) fn block_slot(&self, block: PageIndex) -> AbsoluteCPtr {
-        let bits = u64::from(BLOCKS) << self.b | u64::from(block.get() / BLOCK_PAGES);
-        let depth = ROOT_BITS.saturating_add(self.b);
-        root_cnode().absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
+        large_untyped_slot(BLOCKS, self.b, block.get() / BLOCK_PAGES)
+    }
+
+    /// Returns the CNode for pieces, and the slot in it of the first one of a block.
+    pub(crate) fn pieces(block: PageIndex) -> (AbsoluteCPtr, u32) {
+        (root_slot(PIECES), block.get() / PIECE_PAGES)
+    }
+
+    /// Returns the capability to the untyped object of a piece.
+    pub(crate) fn piece(&self, piece: PageIndex) -> cap::Untyped {
+        large_untyped(PIECES, self.c, piece.get() / PIECE_PAGES)
+    }
+
+    /// Returns the slot of that capability, for operations on slots.
+    pub(crate) fn piece_slot(&self, piece: PageIndex) -> AbsoluteCPtr {
+        large_untyped_slot(PIECES, self.c, piece.get() / PIECE_PAGES)
     }
 
     pub(crate) fn pages(&self) -> u32 {
@@ -181,6 +197,19 @@ impl Home {
     fn slot(&self, leaf: u32, page: PageIndex) -> AbsoluteCPtr {
         leaf_cnode(leaf).absolute_cptr_from_bits_with_depth(page.get().into(), to_usize(self.k))
     }
+}
+
+/// Returns the capability in a slot of the CNode for blocks or pieces, which has `2^bits`.
+fn large_untyped(cnode: u32, bits: u32, slot: u32) -> cap::Untyped {
+    let below = WORD_BITS.saturating_sub(ROOT_BITS).saturating_sub(bits);
+    Cap::from_bits(root_address(cnode) | u64::from(slot) << below)
+}
+
+/// Returns that slot, for operations on slots.
+fn large_untyped_slot(cnode: u32, bits: u32, slot: u32) -> AbsoluteCPtr {
+    let depth = ROOT_BITS.saturating_add(bits);
+    let bits = u64::from(cnode) << bits | u64::from(slot);
+    root_cnode().absolute_cptr_from_bits_with_depth(bits, to_usize(depth))
 }
 
 /// Makes the blocks of a run, and the pages before and after them, from what is left of its part.

@@ -11,6 +11,8 @@ use sel4::{
 pub(crate) const PAGE_BITS: u32 = 12;
 /// Bytes of a block, as a power of two.
 pub(crate) const BLOCK_BITS: u32 = 21;
+/// Bytes of a piece, as a power of two.
+pub(crate) const PIECE_BITS: u32 = 18;
 /// Slots of a CNode that is one page large, as a power of two: a slot is 32 bytes.
 pub(crate) const PAGE_CNODE_BITS: u32 = PAGE_BITS - 5;
 

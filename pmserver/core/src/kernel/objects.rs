@@ -30,6 +30,9 @@ impl PageIndex {
 /// Pages of a block, and of a large frame: 2 MiB.
 pub const BLOCK_PAGES: u32 = pmserver_setup::BLOCK_PAGES;
 
+/// Pages of a piece, an eighth of a block: 256 KiB.
+pub const PIECE_PAGES: u32 = pmserver_setup::PIECE_PAGES;
+
 /// The kinds of objects that a page can be made into, each 4 KiB large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {

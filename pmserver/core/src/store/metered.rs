@@ -29,6 +29,15 @@ const CUT_WORK: u64 = 235_000;
 /// Revoking a block: 512 capabilities.
 const JOIN_WORK: u64 = 400_000;
 
+/// Making the pieces of a block.
+const DIVIDE_WORK: u64 = 5_000;
+
+/// Making the pages or frames of a piece: 64 objects.
+const MAKE_PIECE_WORK: u64 = CUT_WORK / 8;
+
+/// Revoking a piece: 64 capabilities; and the kernel clears the piece the next time.
+const JOIN_PIECE_WORK: u64 = 170_000;
+
 /// Retyping a block to a large frame.
 const MAKE_LARGE_WORK: u64 = 3_000;
 
@@ -102,6 +111,22 @@ impl<K: Kernel> Kernel for Metered<K> {
 
     fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError> {
         self.invoke(MAKE_LARGE_WORK).make_large(block)
+    }
+
+    fn divide(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        self.invoke(DIVIDE_WORK).divide(block)
+    }
+
+    fn cut_piece(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        self.invoke(MAKE_PIECE_WORK).cut_piece(piece)
+    }
+
+    fn make_frames(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        self.invoke(MAKE_PIECE_WORK).make_frames(piece)
+    }
+
+    fn join_piece(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        self.invoke(JOIN_PIECE_WORK).join_piece(piece)
     }
 
     #[inline(always)]

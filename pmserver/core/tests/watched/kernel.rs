@@ -77,6 +77,10 @@ impl Kernel for Watched {
         overwrite_page(from: PageIndex, to: PageIndex) -> Result<(), KernelError>;
         cut(block: PageIndex) -> Result<(), KernelError>;
         join(block: PageIndex) -> Result<(), KernelError>;
+        divide(block: PageIndex) -> Result<(), KernelError>;
+        cut_piece(piece: PageIndex) -> Result<(), KernelError>;
+        make_frames(piece: PageIndex) -> Result<(), KernelError>;
+        join_piece(piece: PageIndex) -> Result<(), KernelError>;
         make_large(block: PageIndex) -> Result<(), KernelError>;
         copy_part(large: PageIndex, part: u16, to: PageIndex) -> Result<(), KernelError>;
         clear_large(large: PageIndex, first: u16, count: u16) -> Result<(), KernelError>;

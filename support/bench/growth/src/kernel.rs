@@ -71,6 +71,22 @@ impl Kernel for FreeKernel {
         Ok(())
     }
 
+    fn divide(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn cut_piece(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn make_frames(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
+    fn join_piece(&mut self, _: PageIndex) -> Done {
+        Ok(())
+    }
+
     fn derive(&mut self, _: PageIndex, _: SlotAddress, _: CapRights) -> Done {
         Ok(())
     }

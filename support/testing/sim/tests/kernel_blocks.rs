@@ -12,8 +12,8 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    BLOCK_PAGES, CapRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights, SlotAddress,
-    VSpace,
+    BLOCK_PAGES, CapRights, FrameCap, Kernel, KernelError, ObjectKind, PIECE_PAGES, PageRights,
+    SlotAddress, VSpace,
 };
 use proto::{PAGE_BYTES, PeerId, VirtAddr};
 use sim::machine::Architecture;
@@ -162,6 +162,44 @@ fn a_block_is_whole_or_cut_or_large() {
         kernel.join(block).unwrap();
         kernel.cut(block).unwrap();
         kernel.cut(other).unwrap_err();
+    }
+}
+
+#[test]
+fn a_piece_is_whole_or_cut_or_frames() {
+    for (mut kernel, block, other) in kernels() {
+        kernel.make_frames(block).unwrap_err();
+        kernel.divide(block).unwrap();
+        kernel.divide(block).unwrap_err();
+        kernel.cut(block).unwrap_err();
+        kernel.make_large(block).unwrap_err();
+        let [frames, cut, last] = [0, 1, 7].map(|piece| page_of(block, piece * PIECE_PAGES));
+        kernel.make(frames, ObjectKind::Frame).unwrap_err();
+        kernel.make_frames(frames).unwrap();
+        kernel.make_frames(frames).unwrap_err();
+        kernel.cut_piece(frames).unwrap_err();
+        kernel.cut_piece(cut).unwrap();
+        kernel.make_frames(cut).unwrap_err();
+        kernel.make(page_of(cut, PIECE_PAGES - 1), ObjectKind::CNode).unwrap();
+        let node = page_of(cut, PIECE_PAGES - 1);
+        for number in 0..PIECE_PAGES {
+            let frame = page_of(frames, number);
+            // None of them becomes anything else alone.
+            kernel.make(frame, ObjectKind::Table { span_bits: 21 }).unwrap_err();
+            let to = SlotAddress { node, index: u8::try_from(number).unwrap() };
+            kernel.derive(frame, to, CapRights::All).unwrap();
+        }
+        kernel.make(page_of(frames, PIECE_PAGES), ObjectKind::Frame).unwrap();
+        kernel.join_piece(frames).unwrap();
+        let to = SlotAddress { node, index: 0 };
+        kernel.derive(frames, to, CapRights::All).unwrap_err();
+        kernel.cut_piece(frames).unwrap();
+        kernel.make(frames, ObjectKind::Table { span_bits: 21 }).unwrap();
+        kernel.make_frames(last).unwrap();
+        kernel.join(block).unwrap();
+        kernel.make_large(block).unwrap();
+        kernel.cut_piece(last).unwrap_err();
+        kernel.divide(other).unwrap();
     }
 }
 

@@ -90,9 +90,9 @@ impl Copies {
         }
     }
 
-    /// The same for all pages of a block.
-    pub(super) fn forget_block(&mut self, block: PageIndex) {
-        for page in block.get()..block.get() + BLOCK_PAGES {
+    /// The same for so many pages.
+    pub(super) fn forget_all(&mut self, first: PageIndex, pages: u32) {
+        for page in first.get()..first.get() + pages {
             self.forget(PageIndex::new(page));
         }
     }

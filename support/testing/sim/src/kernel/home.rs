@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The layout of the pool, exactly as in pmserver's PD (`pmserver/src/capabilities/home.rs`). From
-//! the pool itself it makes three CNodes, one with the untyped object of every page, one with the
-//! object made from it, and one with the untyped object of every block, and a page table that is
-//! used to copy pages.
+//! the pool itself it makes four CNodes, one with the untyped object of every page, one with the
+//! object made from it, and two with the untyped objects of every block and every piece, and a page
+//! table that is used to copy pages.
 //!
 //! ```text
+//!   untyped of piece p:      4 << 58 | p / 64 << (58 - c)       2^c slots, no guard
 //!   untyped of block p:      5 << 58 | p / 512 << (58 - b)      2^b slots, no guard
 //!   untyped of page p:      28 << 58 | p << (58 - k)            2^k slots each, no guards
 //!   object made from it:    29 << 58 | p << (58 - k)
@@ -17,7 +18,7 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{FrameCap, SlotAddress};
-use pmserver_setup::{BLOCK_PAGES, Division, PoolPart, Run, slots};
+use pmserver_setup::{BLOCK_PAGES, Division, PIECE_PAGES, PoolPart, Run, slots};
 
 use crate::loader::{LEAF_CNODE, LEAF_DEPTH, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
 use crate::machine::{
@@ -39,6 +40,7 @@ pub(super) const LARGE_TARGET: u64 = WINDOW - 2 * BLOCK_BYTES;
 pub(super) const LARGE_SOURCE: u64 = WINDOW - 3 * BLOCK_BYTES;
 const SLOT_COPY_TABLE: u64 = slots::COPY_TABLE as u64;
 const SLOT_BLOCKS: u64 = slots::BLOCKS as u64;
+const SLOT_PIECES: u64 = slots::PIECES as u64;
 const SLOT_UNTYPEDS: u64 = slots::UNTYPEDS as u64;
 const SLOT_OBJECTS: u64 = slots::OBJECTS as u64;
 pub(super) const LEAF_UNTYPEDS: u64 = slots::LEAF_UNTYPEDS as u64;
@@ -47,6 +49,7 @@ pub(super) const LEAF_OBJECTS: u64 = slots::LEAF_OBJECTS as u64;
 const SLOT_SCRATCH: u64 = slots::COPY_SOURCE as u64;
 pub(super) const PAGE_BITS: u64 = 12;
 const BLOCK_BITS: u64 = 21;
+pub(super) const PIECE_BITS: u64 = 18;
 /// Bits that index a CNode of one page.
 pub(super) const PAGE_NODE_BITS: u64 = 7;
 
@@ -57,6 +60,8 @@ pub(super) struct Home {
     k: u64,
     /// The CNode for blocks has `2^b` slots.
     b: u64,
+    /// The CNode for pieces has `2^c` slots.
+    c: u64,
     pub(super) pages: u32,
     pub(super) overhead_pages: u32,
     runs: Vec<Run>,
@@ -67,11 +72,13 @@ impl Home {
     /// physical addresses.
     pub(super) fn build(machine: &mut Machine, cspace: Cap, parts: &[PoolPart]) -> Self {
         let division = Division::of(parts).expect("the pool holds its own CNodes");
-        let (k, b) = (division.slot_bits.into(), division.block_bits.into());
+        let [k, b, c] =
+            [division.slot_bits, division.block_bits, division.piece_bits].map(u64::from);
         let overhead_part = division.overhead_slot.into();
         let bases: Vec<u64> =
             parts.iter().map(|part| physical_base(machine, cspace, part.slot.into())).collect();
-        for (slot, bits) in [(SLOT_UNTYPEDS, k), (SLOT_OBJECTS, k), (SLOT_BLOCKS, b)] {
+        let cnodes = [(SLOT_UNTYPEDS, k), (SLOT_OBJECTS, k), (SLOT_PIECES, c), (SLOT_BLOCKS, b)];
+        for (slot, bits) in cnodes {
             let to = Destination { root: LEAF_CNODE, index: 0, depth: 0, offset: slot, count: 1 };
             retype(machine, cspace, overhead_part, ObjectType::CapTable, bits, to);
         }
@@ -89,7 +96,7 @@ impl Home {
             divide(machine, cspace, slot, run);
             runs.push(run);
         }
-        Self { k, b, pages: division.pages, overhead_pages: division.overhead_pages, runs }
+        Self { k, b, c, pages: division.pages, overhead_pages: division.overhead_pages, runs }
     }
 
     fn run(&self, page: PageIndex) -> &Run {
@@ -116,6 +123,24 @@ impl Home {
     pub(super) fn block_slot(&self, block: PageIndex) -> Place {
         let index = SLOT_BLOCKS << self.b | u64::from(block.get() / BLOCK_PAGES);
         Place { index, depth: ROOT_BITS + self.b }
+    }
+
+    /// Returns the slots for the pieces of a block, as a destination of Retype.
+    pub(super) fn pieces_destination(block: PageIndex) -> Destination {
+        let count = BLOCK_PAGES / PIECE_PAGES;
+        in_cnode(SLOT_PIECES, block.get() / PIECE_PAGES, count.into())
+    }
+
+    /// Returns the address of a piece's untyped object.
+    pub(super) fn piece(&self, piece: PageIndex) -> u64 {
+        let Place { index, depth } = self.piece_slot(piece);
+        index << (64 - depth)
+    }
+
+    /// Returns the slot of a piece's untyped object.
+    pub(super) fn piece_slot(&self, piece: PageIndex) -> Place {
+        let index = SLOT_PIECES << self.c | u64::from(piece.get() / PIECE_PAGES);
+        Place { index, depth: ROOT_BITS + self.c }
     }
 
     /// Returns `count` slots for the untyped objects of pages, as a destination of Retype.
@@ -158,10 +183,10 @@ impl Home {
         Place { index, depth: self.depth() }
     }
 
-    /// Returns the same slot as a destination of Retype.
-    pub(super) fn object_destination(page: PageIndex) -> Destination {
+    /// Returns `count` slots for the objects made from pages, as a destination of Retype.
+    pub(super) fn object_destination(page: PageIndex, count: u64) -> Destination {
         let offset = page.get().into();
-        Destination { root: LEAF_OBJECTS, index: 0, depth: 0, offset, count: 1 }
+        Destination { root: LEAF_OBJECTS, index: 0, depth: 0, offset, count }
     }
 
     /// Returns a slot of a CNode that was made from a page, in the CNode in the leaf slot for

@@ -3,13 +3,15 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{
-    BLOCK_PAGES, CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind, PageRights,
-    RecordPage, SlotAddress, VSpace,
+    BLOCK_PAGES, CapRights as DerivedRights, FrameCap, Kernel, KernelError, ObjectKind,
+    PIECE_PAGES, PageRights, RecordPage, SlotAddress, VSpace,
 };
 use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::FromBytes;
 
-use super::home::{Home, LEAF_OBJECTS, LEAF_UNTYPEDS, PAGE_BITS, PAGE_NODE_BITS, WINDOW};
+use super::home::{
+    Home, LEAF_OBJECTS, LEAF_UNTYPEDS, PAGE_BITS, PAGE_NODE_BITS, PIECE_BITS, WINDOW,
+};
 use super::{InvocationKind, SimKernel, mapping_refusal, refusal, vspace_address};
 use crate::loader::{
     LEAF_CNODE, LEAF_NOTIFICATIONS, LEAF_THREADS, ROOT_BITS, ROOT_SHIFT, SLOT_GRANTS, table_kind,
@@ -51,7 +53,7 @@ impl Kernel for SimKernel {
             }
             ObjectKind::CNode => (ObjectType::CapTable, PAGE_NODE_BITS),
         };
-        let to = Home::object_destination(page);
+        let to = Home::object_destination(page, 1);
         let retype = Invocation::Retype { object_type, size_bits, to };
         self.invoke(InvocationKind::Retype, self.home.untyped(page), &retype).map_err(|error| {
             match error {
@@ -86,16 +88,43 @@ impl Kernel for SimKernel {
     fn join(&mut self, block: PageIndex) -> Result<(), KernelError> {
         let revoke = Invocation::Revoke(self.home.block_slot(block));
         self.invoke(InvocationKind::Revoke, LEAF_CNODE, &revoke).map_err(refusal)?;
-        self.copies.forget_block(block);
+        self.copies.forget_all(block, BLOCK_PAGES);
         Ok(())
     }
 
     fn make_large(&mut self, block: PageIndex) -> Result<(), KernelError> {
-        let to = Home::object_destination(block);
+        let to = Home::object_destination(block, 1);
         let retype = Invocation::Retype { object_type: ObjectType::LargeFrame, size_bits: 0, to };
         let made = self.invoke(InvocationKind::Retype, self.home.block(block), &retype);
         self.large_frames.made += u64::from(made.is_ok());
         made.map_err(refusal)
+    }
+
+    fn divide(&mut self, block: PageIndex) -> Result<(), KernelError> {
+        let to = Home::pieces_destination(block);
+        let retype =
+            Invocation::Retype { object_type: ObjectType::Untyped, size_bits: PIECE_BITS, to };
+        self.invoke(InvocationKind::Retype, self.home.block(block), &retype).map_err(refusal)
+    }
+
+    fn cut_piece(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        let to = Home::untyped_destination(piece.get(), PIECE_PAGES.into());
+        let retype =
+            Invocation::Retype { object_type: ObjectType::Untyped, size_bits: PAGE_BITS, to };
+        self.invoke(InvocationKind::Retype, self.home.piece(piece), &retype).map_err(refusal)
+    }
+
+    fn make_frames(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        let to = Home::object_destination(piece, PIECE_PAGES.into());
+        let retype = Invocation::Retype { object_type: ObjectType::Frame, size_bits: 0, to };
+        self.invoke(InvocationKind::Retype, self.home.piece(piece), &retype).map_err(refusal)
+    }
+
+    fn join_piece(&mut self, piece: PageIndex) -> Result<(), KernelError> {
+        let revoke = Invocation::Revoke(self.home.piece_slot(piece));
+        self.invoke(InvocationKind::Revoke, LEAF_CNODE, &revoke).map_err(refusal)?;
+        self.copies.forget_all(piece, PIECE_PAGES);
+        Ok(())
     }
 
     fn derive(

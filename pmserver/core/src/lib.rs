@@ -36,7 +36,7 @@
 //! | set_handler, next_fault, supply, refuse | `ops/handler.rs` | `frames/absent.rs` |
 //! | map, unmap | `ops/map.rs`, `ops/unmap.rs` | `tables/mappings.rs`, `tables/page_tables.rs` |
 //! | the same, and copy, for clusters | `ops/map_cluster.rs` | `frames/copy_together.rs` |
-//! | the same, for bound runs | `ops/map_run.rs` | `frames/bound_runs.rs` |
+//! | the same, for bound runs | `ops/map_run.rs` | `frames/bound_runs.rs`, `frames/moved_runs.rs` |
 //! | large frames: made, split | `ops/map_large.rs` | `frames/large.rs`, `store/blocks.rs` |
 //! | remap; repair of mappings by fault | `ops/repair.rs` | `tables/mappings.rs` |
 //! | attach, detach | `ops/region.rs` | `ops/map_ahead.rs`, `ops/repair.rs` |

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod memory;
+mod pieces;
 
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::Charge;
@@ -67,7 +68,7 @@ impl<K: Kernel> Service<K> {
             charged = charged.saturating_add(self.check_pins(peer)?);
         }
         // What a large frame is copied to is promised to nobody until it has replaced it.
-        let copies = if self.store.splitting.is_some() { self.store.kept() } else { 0 };
+        let copies = self.store.splitting.map_or(0, |now| now.copied.into());
         let bound = census.frames.saturating_sub(copies).saturating_add(census.quarantine);
         ensure(u64::from(bound) <= charged, "I3: bound frames are charged frames")?;
         self.check_bindings(held)?;
@@ -109,8 +110,11 @@ impl<K: Kernel> Service<K> {
             (PageUse::EmptyNode, self.store.empty_nodes),
             (PageUse::Block, self.store.blocks),
             (PageUse::LargeDirty, self.store.large_dirty),
+            (PageUse::Piece, self.store.pieces),
+            (PageUse::PieceDirty, self.store.pieces_dirty),
         ];
-        let mut free = 0_u32;
+        // The free frames of pieces that are used one by one are in no list.
+        let mut free = self.check_pieces()?;
         for (used_as, list) in lists {
             let mut link = list.head;
             for _ in 0..list.count.get() {

@@ -4,7 +4,8 @@
 //!
 //! A bound run is what it is as long as it is used as a whole: mapped, copied, locked, freed. When
 //! something is done to a part of it, it is *split* into clusters, and with it everything that is
-//! on the same pages. No page moves.
+//! on the same pages. No page moves, unless the run is on a piece that has to stay whole
+//! (`moved_runs.rs`).
 //!
 //! ```text
 //!   run a --+--> pages 0-63         clusters a0-7, a8-15, ...  --+--> pages 0-63, each with
@@ -25,7 +26,7 @@ use crate::records::cell::Ref;
 use crate::records::frame::Frame;
 use crate::records::id::{CLUSTER, FrameId, Id};
 use crate::records::mapping::{Mapping, MappingsOfFrame};
-use crate::records::page::{PAGE_NAMES, PageEntry, PageUse};
+use crate::records::page::{PAGE_NAMES, PageUse};
 use crate::store::bound_runs::RunPages;
 use crate::tables::run_mappings::{Eighths, RUN_CELLS};
 
@@ -38,13 +39,13 @@ const ALL_MAPPINGS_MAX: usize = PAGE_NAMES as usize * WHOLE_MAPPINGS_MAX;
 type Payers = Vec<Ref<Account>, { ALL_MAPPINGS_MAX + PAGE_NAMES as usize }>;
 
 /// The mappings of a run.
-type OfRun = Vec<Ref<Mapping>, WHOLE_MAPPINGS_MAX>;
+pub(super) type OfRun = Vec<Ref<Mapping>, WHOLE_MAPPINGS_MAX>;
 
 /// The work of splitting: four runs, with two mappings of each, paid for by as many accounts.
 const SPLIT_WORK: u64 = 250_000;
 
 /// The work of unmapping a run whose pages are not all as its record says.
-const MAKE_EQUAL_WORK: u64 = 75_000;
+pub(super) const MAKE_EQUAL_WORK: u64 = 75_000;
 
 /// The work of mapping a run, and of unmapping it if that is refused in the end.
 pub(crate) const MAP_RUN_WORK: u64 = 150_000;
@@ -57,9 +58,28 @@ impl<K: Kernel> FrameManager<K> {
     ///
     /// # Errors
     /// `Pending` if the call has no room for it. `Kernel` if the kernel refuses a page for records,
-    /// or to unmap what it has mapped in part; nothing has changed then that could be seen.
+    /// to unmap what it has mapped in part, or to copy; nothing that could be seen has changed.
     pub(crate) fn split_bound_run(&mut self, run: PageIndex) -> Result<(), PmError> {
         let before = self.store.meter().spent();
+        let split = self.split_or_move(run);
+        self.store.meter().count_split(before);
+        split
+    }
+
+    /// Splits the runs on these pages where they are, or else, if that would keep a piece from
+    /// becoming anything else, on other ones.
+    fn split_or_move(&mut self, run: PageIndex) -> Result<(), PmError> {
+        let is_split = !self.store.is_splitting(run) && self.split_in_place(run)?;
+        if is_split {
+            return Ok(());
+        }
+        let other = self.move_bound_run(run)?;
+        self.split_in_place(other).map(drop)
+    }
+
+    /// Splits the runs on these pages. Returns whether it has: nothing is changed if they are on a
+    /// piece that nobody pays for.
+    fn split_in_place(&mut self, run: PageIndex) -> Result<bool, PmError> {
         let holders = self.store.holders(run);
         let mut payers = Payers::new();
         for holder in &holders {
@@ -75,15 +95,17 @@ impl<K: Kernel> FrameManager<K> {
         let cells = RUN_CELLS.saturating_mul(all);
         let mut each = payers.iter();
         let prepared = each.try_for_each(|payer| self.store.prepare_aside(*payer, cells));
-        if prepared.is_ok() {
+        let is_of_piece = self.store.entry(run).is_of_piece();
+        let is_paid = prepared.is_ok() && (!is_of_piece || self.store.begin_parts(run));
+        if is_paid {
             self.replace_runs(run, holders.iter().map(|holder| holder.record));
         }
         payers.iter().for_each(|payer| self.store.release_unfilled(*payer));
-        self.store.meter().count_split(before);
-        prepared.map_err(|_: KernelError| PmError::Kernel)
+        prepared.map_err(|_: KernelError| PmError::Kernel)?;
+        Ok(is_paid)
     }
 
-    fn mappings_of_run(&self, run: Ref<Frame>) -> OfRun {
+    pub(super) fn mappings_of_run(&self, run: Ref<Frame>) -> OfRun {
         self.store.chain::<MappingsOfFrame>(self.store.get(run).mappings).collect()
     }
 
@@ -100,7 +122,7 @@ impl<K: Kernel> FrameManager<K> {
     fn replace_runs(&mut self, run: PageIndex, runs: impl Iterator<Item = Ref<Frame>>) {
         let pages = self.store.pages_of_run(run);
         for page in &pages {
-            *self.store.entry_mut(*page) = PageEntry::new(PageUse::Frame);
+            *self.store.entry_mut(*page) = self.store.entry(*page).reused_as(PageUse::Frame);
         }
         for frame in runs {
             let mappings = self.mappings_of_run(frame);

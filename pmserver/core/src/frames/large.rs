@@ -55,14 +55,12 @@ impl<K: Kernel> FrameManager<K> {
     /// if the kernel refuses a step; what was done stays done, and is not seen.
     pub(crate) fn split_large(&mut self, block: PageIndex) -> Result<(), PmError> {
         let before = self.store.meter().spent();
-        let other = self.store.splitting.filter(|other| other.block != block);
-        let split = other.map_or(Ok(()), |other| self.go_on_splitting(other.block));
-        let split = split.and_then(|()| self.go_on_splitting(block));
+        let split = self.end_other_splitting(block).and_then(|()| self.go_on_splitting(block));
         self.store.meter().count_split(before);
         split
     }
 
-    fn go_on_splitting(&mut self, block: PageIndex) -> Result<(), PmError> {
+    pub(super) fn go_on_splitting(&mut self, block: PageIndex) -> Result<(), PmError> {
         let kernel = |_: KernelError| PmError::Kernel;
         if !self.store.is_splitting(block) {
             self.has_room(FRAME_WORK_MAX)?;

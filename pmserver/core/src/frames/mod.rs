@@ -18,6 +18,7 @@ pub(crate) mod large;
 pub(crate) mod leases;
 pub(crate) mod link;
 pub(crate) mod lookup;
+pub(crate) mod moved_runs;
 pub(crate) mod pins;
 pub(crate) mod relocate;
 pub(crate) mod takes;

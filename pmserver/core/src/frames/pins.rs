@@ -13,7 +13,7 @@ use crate::records::container::Container;
 use crate::records::frame::FrameMarks;
 use crate::records::id::FrameId;
 use crate::records::lease::{Lease, LeasesOfContainer};
-use crate::records::page::{PageEntry, PageUse};
+use crate::records::page::PageUse;
 use crate::records::range::Range;
 
 impl<K: Kernel> FrameManager<K> {
@@ -112,7 +112,7 @@ impl<K: Kernel> FrameManager<K> {
         for sharer in self.sharers(frame) {
             self.store.get_mut(sharer.record).set(FrameMarks::TAKEN_OVER, true);
         }
-        let mut entry = PageEntry::new(PageUse::Quarantine);
+        let mut entry = self.store.entry(page).reused_as(PageUse::Quarantine);
         entry.set_pin(lease.link());
         entry.next = self.store.get(lease).quarantine;
         *self.store.entry_mut(page) = entry;

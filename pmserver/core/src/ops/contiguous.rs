@@ -226,11 +226,15 @@ impl<K: Kernel> Operations<K> {
             return Ok(());
         }
         let refused = |_: KernelError| PmError::NoMemory;
-        if self.store.free_use(page) != Some(PageUse::Clean) {
+        let is_clean = |used| matches!(used, PageUse::Clean | PageUse::PartClean);
+        if !self.store.free_use(page).is_some_and(is_clean) {
             self.store.meter().begin_frame(0)?;
         }
         if self.store.free_use(page).is_none() {
             self.take_out_of_run(page)?;
+        }
+        // It is free now if the run has left it.
+        if self.store.free_use(page).is_none() {
             self.relocate(page).map_err(refused)?;
         }
         self.store.take_page(page).map_err(refused)?;

@@ -94,6 +94,10 @@ impl<K: Kernel> Operations<K> {
                         cursor: u64::from(page.get()).saturating_add(1),
                     });
                 }
+                if self.store.free_use(page).is_some() {
+                    count = count.saturating_add(1);
+                    continue;
+                }
                 match self.relocate(page) {
                     Ok(()) => count = count.saturating_add(1),
                     // No free page is left to move to.

@@ -7,7 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::kernel::{BLOCK_PAGES, PageIndex};
+use crate::kernel::{BLOCK_PAGES, PIECE_PAGES, PageIndex};
 use crate::records::account::Account;
 use crate::records::count::{minus, plus};
 use crate::records::id::{FrameId, MappingId};
@@ -18,8 +18,8 @@ use crate::records::links::Link;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum PageUse {
-    /// A page of a block that is whole or a large frame, but not its first one. What nothing was
-    /// written to is one.
+    /// A page of a block that is whole or a large frame, or of a free piece, but not its first one.
+    /// What nothing was written to is one.
     InBlock = 0,
     /// A free frame that is all zero.
     Clean = 1,
@@ -53,6 +53,14 @@ pub(crate) enum PageUse {
     Run = 15,
     /// One of the other pages of such a run.
     InRun = 16,
+    /// The first page of a piece that is free and whole.
+    Piece = 17,
+    /// The first page of a free piece that is frames, which still hold old contents.
+    PieceDirty = 18,
+    /// A free frame of a piece of which others are in use one by one; it still holds old contents.
+    PartDirty = 19,
+    /// The same, but all zero.
+    PartClean = 20,
 }
 
 impl PageUse {
@@ -64,6 +72,10 @@ impl PageUse {
 
 /// The bit of `previous` that marks a copy that virtual frames are being moved to.
 const JOINED: u32 = 1 << 31;
+
+/// The bit of `marks` of the pages of a piece that is frames. The others count, in the entry of its
+/// first page, how many of them are in use one by one.
+const OF_PIECE: u8 = 1 << 7;
 
 /// Bytes of one entry.
 pub(crate) const ENTRY_BYTES: usize = 32;
@@ -80,8 +92,8 @@ pub(crate) const PAGE_NAMES: u8 = 4;
 pub(crate) struct PageEntry {
     /// A `PageUse`.
     used_as: u8,
-    /// `Records`: 1 for a page of cells that were set aside.
-    aside: u8,
+    /// `Records`: 1 for a page of cells that were set aside. Else for pieces.
+    marks: u8,
     /// `Records`, `Slots`: how many cells or slots are taken. `Frame`: how many pins it is under.
     pub(crate) taken: u16,
     /// The next page in the list. `Frame`, `Run`: the mapping that has the original capability.
@@ -107,6 +119,33 @@ impl PageEntry {
         zerocopy::transmute!([u64::from_le_bytes([used_as.number(), 0, 0, 0, 0, 0, 0, 0]), 0, 0, 0])
     }
 
+    /// Returns the entry of the same page with another use and no other property but that it is of
+    /// a piece.
+    pub(crate) fn reused_as(&self, used_as: PageUse) -> Self {
+        let marks = if self.is_of_piece() { self.marks } else { 0 };
+        Self { marks, ..Self::new(used_as) }
+    }
+
+    /// Returns whether it is a frame of a piece, which cannot become anything else alone.
+    pub(crate) const fn is_of_piece(&self) -> bool {
+        self.marks & OF_PIECE != 0
+    }
+
+    /// Says that it is a frame of a piece; if it is the first, how many are in use one by one.
+    pub(crate) const fn set_of_piece(&mut self, used: u8) {
+        self.marks = OF_PIECE | used;
+    }
+
+    /// Says that it is in no piece.
+    pub(crate) const fn leave_piece(&mut self) {
+        self.marks = 0;
+    }
+
+    /// Returns how many frames of the piece that it is the first page of are in use one by one.
+    pub(crate) const fn used_of_piece(&self) -> u8 {
+        self.marks & !OF_PIECE
+    }
+
     /// `Frame`, `Run`: returns the mapping that has the original capability.
     pub(crate) const fn original_user(&self) -> Option<MappingId> {
         MappingId::from_raw(self.next)
@@ -119,12 +158,12 @@ impl PageEntry {
 
     /// `Records`: returns whether its cells were set aside.
     pub(crate) const fn is_aside(&self) -> bool {
-        self.aside != 0
+        self.marks != 0
     }
 
     /// `Records`: says whether its cells were set aside.
     pub(crate) fn set_aside(&mut self, is_aside: bool) {
-        self.aside = is_aside.into();
+        self.marks = is_aside.into();
     }
 
     /// `Records`, `Slots`: returns the account.
@@ -282,14 +321,22 @@ impl PageEntry {
         self.is(PageUse::Run) || self.is(PageUse::InRun)
     }
 
-    /// Returns for how many pages it speaks: for all of a block that is whole or a large frame if
-    /// it is that of the first page, and for none if it is that of another.
+    /// Returns for how many pages it speaks: for all of a block that is whole or a large frame, or
+    /// of a free piece, if it is that of the first page, and for none if it is that of another.
     pub(crate) fn pages(&self) -> u32 {
         const FIRST: [PageUse; 3] = [PageUse::Block, PageUse::LargeDirty, PageUse::Large];
-        if FIRST.iter().any(|used| self.is(*used)) {
-            return BLOCK_PAGES;
+        if self.is_one_of(&FIRST) {
+            BLOCK_PAGES
+        } else if self.is_one_of(&[PageUse::Piece, PageUse::PieceDirty]) {
+            PIECE_PAGES
+        } else {
+            u32::from(!self.is(PageUse::InBlock))
         }
-        u32::from(!self.is(PageUse::InBlock))
+    }
+
+    /// Returns whether the page is used as one of these.
+    pub(crate) fn is_one_of(&self, uses: &[PageUse]) -> bool {
+        uses.iter().any(|used| self.is(*used))
     }
 
     /// Returns whether the page is used as this.

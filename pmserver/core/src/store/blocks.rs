@@ -9,6 +9,8 @@
 //!                           +---------------------------+
 //! ```
 //!
+//! A block may also be divided into eight pieces (`pieces.rs`).
+//!
 //! A large frame is split by copying its pages one after the other, and its block is free
 //! afterwards (`frames/large.rs`). The pages for the copies are charged to the pool's account as
 //! long as there is a large frame: if limits promise all of the pool, there are none. A pool that
@@ -17,10 +19,10 @@
 use proto::PAGE_BYTES;
 
 use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
-use crate::records::account::{Charge, Shortage};
 use crate::records::frame::LARGE_PAGES;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
+use crate::store::pieces::FREE_PIECES;
 
 /// A pool with fewer blocks has no large frames.
 const BLOCKS_MIN: u32 = 16;
@@ -34,9 +36,10 @@ pub(super) const SMALL_PAGES_MIN: u32 = 640;
 const READY_PAGES_MIN: u32 = 160;
 
 /// The uses of the first page of a free block, in the order in which blocks are cut.
-const FREE_BLOCKS: [PageUse; 2] = [PageUse::Block, PageUse::LargeDirty];
+pub(super) const FREE_BLOCKS: [PageUse; 2] = [PageUse::Block, PageUse::LargeDirty];
 
-/// A large frame that is being split: its pages are copied, then it is replaced by them.
+/// A large frame, or a bound run on a piece, that is being split: its pages are copied, then it is
+/// replaced by them.
 #[derive(Clone, Copy)]
 pub(crate) struct Splitting {
     pub(crate) block: PageIndex,
@@ -100,13 +103,16 @@ impl<K: Kernel> Store<K> {
         self.kernel.is_block(block).then_some(block)
     }
 
-    /// Returns the free block that a page is in.
-    pub(super) fn free_block_of(&self, page: PageIndex) -> Option<PageIndex> {
+    /// Returns the free block, or the free piece, that a page is in.
+    pub(super) fn free_whole_of(&self, page: PageIndex) -> Option<PageIndex> {
         let entry = self.entry(page);
-        let is_in_one =
-            entry.is(PageUse::InBlock) || FREE_BLOCKS.iter().any(|used| entry.is(*used));
-        let block = self.block_of(page).filter(|_| is_in_one)?;
-        FREE_BLOCKS.iter().any(|used| self.entry(block).is(*used)).then_some(block)
+        let uses = [FREE_BLOCKS, FREE_PIECES];
+        if !entry.is(PageUse::InBlock) && !uses.iter().any(|uses| entry.is_one_of(uses)) {
+            return None;
+        }
+        let firsts = [self.block_of(page), Some(self.piece_of(page))];
+        let mut firsts = firsts.into_iter().zip(uses);
+        firsts.find_map(|(first, uses)| first.filter(|first| self.entry(*first).is_one_of(&uses)))
     }
 
     /// Cuts a block if few small pages are free. Called when a call begins.
@@ -117,21 +123,27 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Cuts a free block, if there is one.
+    /// Cuts a free block, or else a free piece, if there is one.
     pub(super) fn cut_any(&mut self) -> Result<(), KernelError> {
-        let lists = [self.blocks, self.large_dirty];
-        let block = lists.iter().find_map(|list| PageIndex::from_link(list.head));
+        let lists = [self.blocks, self.large_dirty, self.pieces, self.pieces_dirty];
+        let first = lists.iter().find_map(|list| PageIndex::from_link(list.head));
         let before = self.meter().spent();
-        let cut = self.cut_block(block.ok_or(KernelError::NotEnoughMemory)?);
+        let cut = self.cut_whole(first.ok_or(KernelError::NotEnoughMemory)?);
         self.meter().count_split(before);
         cut
+    }
+
+    /// Cuts the free block or the free piece that begins at a page.
+    pub(super) fn cut_whole(&mut self, first: PageIndex) -> Result<(), KernelError> {
+        let is_block = self.entry(first).is_one_of(&FREE_BLOCKS);
+        if is_block { self.cut_block(first) } else { self.cut_piece(first) }
     }
 
     /// Makes the pages of a free block untyped ones.
     ///
     /// # Errors
     /// The kernel's error; the block is then free, and whole or as it was.
-    pub(super) fn cut_block(&mut self, block: PageIndex) -> Result<(), KernelError> {
+    fn cut_block(&mut self, block: PageIndex) -> Result<(), KernelError> {
         let mut from = self.free_use(block).ok_or(KernelError::Refused)?;
         if from != PageUse::Block {
             self.kernel.join(block)?;
@@ -141,16 +153,16 @@ impl<K: Kernel> Store<K> {
         }
         self.kernel.cut(block)?;
         self.unlink_free(block, from);
-        let end = block.get().saturating_add(BLOCK_PAGES);
-        for page in (block.get()..end).rev() {
-            self.push_free(PageIndex::new(page), PageUse::Untyped);
-        }
+        self.push_untyped(block, BLOCK_PAGES);
         Ok(())
     }
 
-    /// Returns how many pages are charged for splitting a large frame.
-    pub(crate) fn kept(&self) -> u32 {
-        if self.keeper.is_some() { BLOCK_PAGES } else { 0 }
+    /// Puts the pages of what was cut into their list.
+    pub(super) fn push_untyped(&mut self, first: PageIndex, pages: u32) {
+        let end = first.get().saturating_add(pages);
+        for page in (first.get()..end).rev() {
+            self.push_free(PageIndex::new(page), PageUse::Untyped);
+        }
     }
 
     /// Takes a large frame, all zero. Its entry says so and nothing else.
@@ -158,26 +170,11 @@ impl<K: Kernel> Store<K> {
     /// # Errors
     /// `NotEnoughMemory` if no block is free, or nothing to split it with; else the kernel's error.
     pub(crate) fn take_large(&mut self) -> Result<PageIndex, KernelError> {
-        if self.keeper.is_none() {
-            let pool = self.pool();
-            let is_starved = self.is_starved;
-            let kept = self.charge_pages(pool, Charge::Records, BLOCK_PAGES);
-            // The frames can be had one by one.
-            self.is_starved = is_starved;
-            kept.map_err(|_: Shortage| KernelError::NotEnoughMemory)?;
-            self.keeper = Some(pool);
-        }
-        let block = self.take_large_block().inspect_err(|_| self.keep_if_needed())?;
+        self.keep(BLOCK_PAGES)?;
+        let block = self.take_large_block().inspect_err(|_| self.keep_as_needed())?;
         *self.entry_mut(block) = PageEntry::new(PageUse::Large);
         self.larges.up();
         Ok(block)
-    }
-
-    /// Refunds what is kept for splitting large frames if there are none.
-    fn keep_if_needed(&mut self) {
-        if let Some(pool) = self.keeper.take_if(|_| self.larges.is_zero()) {
-            self.refund_pages(pool, Charge::Records, BLOCK_PAGES);
-        }
     }
 
     fn take_large_block(&mut self) -> Result<PageIndex, KernelError> {
@@ -194,38 +191,43 @@ impl<K: Kernel> Store<K> {
 
     /// Releases a large frame that nothing maps. Its contents stay until it is taken again.
     pub(super) fn release_large(&mut self, block: PageIndex) {
-        if let Some(splitting) = self.splitting.take_if(|splitting| splitting.block == block) {
-            self.end_splitting(splitting);
-        }
+        self.end_splitting(block);
         self.push_free(block, PageUse::LargeDirty);
         self.larges.down();
-        self.keep_if_needed();
+        self.keep_as_needed();
     }
 
-    /// Returns whether the pages of a large frame are being copied. It is mapped nowhere then, so
-    /// that they do not change.
+    /// Returns whether the pages of a large frame, or of a bound run, are being copied. It is
+    /// mapped nowhere then, so that they do not change.
     pub(crate) fn is_splitting(&self, block: PageIndex) -> bool {
         self.splitting.is_some_and(|splitting| splitting.block == block)
     }
 
-    /// Copies the next page of the large frame that is being split.
+    /// Copies the next page of the large frame or the bound run that is being split.
     ///
     /// # Errors
     /// The kernel's error; the page is then copied the next time.
     pub(crate) fn copy_next_part(&mut self) -> Result<(), KernelError> {
         let Some(splitting) = self.splitting else { return Ok(()) };
         let page = self.take(ObjectKind::Frame, PageUse::Copied)?;
-        if let Err(error) = self.kernel.copy_part(splitting.block, splitting.copied, page) {
+        let Splitting { block, copied: part, .. } = splitting;
+        let copied = if self.entry(block).is(PageUse::Run) {
+            let from = PageIndex::new(block.get().saturating_add(part.into()));
+            self.kernel.copy_page(from, page)
+        } else {
+            self.kernel.copy_part(block, part, page)
+        };
+        if let Err(error) = copied {
             self.release_frame(page);
             return Err(error);
         }
         self.entry_mut(page).set_copy_before(splitting.copies);
-        let copied = splitting.copied.saturating_add(1);
+        let copied = part.saturating_add(1);
         self.splitting = Some(Splitting { copied, copies: page.get(), ..splitting });
         Ok(())
     }
 
-    /// Begins to split a large frame.
+    /// Begins to split a large frame, or a bound run.
     pub(crate) fn begin_splitting(&mut self, block: PageIndex) {
         self.splitting = Some(Splitting { block, copied: 0, copies: 0, is_joining: false });
     }
@@ -249,9 +251,11 @@ impl<K: Kernel> Store<K> {
         self.splitting.and_then(|splitting| PageIndex::from_link(splitting.copies))
     }
 
-    /// Ends the splitting of a large frame that nobody is on any more, and frees the copies that
-    /// nobody is on either.
-    fn end_splitting(&mut self, splitting: Splitting) {
+    /// Ends the splitting, if it has begun, of what nobody is on any more, and frees the copies
+    /// that nobody is on either.
+    pub(super) fn end_splitting(&mut self, block: PageIndex) {
+        let splitting = self.splitting.take_if(|splitting| splitting.block == block);
+        let Some(splitting) = splitting else { return };
         // If the kernel refuses, it is asked again when the next copy is made.
         let _ = self.kernel.end_copies();
         let mut next = PageIndex::from_link(splitting.copies);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The pages of bound runs (`frames/bound_runs.rs`): 64 pages, wherever they are in the pool. The
-//! first one names the holders; each names the next one, and the last one the first.
+//! The pages of bound runs (`frames/bound_runs.rs`): a piece of 64 frames, or 64 pages wherever
+//! they are in the pool. The first one names the holders; each names the next one, and the last one
+//! the first.
 
 use heapless::Vec;
 
@@ -19,6 +20,11 @@ impl<K: Kernel> Store<K> {
     /// # Errors
     /// The kernel's error if it refuses one; none is taken then.
     pub(crate) fn take_run(&mut self) -> Result<PageIndex, KernelError> {
+        if self.clean.count.get() < RUN_PAGES.into()
+            && let Ok(piece) = self.take_piece()
+        {
+            return Ok(piece);
+        }
         let first = self.take(ObjectKind::Frame, PageUse::Run)?;
         let mut last = first;
         for _ in 1..RUN_PAGES {
@@ -63,6 +69,9 @@ impl<K: Kernel> Store<K> {
 
     /// Releases the pages of a run that nothing maps.
     pub(super) fn release_run(&mut self, first: PageIndex) {
+        if self.entry(first).is_of_piece() {
+            return self.release_piece(first);
+        }
         for page in self.pages_of_run(first) {
             self.push_free(page, PageUse::Dirty);
         }

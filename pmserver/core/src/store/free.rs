@@ -19,6 +19,7 @@ use crate::records::count::Count;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
 use crate::store::blocks::SMALL_PAGES_MIN;
+use crate::store::pieces::FREE_PARTS;
 
 /// Empty CNodes that are kept.
 const EMPTY_NODES_MAX: u32 = 8;
@@ -48,11 +49,17 @@ impl<K: Kernel> Store<K> {
             PageUse::EmptyNode => &mut self.empty_nodes,
             PageUse::Block => &mut self.blocks,
             PageUse::LargeDirty => &mut self.large_dirty,
+            PageUse::Piece => &mut self.pieces,
+            PageUse::PieceDirty => &mut self.pieces_dirty,
             _ => broken("not a free use"),
         }
     }
 
+    /// Puts a page into a list; a frame of a piece is in none, and stays a frame.
     pub(super) fn push_free(&mut self, page: PageIndex, used_as: PageUse) {
+        if self.entry(page).is_of_piece() {
+            return self.release_part(page, used_as);
+        }
         let list = *self.list(used_as);
         let entry = self.entry_mut(page);
         *entry = PageEntry::new(used_as);
@@ -83,17 +90,21 @@ impl<K: Kernel> Store<K> {
         self.list(used_as).count.down();
     }
 
-    /// Returns the free list that a page is in, or whose block it is in, if it is free.
+    /// Returns the use of a page, or of the block or piece that it is in, if it is free.
     pub(crate) fn free_use(&self, page: PageIndex) -> Option<PageUse> {
-        const USES: [PageUse; 6] = [
+        const USES: [PageUse; 10] = [
             PageUse::Untyped,
             PageUse::Clean,
             PageUse::Dirty,
             PageUse::EmptyNode,
             PageUse::Block,
             PageUse::LargeDirty,
+            PageUse::Piece,
+            PageUse::PieceDirty,
+            PageUse::PartDirty,
+            PageUse::PartClean,
         ];
-        let entry = self.entry(self.free_block_of(page).unwrap_or(page));
+        let entry = self.entry(self.free_whole_of(page).unwrap_or(page));
         USES.into_iter().find(|used| entry.is(*used))
     }
 
@@ -102,10 +113,13 @@ impl<K: Kernel> Store<K> {
     /// # Errors
     /// `Refused` if it is not free, else the kernel's error; the page is then as it was.
     pub(crate) fn take_page(&mut self, page: PageIndex) -> Result<(), KernelError> {
-        if let Some(block) = self.free_block_of(page) {
-            self.cut_block(block)?;
+        if let Some(first) = self.free_whole_of(page) {
+            self.cut_whole(first)?;
         }
         let from = self.free_use(page).ok_or(KernelError::Refused)?;
+        if FREE_PARTS.contains(&from) {
+            return self.take_part(page);
+        }
         self.unlink_free(page, from);
         if from == PageUse::Clean {
             *self.entry_mut(page) = PageEntry::new(PageUse::Frame);

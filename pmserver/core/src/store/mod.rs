@@ -17,6 +17,7 @@ pub(crate) mod free;
 pub(crate) mod holders;
 pub(crate) mod metered;
 pub(crate) mod opened;
+pub(crate) mod pieces;
 pub(crate) mod radix;
 pub(crate) mod runs;
 pub(crate) mod stock;
@@ -64,6 +65,8 @@ pub(crate) struct Store<K> {
     pub(crate) empty_nodes: FreeList,
     pub(crate) blocks: FreeList,
     pub(crate) large_dirty: FreeList,
+    pub(crate) pieces: FreeList,
+    pub(crate) pieces_dirty: FreeList,
     /// Set if few untyped pages were left when one was taken.
     is_short: bool,
     /// Whether pages of cells that were set aside stay when they are empty: a split goes on.
@@ -74,8 +77,13 @@ pub(crate) struct Store<K> {
     pool: Link<Account>,
     /// How many large frames virtual frames are bound to.
     larges: Count<u32>,
-    /// The pool's account, while it is charged for what splitting a large frame needs.
-    keeper: Option<Ref<Account>>,
+    /// How many bound runs are on pieces.
+    pub(crate) runs_on_pieces: Count<u32>,
+    /// How many pieces are frames that are used one by one.
+    pub(crate) pieces_in_parts: Count<u32>,
+    /// How many pages the pool's account is charged for, so that what is in use as a whole can be
+    /// copied.
+    kept: u32,
     /// For each peer the generation of its last handle: nobody learns how many others got.
     generations: [u64; PEERS_MAX],
     /// The accounts that have extra frames.
@@ -112,12 +120,16 @@ impl<K: Kernel> Store<K> {
             empty_nodes: FreeList::default(),
             blocks: FreeList::default(),
             large_dirty: FreeList::default(),
+            pieces: FreeList::default(),
+            pieces_dirty: FreeList::default(),
             is_short: false,
             keeps_unfilled: false,
             splitting: None,
             pool: Link::NONE,
             larges: Count::ZERO,
-            keeper: None,
+            runs_on_pieces: Count::ZERO,
+            pieces_in_parts: Count::ZERO,
+            kept: 0,
             generations: [0; PEERS_MAX],
             pressed: Pressed::default(),
             demand: Demand::NONE,

@@ -41,6 +41,9 @@ impl<K: Kernel> Tables<K> {
             self.forget_caps_of_run(mapping).map_err(kernel)?;
         }
         let run = self.page_to_install(Id::first(mapping));
+        if self.store.is_splitting(run) {
+            return Err(PmError::Pending);
+        }
         if !self.store.get(mapping).has_cap(0) {
             self.take_caps_of_run(mapping, run).map_err(kernel)?;
         }

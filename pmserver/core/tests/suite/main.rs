@@ -48,6 +48,7 @@ mod map_ahead;
 mod mappings;
 mod opened;
 mod paid_when_promised;
+mod pieces;
 mod pressure;
 mod promised_memory;
 mod refusals;

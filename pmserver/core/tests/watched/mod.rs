@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, Calls, CopyFlags, LimitFlags, LockMode, MapFlags,
-    Marks, PmError, Request, Rights, ShareTerms,
+    AccountHandle, AccountRights, AllocateFlags, Calls, CopyFlags, DeallocateFlags, LimitFlags,
+    LockMode, MapFlags, Marks, PmError, Request, Rights, ShareTerms,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::kernel::Kernel;
@@ -194,10 +194,16 @@ pub(crate) fn furnished() -> House {
     house
 }
 
-/// A server that keeps the record of a large frame that was unmapped, and has an opened cluster.
+/// A server that keeps the record of a large frame that was unmapped, and has an opened cluster, a
+/// run on a piece, and a piece of which frames are in use.
 pub(crate) fn with_kept_record() -> House {
     let house = House::with_pool(64, [(2, 6 << 10, Privileges::empty())]);
     let mut pm = house.as_peer(2);
+    let runs = pm.container_create(AccountHandle::OWN).unwrap();
+    pm.allocate(runs, at(0), frames(128), AllocateFlags::empty()).unwrap();
+    pm.map(runs, at(0), frames(128), page(0), FORCED).unwrap();
+    pm.deallocate(runs, at(0), frames(60), DeallocateFlags::empty()).unwrap();
+    pm.unmap(page(64), frames(64)).unwrap();
     let container = pm.container_create(AccountHandle::OWN).unwrap();
     for (first, count) in [(0, 512), (512, 8)] {
         pm.allocate(container, at(first), frames(count), AllocateFlags::empty()).unwrap();

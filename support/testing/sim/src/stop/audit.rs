@@ -17,8 +17,9 @@ use crate::machine::{Cap, FrameRights};
 use crate::system::{Mishap, Settings, System, boot};
 use crate::system_file::SystemFile;
 
-/// The size of an untyped page, as a power of two.
+/// The sizes of an untyped page and of a piece, as powers of two.
 const PAGE_SIZE_BITS: u8 = 12;
+const PIECE_SIZE_BITS: u8 = 18;
 
 /// The number of the janitor, a peer without a program: it cleans up when all others have ended.
 pub(crate) const JANITOR_NUMBER: u64 = 20;
@@ -351,8 +352,8 @@ fn census(kernel: &SimKernel) -> Census {
             Cap::Table { mapped: None, .. } => "tables",
             Cap::CNode { .. } => NODES,
             Cap::Zombie { .. } => "zombies",
-            // A block that was cut into pages stays so.
-            Cap::Untyped { size_bits: PAGE_SIZE_BITS, .. } => continue,
+            // A block that was cut into pages, or divided into pieces, stays so.
+            Cap::Untyped { size_bits: PAGE_SIZE_BITS | PIECE_SIZE_BITS, .. } => continue,
             Cap::Untyped { .. } => "untyped objects",
             Cap::VSpace { .. } => "address spaces",
             Cap::Tcb { .. } => "threads",

@@ -2,6 +2,7 @@
 //! Accesses of programs to their memory, and what repairs them (PM-124, PM-200, PM-280).
 
 use pmserver_api::{AccessKind, MapFlags};
+use proto::limits::EXTRA_MICROS;
 use proto::{Micros, PeerId, VirtAddr};
 
 use crate::answers::{Doubt, Observed};
@@ -72,7 +73,7 @@ impl Model {
         if !self.may_touch(&mapping, access) {
             // What a region maps first may wait for memory (PM-200, PM-342).
             let waits = mapping.is_doubtful && seen == Some(Touch::Waits);
-            return if waits { Touch::Waits } else { Touch::Faulted };
+            return if waits { self.waits_for_memory() } else { Touch::Faulted };
         }
         let may_be_gone = mapping.is_doubtful || self.containers[&place.0].is_dying;
         if may_be_gone && has_faulted {
@@ -94,10 +95,10 @@ impl Model {
                 // Then the handler was not asked.
                 wait.may_be_over = true;
             }
-            return if may_be_short { Touch::Waits } else { outcome };
+            return if may_be_short { self.waits_for_memory() } else { outcome };
         }
         if may_be_short {
-            return Touch::Waits;
+            return self.waits_for_memory();
         }
         if self.is_kernel_unsure && has_faulted {
             return Touch::Faulted;
@@ -113,6 +114,13 @@ impl Model {
             self.contents.write(cell, word);
         }
         Touch::Done(self.contents.value(cell))
+    }
+
+    /// Notes that a program waits until extra frames are given back (PM-342).
+    fn waits_for_memory(&mut self) -> Touch {
+        let until = self.now.saturating_add(Micros::new(EXTRA_MICROS));
+        self.asked_until = self.asked_until.or(Some(until));
+        Touch::Waits
     }
 
     /// Notes that a mapping is gone, as an access that it allows has faulted: then a region with

@@ -100,10 +100,11 @@ impl<S: Subject> Run<'_, S> {
         Ok(())
     }
 
-    /// Takes away the tables that were made ahead.
+    /// Takes away the tables that were made ahead. A table that the kernel refuses to take away,
+    /// which it does once, stays until the next `unmap` beside it.
     fn unmap_everywhere(&mut self, peer: PeerId) -> Result<(), Found> {
         let count = FrameCount::new(LARGE_FRAMES).expect("a call has so many");
-        for vaddr in super::choose::windows() {
+        for vaddr in (0..2).flat_map(|_| super::choose::windows()) {
             self.call(peer, &Request::Unmap { vaddr, count })?;
         }
         Ok(())

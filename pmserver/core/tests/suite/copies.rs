@@ -92,6 +92,21 @@ fn a_list_is_copied_as_if_all_had_been_read_first() {
 }
 
 #[test]
+fn a_lease_on_one_memory_forbids_to_share_it_and_not_to_copy_it() {
+    // PM-78
+    let world = World::new();
+    let (mut pm, mut fs) = (world.client(), world.fs());
+    let [source, twin, other] = [1; 3].map(|count| filled(&mut pm, count));
+    pm.copy((source, at(0)), (twin, at(0)), frames(1), CopyFlags::SHARED).unwrap();
+    let shared = pm.share(twin, at(0), 1, peer(1), Rights::all(), LONG).unwrap();
+    fs.lock(shared.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+    let mut copy = |flags| pm.copy((source, at(0)), (other, at(0)), frames(1), flags);
+    assert_eq!(refusal(copy(CopyFlags::SHARED)), Some(PmError::Locked));
+    assert_eq!(refusal(copy(CopyFlags::MOVE)), Some(PmError::Locked));
+    assert_eq!(copy(CopyFlags::empty()), Ok(1));
+}
+
+#[test]
 fn the_last_number_is_copied_to() {
     // PM-160
     let world = World::new();

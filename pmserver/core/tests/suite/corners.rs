@@ -16,7 +16,8 @@ use pmserver_api::{
     MapFlags, PmError, Rights,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
-use proto::{ByteCount, Micros};
+use proto::limits::CONTIGUOUS_LOOK_PAGES;
+use proto::{ByteCount, Micros, PAGE_BYTES};
 use sim::Refusal;
 
 const LONG: Micros = Micros::new(1_000_000);
@@ -283,6 +284,21 @@ fn what_is_disturbed_in_steps_is_all_there_is_and_each_mapping_once() {
         assert!(count <= 2 * FRAMES, "a step goes on where the one before has ended");
     }
     assert_eq!((count, steps), (2 * FRAMES, 3));
+}
+
+#[test]
+fn a_step_looks_at_a_bounded_number_of_pages() {
+    // PM-290
+    const POOL: u64 = 16 << 20;
+    let peers = equal_peers::<1>(ByteCount::new(1 << 20), Privileges::all());
+    let world = World::with_peers(POOL, &peers);
+    let mut pm = world.as_peer(1);
+    let (mut cursor, mut steps) = (0, 0);
+    while steps == 0 || cursor != 0 {
+        cursor = pm.disturb(Disturbance::Move, cursor).unwrap().cursor;
+        steps += 1;
+    }
+    assert_eq!(steps, POOL / PAGE_BYTES / u64::from(CONTIGUOUS_LOOK_PAGES));
 }
 
 #[test]

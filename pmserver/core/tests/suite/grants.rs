@@ -142,3 +142,13 @@ fn the_last_grant_leaves_a_cnode_that_is_used_again() {
         assert_eq!(before.replace(now).unwrap_or(now), now, "no object is made or revoked");
     }
 }
+
+#[test]
+fn what_fits_into_no_hole_is_granted_behind_all() {
+    let world = world();
+    let (mut pm, container) = stored(&world, 2, 32, 0);
+    let base = pm.grant(container, at(0), frames(4), READ).unwrap().address;
+    assert_eq!(pm.ungrant(base + 1, frames(2)), Ok(2));
+    let granted = pm.grant(container, at(8), frames(5), READ).unwrap();
+    assert_eq!((granted.address, granted.count), (base + 4, 5));
+}

@@ -69,6 +69,12 @@ fn accesses_in_order_fault_at_fewer_and_fewer_pages() {
     assert_eq!(faults(&world, 2, 8..14), [8]);
     assert!(world.load(2, page(14)).is_err());
     pm.detach(page(0)).unwrap();
+    // As few as three are mapped together.
+    for (length, at_which) in [(3_u32, &[0][..]), (2, &[0, 1])] {
+        pm.attach(container, at(0), length, page(0), WRITE).unwrap();
+        assert_eq!(faults(&world, 2, 0..length.into()), at_which);
+        pm.detach(page(0)).unwrap();
+    }
     assert_eq!(info(&mut pm, OWN), before, "all of it was refunded");
 }
 

@@ -3,7 +3,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::records::cell::{Stamp, record};
+use crate::records::cell::{CELLS_PER_PAGE, Stamp, record};
 use crate::records::count::Count;
 
 /// The third record of an account, while it has runs or what they were split into: its pages of
@@ -38,6 +38,17 @@ impl Stock {
     /// Returns how many pages are charged and not taken.
     pub(crate) fn untaken(&self) -> u32 {
         self.pages.get().saturating_add(self.objects.get())
+    }
+
+    /// Returns how many pages are charged, not taken, and not needed.
+    pub(crate) fn unneeded(&self) -> u32 {
+        self.pages.get().min(self.spare.get() / CELLS_PER_PAGE)
+    }
+
+    /// Returns whether nothing needs the cells, and none of them was filled.
+    pub(crate) fn is_empty(&self) -> bool {
+        let is_unused = self.aside.is_zero() && self.objects.is_zero() && self.joint.is_zero();
+        is_unused && self.record_pages == 0
     }
 
     /// Nothing is charged.

@@ -94,13 +94,6 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    #[inline(never)]
-    fn free_aside<T: Record>(&mut self, record: Ref<T>) {
-        let owner = self.page_owner(record.place().0);
-        self.empty_aside(owner, record);
-        self.give_back(owner, 1);
-    }
-
     /// Releases a page of records in which nothing is left, or puts one that was full before those
     /// that are.
     #[cold]

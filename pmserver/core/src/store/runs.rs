@@ -115,7 +115,9 @@ impl<K: Kernel> Store<K> {
         let run = self.alloc_set_aside(account, new)?;
         let tree = self.get(container).frames;
         let tree = self.tree_insert_near(account, tree, run, near);
-        let tree = tree.inspect_err(|_| self.empty_aside(account, run))?;
+        let tree = tree.inspect_err(|_| {
+            self.empty_aside(account, run);
+        })?;
         self.add_to_list(account, run, Age::Newest);
         let record = self.get_mut(container);
         record.frames = tree;

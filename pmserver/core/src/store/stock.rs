@@ -86,8 +86,13 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the same, for an account with pages of such cells.
     pub(super) fn stock_mut(&mut self, account: Ref<Account>) -> &mut Stock {
+        let stock = self.stock_of(account);
+        self.get_mut(stock)
+    }
+
+    fn stock_of(&self, account: Ref<Account>) -> Ref<Stock> {
         match self.ledger(account).stock.target() {
-            Some(stock) => self.get_mut(stock),
+            Some(stock) => stock,
             None => broken("account that has set nothing aside"),
         }
     }
@@ -146,10 +151,7 @@ impl<K: Kernel> Store<K> {
 
     /// Ends that cells and pages are set aside.
     pub(crate) fn give_back_with(&mut self, account: Ref<Account>, cells: u32, objects: u32) {
-        let Some(stock) = self.ledger(account).stock.target() else {
-            broken("account that has set nothing aside")
-        };
-        self.give_back_to(stock, account, (cells, objects));
+        self.give_back_to(self.stock_of(account), account, (cells, objects));
     }
 
     #[inline(always)]
@@ -164,8 +166,7 @@ impl<K: Kernel> Store<K> {
         stock.spare.add(cells);
         stock.objects.subtract(objects);
         // Most often no page can be refunded yet, and the stock is needed still.
-        let is_needed = !stock.aside.is_zero() || !stock.joint.is_zero();
-        if objects > 0 || stock.spare.get() >= CELLS_PER_PAGE || !is_needed {
+        if objects > 0 || stock.unneeded() > 0 || stock.is_empty() {
             self.review(account, objects);
         }
     }
@@ -187,11 +188,10 @@ impl<K: Kernel> Store<K> {
     /// The same, when pages that were set aside are refunded, too.
     fn review(&mut self, account: Ref<Account>, objects: u32) {
         let stock = self.stock_mut(account);
-        let pages = stock.pages.get().min(stock.spare.get() / CELLS_PER_PAGE);
+        let pages = stock.unneeded();
         stock.pages.subtract(pages);
         stock.spare.subtract(pages.saturating_mul(CELLS_PER_PAGE));
-        let is_unused = stock.aside.is_zero() && stock.objects.is_zero() && stock.joint.is_zero();
-        let is_empty = is_unused && stock.record_pages == 0;
+        let is_empty = stock.is_empty();
         let refunded = pages.saturating_add(objects);
         if refunded > 0 {
             self.refund_pages(account, Charge::Records, refunded);
@@ -212,7 +212,8 @@ impl<K: Kernel> Store<K> {
         account: Ref<Account>,
         record: T,
     ) -> Result<Ref<T>, KernelError> {
-        let page = match PageIndex::from_link(self.stock_mut(account).record_pages) {
+        let stock = self.stock_of(account);
+        let page = match PageIndex::from_link(self.get(stock).record_pages) {
             Some(page) if !self.is_full_of_cells(page) => page,
             _ => self.take_aside_page(account)?,
         };
@@ -220,7 +221,7 @@ impl<K: Kernel> Store<K> {
         if self.is_full_of_cells(page) {
             self.move_aside_page(account, page, End::Last);
         }
-        self.stock_mut(account).aside.down();
+        self.get_mut(stock).aside.down();
         Ok(record)
     }
 
@@ -289,19 +290,33 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Frees a record in a page of cells that were set aside; sets its cell aside again.
-    pub(super) fn empty_aside<T: Record>(&mut self, account: Ref<Account>, record: Ref<T>) {
+    #[inline(always)]
+    pub(super) fn empty_aside<T: Record>(
+        &mut self,
+        account: Ref<Account>,
+        record: Ref<T>,
+    ) -> Ref<Stock> {
+        let stock = self.stock_of(account);
         let (page, _) = record.place();
         let was_full = self.is_full_of_cells(page);
         if self.empty(record) == 0 && !self.keeps_unfilled {
-            let first = self.stock_mut(account).record_pages;
-            let pages = self.unlink_page(first, page);
+            let pages = self.unlink_page(self.get(stock).record_pages, page);
             self.release_record_page(page);
-            let stock = self.stock_mut(account);
+            let stock = self.get_mut(stock);
             stock.record_pages = pages;
             stock.pages.up();
         } else if was_full {
             self.move_aside_page(account, page, End::First);
         }
-        self.stock_mut(account).aside.up();
+        self.get_mut(stock).aside.up();
+        stock
+    }
+
+    /// Frees a record in a page of cells that were set aside.
+    #[inline(never)]
+    pub(super) fn free_aside<T: Record>(&mut self, record: Ref<T>) {
+        let owner = self.page_owner(record.place().0);
+        let stock = self.empty_aside(owner, record);
+        self.give_back_to(stock, owner, (1, 0));
     }
 }

@@ -438,6 +438,7 @@ fn one_pin_for_reading_keeps_copies_apart() {
         let bus = [0, 1, 2].map(|n| driver.bus_address(pin.lease.lease, at(n)).unwrap().address);
         assert_ne!(bus[0], bus[2]);
         assert_eq!(bus[0] == bus[1], mode == CopyFlags::SHARED, "one memory has one address");
+        world.check();
         world.advance(SHORT.get());
         // The device is late: whatever it writes there, nobody reads.
         assert!(state(&mut pm, container, 0).contains(FrameState::TAKEN_OVER));
@@ -447,6 +448,23 @@ fn one_pin_for_reading_keeps_copies_apart() {
         driver.unlock(pin.lease.lease).unwrap();
         assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
     }
+}
+
+#[test]
+fn a_pin_for_reading_of_one_memory_leaves_a_copy_where_it_is() {
+    // PM-400: two frames of the pin are one memory, and the third, outside of it, is a copy.
+    let world = World::with_devices(false);
+    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+    let (container, shared) = lent(&mut pm, 3);
+    pm.map(container, at(0), frames(3), page(0), FORCED).unwrap();
+    for (to, mode) in [(1, CopyFlags::SHARED), (2, CopyFlags::empty())] {
+        pm.copy((container, at(0)), (container, at(to)), frames(1), mode).unwrap();
+    }
+    let pin = driver.pin(shared.weak, at(0), frames(2), LockMode::Read, LONG).unwrap();
+    assert!(state(&mut pm, container, 2).contains(FrameState::COW));
+    driver.unlock(pin.lease.lease).unwrap();
+    assert!(state(&mut pm, container, 2).contains(FrameState::COW));
+    assert!(!state(&mut pm, container, 2).contains(FrameState::PINNED));
 }
 
 #[test]

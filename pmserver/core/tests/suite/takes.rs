@@ -554,21 +554,30 @@ fn an_unfinished_take_ends_at_its_deadline_as_others_do() {
 fn nothing_is_done_with_what_the_borrower_still_has_after_its_time() {
     // PM-325, PM-436: it has more than one call unmaps, as it began at another address (PM-437).
     const OTHER: u64 = 2 * TAKEN;
-    let mut stage = Stage::armed(256);
-    let weak = stage.shared.weak;
-    let all = pmserver_api::Frames { container: weak, start: at(0), count: frames(256) };
-    let request = Request::Take { frames: all, vaddr: page(TAKEN), flags: WRITE };
-    assert_eq!(stage.world.raw(1, request.encode()).label(), PmError::Pending.status());
-    stage.borrower.take(weak, at(0), frames(256), page(OTHER), WRITE).unwrap();
-    stage.world.advance(LEASE.get());
-    let one = pmserver_api::Frames { container: stage.container, start: at(0), count: frames(1) };
-    let map = Request::Map { frames: one, vaddr: page(2 * OTHER), flags: READ };
-    let is_more = |_: &u32| stage.world.raw(2, map.encode()).label() == PmError::Pending.status();
-    let steps = (0..100).take_while(is_more).count();
-    assert!((1..100).contains(&steps), "one call does not end it: {steps}");
-    stage.borrower_has_none(256);
-    for number in 0..256 {
-        assert!(stage.world.load(1, page(OTHER + number)).is_err(), "page {number}");
+    for is_fault in [false, true] {
+        let mut stage = Stage::armed(256);
+        stage.owner.attach(stage.container, at(0), 1, page(2 * OTHER), READ).unwrap();
+        let weak = stage.shared.weak;
+        let all = pmserver_api::Frames { container: weak, start: at(0), count: frames(256) };
+        let request = Request::Take { frames: all, vaddr: page(TAKEN), flags: WRITE };
+        assert_eq!(stage.world.raw(1, request.encode()).label(), PmError::Pending.status());
+        stage.borrower.take(weak, at(0), frames(256), page(OTHER), WRITE).unwrap();
+        stage.world.advance(LEASE.get());
+        if is_fault {
+            // The program goes on when all is done.
+            assert_eq!(stage.world.load(2, page(2 * OTHER)), Ok(0));
+        } else {
+            let one = pmserver_api::Frames { container: stage.container, count: frames(1), ..all };
+            let map = Request::Map { frames: one, vaddr: page(3 * OTHER), flags: READ };
+            let is_more =
+                |_: &u32| stage.world.raw(2, map.encode()).label() == PmError::Pending.status();
+            let steps = (0..100).take_while(is_more).count();
+            assert!((1..100).contains(&steps), "one call does not end it: {steps}");
+        }
+        stage.borrower_has_none(256);
+        for number in 0..256 {
+            assert!(stage.world.load(1, page(OTHER + number)).is_err(), "page {number}");
+        }
     }
 }
 

@@ -81,15 +81,15 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the container that a handle names, if the caller owns it.
     pub(crate) fn owned_container(&self, caller: PeerId, handle: u64) -> Option<Ref<Container>> {
-        let container = self.store.look_up::<Container>(handle)?;
-        self.store.get(container).is_owned_by(caller).then_some(container)
+        let (container, record) = self.store.find::<Container>(handle)?;
+        record.is_owned_by(caller).then_some(container)
     }
 
     /// Returns the container that a handle names, if the caller owns it and it is not dying.
     #[inline(never)]
     fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Ref<Container>> {
-        let container = self.owned_container(caller, handle.raw())?;
-        (!self.store.get(container).is_dying()).then_some(container)
+        let (container, record) = self.store.find::<Container>(handle.raw())?;
+        (record.is_owned_by(caller) && !record.is_dying()).then_some(container)
     }
 
     #[inline(always)]

@@ -184,11 +184,10 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         range: Range,
     ) -> Option<u64> {
-        let count = range.last.saturating_sub(range.first).saturating_add(1);
-        if count < RUN_FRAMES_MIN {
+        if range.others() < RUN_FRAMES_MIN.saturating_sub(1) {
             None
         } else {
-            self.insert_some_runs(account, container, range, count)
+            self.insert_some_runs(account, container, range)
         }
     }
 
@@ -198,8 +197,8 @@ impl<K: Kernel> FrameManager<K> {
         account: Ref<Account>,
         container: Ref<Container>,
         range: Range,
-        count: u64,
     ) -> Option<u64> {
+        let count = range.others().saturating_add(1);
         let fits = |frames: u64| count >= frames && range.first.is_multiple_of(frames);
         let mut orders = RUN_ORDERS.into_iter().filter(|order| fits(1 << order));
         orders.find_map(|order| self.insert_runs_of(account, container, (range, count), order))

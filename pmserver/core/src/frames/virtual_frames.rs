@@ -77,10 +77,11 @@ impl<K: Kernel> FrameManager<K> {
         container: Ref<Container>,
         frame: Ref<Frame>,
     ) -> Result<(), KernelError> {
-        self.remove_inline(container, frame)
+        self.remove_inline(container, frame).map(drop)
     }
 
-    /// Does the same; compiled into its caller.
+    /// Does the same; compiled into its caller. Returns how many frames there were that had not been
+    /// discarded.
     ///
     /// # Errors
     /// As [`Self::remove_frame`].
@@ -89,16 +90,17 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         container: Ref<Container>,
         frame: Ref<Frame>,
-    ) -> Result<(), KernelError> {
+    ) -> Result<u32, KernelError> {
         self.drop_contents(frame, self.store.get(frame).all())?;
         let record = self.store.get(frame);
         let (order, name) = (record.order(), record.name_in_cluster());
-        if !record.is_discarded() {
+        let frames = if record.is_discarded() { 0 } else { record.frames() };
+        if frames > 0 {
             self.uncharge_frame(container, frame);
         }
         self.store.take_out_of_tree(container, frame, name);
         self.store.free_frame(frame, order);
-        Ok(())
+        Ok(frames)
     }
 
     /// Removes frames of a cluster, with their mappings and charges.

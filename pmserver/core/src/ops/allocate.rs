@@ -277,7 +277,7 @@ impl<K: Kernel> Operations<K> {
         flags: AllocateFlags,
         progress: &mut Progress,
     ) -> Result<(), Failure> {
-        let others = range.last.saturating_sub(range.first);
+        let others = range.others();
         if others > 0
             && !flags.contains(AllocateFlags::EXTRA)
             && self.store.get(payer).maker().is_some()

@@ -53,9 +53,7 @@ impl<K: Kernel> Operations<K> {
             let (numbers, is_crowded) = (record.range(), record.is_crowded());
             let mut last = numbers.last;
             let frames = if range.covers(numbers) && !is_crowded {
-                let frames = if record.is_discarded() { 0 } else { record.frames() };
-                self.remove_inline(container, frame).map_err(kernel)?;
-                frames
+                self.remove_inline(container, frame).map_err(kernel)?
             } else if record.is_cluster() {
                 let frames = if is_crowded {
                     last = number;

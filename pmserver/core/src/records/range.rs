@@ -35,6 +35,12 @@ impl Range {
         Some(Self { first: start.get(), last })
     }
 
+    /// Returns how many numbers follow the first one.
+    pub(crate) const fn others(&self) -> u64 {
+        // The last number is not below the first one.
+        self.last.wrapping_sub(self.first)
+    }
+
     pub(crate) const fn contains(&self, number: u64) -> bool {
         self.first <= number && number <= self.last
     }

@@ -323,13 +323,20 @@ impl<K: Kernel> Store<K> {
     /// Returns the record that a handle names, if its kind, maker and generation match. Nothing
     /// else turns a client's number into a reference.
     pub(crate) fn look_up<T: Record>(&self, handle: u64) -> Option<Ref<T>> {
+        self.find(handle).map(|(reference, _)| reference)
+    }
+
+    /// Does the same, and returns the record, too.
+    pub(crate) fn find<T: Record>(&self, handle: u64) -> Option<(Ref<T>, &T)> {
         let alleged = Alleged::from_handle(handle)?;
-        let record = Ref::<T>::from_cell(alleged.cell)?;
-        let (page, _) = record.place();
+        let reference = Ref::<T>::from_cell(alleged.cell)?;
+        let (page, _) = reference.place();
         if page.get() >= self.page_count || !self.entry(page).is(PageUse::Records) {
             return None;
         }
-        (self.stamp_at(alleged.cell)? == alleged.stamp(T::KIND)).then_some(record)
+        let record =
+            T::ref_from_bytes(self.kernel.record_piece::<CELL_BYTES>(alleged.cell)).ok()?;
+        (record.stamp() == alleged.stamp(T::KIND)).then_some((reference, record))
     }
 
     /// Returns the handle for a record.

@@ -21,7 +21,7 @@
 
 use pmserver_api::ContainerHandle;
 use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, PATH_BYTES_MAX};
-use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError};
+use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError, pack_pair, unpack_pair};
 
 use crate::error::{CallError, FsError};
 use crate::short_path::ShortPath;
@@ -340,17 +340,6 @@ impl Request {
             Self::Release { container } => Message::new(OP_RELEASE, [container.raw()]),
         }
     }
-}
-
-fn pack_pair(low: u32, high: u32) -> u64 {
-    let [a, b, c, d] = low.to_le_bytes();
-    let [e, f, g, h] = high.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
-}
-
-fn unpack_pair(register: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = register.to_le_bytes();
-    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From a reply to a message and back.
 
-use proto::{ByteCount, FrameNumber, Message, Micros, ProtocolError};
+use proto::{ByteCount, FrameNumber, Message, Micros, ProtocolError, pack_pair, unpack_pair};
 
 use crate::error::{CallError, Failure, PmError};
 use crate::flags::{AccessKind, FrameState, MapFlags};
@@ -10,7 +10,7 @@ use crate::reply::{
     AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
     MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
 };
-use crate::wire::{Fields, pack_pair, unpack_pair};
+use crate::wire::Fields;
 
 const NO_DEADLINE: u64 = u64::MAX;
 

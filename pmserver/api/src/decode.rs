@@ -3,7 +3,7 @@
 //!
 //! A wrong number of registers is reported before a wrong argument.
 
-use proto::{FrameNumber, Message, Micros, ProtocolError};
+use proto::{FrameNumber, Message, Micros, ProtocolError, unpack_pair};
 
 use crate::arguments::{
     account, address, below, container, copied, count_or_large, disturbance, flags, frame_count,
@@ -13,7 +13,7 @@ use crate::error::CallError;
 use crate::handles::{FaultHandle, LeaseHandle, ShareHandle};
 use crate::operation::Operation;
 use crate::ops::{Request, ShareTerms};
-use crate::wire::{Fields, unpack_pair};
+use crate::wire::Fields;
 
 /// What answers a request of any kind.
 ///

@@ -6,13 +6,13 @@
 //! with lists are too long for the kernel's fastpath.
 
 use proto::limits::MESSAGE_REGISTERS_MAX;
-use proto::{FrameNumber, Message, PeerId};
+use proto::{FrameNumber, Message, PeerId, pack_pair};
 
 use crate::flags::{Disturbance, LockMode};
 use crate::lists::{FrameList, PairList};
 use crate::number;
 use crate::ops::{Frames, Request, ShareTerms};
-use crate::wire::{Fields, low_u16, pack_pair};
+use crate::wire::{Fields, low_u16};
 
 impl Request {
     /// Returns the message that carries this request.

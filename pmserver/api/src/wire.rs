@@ -26,19 +26,6 @@ impl Fields {
     }
 }
 
-/// Returns a register with two 32-bit fields, lower first.
-pub(crate) const fn pack_pair(low: u32, high: u32) -> u64 {
-    let [a, b, c, d] = low.to_le_bytes();
-    let [e, f, g, h] = high.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// Returns the two 32-bit fields of a register, lower first.
-pub(crate) const fn unpack_pair(register: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = register.to_le_bytes();
-    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
-}
-
 /// Returns the low 16 bits.
 pub(crate) fn low_u16(value: u64) -> u16 {
     let [a, b, ..] = value.to_le_bytes();
@@ -55,8 +42,6 @@ mod tests {
             [0, 1, 0xFFFF, 0x10000, 0xFFFF_FFFF, 1 << 32, u64::MAX, 0x0123_4567_89AB_CDEF]
         {
             assert_eq!(Fields::unpack(register).pack(), register);
-            let (low, high) = unpack_pair(register);
-            assert_eq!(pack_pair(low, high), register);
         }
     }
 }

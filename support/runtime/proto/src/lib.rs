@@ -13,9 +13,11 @@ mod address_space;
 mod console;
 pub mod limits;
 mod message;
+mod pair;
 mod units;
 
 pub use address_space::AddressSpace;
 pub use console::{Console, LineWriter};
 pub use message::{Message, ProtocolError, Transport};
+pub use pair::{pack_pair, unpack_pair};
 pub use units::{ByteCount, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, VirtAddr};

@@ -181,7 +181,40 @@ pub const FS_CACHE_WINDOWS: usize = 2;
 /// How long fsserver goes by what it last learned of pmserver's clock, in microseconds of its own.
 pub const FS_CLOCK_MICROS: u64 = 10_000_000;
 
+/// Bytes of a block of a disk.
+pub const BLOCK_BYTES: u64 = 512;
+
+/// Blocks in a frame.
+pub const FRAME_BLOCKS: u64 = 4096 / BLOCK_BYTES;
+
+/// Blocks that one request to a block server moves at most: those of one pin.
+pub const BLOCK_REQUEST_BLOCKS_MAX: u64 = PIN_FRAMES_MAX * FRAME_BLOCKS;
+
+/// Requests that one client of a block server may have under way at a time, or not yet asked about:
+/// no more than half of [`BLOCK_REQUESTS_MAX`], so that no client can use them all up.
+pub const BLOCK_REQUESTS_PER_CLIENT_MAX: usize = 16;
+
+/// Requests that all clients of a block server together may have.
+pub const BLOCK_REQUESTS_MAX: usize = 32;
+
+/// Frames in the requests of one client, for the same reason: half of what the server can pin.
+pub const BLOCK_FRAMES_PER_CLIENT_MAX: u64 = PEER_PINNED_FRAMES_MAX / 2;
+
+/// How long a disk may take for a request to read, write or discard, in microseconds, from the time
+/// at which that is queued. Then it is reset.
+pub const BLOCK_MICROS_MAX: u64 = 800_000;
+
+/// How long it may take for a flush: a disk may have a large cache.
+pub const BLOCK_FLUSH_MICROS_MAX: u64 = 10_000_000;
+
+/// How much of the lease on the frames has to be left after that, in microseconds: more than it
+/// takes to reset a disk and to unlock all frames.
+pub const BLOCK_LEASE_LEFT_MICROS: u64 = 100_000;
+
 const _: () = {
+    assert!(2 * BLOCK_REQUESTS_PER_CLIENT_MAX <= BLOCK_REQUESTS_MAX);
+    assert!(PIN_FRAMES_MAX <= BLOCK_FRAMES_PER_CLIENT_MAX);
+    assert!(BLOCK_MICROS_MAX + BLOCK_LEASE_LEFT_MICROS < LEASE_MICROS_MAX);
     assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
     assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);
     assert!(FORCE_MICROS <= PROMISE_MICROS_MAX);

@@ -22,6 +22,7 @@ use tree::{File, files};
 const DEFINED_IN: &[(&str, &str)] = &[
     ("PM", "support/docs/pm-protocol.md"),
     ("FS", "support/docs/fs-protocol.md"),
+    ("BLK", "support/docs/block-protocol.md"),
     ("R", "support/docs/specification.md"),
     ("O", "support/docs/specification.md"),
     ("S", "support/docs/specification.md"),

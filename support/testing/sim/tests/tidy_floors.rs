@@ -88,6 +88,11 @@ const CRATES: &[Crate] = &[
         folder: "pmserver/setup/src",
         floors: &["page", "setup", "pool", "call_graph", "slots"],
     },
+    Crate { folder: "support/drivers/block/api/src", floors: &["client", "reply", "ops", "error"] },
+    Crate {
+        folder: "support/drivers/block/core/src",
+        floors: &["server", "requests", "work", "device"],
+    },
     Crate {
         folder: "support/runtime/proto/src",
         floors: &["message", "address_space", "console", "units", "pair", "limits"],

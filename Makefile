@@ -30,7 +30,9 @@ $(if $(call one-of,$(CONFIG),$(CONFIGS) benchmark),,$(error there is no configur
 -include $(wildcard support/boards/$(BOARD).mk)
 # QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
 comma := ,
-QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=off)
+# While it waits for a disk, which knows no such clock, time must pass as it does for the host.
+QEMU_SLEEP = $(if $($(SYSTEM)_DISK),on,off)
+QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=$(QEMU_SLEEP))
 export TARGET TARGET_RUSTFLAGS QEMU
 
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
@@ -67,6 +69,14 @@ bench_PDS := console pmserver fsserver bench-client rival puppet
 soak_XML := support/testing/systems/soak.xml
 soak_PDS := console pmserver sabotaged-fsserver supervisor soak
 soak_PASSES := 2
+disk_XML := support/testing/systems/disk.xml
+disk_PDS := console pmserver virtio-blk disk-test
+# A disk that make makes anew for each run.
+disk_DISK := yes
+DISK = $(IMAGE_DIR)/disk.img
+# One of its blocks cannot be read.
+QEMU_DRIVE = -drive if=none,id=disk,driver=blkdebug,image.driver=file,image.filename=$(DISK)$(BAD_BLOCK)
+BAD_BLOCK := $(comma)inject-error.0.event=none$(comma)inject-error.0.iotype=read$(comma)inject-error.0.sector=16000
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
@@ -150,8 +160,10 @@ simulate: need-cargo fs-image
 	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) --image build/fs.img
 
 boot: image boot-tool
+	@$(if $($(SYSTEM)_DISK),support/make/disk.sh make $(DISK))
 	@$(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
-	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
+	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK))
+	@$(if $($(SYSTEM)_DISK),support/make/disk.sh check $(DISK))
 
 boot-tool: need-cargo
 	@$(COMPILE) 'what starts QEMU and reads its console (about 10 seconds the first time)' \
@@ -190,6 +202,7 @@ board-test: need-board
 	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
+	$(MAKE) boot SYSTEM=disk
 # The scenarios under every clock of ICOUNTS, and twice under the chosen one.
 sweep: need-board sim-test
 	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)

@@ -19,3 +19,7 @@ QEMU := qemu-system-aarch64
 QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G \
 	-display none -monitor none -nic none -no-reboot -serial stdio $(QEMU_ICOUNT) \
 	-device loader,file=$(IMAGE_DIR)/loader.img,addr=0x70000000,cpu-num=0
+
+# A disk for systems with a driver: the first of the board's 32 virtio devices.
+QEMU_DISK = -global virtio-mmio.force-legacy=false $(QEMU_DRIVE) \
+	-device virtio-blk-device,drive=disk,bus=virtio-mmio-bus.0

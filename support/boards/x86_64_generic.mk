@@ -20,3 +20,7 @@ QEMU := qemu-system-x86_64
 QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m $(RAM) \
 	-display none -monitor none -nic none -no-reboot -serial stdio $(QEMU_ICOUNT) \
 	-kernel $(IMAGE_DIR)/sel4_32.elf -initrd $(IMAGE_DIR)/loader.img
+
+# A disk for systems with a driver, in the slot of which the system file knows the interrupt.
+QEMU_DISK = $(QEMU_DRIVE) \
+	-device virtio-blk-pci,drive=disk,disable-legacy=on,addr=4

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What is tried.
+
+use core::fmt::Write;
+
+use block_api::{BlockCount, BlockError, Client, Completion, Place, Tag};
+use pd::{PpChannel, Wake};
+use pmserver_client::{
+    ContainerHandle, MapFlags, Mapping, Micros, Pm, Rights, ShareTerms, VirtAddr,
+};
+use proto::limits::{BLOCK_BYTES, LEASE_MICROS_MAX};
+use shm::OwnMemory;
+
+use crate::Failure;
+
+/// The memory that is lent, and where it is mapped.
+const FRAMES: u64 = 128;
+const BLOCKS: u64 = FRAMES * 8;
+const WINDOW: VirtAddr = VirtAddr::new(0x1000_0000).unwrap();
+
+/// What make has written to block 0, and what it looks for in block 8.
+const FIRST: &[u8] = b"make has written this\n";
+const LAST: &[u8] = b"the disk test has written this\n";
+const LAST_BLOCK: u64 = 8;
+
+/// Requests under way at the same time: as many as one share has leases. Each moves so many blocks.
+const REQUESTS: u64 = 4;
+const REQUEST_BLOCKS: u64 = BLOCKS / REQUESTS;
+/// Where they go: in the second mebibyte of the disk, and with gaps.
+const AREA: u64 = 2048;
+const AREA_STEP: u64 = 1000;
+
+/// The block of which make says that reading fails.
+const BAD_BLOCK: u64 = 16_000;
+
+type Block = [u8; 512];
+
+/// The disk and the memory for it.
+struct Rig<'pm> {
+    disk: Client<PpChannel>,
+    weak: ContainerHandle,
+    mapping: &'pm Mapping<'pm, PpChannel>,
+}
+
+/// Runs the test.
+pub(crate) fn run(
+    pm: &Pm<PpChannel>,
+    mut disk: Client<PpChannel>,
+    line: &mut impl Write,
+) -> Result<(), Failure> {
+    let identity = disk.version().map_err(|error| Failure::Refused("version", error))?;
+    let geometry = disk.geometry().map_err(|error| Failure::Refused("geometry", error))?;
+    let before = pm.account().info()?;
+
+    let container = pm.account().create_container()?;
+    container.allocate(0..FRAMES)?;
+    let flags = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+    let mapping = container.map(0..FRAMES, WINDOW, flags)?;
+    let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
+    let (peer, lease_max) = (identity.peer, Micros::new(LEASE_MICROS_MAX));
+    let share = container.share(0..FRAMES, ShareTerms { peer, rights, lease_max, once: false })?;
+    let mut rig = Rig { disk, weak: share.weak_handle(), mapping: &mapping };
+
+    rig.the_disk_is_that_of_make()?;
+    let moved = rig.what_was_written_is_read()?;
+    rig.parts_of_frames_move()?;
+    rig.refusals_are_errors(geometry.blocks)?;
+    rig.a_bad_block_costs_one_request()?;
+    rig.the_rest_of_the_operations(geometry.features.has_discard)?;
+    rig.leave_a_line()?;
+
+    share.unshare().map_err(|refused| refused.error)?;
+    mapping.unmap().map_err(|refused| refused.error)?;
+    container.destroy().map_err(|refused| refused.error)?;
+    if pm.account().info()?.used != before.used {
+        return Err(Failure::Wrong("the account is not where it was"));
+    }
+    let has = |is_there: bool| if is_there { "yes" } else { "no" };
+    // The console reports no errors.
+    let _ = writeln!(
+        line,
+        "disk: blocks {}, read-only {}, flush {}, discard {}; blocks moved {moved}",
+        geometry.blocks,
+        has(geometry.features.is_read_only),
+        has(geometry.features.has_flush),
+        has(geometry.features.has_discard),
+    );
+    Ok(())
+}
+
+impl Rig<'_> {
+    fn the_disk_is_that_of_make(&mut self) -> Result<(), Failure> {
+        self.read(0, 0, 1)?;
+        self.wait("reading block 0", 1)?;
+        let mut bytes: Block = [0; 512];
+        self.mapping.copy_in(&OwnMemory, 0, &mut bytes)?;
+        let is_it = bytes.starts_with(FIRST);
+        is_it.then_some(()).ok_or(Failure::Wrong("block 0 is not what make has written"))
+    }
+
+    /// Several requests at a time, each in its own frames; returns how many blocks were moved.
+    fn what_was_written_is_read(&mut self) -> Result<u64, Failure> {
+        for block in 0..BLOCKS {
+            self.fill(block, block)?;
+        }
+        let starts = (0..REQUESTS).map(|number| {
+            (
+                number.saturating_mul(REQUEST_BLOCKS),
+                AREA.saturating_add(number.saturating_mul(AREA_STEP)),
+            )
+        });
+        for (offset, block) in starts.clone() {
+            self.write(offset, block, REQUEST_BLOCKS)?;
+        }
+        self.wait("writing", REQUESTS)?;
+        self.flush()?;
+        for block in 0..BLOCKS {
+            self.fill(block, u64::MAX)?;
+        }
+        for (offset, block) in starts {
+            self.read(offset, block, REQUEST_BLOCKS)?;
+        }
+        self.wait("reading", REQUESTS)?;
+        (0..BLOCKS).try_for_each(|block| self.expect(block, block))?;
+        Ok(BLOCKS.saturating_mul(2))
+    }
+
+    /// Blocks that begin and end inside of frames, and what is beside them.
+    fn parts_of_frames_move(&mut self) -> Result<(), Failure> {
+        (0..24).try_for_each(|block| self.fill(block, 7777))?;
+        self.read(5, AREA, 13)?;
+        self.wait("reading parts of frames", 1)?;
+        for block in 0..24 {
+            let moved = (5..18).contains(&block);
+            self.expect(block, if moved { block.saturating_sub(5) } else { 7777 })?;
+        }
+        self.write(5, AREA.saturating_add(1), 2)?;
+        self.wait("writing a part of a frame", 1)?;
+        self.read(0, AREA, 4)?;
+        self.wait("reading it", 1)?;
+        [0, 0, 1, 3].into_iter().zip(0..).try_for_each(|(seed, block)| self.expect(block, seed))
+    }
+
+    fn refusals_are_errors(&mut self, blocks: u64) -> Result<(), Failure> {
+        let one = BlockCount::new(1).ok_or(Failure::Wrong("one block"))?;
+        let here = Place { container: self.weak, offset: 0 };
+        let nowhere = Place { container: self.weak, offset: BLOCKS };
+        for (place, block, error) in
+            [(here, blocks, BlockError::PastEnd), (nowhere, 0, BlockError::PmRefused)]
+        {
+            let refused = self.disk.read(place, block, one, Tag::new(0));
+            if refused.err().and_then(|refused| refused.refusal()) != Some(error) {
+                return Err(Failure::Wrong("what is not there was not refused"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is read at the same time is not affected.
+    fn a_bad_block_costs_one_request(&mut self) -> Result<(), Failure> {
+        let (bad, good) = (Tag::new(1), Tag::new(2));
+        for (tag, offset, block) in [(bad, 0, BAD_BLOCK.saturating_sub(3)), (good, 8, AREA)] {
+            let place = Place { container: self.weak, offset };
+            let queued = self.disk.read(place, block, of(8)?, tag);
+            queued.map_err(|error| Failure::Refused("reading near a bad block", error))?;
+        }
+        let (mut of_bad, mut of_good) = (None, None);
+        while of_bad.is_none() || of_good.is_none() {
+            for Completion { tag, result } in self.completed("reading near a bad block")? {
+                let of_it = if tag == bad { &mut of_bad } else { &mut of_good };
+                *of_it = Some(result);
+            }
+        }
+        match (of_bad, of_good) {
+            (Some(Err(BlockError::Failed)), Some(Ok(()))) => Ok(()),
+            _ => Err(Failure::Wrong("a bad block did not cost one request")),
+        }
+    }
+
+    fn the_rest_of_the_operations(&mut self, has_discard: bool) -> Result<(), Failure> {
+        if has_discard {
+            let discarded = self.disk.discard(AREA, 1000, Tag::new(1));
+            discarded.map_err(|error| Failure::Refused("discard", error))?;
+            self.wait("discarding", 1)?;
+        }
+        self.flush()
+    }
+
+    fn leave_a_line(&mut self) -> Result<(), Failure> {
+        self.fill(0, 0)?;
+        self.mapping.copy_out(&mut OwnMemory, LAST, 0)?;
+        self.write(0, LAST_BLOCK, 1)?;
+        self.wait("writing the last line", 1)?;
+        self.flush()
+    }
+
+    fn read(&mut self, offset: u64, block: u64, count: u64) -> Result<(), Failure> {
+        let (place, count) = (Place { container: self.weak, offset }, of(count)?);
+        let queued = self.disk.read(place, block, count, Tag::new(1));
+        queued.map_err(|error| Failure::Refused("read", error))
+    }
+
+    fn write(&mut self, offset: u64, block: u64, count: u64) -> Result<(), Failure> {
+        let (place, count) = (Place { container: self.weak, offset }, of(count)?);
+        let queued = self.disk.write(place, block, count, Tag::new(1));
+        queued.map_err(|error| Failure::Refused("write", error))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.disk.flush(Tag::new(1)).map_err(|error| Failure::Refused("flush", error))?;
+        self.wait("flushing", 1)
+    }
+
+    /// Sleeps until so many requests have ended.
+    fn wait(&mut self, what: &'static str, requests: u64) -> Result<(), Failure> {
+        let mut ended: u64 = 0;
+        while ended < requests {
+            for Completion { result, .. } in self.completed(what)? {
+                result.map_err(|error| Failure::Ended(what, error))?;
+                ended = ended.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until requests have ended, and returns how.
+    fn completed(
+        &mut self,
+        what: &'static str,
+    ) -> Result<impl Iterator<Item = Completion> + use<>, Failure> {
+        loop {
+            let completed = self.disk.completed().map_err(|error| Failure::Refused(what, error))?;
+            if completed.iter().next().is_some() {
+                return Ok(completed.iter());
+            }
+            if !matches!(pd::wait().cause(), Wake::Notification) {
+                return Err(Failure::Wrong("woken by something else than a notification"));
+            }
+        }
+    }
+
+    fn fill(&self, block: u64, seed: u64) -> Result<(), Failure> {
+        Ok(self.mapping.copy_out(&mut OwnMemory, &pattern(seed), at(block))?)
+    }
+
+    fn expect(&self, block: u64, seed: u64) -> Result<(), Failure> {
+        let mut bytes: Block = [0; 512];
+        self.mapping.copy_in(&OwnMemory, at(block), &mut bytes)?;
+        let is_it = bytes == pattern(seed);
+        is_it.then_some(()).ok_or(Failure::Wrong("a block has other bytes than were written"))
+    }
+}
+
+fn of(count: u64) -> Result<BlockCount, Failure> {
+    BlockCount::new(count).ok_or(Failure::Wrong("a request of too many blocks"))
+}
+
+fn at(block: u64) -> u64 {
+    block.saturating_mul(BLOCK_BYTES)
+}
+
+/// Returns bytes that belong to a number.
+fn pattern(seed: u64) -> Block {
+    let mut block: Block = [0; 512];
+    let mixed = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    for (word, to) in (1_u64..).zip(block.as_chunks_mut::<8>().0) {
+        *to = mixed.wrapping_mul(word).to_le_bytes();
+    }
+    block
+}

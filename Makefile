@@ -71,12 +71,17 @@ soak_PDS := console pmserver sabotaged-fsserver supervisor soak
 soak_PASSES := 2
 disk_XML := support/testing/systems/disk.xml
 disk_PDS := console pmserver virtio-blk disk-test
-# A disk that make makes anew for each run.
-disk_DISK := yes
+# A disk that make makes anew for each run; and one that does two requests a second.
+disk_DISK := quick
+slow-disk_XML := $(disk_XML)
+slow-disk_PDS := $(disk_PDS)
+slow-disk_DISK := slow
 DISK = $(IMAGE_DIR)/disk.img
-# One of its blocks cannot be read.
-QEMU_DRIVE = -drive if=none,id=disk,driver=blkdebug,image.driver=file,image.filename=$(DISK)$(BAD_BLOCK)
-BAD_BLOCK := $(comma)inject-error.0.event=none$(comma)inject-error.0.iotype=read$(comma)inject-error.0.sector=16000
+# A block of the quick one cannot be read.
+QEMU_DRIVE = -drive if=none,id=disk,$(QEMU_DRIVE_$($(SYSTEM)_DISK))
+QEMU_DRIVE_quick = driver=blkdebug,image.driver=file,image.filename=$(DISK),$(BAD_BLOCK)
+QEMU_DRIVE_slow = format=raw,file=$(DISK),throttling.iops-total=2
+BAD_BLOCK := inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0.sector=16000
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
@@ -160,7 +165,7 @@ simulate: need-cargo fs-image
 	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) --image build/fs.img
 
 boot: image boot-tool
-	@$(if $($(SYSTEM)_DISK),support/make/disk.sh make $(DISK))
+	@$(if $($(SYSTEM)_DISK),support/make/disk.sh make $(DISK) $($(SYSTEM)_DISK))
 	@$(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
 	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK))
 	@$(if $($(SYSTEM)_DISK),support/make/disk.sh check $(DISK))
@@ -203,6 +208,7 @@ board-test: need-board
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
 	$(MAKE) boot SYSTEM=disk
+	$(MAKE) boot SYSTEM=slow-disk
 # The scenarios under every clock of ICOUNTS, and twice under the chosen one.
 sweep: need-board sim-test
 	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)

@@ -57,7 +57,7 @@ long=(bound_runs:: clusters hostile:: invariants:: refusals:: refuse no_count_go
 	at_another_address at_every_offset faults_for_ever is_told_by_a_reply)
 round 1-core "${shard[@]}" --package pmserver-core -- --test suite -- "${long[@]/#/--skip=}"
 round 1-rest "${shard[@]}" --package fsserver-core --package pmserver-api \
-	--package pmserver-client --package pmserver-setup
+	--package pmserver-client --package pmserver-setup --package block-api --package block-core
 again 2-cores '1-*' --test-package fsserver-core --test-package pmserver-api \
 	--test-package pmserver-client --test-package pmserver-core --test-package pmserver-setup
 # Of the simulator the quick tests: all of them take longer than those of all cores together.

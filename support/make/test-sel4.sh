@@ -40,7 +40,7 @@ done
 
 echo
 support/make/check.sh summary
-[ ${#ran[@]} -eq 0 ] || echo "ran: demo and scenarios on seL4 in QEMU: $(list "${ran[@]}")"
+[ ${#ran[@]} -eq 0 ] || echo "ran: demo, scenarios and disk driver on seL4 in QEMU: $(list "${ran[@]}")"
 [ ${#ran[@]} -eq 0 ] || echo "ran: conformance of the simulator to seL4: $(list "${ran[@]}")"
 [ ${#benched[@]} -eq 0 ] || echo "ran: what operations cost, against accepted figures: $(list "${benched[@]}")"
 [ ${#notes[@]} -eq 0 ] || printf '%s\n' "${notes[@]}"

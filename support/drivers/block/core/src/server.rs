@@ -303,7 +303,9 @@ impl<T: Transport, D: Device> BlockServer<T, D> {
         for index in Requests::indices() {
             let Some(request) = self.requests.get_mut(index) else { continue };
             let was_begun = request.transfers > 0;
-            if !was_begun && self.works {
+            // What is over already ends as it went.
+            let waits_on = self.works || matches!(request.work, Work::Nothing);
+            if !was_begun && waits_on {
                 continue;
             }
             request.transfers = 0;

@@ -339,6 +339,21 @@ fn a_disk_that_lies_is_reset() {
 
 /// BLK-12.
 #[test]
+fn what_had_ended_before_a_disk_broke_is_done() {
+    let rig = Rig::new();
+    let mut disk = rig.client(CLIENT);
+    for number in 1..=3 {
+        disk.flush(tag(number)).unwrap();
+    }
+    rig.disk().step();
+    rig.disk().lie();
+    rig.disk().is_stuck = true;
+    assert_eq!(refusal(disk.flush(tag(4))), BlockError::NoDisk);
+    assert_eq!(rig.ended(CLIENT), [(3, ABORTED), (1, None), (2, None)]);
+}
+
+/// BLK-12.
+#[test]
 fn a_disk_that_begins_nothing_costs_one_error_for_each_request() {
     let rig = Rig::new();
     rig.disk().is_broken = true;

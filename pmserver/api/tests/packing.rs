@@ -6,7 +6,7 @@
 use pmserver_api::{
     AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
     Disturbance, FaultHandle, FrameList, FrameState, Frames, LeaseHandle, LimitFlags, LockMode,
-    MapFlags, Marks, PairList, Request, Rights, ShareHandle, ShareTerms,
+    MapFlags, Marks, PairList, RangeHandle, Request, Rights, ShareHandle, ShareTerms,
 };
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, VirtAddr};
 
@@ -282,4 +282,14 @@ fn states_of_a_frame() {
         states.map(|state| state.bits()),
         [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]
     );
+}
+
+#[test]
+fn a_handle_says_who_made_the_object() {
+    for maker in [1, 2, 31, 63] {
+        // The number of the record is below, the generation above.
+        let raw = 0x3FF << 34 | maker << 28 | 0xFFF_FFFF;
+        assert_eq!(ContainerHandle::from_raw(raw).owner(), PeerId::new(maker));
+        assert_eq!(RangeHandle::from_raw(raw).owner(), PeerId::new(maker));
+    }
 }

@@ -319,6 +319,9 @@ fn the_runs_of_a_pin_are_all_of_its_frames() {
     assert_eq!(pin.bus_runs().count(), 2, "the first, and one error");
     fake.will(Reply::BusRun(BusRun { frames: 0, ..next }));
     assert_eq!(pin.bus_runs().count(), 2, "a run of nothing is the last");
+    fake.asked();
+    assert_eq!(pin.into_raw(), 5);
+    assert_eq!(fake.asked(), [], "the pin goes on");
 }
 
 #[test]

@@ -10,8 +10,8 @@
 )]
 
 use pmserver_setup::{
-    CallGraph, Division, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject,
-    decode, encode, pages_without_account,
+    CallGraph, Division, PeerConfig, PoolPart, Privileges, Run, SETUP_BYTES, Setup, SetupError,
+    Subject, decode, encode, pages_without_account,
 };
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use proto::{ByteCount, PeerId};
@@ -120,5 +120,27 @@ proptest! {
         if let Ok(setup) = decode(&page) {
             prop_assert_eq!(encode(&setup), page);
         }
+    }
+}
+
+#[test]
+fn a_peer_calls_those_that_it_was_said_to_call_and_no_others() {
+    let [one, other, third] = [1, 2, 3].map(|number| PeerId::new(number).unwrap());
+    let calls = CallGraph::NONE.with(one, other);
+    assert!(calls.contains(one, other));
+    for (caller, server) in [(other, one), (one, third), (one, one)] {
+        assert!(!calls.contains(caller, server), "{caller:?} {server:?}");
+    }
+}
+
+#[test]
+fn a_run_of_pages_has_the_blocks_that_are_in_it_as_a_whole() {
+    const BLOCK: u64 = 2 << 20;
+    for (address, pages, blocks) in [
+        (BLOCK, 2000, (10, 3)),
+        (BLOCK + 3 * 4096, 2000, (10 + 509, 2)),
+        (BLOCK + 3 * 4096, 509 + 511, (10 + 509, 0)),
+    ] {
+        assert_eq!(Run { first: 10, pages, address }.blocks(), blocks);
     }
 }

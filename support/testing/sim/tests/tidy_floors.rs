@@ -53,6 +53,10 @@ const CRATES: &[Crate] = &[
         ],
     },
     Crate {
+        folder: "fsserver/volume/src",
+        floors: &["partition", "ext4", "limits", "volume", "block_device", "error"],
+    },
+    Crate {
         folder: "pmserver/api/src",
         floors: &[
             "calls",

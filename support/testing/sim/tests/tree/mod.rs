@@ -26,7 +26,7 @@ impl File {
     /// Whether it is part of a crate that must not know the platform.
     pub(crate) fn is_platform_free(&self) -> bool {
         ["pmserver", "fsserver", "client-demo", "support/drivers/block"].iter().any(|domain| {
-            ["api", "client", "core"]
+            ["api", "client", "core", "volume"]
                 .iter()
                 .any(|part| self.path.starts_with(&format!("{domain}/{part}/")))
         })

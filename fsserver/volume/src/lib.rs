@@ -42,8 +42,8 @@
 //! - Unmounting and replaying write a superblock that says that the journal is empty before it is,
 //!   and mounting logs before the superblock says that it does: `disk.rs`.
 //! - An indexed directory forgets to count two blocks when its extents leave its inode: they are
-//!   added on the disk, `counts.rs`. If the power fails between the commit and that, e2fsck
-//!   corrects it.
+//!   added on the disk, `counts.rs`. If the power fails between the commit and that (which is
+//!   later while a file that was removed is open), e2fsck corrects it.
 //! - The inode bitmap of a group is not padded when it is first used: `groups.rs`.
 //! - Renaming fails if a block of a directory has to be split for the new name: the name is made
 //!   and removed before, and the rename tried again.
@@ -58,16 +58,19 @@
 //! # Faults of rsext4 0.9.2 that users must know
 //!
 //! - A file whose extents need a tree of three levels (more than 168 extents in blocks of 1 KiB,
-//!   680 in those of 4 KiB) cannot be truncated to a smaller size: `TooLarge`. It can be removed. A
-//!   file that would get more than 4096 extents is not written.
+//!   680 in those of 4 KiB) cannot be truncated to a smaller size: `TooLarge`. It can be removed,
+//!   if its blocks are in at most 24 groups. A file that would get more than 4096 extents is not
+//!   written.
 //! - If the power fails while a removed file is not freed yet, mounting frees it, with a list of
 //!   its blocks in memory. A file above 131,072 blocks is not accepted there, nor is one with a
-//!   block map: e2fsck has to free it. What such a file had allocated and not written leaks, until
-//!   e2fsck finds it.
+//!   block map, or with blocks in more than some 40 groups: e2fsck has to free it. What such a file
+//!   had allocated and not written leaks, until e2fsck finds it.
 //! - A directory has at most 2044 blocks, and in pieces at most 80, before it takes no more names:
 //!   `NoSpace`, with room elsewhere. Making a name looks at all blocks of a directory without
 //!   index.
 //! - Files and directories with a block map are read, not changed.
+//! - In a volume whose groups are smaller than a bitmap (by an option of mke2fs), the rest of the
+//!   bitmap of blocks is not set when a group is first used: `e2fsck -p` sets it.
 //! - Free blocks are searched for from the first group on, so large volumes that are nearly full
 //!   are slow.
 //! - Memory that is not there aborts the engine in most places. The bounds above are what keeps it

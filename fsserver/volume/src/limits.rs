@@ -23,6 +23,9 @@ pub(crate) const WRITTEN_EXTENTS_MAX: usize = 4096;
 /// Extents that are freed at a time when a file is removed: the bitmaps of their groups fit into
 /// one transaction, beside the nodes.
 pub(crate) const FREED_EXTENTS: usize = 16;
+/// Groups in which a file with a tree of three levels may have blocks, if it is to be removed: the
+/// bitmaps of all of them, and their descriptors, change in one transaction.
+pub(crate) const FREED_GROUPS_MAX: usize = 24;
 /// Blocks of a file that was removed and is there still when the volume is mounted: the engine
 /// makes a list of all of them (34 bytes each). 512 MiB in blocks of 4 KiB.
 pub(crate) const ORPHAN_BLOCKS_MAX: u64 = 1 << 17;

@@ -171,8 +171,10 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         self.check_changeable(inode)?;
         let status = self.status(inode)?;
         let is_last = status.links <= 1 || status.kind == Kind::Directory;
-        let is_full = is_last && self.removed.len() >= ORPHANS_MAX;
-        if is_full { Err(Error::Busy) } else { Ok(()) }
+        if is_last && self.removed.len() >= ORPHANS_MAX {
+            return Err(Error::Busy);
+        }
+        if is_last && status.kind == Kind::Regular { self.check_freeable(inode) } else { Ok(()) }
     }
 
     /// Fails if a file cannot be replaced by one of this kind.

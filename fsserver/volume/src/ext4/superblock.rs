@@ -69,6 +69,7 @@ pub(super) struct Layout {
     pub(super) block_bytes: u32,
     pub(super) blocks: u64,
     pub(super) first_data_block: u32,
+    pub(super) group_blocks: u32,
     pub(super) inodes: u32,
     pub(super) first_inode: u32,
     pub(super) inodes_per_group: u32,
@@ -104,8 +105,7 @@ impl Layout {
         check_features(&bytes, access)?;
         let mut layout = Self::parse(&bytes, block_bytes)?;
         layout.check(disk.bytes())?;
-        let group_blocks = u32_at(&bytes, 0x20)?;
-        layout.load_tables(disk, group_blocks)?;
+        layout.load_tables(disk)?;
         Ok(layout)
     }
 
@@ -125,6 +125,7 @@ impl Layout {
             block_bytes,
             blocks: joined(if features & WIDE == 0 { 0 } else { word(0x150)? }, word(0x4)?),
             first_data_block: word(0x14)?,
+            group_blocks: word(0x20)?,
             inodes: word(0)?,
             first_inode: if word(0x4C)? == 0 { 11 } else { word(0x54)? },
             inodes_per_group: word(0x28)?,
@@ -150,11 +151,8 @@ impl Layout {
         if self.inodes > INODES_MAX { Err(Error::TooLarge) } else { Ok(()) }
     }
 
-    fn load_tables<D: BlockDevice>(
-        &mut self,
-        disk: &Disk<D>,
-        group_blocks: u32,
-    ) -> Result<(), Error> {
+    fn load_tables<D: BlockDevice>(&mut self, disk: &Disk<D>) -> Result<(), Error> {
+        let group_blocks = self.group_blocks;
         let descriptor_bytes = self.descriptor_bytes;
         check(group_blocks > 0 && group_blocks <= self.block_bytes.saturating_mul(8))?;
         check(self.inodes_per_group <= self.block_bytes.saturating_mul(8))?;

@@ -12,6 +12,7 @@
 //!   truncate                truncate; sync
 //! ```
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use rsext4::{FileExtentTarget, InodeNumber};
@@ -21,7 +22,9 @@ use super::engine::{self, Engine};
 use super::superblock::Access;
 use crate::block_device::BlockDevice;
 use crate::error::Error;
-use crate::limits::{CHANGES_MAX, EXTENTS_MAX, FREED_EXTENTS, LOG_BYTES, LOG_BYTES_MAX};
+use crate::limits::{
+    CHANGES_MAX, EXTENTS_MAX, FREED_EXTENTS, FREED_GROUPS_MAX, LOG_BYTES, LOG_BYTES_MAX,
+};
 use crate::volume::{Clock, Inode, Kind};
 
 impl<D: BlockDevice, C: Clock> Ext4<D, C> {
@@ -88,6 +91,24 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
             }
         }
         self.engine()?.reap_unlinked_inode(number).map_err(engine::error)
+    }
+
+    /// Fails if the engine could not free a file: in one transaction, as it cannot take apart a tree
+    /// of three levels.
+    pub(super) fn check_freeable(&mut self, inode: Inode) -> Result<(), Error> {
+        let number = engine::number(inode)?;
+        let group_bytes = self.layout.start_of(self.layout.group_blocks.into());
+        let deep = self.layout.block_bytes.saturating_sub(12).checked_div(6).unwrap_or(0);
+        let engine = self.engine()?;
+        let target = FileExtentTarget::Data;
+        let found = engine.inode_extents(number, 0, u64::MAX, target, EXTENTS_MAX);
+        let extents = found.map_err(engine::error)?.extents;
+        if extents.len() < usize::try_from(deep).unwrap_or(0) {
+            return Ok(());
+        }
+        let groups: BTreeSet<Option<u64>> =
+            extents.iter().map(|e| e.physical_start.checked_div(group_bytes)).collect();
+        if groups.len() > FREED_GROUPS_MAX { Err(Error::TooLarge) } else { Ok(()) }
     }
 
     /// Makes a file smaller, and waits until it is: what is freed is used again at once.

@@ -69,6 +69,20 @@ fn apply(image: &mut [u8], done: &Done, mut keeps: impl FnMut() -> bool) {
     }
 }
 
+/// Cuts the power once more, while the volume is mounted and its journal replayed.
+fn cut_again(image: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
+    let disk = Shared::new(Memory { log: Some(Vec::new()), ..Memory::new(image.clone()) });
+    drop(Ext4::mount(disk.clone(), Noon, Access::Write).unwrap());
+    let log = disk.0.borrow_mut().log.take().unwrap();
+    let (place, mut cut) = (rng.usize(..=log.len()), image);
+    let is_flush = |done: &Done| matches!(done, Done::Flush);
+    let flushed = log[..place].iter().rposition(is_flush).unwrap_or(0);
+    for (index, done) in log[..place].iter().enumerate() {
+        apply(&mut cut, done, || index < flushed || rng.bool());
+    }
+    cut
+}
+
 impl Run {
     /// Cuts the power at random moments, so many times.
     fn cut(&self, rng: &mut Rng, cuts: u64) {
@@ -85,6 +99,9 @@ impl Run {
             let keeps_all = rng.u32(..3) == 0;
             for done in &self.log[at..place] {
                 apply(&mut cut, done, || keeps_all || rng.bool());
+            }
+            if rng.u32(..4) == 0 {
+                cut = cut_again(cut, rng);
             }
             self.check(cut, place);
         }

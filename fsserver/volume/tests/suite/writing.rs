@@ -63,6 +63,25 @@ fn a_full_volume_refuses_and_stays_sound() {
 }
 
 #[test]
+fn what_a_write_without_space_has_reserved_is_given_back() {
+    let mut disk = Memory::new(blank(10 << 10, &writable(1024)));
+    let mut volume = mount(&mut disk, Access::Write).unwrap();
+    let file = volume.create(volume.root(), b"f").unwrap();
+    volume.sync().unwrap();
+    let data = vec![7; 600_000];
+    let full = (0..20).find(|n| volume.write(file, n * 600_000, &data).is_err()).unwrap();
+    assert_eq!(volume.status(file).unwrap().size_bytes, full * 600_000);
+    volume.sync().unwrap();
+    let free = volume.space().free_blocks;
+    assert!(free > 100, "only {free} blocks are free");
+    let other = volume.create(volume.root(), b"g").unwrap();
+    volume.write(other, 0, &data[..50_000]).unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    assert_clean(&disk.bytes, "full");
+}
+
+#[test]
 fn large_directories_are_counted_right() {
     for block_bytes in [1024, 4096] {
         let mut disk = Memory::new(blank(64 << 10, &writable(block_bytes)));
@@ -189,6 +208,29 @@ fn a_file_in_too_many_pieces_is_refused() {
     volume.close().unwrap();
     drop(volume);
     assert_clean(&disk.bytes, "pieces");
+}
+
+#[test]
+fn a_file_that_could_not_be_freed_is_not_removed() {
+    let mut options = writable(1024);
+    options.extend(["-g", "512", "-N", "1024"].map(str::to_owned));
+    let mut disk = Memory::new(blank(24 << 10, &options));
+    let mut volume = mount(&mut disk, Access::Write).unwrap();
+    let root = volume.root();
+    // Every second of many files is removed: what is written then is in pieces, far from each other.
+    let name = |n: u64| format!("f{n}").into_bytes();
+    let data = vec![7; 40 << 10];
+    for n in 0..400 {
+        let file = volume.create(root, &name(n)).unwrap();
+        volume.write(file, 0, &data).unwrap();
+    }
+    (0..400).step_by(2).for_each(|n| volume.unlink(root, &name(n)).unwrap());
+    volume.sync().unwrap();
+    let far = volume.create(root, b"far").unwrap();
+    (0..185).for_each(|n| volume.write(far, n * (50 << 10), &data).unwrap());
+    assert_eq!(volume.unlink(root, b"far"), Err(Error::TooLarge));
+    assert_eq!(volume.rename(root, b"f1", root, b"far"), Err(Error::TooLarge));
+    volume.close().unwrap();
 }
 
 #[test]

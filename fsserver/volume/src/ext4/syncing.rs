@@ -93,8 +93,8 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         self.engine()?.reap_unlinked_inode(number).map_err(engine::error)
     }
 
-    /// Fails if the engine could not free a file: in one transaction, as it cannot take apart a tree
-    /// of three levels.
+    /// Fails if the engine could not free a file: in one transaction, as it cannot take apart a
+    /// tree of three levels.
     pub(super) fn check_freeable(&mut self, inode: Inode) -> Result<(), Error> {
         let number = engine::number(inode)?;
         let group_bytes = self.layout.start_of(self.layout.group_blocks.into());

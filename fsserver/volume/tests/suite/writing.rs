@@ -217,7 +217,7 @@ fn a_file_that_could_not_be_freed_is_not_removed() {
     let mut disk = Memory::new(blank(24 << 10, &options));
     let mut volume = mount(&mut disk, Access::Write).unwrap();
     let root = volume.root();
-    // Every second of many files is removed: what is written then is in pieces, far from each other.
+    // Every second of many files is removed: what is written then is in pieces, far apart.
     let name = |n: u64| format!("f{n}").into_bytes();
     let data = vec![7; 40 << 10];
     for n in 0..400 {

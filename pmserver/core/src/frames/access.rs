@@ -81,15 +81,19 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Returns the container that a handle names, if the caller owns it.
     pub(crate) fn owned_container(&self, caller: PeerId, handle: u64) -> Option<Ref<Container>> {
-        let (container, record) = self.store.find::<Container>(handle)?;
-        record.is_owned_by(caller).then_some(container)
+        self.owned_record(caller, handle).map(|(container, _)| container)
+    }
+
+    #[inline]
+    fn owned_record(&self, caller: PeerId, handle: u64) -> Option<(Ref<Container>, &Container)> {
+        self.store.find(handle).filter(|(_, record): &(_, &Container)| record.is_owned_by(caller))
     }
 
     /// Returns the container that a handle names, if the caller owns it and it is not dying.
     #[inline(never)]
     fn strong(&self, caller: PeerId, handle: ContainerHandle) -> Option<Ref<Container>> {
-        let (container, record) = self.store.find::<Container>(handle.raw())?;
-        (record.is_owned_by(caller) && !record.is_dying()).then_some(container)
+        let (container, record) = self.owned_record(caller, handle.raw())?;
+        (!record.is_dying()).then_some(container)
     }
 
     #[inline(always)]

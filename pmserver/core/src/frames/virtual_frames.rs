@@ -80,8 +80,8 @@ impl<K: Kernel> FrameManager<K> {
         self.remove_inline(container, frame).map(drop)
     }
 
-    /// Does the same; compiled into its caller. Returns how many frames there were that had not been
-    /// discarded.
+    /// Does the same; compiled into its caller. Returns how many frames there were that had not
+    /// been discarded.
     ///
     /// # Errors
     /// As [`Self::remove_frame`].

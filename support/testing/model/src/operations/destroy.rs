@@ -75,7 +75,13 @@ impl Model {
             return outcome;
         };
         let freed = self.observed.refusal(PmError::Pending).map_or(*done.end(), |f| f.done);
-        self.containers.get_mut(&id).expect("it is dying").gone += freed;
+        let container = self.containers.get_mut(&id).expect("it is dying");
+        // What is left of dropped frames may have been among them.
+        let dropped = freed.min(container.discarded.len() as u64);
+        for _ in 0..dropped {
+            container.discarded.pop_first();
+        }
+        container.gone += freed - dropped;
         outcome
     }
 
@@ -84,7 +90,7 @@ impl Model {
     fn steps_of(&self, containers: &[ContainerId]) -> Vec<Expected> {
         let left = |id: &ContainerId| {
             let container = &self.containers[id];
-            container.frames.len() as u64 - container.gone
+            (container.frames.len() + container.discarded.len()) as u64 - container.gone
         };
         let left: u64 = containers.iter().map(left).sum();
         let most = containers.iter().map(|id| self.frames_freed_max(*id)).sum::<u64>();

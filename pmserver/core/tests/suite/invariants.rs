@@ -23,6 +23,8 @@ const ALIKE_MAX: usize = 20;
 /// What a record of an account begins with.
 const ACCOUNT: u8 = 1;
 
+/// How many sentences the checker has: one that is gone with its check would not be missed.
+const SENTENCES: usize = 72;
 /// Sentences that no such change brings out. What is used below an account follows from the two
 /// checks before it, to charge more than there is takes as many frames, a page that is missing in a
 /// run is found in its ring first, and what is paid for pieces is not in the records.
@@ -119,6 +121,7 @@ fn each_check_finds_a_state_that_breaks_it() {
         said_about_two(house, &mut said);
         assert_eq!(verdict(house), Some(Ok(())), "after everything was changed back");
     }
+    assert_eq!(sentences().len(), SENTENCES, "sentences in the checker's text");
     let never = NEVER_FIRST.map(str::to_owned).into_iter().collect();
     let silent: BTreeSet<_> = sentences().difference(&said).cloned().collect();
     assert_eq!(silent, never, "sentences that were not said");

@@ -98,8 +98,7 @@ impl<K: Kernel> FrameManager<K> {
 
     #[inline(always)]
     fn weak(&self, caller: PeerId, handle: ContainerHandle) -> Option<Access> {
-        let reference = self.store.look_up::<Share>(handle.raw())?;
-        let share = self.store.get(reference);
+        let (reference, share) = self.store.find::<Share>(handle.raw())?;
         let container = share.container.target()?;
         let is_valid = self.lives(container) && share.is_for(caller);
         is_valid.then_some(Access::through(container, reference, share))

@@ -49,11 +49,10 @@ impl<K: Kernel> Operations<K> {
             let account = self.find_peer(holder)?.account?;
             return Some((account, self.rights_to_account_of(holder, caller)));
         }
-        if let Some(account) = self.store.look_up::<Account>(handle.raw()) {
-            let is_own = self.store.get(account).is_made_by(caller);
-            return is_own.then_some((account, AccountRights::all()));
+        if let Some((account, record)) = self.store.find::<Account>(handle.raw()) {
+            return record.is_made_by(caller).then_some((account, AccountRights::all()));
         }
-        let loan = self.store.get(self.store.look_up::<Loan>(handle.raw())?);
+        let (_, loan) = self.store.find::<Loan>(handle.raw())?;
         let account = loan.account.target()?;
         loan.is_for(caller).then_some((account, loan.rights()))
     }

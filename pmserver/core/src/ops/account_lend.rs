@@ -47,9 +47,8 @@ impl<K: Kernel> Operations<K> {
         caller: PeerId,
         lent: AccountHandle,
     ) -> Result<(), Failure> {
-        let loan = self.store.look_up::<Loan>(lent.raw()).ok_or(PmError::InvalidCap)?;
-        let account = self.store.get(loan).account.target();
-        let account = account.ok_or(PmError::InvalidCap)?;
+        let (loan, record) = self.store.find::<Loan>(lent.raw()).ok_or(PmError::InvalidCap)?;
+        let account = record.account.target().ok_or(PmError::InvalidCap)?;
         if !self.store.get(account).is_made_by(caller) || self.store.is_closed(account) {
             return Err(PmError::InvalidCap.into());
         }

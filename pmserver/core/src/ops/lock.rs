@@ -48,8 +48,8 @@ impl<K: Kernel> Operations<K> {
     /// Releases a lease or a pin, or gives back what was taken.
     #[inline(never)]
     pub(crate) fn unlock(&mut self, caller: PeerId, lease: LeaseHandle) -> Result<(), Failure> {
-        let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
-        let record = *self.store.get(lease);
+        let (lease, record) = self.store.find::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
+        let record = *record;
         if record.holder() != caller {
             return Err(PmError::InvalidCap.into());
         }

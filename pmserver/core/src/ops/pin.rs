@@ -183,8 +183,7 @@ impl<K: Kernel> Operations<K> {
         lease: LeaseHandle,
         number: FrameNumber,
     ) -> Result<BusRun, Failure> {
-        let lease = self.store.look_up::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
-        let record = *self.store.get(lease);
+        let (_, record) = self.store.find::<Lease>(lease.raw()).ok_or(PmError::InvalidCap)?;
         let is_valid = record.holder() == caller
             && !record.pinned.is_zero()
             && record.deadline() > self.store.kernel.now();

@@ -8,8 +8,8 @@
     clippy::unwrap_used
 )]
 
-use crate::world::refusal;
 use crate::world::{Pm, World, all, at, byte_of, count, failure, frames, info, page, pages, peer};
+use crate::world::{refusal, refuse_each_step_of_a_split};
 use pmserver_api::{
     AccountHandle, AllocateFlags, CallError, ContainerHandle, CopyFlags, DeallocateFlags,
     FrameState, Frames, LimitFlags, LockMode, MapFlags, Marks, PairList, PmError, Request, Rights,
@@ -213,25 +213,13 @@ fn nothing_is_large_where_all_memory_is_promised() {
 
 #[test]
 fn a_kernel_that_refuses_leaves_it_whole_or_split() {
-    let mut refused = 0;
-    for nth in (1..2_200).step_by(31).chain(1..12) {
+    let begin = || {
         let world = world().unchecked();
-        let (mut pm, container) = large(&world, 2, 0);
-        let mut result = Ok(0);
-        let was_made = world.refuse(Refusal { nth, error: 0 }, || {
-            result = all(|| pm.deallocate(container, at(1), frames(1), HOLES));
-        });
-        world.check();
-        check_bytes(&world, 2, 0);
-        if let Err(error) = result {
-            assert_eq!(error.refusal(), Some(PmError::Kernel), "{nth}");
-            refused += 1;
-        } else if !was_made {
-            break;
-        }
-        all(|| pm.container_destroy(container)).unwrap();
-        world.check();
-    }
+        let (pm, container) = large(&world, 2, 0);
+        (world, pm, container)
+    };
+    let steps = (1..2_200).step_by(31).chain(1..12);
+    let refused = refuse_each_step_of_a_split(steps, begin, 1, |world| check_bytes(world, 2, 0));
     assert!(refused > 40, "{refused} steps were refused");
 }
 

@@ -9,14 +9,15 @@
 )]
 
 use crate::world::{
-    Pm, World, all, at, check_bytes, failure, filled, frames, info, page, pages, stored,
+    Pm, World, all, at, check_bytes, failure, filled, frames, info, page, pages,
+    refuse_each_step_of_a_split, stored,
 };
 use pmserver_api::{
     AccountHandle, CallError, ContainerHandle, CopyFlags, DeallocateFlags, MapFlags, PmError,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use proto::{ByteCount, VirtAddr};
-use sim::{InvocationKind, Refusal};
+use sim::InvocationKind;
 
 const OWN: AccountHandle = AccountHandle::OWN;
 const POOL: AccountHandle = AccountHandle::POOL;
@@ -147,26 +148,16 @@ fn a_run_leaves_its_piece_where_nobody_pays_for_the_parts() {
 
 #[test]
 fn a_kernel_that_refuses_leaves_the_run_whole_or_split() {
-    let mut refused = 0;
-    for nth in (1..40).chain((40..700).step_by(13)) {
+    let begin = || {
         let world = world(FOR_MOVING);
-        let (mut pm, container) = stored(&world, 2, RUN, 0);
-        let mut result = Ok(0);
-        let was_made = world.refuse(Refusal { nth, error: 0 }, || {
-            result = all(|| pm.deallocate(container, at(0), frames(1), HOLES));
-        });
-        world.check();
-        check_bytes(&world, 2, 1, 1..RUN);
+        let (pm, container) = stored(&world, 2, RUN, 0);
+        (world, pm, container)
+    };
+    let steps = (1..40).chain((40..700).step_by(13));
+    let refused = refuse_each_step_of_a_split(steps, begin, 0, |world| {
+        check_bytes(world, 2, 1, 1..RUN);
         world.store(2, 9, page(RUN - 1)).unwrap();
-        if let Err(error) = result {
-            assert_eq!(error.refusal(), Some(PmError::Kernel), "{nth}");
-            refused += 1;
-        } else if !was_made {
-            break;
-        }
-        all(|| pm.container_destroy(container)).unwrap();
-        world.check();
-    }
+    });
     assert!(refused > 30, "{refused} steps were refused");
 }
 

@@ -66,10 +66,24 @@ impl Stage {
         self.owner.disarm(self.shared.share)
     }
 
+    /// Begins to take so many frames, of which one call takes a part. Returns how many.
+    fn begin_to_take(&self, count: u64) -> u64 {
+        let (container, count) = (self.shared.weak, frames(count));
+        let frames = pmserver_api::Frames { container, start: at(0), count };
+        let request = Request::Take { frames, vaddr: page(TAKEN), flags: WRITE };
+        let reply = self.world.raw(1, request.encode());
+        assert_eq!(reply.label(), PmError::Pending.status(), "one call does not do it");
+        reply.registers()[0]
+    }
+
     fn borrower_has_none(&self, count: u64) {
+        self.borrower_has_none_at(TAKEN, count);
+    }
+
+    fn borrower_has_none_at(&self, first: u64, count: u64) {
         for number in 0..count {
-            assert!(self.world.load(1, page(TAKEN + number)).is_err(), "page {number}");
-            assert!(self.world.store(1, 9, page(TAKEN + number)).is_err(), "page {number}");
+            assert!(self.world.load(1, page(first + number)).is_err(), "page {number}");
+            assert!(self.world.store(1, 9, page(first + number)).is_err(), "page {number}");
         }
     }
 }
@@ -480,15 +494,7 @@ fn a_kernel_that_refuses_at_the_deadline_keeps_the_owner_waiting() {
 #[test]
 fn many_frames_are_taken_in_steps_and_given_back_in_steps() {
     let mut stage = Stage::armed(256);
-    let frames_of = |container, count| pmserver_api::Frames { container, start: at(0), count };
-    let request = Request::Take {
-        frames: frames_of(stage.shared.weak, frames(256)),
-        vaddr: page(TAKEN),
-        flags: WRITE,
-    };
-    let reply = stage.world.raw(1, request.encode());
-    assert_eq!(reply.label(), PmError::Pending.status(), "one call does not do it");
-    assert!(reply.registers()[0] > 0);
+    assert!(stage.begin_to_take(256) > 0);
     let until = failure(stage.disarm()).at;
     assert!(until > 0, "it is taken from the first call on");
     // Only the same call goes on.
@@ -511,11 +517,7 @@ fn a_take_that_goes_on_at_another_address_maps_all_there_and_is_given_back_at_bo
     const OTHER: u64 = 2 * TAKEN;
     let mut stage = Stage::armed(256);
     let weak = stage.shared.weak;
-    let all = pmserver_api::Frames { container: weak, start: at(0), count: frames(256) };
-    let request = Request::Take { frames: all, vaddr: page(TAKEN), flags: WRITE };
-    let first = stage.world.raw(1, request.encode());
-    assert_eq!(first.label(), PmError::Pending.status());
-    let done = first.registers()[0];
+    let done = stage.begin_to_take(256);
     stage.world.store(1, 4, page(TAKEN + done - 1)).unwrap();
     let lease = stage.borrower.take(weak, at(0), frames(256), page(OTHER), WRITE).unwrap();
     for number in 0..256 {
@@ -525,19 +527,14 @@ fn a_take_that_goes_on_at_another_address_maps_all_there_and_is_given_back_at_bo
     assert_eq!(refusal(stage.disarm()), Some(PmError::Locked));
     crate::world::all(|| stage.borrower.unlock(lease.lease)).unwrap();
     stage.borrower_has_none(256);
-    for number in 0..256 {
-        assert!(stage.world.load(1, page(OTHER + number)).is_err(), "page {number}");
-    }
+    stage.borrower_has_none_at(OTHER, 256);
     assert_eq!(stage.disarm(), Ok(false));
 }
 
 #[test]
 fn an_unfinished_take_ends_at_its_deadline_as_others_do() {
     let mut stage = Stage::armed(256);
-    let weak = stage.shared.weak;
-    let frames = pmserver_api::Frames { container: weak, start: at(0), count: frames(256) };
-    let request = Request::Take { frames, vaddr: page(TAKEN), flags: WRITE };
-    assert_ne!(stage.world.raw(1, request.encode()).label(), 0);
+    stage.begin_to_take(256);
     stage.world.advance(LEASE.get());
     let confirmed = loop {
         match stage.disarm() {
@@ -558,26 +555,23 @@ fn nothing_is_done_with_what_the_borrower_still_has_after_its_time() {
         let mut stage = Stage::armed(256);
         stage.owner.attach(stage.container, at(0), 1, page(2 * OTHER), READ).unwrap();
         let weak = stage.shared.weak;
-        let all = pmserver_api::Frames { container: weak, start: at(0), count: frames(256) };
-        let request = Request::Take { frames: all, vaddr: page(TAKEN), flags: WRITE };
-        assert_eq!(stage.world.raw(1, request.encode()).label(), PmError::Pending.status());
+        stage.begin_to_take(256);
         stage.borrower.take(weak, at(0), frames(256), page(OTHER), WRITE).unwrap();
         stage.world.advance(LEASE.get());
         if is_fault {
             // The program goes on when all is done.
             assert_eq!(stage.world.load(2, page(2 * OTHER)), Ok(0));
         } else {
-            let one = pmserver_api::Frames { container: stage.container, count: frames(1), ..all };
-            let map = Request::Map { frames: one, vaddr: page(3 * OTHER), flags: READ };
+            let (container, count) = (stage.container, frames(1));
+            let frames = pmserver_api::Frames { container, start: at(0), count };
+            let map = Request::Map { frames, vaddr: page(3 * OTHER), flags: READ };
             let is_more =
                 |_: &u32| stage.world.raw(2, map.encode()).label() == PmError::Pending.status();
             let steps = (0..100).take_while(is_more).count();
             assert!((1..100).contains(&steps), "one call does not end it: {steps}");
         }
         stage.borrower_has_none(256);
-        for number in 0..256 {
-            assert!(stage.world.load(1, page(OTHER + number)).is_err(), "page {number}");
-        }
+        stage.borrower_has_none_at(OTHER, 256);
     }
 }
 

@@ -21,7 +21,7 @@ use proto::limits::{CALL_INVOCATIONS_MAX, CALL_WORK_MAX};
 use proto::{ByteCount, FrameCount, FrameNumber, Message, PeerId, Transport, VirtAddr};
 use sim::{Refusal, SimKernel};
 
-pub(crate) use stored::{byte_of, check_bytes, stored};
+pub(crate) use stored::{byte_of, check_bytes, refuse_each_step_of_a_split, stored};
 
 pub(crate) const POOL_BYTES: u64 = 64 << 20;
 pub(crate) const PAGE: u64 = 4096;

@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
-use pmserver_api::{ContainerHandle, MapFlags};
+use pmserver_api::{ContainerHandle, DeallocateFlags, MapFlags, PmError};
+use sim::Refusal;
 
-use super::{Pm, World, at, filled, frames, page};
+use super::{Pm, World, all, at, filled, frames, page};
 
 /// The byte that [`stored`] stores in a frame.
 pub(crate) fn byte_of(number: u64) -> u8 {
@@ -30,4 +31,34 @@ pub(crate) fn check_bytes(world: &World, number: u64, first: u64, of: Range<u64>
         let shown = first + u64::try_from(place).unwrap();
         assert_eq!(world.load(number, page(shown)), Ok(byte_of(frame)), "page {shown}");
     }
+}
+
+/// Frees one frame of what is split for that, in a new world each time, in which the kernel refuses
+/// another step. `look` sees what was not freed. Returns how many steps were refused.
+pub(crate) fn refuse_each_step_of_a_split(
+    steps: impl Iterator<Item = u64>,
+    begin: impl Fn() -> (World, Pm, ContainerHandle),
+    number: u64,
+    look: impl Fn(&World),
+) -> u32 {
+    let mut refused = 0;
+    for nth in steps {
+        let (world, mut pm, container) = begin();
+        let mut result = Ok(0);
+        let was_made = world.refuse(Refusal { nth, error: 0 }, || {
+            let holes = DeallocateFlags::empty();
+            result = all(|| pm.deallocate(container, at(number), frames(1), holes));
+        });
+        world.check();
+        look(&world);
+        if let Err(error) = result {
+            assert_eq!(error.refusal(), Some(PmError::Kernel), "{nth}");
+            refused += 1;
+        } else if !was_made {
+            break;
+        }
+        all(|| pm.container_destroy(container)).unwrap();
+        world.check();
+    }
+    refused
 }

@@ -14,7 +14,7 @@ mod regions;
 use fsserver_api::{Failure, FsError};
 use fsserver_core::ClientId;
 use pd::PpChannel;
-use pmserver_client::{Error, ErrorKind, Message, Pm, ProtocolError, Transport};
+use pmserver_client::{Error, Message, Pm, ProtocolError, Transport};
 use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo};
 
 pub use program::{FileServerProgram, Program};
@@ -53,11 +53,7 @@ fn build<P: Program, T: Transport>(pmserver: T) -> Service<P, T> {
 
 /// What clients are told if pmserver refuses fsserver itself something.
 fn refused(error: Error) -> Failure {
-    let detail = match error.kind {
-        ErrorKind::Refused(error) => error.status(),
-        ErrorKind::Protocol(error) => error.status(),
-    };
-    Failure { error: FsError::PmRefused, detail }
+    Failure::pm_refused(error.kind.status())
 }
 
 /// Answers a request that came in on a channel.

@@ -3,8 +3,8 @@
 
 use core::fmt;
 
-use pmserver_api::PmError;
-use proto::{Message, ProtocolError};
+use pmserver_api::{ServerCallError, ServerError, ServerFailure};
+use proto::Message;
 
 use crate::feature::Feature;
 
@@ -55,8 +55,22 @@ pub enum FsError {
 }
 
 impl FsError {
-    /// Every error, in the order of the numbers.
-    pub const ALL: [Self; 19] = [
+    /// Returns the number on the wire.
+    #[must_use]
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    pub const fn status(self) -> u64 {
+        self as u64
+    }
+
+    /// Returns the reply that reports this error without a detail.
+    #[must_use]
+    pub fn reply(self) -> Message {
+        Failure::from(self).reply()
+    }
+}
+
+impl ServerError for FsError {
+    const ALL: &'static [Self] = &[
         Self::NotFound,
         Self::NotADirectory,
         Self::IsADirectory,
@@ -78,23 +92,17 @@ impl FsError {
         Self::TooManyBlocks,
     ];
 
-    /// Returns the number on the wire.
-    #[must_use]
-    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
-    pub const fn status(self) -> u64 {
-        self as u64
+    const PM_REFUSED: Self = Self::PmRefused;
+
+    fn status(self) -> u64 {
+        self.status()
     }
 
-    /// Returns the error with this number.
-    #[must_use]
-    pub fn from_status(status: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|error| error.status() == status)
-    }
-
-    /// Returns the reply that reports this error without a detail.
-    #[must_use]
-    pub const fn reply(self) -> Message {
-        Failure { error: self, detail: 0 }.reply()
+    fn meaning(self, detail: u64) -> Option<&'static dyn fmt::Display> {
+        match Feature::ALL.iter().find(|feature| feature.number() == detail) {
+            Some(feature) if self == Self::Unsupported => Some(feature),
+            _ => None,
+        }
     }
 }
 
@@ -124,40 +132,12 @@ impl fmt::Display for FsError {
     }
 }
 
-/// A refusal, as the reply carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Why.
-    pub error: FsError,
-    /// A size, a [`Feature`] or pmserver's status, as the error says; 0 for the other errors.
-    pub detail: u64,
-}
+/// A refusal, as the reply carries it: the detail is a size, a [`Feature`] or pmserver's status, as
+/// the error says; 0 for the other errors.
+pub type Failure = ServerFailure<FsError>;
 
-impl Failure {
-    /// Returns the reply that reports this failure.
-    #[must_use]
-    pub const fn reply(self) -> Message {
-        Message::new(self.error.status(), [self.detail])
-    }
-
-    /// Returns pmserver's error, if that is what stopped fsserver.
-    #[must_use]
-    pub fn pm_refusal(&self) -> Option<PmError> {
-        match self.error {
-            FsError::PmRefused => PmError::from_status(self.detail),
-            _ => None,
-        }
-    }
-
-    /// Returns what fsserver cannot read, if that is what stopped it.
-    #[must_use]
-    pub fn feature(&self) -> Option<Feature> {
-        match self.error {
-            FsError::Unsupported => Feature::from_number(self.detail),
-            _ => None,
-        }
-    }
-}
+/// Why a call has no result.
+pub type CallError = ServerCallError<FsError>;
 
 impl From<Feature> for Failure {
     fn from(feature: Feature) -> Self {
@@ -165,115 +145,18 @@ impl From<Feature> for Failure {
     }
 }
 
-impl From<FsError> for Failure {
-    fn from(error: FsError) -> Self {
-        Self { error, detail: 0 }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.pm_refusal(), self.feature()) {
-            (Some(refusal), _) => write!(f, "{}: {refusal}", self.error),
-            (None, Some(feature)) => write!(f, "{}: {feature}", self.error),
-            (None, None) if self.detail != 0 => write!(f, "{} ({})", self.error, self.detail),
-            (None, None) => self.error.fmt(f),
-        }
-    }
-}
-
-/// Why a call has no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallError {
-    /// fsserver refused the operation.
-    Refused(Failure),
-    /// The message itself was refused, or the reply was not understood.
-    Protocol(ProtocolError),
-}
-
-impl CallError {
-    /// Returns fsserver's error; nothing for an error of the protocol itself.
-    #[must_use]
-    pub const fn refusal(&self) -> Option<FsError> {
-        match self {
-            Self::Refused(failure) => Some(failure.error),
-            Self::Protocol(_) => None,
-        }
-    }
-
-    /// Returns pmserver's error, if fsserver passes one on.
-    #[must_use]
-    pub fn pm_refusal(&self) -> Option<PmError> {
-        match self {
-            Self::Refused(failure) => failure.pm_refusal(),
-            Self::Protocol(_) => None,
-        }
-    }
-
-    /// Returns the reply that reports this error.
-    #[must_use]
-    pub const fn reply(&self) -> Message {
-        match self {
-            Self::Refused(failure) => failure.reply(),
-            Self::Protocol(error) => error.reply(),
-        }
-    }
-
-    /// Returns the registers of a successful reply.
-    pub(crate) fn check<const N: usize>(reply: &Message) -> Result<[u64; N], Self> {
-        match reply.label() {
-            0 => reply.exactly().map_err(|_: ProtocolError| ProtocolError::BadReply.into()),
-            status => Err(Self::from_reply(status, reply)),
-        }
-    }
-
-    fn from_reply(status: u64, reply: &Message) -> Self {
-        let refusal = FsError::from_status(status).zip(reply.exactly::<1>().ok());
-        match (refusal, ProtocolError::from_status(status)) {
-            (Some((error, [detail])), _) => Self::Refused(Failure { error, detail }),
-            (None, Some(error)) => Self::Protocol(error),
-            (None, None) => Self::Protocol(ProtocolError::BadReply),
-        }
-    }
-}
-
-impl From<FsError> for CallError {
-    fn from(error: FsError) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::Refused(failure)
-    }
-}
-
-impl From<ProtocolError> for CallError {
-    fn from(error: ProtocolError) -> Self {
-        Self::Protocol(error)
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(failure) => failure.fmt(f),
-            Self::Protocol(error) => error.fmt(f),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use pmserver_api::PmError;
+    use proto::ProtocolError;
+
     use super::*;
 
     #[test]
     fn numbers_are_stable_and_come_back() {
-        for (error, number) in FsError::ALL.into_iter().zip((1..=20).filter(|number| *number != 14))
-        {
+        for (error, number) in FsError::ALL.iter().zip((1..=20).filter(|number| *number != 14)) {
             assert_eq!(error.status(), number);
-            assert_eq!(FsError::from_status(number), Some(error));
+            assert_eq!(FsError::from_status(number), Some(*error));
         }
         assert_eq!(FsError::from_status(0), None);
         assert_eq!(FsError::from_status(14), None);

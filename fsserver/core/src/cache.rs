@@ -16,7 +16,7 @@ use proto::limits::{FS_CACHE_WINDOWS, LARGE_FRAMES};
 use proto::{FrameNumber, PAGE_BYTES};
 
 use crate::ext4::{Disk, Inode, LastRuns};
-use crate::lent::{Filling, of_pm, pm_refused};
+use crate::lent::{Filling, of_pm};
 use crate::read::copy_file;
 
 /// Bytes of a window.
@@ -119,7 +119,7 @@ impl Cache {
 
     /// Returns the container with the windows; makes it first.
     fn container<T: Transport>(&self, pm: &Pm<T>) -> Result<ContainerHandle, Failure> {
-        let place = self.container.ok_or(pm_refused(PmError::QuotaExceeded))?;
+        let place = self.container.ok_or(PmError::QuotaExceeded)?;
         let mut number = place.load(Ordering::Relaxed);
         if number == 0 {
             number = pm.account().create_container().map_err(of_pm)?.into_raw();

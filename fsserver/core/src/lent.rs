@@ -97,7 +97,7 @@ impl<'pm, T: Transport> Lent<'pm, T> {
         let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
         let mapping = container.map(range(start, frames)?, window, flags).map_err(of_pm)?;
         if !mapping.rights().contains(MapFlags::WRITE) {
-            return Err(pm_refused(PmError::NoRight));
+            return Err(PmError::NoRight.into());
         }
         Ok(Self { mapping, lease, pm })
     }
@@ -319,24 +319,18 @@ fn lock<'pm, T: Transport>(
 
 fn range(start: FrameNumber, frames: FrameCount) -> Result<RangeInclusive<u64>, Failure> {
     let last = start.get().checked_add(frames.get().saturating_sub(1));
-    last.map(|last| start.get()..=last).ok_or(pm_refused(PmError::Invalid))
+    last.map(|last| start.get()..=last).ok_or(PmError::Invalid.into())
 }
 
 /// Returns what a client is told if pmserver refuses fsserver something.
 pub(crate) fn of_pm(error: Error) -> Failure {
     match error.kind {
         ErrorKind::Refused(PmError::NotFound) => FsError::ContainerTooSmall.into(),
-        ErrorKind::Refused(error) => pm_refused(error),
-        ErrorKind::Protocol(error) => Failure { error: FsError::PmRefused, detail: error.status() },
+        kind => Failure::pm_refused(kind.status()),
     }
 }
 
 /// Returns what a client is told if pmserver does not release what fsserver has.
 fn of_refused<V>(refused: Refused<V>) -> Failure {
     of_pm(refused.error)
-}
-
-/// Returns what a client is told if pmserver refuses fsserver something for this reason.
-pub(crate) fn pm_refused(error: PmError) -> Failure {
-    Failure { error: FsError::PmRefused, detail: error.status() }
 }

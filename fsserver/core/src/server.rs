@@ -18,9 +18,7 @@ use crate::cache::{CACHE_WINDOWS, Cache, WINDOW_BYTES, window_at};
 use crate::ext4::{Disk, Inode, LastRuns, Places, find_path};
 use crate::image::Image;
 use crate::known::KnownPaths;
-use crate::lent::{
-    Lent, PageBuffer, TAKEN_WINDOW, WINDOW, copy_path, give_back, of_pm, pm_refused, take,
-};
+use crate::lent::{Lent, PageBuffer, TAKEN_WINDOW, WINDOW, copy_path, give_back, of_pm, take};
 use crate::listing::Listing;
 use crate::open_file::{ClientId, Content, OpenFile, OpenFiles, Room};
 use crate::path;
@@ -124,7 +122,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
         // for it, that number names nothing.
         if let Some(container) = request.container() {
             if !client.owns(container) {
-                return Err(pm_refused(PmError::InvalidCap));
+                return Err(PmError::InvalidCap.into());
             }
             if !matches!(request, Request::Read { stands: true, .. }) {
                 self.standing.end(&self.pm, container);

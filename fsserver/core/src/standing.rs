@@ -19,7 +19,7 @@ use pmserver_client::{
 use proto::limits::{CALL_FRAMES_MAX, FS_CLIENTS_MAX, FS_STANDING_PER_CLIENT_MAX};
 use proto::{FrameCount, FrameNumber};
 
-use crate::lent::{Filling, Kept, Lent, pm_refused};
+use crate::lent::{Filling, Kept, Lent};
 use crate::open_file::ClientId;
 
 const PLACES: usize = FS_CLIENTS_MAX * FS_STANDING_PER_CLIENT_MAX;
@@ -106,7 +106,7 @@ impl Standing {
         if let Some(place) = self.places.get_mut(index) {
             *place = Some(Place { container, start, frames, until, used, kept });
         }
-        kept.filling(pm, 0).ok_or_else(|| pm_refused(PmError::Invalid))
+        kept.filling(pm, 0).ok_or(PmError::Invalid.into())
     }
 
     /// Ends what stands of a container.
@@ -145,5 +145,5 @@ fn window(place: usize) -> Result<VirtAddr, Failure> {
     let bytes = CALL_FRAMES_MAX.saturating_mul(PAGE_BYTES);
     let start = u64::try_from(place).ok().and_then(|place| place.checked_mul(bytes));
     let start = start.and_then(|bytes| STANDING_WINDOWS.start().checked_add(bytes));
-    start.ok_or_else(|| pm_refused(PmError::Invalid))
+    start.ok_or(PmError::Invalid.into())
 }

@@ -25,6 +25,7 @@ mod number;
 mod operation;
 mod ops;
 mod reply;
+mod server_error;
 mod wire;
 
 pub use calls::Calls;
@@ -46,3 +47,4 @@ pub use reply::{
     AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
     MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
 };
+pub use server_error::{ServerCallError, ServerError, ServerFailure};

@@ -46,6 +46,17 @@ pub enum ErrorKind {
     Protocol(ProtocolError),
 }
 
+impl ErrorKind {
+    /// Returns the number on the wire.
+    #[must_use]
+    pub const fn status(self) -> u64 {
+        match self {
+            Self::Refused(error) => error.status(),
+            Self::Protocol(error) => error.status(),
+        }
+    }
+}
+
 /// What a refusal concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {

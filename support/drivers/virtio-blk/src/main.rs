@@ -33,7 +33,7 @@ mod rings;
 use block_api::{BlockError, Failure};
 use block_core::BlockServer;
 use pd::PpChannel;
-use pmserver_client::{Error, ErrorKind, Message, PeerId, Pm, ProtocolError};
+use pmserver_client::{Error, Message, PeerId, Pm, ProtocolError};
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
 };
@@ -61,11 +61,7 @@ fn start() -> Result<BlockServer<PpChannel, Disk>, Failure> {
 
 /// What clients are told if pmserver refuses the driver itself something.
 fn refused(error: Error) -> Failure {
-    let detail = match error.kind {
-        ErrorKind::Refused(error) => error.status(),
-        ErrorKind::Protocol(error) => error.status(),
-    };
-    Failure { error: BlockError::PmRefused, detail }
+    Failure::pm_refused(error.kind.status())
 }
 
 impl Driver {

@@ -64,6 +64,7 @@ const CRATES: &[Crate] = &[
             "decode",
             "encode",
             "answer",
+            "server_error",
             "arguments",
             "number",
             "operation",

@@ -3,8 +3,7 @@
 
 use core::fmt;
 
-use pmserver_api::PmError;
-use proto::{Message, ProtocolError};
+use pmserver_api::{ServerCallError, ServerError, ServerFailure};
 
 /// Why a request was refused, or how a queued one has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +35,16 @@ pub enum BlockError {
 }
 
 impl BlockError {
-    /// Every error, in the order of the numbers.
-    pub const ALL: [Self; 11] = [
+    /// Returns the number on the wire.
+    #[must_use]
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    pub const fn status(self) -> u32 {
+        self as u32
+    }
+}
+
+impl ServerError for BlockError {
+    const ALL: &'static [Self] = &[
         Self::BadRange,
         Self::PastEnd,
         Self::ReadOnly,
@@ -51,17 +58,10 @@ impl BlockError {
         Self::Aborted,
     ];
 
-    /// Returns the number on the wire.
-    #[must_use]
-    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
-    pub const fn status(self) -> u32 {
-        self as u32
-    }
+    const PM_REFUSED: Self = Self::PmRefused;
 
-    /// Returns the error with this number.
-    #[must_use]
-    pub fn from_status(status: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|error| error.status() == status)
+    fn status(self) -> u64 {
+        self.status().into()
     }
 }
 
@@ -83,136 +83,25 @@ impl fmt::Display for BlockError {
     }
 }
 
-/// A refusal, as the reply carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Why.
-    pub error: BlockError,
-    /// The blocks of the disk or pmserver's status, as the error says; 0 for the other errors.
-    pub detail: u64,
-}
-
-impl Failure {
-    /// Returns the reply that reports this failure.
-    #[must_use]
-    pub fn reply(self) -> Message {
-        Message::new(self.error.status().into(), [self.detail])
-    }
-
-    /// Returns pmserver's error, if that is what stopped the server.
-    #[must_use]
-    pub fn pm_refusal(&self) -> Option<PmError> {
-        match self.error {
-            BlockError::PmRefused => PmError::from_status(self.detail),
-            _ => None,
-        }
-    }
-}
-
-impl From<BlockError> for Failure {
-    fn from(error: BlockError) -> Self {
-        Self { error, detail: 0 }
-    }
-}
-
-impl From<PmError> for Failure {
-    fn from(error: PmError) -> Self {
-        Self { error: BlockError::PmRefused, detail: error.status() }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pm_refusal() {
-            Some(refusal) => write!(f, "{}: {refusal}", self.error),
-            None if self.detail != 0 => write!(f, "{} ({})", self.error, self.detail),
-            None => self.error.fmt(f),
-        }
-    }
-}
+/// A refusal, as the reply carries it: the detail is the blocks of the disk or pmserver's status,
+/// as the error says; 0 for the other errors.
+pub type Failure = ServerFailure<BlockError>;
 
 /// Why a call has no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallError {
-    /// The server refused the operation.
-    Refused(Failure),
-    /// The message itself was refused, or the reply was not understood.
-    Protocol(ProtocolError),
-}
-
-impl CallError {
-    /// Returns the server's error; nothing for an error of the protocol itself.
-    #[must_use]
-    pub const fn refusal(&self) -> Option<BlockError> {
-        match self {
-            Self::Refused(failure) => Some(failure.error),
-            Self::Protocol(_) => None,
-        }
-    }
-
-    /// Returns the reply that reports this error.
-    #[must_use]
-    pub fn reply(&self) -> Message {
-        match self {
-            Self::Refused(failure) => failure.reply(),
-            Self::Protocol(error) => error.reply(),
-        }
-    }
-
-    /// Returns the registers of a successful reply.
-    pub(crate) fn check<const N: usize>(reply: &Message) -> Result<[u64; N], Self> {
-        match reply.label() {
-            0 => reply.exactly().map_err(|_: ProtocolError| ProtocolError::BadReply.into()),
-            status => Err(Self::from_reply(status, reply)),
-        }
-    }
-
-    fn from_reply(status: u64, reply: &Message) -> Self {
-        let error = u32::try_from(status).ok().and_then(BlockError::from_status);
-        match (error.zip(reply.exactly::<1>().ok()), ProtocolError::from_status(status)) {
-            (Some((error, [detail])), _) => Self::Refused(Failure { error, detail }),
-            (None, Some(error)) => Self::Protocol(error),
-            (None, None) => Self::Protocol(ProtocolError::BadReply),
-        }
-    }
-}
-
-impl From<BlockError> for CallError {
-    fn from(error: BlockError) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::Refused(failure)
-    }
-}
-
-impl From<ProtocolError> for CallError {
-    fn from(error: ProtocolError) -> Self {
-        Self::Protocol(error)
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(failure) => failure.fmt(f),
-            Self::Protocol(error) => error.fmt(f),
-        }
-    }
-}
+pub type CallError = ServerCallError<BlockError>;
 
 #[cfg(test)]
 mod tests {
+    use pmserver_api::PmError;
+    use proto::{Message, ProtocolError};
+
     use super::*;
 
     #[test]
     fn numbers_are_stable_and_come_back() {
-        for (error, number) in BlockError::ALL.into_iter().zip(1..=11) {
+        for (error, number) in BlockError::ALL.iter().zip(1..=11) {
             assert_eq!(error.status(), number);
-            assert_eq!(BlockError::from_status(number), Some(error));
+            assert_eq!(BlockError::from_status(number.into()), Some(*error));
         }
         assert_eq!(BlockError::from_status(0), None);
         assert_eq!(BlockError::from_status(12), None);

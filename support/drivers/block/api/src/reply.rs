@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a successful operation replies.
 
+use pmserver_api::ServerError;
 use proto::{Message, PeerId, ProtocolError, pack_pair, unpack_pair};
 
 use crate::error::BlockError;
@@ -151,7 +152,9 @@ impl Completed {
             let (tag, status) = unpack_pair(register);
             let result = match status {
                 0 => Ok(()),
-                status => Err(BlockError::from_status(status).ok_or(ProtocolError::BadReply)?),
+                status => {
+                    Err(BlockError::from_status(status.into()).ok_or(ProtocolError::BadReply)?)
+                }
             };
             completed.push(Completion { tag: Tag::new(tag), result });
         }

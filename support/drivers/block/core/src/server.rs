@@ -353,9 +353,6 @@ impl<T: Transport, D: Device> BlockServer<T, D> {
 fn of_pm(error: Error) -> Failure {
     match error.kind {
         ErrorKind::Refused(PmError::NotFound) => BlockError::ContainerTooSmall.into(),
-        ErrorKind::Refused(error) => error.into(),
-        ErrorKind::Protocol(error) => {
-            Failure { error: BlockError::PmRefused, detail: error.status() }
-        }
+        kind => Failure::pm_refused(kind.status()),
     }
 }

@@ -2,8 +2,8 @@
 //! The puppet itself.
 
 use pmserver_client::{
-    AddressSpace, Container, ContainerHandle, Error, ErrorKind, GrantMapper, Message, Micros,
-    PAGE_BYTES, PendingFault, Pm, Refused, Transport, VirtAddr, WeakContainer,
+    AddressSpace, Container, ContainerHandle, Error, GrantMapper, Message, Micros, PAGE_BYTES,
+    PendingFault, Pm, Refused, Transport, VirtAddr, WeakContainer,
 };
 use proto::FrameNumber;
 use proto::limits::CALL_FRAMES_MAX;
@@ -162,8 +162,7 @@ impl<T: Transport, A: AddressSpace, G: GrantMapper> Puppet<T, A, G> {
         self.report.answers = self.report.answers.saturating_add(answers);
         self.report.status = match answer.map_err(|error| error.kind) {
             Ok(()) => STATUS_OK,
-            Err(ErrorKind::Refused(error)) => error.status(),
-            Err(ErrorKind::Protocol(error)) => error.status(),
+            Err(kind) => kind.status(),
         };
     }
 

@@ -3,22 +3,22 @@
 
 use alloc::vec::Vec;
 
-use rsext4::{FileExtent, FileExtentState, FileExtentTarget};
+use rsext4::{FileExtent, FileExtentState, FileExtentTarget, InodeInfo};
 
 use super::superblock::Access;
-use super::{Ext4, engine};
+use super::{Ext4, engine, has_block_map, kind_of};
 use crate::block_device::BlockDevice;
 use crate::error::{Error, Feature};
 use crate::limits::{EXTENTS_MAX, WRITE_BYTES_MAX, WRITTEN_EXTENTS_MAX};
 use crate::volume::{Clock, Inode, Kind, RUNS_MAX, Run, Volume};
 
 impl<D: BlockDevice, C: Clock> Ext4<D, C> {
-    /// Fails unless it is a regular file, and returns its size.
-    fn check_regular(&mut self, inode: Inode) -> Result<u64, Error> {
+    /// Fails unless it is a regular file, and returns what is known of it.
+    fn check_regular(&mut self, inode: Inode) -> Result<InodeInfo, Error> {
         self.check(inode)?;
-        let status = self.status(inode)?;
-        match status.kind {
-            Kind::Regular => Ok(status.size_bytes),
+        let info = self.info(inode)?;
+        match kind_of(&info).ok_or(Error::Damaged)? {
+            Kind::Regular => Ok(info),
             Kind::Directory => Err(Error::IsADirectory),
             Kind::Symlink => Err(Error::BadName),
             Kind::Special => Err(Feature::Special.into()),
@@ -31,8 +31,8 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         offset: u64,
         to: &mut [u8],
     ) -> Result<usize, Error> {
-        let size_bytes = self.check_regular(inode)?;
-        let left = usize::try_from(size_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let info = self.check_regular(inode)?;
+        let left = usize::try_from(info.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = to.len().min(left);
         let to = to.get_mut(..length).unwrap_or_default();
         // The engine would note in the inode that the file was read.
@@ -40,20 +40,25 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         if to.is_empty() {
             return Ok(0);
         }
-        if is_direct && !self.has_block_map(inode)? {
-            return self.read_directly(inode, offset, to);
+        if is_direct && !has_block_map(&info) {
+            return self.read_directly((inode, info.size), offset, to);
         }
         let number = engine::number(inode)?;
         self.engine()?.read_inode(number, offset, to).map_err(engine::error)
     }
 
-    fn read_directly(&mut self, inode: Inode, offset: u64, to: &mut [u8]) -> Result<usize, Error> {
+    fn read_directly(
+        &mut self,
+        file: (Inode, u64),
+        offset: u64,
+        to: &mut [u8],
+    ) -> Result<usize, Error> {
         let mut done: usize = 0;
         while done < to.len() {
             let left = to.get_mut(done..).unwrap_or_default();
             let skipped = u64::try_from(done).unwrap_or(u64::MAX);
             let length = u64::try_from(left.len()).unwrap_or(u64::MAX);
-            let runs = self.find(inode, offset.saturating_add(skipped), length)?;
+            let runs = self.find(file, offset.saturating_add(skipped), length)?;
             let before = done;
             for run in runs {
                 let length = usize::try_from(run.bytes).unwrap_or(usize::MAX);
@@ -77,18 +82,22 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         offset: u64,
         bytes: u64,
     ) -> Result<Vec<Run>, Error> {
-        self.check_regular(inode)?;
-        if self.has_block_map(inode)? {
+        let info = self.check_regular(inode)?;
+        if has_block_map(&info) {
             return Err(Feature::BlockMap.into());
         }
-        self.find(inode, offset, bytes)
+        self.find((inode, info.size), offset, bytes)
     }
 
-    /// Returns where the bytes are of a file that has extents.
-    fn find(&mut self, inode: Inode, offset: u64, bytes: u64) -> Result<Vec<Run>, Error> {
+    /// Returns where the bytes are of a file of such a size that has extents.
+    fn find(
+        &mut self,
+        (inode, size): (Inode, u64),
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<Run>, Error> {
         let number = engine::number(inode)?;
         let engine = self.engine()?;
-        let size = engine.inode(number).map_err(engine::error)?.size;
         let end = offset.saturating_add(bytes).min(size);
         if offset >= end {
             return Ok(Vec::new());
@@ -121,7 +130,7 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
             return Err(Error::TooLarge);
         }
         self.start_change()?;
-        let size_bytes = self.check_regular(inode)?;
+        let size_bytes = self.check_regular(inode)?.size;
         self.check_changeable(inode)?;
         let length = u64::try_from(from.len()).unwrap_or(u64::MAX);
         let end = offset.checked_add(length).ok_or(Error::TooLarge)?;
@@ -160,7 +169,7 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
 
     pub(super) fn resize(&mut self, inode: Inode, size_bytes: u64) -> Result<(), Error> {
         self.start_change()?;
-        let old_bytes = self.check_regular(inode)?;
+        let old_bytes = self.check_regular(inode)?.size;
         self.check_changeable(inode)?;
         self.changed.insert(inode.number());
         if size_bytes < old_bytes {

@@ -103,24 +103,24 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         self.engine()?.inode(number).map_err(engine::error)
     }
 
-    /// Returns whether the blocks of a file are found by a map.
-    fn has_block_map(&mut self, inode: Inode) -> Result<bool, Error> {
-        let info = self.info(inode)?;
-        let has_blocks = match kind_of(&info) {
-            Some(Kind::Symlink) => info.size >= INLINE_LINK_BYTES,
-            Some(Kind::Special) => false,
-            _ => true,
-        };
-        Ok(has_blocks && !info.flags.contains(InodeFlags::EXTENTS))
-    }
-
     fn check_changeable(&mut self, inode: Inode) -> Result<(), Error> {
+        let info = self.info(inode)?;
         let protected = InodeFlags::IMMUTABLE | InodeFlags::APPEND;
-        if self.info(inode)?.flags.intersects(protected) {
+        if info.flags.intersects(protected) {
             return Err(Error::ReadOnly);
         }
-        if self.has_block_map(inode)? { Err(Feature::BlockMap.into()) } else { Ok(()) }
+        if has_block_map(&info) { Err(Feature::BlockMap.into()) } else { Ok(()) }
     }
+}
+
+/// Returns whether the blocks of a file are found by a map.
+fn has_block_map(info: &InodeInfo) -> bool {
+    let has_blocks = match kind_of(info) {
+        Some(Kind::Symlink) => info.size >= INLINE_LINK_BYTES,
+        Some(Kind::Special) => false,
+        _ => true,
+    };
+    has_blocks && !info.flags.contains(InodeFlags::EXTENTS)
 }
 
 fn place(inode: Inode) -> (usize, u64) {

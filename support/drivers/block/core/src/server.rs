@@ -17,7 +17,7 @@ use proto::limits::{
 };
 
 use crate::device::{Broken, Device, Refusal, RequestIndex};
-use crate::requests::{Pinned, Requests, UnderWay};
+use crate::requests::{Pinned, Requests, Room, UnderWay};
 use crate::work::{Direction, Memory, Work};
 
 /// Whether a client was told that a request of its has ended.
@@ -179,10 +179,7 @@ impl<T: Transport, D: Device> BlockServer<T, D> {
         let pin = Some(Pinned { lease: pin.into_raw(), frames, deadline: until });
         let memory = Memory { frame, skip, run };
         let work = Work::Blocks { direction, block, count, memory };
-        let request = UnderWay { client, tag, work, transfers: 0, pin, deadline, result: Ok(()) };
-        self.requests.insert(room, request);
-        self.begin();
-        Ok(Reply::Queued)
+        Ok(self.queue(room, (client, tag), work, pin, deadline))
     }
 
     /// Queues a request that needs no memory.
@@ -199,11 +196,22 @@ impl<T: Transport, D: Device> BlockServer<T, D> {
         self.make_ready()?;
         let room = self.requests.room(client, 0)?;
         let now = self.pm.clock().map_err(of_pm)?;
-        let (pin, deadline) = (None, now.saturating_add(Micros::new(micros)));
+        let deadline = now.saturating_add(Micros::new(micros));
+        Ok(self.queue(room, (client, tag), work, None, deadline))
+    }
+
+    fn queue(
+        &mut self,
+        room: Room,
+        (client, tag): (PeerId, Tag),
+        work: Work,
+        pin: Option<Pinned>,
+        deadline: Micros,
+    ) -> Reply {
         let request = UnderWay { client, tag, work, transfers: 0, pin, deadline, result: Ok(()) };
         self.requests.insert(room, request);
         self.begin();
-        Ok(Reply::Queued)
+        Reply::Queued
     }
 
     /// Makes room if something has ended, and the device work if it can.

@@ -15,6 +15,7 @@ mod granted;
 mod panic;
 pub mod recovery;
 mod regions;
+mod waiter;
 
 pub use channel::{PpChannel, put, receive, send, take};
 pub use clock::{micros, own_time};
@@ -23,3 +24,4 @@ pub use finished::Finished;
 pub use granted::OwnGrants;
 pub use panic::report_panics;
 pub use regions::counter;
+pub use waiter::OwnNotification;

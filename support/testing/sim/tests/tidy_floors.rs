@@ -100,7 +100,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "support/runtime/proto/src",
-        floors: &["message", "address_space", "console", "units", "pair", "limits"],
+        floors: &["message", "address_space", "console", "waiter", "units", "pair", "limits"],
     },
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
     Crate {

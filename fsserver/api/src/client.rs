@@ -4,8 +4,9 @@
 use pmserver_api::ContainerHandle;
 use proto::{FrameCount, FrameNumber, Transport};
 
+use crate::arguments::{DirectoryCookie, FileHandle, ReadLength};
 use crate::error::{CallError, FsError};
-use crate::ops::{DirectoryCookie, FileHandle, ReadLength, Request};
+use crate::ops::Request;
 use crate::reply::{FileStatus, Identity, Listed};
 use crate::short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
 

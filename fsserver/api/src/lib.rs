@@ -18,6 +18,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod client;
 mod entry;
 mod error;
@@ -27,11 +28,12 @@ mod reply;
 mod short_path;
 mod strict;
 
+pub use arguments::{DirectoryCookie, FileHandle, ReadLength};
 pub use client::Client;
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
 pub use error::{CallError, Failure, FsError};
 pub use feature::Feature;
-pub use ops::{DirectoryCookie, FileHandle, PROTOCOL_VERSION, ReadLength, Request};
+pub use ops::{PROTOCOL_VERSION, Request};
 pub use reply::{FileStatus, Identity, Listed, Reply};
 pub use short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
 pub use strict::{Bytes, StrictError, StrictReader};

@@ -23,6 +23,7 @@ use pmserver_api::ContainerHandle;
 use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, PATH_BYTES_MAX};
 use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError, pack_pair, unpack_pair};
 
+use crate::arguments::{DirectoryCookie, FileHandle, ReadLength};
 use crate::error::{CallError, FsError};
 use crate::short_path::ShortPath;
 
@@ -40,68 +41,6 @@ const OP_RELEASE: u64 = 8;
 const OP_LOOKUP_SHORT: u64 = 9;
 const OP_READ_TAKEN: u64 = 10;
 const OP_READ_LENT: u64 = 11;
-
-/// A file that the caller has open: an index with a generation into the table of the caller, which
-/// fsserver selects by the channel of the call. Holding one proves nothing: fsserver looks it up in
-/// every call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileHandle(u64);
-
-impl FileHandle {
-    /// Returns the handle with this number.
-    #[must_use]
-    pub const fn from_raw(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number, to send it.
-    #[must_use]
-    pub const fn raw(self) -> u64 {
-        self.0
-    }
-}
-
-/// A position in the listing of a directory, from the reply of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DirectoryCookie(u64);
-
-impl DirectoryCookie {
-    /// The start of every listing.
-    pub const START: Self = Self(0);
-
-    /// Returns the cookie with this number.
-    #[must_use]
-    pub const fn from_raw(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number, to send it.
-    #[must_use]
-    pub const fn raw(self) -> u64 {
-        self.0
-    }
-}
-
-/// The length of a range that one call reads. Holding one proves that it is at least 1 and at most
-/// 1 MiB, the bytes of [`CALL_FRAMES_MAX`] frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReadLength(u32);
-
-impl ReadLength {
-    /// Returns the length, or `None` at 0 or above the bound on a call.
-    #[must_use]
-    pub fn new(bytes: u64) -> Option<Self> {
-        let max = CALL_FRAMES_MAX.saturating_mul(PAGE_BYTES);
-        let length = u32::try_from(bytes).ok()?;
-        (1 <= bytes && bytes <= max).then_some(Self(length))
-    }
-
-    /// Returns the length in bytes.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
 
 /// A request, decoded: every argument is in the range that its type promises.
 ///
@@ -235,7 +174,9 @@ impl Request {
                 let path = ShortPath::from_registers(message.exactly()?).ok_or(FsError::BadPath)?;
                 Ok(Self::LookupShort { path })
             }
-            OP_STAT => Ok(message.exactly().map(|[file]| Self::Stat { file: FileHandle(file) })?),
+            OP_STAT => Ok(message
+                .exactly()
+                .map(|[file]| Self::Stat { file: FileHandle::from_raw(file) })?),
             OP_READ_DIR => Self::decode_read_dir(message.exactly()?),
             OP_READ => Self::decode_read(message.exactly()?, false),
             OP_READ_STANDING => Self::decode_read(message.exactly()?, true),
@@ -244,9 +185,9 @@ impl Request {
             OP_RELEASE => Ok(message.exactly().map(|[container]| Self::Release {
                 container: ContainerHandle::from_raw(container),
             })?),
-            OP_CLOSE => {
-                Ok(message.exactly().map(|[file]| Self::Close { file: FileHandle(file) })?)
-            }
+            OP_CLOSE => Ok(message
+                .exactly()
+                .map(|[file]| Self::Close { file: FileHandle::from_raw(file) })?),
             _ => Err(ProtocolError::UnknownOperation.into()),
         }
     }
@@ -264,12 +205,12 @@ impl Request {
 
     fn decode_read_dir([file, container, frames, cookie]: [u64; 4]) -> Result<Self, CallError> {
         Ok(Self::ReadDir {
-            file: FileHandle(file),
+            file: FileHandle::from_raw(file),
             container: ContainerHandle::from_raw(container),
             frames: FrameCount::new(frames)
                 .filter(|frames| frames.get() <= CALL_FRAMES_MAX)
                 .ok_or(FsError::BadRange)?,
-            cookie: DirectoryCookie(cookie),
+            cookie: DirectoryCookie::from_raw(cookie),
         })
     }
 
@@ -279,7 +220,7 @@ impl Request {
     ) -> Result<Self, CallError> {
         let (start, length) = unpack_pair(range);
         Ok(Self::Read {
-            file: FileHandle(file),
+            file: FileHandle::from_raw(file),
             container: ContainerHandle::from_raw(container),
             offset,
             start: FrameNumber::new(start.into()),
@@ -296,7 +237,7 @@ impl Request {
             return Err(FsError::BadRange.into());
         }
         let container = ContainerHandle::from_raw(container);
-        Ok(Self::ReadTaken { file: FileHandle(file), container, offset, frames, length })
+        Ok(Self::ReadTaken { file: FileHandle::from_raw(file), container, offset, frames, length })
     }
 
     fn decode_read_lent([file, container, offset, start]: [u64; 4]) -> Result<Self, CallError> {
@@ -304,7 +245,7 @@ impl Request {
         if !is_window(offset) || !start.is_multiple_of(LARGE_FRAMES) {
             return Err(FsError::BadRange.into());
         }
-        let (file, container) = (FileHandle(file), ContainerHandle::from_raw(container));
+        let (file, container) = (FileHandle::from_raw(file), ContainerHandle::from_raw(container));
         Ok(Self::ReadLent { file, container, offset, start: FrameNumber::new(start) })
     }
 
@@ -353,7 +294,7 @@ mod tests {
     #[test]
     fn requests_come_back() {
         let container = ContainerHandle::from_raw(u64::MAX);
-        let file = FileHandle(0x0123_4567_89AB_CDEF);
+        let file = FileHandle::from_raw(0x0123_4567_89AB_CDEF);
         for request in [
             Request::Version,
             Request::Lookup { container, path_bytes: 4095 },
@@ -364,7 +305,7 @@ mod tests {
                 file,
                 container,
                 frames: FrameCount::ONE,
-                cookie: DirectoryCookie(u64::MAX),
+                cookie: DirectoryCookie::from_raw(u64::MAX),
             },
             Request::Read {
                 file,

@@ -3,8 +3,8 @@
 
 use proto::{Message, PeerId, ProtocolError};
 
+use crate::arguments::{DirectoryCookie, FileHandle};
 use crate::entry::FileKind;
-use crate::ops::{DirectoryCookie, FileHandle};
 
 const OK: u64 = 0;
 

@@ -9,9 +9,9 @@ use pmserver_client::{
 use proto::FrameCount;
 use proto::limits::FS_LEASE_MICROS;
 
+use crate::arguments::{FileHandle, ReadLength};
 use crate::client::Client;
 use crate::error::CallError;
-use crate::ops::{FileHandle, ReadLength};
 
 /// A buffer that fsserver fills and that its owner alone can touch whenever this value gives bytes.
 ///

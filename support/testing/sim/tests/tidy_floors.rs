@@ -32,7 +32,17 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "fsserver/api/src",
-        floors: &["strict", "client", "reply", "ops", "entry", "error", "feature", "short_path"],
+        floors: &[
+            "strict",
+            "client",
+            "reply",
+            "ops",
+            "entry",
+            "error",
+            "feature",
+            "short_path",
+            "arguments",
+        ],
     },
     Crate {
         folder: "fsserver/core/src",

@@ -13,13 +13,16 @@ use super::run::Mistake;
 use super::shape::Shape;
 
 /// Takes bytes for a message: its label, then its registers. Whatever is decoded is what is
-/// encoded, to the last bit (PM-2, PM-3).
+/// encoded, to the last bit (PM-2, PM-3, FS-7).
 pub fn decode(bytes: &[u8]) {
     let mut words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     let label = words.next().unwrap_or_default();
     let registers: Vec<u64> = words.take(MESSAGE_REGISTERS_MAX).collect();
     let message = Message::from_wire(label, &registers).expect("no more registers than fit");
     if let Ok(request) = Request::decode(&message) {
+        assert_eq!(request.encode(), message, "{request:?}");
+    }
+    if let Ok(request) = fsserver_api::Request::decode(&message) {
         assert_eq!(request.encode(), message, "{request:?}");
     }
 }

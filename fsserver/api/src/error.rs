@@ -9,7 +9,9 @@ use proto::Message;
 use crate::feature::Feature;
 
 /// Why an operation was refused. If a call fails, the client has lost nothing: the container is
-/// unmapped and unlocked again, and no handle was made.
+/// unmapped and unlocked again, no handle was made, and nothing was changed. Exceptions are
+/// [`Self::Pending`]; [`Self::DiskFailed`]; and a write that ends in [`Self::NoSpace`], of which a
+/// part may be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum FsError {
@@ -40,7 +42,7 @@ pub enum FsError {
     /// The listing is not at this cookie: look the directory up again.
     StaleCookie = 13,
     // 14 was `Again`.
-    /// It exists, but fsserver cannot read it; the detail is the [`Feature`] that it has.
+    /// It exists, but fsserver does not support it; the detail is the [`Feature`] that it has.
     Unsupported = 15,
     /// The part of the image that the operation needs is damaged.
     ImageDamaged = 16,
@@ -52,6 +54,29 @@ pub enum FsError {
     NotExt4 = 19,
     /// The image makes the operation read more blocks than one call may.
     TooManyBlocks = 20,
+    /// The request was started, and waits for the disk. fsserver notifies the caller when it is
+    /// worth repeating the same request, with which the caller gets the result.
+    Pending = 21,
+    /// The volume cannot be written to.
+    ReadOnly = 22,
+    /// The system file does not let the client write, or go there.
+    NotPermitted = 23,
+    /// The volume, or the directory, is full.
+    NoSpace = 24,
+    /// The directory has entries.
+    NotEmpty = 25,
+    /// There is something of this name already.
+    Exists = 26,
+    /// A name has more than 255 bytes, or where a symbolic link leads to more than a block.
+    NameTooLong = 27,
+    /// Too many requests of the client are under way, or too many files were removed and are open.
+    Busy = 28,
+    /// The disk failed.
+    DiskFailed = 29,
+    /// The file or directory is larger, or would be in more pieces, than is supported.
+    TooLarge = 30,
+    /// The file has as many names as one can have.
+    TooManyLinks = 31,
 }
 
 impl FsError {
@@ -90,6 +115,17 @@ impl ServerError for FsError {
         Self::LeaseTooShort,
         Self::NotExt4,
         Self::TooManyBlocks,
+        Self::Pending,
+        Self::ReadOnly,
+        Self::NotPermitted,
+        Self::NoSpace,
+        Self::NotEmpty,
+        Self::Exists,
+        Self::NameTooLong,
+        Self::Busy,
+        Self::DiskFailed,
+        Self::TooLarge,
+        Self::TooManyLinks,
     ];
 
     const PM_REFUSED: Self = Self::PmRefused;
@@ -122,12 +158,23 @@ impl fmt::Display for FsError {
             Self::BadHandle => "the handle names nothing that the caller has open",
             Self::TooManyOpenFiles => "too many open files",
             Self::StaleCookie => "the listing does not stand there",
-            Self::Unsupported => "the server does not read this",
+            Self::Unsupported => "the server does not support this",
             Self::ImageDamaged => "the image is damaged",
             Self::Restarted => "the server was restarted during the call",
             Self::LeaseTooShort => "the share allows too short a lease",
             Self::NotExt4 => "the image is no ext4 file system",
             Self::TooManyBlocks => "the image needs more blocks than one call reads",
+            Self::Pending => "it has begun, and waits for the disk",
+            Self::ReadOnly => "the volume is read-only",
+            Self::NotPermitted => "the client is not permitted to do this",
+            Self::NoSpace => "no space is left",
+            Self::NotEmpty => "the directory is not empty",
+            Self::Exists => "exists already",
+            Self::NameTooLong => "the name is too long",
+            Self::Busy => "too much is under way or open",
+            Self::DiskFailed => "the disk failed",
+            Self::TooLarge => "too large, or in too many pieces",
+            Self::TooManyLinks => "the file has too many names",
         })
     }
 }
@@ -154,13 +201,13 @@ mod tests {
 
     #[test]
     fn numbers_are_stable_and_come_back() {
-        for (error, number) in FsError::ALL.iter().zip((1..=20).filter(|number| *number != 14)) {
+        for (error, number) in FsError::ALL.iter().zip((1..=31).filter(|number| *number != 14)) {
             assert_eq!(error.status(), number);
             assert_eq!(FsError::from_status(number), Some(*error));
         }
         assert_eq!(FsError::from_status(0), None);
         assert_eq!(FsError::from_status(14), None);
-        assert_eq!(FsError::from_status(21), None);
+        assert_eq!(FsError::from_status(32), None);
     }
 
     #[test]

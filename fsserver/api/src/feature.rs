@@ -55,6 +55,34 @@ features! {
     Casefold = 13: "a directory with casefold",
     /// The image has a feature that fsserver does not know.
     Unknown = 14: "an unknown feature of ext4",
+    /// Blocks are allocated in clusters.
+    Clusters = 15: "bigalloc",
+    /// Directories have an index of three levels.
+    LargeDirectories = 16: "large_dir",
+    /// Extended attributes are in inodes of their own.
+    AttributeInodes = 17: "ea_inode",
+    /// The image is protected against a second writer (for writing only).
+    MultiMount = 18: "mmp",
+    /// The image has quotas (for writing only).
+    Quota = 19: "quota",
+    /// Files are protected against changes (for writing only).
+    Verity = 20: "verity",
+    /// Files that were removed are listed in a file (for writing only).
+    OrphanFile = 21: "orphan_file with orphans",
+    /// The journal has fast commits (for writing only).
+    FastCommit = 22: "fast_commit",
+    /// The image has no extents (for writing only).
+    NoExtents = 23: "an image without extent",
+    /// The image has no journal (for writing only).
+    NoJournal = 24: "an image without has_journal",
+    /// The journal is too small (for writing only).
+    SmallJournal = 25: "a journal below 1024 blocks",
+    /// The journal is too large.
+    LargeJournal = 26: "a journal above 65536 blocks",
+    /// Errors are recorded in the image: e2fsck has to check it (for writing only).
+    Errors = 27: "recorded errors (e2fsck mends them)",
+    /// The file has a block map instead of extents (for writing, and for DMA).
+    BlockMap = 28: "a block map",
 }
 
 impl Feature {
@@ -83,6 +111,6 @@ mod tests {
             assert_eq!(Feature::from_number(number), Some(*feature));
         }
         assert_eq!(Feature::from_number(0), None);
-        assert_eq!(Feature::from_number(15), None);
+        assert_eq!(Feature::from_number(29), None);
     }
 }

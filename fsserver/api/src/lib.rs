@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod change;
 mod client;
 mod entry;
 mod error;
@@ -28,12 +29,13 @@ mod reply;
 mod short_path;
 mod strict;
 
-pub use arguments::{DirectoryCookie, FileHandle, ReadLength};
-pub use client::Client;
+pub use arguments::{DirectoryCookie, FileHandle, ReadLength, TwoPaths};
+pub use change::Change;
+pub use client::{Client, NoWaiter};
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
 pub use error::{CallError, Failure, FsError};
 pub use feature::Feature;
 pub use ops::{PROTOCOL_VERSION, Request};
-pub use reply::{FileStatus, Identity, Listed, Reply};
+pub use reply::{FileStatus, Identity, Listed, Reply, Space};
 pub use short_path::{SHORT_PATH_BYTES_MAX, ShortPath};
 pub use strict::{Bytes, StrictError, StrictReader};

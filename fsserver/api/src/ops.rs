@@ -3,9 +3,9 @@
 //!
 //! | no | operation | r0 | r1 | r2 | r3 | reply |
 //! |---|---|---|---|---|---|---|
-//! | 1 | version | | | | | version, fsserver's peer id at pmserver |
+//! | 1 | version | | | | | version, fsserver's peer |
 //! | 2 | lookup | container | path bytes | | | file |
-//! | 3 | stat | file | | | | kind, size |
+//! | 3 | stat | file | | | | kind:32 links:32, size, modified:32 changed:32 |
 //! | 4 | read_dir | file | container | frames | cookie | bytes, next cookie |
 //! | 5 | read | file | container | offset | start frame:32 length:32 | bytes |
 //! | 6 | close | file | | | | |
@@ -13,22 +13,40 @@
 //! | 8 | release | container | | | | |
 //! | 9 | lookup_short | path | path | path | path | file |
 //! | 10 | read_taken | file | container | offset | frames:32 length:32 | bytes |
-//! | 11 | read_lent | file | container | offset | start frame | bytes |
+//! | 11 | read_lent | file | container | offset | start | bytes |
+//! | 12 | write | file | container | offset | start frame:32 length:32 | bytes |
+//! | 13 | truncate | file | size | | | |
+//! | 14 | create | container | path bytes | | | file |
+//! | 15 | make_dir | container | path bytes | | | |
+//! | 16 | unlink | container | path bytes | | | |
+//! | 17 | remove_dir | container | path bytes | | | |
+//! | 18 | rename | container | from bytes:32 to bytes:32 | | | |
+//! | 19 | link | container | existing bytes:32 new bytes:32 | | | |
+//! | 20 | symlink | container | target bytes:32 path bytes:32 | | | |
+//! | 21 | set_times | file | accessed | modified | | |
+//! | 22 | sync_file | file | | | | |
+//! | 23 | sync | | | | | |
+//! | 24 | space | | | | | block bytes, blocks, free blocks, inodes:32 free inodes:32 |
+//! | 25 | read_link | file | container | | | bytes |
 //!
 //! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
 //! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
-//! 0xF000 and up are left to test variants of the server.
+//! 0xF000 and up are left to test variants of the server. Any request may be answered with
+//! [`Pending`](FsError::Pending).
 
 use pmserver_api::ContainerHandle;
-use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES, PATH_BYTES_MAX};
-use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError, pack_pair, unpack_pair};
+use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
+use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, pack_pair, unpack_pair};
 
-use crate::arguments::{DirectoryCookie, FileHandle, ReadLength};
+use crate::arguments::{
+    DirectoryCookie, FileHandle, ReadLength, frames_of, frames_register, path_bytes,
+};
+use crate::change::Change;
 use crate::error::{CallError, FsError};
 use crate::short_path::ShortPath;
 
 /// The version of this protocol; a wire change raises it.
-pub const PROTOCOL_VERSION: u64 = 3;
+pub const PROTOCOL_VERSION: u64 = 4;
 
 const OP_VERSION: u64 = 1;
 const OP_LOOKUP: u64 = 2;
@@ -41,10 +59,16 @@ const OP_RELEASE: u64 = 8;
 const OP_LOOKUP_SHORT: u64 = 9;
 const OP_READ_TAKEN: u64 = 10;
 const OP_READ_LENT: u64 = 11;
+// 12 to 21 are those of `Change`.
+const OP_SYNC_FILE: u64 = 22;
+const OP_SYNC: u64 = 23;
+const OP_SPACE: u64 = 24;
+const OP_READ_LINK: u64 = 25;
 
 /// A request, decoded: every argument is in the range that its type promises.
 ///
-/// Every client may call all of them. All except `read_dir` and `close` are idempotent.
+/// Every client may call all of them but [`Change`]. All of these except `read_dir` and `close` are
+/// idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Asks for the protocol version, and for the peer to share containers with. Constant time.
@@ -64,7 +88,7 @@ pub enum Request {
         /// The path.
         path: ShortPath,
     },
-    /// Returns the kind and the size. Constant time.
+    /// Returns kind, names, size and times. Constant time.
     Stat {
         /// The file.
         file: FileHandle,
@@ -131,6 +155,25 @@ pub enum Request {
         /// The first frame, a multiple of 512.
         start: FrameNumber,
     },
+    /// Changes something.
+    Change(Change),
+    /// Makes what was done to a file last: it is on the disk when this succeeds.
+    SyncFile {
+        /// The file.
+        file: FileHandle,
+    },
+    /// Makes all that was done last.
+    Sync,
+    /// Returns how much space the volume has.
+    Space,
+    /// Writes where a symbolic link leads to the start of frame 0 of the container, which must be
+    /// shared with READ, WRITE and LOCK.
+    ReadLink {
+        /// The symbolic link.
+        file: FileHandle,
+        /// Where the bytes go.
+        container: ContainerHandle,
+    },
     /// Closes a file. Constant time.
     Close {
         /// The file.
@@ -153,10 +196,16 @@ impl Request {
             | Self::Read { container, .. }
             | Self::ReadTaken { container, .. }
             | Self::ReadLent { container, .. }
+            | Self::ReadLink { container, .. }
             | Self::Release { container } => Some(container),
-            Self::Version | Self::LookupShort { .. } | Self::Stat { .. } | Self::Close { .. } => {
-                None
-            }
+            Self::Change(ref change) => change.container(),
+            Self::Version
+            | Self::LookupShort { .. }
+            | Self::Stat { .. }
+            | Self::SyncFile { .. }
+            | Self::Sync
+            | Self::Space
+            | Self::Close { .. } => None,
         }
     }
 
@@ -169,7 +218,11 @@ impl Request {
     pub fn decode(message: &Message) -> Result<Self, CallError> {
         match message.label() {
             OP_VERSION => Ok(message.exactly().map(|[]| Self::Version)?),
-            OP_LOOKUP => Self::decode_lookup(message.exactly()?),
+            OP_LOOKUP => {
+                let [container, bytes] = message.exactly()?;
+                let container = ContainerHandle::from_raw(container);
+                Ok(Self::Lookup { container, path_bytes: path_bytes(bytes)? })
+            }
             OP_LOOKUP_SHORT => {
                 let path = ShortPath::from_registers(message.exactly()?).ok_or(FsError::BadPath)?;
                 Ok(Self::LookupShort { path })
@@ -188,18 +241,26 @@ impl Request {
             OP_CLOSE => Ok(message
                 .exactly()
                 .map(|[file]| Self::Close { file: FileHandle::from_raw(file) })?),
-            _ => Err(ProtocolError::UnknownOperation.into()),
+            _ => Self::decode_seldom(message),
         }
     }
 
-    fn decode_lookup([container, path_bytes]: [u64; 2]) -> Result<Self, CallError> {
-        let container = ContainerHandle::from_raw(container);
-        match u16::try_from(path_bytes) {
-            Ok(0) => Err(FsError::BadPath.into()),
-            Ok(path_bytes) if usize::from(path_bytes) <= PATH_BYTES_MAX => {
-                Ok(Self::Lookup { container, path_bytes })
+    /// Decodes what is not called often.
+    #[cold]
+    fn decode_seldom(message: &Message) -> Result<Self, CallError> {
+        match message.label() {
+            OP_SYNC_FILE => {
+                let [file] = message.exactly()?;
+                Ok(Self::SyncFile { file: FileHandle::from_raw(file) })
             }
-            _ => Err(FsError::PathTooLong.into()),
+            OP_SYNC => Ok(message.exactly().map(|[]| Self::Sync)?),
+            OP_SPACE => Ok(message.exactly().map(|[]| Self::Space)?),
+            OP_READ_LINK => {
+                let [file, container] = message.exactly()?;
+                let container = ContainerHandle::from_raw(container);
+                Ok(Self::ReadLink { file: FileHandle::from_raw(file), container })
+            }
+            _ => Change::decode(message).map(Self::Change),
         }
     }
 
@@ -218,13 +279,13 @@ impl Request {
         [file, container, offset, range]: [u64; 4],
         stands: bool,
     ) -> Result<Self, CallError> {
-        let (start, length) = unpack_pair(range);
+        let (start, length) = frames_of(range)?;
         Ok(Self::Read {
             file: FileHandle::from_raw(file),
             container: ContainerHandle::from_raw(container),
             offset,
-            start: FrameNumber::new(start.into()),
-            length: ReadLength::new(length.into()).ok_or(FsError::BadRange)?,
+            start,
+            length,
             stands,
         })
     }
@@ -263,9 +324,7 @@ impl Request {
                 Message::new(OP_READ_DIR, [file.raw(), container.raw(), frames.get(), cookie.raw()])
             }
             Self::Read { file, container, offset, start, length, stands } => {
-                // A frame beyond the field lies beyond every container that a client can pay for.
-                let start = u32::try_from(start.get()).unwrap_or(u32::MAX);
-                let range = pack_pair(start, length.get());
+                let range = frames_register(start, length);
                 let operation = if stands { OP_READ_STANDING } else { OP_READ };
                 Message::new(operation, [file.raw(), container.raw(), offset, range])
             }
@@ -277,6 +336,13 @@ impl Request {
             Self::ReadLent { file, container, offset, start } => {
                 Message::new(OP_READ_LENT, [file.raw(), container.raw(), offset, start.get()])
             }
+            Self::Change(ref change) => change.encode(),
+            Self::SyncFile { file } => Message::new(OP_SYNC_FILE, [file.raw()]),
+            Self::Sync => Message::new(OP_SYNC, []),
+            Self::Space => Message::new(OP_SPACE, []),
+            Self::ReadLink { file, container } => {
+                Message::new(OP_READ_LINK, [file.raw(), container.raw()])
+            }
             Self::Close { file } => Message::new(OP_CLOSE, [file.raw()]),
             Self::Release { container } => Message::new(OP_RELEASE, [container.raw()]),
         }
@@ -285,7 +351,10 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use proto::ProtocolError;
+
     use super::*;
+    use crate::arguments::TwoPaths;
     use crate::short_path::SHORT_PATH_BYTES_MAX;
 
     const CORNERS: [u64; 8] =
@@ -332,14 +401,49 @@ mod tests {
             },
             Request::Close { file },
             Request::Release { container },
+            Request::SyncFile { file },
+            Request::Sync,
+            Request::Space,
+            Request::ReadLink { file, container },
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
     }
 
     #[test]
+    fn changes_come_back() {
+        let container = ContainerHandle::from_raw(u64::MAX);
+        let file = FileHandle::from_raw(0x0123_4567_89AB_CDEF);
+        let (path_bytes, paths) = (4096, TwoPaths::new(4000, 95).unwrap());
+        for change in [
+            Change::Write {
+                file,
+                container,
+                offset: u64::MAX,
+                start: FrameNumber::new(u64::from(u32::MAX)),
+                length: ReadLength::new(1 << 20).unwrap(),
+            },
+            Change::Truncate { file, size_bytes: u64::MAX },
+            Change::Create { container, path_bytes },
+            Change::MakeDir { container, path_bytes },
+            Change::Unlink { container, path_bytes },
+            Change::RemoveDir { container, path_bytes },
+            Change::Rename { container, paths },
+            Change::Link { container, paths },
+            Change::Symlink { container, paths },
+            Change::SetTimes { file, accessed_seconds: Some(u32::MAX), modified_seconds: None },
+            Change::SetTimes { file, accessed_seconds: None, modified_seconds: Some(0) },
+        ] {
+            let request = Request::Change(change);
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+            let names_it = !matches!(change, Change::Truncate { .. } | Change::SetTimes { .. });
+            assert_eq!(request.container(), names_it.then_some(container));
+        }
+    }
+
+    #[test]
     fn every_pattern_gives_a_value_or_an_error() {
-        for label in CORNERS.into_iter().chain(0..11) {
+        for label in CORNERS.into_iter().chain(0..=OP_READ_LINK) {
             for count in 0..=4 {
                 for corner in CORNERS {
                     let message = Message::from_wire(label, &[corner; 4][..count]).unwrap();
@@ -374,7 +478,7 @@ mod tests {
         }
         let wrong = Message::new(OP_CLOSE, [1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(12, []);
+        let unknown = Message::new(OP_READ_LINK + 1, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a successful operation replies.
 
-use proto::{Message, PeerId, ProtocolError};
+use proto::{Message, PeerId, ProtocolError, pack_pair, unpack_pair};
 
 use crate::arguments::{DirectoryCookie, FileHandle};
 use crate::entry::FileKind;
@@ -22,8 +22,14 @@ pub struct Identity {
 pub struct FileStatus {
     /// What kind of file it is.
     pub kind: FileKind,
+    /// How many names it has; 0 if it was removed and is open still.
+    pub links: u32,
     /// Its size in bytes.
     pub size_bytes: u64,
+    /// Seconds since 1970 at which its contents last changed.
+    pub modified_seconds: u32,
+    /// Seconds since 1970 at which anything that is known of it last changed.
+    pub changed_seconds: u32,
 }
 
 /// What `read_dir` wrote.
@@ -35,22 +41,39 @@ pub struct Listed {
     pub next: Option<DirectoryCookie>,
 }
 
+/// How much a volume has, and how much is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of a block.
+    pub block_bytes: u32,
+    /// All blocks.
+    pub blocks: u64,
+    /// Blocks that are free.
+    pub free_blocks: u64,
+    /// All inodes: as many files and directories as there can be.
+    pub inodes: u32,
+    /// Inodes that are free.
+    pub free_inodes: u32,
+}
+
 /// A successful reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// To `close`.
+    /// To `close`, `release`, both syncs, and what changes something and has no other reply.
     Done,
     /// To `version`.
     Identity(Identity),
-    /// To `lookup`.
+    /// To `lookup`, `lookup_short` and `create`.
     File(FileHandle),
     /// To `stat`.
     Status(FileStatus),
     /// To `read_dir`.
     Listed(Listed),
-    /// To `read`, `read_standing`, `read_taken` and `read_lent`: bytes that are in the container
-    /// now; 0 at the end of the file.
+    /// To `read`, `read_standing`, `read_taken`, `read_lent` and `read_link`: bytes that are in the
+    /// container now; 0 at the end of the file. To `write`: bytes that are in the file now.
     Bytes(u64),
+    /// To `space`.
+    Space(Space),
 }
 
 impl Reply {
@@ -63,13 +86,12 @@ impl Reply {
                 Message::new(OK, [version, peer.get().into()])
             }
             Self::File(file) => Message::new(OK, [file.raw()]),
-            Self::Status(FileStatus { kind, size_bytes }) => {
-                Message::new(OK, [kind.number().into(), size_bytes])
-            }
+            Self::Status(status) => Message::new(OK, status.registers()),
             Self::Listed(Listed { bytes, next }) => {
                 Message::new(OK, [bytes, next.unwrap_or(DirectoryCookie::START).raw()])
             }
             Self::Bytes(bytes) => Message::new(OK, [bytes]),
+            Self::Space(space) => Message::new(OK, space.registers()),
         }
     }
 }
@@ -82,9 +104,33 @@ impl Identity {
 }
 
 impl FileStatus {
-    pub(crate) fn decode([kind, size_bytes]: [u64; 2]) -> Result<Self, ProtocolError> {
+    fn registers(&self) -> [u64; 3] {
+        let Self { kind, links, size_bytes, modified_seconds, changed_seconds } = *self;
+        let kind = pack_pair(kind.number().into(), links);
+        [kind, size_bytes, pack_pair(modified_seconds, changed_seconds)]
+    }
+
+    pub(crate) fn decode([kind, size_bytes, times]: [u64; 3]) -> Result<Self, ProtocolError> {
+        let (kind, links) = unpack_pair(kind);
+        let (modified_seconds, changed_seconds) = unpack_pair(times);
         let kind = u8::try_from(kind).ok().and_then(FileKind::from_number);
-        Ok(Self { kind: kind.ok_or(ProtocolError::BadReply)?, size_bytes })
+        let kind = kind.ok_or(ProtocolError::BadReply)?;
+        Ok(Self { kind, links, size_bytes, modified_seconds, changed_seconds })
+    }
+}
+
+impl Space {
+    fn registers(&self) -> [u64; 4] {
+        let Self { block_bytes, blocks, free_blocks, inodes, free_inodes } = *self;
+        [block_bytes.into(), blocks, free_blocks, pack_pair(inodes, free_inodes)]
+    }
+
+    pub(crate) fn decode(registers: [u64; 4]) -> Result<Self, ProtocolError> {
+        let [block_bytes, blocks, free_blocks, inodes] = registers;
+        let block_bytes = u32::try_from(block_bytes)
+            .map_err(|_: core::num::TryFromIntError| ProtocolError::BadReply)?;
+        let (inodes, free_inodes) = unpack_pair(inodes);
+        Ok(Self { block_bytes, blocks, free_blocks, inodes, free_inodes })
     }
 }
 
@@ -92,5 +138,24 @@ impl Listed {
     pub(crate) fn decode([bytes, next]: [u64; 2]) -> Self {
         let next = DirectoryCookie::from_raw(next);
         Self { bytes, next: (next != DirectoryCookie::START).then_some(next) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_several_fields_in_a_register_comes_back() {
+        let (links, size_bytes) = (u32::MAX, u64::MAX);
+        let (modified_seconds, changed_seconds) = (1, u32::MAX);
+        let kind = FileKind::Symlink;
+        let status = FileStatus { kind, links, size_bytes, modified_seconds, changed_seconds };
+        assert_eq!(FileStatus::decode(status.registers()), Ok(status));
+        assert_eq!(FileStatus::decode([0x1_0000_0000, 0, 0]), Err(ProtocolError::BadReply));
+        let (blocks, free_blocks, inodes, free_inodes) = (u64::MAX, 7, u32::MAX, 3);
+        let space = Space { block_bytes: 4096, blocks, free_blocks, inodes, free_inodes };
+        assert_eq!(Space::decode(space.registers()), Ok(space));
+        assert_eq!(Space::decode([1 << 32, 0, 0, 0]), Err(ProtocolError::BadReply));
     }
 }

@@ -6,8 +6,8 @@ use pmserver_client::{
     AddressSpace, ArmedShare, At, Container, ContainerHandle, Error, ErrorKind, Micros, OnceShare,
     Operation, Pages, PeerId, PmError, Rights, ShareTerms, Transport, VirtAddr,
 };
-use proto::FrameCount;
 use proto::limits::FS_LEASE_MICROS;
+use proto::{FrameCount, Waiter};
 
 use crate::arguments::{FileHandle, ReadLength};
 use crate::client::Client;
@@ -112,11 +112,15 @@ impl<'pm, P: Transport> StrictReader<'pm, P> {
     /// Reads bytes `offset..offset + length` of a file. If fsserver does not give the buffer back,
     /// this waits until the time of the share has passed.
     ///
+    /// While a client waits for the disk ([`Client::waiting`]) the buffer stays lent: a read that
+    /// is pending has taken nothing, and the next one takes it (FS-84). If the client does not
+    /// wait, the buffer is its owner's again, and the read can be repeated.
+    ///
     /// # Errors
     /// fsserver's; pmserver's if the buffer cannot be lent or is not given back.
-    pub fn read<F: Transport>(
+    pub fn read<F: Transport, W: Waiter>(
         &mut self,
-        fs: &mut Client<F>,
+        fs: &mut Client<F, W>,
         file: FileHandle,
         offset: u64,
         length: ReadLength,

@@ -151,7 +151,13 @@ mod tests {
 
     fn file(size_bytes: u64) -> OpenFile {
         OpenFile {
-            status: FileStatus { kind: FileKind::Special, size_bytes },
+            status: FileStatus {
+                kind: FileKind::Special,
+                links: 1,
+                size_bytes,
+                modified_seconds: 0,
+                changed_seconds: 0,
+            },
             content: Content::Other(Feature::Special),
         }
     }

@@ -5,8 +5,8 @@ use alloc::boxed::Box;
 use core::sync::atomic::AtomicU64;
 
 use fsserver_api::{
-    CallError, DirectoryCookie, Failure, Feature, FileHandle, FileKind, FileStatus, FsError,
-    Identity, PROTOCOL_VERSION, ReadLength, Reply, Request,
+    CallError, DirectoryCookie, Failure, Feature, FileHandle, FileKind, FsError, Identity,
+    PROTOCOL_VERSION, ReadLength, Reply, Request,
 };
 use pmserver_client::{
     AddressSpace, ContainerHandle, Message, Micros, PAGE_BYTES, PeerId, Pm, PmError, Transport,
@@ -165,6 +165,15 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
                 Ok(Reply::Done)
             }
             Request::Release { .. } => Ok(Reply::Done),
+            // Nothing is changed, so all is on the disk.
+            Request::SyncFile { file } => {
+                self.files.get(client, file)?;
+                Ok(Reply::Done)
+            }
+            Request::Sync => Ok(Reply::Done),
+            Request::Change(_) | Request::Space | Request::ReadLink { .. } => {
+                Err(FsError::ReadOnly.into())
+            }
         }
     }
 
@@ -183,7 +192,7 @@ impl<T: Transport, A: AddressSpace + Clone> FileServer<T, A> {
     }
 
     fn open(&mut self, room: Room, inode: Inode) -> Result<Reply, Failure> {
-        let status = FileStatus { kind: inode.kind, size_bytes: inode.size_bytes };
+        let status = inode.status();
         let content = match inode.kind {
             FileKind::Regular => Content::File(inode, LastRuns::default()),
             FileKind::Directory => Content::Directory(Listing::new(inode)),

@@ -5,8 +5,10 @@
 
 mod fake;
 
-use std::os::unix::fs::symlink;
+use std::fs::{File, hard_link};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fake::image::{Folder, noise};
 use fake::{FSSERVER, Fs, Machine};
@@ -96,7 +98,7 @@ impl System {
 #[test]
 fn the_version_tells_whom_to_share_with() {
     let identity = System::new().fs.version().unwrap();
-    assert_eq!((identity.version, identity.peer), (3, PeerId::new(FSSERVER).unwrap()));
+    assert_eq!((identity.version, identity.peer), (4, PeerId::new(FSSERVER).unwrap()));
 }
 
 #[test]
@@ -145,6 +147,53 @@ fn the_last_symlink_is_told_and_the_others_are_followed_inside_the_image() {
         let refusal = system.read(file, weak, (0, 1)).unwrap_err().refusal();
         assert_eq!(refusal, Some(FsError::Unsupported));
     }
+}
+
+#[test]
+fn the_status_tells_names_and_times() {
+    let folder = Folder::new();
+    folder.write("file", &[1; 10]);
+    let path = folder.files().join("file");
+    hard_link(&path, folder.files().join("other")).unwrap();
+    let modified = UNIX_EPOCH + Duration::from_secs(1_000_000_007);
+    File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let changed = path.metadata().unwrap().ctime();
+    let mut fs = Machine::new(folder.image()).fs();
+    let file = fs.lookup_short(b"/file").unwrap();
+    let status = fs.stat(file).unwrap();
+    assert_eq!((status.kind, status.links, status.size_bytes), (FileKind::Regular, 2, 10));
+    assert_eq!(status.modified_seconds, 1_000_000_007);
+    assert_eq!(i64::from(status.changed_seconds), changed);
+    let root = fs.lookup_short(b"/").unwrap();
+    assert_eq!(fs.stat(root).unwrap().links, 3, "`lost+found` is in it");
+}
+
+#[test]
+fn nothing_is_changed() {
+    let mut system = System::new();
+    let weak = system.machine.lend(1, FILL);
+    let file = system.open(b"/directory/file").unwrap();
+    let (start, length) = (FrameNumber::new(0), ReadLength::new(1).unwrap());
+    let System { machine, fs, path } = &mut system;
+    machine.write(*path, 0, b"/new/old");
+    for result in [
+        fs.write(file, weak, 0, start, length).map(drop),
+        fs.truncate(file, 0),
+        fs.create(*path, 4).map(drop),
+        fs.make_dir(*path, 4),
+        fs.unlink(*path, 4),
+        fs.remove_dir(*path, 4),
+        fs.rename(*path, 4, 4),
+        fs.link(*path, 4, 4),
+        fs.symlink(*path, 4, 4),
+        fs.set_times(file, Some(1), None),
+    ] {
+        assert_eq!(result.unwrap_err().refusal(), Some(FsError::ReadOnly));
+        machine.assert_at_rest();
+    }
+    assert_eq!((fs.sync(), fs.sync_file(file)), (Ok(()), Ok(())));
+    let too_long = fs.rename(*path, 4000, 96).unwrap_err();
+    assert_eq!(too_long.refusal(), Some(FsError::PathTooLong));
 }
 
 #[test]
@@ -277,13 +326,13 @@ fn what_cannot_be_a_request_is_refused() {
     let machine = System::new().machine;
     let mut server = machine.server().unwrap();
     let client = ClientId::of_channel(2);
-    for label in [0, 12, 0xF001, u64::MAX] {
+    for label in [0, 26, 0xF001, u64::MAX] {
         let reply = server.call(client, &Message::new(label, []), None);
         assert_eq!(reply, ProtocolError::UnknownOperation.reply());
     }
     let reply = server.call(client, &Message::new(1, [0]), None);
     assert_eq!(reply, ProtocolError::WrongLength.reply());
-    for label in 0..12 {
+    for label in 0..26 {
         for register in [0, 1, 4096, 1 << 32, u64::MAX] {
             for count in 0..=4 {
                 let message = Message::from_wire(label, &[register; 4][..count]).unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Inodes: what a file is, how large, and where its blocks are found.
 
-use fsserver_api::{Failure, Feature, FileKind, FsError};
+use fsserver_api::{Failure, Feature, FileKind, FileStatus, FsError};
 use pmserver_client::AddressSpace;
 
 use super::bytes::{Checksum, bytes_at, check, joined, u16_at, u32_at};
@@ -24,6 +24,9 @@ pub(crate) struct Inode {
     pub(crate) kind: FileKind,
     /// How large it is.
     pub(crate) size_bytes: u64,
+    links: u32,
+    modified_seconds: u32,
+    changed_seconds: u32,
     flags: u32,
     /// Where its blocks are.
     pub(super) root: [u8; ROOT_BYTES],
@@ -51,12 +54,30 @@ impl Inode {
         let blocks = size_bytes.div_ceil(disk.block_bytes.into());
         check(blocks <= u64::from(u32::MAX))?;
         let (flags, root) = (u32_at(bytes, 0x20)?, bytes_at(bytes, 0x28)?);
-        Ok(Self { number, kind, size_bytes, flags, root, seed })
+        let links = u16_at(bytes, 0x1A)?.into();
+        let (modified_seconds, changed_seconds) = (u32_at(bytes, 0x10)?, u32_at(bytes, 0xC)?);
+        Ok(Self {
+            number,
+            kind,
+            size_bytes,
+            links,
+            modified_seconds,
+            changed_seconds,
+            flags,
+            root,
+            seed,
+        })
     }
 
     /// Returns its number, which no other file of the image has.
     pub(crate) const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Returns what clients are told of it.
+    pub(crate) const fn status(&self) -> FileStatus {
+        let Self { kind, size_bytes, links, modified_seconds, changed_seconds, .. } = *self;
+        FileStatus { kind, links, size_bytes, modified_seconds, changed_seconds }
     }
 
     /// Fails if the contents cannot be read.

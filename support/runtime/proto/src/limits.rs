@@ -150,6 +150,17 @@ pub const RECLAIM_STEP_FRAMES: u64 = 64;
 /// is the longest relative path that Linux accepts (4095 bytes) after that `/`.
 pub const PATH_BYTES_MAX: usize = 4096;
 
+/// Bytes of two paths together in one request to fsserver: it copies them from one page.
+pub const FS_TWO_PATHS_BYTES_MAX: usize = 4095;
+
+/// Requests of one client that fsserver works on at a time while it waits for the disk, or of which
+/// it keeps the results until the client asks for them.
+pub const FS_REQUESTS_PER_CLIENT_MAX: usize = 4;
+
+/// How often a client waits in one call of fsserver. It is notified once for each part of the disk
+/// that the call waits for, and for whatever else somebody signals.
+pub const FS_WAITS_MAX: u32 = 1000;
+
 /// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this is the size of
 /// fsserver's table of open files.
 pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
@@ -224,5 +235,5 @@ const _: () = {
     assert!(RECLAIM_STEP_FRAMES <= CALL_FRAMES_MAX);
     assert!(2 * FRAME_WORK_MAX <= CALL_WORK_MAX);
     assert!(STATUS_FRAMES_MAX == 6 * 4 && FASTPATH_REGISTERS <= MESSAGE_REGISTERS_MAX);
-    assert!(PATH_BYTES_MAX <= 4096);
+    assert!(PATH_BYTES_MAX <= 4096 && FS_TWO_PATHS_BYTES_MAX <= 4096);
 };

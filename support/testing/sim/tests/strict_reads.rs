@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Reads into shares that are used once at a time (FS-81 to FS-83).
+//! Reads into shares that are used once at a time (FS-81 to FS-84).
 // Tests may fail by panicking.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -11,11 +11,13 @@
 
 mod stage;
 
+use std::cell::Cell;
+
 use fsserver_api::{CallError, Client, FsError, ReadLength, StrictError, StrictReader};
 use pmserver_client::{
     Container, MapFlags, Micros, OnceShare, PeerId, PmError, Rights, ShareTerms, VirtAddr,
 };
-use proto::{FrameCount, FrameNumber};
+use proto::{FrameCount, FrameNumber, Message, Transport, Waiter};
 use sim::system::Channel;
 use stage::Stage;
 
@@ -85,6 +87,49 @@ fn fs_81_a_strict_reader_reads_what_a_read_reads() {
     };
     assert!(refused.as_ref().is_some_and(is_past_end));
     assert_eq!(reader.read(&mut fs, file, 0, length(1)).unwrap().count(), 1, "it goes on");
+    stage.check_quiet();
+}
+
+/// fsserver, as if it had to wait for a disk so many times.
+struct Slow<'a>(Channel, &'a Cell<u32>);
+
+impl Transport for Slow<'_> {
+    fn call(&mut self, request: Message) -> Message {
+        match self.1.get().checked_sub(1) {
+            Some(left) => {
+                self.1.set(left);
+                FsError::Pending.reply()
+            }
+            None => self.0.call(request),
+        }
+    }
+}
+
+struct Counted<'a>(&'a Cell<u32>);
+
+impl Waiter for Counted<'_> {
+    fn wait(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn fs_84_a_read_that_is_pending_has_taken_nothing() {
+    let stage = Stage::new("pending", &stage::small_demo_file());
+    let (_, file, _) = stage.open();
+    let container = stage.frames(2);
+    let mut reader = StrictReader::new(&container, count(2), OWN, fsserver()).unwrap();
+    let (pending, waits) = (Cell::new(3), Cell::new(0));
+    let slow = || Slow(stage.domain.channel(1), &pending);
+    let mut waiting = Client::waiting(slow(), Counted(&waits));
+    assert_eq!(reader.read(&mut waiting, file, 0, length(40)).unwrap().count(), 40);
+    assert_eq!((pending.get(), waits.get()), (0, 3));
+    pending.set(1);
+    let mut impatient = Client::new(slow());
+    let is_pending =
+        |error| matches!(error, StrictError::Fs(e) if e.refusal() == Some(FsError::Pending));
+    assert!(reader.read(&mut impatient, file, 0, length(40)).is_err_and(is_pending));
+    assert_eq!(reader.read(&mut impatient, file, 0, length(40)).unwrap().count(), 40);
     stage.check_quiet();
 }
 

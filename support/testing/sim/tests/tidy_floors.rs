@@ -37,11 +37,12 @@ const CRATES: &[Crate] = &[
             "client",
             "reply",
             "ops",
+            "change",
+            "arguments",
             "entry",
             "error",
             "feature",
             "short_path",
-            "arguments",
         ],
     },
     Crate {

@@ -130,6 +130,7 @@ impl Change {
     }
 
     /// Returns the change that a message carries. Accepts any message.
+    #[inline(never)]
     pub(crate) fn decode(message: &Message) -> Result<Self, CallError> {
         match message.label() {
             OP_WRITE => {

@@ -245,8 +245,8 @@ impl Request {
         }
     }
 
-    /// Decodes what is not called often.
-    #[cold]
+    /// Decodes what is not called often. Inlined, so that the others stay in registers.
+    #[inline(always)]
     fn decode_seldom(message: &Message) -> Result<Self, CallError> {
         match message.label() {
             OP_SYNC_FILE => {

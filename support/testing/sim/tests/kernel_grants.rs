@@ -190,7 +190,7 @@ fn a_device_without_an_iommu_can_write_everywhere() {
 }
 
 #[test]
-fn a_device_behind_an_iommu_can_write_only_to_its_pages() {
+fn a_device_behind_an_iommu_can_access_only_its_pages() {
     let mut kernel = SimKernel::new(4 * MIB).with_iommu();
     assert!(kernel.has_iommu());
     let address = kernel.physical_address(FRAME);
@@ -212,7 +212,13 @@ fn a_device_behind_an_iommu_can_write_only_to_its_pages() {
     assert_eq!(kernel.bus_unmap(peer(1), FRAME), Err(KernelError::Refused), "not mapped");
     kernel.device_write(peer(1), address, &[9]).unwrap_err();
     assert_eq!(kernel.device_faults().len(), 4);
+    let mut bytes = [7; 2];
+    assert_eq!(kernel.device_read(peer(1), address, &mut bytes), Err(fault(address)));
     kernel.bus_map(peer(1), FRAME, CapRights::Read).unwrap();
+    assert_eq!(kernel.device_read(peer(1), address + 4095, &mut bytes), Err(fault(address + 4096)));
+    assert_eq!(bytes, [7; 2], "nothing was read");
+    kernel.device_read(peer(1), address + 4094, &mut bytes).unwrap();
+    assert_eq!(bytes, [0, 9]);
     kernel.device_write(peer(1), address, &[9]).unwrap_err();
     kernel.bus_unmap(peer(1), FRAME).unwrap();
     kernel.fail_nth(Some(1));

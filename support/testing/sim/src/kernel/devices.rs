@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Devices, which write to physical memory on their own; only an IOMMU can prevent that.
+//! Devices, which access physical memory on their own; only an IOMMU can prevent that.
 //!
-//! Each peer has one device, which writes when a test tells it to. With an IOMMU the device has its
-//! own address space, in which every mapped page is at its physical address; without one it can
-//! write to all memory. A page stays mapped in a device's address space until it is unmapped there,
-//! even if it is reused for something else, so that tests find a missing unmap.
+//! Each peer has one device, which does so when a test or a model of it says so. With an IOMMU it
+//! has its own address space, in which every mapped page is at its physical address; without one it
+//! can access all memory. A page stays mapped in a device's address space until it is unmapped
+//! there, even if it is reused for something else, so that tests find a missing unmap.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use proto::PeerId;
 use super::SimKernel;
 use crate::machine::{Error, PAGE_BYTES};
 
-/// A write that an IOMMU refused.
+/// An access that an IOMMU refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceFault {
     /// The peer whose device it was.
     pub peer: PeerId,
-    /// The first address that the device may not write to.
+    /// The first address that the device may not access.
     pub bus_address: u64,
 }
 
@@ -50,9 +50,11 @@ impl Devices {
         if old.is_some() { Ok(()) } else { Err(Error::IllegalOperation) }
     }
 
-    fn may_write(&self, peer: PeerId, page: u64) -> bool {
+    /// Returns whether a device may access a page, and if it writes, write to it.
+    fn may_access(&self, peer: PeerId, page: u64, writes: bool) -> bool {
         let Some(spaces) = &self.spaces else { return true };
-        spaces.get(&peer).is_some_and(|space| space.get(&page).is_some_and(|it| *it))
+        let is_writable = spaces.get(&peer).and_then(|space| space.get(&page));
+        is_writable.is_some_and(|is_writable| *is_writable || !writes)
     }
 }
 
@@ -77,24 +79,59 @@ impl SimKernel {
         bus_address: u64,
         bytes: &[u8],
     ) -> Result<(), DeviceFault> {
-        let addresses = || (bus_address..).take(bytes.len());
-        let page_of = |address| address / PAGE_BYTES * PAGE_BYTES;
-        let refused = addresses().find(|&address| !self.devices.may_write(peer, page_of(address)));
-        if let Some(bus_address) = refused {
-            let fault = DeviceFault { peer, bus_address };
-            self.devices.faults.push(fault);
-            return Err(fault);
-        }
-        for (address, &byte) in addresses().zip(bytes) {
-            let at = usize::try_from(address % PAGE_BYTES).expect("less than a page");
-            self.machine.page_mut(page_of(address)).0[at] = byte;
+        self.check_access(peer, bus_address, bytes.len(), true)?;
+        for (address, &byte) in (bus_address..).zip(bytes) {
+            let (page, at) = place(address);
+            self.machine.page_mut(page).0[at] = byte;
         }
         Ok(())
     }
 
-    /// Returns the refused writes, in order.
+    /// Makes the device of a peer read physical memory, as [`Self::device_write`] writes to it.
+    ///
+    /// # Errors
+    /// [`DeviceFault`] if the IOMMU refuses it; nothing is read then.
+    ///
+    /// # Panics
+    /// The same as [`Self::device_write`].
+    pub fn device_read(
+        &mut self,
+        peer: PeerId,
+        bus_address: u64,
+        to: &mut [u8],
+    ) -> Result<(), DeviceFault> {
+        self.check_access(peer, bus_address, to.len(), false)?;
+        for (address, byte) in (bus_address..).zip(to) {
+            let (page, at) = place(address);
+            *byte = self.machine.page(page).0[at];
+        }
+        Ok(())
+    }
+
+    fn check_access(
+        &mut self,
+        peer: PeerId,
+        bus_address: u64,
+        bytes: usize,
+        writes: bool,
+    ) -> Result<(), DeviceFault> {
+        let mut addresses = (bus_address..).take(bytes);
+        let is_refused = |&address: &u64| !self.devices.may_access(peer, place(address).0, writes);
+        let Some(bus_address) = addresses.find(is_refused) else { return Ok(()) };
+        let fault = DeviceFault { peer, bus_address };
+        self.devices.faults.push(fault);
+        Err(fault)
+    }
+
+    /// Returns the refused accesses, in order.
     #[must_use]
     pub fn device_faults(&self) -> &[DeviceFault] {
         &self.devices.faults
     }
+}
+
+/// Returns the page of an address, and the byte in it.
+fn place(address: u64) -> (u64, usize) {
+    let at = address % PAGE_BYTES;
+    (address - at, usize::try_from(at).expect("less than a page"))
 }

@@ -7,7 +7,7 @@
 //! ```text
 //!   seam.rs   the methods of `Kernel`          home.rs     where capabilities are
 //!   peers.rs  invocations made by peers        bytes.rs    loads and stores
-//!   copy.rs   copying pages                    devices.rs  devices that write to memory
+//!   copy.rs   copying pages                    devices.rs  devices that access memory
 //!   tlb.rs    recent translations              refusal.rs  errors that it can be made to return
 //! ```
 

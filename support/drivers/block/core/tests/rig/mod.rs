@@ -83,21 +83,20 @@ impl Disk {
         if self.bad_block.is_some_and(|bad| (block..block + blocks).contains(&bad)) {
             return false;
         }
+        let driver = PeerId::new(DRIVER).unwrap();
         let on_disk = block as usize * 512..(block + blocks) as usize * 512;
         match transfer {
             Transfer::Read { to, .. } => {
-                let (bytes, driver) = (&self.bytes[on_disk], PeerId::new(DRIVER).unwrap());
+                let bytes = &self.bytes[on_disk];
                 self.testbed.with_server(|server| {
                     server.kernel_mut().device_write(driver, to.address, bytes).unwrap();
                 });
             }
             Transfer::Write { from, .. } => {
-                for (address, to) in (from.address..).zip(&mut self.bytes[on_disk]) {
-                    *to = self.testbed.with_server(|server| {
-                        let page = server.kernel().machine().page(address / 4096 * 4096);
-                        page.0[(address % 4096) as usize]
-                    });
-                }
+                let bytes = &mut self.bytes[on_disk];
+                self.testbed.with_server(|server| {
+                    server.kernel_mut().device_read(driver, from.address, bytes).unwrap();
+                });
             }
             _ => self.bytes[on_disk].fill(0),
         }

@@ -3,15 +3,15 @@
 
 use core::fmt::Write;
 
-use block_api::{BlockCount, BlockError, Client, Completion, Place, Tag};
-use pd::{PpChannel, Wake};
+use block_api::{BlockCount, BlockError, Client, Completed, Completion, Place, Tag};
 use pmserver_client::{
-    ContainerHandle, MapFlags, Mapping, Micros, Pm, Rights, ShareTerms, VirtAddr,
+    AddressSpace, ContainerHandle, MapFlags, Mapping, Micros, Pm, Rights, ShareTerms, Transport,
+    VirtAddr,
 };
+use proto::Waiter;
 use proto::limits::{BLOCK_BYTES, LEASE_MICROS_MAX};
-use shm::OwnMemory;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// The memory that is lent, and where it is mapped.
 const FRAMES: u64 = 128;
@@ -40,16 +40,19 @@ const TRIES_MAX: u32 = 10;
 type Block = [u8; 512];
 
 /// The disk and the memory for it.
-struct Rig<'pm> {
-    disk: Client<PpChannel>,
+struct Rig<'pm, T: Transport, S, W> {
+    disk: Client<T>,
     weak: ContainerHandle,
-    mapping: &'pm Mapping<'pm, PpChannel>,
+    mapping: &'pm Mapping<'pm, T>,
+    memory: S,
+    waiter: W,
 }
 
 /// Runs the test.
-pub(crate) fn run(
-    pm: &Pm<PpChannel>,
-    mut disk: Client<PpChannel>,
+pub(crate) fn run<T: Transport>(
+    pm: &Pm<T>,
+    mut disk: Client<T>,
+    (memory, waiter): (impl AddressSpace, impl Waiter),
     line: &mut impl Write,
 ) -> Result<(), Failure> {
     let identity = disk.version().map_err(|error| Failure::Refused("version", error))?;
@@ -63,7 +66,7 @@ pub(crate) fn run(
     let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
     let (peer, lease_max) = (identity.peer, Micros::new(LEASE_MICROS_MAX));
     let share = container.share(0..FRAMES, ShareTerms { peer, rights, lease_max, once: false })?;
-    let mut rig = Rig { disk, weak: share.weak_handle(), mapping: &mapping };
+    let mut rig = Rig { disk, weak: share.weak_handle(), mapping: &mapping, memory, waiter };
 
     let is_slow = rig.is_slow()?;
     let moved = if is_slow {
@@ -97,13 +100,13 @@ pub(crate) fn run(
     Ok(())
 }
 
-impl Rig<'_> {
+impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
     /// Finds out which disk it is.
     fn is_slow(&mut self) -> Result<bool, Failure> {
         self.read(0, 0, 1)?;
         self.wait("reading block 0", 1)?;
         let mut bytes: Block = [0; 512];
-        self.mapping.copy_in(&OwnMemory, 0, &mut bytes)?;
+        self.mapping.copy_in(&self.memory, 0, &mut bytes)?;
         match (bytes.starts_with(FIRST), bytes.starts_with(SLOW)) {
             (false, false) => Err(Failure::Wrong("block 0 is not what make has written")),
             (_, is_slow) => Ok(is_slow),
@@ -117,7 +120,7 @@ impl Rig<'_> {
         }
         let (mut done, mut aborted): (u64, u64) = (0, 0);
         while done.saturating_add(aborted) < REQUESTS {
-            for Completion { result, .. } in self.completed("reading from a slow disk")? {
+            for Completion { result, .. } in self.completed("reading from a slow disk")?.iter() {
                 let sum = if result == Err(BlockError::Aborted) { &mut aborted } else { &mut done };
                 *sum = sum.saturating_add(1);
             }
@@ -194,7 +197,7 @@ impl Rig<'_> {
         }
         let (mut of_bad, mut of_good) = (None, None);
         while of_bad.is_none() || of_good.is_none() {
-            for Completion { tag, result } in self.completed("reading near a bad block")? {
+            for Completion { tag, result } in self.completed("reading near a bad block")?.iter() {
                 let of_it = if tag == bad { &mut of_bad } else { &mut of_good };
                 *of_it = Some(result);
             }
@@ -216,7 +219,7 @@ impl Rig<'_> {
 
     fn leave_a_line(&mut self) -> Result<(), Failure> {
         self.fill(0, 0)?;
-        self.mapping.copy_out(&mut OwnMemory, LAST, 0)?;
+        self.mapping.copy_out(&mut self.memory, LAST, 0)?;
         // A slow disk on a busy host may need several tries.
         let mut tries: u32 = 0;
         loop {
@@ -252,7 +255,7 @@ impl Rig<'_> {
     fn wait(&mut self, what: &'static str, requests: u64) -> Result<(), Failure> {
         let mut ended: u64 = 0;
         while ended < requests {
-            for Completion { result, .. } in self.completed(what)? {
+            for Completion { result, .. } in self.completed(what)?.iter() {
                 result.map_err(|error| Failure::Ended(what, error))?;
                 ended = ended.saturating_add(1);
             }
@@ -261,28 +264,23 @@ impl Rig<'_> {
     }
 
     /// Sleeps until requests have ended, and returns how.
-    fn completed(
-        &mut self,
-        what: &'static str,
-    ) -> Result<impl Iterator<Item = Completion> + use<>, Failure> {
+    fn completed(&mut self, what: &'static str) -> Result<Completed, Failure> {
         loop {
             let completed = self.disk.completed().map_err(|error| Failure::Refused(what, error))?;
             if completed.iter().next().is_some() {
-                return Ok(completed.iter());
+                return Ok(completed);
             }
-            if !matches!(pd::wait().cause(), Wake::Notification) {
-                return Err(Failure::Wrong("woken by something else than a notification"));
-            }
+            self.waiter.wait();
         }
     }
 
-    fn fill(&self, block: u64, seed: u64) -> Result<(), Failure> {
-        Ok(self.mapping.copy_out(&mut OwnMemory, &pattern(seed), at(block))?)
+    fn fill(&mut self, block: u64, seed: u64) -> Result<(), Failure> {
+        Ok(self.mapping.copy_out(&mut self.memory, &pattern(seed), at(block))?)
     }
 
     fn expect(&self, block: u64, seed: u64) -> Result<(), Failure> {
         let mut bytes: Block = [0; 512];
-        self.mapping.copy_in(&OwnMemory, at(block), &mut bytes)?;
+        self.mapping.copy_in(&self.memory, at(block), &mut bytes)?;
         let is_it = bytes == pattern(seed);
         is_it.then_some(()).ok_or(Failure::Wrong("a block has other bytes than were written"))
     }

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use pmserver_api::PmError;
-use proto::{AddressSpace, Message, Transport, VirtAddr};
+use proto::{AddressSpace, Message, Transport, VirtAddr, Waiter};
 use scenarios_core::Sabotage;
 use sim::system::{Channel, Domain, End, System, client_demo, scenario_client};
 
@@ -148,6 +148,30 @@ fn a_domain_cannot_write_to_read_only_memory() {
     };
     // fsserver has registered a recovery entry, so it is sent there.
     assert_eq!(system.run("fsserver", write), End::Redirected);
+}
+
+#[test]
+fn while_a_client_waits_those_below_it_run() {
+    let mut file = stage::scenario_file();
+    let supervisor = file.running("supervisor").unwrap();
+    file.domains[supervisor].priority = 1;
+    let system = System::start(&stage::scenario_settings(&file, &[])).unwrap();
+    let calls = || system.traffic().iter().filter(|call| call.caller == supervisor).count();
+    let before = calls();
+    let end = system.run("scenario-client", |domain| domain.clone().wait());
+    assert_eq!(end, End::Hung { domain: "scenario-client".to_owned() });
+    assert!(calls() > before + 1000, "every 10 ms, for 20 s");
+}
+
+#[test]
+fn a_domain_is_notified_over_a_channel_and_that_is_kept() {
+    let image = stage::example_image("notified");
+    let file = stage::demo_file();
+    let system = System::start(&stage::settings(&file, &image)).unwrap();
+    system.domain("fsserver").unwrap().notify(2);
+    let wait = || system.run("client-demo", |domain| domain.clone().wait());
+    assert_eq!(wait(), End::Finished(()), "it was notified before");
+    assert_eq!(wait(), End::Hung { domain: "client-demo".to_owned() }, "once");
 }
 
 /// Makes a call when it is dropped, and records the status of the reply.

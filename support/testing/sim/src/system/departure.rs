@@ -23,7 +23,7 @@ pub(crate) enum Departure {
         /// The server that does not reply.
         on: usize,
     },
-    /// The domain spins, and no other domain can preempt it.
+    /// The domain spins or waits, and nothing will end that.
     Hung {
         /// The domain.
         domain: usize,

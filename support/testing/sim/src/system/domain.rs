@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pmserver_api::{AccessKind, GrantMapper, KernelRefused, MapFlags};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome};
-use proto::{AddressSpace, Message, PeerId, VirtAddr};
+use proto::{AddressSpace, Message, PeerId, VirtAddr, Waiter};
 
 use super::call::Channel;
 use super::departure::Departure;
@@ -24,7 +24,7 @@ pub(crate) trait Service {
     /// Returns the reply to a request on a channel.
     fn protected(&mut self, channel: u8, request: &Message) -> Message;
 
-    /// Handles a notification from pmserver.
+    /// Handles a notification.
     fn notified(&mut self);
 }
 
@@ -61,6 +61,21 @@ impl Domain {
         Channel::new(Rc::clone(&self.shared), self.index, id)
     }
 
+    /// Notifies the domain at the other end of a channel. If that has a higher priority and serves,
+    /// it runs at once.
+    ///
+    /// # Panics
+    /// If the domain has no such channel.
+    pub fn notify(&self, id: u8) {
+        // As with calls: an abandoned stack does nothing.
+        if std::thread::panicking() {
+            return;
+        }
+        let (_, end) = self.shared.file.channel(self.index, id).expect("the channel exists");
+        self.shared.domains[end.domain].is_notified.set(true);
+        self.shared.preempt(self.index);
+    }
+
     /// Returns the domain's memory.
     ///
     /// # Panics
@@ -79,12 +94,15 @@ impl Domain {
 
     /// Runs `action` in the domain and returns how it ended.
     pub fn attempt<R>(&self, action: impl FnOnce() -> R) -> End<R> {
-        match super::unwinding(action) {
-            Ok(result) => End::Finished(result),
-            Err(Departure::Blocked { on, .. }) => End::Blocked { on: self.shared.name(on) },
-            Err(Departure::Hung { domain }) => End::Hung { domain: self.shared.name(domain) },
-            Err(Departure::Redirected { .. }) => End::Redirected,
-            Err(Departure::Stopped { .. }) => End::Stopped,
+        self.shared.attempt(action)
+    }
+}
+
+/// Waits on the domain's notification. While a client waits, those who serve run, others do not.
+impl Waiter for Domain {
+    fn wait(&mut self) {
+        if !std::thread::panicking() {
+            self.shared.wait(self.index);
         }
     }
 }
@@ -140,7 +158,7 @@ impl AddressSpace for Space {
 
     fn relax(&mut self) {
         self.shared.clock.advance(RELAX_MICROS);
-        if self.shared.above(self.index).next().is_none() {
+        if self.shared.next_event(Some(self.index)).is_none() {
             Departure::Hung { domain: self.index }.unwind();
         }
         self.shared.preempt(self.index);
@@ -148,6 +166,17 @@ impl AddressSpace for Space {
 }
 
 impl Shared {
+    /// Runs `action` for a domain and returns how it ended.
+    pub(super) fn attempt<R>(&self, action: impl FnOnce() -> R) -> End<R> {
+        match super::unwinding(action) {
+            Ok(result) => End::Finished(result),
+            Err(Departure::Blocked { on, .. }) => End::Blocked { on: self.name(on) },
+            Err(Departure::Hung { domain }) => End::Hung { domain: self.name(domain) },
+            Err(Departure::Redirected { .. }) => End::Redirected,
+            Err(Departure::Stopped { .. }) => End::Stopped,
+        }
+    }
+
     /// Returns the peer number of a domain, if it is a child of pmserver.
     pub(crate) fn peer(&self, domain: usize) -> Option<PeerId> {
         let (parent, number) = self.file.domains[domain].parent?;

@@ -75,7 +75,7 @@ pub enum End<R> {
         /// The name of that domain.
         on: String,
     },
-    /// A domain spins, and no other domain can end that.
+    /// A domain spins or waits, and nothing will end that.
     Hung {
         /// The name of that domain.
         domain: String,
@@ -183,6 +183,20 @@ impl System {
     pub fn run_domain<R>(&self, index: usize, program: impl FnOnce(&Domain) -> R) -> End<R> {
         let domain = Domain::new(Rc::clone(&self.shared), index);
         domain.attempt(|| program(&domain))
+    }
+
+    /// Lets so much time pass while no client runs: what is under way goes on.
+    ///
+    /// # Panics
+    /// If a server panics.
+    pub fn rest(&self, micros: u64) -> End<()> {
+        let clock = &self.shared.clock;
+        let end = clock.now().get() + micros;
+        self.shared.attempt(|| {
+            self.shared.turn(None);
+            while self.shared.pass(end) {}
+            clock.advance(end.saturating_sub(clock.now().get()));
+        })
     }
 
     /// Returns the domain that runs a program, so that a test can act for it.

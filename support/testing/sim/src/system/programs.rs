@@ -49,12 +49,15 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
     }
 }
 
+/// Returns whether a program does something in each period. Those of others are only budgets.
+pub(super) fn is_periodic(program: &str) -> bool {
+    program == "supervisor"
+}
+
 /// Runs one period of a periodic domain.
-pub(super) fn run_period(name: &str, domain: &Domain) {
-    if name == "supervisor" {
-        // Nothing depends on a refusal: the next period tries again.
-        let _ = Pm::new(domain.channel(PMSERVER)).rescue();
-    }
+pub(super) fn run_period(domain: &Domain) {
+    // Nothing depends on a refusal: the next period tries again.
+    let _ = Pm::new(domain.channel(PMSERVER)).rescue();
 }
 
 /// Handles a request as the console server does.

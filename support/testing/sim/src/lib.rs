@@ -18,6 +18,7 @@
 
 mod clock;
 mod direct;
+pub mod disk;
 pub mod explore;
 pub mod fuzz;
 mod kernel;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The simulator's command line: runs the demo or the scenarios and prints what the console prints,
-//! byte for byte. Exit status 0 says that the last line is PASS.
+//! The simulator's command line: runs the demo, the scenarios or the disk test, and prints what the
+//! console prints, byte for byte. Exit status 0 says that the last line is PASS.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
+use sim::disk::DiskPlan;
 use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
 use sim::stop::{Choice, Play, Point, sweep};
-use sim::system::{Domain, End, Settings, System, client_demo, scenario_client};
+use sim::system::{Domain, End, Settings, System, client_demo, disk_test, scenario_client};
 use sim::system_file::SystemFile;
 
 #[derive(Parser)]
@@ -27,6 +28,8 @@ enum Command {
     Run(Files),
     /// Runs the fault scenarios
     Scenarios(Files),
+    /// Reads, writes and compares blocks of the disk
+    Disk(Files),
     /// Compares pmserver with the model of the protocol after each of many random operations
     Fuzz(Fuzz),
     /// Stops each domain at every call, and refuses every kernel invocation, in a run of its own
@@ -106,6 +109,15 @@ struct Files {
     /// The file system image
     #[arg(long)]
     image: PathBuf,
+    /// What is on the disk, before and after the run
+    #[arg(long)]
+    disk: Option<PathBuf>,
+    /// A block of the disk that cannot be read
+    #[arg(long)]
+    bad_block: Option<u64>,
+    /// Microseconds between the ends of two transfers of the disk
+    #[arg(long, default_value_t = 0)]
+    pace: u64,
 }
 
 /// What the clients of a system are.
@@ -115,12 +127,14 @@ struct Kind {
 }
 
 const DEMO: Kind = Kind { client: "client-demo", program: client_demo };
+const DISK: Kind = Kind { client: "disk-test", program: disk_test };
 const SCENARIOS: Kind = Kind { client: "scenario-client", program: scenario_client };
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(files) => run(&files, &DEMO),
         Command::Scenarios(files) => run(&files, &SCENARIOS),
+        Command::Disk(files) => run(&files, &DISK),
         Command::Fuzz(arguments) => return fuzz(&arguments),
         Command::Stop(arguments) => stop(&arguments),
         Command::Explore(arguments) => explore(&arguments),
@@ -179,7 +193,7 @@ fn explore(arguments: &Explore) -> Result<bool, String> {
 
 /// Runs a system with one thing going wrong, again and again; returns whether all was well.
 fn stop(arguments: &Stop) -> Result<bool, String> {
-    let Files { system, image } = &arguments.files;
+    let Files { system, image, .. } = &arguments.files;
     let mut plays = Play::all(&text(system)?, &read(image)?)?;
     plays.retain(|play| arguments.play.as_ref().is_none_or(|name| play.name() == name));
     let choice = match (arguments.only, arguments.sample) {
@@ -202,8 +216,16 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
     }
     let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
-    let settings = Settings { file: &file, image: &image, architecture, mishap: None, echo: true };
+    let contents = files.disk.as_deref().map(read).transpose()?;
+    let plan = |contents| DiskPlan { pace_micros: files.pace, ..DiskPlan::new(contents) };
+    let disk = contents.as_deref().map(plan);
+    let settings =
+        Settings { file: &file, image: &image, disk, architecture, mishap: None, echo: true };
     let system = System::start(&settings)?;
+    let disk = system.disk();
+    if let Some((disk, block)) = disk.as_ref().zip(files.bad_block) {
+        disk.spoil(block..block + 1);
+    }
     let mut all_passed = true;
     for index in clients {
         let name = file.domains.get(index).map_or("", |domain| domain.name.as_str());
@@ -214,6 +236,10 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
             End::Blocked { on } => return Err(format!("{name} waits for ever for {on}")),
             End::Hung { domain } => return Err(format!("{domain} hangs and nobody ends it")),
         };
+    }
+    if let Some((disk, path)) = disk.zip(files.disk.as_deref()) {
+        std::fs::write(path, disk.contents())
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
     Ok(all_passed)
 }

@@ -165,5 +165,6 @@ const fn settings<'a>(
     image: &'a [u8],
     mishap: Option<Mishap>,
 ) -> Settings<'a> {
-    Settings { file, image, architecture: Architecture::X86_64, mishap, echo: false }
+    let architecture = Architecture::X86_64;
+    Settings { file, image, disk: None, architecture, mishap, echo: false }
 }

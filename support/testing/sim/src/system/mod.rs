@@ -19,6 +19,7 @@ mod call;
 mod console;
 mod departure;
 mod domain;
+mod driver;
 mod programs;
 mod puppets;
 mod strike;
@@ -33,6 +34,7 @@ use pmserver_setup::LAST_RESORT;
 use proto::{Message, PeerId};
 
 use crate::clock::Clock;
+use crate::disk::{Disk, DiskPlan};
 use crate::kernel::SimKernel;
 use crate::loader::{BootPlan, REGION_BYTES_MAX, Region};
 use crate::machine::Architecture;
@@ -44,7 +46,9 @@ use self::domain::{Program, Service};
 
 pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
-pub use self::programs::{chosen_scenarios, client_demo, scenario_client, scenario_names};
+pub use self::programs::{
+    chosen_scenarios, client_demo, disk_test, scenario_client, scenario_names,
+};
 pub use self::strike::{Blow, Mishap, Moment, Strike, Traffic};
 
 /// The configuration of a system.
@@ -53,6 +57,8 @@ pub struct Settings<'a> {
     pub file: &'a SystemFile,
     /// The contents of the prefilled memory region.
     pub image: &'a [u8],
+    /// The disk that virtio-blk drives, if there is one.
+    pub disk: Option<DiskPlan<'a>>,
     /// The architecture of the simulated kernel.
     pub architecture: Architecture,
     /// What goes wrong.
@@ -88,6 +94,8 @@ pub(crate) struct Shared {
     server: RefCell<Server<SimKernel>>,
     screen: RefCell<Screen>,
     clock: Clock,
+    /// The disk, and the domain that gets its interrupt.
+    disk: Option<(usize, Disk)>,
     domains: Vec<State>,
     mishap: Option<Mishap>,
     /// Every call and fault so far.
@@ -126,8 +134,9 @@ impl System {
         let file = settings.file;
         let server = boot(settings)?;
         let clock = server.kernel().clock();
+        let disk = driver::attach(settings, &clock);
         let domains = file.domains.iter().map(|domain| State {
-            program: programs::program_of(&domain.program, settings),
+            program: programs::program_of(&domain.program, settings, disk.as_ref()),
             ..State::default()
         });
         let shared = Rc::new(Shared {
@@ -136,6 +145,7 @@ impl System {
             screen: RefCell::new(Screen::new(settings.echo)),
             clock,
             domains: domains.collect(),
+            disk,
             mishap: settings.mishap,
             traffic: RefCell::default(),
             struck: Cell::default(),
@@ -197,6 +207,12 @@ impl System {
             while self.shared.pass(end) {}
             clock.advance(end.saturating_sub(clock.now().get()));
         })
+    }
+
+    /// Returns the disk, if the system has one and somebody drives it.
+    #[must_use]
+    pub fn disk(&self) -> Option<Disk> {
+        self.shared.disk.as_ref().map(|(_, disk)| disk.clone())
     }
 
     /// Returns the domain that runs a program, so that a test can act for it.

@@ -12,11 +12,15 @@ use scenarios_core::{Cast, SabotagedServer};
 use super::Settings;
 use super::call::Channel;
 use super::domain::{Domain, Program, Service, Space};
+use super::driver::{self, DriverProgram};
 use super::puppets::PuppetProgram;
+use crate::disk::Disk;
 
 /// The channel to pmserver, in every domain that has one.
 pub(super) const PMSERVER: u8 = 0;
 const FSSERVER: u8 = 1;
+/// The channel to the driver, in the disk test.
+const DRIVER: u8 = 1;
 const CONSOLE: u8 = 2;
 
 /// Every program's recovery entry and stack. What lies there is no machine code: the machine only
@@ -24,8 +28,12 @@ const CONSOLE: u8 = 2;
 pub(super) const RECOVERY_ENTRY: VirtAddr = VirtAddr::new(0x20_0000).unwrap();
 const RECOVERY_STACK: VirtAddr = VirtAddr::new(0x20_1000).unwrap();
 
-/// Returns the program of a domain, if it is a passive server.
-pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn Program>> {
+/// Returns the program of a domain, if it serves.
+pub(super) fn program_of(
+    name: &str,
+    settings: &Settings<'_>,
+    disk: Option<&(usize, Disk)>,
+) -> Option<Box<dyn Program>> {
     let image_bytes = settings.image.len() as u64;
     match name {
         "fsserver" => Some(Box::new(FsProgram {
@@ -45,6 +53,7 @@ pub(super) fn program_of(name: &str, settings: &Settings<'_>) -> Option<Box<dyn 
             cache: Box::leak(Box::default()),
         })),
         "puppet" => Some(Box::new(PuppetProgram::default())),
+        driver::PROGRAM => Some(Box::new(DriverProgram::new(disk.map(|(_, disk)| disk.clone())))),
         _ => None,
     }
 }
@@ -151,6 +160,14 @@ pub fn client_demo(domain: &Domain) -> bool {
             false
         }
     }
+}
+
+/// Runs the disk test in its domain, as its `main.rs` does. Returns whether all is well.
+pub fn disk_test(domain: &Domain) -> bool {
+    let pm = Pm::new(domain.channel(PMSERVER));
+    let disk = block_api::Client::new(domain.channel(DRIVER));
+    let mut console = console_api::Client::new(domain.channel(CONSOLE));
+    disk_test_core::run(&pm, disk, domain.space(), domain.clone(), &mut console)
 }
 
 /// Runs the scenarios in the client's domain. Returns whether all passed.

@@ -14,7 +14,7 @@ use super::domain::Domain;
 use super::programs::{is_periodic, run_period};
 use super::{Shared, unwinding};
 
-/// Virtual time after which a domain waits in vain.
+/// Virtual time after which a domain waits in vain: more than a disk has for anything.
 const WAIT_MICROS_MAX: u64 = 20_000_000;
 
 impl Shared {
@@ -49,7 +49,11 @@ impl Shared {
     /// Returns when something next happens by itself that can preempt the current domain, or if
     /// none runs, anything.
     pub(super) fn next_event(&self, current: Option<usize>) -> Option<u64> {
-        self.above(current).map(|(index, _)| self.domains[index].next_period.get()).min()
+        let periods = self.above(current).map(|(index, _)| self.domains[index].next_period.get());
+        let priority = self.priority(current);
+        let disk = self.disk.as_ref();
+        let disk = disk.filter(|(driver, _)| self.priority(Some(*driver)) > priority);
+        periods.chain(disk.and_then(|(_, disk)| disk.next_end())).min()
     }
 
     /// Runs the domains whose turn it is while the current one, or none, runs.
@@ -107,11 +111,19 @@ impl Shared {
         (0..self.domains.len()).filter(is_due).max_by_key(priority)
     }
 
-    /// Passes on what pmserver has signalled.
+    /// Lets the disk do what it has to do until now, and passes on its interrupt and what pmserver
+    /// has signalled.
     fn deliver(&self) {
-        for peer in self.server.borrow_mut().kernel_mut().take_notifications() {
+        let mut server = self.server.borrow_mut();
+        let notify = |domain: usize| self.domains[domain].is_notified.set(true);
+        for peer in server.kernel_mut().take_notifications() {
             let domain = (0..self.domains.len()).find(|&domain| self.peer(domain) == Some(peer));
-            self.domains[domain.expect("every peer is a domain")].is_notified.set(true);
+            notify(domain.expect("every peer is a domain"));
+        }
+        if let Some((driver, disk)) = &self.disk
+            && disk.run(server.kernel_mut())
+        {
+            notify(*driver);
         }
     }
 
@@ -129,5 +141,106 @@ impl Shared {
             Err(hung @ Departure::Hung { .. }) => hung.unwind(),
             Err(_) => self.domains[domain].is_stopped.set(true),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use block_api::{BlockCount, Client, Place, Tag};
+    use pmserver_client::{ContainerHandle, MapFlags, Micros, Pm, Rights, ShareTerms};
+    use proto::{AddressSpace, Message, Transport, VirtAddr, Waiter};
+
+    use super::super::{Domain, End, Settings, System};
+    use crate::disk::DiskPlan;
+    use crate::machine::Architecture;
+    use crate::system::domain::Service;
+    use crate::system_file::SystemFile;
+
+    /// The disk test's system, with a server between the driver and the client.
+    const BETWEEN: &str = r#"<protection_domain name="between" id="3" priority="150" passive="true">
+            <program_image path="between.elf" />
+            <memory_account limit="0x100000" />
+        </protection_domain>
+        <protection_domain name="disk-test""#;
+    const CHANNELS: &str = r#"
+    <channel><end pd="pmserver" id="3" /><end pd="between" id="0" pp="true" /></channel>
+    <channel><end pd="virtio-blk" id="3" /><end pd="between" id="1" pp="true" /></channel>
+    <channel><end pd="between" id="2" /><end pd="disk-test" id="3" pp="true" /></channel>
+</system>"#;
+
+    const WINDOW: VirtAddr = VirtAddr::new(0x1000_0000).unwrap();
+    const PENDING: u64 = 1;
+
+    /// Answers with the first word of the disk, or that it is still on its way.
+    struct Between {
+        domain: Domain,
+        weak: ContainerHandle,
+        is_asked: bool,
+        is_there: bool,
+    }
+
+    impl Service for Between {
+        fn protected(&mut self, _: u8, _: &Message) -> Message {
+            if !self.is_asked {
+                let place = Place { container: self.weak, offset: 0 };
+                let mut disk = Client::new(self.domain.channel(1));
+                disk.read(place, 0, BlockCount::new(1).unwrap(), Tag::new(1)).unwrap();
+                self.is_asked = true;
+            }
+            if !self.is_there {
+                return Message::new(PENDING, []);
+            }
+            let mut word = [0; 8];
+            self.domain.space().copy_in(WINDOW, &mut word);
+            Message::new(0, [u64::from_le_bytes(word)])
+        }
+
+        fn notified(&mut self) {
+            let completed = Client::new(self.domain.channel(1)).completed().unwrap();
+            self.is_there = completed.iter().any(|it| it.result == Ok(()));
+            self.domain.notify(2);
+        }
+    }
+
+    fn between(domain: Domain) -> Between {
+        let pm: &'static Pm<_> = Box::leak(Box::new(Pm::new(domain.channel(0))));
+        let container = pm.account().create_container().unwrap();
+        container.allocate(0..1).unwrap();
+        container.map(0..1, WINDOW, MapFlags::WRITE).unwrap().into_pages();
+        let peer = Client::new(domain.channel(1)).version().unwrap().peer;
+        let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
+        let terms = ShareTerms { peer, rights, lease_max: Micros::new(1_000_000), once: false };
+        let (_, weak) = container.share(0..1, terms).unwrap().into_raw();
+        container.into_raw();
+        let weak = ContainerHandle::from_raw(weak);
+        Between { domain, weak, is_asked: false, is_there: false }
+    }
+
+    #[test]
+    fn a_server_that_the_driver_notifies_notifies_its_client() {
+        let text = include_str!("../../../systems/disk.xml");
+        let text = text.replace(r#"<protection_domain name="disk-test""#, BETWEEN);
+        let file = SystemFile::parse(&text.replace("</system>", CHANNELS)).unwrap();
+        let system = System::start(&Settings {
+            file: &file,
+            image: &[],
+            disk: Some(DiskPlan::new(&[7; 4096])),
+            architecture: Architecture::X86_64,
+            mishap: None,
+            echo: false,
+        })
+        .unwrap();
+        let index = file.running("between").unwrap();
+        let service = between(Domain::new(Rc::clone(&system.shared), index));
+        *system.shared.domains[index].service.borrow_mut() = Some(Box::new(service));
+        let answers = system.run("disk-test", |domain| {
+            let call = || domain.channel(3).call(Message::default());
+            let first = call();
+            domain.clone().wait();
+            (first.label(), call().registers().first().copied())
+        });
+        assert_eq!(answers, End::Finished((PENDING, Some(0x0707_0707_0707_0707))));
     }
 }

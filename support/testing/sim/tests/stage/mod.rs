@@ -74,6 +74,11 @@ pub(crate) fn scenario_file() -> SystemFile {
     SystemFile::parse(&scenario_text()).unwrap()
 }
 
+pub(crate) fn disk_file() -> SystemFile {
+    let path = root().join("support/testing/systems/disk.xml");
+    SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 /// The scenarios' system.
 pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     settings(file, image)
@@ -81,7 +86,7 @@ pub(crate) fn scenario_settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Se
 
 pub(crate) fn settings<'a>(file: &'a SystemFile, image: &'a [u8]) -> Settings<'a> {
     let architecture = Architecture::X86_64;
-    Settings { file, image, architecture, mishap: None, echo: false }
+    Settings { file, image, disk: None, architecture, mishap: None, echo: false }
 }
 
 /// A file that is in the example image.

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The driver of the disk as a simulated program: the block server over the model of a disk.
+
+use block_api::{BlockError, Failure};
+use block_core::BlockServer;
+use proto::{Message, PeerId};
+
+use super::Settings;
+use super::call::Channel;
+use super::domain::{Domain, Program, Service};
+use super::programs::PMSERVER;
+use crate::clock::Clock;
+use crate::disk::Disk;
+
+/// The name of the program.
+pub(super) const PROGRAM: &str = "virtio-blk";
+
+/// Returns the disk of a system and the domain that drives it, if it has both.
+pub(super) fn attach(settings: &Settings<'_>, clock: &Clock) -> Option<(usize, Disk)> {
+    let driver = settings.file.running(PROGRAM)?;
+    let (_, number) = settings.file.domains[driver].parent?;
+    let disk = Disk::new(settings.disk.as_ref()?, PeerId::new(number.into())?, clock.clone());
+    Some((driver, disk))
+}
+
+/// The program of the driver, with its disk, if there is one.
+pub(super) struct DriverProgram(Option<Disk>);
+
+impl DriverProgram {
+    pub(super) const fn new(disk: Option<Disk>) -> Self {
+        Self(disk)
+    }
+}
+
+impl Program for DriverProgram {
+    fn start(&self, domain: &Domain) -> Box<dyn Service> {
+        let disk = self.0.clone().ok_or_else(|| BlockError::NoDisk.into());
+        let server = disk.and_then(|disk| BlockServer::new(domain.channel(PMSERVER), disk));
+        Box::new(DriverService { domain: domain.clone(), server })
+    }
+
+    fn recover(&self, _: &Domain) -> (Box<dyn Service>, Message) {
+        panic!("the driver registers no recovery entry")
+    }
+}
+
+/// The server, or why there is none.
+struct DriverService {
+    domain: Domain,
+    server: Result<BlockServer<Channel, Disk>, Failure>,
+}
+
+impl DriverService {
+    /// Notifies the clients of which a request has ended.
+    fn notify(&mut self) {
+        let Ok(server) = &mut self.server else { return };
+        while let Some(client) = server.take_notice() {
+            self.domain.notify(client.get());
+        }
+    }
+}
+
+impl Service for DriverService {
+    fn protected(&mut self, channel: u8, request: &Message) -> Message {
+        let client = PeerId::new(channel.into()).expect("a client's channel is its peer number");
+        let reply = match &mut self.server {
+            Ok(server) => server.call(client, request),
+            Err(failure) => failure.reply(),
+        };
+        self.notify();
+        reply
+    }
+
+    /// The interrupt, or anybody who wants the driver to look whether the disk hangs.
+    fn notified(&mut self) {
+        if let Ok(server) = &mut self.server {
+            server.wake();
+        }
+        self.notify();
+    }
+}

@@ -71,10 +71,12 @@ soak_PDS := console pmserver sabotaged-fsserver supervisor soak
 soak_PASSES := 2
 disk_XML := support/testing/systems/disk.xml
 disk_PDS := console pmserver virtio-blk disk-test
+disk_SIM := disk
 # A disk that make makes anew for each run; and one that does two requests a second.
 disk_DISK := quick
 slow-disk_XML := $(disk_XML)
 slow-disk_PDS := $(disk_PDS)
+slow-disk_SIM := $(disk_SIM)
 slow-disk_DISK := slow
 DISK = $(IMAGE_DIR)/disk.img
 # A block of the quick one cannot be read.
@@ -82,6 +84,12 @@ QEMU_DRIVE = -drive if=none,id=disk,$(QEMU_DRIVE_$($(SYSTEM)_DISK))
 QEMU_DRIVE_quick = driver=blkdebug,image.driver=file,image.filename=$(DISK),$(BAD_BLOCK)
 QEMU_DRIVE_slow = format=raw,file=$(DISK),throttling.iops-total=2
 BAD_BLOCK := inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0.sector=16000
+# The same two in the simulator.
+SIM_DISK = --disk $(DISK) $(SIM_DISK_$($(SYSTEM)_DISK))
+SIM_DISK_quick := --bad-block 16000
+SIM_DISK_slow := --pace 500000
+make-disk = $(if $($(SYSTEM)_DISK),support/make/disk.sh make $(DISK) $($(SYSTEM)_DISK))
+check-disk = $(if $($(SYSTEM)_DISK),support/make/disk.sh check $(DISK))
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
@@ -162,13 +170,16 @@ fs-image:
 
 simulate: need-cargo fs-image
 	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
-	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) --image build/fs.img
+	@$(make-disk)
+	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) \
+	  --image build/fs.img $(if $($(SYSTEM)_DISK),$(SIM_DISK))
+	@$(check-disk)
 
 boot: image boot-tool
-	@$(if $($(SYSTEM)_DISK),support/make/disk.sh make $(DISK) $($(SYSTEM)_DISK))
+	@$(make-disk)
 	@$(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
 	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK))
-	@$(if $($(SYSTEM)_DISK),support/make/disk.sh check $(DISK))
+	@$(check-disk)
 
 boot-tool: need-cargo
 	@$(COMPILE) 'what starts QEMU and reads its console (about 10 seconds the first time)' \
@@ -198,6 +209,8 @@ sim-test:
 	support/make/verify.sh $(SIM)/demo.txt "$$FILES"
 	$(MAKE) simulate SYSTEM=clients BOARD=sim >$(SIM)/clients.txt || { cat $(SIM)/clients.txt; exit 1; }
 	$(MAKE) simulate SYSTEM=scenarios BOARD=sim | tee $(SIM)/scenarios.txt
+	$(MAKE) simulate SYSTEM=disk BOARD=sim | tee $(SIM)/disk.txt
+	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim | tee $(SIM)/slow-disk.txt
 
 qemu-test: sim-test board-test
 board-test: need-board
@@ -208,7 +221,9 @@ board-test: need-board
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
 	$(MAKE) boot SYSTEM=disk
+	$(BOOT) compare $(SIM)/disk.txt $(OUT)/disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
+	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
 # The scenarios under every clock of ICOUNTS, and twice under the chosen one.
 sweep: need-board sim-test
 	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)

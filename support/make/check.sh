@@ -19,7 +19,7 @@ for part in rustfmt:formatting clippy:clippy; do
 done
 
 if [ "${1:-}" = summary ]; then
-	echo "ran: ${ran[*]} host tests; demo and scenarios in the simulator"
+	echo "ran: ${ran[*]} host tests; demo, scenarios and disk test in the simulator"
 	[ ${#left_out[@]} -eq 0 ] || printf '%s\n' "${left_out[@]}"
 	exit 0
 fi

@@ -224,7 +224,7 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
     let system = System::start(&settings)?;
     let disk = system.disk();
     if let Some((disk, block)) = disk.as_ref().zip(files.bad_block) {
-        disk.spoil(block..block + 1);
+        disk.spoil(block);
     }
     let mut all_passed = true;
     for index in clients {

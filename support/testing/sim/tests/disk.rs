@@ -13,6 +13,7 @@
 mod stage;
 
 use block_api::{BlockCount, BlockError, Client, Place, Tag};
+use disk_test_core::{BAD_BLOCK, FIRST_LINE, LAST_LINE, SLOW_LINE};
 use pmserver_client::{
     AddressSpace, ContainerHandle, MapFlags, Micros, Pm, Rights, ShareTerms, VirtAddr,
 };
@@ -26,10 +27,10 @@ const WINDOW: VirtAddr = VirtAddr::new(0x1000_0000).unwrap();
 const FRAMES: u64 = 128;
 
 /// A disk with a line in block 0; every other block has its own number in it.
-fn contents(line: &str) -> Vec<u8> {
+fn contents(line: &[u8]) -> Vec<u8> {
     let blocks = (0..1 << 15_u32).flat_map(|block: u64| [block.to_le_bytes(); 64]);
     let mut bytes = blocks.collect::<Vec<_>>().concat();
-    bytes[..line.len()].copy_from_slice(line.as_bytes());
+    bytes[..line.len()].copy_from_slice(line);
     bytes
 }
 
@@ -39,7 +40,7 @@ fn run_test(plan: DiskPlan<'_>, architecture: Architecture) -> (String, Disk) {
     let settings = Settings { disk: Some(plan), architecture, ..stage::settings(&file, &[]) };
     let system = System::start(&settings).unwrap();
     let disk = system.disk().unwrap();
-    disk.spoil(16_000..16_001);
+    disk.spoil(BAD_BLOCK);
     let end = system.run("disk-test", disk_test);
     let transcript = String::from_utf8(system.transcript()).unwrap();
     assert_eq!(end, End::Finished(true), "{transcript}");
@@ -47,28 +48,26 @@ fn run_test(plan: DiskPlan<'_>, architecture: Architecture) -> (String, Disk) {
     (transcript, disk)
 }
 
-const LAST: &[u8] = b"the disk test has written this\n";
-
 #[test]
 fn the_disk_test_passes_and_its_line_lasts() {
-    let contents = contents("make has written this\n");
+    let contents = contents(FIRST_LINE);
     for seed in 0..6 {
         let architecture = [Architecture::X86_64, Architecture::Aarch64][seed as usize % 2];
         let plan = DiskPlan { seed, ..DiskPlan::new(&contents) };
         let (transcript, disk) = run_test(plan, architecture);
         let line = "disk: blocks 32768, read-only no, flush yes, discard yes; blocks moved 2048";
         assert_eq!(transcript, format!("{line}\nPASS\n"));
-        assert!(disk.after_power_cut(seed)[8 * 512..].starts_with(LAST), "it was flushed");
+        assert!(disk.after_power_cut(seed)[8 * 512..].starts_with(LAST_LINE), "it was flushed");
     }
 }
 
 #[test]
 fn a_slow_disk_passes_its_test() {
-    let contents = contents("make has slowed this down\n");
+    let contents = contents(SLOW_LINE);
     let plan = DiskPlan { pace_micros: SECOND / 2, ..DiskPlan::new(&contents) };
     let (transcript, disk) = run_test(plan, Architecture::X86_64);
     assert!(transcript.ends_with("blocks moved 0\nPASS\n"), "{transcript}");
-    assert!(disk.contents()[8 * 512..].starts_with(LAST));
+    assert!(disk.contents()[8 * 512..].starts_with(LAST_LINE));
 }
 
 /// A client with memory that is mapped and lent to the driver.
@@ -81,7 +80,7 @@ struct Rig {
 
 impl Rig {
     fn new(plan: impl FnOnce(DiskPlan<'_>) -> DiskPlan<'_>) -> Self {
-        let (file, contents) = (stage::disk_file(), contents(""));
+        let (file, contents) = (stage::disk_file(), contents(&[]));
         let plan = plan(DiskPlan::new(&contents));
         let settings = Settings { disk: Some(plan), ..stage::settings(&file, &[]) };
         let system = System::start(&settings).unwrap();
@@ -185,7 +184,7 @@ fn more_than_the_disk_does_at_a_time_waits() {
 #[test]
 fn a_bad_block_fails_one_request_which_gets_as_far_as_there() {
     let rig = Rig::new(|plan| plan);
-    rig.disk.spoil(103..104);
+    rig.disk.spoil(103);
     rig.store(0, 16, 0xAA);
     rig.read(0, 100, 8).unwrap();
     rig.read(8, 104, 8).unwrap();

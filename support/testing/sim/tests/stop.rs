@@ -29,3 +29,9 @@ fn the_scenarios_settle_whatever_is_stopped_or_refused() {
     plays.retain(|play| !["S29", "S30", "S31", "S32", "S48", "S49", "S54"].contains(&play.name()));
     expect_well(&plays, 1, 80);
 }
+
+#[test]
+fn the_disk_test_settles_whatever_is_stopped_or_refused() {
+    let plays = Play::all(&stage::disk_text(), &[]).unwrap();
+    expect_well(&plays, 1, 60);
+}

@@ -19,9 +19,11 @@ const BLOCKS: u64 = FRAMES * 8;
 const WINDOW: VirtAddr = VirtAddr::new(0x1000_0000).unwrap();
 
 /// What make has written to block 0, and to that of a slow disk; and what it looks for in block 8.
-const FIRST: &[u8] = b"make has written this\n";
-const SLOW: &[u8] = b"make has slowed this down\n";
-const LAST: &[u8] = b"the disk test has written this\n";
+pub const FIRST_LINE: &[u8] = b"make has written this\n";
+/// See [`FIRST_LINE`].
+pub const SLOW_LINE: &[u8] = b"make has slowed this down\n";
+/// See [`FIRST_LINE`].
+pub const LAST_LINE: &[u8] = b"the disk test has written this\n";
 const LAST_BLOCK: u64 = 8;
 
 /// Requests under way at the same time: as many as one share has leases. Each moves so many blocks.
@@ -32,7 +34,7 @@ const AREA: u64 = 2048;
 const AREA_STEP: u64 = 1000;
 
 /// The block of which make says that reading fails.
-const BAD_BLOCK: u64 = 16_000;
+pub const BAD_BLOCK: u64 = 16_000;
 
 /// How often the last line is written.
 const TRIES_MAX: u32 = 10;
@@ -107,7 +109,7 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
         self.wait("reading block 0", 1)?;
         let mut bytes: Block = [0; 512];
         self.mapping.copy_in(&self.memory, 0, &mut bytes)?;
-        match (bytes.starts_with(FIRST), bytes.starts_with(SLOW)) {
+        match (bytes.starts_with(FIRST_LINE), bytes.starts_with(SLOW_LINE)) {
             (false, false) => Err(Failure::Wrong("block 0 is not what make has written")),
             (_, is_slow) => Ok(is_slow),
         }
@@ -219,7 +221,7 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
 
     fn leave_a_line(&mut self) -> Result<(), Failure> {
         self.fill(0, 0)?;
-        self.mapping.copy_out(&mut self.memory, LAST, 0)?;
+        self.mapping.copy_out(&mut self.memory, LAST_LINE, 0)?;
         // A slow disk on a busy host may need several tries.
         let mut tries: u32 = 0;
         loop {

@@ -15,6 +15,8 @@ use block_api::Client;
 use pmserver_client::{AddressSpace, Pm, Transport};
 use proto::{Console, LineWriter, Waiter};
 
+pub use check::{BAD_BLOCK, FIRST_LINE, LAST_LINE, SLOW_LINE};
+
 /// Runs the test and prints how it ended. Returns whether all is well.
 pub fn run<T: Transport>(
     pm: &Pm<T>,

@@ -57,7 +57,7 @@ impl Medium {
         let lasting = &mut self.lasting;
         self.cached.retain(|&block, versions| {
             let flushed = versions.iter().take_while(|(number, _)| *number <= writes).count();
-            if let Some((_, bytes)) = versions.drain(..flushed).last() {
+            if let Some((_, bytes)) = versions.drain(..flushed).next_back() {
                 store(lasting, block, &bytes);
             }
             !versions.is_empty()

@@ -17,7 +17,7 @@
 mod medium;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -81,7 +81,7 @@ struct State {
     last_end: u64,
     /// Whether an interrupt was raised and not acknowledged.
     is_raised: bool,
-    bad_blocks: Range<u64>,
+    bad_blocks: BTreeSet<u64>,
     /// Whether nothing ends.
     hangs: bool,
     /// How many resets are still to fail, and whether the last one did.
@@ -111,7 +111,7 @@ impl Disk {
             ended: VecDeque::new(),
             last_end: 0,
             is_raised: false,
-            bad_blocks: 0..0,
+            bad_blocks: BTreeSet::new(),
             hangs: false,
             resets_to_fail: 0,
             is_broken: false,
@@ -132,9 +132,9 @@ impl Disk {
         self.0.borrow().medium.after_power_cut(seed)
     }
 
-    /// Makes transfers fail that read or write one of these blocks; they get as far as there.
-    pub fn spoil(&self, blocks: Range<u64>) {
-        self.0.borrow_mut().bad_blocks = blocks;
+    /// Makes transfers of a block fail; they get as far as there.
+    pub fn spoil(&self, block: u64) {
+        self.0.borrow_mut().bad_blocks.insert(block);
     }
 
     /// Lets nothing end any more, until a reset.

@@ -12,9 +12,12 @@ mod sweep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use disk_test_core::{BAD_BLOCK, FIRST_LINE};
+
+use crate::disk::DiskPlan;
 use crate::machine::Architecture;
 use crate::system::{
-    Domain, End, Mishap, Settings, System, chosen_scenarios, client_demo, scenario_names,
+    Domain, End, Mishap, Settings, System, chosen_scenarios, client_demo, disk_test, scenario_names,
 };
 use crate::system_file::SystemFile;
 
@@ -24,6 +27,9 @@ pub use self::audit::with_janitor;
 pub use self::points::{Point, points};
 pub use self::sweep::{Choice, Report, sweep};
 
+/// The size of the disk of the disk test.
+const DISK_BYTES: usize = 16 << 20;
+
 /// A program of a client; it returns whether it succeeded.
 pub type Client = Box<dyn Fn(&Domain) -> bool + Send + Sync>;
 
@@ -32,6 +38,8 @@ pub struct Play {
     name: String,
     file: SystemFile,
     image: Vec<u8>,
+    /// What is on the disk, if there is one.
+    disk: Option<Vec<u8>>,
     client: String,
     program: Client,
     audit: Audit,
@@ -47,7 +55,8 @@ pub enum Outcome {
 }
 
 impl Play {
-    /// Returns the plays of a system file: each scenario in a system of its own, or the demo.
+    /// Returns the plays of a system file: each scenario in a system of its own, or the demo, or
+    /// the disk test.
     ///
     /// # Errors
     /// What cannot be run.
@@ -59,6 +68,12 @@ impl Play {
                 Self::new(name, &text, image, "scenario-client", Box::new(program))
             };
             return scenario_names().into_iter().map(play).collect();
+        }
+        if text.contains("disk-test.elf") {
+            let play = Self::new("disk", &text, image, "disk-test", Box::new(disk_test))?;
+            let mut disk = vec![0; DISK_BYTES];
+            disk[..FIRST_LINE.len()].copy_from_slice(FIRST_LINE);
+            return Ok(vec![Self { disk: Some(disk), ..play }]);
         }
         Self::new("demo", &text, image, "client-demo", Box::new(client_demo)).map(|play| vec![play])
     }
@@ -78,7 +93,7 @@ impl Play {
         let file = SystemFile::parse(text).map_err(|error| error.to_string())?;
         let audit = Audit::new(&settings(&file, image, None))?;
         let (name, client, image) = (name.to_owned(), client.to_owned(), image.to_vec());
-        Ok(Self { name, file, image, client, program, audit })
+        Ok(Self { name, file, image, disk: None, client, program, audit })
     }
 
     /// Returns its name.
@@ -92,7 +107,7 @@ impl Play {
     /// # Errors
     /// What is wrong already without a mishap.
     pub fn rehearse(&self) -> Result<Vec<Point>, String> {
-        let system = System::start(&settings(&self.file, &self.image, None))?;
+        let system = self.start(None)?;
         let ends = self.play(&system);
         if ends.iter().any(|end| *end != End::Finished(true)) {
             return Err(format!("{}: without a mishap it ends with {ends:?}", self.name));
@@ -120,8 +135,7 @@ impl Play {
     }
 
     fn attempt(&self, mishap: Mishap) -> Result<(), String> {
-        let settings = settings(&self.file, &self.image, Some(mishap));
-        let system = match System::start(&settings) {
+        let system = match self.start(Some(mishap)) {
             Ok(system) => system,
             // It does not start, and says so: no program has run.
             Err(_) if matches!(mishap, Mishap::Refusal(_)) => return Ok(()),
@@ -136,16 +150,29 @@ impl Play {
                     if matches!(mishap, Mishap::Refusal(_)) => {}
                 End::Stopped if struck().as_deref() == Some(self.client_name()) => {}
                 End::Blocked { ref on } if struck().as_ref() == Some(on) => {}
-                // Nobody ends what hangs if the supervisor is who was stopped.
-                End::Hung { .. } if struck().as_deref() == Some("supervisor") => {}
+                // Nobody ends what hangs if the supervisor is who was stopped, and nobody notifies
+                // who waits for the disk if its driver is.
+                End::Hung { .. }
+                    if matches!(struck().as_deref(), Some("supervisor" | "virtio-blk")) => {}
                 end => return Err(format!("{:?} was stopped, and the client {end:?}", struck())),
             }
         }
         system.with_server(|server| server.kernel_mut().refuse(None));
         if self.audit.is_at_boot(mishap) {
-            return Audit::new(&settings)?.after(&self.file, &system);
+            return Audit::new(&settings(&self.file, &self.image, Some(mishap)))?
+                .after(&self.file, &system);
         }
         self.audit.after(&self.file, &system)
+    }
+
+    fn start(&self, mishap: Option<Mishap>) -> Result<System, String> {
+        let disk = self.disk.as_deref().map(DiskPlan::new);
+        let settings = Settings { disk, ..settings(&self.file, &self.image, mishap) };
+        let system = System::start(&settings)?;
+        if let Some(disk) = system.disk() {
+            disk.spoil(BAD_BLOCK);
+        }
+        Ok(system)
     }
 
     fn client_name(&self) -> &str {

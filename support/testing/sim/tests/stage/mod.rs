@@ -74,9 +74,12 @@ pub(crate) fn scenario_file() -> SystemFile {
     SystemFile::parse(&scenario_text()).unwrap()
 }
 
+pub(crate) fn disk_text() -> String {
+    std::fs::read_to_string(root().join("support/testing/systems/disk.xml")).unwrap()
+}
+
 pub(crate) fn disk_file() -> SystemFile {
-    let path = root().join("support/testing/systems/disk.xml");
-    SystemFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+    SystemFile::parse(&disk_text()).unwrap()
 }
 
 /// The scenarios' system.

@@ -197,7 +197,7 @@ image: need-board fs-image image-tool
 	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
 	@cargo run --quiet $(IMAGE) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
-	  --report $(IMAGE_DIR)/report.txt $(if $(RAM),--ram $(RAM)) $($(SYSTEM)_XML)
+	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
 
 # The tests. `check` and `sim-test` need only published crates and mke2fs.
 check: need-cargo

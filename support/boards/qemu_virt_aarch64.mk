@@ -9,7 +9,10 @@ TARGET := aarch64-unknown-none
 # then load word by word.
 TARGET_RUSTFLAGS := -C no-vectorize-slp
 
-# The SDK was built for 2 GiB of RAM: the image tool knows that from the SDK.
+# The SDK was built for 2 GiB of RAM: the image tool knows that from the SDK. The Cortex-A53 has
+# instructions for checksums.
+IMAGE_FLAGS := --crc32
+
 # How fast the processor is beside its clock (decision 0024): an instruction takes 2^ICOUNT ns. From 7
 # on, single calls take longer than the times that scenarios wait for.
 ICOUNT ?= 5

@@ -9,6 +9,7 @@ TARGET_RUSTFLAGS := -C relocation-model=static
 
 # RAM of the machine: what QEMU gives it, and what the image tool checks a system against.
 RAM ?= 1G
+IMAGE_FLAGS := --ram $(RAM)
 
 # How fast the processor is beside its clock (decision 0024): an instruction takes 2^ICOUNT ns. With
 # every other number the kernel of the SDK gets no timer interrupts on QEMU's processor.

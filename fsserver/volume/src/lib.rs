@@ -76,8 +76,8 @@
 //! - Memory that is not there aborts the engine in most places. The bounds above are what keeps it
 //!   from asking for more; give it 8 MiB and let a fault of the whole be recovered from.
 //! - Its stack: 32 KiB were enough in all tests, 24 KiB were not. Give it 64.
-//! - On aarch64 its checksums read ID_AA64ISAR0_EL1, which user level may not: the instruction has
-//!   to be answered or replaced.
+//! - On aarch64 its checksums read ID_AA64ISAR0_EL1, which user level may not: the image tool
+//!   replaces the instruction (decision 0046).
 //! - Times are seconds of 32 bits, without sign: 1970 to 2106.
 #![no_std]
 #![forbid(unsafe_code)]

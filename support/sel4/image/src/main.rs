@@ -8,6 +8,7 @@
 //! packs that into capDL's initialiser.
 
 mod capdl;
+mod id_registers;
 mod last_resort;
 mod memory;
 mod pack;
@@ -22,7 +23,7 @@ use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
-use microkit_tool::sel4::Config;
+use microkit_tool::sel4::{Arch, Config};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
 use system_description::{Description, Fault, LAST_RESORT_FILE, SETUP_FILE};
@@ -50,6 +51,9 @@ struct Arguments {
     /// RAM of a board whose kernel finds it at boot, as QEMU's -m takes it: 1G, 512M.
     #[arg(long, value_parser = bytes)]
     ram: Option<u64>,
+    /// The processor of a board for aarch64 has CRC32 instructions.
+    #[arg(long)]
+    crc32: bool,
     /// Where to write microkit-tool's report of objects and capabilities.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -92,7 +96,7 @@ fn pack_root_task(arguments: &Arguments, program: &Path) -> Result<(), String> {
     let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
     let memory = memory::BoardMemory::new(&board, arguments.ram)?;
     // Kernel and loader start any program that microkit-tool takes for its initialiser.
-    let mut program = CapDLInitialiser::new(sdk::read_elf(program)?);
+    let mut program = CapDLInitialiser::new(read_program(arguments, &board, program)?);
     memory
         .place(&board, &mut CapDLSpecContainer::new(), &mut program, &[])
         .map_err(|fault| fault.sentence)?;
@@ -114,7 +118,8 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     search_paths.extend_from_slice(&arguments.search_paths);
     let system = sdf::parse(system, &description.text_with_setup, &board.config, &search_paths)?;
     check_addresses(&system).map_err(at)?;
-    let mut programs = programs(&system, &search_paths)?;
+    let read = |path: &Path| read_program(arguments, &board, path);
+    let mut programs = programs(&system, &search_paths, read)?;
     programs.push(board.program("monitor.elf")?);
     patch_symbols(&board.config, &mut programs, &system)?;
 
@@ -182,10 +187,24 @@ const MICROKIT_SYMBOLS: [&str; 6] = [
     "microkit_ioports",
 ];
 
+/// Reads a program, and answers what it asks its processor.
+fn read_program(
+    arguments: &Arguments,
+    board: &BoardFolder,
+    path: &Path,
+) -> Result<ElfFile, String> {
+    let mut program = sdk::read_elf(path)?;
+    if board.config.arch == Arch::Aarch64 {
+        id_registers::answer(&mut program, arguments.crc32)?;
+    }
+    Ok(program)
+}
+
 /// Reads the program of each PD, in the order of the PDs.
 fn programs(
     system: &SystemDescription,
     search_paths: &Vec<PathBuf>,
+    read: impl Fn(&Path) -> Result<ElfFile, String>,
 ) -> Result<Vec<ElfFile>, String> {
     let mut programs = Vec::new();
     for pd in &system.protection_domains {
@@ -196,7 +215,7 @@ fn programs(
                 pd.name
             )
         })?;
-        let program = sdk::read_elf(&path)?;
+        let program = read(&path)?;
         for symbol in MICROKIT_SYMBOLS {
             program.find_symbol(symbol).map_err(|err| {
                 format!("{} is not a program for Microkit: {err}", path.display())

@@ -217,6 +217,26 @@ fn a_program_is_one_for_microkit() {
 }
 
 #[test]
+fn a_program_asks_its_processor_for_nothing_else() {
+    let Some(sdk) = sdk_with(BOARD) else { return };
+    let folder = Folder::new("id", "");
+    let file = folder.path("server.elf");
+    let mut bytes = program(&SYMBOLS, 4096);
+    // ID_AA64ISAR0_EL1, and behind it ID_AA64MMFR0_EL1.
+    bytes[120 + 1024..][..4].copy_from_slice(&0xD538_0600_u32.to_le_bytes());
+    folder.program(&bytes);
+    let system = folder.path("system.xml");
+    assert_eq!(message(tool::run(&sdk, BOARD, &folder.0, &["--crc32", &system]), 0), "");
+    bytes[120 + 1028..][..4].copy_from_slice(&0xD538_0700_u32.to_le_bytes());
+    folder.program(&bytes);
+    let sentence = format!(
+        "{file} reads an ID register at 0x200404, which user level may not; only ID_AA64ISAR0_EL1 \
+         has an answer"
+    );
+    folder.refused(&sdk, BOARD, &[], &sentence);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_or_written() {
     let Some(sdk) = sdk_with(BOARD) else { return };
     let folder = Folder::new("files", "");

@@ -116,7 +116,7 @@ const CRATES: &[Crate] = &[
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
     Crate {
         folder: "support/sel4/image/src",
-        floors: &["pack", "memory", "capdl", "sdk", "last_resort"],
+        floors: &["pack", "memory", "capdl", "sdk", "id_registers", "last_resort"],
     },
     Crate {
         folder: "support/testing/boot/src",

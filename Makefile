@@ -14,13 +14,17 @@ CONFIGS := debug release
 BOARD ?=
 CONFIG ?= debug
 FILES ?= support/files
+IMAGE ?=
+WRITE ?=
 MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
 # How long `make soak` reads, on the board's clock.
 SECONDS ?= 600
-# Passed to scripts in the environment, so that the name of a folder may have any character.
-export BOARD CONFIG FILES MICROKIT_SDK TIMEOUT SEED
+# Passed to scripts in the environment, and not expanded before, so that names may have any character.
+override FILES := $(value FILES)
+override IMAGE := $(value IMAGE)
+export BOARD CONFIG FILES IMAGE WRITE MICROKIT_SDK TIMEOUT SEED
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
@@ -44,7 +48,7 @@ PDS := support/make/toolchain.sh cargo
 # One for all boards and configurations: they share what runs on the host while building.
 PD_TARGET_DIR := build/cargo
 # The image tool is compiled into the host workspace's folder: they share dependencies, too.
-IMAGE := $(SEL4) --package image --target-dir $(or $(CARGO_TARGET_DIR),target)
+IMAGE_TOOL := $(SEL4) --package image --target-dir $(or $(CARGO_TARGET_DIR),target)
 # Prints what is compiled, and why, if there is something to compile.
 COMPILE := support/make/compile.sh
 BOOT := cargo run --quiet --package boot --
@@ -78,11 +82,17 @@ slow-disk_XML := $(disk_XML)
 slow-disk_PDS := $(disk_PDS)
 slow-disk_SIM := $(disk_SIM)
 slow-disk_DISK := slow
-DISK = $(IMAGE_DIR)/disk.img
+# The demo with a disk that has the files, in place of the image in the boot image.
+files_XML := support/testing/systems/files.xml
+files_PDS := $(demo_PDS) virtio-blk
+files_DISK := files
+# What fsserver serves: the disk of a system with one, or the image in the boot image.
+DISK = $(if $($(SYSTEM)_DISK),$(IMAGE_DIR)/disk.img,build/fs.img)
 # A block of the quick one cannot be read.
 QEMU_DRIVE = -drive if=none,id=disk,$(QEMU_DRIVE_$($(SYSTEM)_DISK))
 QEMU_DRIVE_quick = driver=blkdebug,image.driver=file,image.filename=$(DISK),$(BAD_BLOCK)
 QEMU_DRIVE_slow = format=raw,file=$(DISK),throttling.iops-total=2
+QEMU_DRIVE_files = format=raw,file=$(DISK)
 BAD_BLOCK := inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0.sector=16000
 # The same two in the simulator.
 SIM_DISK = --disk $(DISK) $(SIM_DISK_$($(SYSTEM)_DISK))
@@ -131,7 +141,8 @@ usage help:
 	@printf '\n%s\n' 'BOARD=sim|x86_64_generic|qemu_virt_aarch64  where to run'
 	@echo 'CONFIG=debug|release                        which kernel           ($(CONFIG))'
 	@echo 'ICOUNT=n                                    an instruction takes 2^n ns; empty: as it comes'
-	@echo 'FILES=folder                                what fsserver serves   ($(FILES))'
+	@echo "FILES=folder                                what fsserver serves   ($$FILES)"
+	@echo 'IMAGE=file                                  the same, an image: a copy, unless WRITE=yes'
 	@echo 'MICROKIT_SDK=folder                         where the SDK is       ($(MICROKIT_SDK))'
 
 # Runs a system on BOARD. Without BOARD: on x86_64_generic if that is possible, else in the
@@ -164,9 +175,9 @@ need-board: need-cargo
 	  { echo 'this needs a board: add one of $(BOARDS:%=BOARD=%)' >&2; exit 1; }
 	@missing=$$($(MAKE) missing); [ -z "$$missing" ] || { echo "$$missing" >&2; exit 1; }
 
-# The file system image that fsserver serves; made on every run, because FILES may have changed.
+# What fsserver serves; made on every run, because FILES or IMAGE may have changed.
 fs-image:
-	@support/make/fs-image.sh "$$FILES" build/fs.img
+	@support/make/disk.sh make $(DISK) $(or $($(SYSTEM)_DISK),region)
 
 simulate: need-cargo fs-image
 	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
@@ -186,7 +197,7 @@ boot-tool: need-cargo
 	  cargo build --package boot
 image-tool: need-cargo
 	@$(COMPILE) 'the tool that makes boot images (about half a minute the first time)' \
-	  cargo build $(IMAGE)
+	  cargo build $(IMAGE_TOOL)
 
 image: need-board fs-image image-tool
 	@mkdir -p $(IMAGE_DIR)
@@ -195,7 +206,7 @@ image: need-board fs-image image-tool
 	  $(addprefix --package ,$($(SYSTEM)_PDS))
 	@for pd in $($(SYSTEM)_PDS); do \
 	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
-	@cargo run --quiet $(IMAGE) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
+	@cargo run --quiet $(IMAGE_TOOL) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
 	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
 
@@ -244,8 +255,8 @@ pd-check: need-board
 	@$(PDS) clippy $(SEL4) --quiet --release --target-dir $(PD_TARGET_DIR) --workspace --exclude image \
 	  -- -D warnings
 image-check: need-cargo
-	cargo clippy --quiet $(IMAGE) --all-targets -- -D warnings
-	cargo test --quiet $(IMAGE)
+	cargo clippy --quiet $(IMAGE_TOOL) --all-targets -- -D warnings
+	cargo test --quiet $(IMAGE_TOOL)
 
 # Without SEED every run has a new one; a failure prints the command that repeats it.
 fuzz: need-cargo

@@ -1,24 +1,62 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The disk of the disk test: disk.sh make IMAGE KIND makes it, with a line in block 0 by which the test
-# knows the kind, `quick` or `slow`; disk.sh check IMAGE fails unless the test has written its own line
-# into block 8.
+# The disk of a run: disk.sh make DISK KIND makes it, disk.sh check DISK KIND looks at it after it.
+#
+#   quick, slow     for the disk test: block 0 has a line by which it knows the kind; block 8 must
+#                   then have the test's own
+#   files           what fsserver serves: a copy of IMAGE, or IMAGE itself if WRITE=yes, or an image
+#                   of FILES with room to write; stays where it is
+#   region          the same in a region of memory, which nobody writes to
+#
+# In the environment, from the Makefile: FILES IMAGE WRITE.
 set -euo pipefail
 
-verb=$1 image=$2
-case $verb in
-make)
-	mkdir -p "$(dirname "$image")"
-	rm -f "$image"
-	truncate -s 16M "$image"
+verb=$1 disk=$2 kind=$3
+fail() { echo "$*" >&2; exit 1; }
+
+# Puts IMAGE in the place of the disk.
+take_image() {
+	[ -e "$IMAGE" ] || fail "IMAGE='$IMAGE' does not exist: set IMAGE to the file to serve"
+	[ -f "$IMAGE" ] || fail "IMAGE='$IMAGE' is not a file: use FILES for a folder"
+	[ -s "$IMAGE" ] || fail "IMAGE='$IMAGE' is empty: set IMAGE to a file with a file system"
+	[ -r "$IMAGE" ] || fail "IMAGE='$IMAGE' may not be read"
+	case $WRITE in
+	yes)
+		[ -w "$IMAGE" ] || fail "IMAGE='$IMAGE' may not be written to, but WRITE=yes"
+		[ "$IMAGE" -ef "$disk" ] || ln -sfn "$(realpath -- "$IMAGE")" "$disk"
+		;;
+	'' | no)
+		# IMAGE may be the disk of an earlier run, and the disk a link to IMAGE.
+		cp --sparse=always --reflink=auto -- "$IMAGE" "$disk.new"
+		chmod u+w "$disk.new"
+		mv -f "$disk.new" "$disk"
+		;;
+	*) fail "WRITE='$WRITE': use WRITE=yes or leave it out" ;;
+	esac
+}
+
+case $verb-$kind in
+make-quick | make-slow)
+	mkdir -p "$(dirname "$disk")"
+	rm -f "$disk"
+	truncate -s 16M "$disk"
 	line='make has written this'
-	[ "$3" != slow ] || line='make has slowed this down'
-	echo "$line" | dd of="$image" conv=notrunc status=none
+	[ "$kind" != slow ] || line='make has slowed this down'
+	echo "$line" | dd of="$disk" conv=notrunc status=none
 	;;
-check)
-	line=$(dd if="$image" bs=512 skip=8 count=1 status=none | head -n 1 | tr -d '\0')
-	[ "$line" = 'the disk test has written this' ] ||
-		{ echo "$image: block 8 begins with '$line'" >&2; exit 1; }
+check-quick | check-slow)
+	line=$(dd if="$disk" bs=512 skip=8 count=1 status=none | head -n 1 | tr -d '\0')
+	[ "$line" = 'the disk test has written this' ] || fail "$disk: block 8 begins with '$line'"
 	;;
+make-*)
+	mkdir -p "$(dirname "$disk")"
+	if [ -n "$IMAGE" ]; then
+		take_image
+	else
+		[ -z "$WRITE" ] || fail "WRITE='$WRITE' is for an IMAGE: set IMAGE to the file to serve"
+		support/make/fs-image.sh "$FILES" "$disk" "$kind"
+	fi
+	;;
+check-files) echo "make: the disk is $disk; debugfs shows what is on it" >&2 ;;
 esac

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Makes an ext4 image of a folder: fs-image.sh FOLDER IMAGE. Does not need root. The same folder
-# gives the same image, except for the files' times: identifiers and creation time are fixed.
+# Makes an ext4 image of a folder: fs-image.sh FOLDER IMAGE [KIND]. Does not need root. The same
+# folder gives the same image, except for the files' times: identifiers and creation time are fixed.
+# An image of the kind `files` is one to write to: it has a journal, and room for 64 MiB and 4096
+# files more.
 set -euo pipefail
 
-folder=$1 image=$2
+folder=$1 image=$2 kind=${3:-region}
 PATH=$PATH:/usr/sbin:/sbin
 
 fail() { echo "$*" >&2; exit 1; }
@@ -25,14 +27,19 @@ read -r entries blocks sparse < <(find "$folder"/ -printf '%s %b %y\n' | awk '
 	}
 	END { print entries, blocks, sparse }')
 # mke2fs uses a few inodes itself. An inode has 256 bytes; 16 fit into a block.
-inodes=$((entries + 32))
+inodes=$((entries + 32)) more=0 journal=()
+if [ "$kind" = files ]; then
+	# The smallest journal: one group of changes takes a part of it.
+	inodes=$((inodes + 4096)) more=$(((64 + 4) * 256)) journal=(-J size=4)
+fi
 # 1/64 and 256 blocks more: extent trees of large files, bitmaps, superblocks and lost+found.
-whole() { echo $(($1 + inodes / 16 + $1 / 64 + 256)); }
+whole() { echo $(($1 + more + inodes / 16 + $1 / 64 + 256)); }
 
 # Every feature is named, so that mke2fs.conf of this machine has no influence. fsserver detects
 # damage by the checksums of metadata.
 features=none,extent,64bit,filetype,dir_index,ext_attr,sparse_super,large_file,huge_file
 features+=,dir_nlink,extra_isize,flex_bg,metadata_csum
+[ ${#journal[@]} -eq 0 ] || features+=,has_journal
 
 mkdir -p "$(dirname "$image")"
 # Makes an image of so many blocks.
@@ -40,7 +47,7 @@ make_image() {
 	rm -f "$image"
 	truncate -s $(($1 * 4096)) "$image"
 	E2FSPROGS_FAKE_TIME=1 SOURCE_DATE_EPOCH=1 mke2fs -q -F -t ext4 -b 4096 -I 256 -N "$inodes" \
-		-m 0 -O "$features" -U 6d656d6f-7279-4000-8000-70616765730a \
+		-m 0 -O "$features" "${journal[@]}" -U 6d656d6f-7279-4000-8000-70616765730a \
 		-E 'hash_seed=6d656d6f-7279-4000-8000-70616765730a,lazy_itable_init=0,root_owner=0:0' \
 		-d "$folder" "$image"
 }

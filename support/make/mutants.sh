@@ -66,9 +66,11 @@ for test in "${long[@]}"; do
 done
 round 1-core "${shard[@]}" --package pmserver-core -- --test suite -- "${skips[@]}"
 round 1-rest "${shard[@]}" --package fsserver-core --package pmserver-api \
-	--package pmserver-client --package pmserver-setup --package block-api --package block-core
+	--package pmserver-client --package pmserver-setup --package fsserver-setup \
+	--package block-api --package block-core
 again 2-cores '1-*' --test-package fsserver-core --test-package pmserver-api \
-	--test-package pmserver-client --test-package pmserver-core --test-package pmserver-setup
+	--test-package pmserver-client --test-package pmserver-core --test-package pmserver-setup \
+	--test-package fsserver-setup
 # Of the simulator the quick tests: all of them take longer than those of all cores together.
 only conformance lent_memory lent_reads strict_reads
 again 3-sim 2-cores --test-package sim --cargo-arg=--package=sim "${only[@]}"

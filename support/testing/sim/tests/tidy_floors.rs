@@ -63,6 +63,7 @@ const CRATES: &[Crate] = &[
             "heap",
         ],
     },
+    Crate { folder: "fsserver/setup/src", floors: &["pages", "setup"] },
     Crate {
         folder: "fsserver/volume/src",
         floors: &["partition", "ext4", "limits", "volume", "block_device", "error"],

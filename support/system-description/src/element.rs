@@ -32,6 +32,12 @@ impl<'a, 'input> Element<'a, 'input> {
         self.0.attribute("name").unwrap_or_default().to_owned()
     }
 
+    /// Returns the program of this protection domain, if it has one.
+    pub(crate) fn program(&self) -> Option<&'a str> {
+        let image = self.0.children().find(|child| child.has_tag_name("program_image"))?;
+        image.attribute("path")
+    }
+
     /// Fails if the element has unknown attributes, or contents: they would be ignored silently.
     pub(crate) fn check_shape(&self, allowed: &[&str]) -> Result<(), Fault> {
         let tag = self.tag();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Reads this project's extensions of Microkit's system description: `memory_account`,
-//! `cap_untyped`, `cap_cnode` and the `board` attribute (the README of `support/sel4/image`
-//! documents them).
+//! `file_access`, `cap_untyped`, `cap_cnode` and the `board` attribute (the README of
+//! `support/sel4/image` documents them).
 //!
 //! [`read`] reads them, checks everything that can be checked without a board, and returns the text
 //! without them, which is a description that Microkit understands. The image tool passes that to
@@ -14,18 +14,20 @@
 //! are taken.
 //!
 //! ```text
-//!   reader.rs     walks through the elements
-//!   server.rs     the memory server: its pool, its peers, the capabilities it gets
-//!   budgets.rs    who may hold up whom
-//!   claims.rs     which slots are taken, and by what
-//!   element.rs    one element: its attributes, errors with its line
-//!   text.rs       the text without the extensions, with additions
+//!   reader.rs         walks through the elements
+//!   server.rs         the memory server: its pool, its peers, the capabilities it gets
+//!   file_server.rs    the file server: what its clients may do
+//!   budgets.rs        who may hold up whom
+//!   claims.rs         which slots are taken, and by what
+//!   element.rs        one element: its attributes, errors with its line
+//!   text.rs           the text without the extensions, with additions
 //! ```
 #![forbid(unsafe_code)]
 
 mod budgets;
 mod claims;
 mod element;
+mod file_server;
 mod reader;
 mod server;
 mod text;
@@ -34,6 +36,7 @@ use std::fmt;
 
 use pmserver_setup::SETUP_BYTES;
 
+pub use file_server::{FILE_SETUP_FILE, FileServer};
 pub use reader::read;
 pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
@@ -64,8 +67,10 @@ pub struct Description {
     pub caps: Vec<GivenCap>,
     /// The memory server, if there is one.
     pub server: Option<MemoryServer>,
-    /// `text` with the memory regions in it that tell the memory server its setup, and give its
-    /// peers the code of their last resort.
+    /// The file server, if the description says what a client of it may do.
+    pub file_server: Option<FileServer>,
+    /// `text` with the memory regions in it that tell the memory server and the file server their
+    /// setups, and give the peers the code of their last resort.
     pub text_with_setup: String,
 }
 

@@ -8,6 +8,7 @@ use roxmltree::Document;
 use crate::budgets;
 use crate::claims::Claims;
 use crate::element::Element;
+use crate::file_server::{FileServer, file_server};
 use crate::server::{ChannelEnd, Domains};
 use crate::text::Text;
 use crate::{Description, Fault, GivenCap, GivenObject, Node, UntypedCaps};
@@ -39,29 +40,32 @@ pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
         untypeds: Vec::new(),
         caps: Vec::new(),
         domains: Domains::default(),
+        file_accesses: Vec::new(),
     };
     reader.element(root)?;
     reader.check_pd_names()?;
-    let Reader { text, claims, untypeds, mut caps, domains, .. } = reader;
+    let Reader { text, claims, untypeds, mut caps, domains, file_accesses, .. } = reader;
     let server = domains.server(&untypeds, &claims)?;
     if let Some(server) = &server {
         budgets::check(&domains)?;
         caps.extend(server.caps());
     }
-    let text_with_setup = match &server {
-        Some(server) => {
-            let end_of = |pd: &str| text.closing_tag(domains.element(pd).unwrap_or(root).0);
-            let [map, code, regions] = server.setup_elements();
-            let peers = server.peer_names();
-            let mut places: Vec<_> =
-                peers.iter().map(|peer| (end_of(peer), code.clone())).collect();
-            places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), regions)]);
-            places.sort();
-            text.with_additions(&places)
-        }
-        None => text.text(),
-    };
-    Ok(Description { text: text.text(), untypeds, caps, server, text_with_setup })
+    let file_server = file_server(&domains, &file_accesses)?;
+    let end_of = |pd: &str| text.closing_tag(domains.element(pd).unwrap_or(root).0);
+    let mut places = Vec::new();
+    if let Some(server) = &server {
+        let [map, code, regions] = server.setup_elements();
+        places.extend(server.peer_names().iter().map(|peer| (end_of(peer), code.clone())));
+        places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), regions)]);
+    }
+    if let Some(server) = &file_server {
+        let [map, region] = FileServer::setup_elements();
+        places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), region)]);
+    }
+    places.sort();
+    let text_with_setup = text.with_additions(&places);
+    let text = text.text();
+    Ok(Description { text, untypeds, caps, server, file_server, text_with_setup })
 }
 
 struct Reader<'a, 'input> {
@@ -74,6 +78,7 @@ struct Reader<'a, 'input> {
     untypeds: Vec<UntypedCaps>,
     caps: Vec<GivenCap>,
     domains: Domains<'a, 'input>,
+    file_accesses: Vec<Element<'a, 'input>>,
 }
 
 impl<'a, 'input> Reader<'a, 'input> {
@@ -113,6 +118,10 @@ impl<'a, 'input> Reader<'a, 'input> {
             ("protection_domain", None) => self.domains.add(element),
             ("memory_account", None) => {
                 self.domains.add_account(element)?;
+                self.text.blank_element(element.0);
+            }
+            ("file_access", None) => {
+                self.file_accesses.push(element);
                 self.text.blank_element(element.0);
             }
             ("end", None) => {

@@ -145,16 +145,23 @@ impl<'a, 'input> Domains<'a, 'input> {
         &self,
         caller: Element<'a, 'input>,
     ) -> impl Iterator<Item = Element<'a, 'input>> {
+        self.called_ends(caller).filter_map(|end| self.element(end.attribute("pd")?))
+    }
+
+    /// Returns the ends of the channels on which a domain calls, at those that it calls.
+    pub(crate) fn called_ends(
+        &self,
+        caller: Element<'a, 'input>,
+    ) -> impl Iterator<Item = Element<'a, 'input>> {
         let name = caller.name();
-        let calls = move |end: &&ChannelEnd<'_, '_>| {
-            end.element.attribute("pd") == Some(&name)
-                && end.element.attribute("pp") == Some("true")
+        let calls = move |end: &Element<'_, '_>| {
+            end.attribute("pd") == Some(&name) && end.attribute("pp") == Some("true")
         };
-        self.ends.iter().filter(calls).filter_map(|own| {
+        self.ends.iter().filter(move |end| calls(&end.element)).filter_map(|own| {
             let is_other = |end: &&ChannelEnd<'_, '_>| {
                 end.channel == own.channel && end.element.0 != own.element.0
             };
-            self.element(self.ends.iter().find(is_other)?.element.attribute("pd")?)
+            self.ends.iter().find(is_other).map(|end| end.element)
         })
     }
 

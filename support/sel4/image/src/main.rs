@@ -26,7 +26,7 @@ use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
 use microkit_tool::sel4::{Arch, Config};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
-use system_description::{Description, Fault, LAST_RESORT_FILE, SETUP_FILE};
+use system_description::{Description, FILE_SETUP_FILE, Fault, LAST_RESORT_FILE, SETUP_FILE};
 
 use crate::sdk::BoardFolder;
 
@@ -138,8 +138,8 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes what the memory server is told, and what its peers run as a last resort, beside the
-/// image. Returns the folder.
+/// Writes what the servers are told, and what the memory server's peers run as a last resort,
+/// beside the image. Returns the folder.
 fn write_setup(
     description: &Description,
     config: &Config,
@@ -153,6 +153,9 @@ fn write_setup(
     if let Some(page) = description.setup_page() {
         write(SETUP_FILE, page)?;
         write(LAST_RESORT_FILE, &last_resort::code(config.arch)?)?;
+    }
+    if let Some(server) = &description.file_server {
+        write(FILE_SETUP_FILE, &*server.pages)?;
     }
     Ok(folder)
 }

@@ -93,7 +93,9 @@ fn program(symbols: &[&str], bytes: usize) -> Vec<u8> {
     let mut table = vec![0; 24];
     for (address, symbol) in (BASE..).step_by(64).zip(symbols) {
         let name = u64::try_from(names.len()).unwrap();
-        table.extend::<Vec<u8>>(words(&[name, address, 64]));
+        // What microkit-tool writes an address to has the size of one.
+        let size = if symbol.ends_with("_vaddr") { 8 } else { 64 };
+        table.extend::<Vec<u8>>(words(&[name, address, size]));
         names.extend([symbol.as_bytes(), &[0]].concat());
     }
     let bytes = u64::try_from(bytes).unwrap();
@@ -234,6 +236,27 @@ fn a_program_asks_its_processor_for_nothing_else() {
          has an answer"
     );
     folder.refused(&sdk, BOARD, &[], &sentence);
+}
+
+#[test]
+fn a_file_server_is_told_what_its_clients_may_do() {
+    let Some(sdk) = sdk_with(BOARD) else { return };
+    let folder = Folder::new("access", "");
+    let system = folder.path("system.xml");
+    let domains = "<system>\n<protection_domain name=\"files\" priority=\"2\">\
+        <program_image path=\"fsserver.elf\" /></protection_domain>\n\
+        <protection_domain name=\"client\" priority=\"1\"><program_image path=\"server.elf\" />\
+        <file_access rights=\"write\" /></protection_domain>\n\
+        <channel><end pd=\"files\" id=\"1\" />\
+        <end pd=\"client\" id=\"1\" pp=\"true\" /></channel>\n</system>\n";
+    fs::write(&system, domains).unwrap();
+    let make = |symbols: &[&str], status| {
+        fs::write(folder.path("fsserver.elf"), program(symbols, 4096)).unwrap();
+        message(tool::run(&sdk, BOARD, &folder.0, &[&system]), status)
+    };
+    assert_eq!(make(&[SYMBOLS.as_slice(), &["file_setup_vaddr"]].concat(), 0), "");
+    let said = make(&SYMBOLS, 1);
+    assert!(said.contains("file_setup_vaddr"), "{said}");
 }
 
 #[test]

@@ -40,6 +40,17 @@ fn the_demo_is_read_as_it_stands() {
 }
 
 #[test]
+fn what_clients_of_the_file_server_may_do_is_read() {
+    let program = r#"<program_image path="client-demo.elf" />"#;
+    let access = r#"<file_access rights="write" root="/a" />"#;
+    let text = stage::demo_text().replace(program, &format!("{program}{access}"));
+    let server = SystemFile::parse(&text).unwrap().file_server.unwrap();
+    let client = server.setup().client(2);
+    assert_eq!((client.root, client.files), ("/a", 16));
+    assert_eq!(stage::demo_file().file_server, None);
+}
+
+#[test]
 fn the_scenario_system_has_a_supervisor_with_a_period() {
     let file = stage::scenario_file();
     let supervisor = &file.domains[file.running("supervisor").unwrap()];

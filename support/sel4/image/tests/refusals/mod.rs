@@ -156,4 +156,37 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
         12,
         "cap_tcb takes slot 40 of 'client', which is reserved for frames granted to it.",
     ),
+    (
+        "access_unknown_attribute",
+        9,
+        "file_access has no attribute 'right'; it takes rights, root, files.",
+    ),
+    ("access_rights_unknown", 9, "rights 'read write' is neither read nor write."),
+    ("access_root_relative", 9, "the root is not '/' or a path from there of names alone."),
+    ("access_root_with_dots", 9, "the root is not '/' or a path from there of names alone."),
+    ("access_root_too_long", 9, "the root has more than 255 bytes."),
+    ("access_files_zero", 9, "files 0 is outside 1 to 1024."),
+    ("access_files_not_a_number", 9, "files 'many' is not a number."),
+    ("access_twice", 10, "'client' has a file_access already."),
+    (
+        "access_without_a_channel",
+        9,
+        "'client' has a file_access, but calls no domain that runs fsserver.elf.",
+    ),
+    (
+        "access_that_cannot_call",
+        9,
+        "'client' has a file_access, but calls no domain that runs fsserver.elf.",
+    ),
+    (
+        "access_to_another_server",
+        9,
+        "'client' has a file_access, but calls no domain that runs fsserver.elf.",
+    ),
+    ("access_outside_a_domain", 4, "file_access must be in a protection domain."),
+    (
+        "access_to_two_servers",
+        12,
+        "'client' calls 'other', others call 'server': what clients may do is said for one file",
+    ),
 ];

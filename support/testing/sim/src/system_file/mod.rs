@@ -11,7 +11,7 @@ mod element;
 use std::fmt;
 
 use roxmltree::Document;
-use system_description::MemoryServer;
+use system_description::{FileServer, MemoryServer};
 
 use self::element::{Element, to_u8};
 
@@ -74,6 +74,8 @@ pub struct SystemFile {
     pub channels: Vec<[End; 2]>,
     /// The domain that has the pool, and what it is told.
     pub memory_server: Option<MemoryServer>,
+    /// The domain that serves files, and what its clients may do, if the file says it.
+    pub file_server: Option<FileServer>,
 }
 
 type Result<T> = std::result::Result<T, FileError>;
@@ -92,7 +94,11 @@ impl SystemFile {
         })?;
         let root = Element::root(&document);
         root.expect_name("system")?;
-        let mut file = Self { memory_server: description.server, ..Self::default() };
+        let mut file = Self {
+            memory_server: description.server,
+            file_server: description.file_server,
+            ..Self::default()
+        };
         let mut prefilled = Vec::new();
         for element in root.children() {
             match element.name() {

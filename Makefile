@@ -53,18 +53,22 @@ IMAGE_TOOL := $(SEL4) --package image --target-dir $(or $(CARGO_TARGET_DIR),targ
 COMPILE := support/make/compile.sh
 BOOT := cargo run --quiet --package boot --
 
-# The systems: the demo, the one that runs the scenarios, with puppets for actors and a sabotaged
-# fsserver, and the demo with three clients.
+# The systems: the demo, the same with the files in memory in place of a disk, the one that runs the
+# scenarios, with puppets for actors and a sabotaged fsserver, and the demo with three clients.
 SYSTEM := demo
 demo_XML := microkit-system.xml
-demo_PDS := console pmserver fsserver client-demo
+demo_PDS := console pmserver virtio-blk fsserver client-demo
 demo_SIM := run
+demo_DISK := files
+region_XML := support/testing/systems/region.xml
+region_PDS := console pmserver fsserver client-demo
+region_SIM := run
 scenarios_XML := support/testing/scenarios/microkit-system.xml
 # All puppets are one program.
 scenarios_PDS := console pmserver sabotaged-fsserver scenario-client supervisor puppet
 scenarios_SIM := scenarios
 clients_XML := support/testing/systems/three-clients.xml
-clients_PDS := $(demo_PDS)
+clients_PDS := $(region_PDS)
 clients_SIM := run
 # Each of the clients ends with PASS.
 clients_PASSES := 3
@@ -82,10 +86,6 @@ slow-disk_XML := $(disk_XML)
 slow-disk_PDS := $(disk_PDS)
 slow-disk_SIM := $(disk_SIM)
 slow-disk_DISK := slow
-# The demo with a disk that has the files, in place of the image in the boot image.
-files_XML := support/testing/systems/files.xml
-files_PDS := $(demo_PDS) virtio-blk
-files_DISK := files
 # What fsserver serves: the disk of a system with one, or the image in the boot image.
 DISK = $(if $($(SYSTEM)_DISK),$(IMAGE_DIR)/disk.img,build/fs.img)
 # A block of the quick one cannot be read.
@@ -98,8 +98,8 @@ BAD_BLOCK := inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0
 SIM_DISK = --disk $(DISK) $(SIM_DISK_$($(SYSTEM)_DISK))
 SIM_DISK_quick := --bad-block 16000
 SIM_DISK_slow := --pace 500000
-make-disk = $(if $($(SYSTEM)_DISK),support/make/disk.sh make $(DISK) $($(SYSTEM)_DISK))
-check-disk = $(if $($(SYSTEM)_DISK),support/make/disk.sh check $(DISK))
+# Looks at it after a run, which had that result.
+check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); exit $$result
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
@@ -115,7 +115,7 @@ else
 .PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
+.PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -132,6 +132,7 @@ usage help:
 	@echo 'make fuzz-coverage   the same guided by coverage, decoding and ext4, too; SECONDS=n for each'
 	@echo 'make canary     takes one protection out at a time: a test has to fail for each'
 	@echo 'make stop       stops domains at every call, refuses every kernel invocation; RUNS'
+	@echo 'make crash-test cuts the power of a disk, and stops fsserver, while files change; RUNS'
 	@echo 'make explore    tries every order of calls in small systems, STATES of each'
 	@echo 'make mutants    changes single expressions of the cores: a test has to fail; SHARD=k/n'
 	@echo 'make evidence   runs all of this and more, and writes support/docs/evidence.md'
@@ -181,16 +182,13 @@ fs-image:
 
 simulate: need-cargo fs-image
 	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
-	@$(make-disk)
-	@cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) \
-	  --image build/fs.img $(if $($(SYSTEM)_DISK),$(SIM_DISK))
-	@$(check-disk)
+	@result=0; cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) \
+	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) || result=$$?; $(check-disk)
 
 boot: image boot-tool
-	@$(make-disk)
-	@$(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
-	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK))
-	@$(check-disk)
+	@result=0; $(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
+	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK)) \
+	  || result=$$?; $(check-disk)
 
 boot-tool: need-cargo
 	@$(COMPILE) 'what starts QEMU and reads its console (about 10 seconds the first time)' \
@@ -217,7 +215,9 @@ check: need-cargo
 sim-test:
 	@mkdir -p $(SIM)
 	$(MAKE) simulate SYSTEM=demo BOARD=sim >$(SIM)/demo.txt || { cat $(SIM)/demo.txt; exit 1; }
-	support/make/verify.sh $(SIM)/demo.txt "$$FILES"
+	support/make/verify.sh $(SIM)/demo.txt "$$FILES" $(SIM)/demo/disk.img
+	$(MAKE) simulate SYSTEM=region BOARD=sim >$(SIM)/region.txt || { cat $(SIM)/region.txt; exit 1; }
+	support/make/verify.sh $(SIM)/region.txt "$$FILES"
 	$(MAKE) simulate SYSTEM=clients BOARD=sim >$(SIM)/clients.txt || { cat $(SIM)/clients.txt; exit 1; }
 	$(MAKE) simulate SYSTEM=scenarios BOARD=sim | tee $(SIM)/scenarios.txt
 	$(MAKE) simulate SYSTEM=disk BOARD=sim | tee $(SIM)/disk.txt
@@ -227,6 +227,9 @@ qemu-test: sim-test board-test
 board-test: need-board
 	$(MAKE) boot SYSTEM=demo
 	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
+	support/make/verify.sh $(OUT)/demo.txt "$$FILES" $(OUT)/demo/disk.img
+	$(MAKE) boot SYSTEM=region
+	$(BOOT) compare $(SIM)/region.txt $(OUT)/region.txt
 	$(MAKE) boot SYSTEM=clients
 	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
@@ -278,6 +281,10 @@ stop: need-cargo
 
 # Every order of what the peers of small systems can do, up to STATES states of each system.
 STATES ?= 200000
+# fsserver on a disk: the power is cut RUNS times, and fsserver is stopped RUNS times.
+crash-test: need-cargo
+	@RUNS=$(or $(RUNS),1000) cargo test --quiet --package sim --test files -- crash:: --nocapture
+
 explore: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim

@@ -12,7 +12,7 @@ mod regions;
 
 use core::fmt::Write;
 
-use pd::{Finished, OwnGrants, PpChannel};
+use pd::{Finished, OwnGrants, OwnNotification, PpChannel};
 use pmserver_client::Pm;
 use proto::LineWriter;
 use sel4_microkit::protection_domain;
@@ -27,7 +27,7 @@ const CONSOLE: usize = 2;
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
     let pm = Pm::new(PpChannel::new(PMSERVER));
-    let mut fs = fsserver_api::Client::new(PpChannel::new(FSSERVER));
+    let mut fs = fsserver_api::Client::waiting(PpChannel::new(FSSERVER), OwnNotification);
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
     match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(()) => {

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The protection domain around the file server: passes requests to it and replies back.
 //!
-//! Owns the file system image, and a heap that its own account pays for. Decides nothing: a request
-//! is decoded, decided and answered in `fsserver/core`. After a fault or a rescue the domain
-//! continues in `recovery.rs`.
+//! Owns a heap and a second stack that its own account pays for. Decides nothing: a request is
+//! decoded, decided and answered in `fsserver/core`. The driver of the disk wakes it; it wakes its
+//! clients. After a fault or a rescue the domain continues in `recovery.rs`.
 #![no_std]
 #![deny(unsafe_code)]
+
+extern crate alloc;
 
 mod program;
 mod recovery;
 mod regions;
 
 use fsserver_api::{Failure, FsError};
-use fsserver_core::ClientId;
+use fsserver_core::{ClientId, HEAP, STACK};
 use pd::PpChannel;
 use pmserver_client::{Error, Message, Pm, ProtocolError, Transport};
 use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo};
 
-pub use program::{FileServerProgram, Program};
+pub use program::{Disk, FileServerProgram, KEPT, Program, region};
+pub use regions::OwnStack;
+use regions::Place;
 
 /// The channel to pmserver.
 const PMSERVER: usize = 0;
@@ -34,21 +38,26 @@ pub fn start<P: Program>() -> Domain<P> {
     Domain(first_service::<P>())
 }
 
-/// Makes the heap, builds the server on it, and says where the domain continues after a fault.
+/// Makes the heap and the stack, builds the server, and says where the domain continues after a
+/// fault.
 fn first_service<P: Program>() -> Service<P, PpChannel> {
     let pm = Pm::new(PpChannel::new(PMSERVER));
-    pm.reserve_heap(fsserver_core::HEAP).map_err(refused)?;
+    pm.reserve_heap(HEAP).map_err(refused)?;
+    pm.reserve_heap(STACK).map_err(refused)?;
     regions::install_heap();
-    let server = build::<P, _>(PpChannel::new(PMSERVER))?;
+    let server = build::<P, _>(PpChannel::new)?;
     pd::recovery::prepare();
     recovery::register::<P, _>(&pm).map_err(refused)?;
     Ok(server)
 }
 
-/// Builds a server from the image alone.
-fn build<P: Program, T: Transport>(pmserver: T) -> Service<P, T> {
-    let (image_vaddr, image_bytes) = regions::image().ok_or(FsError::Unsupported)?;
-    Ok(P::build(pmserver, image_vaddr, image_bytes)?)
+/// Builds a server from the disk alone.
+fn build<P: Program, T: Transport + 'static>(channel: impl Fn(usize) -> T) -> Service<P, T> {
+    let disk = match regions::disk().ok_or(FsError::DiskFailed)? {
+        Place::Region(vaddr, bytes) => Disk::Region(vaddr, bytes),
+        Place::Channel(number) => Disk::Driver(channel(number)),
+    };
+    P::build(channel(PMSERVER), disk, regions::setup(), regions::stack())
 }
 
 /// What clients are told if pmserver refuses fsserver itself something.
@@ -57,7 +66,7 @@ fn refused(error: Error) -> Failure {
 }
 
 /// Answers a request that came in on a channel.
-fn answer<P: Program, T: Transport>(
+fn answer<P: Program, T: Transport + 'static>(
     service: &mut Service<P, T>,
     channel: usize,
     request: Result<Message, ProtocolError>,
@@ -72,6 +81,21 @@ fn answer<P: Program, T: Transport>(
     }
 }
 
+/// Notifies the clients that wait for something that has ended.
+fn notify<P: Program, T: Transport + 'static>(service: &mut Service<P, T>, notify: impl Fn(usize)) {
+    let Ok(server) = service else { return };
+    while let Some(client) = P::take_notice(server) {
+        notify(client.channel().into());
+    }
+}
+
+/// Goes on after a notification.
+fn wake<P: Program, T: Transport + 'static>(service: &mut Service<P, T>) {
+    if let Ok(server) = service {
+        P::wake(server);
+    }
+}
+
 impl<P: Program> Handler for Domain<P> {
     type Error = Infallible;
 
@@ -80,11 +104,15 @@ impl<P: Program> Handler for Domain<P> {
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        Ok(pd::send(&answer::<P, _>(&mut self.0, channel.index(), pd::receive(&request))))
+        let reply = answer::<P, _>(&mut self.0, channel.index(), pd::receive(&request));
+        notify::<P, _>(&mut self.0, |client| Channel::new(client).notify());
+        Ok(pd::send(&reply))
     }
 
-    /// Nobody has a reason to notify fsserver; a notification asks for nothing.
+    /// The driver of the disk has done something.
     fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        wake::<P, _>(&mut self.0);
+        notify::<P, _>(&mut self.0, |client| Channel::new(client).notify());
         Ok(())
     }
 

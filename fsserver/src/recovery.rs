@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Where fsserver continues after a fault or a rescue: it drops all its state, answers the caller
-//! that waits with `Restarted`, and serves on from the image.
+//! that waits with `Restarted`, and serves on from the disk.
+
+use alloc::boxed::Box;
 
 use fsserver_api::{Failure, FsError};
 use pd::recovery::{self, Event, Recovered};
 use pmserver_client::{Error, Pm, Transport};
 
 use crate::program::Program;
-use crate::{PMSERVER, answer, build, refused, regions};
+use crate::{PMSERVER, answer, build, notify, refused, regions, wake};
 
 /// Tells pmserver where the domain continues after its next fault.
 pub(crate) fn register<P: Program, T: Transport>(pm: &Pm<T>) -> Result<(), Error> {
@@ -16,13 +18,23 @@ pub(crate) fn register<P: Program, T: Transport>(pm: &Pm<T>) -> Result<(), Error
 
 extern "C" fn recover<P: Program>() -> ! {
     regions::install_heap();
-    let kernel = Recovered::enter();
+    // It lives as long as the domain, and so can what calls through it.
+    let kernel: &'static Recovered = Box::leak(Box::new(Recovered::enter()));
     let pm = Pm::new(kernel.channel(PMSERVER));
-    let mut service = build::<P, _>(kernel.channel(PMSERVER))
+    let mut service = build::<P, _>(|channel| kernel.channel(channel))
         .and_then(|server| register::<P, _>(&pm).map(|()| server).map_err(refused));
-    kernel.serve(Failure::from(FsError::Restarted).reply(), |event| match event {
-        Event::Request { channel, message } => Some(answer::<P, _>(&mut service, channel, message)),
-        // Nobody has a reason to notify fsserver.
-        Event::Notification => None,
+    notify::<P, _>(&mut service, |client| kernel.notify(client));
+    kernel.serve(Failure::from(FsError::Restarted).reply(), |event| {
+        let reply = match event {
+            Event::Request { channel, message } => {
+                Some(answer::<P, _>(&mut service, channel, message))
+            }
+            Event::Notification => {
+                wake::<P, _>(&mut service);
+                None
+            }
+        };
+        notify::<P, _>(&mut service, |client| kernel.notify(client));
+        reply
     })
 }

@@ -1,23 +1,36 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Checks the demo's transcript with sha256sum: verify.sh TRANSCRIPT FOLDER. Every regular file of
-# the folder must have one line, sha256sum must accept every line, and the last line must be PASS.
+# Checks the demo's transcript with sha256sum: verify.sh TRANSCRIPT FOLDER, or verify.sh TRANSCRIPT
+# FOLDER DISK for a run that had a disk. Every regular file of the folder, or of the file system that
+# is then on the disk, must have one line, sha256sum must accept every line, and the last line must
+# be PASS. The file system must be whole, and have what the folder has.
 set -euo pipefail
 
-transcript=$1 folder=$2
+transcript=$1 folder=$(realpath -- "$2") disk=${3:-}
 fail() { echo "$transcript: $*" >&2; exit 1; }
 
-sums=$(mktemp)
-trap 'rm -f "$sums"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ -n "$disk" ]; then
+	# What was synced may be in the journal alone.
+	cp --sparse=always "$disk" "$work/disk"
+	e2fsck -fy -E journal_only "$work/disk" >"$work/replay" 2>&1 || true
+	e2fsck -fn "$work/disk" >"$work/check" 2>&1 || { cat "$work/check" >&2; fail "e2fsck finds faults"; }
+	mkdir "$work/files"
+	debugfs -R "rdump / $work/files" "$work/disk" >"$work/dump" 2>&1
+	(cd "$folder" && find . -type f -print0) | (cd "$work/files" && xargs -0 -I{} cmp -- {} "$folder/{}") ||
+		fail "the disk has other files than $folder"
+	folder=$work/files
+fi
 # sha256sum begins a line with a backslash if the name contains a backslash or a line end.
-grep -aE '^\\?[0-9a-f]{64}  ' "$transcript" >"$sums" || true
+grep -aE '^\\?[0-9a-f]{64}  ' "$transcript" >"$work/sums" || true
 
-listed=$(wc -l <"$sums")
+listed=$(wc -l <"$work/sums")
 present=$(find "$folder"/ -type f -printf x | wc -c)
-[ "$listed" -eq "$present" ] || fail "it lists $listed files, but $folder has $present"
+[ "$listed" -eq "$present" ] || fail "it lists $listed files, but there are $present"
 # sha256sum fails on a list without lines.
-[ "$listed" -eq 0 ] || (cd "$folder" && sha256sum --check --strict --quiet "$sums") ||
+[ "$listed" -eq 0 ] || (cd "$folder" && sha256sum --check --strict --quiet "$work/sums") ||
 	fail "sha256sum rejects a line; see above"
 [ "$(tail -n 1 "$transcript")" = PASS ] || fail "the last line is not PASS"
 echo "$transcript: $listed files, sha256sum accepts every line"

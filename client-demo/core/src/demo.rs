@@ -3,23 +3,25 @@
 
 use fsserver_api::Client;
 use pmserver_client::{AddressSpace, GrantMapper, Pm, Transport};
-use proto::Console;
+use proto::{Console, Waiter};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::Accounts;
+use crate::checksum::{checksum, print_file};
 use crate::error::DemoError;
-use crate::line::{print, print_checksum};
+use crate::line::print;
 use crate::transfer::Transfer;
 use crate::walk::regular_files;
+use crate::writing::write_files;
 
-/// Reads every file of the image, prints its checksum, and returns whether all went well. The last
-/// line is `PASS`, or `FAIL: ` and why.
+/// Reads every file, prints its checksum, writes some if this client may, and returns whether all
+/// went well. The last line is `PASS`, or `FAIL: ` and why.
 ///
 /// `pm` and `fs` are the connections to the two servers, `space` is the program's own memory, and
 /// `grants` is the kernel, for the page that the program maps itself.
-pub fn run<P: Transport, F: Transport>(
+pub fn run<P: Transport, F: Transport, W: Waiter>(
     pm: &Pm<P>,
-    fs: &mut Client<F>,
+    fs: &mut Client<F, W>,
     space: &mut impl AddressSpace,
     grants: &mut impl GrantMapper,
     console: &mut impl Console,
@@ -38,9 +40,9 @@ pub fn run<P: Transport, F: Transport>(
     }
 }
 
-fn demo<P: Transport, F: Transport>(
+fn demo<P: Transport, F: Transport, W: Waiter>(
     pm: &Pm<P>,
-    fs: &mut Client<F>,
+    fs: &mut Client<F, W>,
     space: &mut impl AddressSpace,
     grants: &mut impl GrantMapper,
     console: &mut impl Console,
@@ -54,7 +56,9 @@ fn demo<P: Transport, F: Transport>(
 
     let mut transfer = Transfer::new(pm, fs, space, grants, fsserver)?;
     print_checksums(&mut transfer, console)?;
+    write_files(&mut transfer, console)?;
     transfer.finish()?;
+    trim(fs)?;
 
     // All that was made is gone, and every charge for it refunded.
     let after = Accounts::read(pm, fsserver)?;
@@ -62,24 +66,15 @@ fn demo<P: Transport, F: Transport>(
     before.check_unchanged(&after)
 }
 
-fn print_checksums<P: Transport, F: Transport, A: AddressSpace>(
-    transfer: &mut Transfer<'_, P, F, A>,
+fn print_checksums<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, W, A>,
     console: &mut impl Console,
 ) -> Result<(), DemoError> {
     let files = regular_files(transfer).or_else(|(directory, error)| {
         print(console, format_args!("cannot read /{}", directory.escape_ascii()))?;
         Err(error)
     })?;
-    for path in files {
-        match checksum(transfer, &path) {
-            Ok(digest) => print_checksum(console, &digest, &path)?,
-            Err(error) => {
-                print(console, format_args!("cannot read /{}", path.escape_ascii()))?;
-                return Err(error);
-            }
-        }
-    }
-    Ok(())
+    files.iter().try_for_each(|path| print_file(transfer, path, console))
 }
 
 /// Reads every file of the image and returns a checksum of all contents, in the order of the paths.
@@ -87,9 +82,9 @@ fn print_checksums<P: Transport, F: Transport, A: AddressSpace>(
 ///
 /// # Errors
 /// The first error.
-pub fn digest<P: Transport, F: Transport>(
+pub fn digest<P: Transport, F: Transport, W: Waiter>(
     pm: &Pm<P>,
-    fs: &mut Client<F>,
+    fs: &mut Client<F, W>,
     space: &mut impl AddressSpace,
     grants: &mut impl GrantMapper,
 ) -> Result<[u8; 32], DemoError> {
@@ -100,17 +95,11 @@ pub fn digest<P: Transport, F: Transport>(
         hasher.update(checksum(&mut transfer, &path)?);
     }
     transfer.finish()?;
+    trim(fs)?;
     Ok(hasher.finalize().into())
 }
 
-fn checksum<P: Transport, F: Transport, A: AddressSpace>(
-    transfer: &mut Transfer<'_, P, F, A>,
-    path: &[u8],
-) -> Result<[u8; 32], DemoError> {
-    let file = transfer.open(path)?;
-    let mut hasher = Sha256::new();
-    let read = transfer.read(file, |piece| hasher.update(piece));
-    let closed = transfer.close(file);
-    // If both fail, the first error is the one to report.
-    read.and(closed).map(|()| hasher.finalize().into())
+/// Makes fsserver give up what it has cached, so that its account is where it was.
+fn trim<F: Transport, W: Waiter>(fs: &mut Client<F, W>) -> Result<(), DemoError> {
+    fs.trim().map_err(|error| DemoError::Fs("trimming the cache", error))
 }

@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod accounts;
+mod checksum;
 mod demo;
 mod error;
 mod layout;
@@ -27,6 +28,7 @@ mod line;
 mod path_page;
 mod transfer;
 mod walk;
+mod writing;
 
 pub use accounts::Accounts;
 pub use demo::{digest, run};

@@ -81,6 +81,24 @@ impl<'pm, P: Transport> PathPage<'pm, P> {
         Ok(path_bytes)
     }
 
+    /// Writes two paths, one after the other; returns their lengths.
+    pub(crate) fn write_two(
+        &self,
+        space: &mut impl AddressSpace,
+        first: &[u8],
+        second: &[u8],
+    ) -> Result<(usize, usize), DemoError> {
+        let (first_bytes, second_bytes) =
+            (self.write(space, first)?, second.len().saturating_add(1));
+        if first_bytes.saturating_add(second_bytes) > PATH_BYTES_MAX {
+            return Err(DemoError::PathTooLong);
+        }
+        let at = u64::try_from(first_bytes).unwrap_or(u64::MAX);
+        PATH_PAGE.copy_out(space, b"/", at)?;
+        PATH_PAGE.copy_out(space, second, at.saturating_add(1))?;
+        Ok((first_bytes, second_bytes))
+    }
+
     /// Releases all that was made for it, and reports if something cannot be released.
     pub(crate) fn release(self, pm: &Pm<P>) -> Result<(), DemoError> {
         self.share.unshare()?;

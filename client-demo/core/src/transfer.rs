@@ -11,33 +11,33 @@
 //! The client looks at the data only after `unshare` has succeeded: from then on nobody else can
 //! change it, even if fsserver is malicious (PM-60).
 
-use fsserver_api::{CallError, Client, FileHandle, ReadLength};
+use fsserver_api::{CallError, Client, FileHandle, FsError, ReadLength};
 use pmserver_client::{
     AddressSpace, Container, ContainerHandle, GrantMapper, MapFlags, Micros, PAGE_BYTES, PeerId,
     Pm, Rights, ShareTerms, Transport,
 };
-use proto::FrameNumber;
 use proto::limits::LEASE_MICROS_MAX;
+use proto::{FrameNumber, Waiter};
 
 use crate::error::DemoError;
 use crate::layout::{DATA_FRAMES, WINDOW};
 use crate::path_page::PathPage;
 
 /// Both servers, and the memory between the client and fsserver. Dropping it releases the memory.
-pub(crate) struct Transfer<'a, P: Transport, F: Transport, A: AddressSpace> {
+pub(crate) struct Transfer<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> {
     pm: &'a Pm<P>,
-    fs: &'a mut Client<F>,
+    fs: &'a mut Client<F, W>,
     space: &'a mut A,
     fsserver: PeerId,
     path: PathPage<'a, P>,
     data: Container<'a, P>,
 }
 
-impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
+impl<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> Transfer<'a, P, F, W, A> {
     /// Makes a container for data and the page for paths, both in the client's own account.
     pub(crate) fn new(
         pm: &'a Pm<P>,
-        fs: &'a mut Client<F>,
+        fs: &'a mut Client<F, W>,
         space: &'a mut A,
         kernel: &mut impl GrantMapper,
         fsserver: PeerId,
@@ -94,10 +94,75 @@ impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
         Ok(())
     }
 
+    /// Makes a directory.
+    pub(crate) fn make_dir(&mut self, path: &[u8]) -> Result<(), DemoError> {
+        let path_bytes = self.path.write(self.space, path)?;
+        let made = self.fs.make_dir(self.path.weak(), path_bytes);
+        made.map_err(|error| DemoError::Fs("making a folder", error))
+    }
+
+    /// Makes an empty file, also where there was one, and opens it.
+    pub(crate) fn create(&mut self, path: &[u8]) -> Result<FileHandle, DemoError> {
+        let path_bytes = self.path.write(self.space, path)?;
+        let mut made = self.fs.create(self.path.weak(), path_bytes);
+        if matches!(&made, Err(error) if error.refusal() == Some(FsError::Exists)) {
+            let removed = self.fs.unlink(self.path.weak(), path_bytes);
+            removed.map_err(|error| DemoError::Fs("removing a file", error))?;
+            made = self.fs.create(self.path.weak(), path_bytes);
+        }
+        made.map_err(|error| DemoError::Fs("making a file", error))
+    }
+
+    /// Gives a file another name.
+    pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), DemoError> {
+        let (from_bytes, to_bytes) = self.path.write_two(self.space, from, to)?;
+        let renamed = self.fs.rename(self.path.weak(), from_bytes, to_bytes);
+        renamed.map_err(|error| DemoError::Fs("renaming a file", error))
+    }
+
+    /// Makes what was written to a file last.
+    pub(crate) fn sync(&mut self, file: FileHandle) -> Result<(), DemoError> {
+        self.fs.sync_file(file).map_err(|error| DemoError::Fs("syncing a file", error))
+    }
+
+    /// Makes all that was done last.
+    pub(crate) fn sync_all(&mut self) -> Result<(), DemoError> {
+        self.fs.sync().map_err(|error| DemoError::Fs("syncing", error))
+    }
+
+    /// Writes so many bytes to a file, round by round. `fill` makes each page of them.
+    pub(crate) fn write(
+        &mut self,
+        file: FileHandle,
+        size_bytes: u64,
+        mut fill: impl FnMut(&mut [u8]),
+    ) -> Result<(), DemoError> {
+        let mut offset = 0;
+        while let Some(left @ 1..) = size_bytes.checked_sub(offset) {
+            let bytes = left.min(DATA_FRAMES.saturating_mul(PAGE_BYTES));
+            let flags = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+            let mapping = self.data.map(0..bytes.div_ceil(PAGE_BYTES), WINDOW, flags)?;
+            let mut page = [0; 4096];
+            for done in (0..bytes).step_by(page.len()) {
+                fill(&mut page);
+                mapping.copy_out(self.space, &page, done)?;
+            }
+            mapping.unmap()?;
+            let length = ReadLength::new(bytes).ok_or(DemoError::ReadLength)?;
+            let first = FrameNumber::new(0);
+            let written = self.lend(|fs, weak| fs.write(file, weak, offset, first, length))?;
+            if written != bytes {
+                return Err(DemoError::ReadLength);
+            }
+            offset = offset.saturating_add(bytes);
+        }
+        Ok(())
+    }
+
     /// Lends the container for data to fsserver for one call, and takes it back.
     pub(crate) fn lend<R>(
         &mut self,
-        call: impl FnOnce(&mut Client<F>, ContainerHandle) -> Result<R, CallError>,
+        call: impl FnOnce(&mut Client<F, W>, ContainerHandle) -> Result<R, CallError>,
     ) -> Result<R, DemoError> {
         let terms = ShareTerms {
             peer: self.fsserver,
@@ -110,7 +175,7 @@ impl<'a, P: Transport, F: Transport, A: AddressSpace> Transfer<'a, P, F, A> {
         let result = call(self.fs, share.weak_handle());
         // Whatever fsserver answered: the container is taken back before anything else.
         share.unshare()?;
-        result.map_err(|error| DemoError::Fs("reading", error))
+        result.map_err(|error| DemoError::Fs("reading or writing", error))
     }
 
     /// Passes the first `bytes` bytes of the container to `take`, in pieces of at most a page.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use fsserver_api::{DirectoryCookie, DirectoryEntry, FileHandle, FileKind};
 use pmserver_client::{AddressSpace, Transport};
-use proto::FrameCount;
+use proto::{FrameCount, Waiter};
 
 use crate::error::DemoError;
 use crate::transfer::Transfer;
@@ -18,8 +18,8 @@ pub(crate) type RelativePath = Vec<u8>;
 
 /// Returns the paths of all regular files, sorted by their bytes. Like `find -type f`, it leaves
 /// out symlinks and special files. An error comes with the directory that cannot be read.
-pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
-    transfer: &mut Transfer<'_, P, F, A>,
+pub(crate) fn regular_files<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, W, A>,
 ) -> Result<Vec<RelativePath>, (RelativePath, DemoError)> {
     let mut files = Vec::new();
     let mut directories = Vec::new();
@@ -35,8 +35,8 @@ pub(crate) fn regular_files<P: Transport, F: Transport, A: AddressSpace>(
 }
 
 /// Adds the regular files and the directories of a directory.
-fn add_entries<P: Transport, F: Transport, A: AddressSpace>(
-    transfer: &mut Transfer<'_, P, F, A>,
+fn add_entries<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, W, A>,
     directory: &[u8],
     files: &mut Vec<RelativePath>,
     directories: &mut Vec<RelativePath>,
@@ -52,8 +52,8 @@ fn add_entries<P: Transport, F: Transport, A: AddressSpace>(
 }
 
 /// Passes every entry of a directory to `take`, round by round.
-fn list<P: Transport, F: Transport, A: AddressSpace>(
-    transfer: &mut Transfer<'_, P, F, A>,
+fn list<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
+    transfer: &mut Transfer<'_, P, F, W, A>,
     directory: FileHandle,
     mut take: impl FnMut(DirectoryEntry<'_>) -> Result<(), DemoError>,
 ) -> Result<(), DemoError> {

@@ -28,6 +28,7 @@
 //! | 23 | sync | | | | | |
 //! | 24 | space | | | | | block bytes, blocks, free blocks, inodes:32 free inodes:32 |
 //! | 25 | read_link | file | container | | | bytes |
+//! | 26 | trim | | | | | |
 //!
 //! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
 //! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
@@ -64,6 +65,7 @@ const OP_SYNC_FILE: u64 = 22;
 const OP_SYNC: u64 = 23;
 const OP_SPACE: u64 = 24;
 const OP_READ_LINK: u64 = 25;
+const OP_TRIM: u64 = 26;
 
 /// A request, decoded: every argument is in the range that its type promises.
 ///
@@ -174,6 +176,8 @@ pub enum Request {
         /// Where the bytes go.
         container: ContainerHandle,
     },
+    /// Gives up the memory of what is cached. What is read next comes from the disk.
+    Trim,
     /// Closes a file. Constant time.
     Close {
         /// The file.
@@ -205,6 +209,7 @@ impl Request {
             | Self::SyncFile { .. }
             | Self::Sync
             | Self::Space
+            | Self::Trim
             | Self::Close { .. } => None,
         }
     }
@@ -255,6 +260,7 @@ impl Request {
             }
             OP_SYNC => Ok(message.exactly().map(|[]| Self::Sync)?),
             OP_SPACE => Ok(message.exactly().map(|[]| Self::Space)?),
+            OP_TRIM => Ok(message.exactly().map(|[]| Self::Trim)?),
             OP_READ_LINK => {
                 let [file, container] = message.exactly()?;
                 let container = ContainerHandle::from_raw(container);
@@ -340,6 +346,7 @@ impl Request {
             Self::SyncFile { file } => Message::new(OP_SYNC_FILE, [file.raw()]),
             Self::Sync => Message::new(OP_SYNC, []),
             Self::Space => Message::new(OP_SPACE, []),
+            Self::Trim => Message::new(OP_TRIM, []),
             Self::ReadLink { file, container } => {
                 Message::new(OP_READ_LINK, [file.raw(), container.raw()])
             }
@@ -404,6 +411,7 @@ mod tests {
             Request::SyncFile { file },
             Request::Sync,
             Request::Space,
+            Request::Trim,
             Request::ReadLink { file, container },
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
@@ -443,7 +451,7 @@ mod tests {
 
     #[test]
     fn every_pattern_gives_a_value_or_an_error() {
-        for label in CORNERS.into_iter().chain(0..=OP_READ_LINK) {
+        for label in CORNERS.into_iter().chain(0..=OP_TRIM) {
             for count in 0..=4 {
                 for corner in CORNERS {
                     let message = Message::from_wire(label, &[corner; 4][..count]).unwrap();
@@ -478,7 +486,7 @@ mod tests {
         }
         let wrong = Message::new(OP_CLOSE, [1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(OP_READ_LINK + 1, []);
+        let unknown = Message::new(OP_TRIM + 1, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

@@ -1,140 +1,303 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Parts of files in fsserver's own memory, which clients get by logical copies (`read_lent`).
+//! Parts of files in fsserver's own memory, which reads copy from, or copy logically.
 //!
-//! A *window* is 2 MiB of a file, from a multiple of 2 MiB on: a large frame, if pmserver has one.
-//! A client's copy of it costs one call, and no byte is moved until somebody writes to it. A window
-//! that is used for other contents gets other memory: copies keep what they have.
+//! A *window* is 2 MiB of a file, from a multiple of 2 MiB on, or what the file has there. It has
+//! as many frames as that needs: one large frame, if pmserver has one, for more than half of them.
+//!
+//! ```text
+//!            claim                 filled
+//!   empty ----------> being filled ------> a part of a file
+//!     ^                    |                     |
+//!     |       drop         |        drop         |
+//!     +--------------------+---------------------+
+//! ```
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::ops::Range;
 
 use fsserver_api::{Failure, FsError};
+use fsserver_volume::Inode;
 use pmserver_client::{
-    AddressSpace, Container, ContainerHandle, CopyFlags, MapFlags, Pages, Pm, PmError, Transport,
-    VirtAddr, WeakContainer,
+    AddressSpace, ContainerHandle, CopyFlags, Error, PAGE_BYTES, Pages, Pm, Transport, VirtAddr,
+    WeakContainer,
 };
+use proto::FrameNumber;
 use proto::limits::{FS_CACHE_WINDOWS, LARGE_FRAMES};
-use proto::{FrameNumber, PAGE_BYTES};
 
-use crate::ext4::{Disk, Inode, LastRuns};
-use crate::lent::{Filling, of_pm};
-use crate::read::copy_file;
+use crate::disk::Target;
+use crate::engine::Found;
+use crate::lent::of_pm;
+use crate::memory::{self, Memory};
 
 /// Bytes of a window.
 pub(crate) const WINDOW_BYTES: u64 = LARGE_FRAMES * PAGE_BYTES;
 
-/// Frames of all windows.
-const FRAMES: u64 = 2 * LARGE_FRAMES;
+/// Above so many frames a window has all.
+const PARTIAL_FRAMES_MAX: u64 = LARGE_FRAMES / 2;
 
-const _: () = assert!(FS_CACHE_WINDOWS == 2, "so many frames");
+#[allow(clippy::as_conversions, clippy::cast_possible_truncation)] // 64.
+const PLACES: usize = FS_CACHE_WINDOWS as usize;
 
-/// The windows, one after the other.
-pub const CACHE_WINDOWS: Pages = Pages::new(VirtAddr::new(0x1400_0000).unwrap(), FRAMES).unwrap();
+/// Which part of which file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) inode: Inode,
+    /// Which window of the file.
+    pub(crate) window: u64,
+}
 
-/// What a window has: the inode's number, and which window of the file.
-type Key = (u32, u64);
+impl Key {
+    /// Returns the window of a file that has this byte.
+    pub(crate) fn of(inode: Inode, offset: u64) -> Self {
+        Self { inode, window: offset.checked_div(WINDOW_BYTES).unwrap_or_default() }
+    }
 
-/// The cache. It knows nothing of what it had before a recovery.
+    /// Returns the first byte.
+    pub(crate) const fn start(self) -> u64 {
+        self.window.saturating_mul(WINDOW_BYTES)
+    }
+}
+
+/// A place for a window.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    key: Option<Key>,
+    /// Whether the key's contents are there.
+    is_filled: bool,
+    /// Frames, from the first on. Without a key they are to be given up.
+    frames: u64,
+    /// Whether pages may be shared with who has got a copy: a store needs memory then.
+    is_lent: bool,
+    /// When it was used last, in uses.
+    used: u64,
+}
+
+/// The cache.
 pub(crate) struct Cache {
-    /// The number of the container with the windows; 0 before it is made. It is kept over a
-    /// recovery, so that the container is used again.
-    container: Option<&'static AtomicU64>,
-    keys: [Option<Key>; FS_CACHE_WINDOWS],
-    /// When each was used last, in uses.
-    used: [u64; FS_CACHE_WINDOWS],
+    places: [Place; PLACES],
     uses: u64,
 }
 
 impl Cache {
-    /// Returns an empty cache; without a place for the number of its container it stays empty.
-    pub(crate) const fn new(container: Option<&'static AtomicU64>) -> Self {
-        let (keys, used) = ([None; FS_CACHE_WINDOWS], [0; FS_CACHE_WINDOWS]);
-        Self { container, keys, used, uses: 0 }
+    /// Returns an empty cache.
+    pub(crate) const fn new() -> Self {
+        let empty = Place { key: None, is_filled: false, frames: 0, is_lent: false, used: 0 };
+        Self { places: [empty; PLACES], uses: 0 }
     }
 
-    /// Copies a window of a file to 512 frames of a lent container, from `start` on.
+    /// Returns whether a window is there. `hint` is where it was found last.
+    #[inline(always)]
+    pub(crate) fn has(&self, key: Key, hint: usize) -> bool {
+        let is_it = |place: &Place| place.key == Some(key) && place.is_filled;
+        self.places.get(hint).is_some_and(is_it) || self.places.iter().any(is_it)
+    }
+
+    /// Returns where a window is, if it is there. `hint` is where it was found last.
+    #[inline]
+    pub(crate) fn find(&mut self, key: Key, hint: &mut usize) -> Option<VirtAddr> {
+        let is_it = |place: &Place| place.key == Some(key) && place.is_filled;
+        if !self.places.get(*hint).is_some_and(is_it) {
+            *hint = self.places.iter().position(is_it)?;
+        }
+        self.uses = self.uses.wrapping_add(1);
+        let uses = self.uses;
+        self.places.get_mut(*hint)?.used = uses;
+        let skipped = u64::try_from(*hint).ok()?.checked_mul(WINDOW_BYTES)?;
+        memory::CACHE_WINDOWS.start().checked_add(skipped)
+    }
+
+    /// Makes an empty window with memory for so many bytes, in the place of the one that was used
+    /// longest ago. Returns nothing if the window is there.
     ///
     /// # Errors
-    /// [`FsError::PmRefused`] with `QuotaExceeded` if fsserver has no memory for a window.
-    pub(crate) fn copy_window<T: Transport, A: AddressSpace>(
+    /// [`FsError::PmRefused`] if fsserver has no memory, though all other windows were given up.
+    pub(crate) fn claim<T: Transport>(
         &mut self,
         pm: &Pm<T>,
-        disk: &Disk<A>,
-        (inode, runs): (&Inode, &mut LastRuns),
-        (window, bytes): (u64, u64),
-        (container, start): (ContainerHandle, FrameNumber),
-        space: &mut A,
-    ) -> Result<(), Failure> {
-        let key = (inode.number(), window);
-        let place = match self.keys.iter().position(|known| *known == Some(key)) {
-            Some(place) => place,
-            None => {
-                let place = self.oldest();
-                let offset = window.saturating_mul(WINDOW_BYTES);
-                let pages = self.empty_window(pm, place)?;
-                let filling = Filling::own(pm, pages);
-                copy_file(disk, (inode, runs), (offset, bytes), &filling, space)?;
-                if let Some(known) = self.keys.get_mut(place) {
-                    *known = Some(key);
-                }
-                place
-            }
+        memory: &Memory,
+        key: Key,
+        bytes: u64,
+    ) -> Result<Option<(usize, Target)>, Failure> {
+        if self.places.iter().any(|place| place.key == Some(key)) {
+            return Ok(None);
+        }
+        let index = self.oldest(|_| true).ok_or(FsError::Busy)?;
+        self.drop_place(pm, memory, index);
+        if self.places.get(index).is_none_or(|place| place.frames > 0) {
+            return Err(FsError::Busy.into());
+        }
+        let frames = match bytes.div_ceil(PAGE_BYTES) {
+            0 => 1,
+            few @ ..=PARTIAL_FRAMES_MAX => few,
+            _ => LARGE_FRAMES,
         };
-        self.uses = self.uses.wrapping_add(1);
-        if let Some(used) = self.used.get_mut(place) {
-            *used = self.uses;
+        let range = first_frames(index, frames);
+        let pages = self.make(pm, memory, range.clone(), index)?;
+        if let Some(place) = self.places.get_mut(index) {
+            *place = Place { key: Some(key), frames, used: self.uses, ..Place::default() };
         }
-        let own = WeakContainer::from_handle(pm, self.container(pm)?);
+        Ok(Some((index, Target { pages, first_frame: range.start })))
+    }
+
+    /// Says that a window that was claimed has its contents.
+    pub(crate) fn filled<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        index: usize,
+    ) -> Result<(), Failure> {
+        let place = self.places.get_mut(index).ok_or(FsError::Busy)?;
+        let pages = memory::place_of(&first_frames(index, place.frames))?;
+        memory.map_again(pm, pages)?;
+        place.is_filled = true;
+        Ok(())
+    }
+
+    /// Gives up what is in a place. Frames that the disk may still write to stay until the next
+    /// time.
+    pub(crate) fn drop_place<T: Transport>(&mut self, pm: &Pm<T>, memory: &Memory, index: usize) {
+        if let Some(place) = self.places.get_mut(index) {
+            let frames = place.frames;
+            *place = Place::default();
+            if frames > 0 && !memory.drop_frames(pm, first_frames(index, frames)) {
+                place.frames = frames;
+            }
+        }
+    }
+
+    /// Gives up all that is not being filled.
+    pub(crate) fn trim<T: Transport>(&mut self, pm: &Pm<T>, memory: &Memory) {
+        for index in 0..PLACES {
+            if self.places.get(index).is_some_and(|place| place.key.is_none() || place.is_filled) {
+                self.drop_place(pm, memory, index);
+            }
+        }
+    }
+
+    /// Gives up what is cached of a file.
+    pub(crate) fn forget<T: Transport>(&mut self, pm: &Pm<T>, memory: &Memory, inode: Inode) {
+        for index in 0..PLACES {
+            let key = self.places.get(index).and_then(|place| place.key);
+            if key.is_some_and(|key| key.inode == inode) {
+                self.drop_place(pm, memory, index);
+            }
+        }
+    }
+
+    /// Writes to what is cached of a file what was written to it: `bytes` bytes at `from`, from
+    /// `offset` on. A window that would need more memory than it has is given up.
+    pub(crate) fn update<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        (Found { inode, status }, offset): (Found, u64),
+        (from, bytes): (Pages, u64),
+        space: &mut impl AddressSpace,
+    ) {
+        for index in 0..PLACES {
+            let Some(place) = self.places.get(index).copied() else { continue };
+            let Some(key) = place.key.filter(|key| key.inode == inode) else { continue };
+            let end = offset.saturating_add(bytes).min(end_of(key));
+            let start = offset.max(key.start());
+            let needed = status.size_bytes.min(end_of(key)).saturating_sub(key.start());
+            let is_roomy = needed <= place.frames.saturating_mul(PAGE_BYTES);
+            let at = start.saturating_sub(key.start())..end.saturating_sub(key.start());
+            let from = from.start().checked_add(start.saturating_sub(offset));
+            let is_done = is_roomy
+                && place.is_filled
+                && (at.is_empty()
+                    || from.is_some_and(|from| {
+                        store(pm, memory, (index, &place), at, from, space).is_ok()
+                    }));
+            if !is_done {
+                self.drop_place(pm, memory, index);
+            }
+        }
+    }
+
+    /// Copies a window logically to 512 frames of a lent container, from `start` on.
+    pub(crate) fn lend<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        index: usize,
+        (container, start): (ContainerHandle, FrameNumber),
+    ) -> Result<(), Failure> {
+        let all = memory::window(index);
+        let frames = self.places.get(index).map_or(0, |place| place.frames);
+        if frames < LARGE_FRAMES {
+            self.make(pm, memory, all.start.saturating_add(frames)..all.end, index)?;
+            if let Some(place) = self.places.get_mut(index) {
+                place.frames = LARGE_FRAMES;
+            }
+        }
+        if let Some(place) = self.places.get_mut(index) {
+            place.is_lent = true;
+        }
         let lent = WeakContainer::from_handle(pm, container);
-        let frames = frames_of(place);
-        own.copy_with(frames, &lent, start.get(), CopyFlags::empty()).map(drop).map_err(of_pm)
+        let copied = memory.weak(pm).copy_with(all, &lent, start.get(), CopyFlags::empty());
+        copied.map(drop).map_err(of_pm)
     }
 
-    fn oldest(&self) -> usize {
-        let places = (0..).zip(&self.used);
-        places.min_by_key(|(_, used)| **used).map_or(0, |(place, _)| place)
-    }
-
-    /// Gives a window memory that nobody shares, all zero, mapped.
-    fn empty_window<T: Transport>(&mut self, pm: &Pm<T>, place: usize) -> Result<Pages, Failure> {
-        if let Some(known) = self.keys.get_mut(place) {
-            *known = None;
+    /// Makes frames for a window. If there is no memory for them, other windows are given up.
+    fn make<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        frames: Range<u64>,
+        for_index: usize,
+    ) -> Result<Pages, Failure> {
+        loop {
+            let failure = match memory.make(pm, frames.clone()) {
+                Err(failure) => failure,
+                pages => return pages,
+            };
+            let key = self.places.get(for_index).and_then(|place| place.key);
+            let is_other = |place: &Place| place.key.is_some() && place.key != key;
+            let oldest = self.oldest(is_other).ok_or(failure)?;
+            self.drop_place(pm, memory, oldest);
         }
-        let handle = self.container(pm)?;
-        let frames = frames_of(place);
-        let own = Container::from_raw(pm, handle.raw());
-        let pages = own.deallocate(frames.clone()).and_then(|_| {
-            own.allocate(frames.clone())?;
-            let at = frames.start.saturating_mul(PAGE_BYTES);
-            let at = CACHE_WINDOWS.start().checked_add(at).unwrap_or(CACHE_WINDOWS.start());
-            let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
-            own.map(frames.clone(), at, flags).map(pmserver_client::Mapping::into_pages)
-        });
-        let pages = pages.inspect_err(|_| {
-            // Nothing is kept for a window that cannot be used.
-            let _ = own.deallocate(frames);
-        });
-        own.into_raw();
-        pages.map_err(of_pm)
     }
 
-    /// Returns the container with the windows; makes it first.
-    fn container<T: Transport>(&self, pm: &Pm<T>) -> Result<ContainerHandle, Failure> {
-        let place = self.container.ok_or(PmError::QuotaExceeded)?;
-        let mut number = place.load(Ordering::Relaxed);
-        if number == 0 {
-            number = pm.account().create_container().map_err(of_pm)?.into_raw();
-            place.store(number, Ordering::Relaxed);
-        }
-        Ok(ContainerHandle::from_raw(number))
+    /// Returns which place was used longest ago, of those that are not being filled.
+    fn oldest(&self, is_it: impl Fn(&Place) -> bool) -> Option<usize> {
+        let places = (0..).zip(&self.places);
+        let places = places.filter(|(_, place)| place.key.is_none() || place.is_filled);
+        let places = places.filter(|(_, place)| is_it(place));
+        places.min_by_key(|(_, place)| (place.frames > 0, place.used)).map(|(index, _)| index)
     }
 }
 
-fn frames_of(place: usize) -> core::ops::Range<u64> {
-    let start = u64::try_from(place).unwrap_or_default().saturating_mul(LARGE_FRAMES);
-    start..start.saturating_add(LARGE_FRAMES)
+/// Copies bytes from `from` on into a window, at these bytes of it.
+fn store<T: Transport>(
+    pm: &Pm<T>,
+    memory: &Memory,
+    (index, place): (usize, &Place),
+    at: Range<u64>,
+    from: VirtAddr,
+    space: &mut impl AddressSpace,
+) -> Result<(), Failure> {
+    let frames = first_frames(index, place.frames);
+    if place.is_lent {
+        // A store that finds no memory would be a fault.
+        let first = frames.start.saturating_add(at.start.checked_div(PAGE_BYTES).unwrap_or(0));
+        let end = frames.start.saturating_add(at.end.div_ceil(PAGE_BYTES));
+        memory.map_again(pm, memory::place_of(&(first..end))?)?;
+    }
+    let bytes = usize::try_from(at.end.saturating_sub(at.start)).map_err(|_| FsError::BadRange)?;
+    let to = memory::place_of(&frames)?;
+    to.copy_across(space, (from, bytes), at.start).map_err(|_: Error| FsError::BadRange.into())
 }
 
-/// Returns which window of a file an offset is the start of.
+fn first_frames(index: usize, count: u64) -> Range<u64> {
+    let Range { start, .. } = memory::window(index);
+    start..start.saturating_add(count)
+}
+
+const fn end_of(key: Key) -> u64 {
+    key.start().saturating_add(WINDOW_BYTES)
+}
+
+/// Returns which window of a file begins at an offset.
 pub(crate) fn window_at(offset: u64) -> Result<u64, FsError> {
     let window = offset.checked_div(WINDOW_BYTES).unwrap_or_default();
     if offset.is_multiple_of(WINDOW_BYTES) { Ok(window) } else { Err(FsError::BadRange) }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Paths that were looked up before, and what they lead to.
 //!
-//! The image does not change while fsserver runs, so what was found once stays true. Reading the
-//! directories on the way again would take most of the time of a lookup: their checksums are
-//! computed byte by byte.
+//! What was found stays true until names change, but for what is known of the file itself. Reading
+//! the directories on the way again would take most of the time of a lookup.
 
 use alloc::boxed::Box;
 
@@ -13,8 +12,9 @@ const PLACES: usize = 64;
 /// Longer paths are not kept.
 const PATH_BYTES: usize = 128;
 
-/// A path, and what it leads to.
+/// A path, where it begins, and what it leads to.
 struct Found<T> {
+    root: &'static str,
     path: [u8; PATH_BYTES],
     length: usize,
     value: T,
@@ -30,29 +30,42 @@ impl<T> KnownPaths<T> {
     }
 
     /// Returns what a path leads to, if it is known.
-    pub(crate) fn get(&self, path: &[u8]) -> Option<&T> {
+    pub(crate) fn get(&self, (root, path): (&str, &[u8])) -> Option<&T> {
         let found = self.0.get(place_of(path))?.as_ref()?;
         let known = found.path.get(..found.length)?;
-        (known == path).then_some(&found.value)
+        (known == path && found.root == root).then_some(&found.value)
+    }
+
+    /// Knows nothing any more of what leads to something of which this is true.
+    pub(crate) fn forget(&mut self, mut is_it: impl FnMut(&T) -> bool) {
+        for place in self.0.iter_mut() {
+            if place.as_ref().is_some_and(|found| is_it(&found.value)) {
+                *place = None;
+            }
+        }
     }
 
     /// Keeps what a path leads to.
-    pub(crate) fn put(&mut self, path: &[u8], value: T) {
+    pub(crate) fn put(&mut self, (root, path): (&'static str, &[u8]), value: T) {
         let mut kept = [0; PATH_BYTES];
         let Some(to) = kept.get_mut(..path.len()) else { return };
         to.copy_from_slice(path);
         if let Some(place) = self.0.get_mut(place_of(path)) {
-            *place = Some(Found { path: kept, length: path.len(), value });
+            *place = Some(Found { root, path: kept, length: path.len(), value });
         }
     }
 }
 
-/// Returns the place of a path, by the hash FNV-1a.
+/// Returns the place of a path.
 fn place_of(path: &[u8]) -> usize {
-    let hash = path.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+    usize::try_from(hash_of(path) & 0xFFFF).unwrap_or(0) % PLACES
+}
+
+/// Returns the hash FNV-1a of bytes.
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    usize::try_from(hash & 0xFFFF).unwrap_or(0) % PLACES
+    })
 }
 
 #[cfg(test)]
@@ -68,25 +81,25 @@ mod tests {
         let mut known = KnownPaths::new();
         let path = |number: usize| format!("/folder/{number}");
         for number in 0..1000 {
-            assert_eq!(known.get(path(number).as_bytes()), None);
-            known.put(path(number).as_bytes(), number);
-            assert_eq!(known.get(path(number).as_bytes()), Some(&number));
+            assert_eq!(known.get(("/", path(number).as_bytes())), None);
+            known.put(("/", path(number).as_bytes()), number);
+            assert_eq!(known.get(("/", path(number).as_bytes())), Some(&number));
         }
-        let kept = (0..1000).filter(|number| match known.get(path(*number).as_bytes()) {
+        let kept = (0..1000).filter(|number| match known.get(("/", path(*number).as_bytes())) {
             Some(value) => value == number,
             None => false,
         });
         assert_eq!(kept.count(), PLACES, "every place has one of them");
-        assert_eq!(known.get(b"/folder"), None);
+        assert_eq!(known.get(("/", b"/folder")), None);
     }
 
     #[test]
     fn long_paths_are_not_kept() {
         let mut known = KnownPaths::new();
         let long = [b'a'; PATH_BYTES + 1];
-        known.put(&long, 1);
-        assert_eq!(known.get(&long), None);
-        known.put(&long[1..], 2);
-        assert_eq!(known.get(&long[1..]), Some(&2));
+        known.put(("/", &long), 1);
+        assert_eq!(known.get(("/", &long)), None);
+        known.put(("/", &long[1..]), 2);
+        assert_eq!(known.get(("/", &long[1..])), Some(&2));
     }
 }

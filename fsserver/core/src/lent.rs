@@ -23,7 +23,7 @@ use proto::limits::{
 use proto::{FrameCount, FrameNumber};
 
 /// Where lent containers are mapped for one call: room for as many frames as one may touch.
-pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1010_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
+pub const WINDOW: Pages = Pages::new(VirtAddr::new(0x1090_0000).unwrap(), CALL_FRAMES_MAX).unwrap();
 
 /// Where what was taken is mapped for one call: at a multiple of 2 MiB, as a large frame has to be.
 pub const TAKEN_WINDOW: Pages =
@@ -31,8 +31,6 @@ pub const TAKEN_WINDOW: Pages =
 
 /// A page of private memory, for what is made or checked before it is copied.
 pub(crate) type PageBuffer = [u8; 4096];
-
-static ZEROS: PageBuffer = [0; 4096];
 
 /// Copies the first bytes of frame 0 into private memory.
 pub(crate) fn copy_path<T: Transport>(
@@ -194,17 +192,6 @@ pub(crate) struct Filling<'pm, T: Transport> {
 }
 
 impl<'pm, T: Transport> Filling<'pm, T> {
-    /// Returns pages of fsserver's own, which no lease bounds.
-    pub(crate) const fn own(pm: &'pm Pm<T>, pages: Pages) -> Self {
-        Self {
-            pm,
-            pages,
-            deadline: Micros::new(u64::MAX),
-            pages_left: Cell::new(u64::MAX),
-            pages_most: u64::MAX,
-        }
-    }
-
     /// Returns how many bytes may be copied before the lease is looked at again.
     pub(crate) const fn bytes_at_once(&self) -> u64 {
         self.pages_most.saturating_mul(PAGE_BYTES)
@@ -230,7 +217,7 @@ impl<'pm, T: Transport> Filling<'pm, T> {
         Ok(())
     }
 
-    /// Copies bytes of the image, at most [`Self::bytes_at_once`], into the frames, from `offset`
+    /// Copies bytes of the cache, at most [`Self::bytes_at_once`], into the frames, from `offset`
     /// on.
     ///
     /// # Errors
@@ -246,26 +233,6 @@ impl<'pm, T: Transport> Filling<'pm, T> {
         self.pages
             .copy_across(space, (from, bytes), offset)
             .map_err(|_: Error| FsError::ContainerTooSmall)?;
-        Ok(())
-    }
-
-    /// Writes zeros into the frames, from `offset` on.
-    ///
-    /// # Errors
-    /// As [`Self::copy_out`].
-    pub(crate) fn clear(
-        &self,
-        space: &mut impl AddressSpace,
-        offset: u64,
-        bytes: u64,
-    ) -> Result<(), Failure> {
-        let mut done = 0;
-        while let Some(left @ 1..) = bytes.checked_sub(done) {
-            let length = left.min(PAGE_BYTES);
-            let zeros = usize::try_from(length).ok().and_then(|length| ZEROS.get(..length));
-            self.copy_out(space, zeros.unwrap_or(&ZEROS), offset.saturating_add(done))?;
-            done = done.saturating_add(length);
-        }
         Ok(())
     }
 

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The file server: reads an ext4 image into containers that its clients lend it.
+//! The file server: files on a disk, in containers that its clients lend it.
 //!
-//! Owns the open files of its clients and a reader of the image. Does not own the memory that it
-//! copies data to, and allocates nothing for a client: a client lends it a container at pmserver,
-//! and fsserver maps that in a window for the time of one call, or of a lease.
+//! Owns the open files of its clients, the file system, and memory in which it caches parts of
+//! files. Allocates nothing for a client: a client lends it a container at pmserver, and fsserver
+//! maps that in a window for the time of one call, or of a lease.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `server` | the operations: decodes a request, does what it asks, answers it |
+//! | `under_way` | requests that wait for the file system |
 //! | `path`, `known` | checks paths; remembers what they lead to |
-//! | `ext4` | reads the file system in the image, whatever that is |
-//! | `image` | copies bytes out of the image region |
-//! | `open_file` | the table of open files |
-//! | `read`, `listing` | copy file contents and directory entries into a container |
-//! | `lent` | locks and maps, or takes, a lent container for one call |
-//! | `standing` | lets containers stay locked and mapped between calls |
-//! | `cache` | keeps parts of files, and copies them logically |
+//! | `client`, `open_file`, `listing` | who asks; open files; directories that are read |
+//! | `read` | copies file contents into a container |
+//! | `lent`, `standing` | locks and maps, or takes, a lent container: for one call, or several |
+//! | `cache` | parts of files in memory |
+//! | `engine` | the file system, on a stack of its own |
+//! | `disk` | what is under it: a region, or a driver |
+//! | `memory`, `heap` | fsserver's own memory |
+//! | `kept` | what a recovery keeps |
 //! | `time` | pmserver's clock, without a call |
-//! | `heap` | fsserver's own memory, and what it is bounded by |
 //!
-//! The address space (a window for the container of the current call, and one for each container
-//! that stands; all below 1 GiB):
+//! The address space, below 1 GiB:
 //!
 //! ```text
-//!   0x1000_0000  heap, 256 frames of fsserver's own account
-//!   0x1010_0000  window, up to 256 frames of the container of the current call
-//!   0x1020_0000  windows of containers that stand, up to 256 frames each
+//!   0x1000_0000  heap, 8 MiB, and the stack of the file system behind an unmapped page
+//!   0x1090_0000  window, up to 256 frames of the container of the current call
 //!   0x1200_0000  what was taken for the current call, up to 512 frames
+//!   0x1280_0000  what is written, and what moves to and from the disk
 //!   0x1400_0000  parts of files that are cached, 2 MiB each
-//!   0x2000_0000  the image, read-only
+//!   0x1C00_0000  windows of containers that stand, up to 256 frames each
+//!   0x2000_0000  the image, if it is in a region
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,22 +37,28 @@
 extern crate alloc;
 
 mod cache;
-mod ext4;
+mod client;
+mod disk;
+mod engine;
 mod heap;
-mod image;
+mod kept;
 mod known;
 mod lent;
 mod listing;
+mod memory;
 mod open_file;
 mod path;
 mod read;
 mod server;
 mod standing;
 mod time;
+mod under_way;
 
-pub use cache::CACHE_WINDOWS;
-pub use heap::HEAP;
+pub use client::ClientId;
+pub use engine::Engine;
+pub use heap::{HEAP, STACK};
+pub use kept::Kept;
 pub use lent::{TAKEN_WINDOW, WINDOW};
-pub use open_file::ClientId;
+pub use memory::{CACHE_WINDOWS, Memory, OTHER_WINDOWS};
 pub use server::FileServer;
 pub use standing::STANDING_WINDOWS;

@@ -2,26 +2,33 @@
 //! Copies the entries of a directory into a lent container.
 
 use fsserver_api::{DirectoryCookie, DirectoryEntry, EntryError, Failure, FsError, Listed};
+use fsserver_volume::{Cursor, Entry};
 use pmserver_client::{AddressSpace, Transport};
 
-use crate::ext4::{Block, Disk, Entry, Inode, blocks_of, entry_at, read_entries};
+use crate::engine::kind_of;
 use crate::lent::{Filling, PageBuffer};
+
+/// Entries that the file system is asked for at a time.
+pub(crate) const ENTRIES_MAX: usize = 1024;
 
 /// A directory at an entry. It only goes forward: to go back, a client looks the directory up
 /// again.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Listing {
-    directory: Inode,
-    /// The block of the entry, and where in it the entry starts.
-    at: (u64, usize),
+    at: Cursor,
     /// How many entries were written to containers.
     position: u64,
 }
 
 impl Listing {
-    /// Returns the directory at its first entry.
-    pub(crate) const fn new(directory: Inode) -> Self {
-        Self { directory, at: (0, 0), position: 0 }
+    /// Returns a directory at its first entry.
+    pub(crate) const fn new() -> Self {
+        Self { at: Cursor::START, position: 0 }
+    }
+
+    /// Returns where the next entry is.
+    pub(crate) const fn at(&self) -> Cursor {
+        self.at
     }
 
     /// Fails unless the listing can continue at `cookie`.
@@ -29,58 +36,34 @@ impl Listing {
         if cookie.raw() == self.position { Ok(()) } else { Err(FsError::StaleCookie) }
     }
 
-    /// Writes entries into the lent frames, from their start, as many as fit and as one call may
-    /// read blocks for. The listing stays where it is if this fails.
-    pub(crate) fn copy_to<T: Transport, A: AddressSpace>(
+    /// Writes entries into the lent frames, from their start, as many as fit. They are those from
+    /// [`Self::at`] on. The listing stays where it is if this fails.
+    pub(crate) fn copy_to<T: Transport>(
         &mut self,
-        disk: &Disk<A>,
+        entries: &[Entry],
         lent: &Filling<'_, T>,
         page: &mut PageBuffer,
-        space: &mut A,
+        space: &mut impl AddressSpace,
     ) -> Result<Listed, Failure> {
-        let mut listing = self.clone();
+        let mut listing = *self;
         let mut output = Output { lent, page, flushed: 0, buffered: 0 };
-        let is_end = match listing.fill(disk, &mut output, space) {
-            // What was found until then is a part of the directory, too.
-            Err(failure)
-                if failure.error == FsError::TooManyBlocks && listing.position > self.position =>
-            {
-                false
+        let mut is_end = entries.is_empty();
+        for entry in entries {
+            if !matches!(entry.name.as_slice(), b"." | b"..") {
+                if !output.push(entry, space)? {
+                    is_end = false;
+                    break;
+                }
+                listing.position = listing.position.saturating_add(1);
             }
-            result => result?,
-        };
+            listing.at = entry.next;
+            is_end = entry.next.is_end();
+        }
         output.flush(space)?;
         let bytes = output.flushed;
         *self = listing;
         let next = (!is_end).then_some(DirectoryCookie::from_raw(self.position));
         Ok(Listed { bytes, next })
-    }
-
-    /// Goes on to the end of the directory, or to the first entry that does not fit. Returns
-    /// whether it is the end.
-    fn fill<T: Transport, A: AddressSpace>(
-        &mut self,
-        disk: &Disk<A>,
-        output: &mut Output<'_, '_, T>,
-        space: &mut A,
-    ) -> Result<bool, Failure> {
-        let blocks = blocks_of(disk, &self.directory)?;
-        let mut buffer: Block = [0; 4096];
-        while self.at.0 < blocks {
-            let bytes = read_entries(disk, &self.directory, self.at.0, &mut buffer)?;
-            while self.at.1 < bytes.len() {
-                let (entry, next) = entry_at(disk, bytes, self.at.1)?;
-                if let Some(entry) = entry.filter(|entry| !matches!(entry.name, b"." | b"..")) {
-                    if !output.push(disk, &entry, space)? {
-                        return Ok(false);
-                    }
-                    self.position = self.position.saturating_add(1);
-                }
-                self.at.1 = next;
-            }
-            self.at = (self.at.0.saturating_add(1), 0);
-        }
-        Ok(true)
     }
 }
 
@@ -94,13 +77,8 @@ struct Output<'a, 'pm, T: Transport> {
 
 impl<T: Transport> Output<'_, '_, T> {
     /// Adds an entry, and returns whether it fits.
-    fn push<A: AddressSpace>(
-        &mut self,
-        disk: &Disk<A>,
-        entry: &Entry<'_>,
-        space: &mut A,
-    ) -> Result<bool, Failure> {
-        let encoded = DirectoryEntry::new(entry.kind(disk)?, entry.name)
+    fn push(&mut self, entry: &Entry, space: &mut impl AddressSpace) -> Result<bool, Failure> {
+        let encoded = DirectoryEntry::new(kind_of(entry.kind), &entry.name)
             .map_err(|_: EntryError| FsError::ImageDamaged)?;
         loop {
             let room = self.lent.bytes().saturating_sub(self.flushed);

@@ -1,53 +1,39 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The table of open files: of a fixed size, with an equal share for every client.
+//! The table of open files, in which each client has so many as the system file says.
 //!
 //! A handle is the index of an entry and its generation. Generations never repeat, and as they
 //! start from pmserver's clock they do not repeat after a recovery either: handles from before a
 //! recovery name nothing.
 
-use fsserver_api::{Feature, FileHandle, FileStatus, FsError};
-use pmserver_client::ContainerHandle;
-use proto::limits::{FS_CLIENTS_MAX, OPEN_FILES_PER_CLIENT_MAX};
+use alloc::vec::Vec;
 
-use crate::ext4::{Inode, LastRuns};
+use fsserver_api::{Feature, FileHandle, FileStatus, FsError};
+use fsserver_setup::{CLIENTS_MAX, FILES_MAX};
+use fsserver_volume::Inode;
+
+use crate::client::ClientId;
 use crate::listing::Listing;
 
-const ENTRIES: usize = FS_CLIENTS_MAX * OPEN_FILES_PER_CLIENT_MAX;
-const INDEX_BITS: u32 = 8;
+const INDEX_BITS: u32 = 16;
 
-const _: () = assert!(ENTRIES <= 1 << INDEX_BITS);
-
-/// A client: the channel that its calls come in on, which a client cannot choose. The channel has
-/// the number by which pmserver knows the client (microkit-system.xml).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientId(u8);
-
-impl ClientId {
-    /// Returns the client at the other end of a channel.
-    #[must_use]
-    pub const fn of_channel(channel: u8) -> Self {
-        Self(channel)
-    }
-
-    /// Returns whether a container is the client's own: the handle names an owner, and pmserver
-    /// refuses a handle that names the wrong one.
-    pub(crate) fn owns(self, container: ContainerHandle) -> bool {
-        container.owner().is_some_and(|owner| owner.get() == self.0)
-    }
-}
+#[allow(clippy::as_conversions)] // A small number.
+const _: () = assert!(CLIENTS_MAX * (*FILES_MAX.end() as usize) <= 1 << INDEX_BITS);
 
 /// A file that a client has open.
 pub(crate) struct OpenFile {
-    /// Its kind and size.
+    pub(crate) inode: Inode,
+    /// What is known of it.
     pub(crate) status: FileStatus,
+    /// Whether its number of names may have changed since.
+    pub(crate) is_stale: bool,
     /// How it is read.
     pub(crate) content: Content,
 }
 
 /// How an open file is read.
 pub(crate) enum Content {
-    /// A regular file, and where it was read last.
-    File(Inode, LastRuns),
+    /// A regular file, and where in the cache it was found last.
+    File(usize),
     /// A directory: at an entry.
     Directory(Listing),
     /// A symlink or a special file: not at all.
@@ -62,43 +48,44 @@ struct Entry {
 
 /// All files that are open.
 pub(crate) struct OpenFiles {
-    entries: [Option<Entry>; ENTRIES],
+    entries: Vec<Option<Entry>>,
     next_generation: u64,
 }
 
 impl OpenFiles {
     /// Returns an empty table that numbers its files from `first_generation` on.
     pub(crate) fn new(first_generation: u64) -> Self {
-        Self { entries: [const { None }; ENTRIES], next_generation: first_generation }
+        Self { entries: Vec::new(), next_generation: first_generation }
     }
 
-    /// Returns where the client may open another file, if it may. Called before the file is looked
-    /// up.
-    pub(crate) fn room(&self, client: ClientId) -> Result<Room, FsError> {
-        let (mut of_client, mut free) = (0_usize, None);
+    /// Returns where the client may open another file, if it may have so many. Called before the
+    /// file is looked up.
+    pub(crate) fn room(&self, client: ClientId, most: u16) -> Result<Room, FsError> {
+        let (mut of_client, mut free) = (0_u16, None);
         for (index, entry) in (0..).zip(&self.entries) {
             match entry {
-                Some(entry) if entry.client == client => {
-                    of_client = of_client.saturating_add(1);
-                }
+                Some(entry) if entry.client == client => of_client = of_client.saturating_add(1),
                 Some(_) => {}
                 None => free = free.or(Some(index)),
             }
         }
-        match free {
-            Some(index) if of_client < OPEN_FILES_PER_CLIENT_MAX => Ok(Room { client, index }),
-            _ => Err(FsError::TooManyOpenFiles),
+        if of_client >= most {
+            return Err(FsError::TooManyOpenFiles);
         }
+        Ok(Room { client, index: free.unwrap_or(self.entries.len()) })
     }
 
     /// Adds a file and returns its handle.
     pub(crate) fn insert(&mut self, room: Room, file: OpenFile) -> Result<FileHandle, FsError> {
         let Room { client, index } = room;
         let generation = self.next_generation;
-        let entry = usize::try_from(index).ok().and_then(|index| self.entries.get_mut(index));
-        *entry.ok_or(FsError::TooManyOpenFiles)? = Some(Entry { client, generation, file });
+        if index == self.entries.len() {
+            self.entries.push(None);
+        }
+        let entry = self.entries.get_mut(index).ok_or(FsError::TooManyOpenFiles)?;
+        *entry = Some(Entry { client, generation, file });
         self.next_generation = generation.wrapping_add(1);
-        Ok(handle_of(index, generation))
+        Ok(handle_of(u64::try_from(index).unwrap_or(u64::MAX), generation))
     }
 
     /// Returns a file that the client has open.
@@ -110,10 +97,35 @@ impl OpenFiles {
         self.entry(client, handle)?.as_mut().map(|entry| &mut entry.file).ok_or(FsError::BadHandle)
     }
 
-    /// Removes a file.
-    pub(crate) fn close(&mut self, client: ClientId, handle: FileHandle) -> Result<(), FsError> {
-        *self.entry(client, handle)? = None;
-        Ok(())
+    /// Removes a file, and returns which it was if nobody has it open any more.
+    pub(crate) fn close(
+        &mut self,
+        client: ClientId,
+        handle: FileHandle,
+    ) -> Result<Option<Inode>, FsError> {
+        let closed = self.entry(client, handle)?.take();
+        let inode = closed.map(|entry| entry.file.inode);
+        Ok(inode.filter(|inode| self.of(*inode).next().is_none()))
+    }
+
+    /// Removes all files.
+    pub(crate) fn close_all(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Returns what is open of an inode, by anybody.
+    pub(crate) fn of(&mut self, inode: Inode) -> impl Iterator<Item = &mut OpenFile> {
+        self.all().filter(move |file| file.inode == inode)
+    }
+
+    /// Returns all that is open.
+    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut OpenFile> {
+        self.entries.iter_mut().flatten().map(|entry| &mut entry.file)
+    }
+
+    /// Returns the inodes that are open.
+    pub(crate) fn inodes(&mut self) -> Vec<Inode> {
+        self.all().map(|file| file.inode).collect()
     }
 
     fn entry(
@@ -133,7 +145,7 @@ impl OpenFiles {
 #[derive(Clone, Copy)]
 pub(crate) struct Room {
     client: ClientId,
-    index: u64,
+    index: usize,
 }
 
 fn handle_of(index: u64, generation: u64) -> FileHandle {
@@ -146,24 +158,27 @@ mod tests {
 
     use super::*;
 
+    const MOST: u16 = 5;
     const CLIENT: ClientId = ClientId::of_channel(2);
     const OTHER: ClientId = ClientId::of_channel(3);
 
     fn file(size_bytes: u64) -> OpenFile {
         OpenFile {
+            inode: Inode::new(2).unwrap(),
             status: FileStatus {
                 kind: FileKind::Special,
-                links: 1,
                 size_bytes,
+                links: 1,
                 modified_seconds: 0,
                 changed_seconds: 0,
             },
+            is_stale: false,
             content: Content::Other(Feature::Special),
         }
     }
 
     fn insert(files: &mut OpenFiles, client: ClientId, bytes: u64) -> Result<FileHandle, FsError> {
-        files.insert(files.room(client)?, file(bytes))
+        files.insert(files.room(client, MOST)?, file(bytes))
     }
 
     #[test]
@@ -185,22 +200,20 @@ mod tests {
     }
 
     #[test]
-    fn every_client_has_its_share_of_the_table() {
+    fn fs_123_every_client_has_its_share_of_the_table() {
         let mut files = OpenFiles::new(0);
-        for _ in 0..OPEN_FILES_PER_CLIENT_MAX {
-            insert(&mut files, CLIENT, 0).unwrap();
-        }
-        assert_eq!(insert(&mut files, CLIENT, 0).err(), Some(FsError::TooManyOpenFiles));
         let mut handle = None;
-        for channel in 10..10 + u8::try_from(FS_CLIENTS_MAX - 1).unwrap() {
-            for _ in 0..OPEN_FILES_PER_CLIENT_MAX {
-                handle = Some(insert(&mut files, ClientId::of_channel(channel), 0).unwrap());
+        for channel in [2, 3, 40, 61].map(ClientId::of_channel) {
+            for _ in 0..MOST {
+                handle = Some(insert(&mut files, channel, 0).unwrap());
             }
+            assert_eq!(insert(&mut files, channel, 0).err(), Some(FsError::TooManyOpenFiles));
         }
-        assert_eq!(insert(&mut files, OTHER, 0).err(), Some(FsError::TooManyOpenFiles));
-        let last = ClientId::of_channel(10 + u8::try_from(FS_CLIENTS_MAX - 2).unwrap());
+        assert_eq!(files.entries.len(), usize::from(4 * MOST));
+        let last = ClientId::of_channel(61);
         files.close(last, handle.unwrap()).unwrap();
-        assert!(insert(&mut files, OTHER, 0).is_ok());
+        assert!(insert(&mut files, last, 0).is_ok());
+        assert_eq!(files.entries.len(), usize::from(4 * MOST));
     }
 
     impl core::fmt::Debug for OpenFile {

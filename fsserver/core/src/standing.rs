@@ -16,22 +16,22 @@ use fsserver_api::Failure;
 use pmserver_client::{
     ContainerHandle, Micros, PAGE_BYTES, Pages, Pm, PmError, Transport, VirtAddr,
 };
-use proto::limits::{CALL_FRAMES_MAX, FS_CLIENTS_MAX, FS_STANDING_PER_CLIENT_MAX};
+use proto::limits::{CALL_FRAMES_MAX, FS_STANDING_PER_CLIENT_MAX, PEERS_MAX};
 use proto::{FrameCount, FrameNumber};
 
+use crate::client::ClientId;
 use crate::lent::{Filling, Kept, Lent};
-use crate::open_file::ClientId;
 
-const PLACES: usize = FS_CLIENTS_MAX * FS_STANDING_PER_CLIENT_MAX;
+const PLACES: usize = PEERS_MAX * FS_STANDING_PER_CLIENT_MAX;
 
 /// Frames of all windows.
-const FRAMES: u64 = 8 * CALL_FRAMES_MAX;
+const FRAMES: u64 = 64 * CALL_FRAMES_MAX;
 
-const _: () = assert!(PLACES == 8, "one window a place");
+const _: () = assert!(PLACES == 64, "one window a place");
 
 /// The windows, one after the other, each with room for as many frames as one call may touch.
 pub const STANDING_WINDOWS: Pages =
-    Pages::new(VirtAddr::new(0x1020_0000).unwrap(), FRAMES).unwrap();
+    Pages::new(VirtAddr::new(0x1C00_0000).unwrap(), FRAMES).unwrap();
 
 /// A container that stands.
 struct Place {
@@ -59,14 +59,18 @@ impl Place {
 
 /// All that stand.
 pub(crate) struct Standing {
-    places: [Option<Place>; PLACES],
+    /// Those of each client, by its channel.
+    places: [[Option<Place>; FS_STANDING_PER_CLIENT_MAX]; PEERS_MAX],
     uses: u64,
 }
 
 impl Standing {
     /// Nothing stands.
     pub(crate) const fn new() -> Self {
-        Self { places: [const { None }; PLACES], uses: 0 }
+        Self {
+            places: [const { [const { None }; FS_STANDING_PER_CLIENT_MAX] }; PEERS_MAX],
+            uses: 0,
+        }
     }
 
     /// Returns frames of a container to be filled, at `now`. What stands of it does so until
@@ -79,7 +83,8 @@ impl Standing {
         now: Micros,
     ) -> Result<Filling<'pm, T>, Failure> {
         self.uses = self.uses.wrapping_add(1);
-        let places = self.places.iter_mut().flatten();
+        let places = self.places.get_mut(usize::from(client.channel()));
+        let places = places.into_iter().flatten().flatten();
         let stands = places.filter(|place| now <= place.until).find_map(|place| {
             let skipped = place.skipped(asked)?;
             place.used = self.uses;
@@ -97,46 +102,40 @@ impl Standing {
         (container, start, frames): (ContainerHandle, FrameNumber, FrameCount),
         now: Micros,
     ) -> Result<Filling<'pm, T>, Failure> {
-        let (index, before) = self.take_place(client, container);
-        if let Some(before) = before {
+        let of_client = usize::from(client.channel());
+        let places = self.places.get_mut(of_client).ok_or(PmError::InvalidCap)?;
+        // Its own place, or a free one, which was never used, or the one that was used longest ago.
+        let age = |place: &Option<Place>| {
+            let is_its_own = |place: &Place| place.container == container;
+            (!place.as_ref().is_some_and(is_its_own), place.as_ref().map(|place| place.used))
+        };
+        let oldest = (0_usize..).zip(places).min_by_key(|(_, place)| age(place));
+        let (index, place) = oldest.ok_or(PmError::Invalid)?;
+        if let Some(before) = place.take() {
             before.kept.end(pm);
         }
-        let (kept, left) = Lent::to_keep(pm, container, start, frames, window(index)?)?;
+        let number = of_client.saturating_mul(FS_STANDING_PER_CLIENT_MAX).saturating_add(index);
+        let (kept, left) = Lent::to_keep(pm, container, start, frames, window(number)?)?;
         let (until, used) = (now.saturating_add(left), self.uses);
-        if let Some(place) = self.places.get_mut(index) {
-            *place = Some(Place { container, start, frames, until, used, kept });
-        }
+        *place = Some(Place { container, start, frames, until, used, kept });
         kept.filling(pm, 0).ok_or(PmError::Invalid.into())
     }
 
-    /// Ends what stands of a container.
-    pub(crate) fn end<T: Transport>(&mut self, pm: &Pm<T>, container: ContainerHandle) {
-        for place in &mut self.places {
+    /// Ends what stands of a container of a client.
+    pub(crate) fn end<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        client: ClientId,
+        container: ContainerHandle,
+    ) {
+        let places = self.places.get_mut(usize::from(client.channel()));
+        for place in places.into_iter().flatten() {
             if place.as_ref().is_some_and(|place| place.container == container)
                 && let Some(place) = place.take()
             {
                 place.kept.end(pm);
             }
         }
-    }
-
-    /// Returns the place for a container, emptied: its own, else a free one if the client may have
-    /// another; else the one that was used longest ago, of the client or of all.
-    fn take_place(&mut self, client: ClientId, of: ContainerHandle) -> (usize, Option<Place>) {
-        let is_its_own =
-            |place: &Option<Place>| place.as_ref().is_some_and(|place| place.container == of);
-        let index = self.places.iter().position(is_its_own).unwrap_or_else(|| {
-            let is_clients = |place: &&Option<Place>| {
-                place.as_ref().is_some_and(|place| client.owns(place.container))
-            };
-            let is_full =
-                self.places.iter().filter(is_clients).count() >= FS_STANDING_PER_CLIENT_MAX;
-            let places = (0..).zip(&self.places).filter(|(_, place)| !is_full || is_clients(place));
-            // A free place was never used.
-            let oldest = places.min_by_key(|(_, place)| place.as_ref().map(|place| place.used));
-            oldest.map_or(0, |(index, _)| index)
-        });
-        (index, self.places.get_mut(index).and_then(Option::take))
     }
 }
 

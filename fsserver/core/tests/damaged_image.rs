@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use fake::Machine;
 use fake::image::{Folder, noise};
 use fake::walk::{RIGHTS, walk};
-use fsserver_api::{FsError, ReadLength};
+use fsserver_api::{CallError, FsError, ReadLength};
 use proto::FrameNumber;
 
 fn folder() -> Folder {
@@ -42,14 +42,14 @@ fn damage_anywhere_is_an_error() {
         let mut damaged_runs = 0;
         for round in 0..100 {
             let mut damaged = image.clone();
-            for pick in noise(8 * 40, round).chunks_exact(8) {
+            for pick in noise(8 * 160, round).chunks_exact(8) {
                 let pick = usize::from_le_bytes(pick.try_into().unwrap());
                 let near = used[pick % used.len()].saturating_add(pick >> 40 & 63);
                 damaged[near.min(image.len() - 1)] ^= (pick >> 48) as u8 | 1;
             }
             damaged_runs += u32::from(walk(&Machine::new(damaged)) > 2);
         }
-        assert!(damaged_runs > 10, "only {damaged_runs} runs met the damage");
+        assert!(damaged_runs > 3, "only {damaged_runs} runs met the damage");
     }
 }
 
@@ -74,10 +74,10 @@ fn damaged_metadata_is_an_error() {
 }
 
 #[test]
-fn a_read_that_failed_can_be_tried_again() {
-    // The ext4 reader panics where it is asked to go on after an error; fsserver must not ask.
+fn what_failed_can_be_tried_again_and_the_rest_is_read() {
     let folder = Folder::new();
     folder.write("pieces", &[]);
+    folder.write("whole", b"contents");
     let file = File::options().write(true).open(folder.files().join("pieces")).unwrap();
     for index in 0..1000 {
         file.write_all_at(&[7; 4096], index * 8192).unwrap();
@@ -86,24 +86,24 @@ fn a_read_that_failed_can_be_tried_again() {
     let is_leaf = |block: &&[u8]| block.starts_with(&[0x0A, 0xF3]) && block[6] == 0;
     let leaf = image.chunks(4096).filter(is_leaf).nth(1).unwrap();
     let at = leaf.as_ptr() as usize - image.as_ptr() as usize;
+    let read = |image: &[u8], name: &[u8; 7]| {
+        let machine = Machine::new(image.to_vec());
+        let mut fs = machine.fs();
+        let weak = machine.lend(64, RIGHTS);
+        let results = [b"/pieces", name, b"/pieces"].map(|path| {
+            machine.write(weak, 0, path);
+            let file = fs.lookup(weak, path.len())?;
+            let length = ReadLength::new(64 * 4096).unwrap();
+            let read = fs.read(file, weak, 4096, FrameNumber::new(0), length);
+            machine.assert_at_rest();
+            read
+        });
+        results.map(|result: Result<u64, CallError>| result.map_err(|error| error.refusal()))
+    };
+    assert_eq!(read(&image, b"/pieces"), [Ok(64 * 4096); 3]);
     let mut damaged = image.clone();
     damaged[at + 100] ^= 1;
-
-    let machine = Machine::new(damaged);
-    let mut fs = machine.fs();
-    let weak = machine.lend(64, RIGHTS);
-    machine.write(weak, 0, b"/pieces");
-    let file = fs.lookup(weak, 7).unwrap();
-    let length = ReadLength::new(64 * 4096).unwrap();
-    let mut read = |offset| fs.read(file, weak, offset, FrameNumber::new(0), length);
-    assert_eq!(read(0), Ok(64 * 4096));
-    for _ in 0..3 {
-        assert_eq!(read(4_000_000).unwrap_err().refusal(), Some(FsError::ImageDamaged));
-        machine.assert_at_rest();
-    }
-    assert_eq!(read(4096), Ok(64 * 4096));
-    let page = machine.read(weak, 8192);
-    assert!(
-        page[..4096].iter().all(|byte| *byte == 0) && page[4096..].iter().all(|byte| *byte == 7)
-    );
+    let bad = Err(Some(FsError::ImageDamaged));
+    assert_eq!(read(&damaged, b"/pieces"), [bad; 3]);
+    assert_eq!(read(&damaged, b"//whole"), [bad, Err(Some(FsError::PastEnd)), bad]);
 }

@@ -17,8 +17,8 @@ use fsserver_api::{
     Request, SHORT_PATH_BYTES_MAX,
 };
 use fsserver_core::ClientId;
+use fsserver_setup::{ClientConfig, Rights as FileRights, Setup};
 use pmserver_api::{ContainerHandle, PmError, Rights};
-use proto::limits::OPEN_FILES_PER_CLIENT_MAX;
 use proto::{FrameCount, FrameNumber, Message, PeerId, ProtocolError};
 
 const FILL: Rights = Rights::READ.union(Rights::WRITE).union(Rights::LOCK);
@@ -169,12 +169,20 @@ fn the_status_tells_names_and_times() {
 }
 
 #[test]
-fn nothing_is_changed() {
+fn fs_121_nothing_is_changed_without_the_permission_or_on_a_volume_for_reading() {
     let mut system = System::new();
+    expect_no_change(&mut system, FsError::NotPermitted);
+    let client = ClientConfig { rights: FileRights::Write, ..ClientConfig::default_of(2) };
+    system.machine.permit(Setup::EMPTY.with(client).unwrap());
+    system.fs = system.machine.fs();
+    expect_no_change(&mut system, FsError::ReadOnly);
+}
+
+fn expect_no_change(system: &mut System, error: FsError) {
     let weak = system.machine.lend(1, FILL);
     let file = system.open(b"/directory/file").unwrap();
     let (start, length) = (FrameNumber::new(0), ReadLength::new(1).unwrap());
-    let System { machine, fs, path } = &mut system;
+    let System { machine, fs, path } = system;
     machine.write(*path, 0, b"/new/old");
     for result in [
         fs.write(file, weak, 0, start, length).map(drop),
@@ -188,7 +196,7 @@ fn nothing_is_changed() {
         fs.symlink(*path, 4, 4),
         fs.set_times(file, Some(1), None),
     ] {
-        assert_eq!(result.unwrap_err().refusal(), Some(FsError::ReadOnly));
+        assert_eq!(result.unwrap_err().refusal(), Some(error));
         machine.assert_at_rest();
     }
     assert_eq!((fs.sync(), fs.sync_file(file)), (Ok(()), Ok(())));
@@ -295,8 +303,9 @@ fn a_restart_takes_over_nothing_from_a_call_that_did_not_end() {
 #[test]
 fn open_files_have_an_end_and_closing_makes_room() {
     let mut system = System::new();
-    let mut files: Vec<_> =
-        (0..OPEN_FILES_PER_CLIENT_MAX).map(|_| system.open(b"/directory/file").unwrap()).collect();
+    let mut files: Vec<_> = (0..ClientConfig::default_of(2).files)
+        .map(|_| system.open(b"/directory/file").unwrap())
+        .collect();
     assert_eq!(system.open(b"/directory/file"), Err(FsError::TooManyOpenFiles));
     system.fs.close(files.pop().unwrap()).unwrap();
     assert!(system.open(b"/directory/file").is_ok());
@@ -326,13 +335,13 @@ fn what_cannot_be_a_request_is_refused() {
     let machine = System::new().machine;
     let mut server = machine.server().unwrap();
     let client = ClientId::of_channel(2);
-    for label in [0, 26, 0xF001, u64::MAX] {
+    for label in [0, 27, 0xF001, u64::MAX] {
         let reply = server.call(client, &Message::new(label, []), None);
         assert_eq!(reply, ProtocolError::UnknownOperation.reply());
     }
     let reply = server.call(client, &Message::new(1, [0]), None);
     assert_eq!(reply, ProtocolError::WrongLength.reply());
-    for label in 0..26 {
+    for label in 0..27 {
         for register in [0, 1, 4096, 1 << 32, u64::MAX] {
             for count in 0..=4 {
                 let message = Message::from_wire(label, &[register; 4][..count]).unwrap();
@@ -362,8 +371,9 @@ fn an_image_that_cannot_be_read_is_told_to_who_asks() {
     }
     let image = folder.image();
     assert_eq!(lookup(image[..image.len() / 2].to_vec()), Err(FsError::ImageDamaged.into()));
+    // For reading only.
     let unchecked = folder.image_with(&["-O", "^metadata_csum"]);
-    assert_eq!(lookup(unchecked), Err(Feature::NoChecksums.into()));
+    assert_eq!(lookup(unchecked), Ok(()));
     let untyped = folder.image_with(&["-O", "^filetype"]);
     assert_eq!(lookup(untyped), Err(Feature::NoFileTypes.into()));
     let large_blocks = folder.image_with(&["-b", "65536"]);

@@ -84,6 +84,12 @@ pub(crate) enum Place {
 impl Cursor {
     /// Before the first entry.
     pub const START: Self = Self(Place::Start);
+
+    /// Returns whether this is after the last entry.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self.0, Place::End)
+    }
 }
 
 /// An entry of a directory.

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::read;
 
-    const SYSTEM: &str = include_str!("../../../microkit-system.xml");
+    const SYSTEM: &str = include_str!("../../testing/systems/region.xml");
 
     /// The demo, whose client has this element.
     fn demo_with(element: &str) -> String {

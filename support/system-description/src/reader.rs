@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::SETUP_FILE;
 
-    const SYSTEM: &str = include_str!("../../../microkit-system.xml");
+    const SYSTEM: &str = include_str!("../../testing/systems/region.xml");
 
     #[test]
     fn the_system_of_record_has_its_pool_its_peers_and_what_follows() {

@@ -214,6 +214,14 @@ impl<T: Transport, W: Waiter> Client<T, W> {
         self.call(Request::Sync).map(|[]| ())
     }
 
+    /// Gives up the memory of what is cached.
+    ///
+    /// # Errors
+    /// See [`Request::Trim`].
+    pub fn trim(&mut self) -> Result<(), CallError> {
+        self.call(Request::Trim).map(|[]| ())
+    }
+
     /// Returns how much space the volume has.
     ///
     /// # Errors

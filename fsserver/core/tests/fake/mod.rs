@@ -6,6 +6,7 @@
 
 pub(crate) mod changed;
 pub(crate) mod ext4;
+mod frames;
 pub(crate) mod image;
 pub(crate) mod walk;
 
@@ -13,16 +14,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use fsserver_api::FsError;
-use fsserver_core::{ClientId, FileServer};
+use corosensei::stack::DefaultStack;
+use fsserver_core::{ClientId, Engine, FileServer, Kept};
+use fsserver_setup::Setup;
 use pmserver_api::{
-    AccountInfo, CallError, ContainerHandle, Failure, Frames, GrantMapper, Granted, Identity,
-    KernelRefused, Lease, LeaseHandle, LockMode, MapFlags, Mapped, PmError, Reply, Request, Rights,
-    ShareHandle, ShareTerms, Shared,
+    AccountInfo, CallError, ContainerHandle, Frames, GrantMapper, Granted, Identity, KernelRefused,
+    Lease, LeaseHandle, LockMode, MapFlags, Mapped, PmError, Reply, Request, Rights, ShareHandle,
+    ShareTerms, Shared,
 };
-use proto::{
-    AddressSpace, ByteCount, FrameNumber, Message, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr,
-};
+use proto::{AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, Transport, VirtAddr};
 
 pub(crate) const IMAGE_VADDR: u64 = 0x2000_0000;
 pub(crate) const FSSERVER: u64 = 1;
@@ -72,6 +72,11 @@ struct Grant {
 struct State {
     image: Vec<u8>,
     containers: BTreeMap<u64, BTreeMap<u64, Page>>,
+    /// The containers that fsserver has made, and where it keeps the number of one.
+    of_fsserver: BTreeSet<u64>,
+    kept: Option<&'static Kept>,
+    /// What the clients may do, if not what they may by default.
+    setup: Option<Setup<'static>>,
     shares: BTreeMap<u64, Share>,
     leases: BTreeMap<u64, Locked>,
     mappings: BTreeMap<(u64, u64), Mapping>,
@@ -104,9 +109,11 @@ pub(crate) struct Space {
     peer: u64,
 }
 
+pub(crate) type Server = FileServer<Pm, Space, DefaultStack>;
+
 /// fsserver, as its client reaches it.
 pub(crate) struct Fs {
-    pub(crate) server: FileServer<Pm, Space>,
+    pub(crate) server: Server,
     pub(crate) client: ClientId,
     /// Where it reads the time without a call, if it can.
     pub(crate) clock: Option<Machine>,
@@ -133,16 +140,27 @@ impl Machine {
         Space { machine: self.clone(), peer }
     }
 
-    pub(crate) fn server(&self) -> Result<FileServer<Pm, Space>, FsError> {
+    pub(crate) fn server(&self) -> Result<Server, fsserver_api::Failure> {
         let bytes = self.0.borrow().image.len() as u64;
         let vaddr = VirtAddr::new(IMAGE_VADDR).unwrap();
-        FileServer::new(self.pm(FSSERVER), self.space(FSSERVER), vaddr, bytes)
+        let kept = *self.0.borrow_mut().kept.get_or_insert_with(|| Box::leak(Box::default()));
+        let stack = DefaultStack::new(1 << 20).unwrap();
+        let space = self.space(FSSERVER);
+        let setup = self.0.borrow().setup.unwrap_or(Setup::EMPTY);
+        FileServer::new(self.pm(FSSERVER), space.clone(), setup, kept, |_, _| {
+            Ok(Engine::of_region(stack, space, vaddr, bytes))
+        })
     }
 
     pub(crate) fn fs(&self) -> fsserver_api::Client<Fs> {
         let client = ClientId::of_channel(2);
         let clock = Some(self.clone());
         fsserver_api::Client::new(Fs { server: self.server().unwrap(), client, clock })
+    }
+
+    /// Says what the clients of servers that are made from now on may do.
+    pub(crate) fn permit(&self, setup: Setup<'static>) {
+        self.0.borrow_mut().setup = Some(setup);
     }
 
     /// Lets time pass, after which leases may have ended.
@@ -179,9 +197,9 @@ impl Machine {
         self.0.borrow_mut().leases.clear();
     }
 
-    /// How many frames fsserver has mapped.
+    /// How many lent frames fsserver has mapped.
     pub(crate) fn mapped(&self) -> usize {
-        self.0.borrow().mappings.keys().filter(|(peer, _)| *peer == FSSERVER).count()
+        self.0.borrow().lent_mappings().count()
     }
 
     /// Makes a container of zero pages and shares all of it to fsserver.
@@ -243,10 +261,10 @@ impl Machine {
         data
     }
 
-    /// Says that nothing is mapped into fsserver, nothing locked and nothing granted.
+    /// Says that nothing that was lent is mapped into fsserver, nothing locked and nothing granted.
     pub(crate) fn assert_at_rest(&self) {
         let state = self.0.borrow();
-        assert!(state.mappings.keys().all(|(peer, _)| *peer != FSSERVER), "a mapping is left");
+        assert_eq!(state.lent_mappings().count(), 0, "a mapping is left");
         assert!(state.leases.is_empty(), "a lease is left");
         assert!(state.grants.is_empty(), "a grant is left");
     }
@@ -287,7 +305,7 @@ impl AddressSpace for Space {
                 Some(lease.share) == mapping.share && lease.frames.contains(&mapping.frame)
             };
             assert!(
-                self.peer != FSSERVER || leases.values().any(covers),
+                self.peer != FSSERVER || mapping.share.is_none() || leases.values().any(covers),
                 "a store without a lease"
             );
             let pages = containers.get_mut(&mapping.container).unwrap();
@@ -374,6 +392,9 @@ impl State {
             Request::ContainerCreate { .. } => {
                 let container = self.handle();
                 self.containers.insert(container, BTreeMap::new());
+                if peer == FSSERVER {
+                    self.of_fsserver.insert(container);
+                }
                 Reply::Container(ContainerHandle::from_raw(container))
             }
             Request::ContainerDestroy { container } => {
@@ -389,6 +410,22 @@ impl State {
                     pages.insert(frame, Box::new([0; 4096]));
                 }
                 Reply::Number(count.get())
+            }
+            Request::Deallocate { frames: Frames { container, start, count }, .. } => {
+                let range = start.get()..start.get() + count.get();
+                let is_it = |mapping: &Mapping| {
+                    mapping.container == container.raw() && range.contains(&mapping.frame)
+                };
+                self.unmap_all(is_it);
+                let pages = self.containers.get_mut(&container.raw()).ok_or(PmError::InvalidCap)?;
+                pages.retain(|frame, _| !range.contains(frame));
+                Reply::Number(count.get())
+            }
+            Request::Copy {
+                source, source_start, destination, destination_start, count, ..
+            } => {
+                let to = (destination, destination_start.get());
+                self.copy(peer, (source, source_start.get()), to, count.get())?
             }
             Request::Share { container, start, count, terms: ShareTerms { peer, rights, .. } } => {
                 let frames = start.get()..start.get() + count;
@@ -434,6 +471,13 @@ impl State {
         Ok(match request {
             Request::Map { frames: Frames { container, start, count }, vaddr, flags, .. } => {
                 self.map(peer, container, (start, count.get()), vaddr, flags)?
+            }
+            Request::Remap { count, flags, .. } => {
+                let mut mapped = Mapped::default();
+                for _ in 0..count.get() {
+                    mapped.push(flags | MapFlags::READ);
+                }
+                Reply::Mapped(mapped)
             }
             Request::Unmap { vaddr, count, .. } => {
                 Reply::Number(self.unmap(&pages_of(peer, vaddr, count.get())))
@@ -509,64 +553,5 @@ impl State {
             }
         }
         unmapped as u64
-    }
-
-    fn access(
-        &self,
-        peer: u64,
-        handle: ContainerHandle,
-        frames: std::ops::Range<u64>,
-        needed: Rights,
-    ) -> Result<(u64, Option<u64>), PmError> {
-        if peer != FSSERVER && self.containers.contains_key(&handle.raw()) {
-            return Ok((handle.raw(), None));
-        }
-        let share = self.shares.get(&handle.raw()).ok_or(PmError::InvalidCap)?;
-        let covers = share.frames.start <= frames.start && frames.end <= share.frames.end;
-        if share.peer != peer {
-            return Err(PmError::InvalidCap);
-        }
-        if !covers || !share.rights.contains(needed) {
-            return Err(PmError::NoRight);
-        }
-        Ok((share.container, Some(handle.raw())))
-    }
-
-    fn map(
-        &mut self,
-        peer: u64,
-        handle: ContainerHandle,
-        (start, count): (FrameNumber, u64),
-        vaddr: VirtAddr,
-        flags: MapFlags,
-    ) -> Result<Reply, CallError> {
-        let is_writable = flags.contains(MapFlags::WRITE);
-        let needed = if is_writable { Rights::READ | Rights::WRITE } else { Rights::READ };
-        let frames = start.get()..start.get() + count;
-        let (container, share) = self.access(peer, handle, frames.clone(), needed)?;
-        let mut done = 0;
-        for (frame, page) in frames.zip(0..RUN_FRAMES) {
-            let address = vaddr.get() + page * PAGE_BYTES;
-            if !self.containers[&container].contains_key(&frame) {
-                if done > 0 {
-                    break;
-                }
-                return Err(Failure { error: PmError::NotFound, done: 0, at: frame }.into());
-            }
-            if self.mappings.contains_key(&(peer, address)) {
-                return Err(Failure { error: PmError::Occupied, done: 0, at: address }.into());
-            }
-            let mapping = Mapping { container, frame, share, grant: None, is_writable };
-            self.tables.insert(table_of((peer, address)));
-            self.mappings.insert((peer, address), mapping);
-            done += 1;
-        }
-        let mut rights = MapFlags::READ;
-        rights.set(MapFlags::WRITE, is_writable);
-        let mut mapped = Mapped::default();
-        for _ in 0..done {
-            mapped.push(rights);
-        }
-        Ok(Reply::Mapped(mapped))
     }
 }

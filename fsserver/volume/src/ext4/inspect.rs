@@ -107,14 +107,13 @@ impl Form {
                 check(self.size_bytes > 0 && self.size_bytes < layout.block_bytes.into())?;
                 check(self.has_block_map || self.blocks() <= 1)
             }
-            Kind::Directory if blocks.max(self.blocks()) > DIRECTORY_BLOCKS_MAX => {
-                Err(Error::TooLarge)
-            }
             // The size of a directory that is removed is 0, with its blocks there still.
             Kind::Directory if is_removed && blocks == 0 => Ok(()),
             Kind::Directory => {
                 check(blocks > 0 && self.size_bytes == layout.start_of(blocks))?;
-                check(self.has_block_map || self.blocks() <= blocks)
+                // A directory has no holes.
+                check(self.has_block_map || self.blocks() == blocks)?;
+                if blocks > DIRECTORY_BLOCKS_MAX { Err(Error::TooLarge) } else { Ok(()) }
             }
             Kind::Regular | Kind::Special => Ok(()),
         }

@@ -57,6 +57,12 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         })
     }
 
+    /// Returns whether it has to be mounted again: everything fails with [`Error::Io`] until then.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.disk.has_failed() || self.engine.is_none()
+    }
+
     /// Mounts the volume again, after a write has failed or it was closed. What was not synced may
     /// be lost, and files that were removed and open are.
     ///

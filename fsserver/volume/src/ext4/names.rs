@@ -49,7 +49,15 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         };
         let number = engine::number(directory)?;
         let found = self.engine()?.read_directory(number, cursor, most.min(ENTRIES_MAX));
-        found.map_err(engine::error)?.into_iter().map(entry).collect()
+        let inodes = self.layout.inodes;
+        let known = |entry: Entry| {
+            if entry.inode.number() <= inodes { Ok(entry) } else { Err(Error::Damaged) }
+        };
+        found
+            .map_err(engine::error)?
+            .into_iter()
+            .map(|found| entry(found).and_then(known))
+            .collect()
     }
 
     /// Prepares for a change of what is in a directory.

@@ -109,6 +109,11 @@ impl Recovered {
         }
     }
 
+    /// Notifies the other end of a channel.
+    pub fn notify(&self, identifier: usize) {
+        Channel::new(identifier).notification().with(&self.0).signal();
+    }
+
     fn send(&self, message: &Message) -> MessageInfo {
         let count = put(message, self.0.borrow_mut().msg_regs_mut());
         MessageInfo::new(message.label(), 0, 0, count)

@@ -161,15 +161,8 @@ pub const FS_REQUESTS_PER_CLIENT_MAX: usize = 4;
 /// that the call waits for, and for whatever else somebody signals.
 pub const FS_WAITS_MAX: u32 = 1000;
 
-/// Files that one client may have open at fsserver. Times [`FS_CLIENTS_MAX`], this is the size of
-/// fsserver's table of open files.
-pub const OPEN_FILES_PER_CLIENT_MAX: usize = 4;
-
-/// Clients for which fsserver reserves room for [`OPEN_FILES_PER_CLIENT_MAX`] open files.
-pub const FS_CLIENTS_MAX: usize = 4;
-
 /// Containers of one client that fsserver keeps locked and mapped between its calls
-/// (`read_standing`). Times [`FS_CLIENTS_MAX`], this is how many windows fsserver has for that.
+/// (`read_standing`). Times [`PEERS_MAX`], this is how many windows fsserver has for that.
 pub const FS_STANDING_PER_CLIENT_MAX: usize = 2;
 
 /// The lease that fsserver asks for while it fills a container, in microseconds.
@@ -186,8 +179,12 @@ pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
 /// [`FS_LEASE_PAGES`], as a look is a call.
 pub const FS_TAKEN_PAGES: u64 = 64;
 
-/// Windows of 2 MiB that fsserver keeps parts of files in, for clients that copy them logically.
-pub const FS_CACHE_WINDOWS: usize = 2;
+/// Windows of 2 MiB, or of what a file has there, in which fsserver caches parts of files. How much
+/// memory they have at most is the limit of its account.
+pub const FS_CACHE_WINDOWS: u64 = 64;
+
+/// Writes whose data fsserver has taken and not yet handed on.
+pub const FS_WRITES_MAX: u64 = 8;
 
 /// How long fsserver goes by what it last learned of pmserver's clock, in microseconds of its own.
 pub const FS_CLOCK_MICROS: u64 = 10_000_000;

@@ -106,9 +106,9 @@ struct Files {
     /// The system description file
     #[arg(long)]
     system: PathBuf,
-    /// The file system image
-    #[arg(long)]
-    image: PathBuf,
+    /// The file system image, for systems without a disk
+    #[arg(long, required_unless_present = "disk")]
+    image: Option<PathBuf>,
     /// What is on the disk, before and after the run
     #[arg(long)]
     disk: Option<PathBuf>,
@@ -194,7 +194,8 @@ fn explore(arguments: &Explore) -> Result<bool, String> {
 /// Runs a system with one thing going wrong, again and again; returns whether all was well.
 fn stop(arguments: &Stop) -> Result<bool, String> {
     let Files { system, image, .. } = &arguments.files;
-    let mut plays = Play::all(&text(system)?, &read(image)?)?;
+    let image = image.as_deref().map_or(Ok(Vec::new()), read)?;
+    let mut plays = Play::all(&text(system)?, &image)?;
     plays.retain(|play| arguments.play.as_ref().is_none_or(|name| play.name() == name));
     let choice = match (arguments.only, arguments.sample) {
         (Some(point), _) => Choice::One(point),
@@ -214,8 +215,8 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
     if clients.is_empty() {
         return Err(format!("{}: no domain runs {client}.elf", files.system.display()));
     }
-    let image = read(&files.image)?;
     let architecture = Architecture::X86_64;
+    let image = files.image.as_deref().map_or(Ok(Vec::new()), read)?;
     let contents = files.disk.as_deref().map(read).transpose()?;
     let plan = |contents| DiskPlan { pace_micros: files.pace, ..DiskPlan::new(contents) };
     let disk = contents.as_deref().map(plan);
@@ -224,7 +225,7 @@ fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> 
     let system = System::start(&settings)?;
     let disk = system.disk();
     if let Some((disk, block)) = disk.as_ref().zip(files.bad_block) {
-        disk.spoil(block);
+        disk.spoil(block..block.saturating_add(1));
     }
     let mut all_passed = true;
     for index in clients {

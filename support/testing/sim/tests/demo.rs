@@ -98,7 +98,7 @@ fn sha256sum_accepts_what_the_demo_prints() {
     stage::image_file(&files, &image);
     let output = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["run", "--system"])
-        .arg(stage::root().join("microkit-system.xml"))
+        .arg(stage::root().join("support/testing/systems/region.xml"))
         .arg("--image")
         .arg(&image)
         .output()

@@ -40,7 +40,7 @@ fn run_test(plan: DiskPlan<'_>, architecture: Architecture) -> (String, Disk) {
     let settings = Settings { disk: Some(plan), architecture, ..stage::settings(&file, &[]) };
     let system = System::start(&settings).unwrap();
     let disk = system.disk().unwrap();
-    disk.spoil(BAD_BLOCK);
+    disk.spoil(BAD_BLOCK..BAD_BLOCK + 1);
     let end = system.run("disk-test", disk_test);
     let transcript = String::from_utf8(system.transcript()).unwrap();
     assert_eq!(end, End::Finished(true), "{transcript}");
@@ -184,7 +184,7 @@ fn more_than_the_disk_does_at_a_time_waits() {
 #[test]
 fn a_bad_block_fails_one_request_which_gets_as_far_as_there() {
     let rig = Rig::new(|plan| plan);
-    rig.disk.spoil(103);
+    rig.disk.spoil(103..104);
     rig.store(0, 16, 0xAA);
     rig.read(0, 100, 8).unwrap();
     rig.read(8, 104, 8).unwrap();

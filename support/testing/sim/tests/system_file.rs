@@ -27,7 +27,7 @@ fn the_demo_is_read_as_it_stands() {
     let setup = file.memory_server.as_ref().unwrap().setup();
     assert_eq!(setup.parts(), [PoolPart { slot: 8, size_bits: 26 }]);
     let peers = setup.peers().iter().map(|peer| (peer.peer, peer.name, peer.limit.get() >> 20));
-    assert_eq!(peers.collect::<Vec<_>>(), [(1, "fsserver", 8), (2, "client-demo", 32)]);
+    assert_eq!(peers.collect::<Vec<_>>(), [(1, "fsserver", 16), (2, "client-demo", 32)]);
     assert!(pmserver.is_passive);
     assert_eq!((fsserver.parent, client.parent), (Some((1, 1)), Some((1, 2))));
     assert_eq!((fsserver.priority, client.priority), (200, 100));

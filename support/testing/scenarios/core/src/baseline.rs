@@ -20,8 +20,9 @@ const PIECE_PAGES: u64 = 64;
 pub(crate) struct Baseline([(&'static str, AccountInfo); ACCOUNTS]);
 
 impl Baseline {
-    /// Reads the accounts.
+    /// Reads the accounts, with nothing cached at the file server.
     pub(crate) fn read<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Outcome<Self> {
+        world.trim();
         let [client, driver, holder, server] =
             [Actor::Client, Actor::Driver, Actor::Holder, Actor::Server]
                 .map(|actor| AccountHandle::of_peer(world.peer(actor)));

@@ -124,10 +124,17 @@ fn path_frame(parent: &Pm<impl Transport>, fsserver: PeerId) -> Result<Container
 }
 
 impl<T: Transport, A: AddressSpace> World<T, A> {
-    /// Returns the limit and the use of the file server's account.
+    /// Returns the limit and the use of the file server's account, with nothing cached.
     pub(crate) fn fsserver_account(&mut self) -> Outcome<AccountInfo> {
+        self.trim();
         let account = AccountHandle::of_peer(self.files.peer);
         self.info(account)
+    }
+
+    /// Makes the file server give up what it has cached, so that its account can be compared. One
+    /// that does not run has nothing cached.
+    pub(crate) fn trim(&mut self) {
+        let _ = self.files.client().trim();
     }
 
     /// Opens the known file.

@@ -13,8 +13,10 @@
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
+use corosensei::stack::Stack;
 use fsserver_api::{FsError, Reply, Request};
-use fsserver_core::{ClientId, FileServer};
+use fsserver_core::{ClientId, Engine, FileServer, Kept};
+use fsserver_setup::Setup;
 use pmserver_api::Calls;
 use proto::{AddressSpace, Message, Micros, PAGE_BYTES, ProtocolError, Transport, VirtAddr};
 
@@ -159,29 +161,34 @@ impl<T: Transport> Transport for SharedChannel<T> {
 }
 
 /// The file server over its sabotaged memory. Made and called like [`FileServer`].
-pub struct SabotagedServer<T: Transport, A: AddressSpace> {
-    server: FileServer<SharedChannel<T>, Sabotaged<A>>,
+pub struct SabotagedServer<T: Transport, A: AddressSpace, S: Stack> {
+    server: FileServer<SharedChannel<T>, Sabotaged<A>, S>,
     pmserver: SharedChannel<T>,
     armed: Rc<Cell<Option<Sabotage>>>,
     skipped: Option<Message>,
 }
 
-impl<T: Transport, A: AddressSpace + Clone + 'static> SabotagedServer<T, A> {
-    /// Returns a server without orders. See [`FileServer::new`].
+impl<T: Transport, A: AddressSpace + Clone + 'static, S: Stack + 'static> SabotagedServer<T, A, S> {
+    /// Returns a server of the image of `bytes` bytes at `vaddr`, without orders. See
+    /// [`FileServer::new`].
     ///
     /// # Errors
     /// As [`FileServer::new`].
     pub fn new(
         pmserver: T,
         space: A,
-        image_vaddr: VirtAddr,
-        image_bytes: u64,
-    ) -> Result<Self, FsError> {
+        stack: S,
+        (vaddr, bytes): (VirtAddr, u64),
+        kept: &'static Kept,
+    ) -> Result<Self, fsserver_api::Failure> {
+        // What it does for itself is not sabotaged.
+        let engine = Engine::of_region(stack, space.clone(), vaddr, bytes);
         let space = Sabotaged::new(space);
         let armed = Rc::clone(&space.armed);
         let channel = Rc::new(RefCell::new(pmserver));
         let pmserver = SharedChannel(Rc::clone(&channel));
-        let server = FileServer::new(SharedChannel(channel), space, image_vaddr, image_bytes)?;
+        let server =
+            FileServer::new(SharedChannel(channel), space, Setup::EMPTY, kept, |_, _| Ok(engine))?;
         Ok(Self { server, pmserver, armed, skipped: None })
     }
 

@@ -7,10 +7,11 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use fsserver::{Domain, Program};
-use fsserver_api::FsError;
+use fsserver::{Disk, Domain, KEPT, OwnStack, Program};
+use fsserver_api::Failure;
 use fsserver_core::ClientId;
-use proto::{Message, Micros, Transport, VirtAddr};
+use fsserver_setup::Setup;
+use proto::{Message, Micros, Transport};
 use scenarios_core::SabotagedServer;
 use sel4_microkit::protection_domain;
 use shm::OwnMemory;
@@ -24,22 +25,31 @@ fn init() -> Domain<Sabotaged> {
 struct Sabotaged;
 
 impl Program for Sabotaged {
-    type Server<T: Transport> = SabotagedServer<T, OwnMemory>;
+    type Server<T: Transport + 'static> = SabotagedServer<T, OwnMemory, OwnStack>;
 
-    fn build<T: Transport>(
+    fn build<T: Transport + 'static>(
         pmserver: T,
-        image_vaddr: VirtAddr,
-        image_bytes: u64,
-    ) -> Result<Self::Server<T>, FsError> {
-        SabotagedServer::new(pmserver, OwnMemory, image_vaddr, image_bytes)
+        disk: Disk<T>,
+        _: Setup<'static>,
+        stack: OwnStack,
+    ) -> Result<Self::Server<T>, Failure> {
+        let region = fsserver::region(&disk)?;
+        SabotagedServer::new(pmserver, OwnMemory, stack, region, &KEPT)
     }
 
-    fn call<T: Transport>(
+    fn call<T: Transport + 'static>(
         server: &mut Self::Server<T>,
         client: ClientId,
         request: &Message,
         now: Option<Micros>,
     ) -> Message {
         server.call(client, request, now)
+    }
+
+    /// A region needs no waiting.
+    fn wake<T: Transport + 'static>(_: &mut Self::Server<T>) {}
+
+    fn take_notice<T: Transport + 'static>(_: &mut Self::Server<T>) -> Option<ClientId> {
+        None
     }
 }

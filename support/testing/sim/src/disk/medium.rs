@@ -17,6 +17,9 @@ pub(super) struct Medium {
     cached: BTreeMap<u64, Vec<(u64, Block)>>,
     writes: u64,
     has_cache: bool,
+    /// After which write the power is cut, by which seed, and what is there then.
+    cut: Option<(u64, u64)>,
+    after_cut: Option<Vec<u8>>,
 }
 
 impl Medium {
@@ -24,7 +27,14 @@ impl Medium {
     /// lasts.
     pub(super) fn new(contents: &[u8], has_cache: bool) -> Self {
         assert_eq!(contents.len() % BLOCK_SIZE, 0, "a disk has whole blocks");
-        Self { lasting: contents.to_vec(), cached: BTreeMap::new(), writes: 0, has_cache }
+        Self {
+            lasting: contents.to_vec(),
+            cached: BTreeMap::new(),
+            writes: 0,
+            has_cache,
+            cut: None,
+            after_cut: None,
+        }
     }
 
     pub(super) fn block_count(&self) -> u64 {
@@ -42,6 +52,9 @@ impl Medium {
         if self.has_cache {
             self.writes += 1;
             self.cached.entry(block).or_default().push((self.writes, bytes));
+            if let Some((_, seed)) = self.cut.take_if(|(writes, _)| *writes <= self.writes) {
+                self.after_cut = Some(self.after_power_cut(seed));
+            }
         } else {
             store(&mut self.lasting, block, &bytes);
         }
@@ -50,6 +63,16 @@ impl Medium {
     /// Returns the number of the last write, for [`Self::flush`].
     pub(super) const fn writes(&self) -> u64 {
         self.writes
+    }
+
+    /// Notes what a power cut would leave after so many writes.
+    pub(super) const fn cut(&mut self, writes: u64, seed: u64) {
+        self.cut = Some((writes, seed));
+    }
+
+    /// Returns what that was, once.
+    pub(super) const fn take_cut(&mut self) -> Option<Vec<u8>> {
+        self.after_cut.take()
     }
 
     /// Makes the first so many writes last. Later ones stay in the cache.

@@ -17,7 +17,7 @@
 mod medium;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -81,7 +81,7 @@ struct State {
     last_end: u64,
     /// Whether an interrupt was raised and not acknowledged.
     is_raised: bool,
-    bad_blocks: BTreeSet<u64>,
+    bad_blocks: Range<u64>,
     /// Whether nothing ends.
     hangs: bool,
     /// How many resets are still to fail, and whether the last one did.
@@ -111,7 +111,7 @@ impl Disk {
             ended: VecDeque::new(),
             last_end: 0,
             is_raised: false,
-            bad_blocks: BTreeSet::new(),
+            bad_blocks: 0..0,
             hangs: false,
             resets_to_fail: 0,
             is_broken: false,
@@ -132,9 +132,27 @@ impl Disk {
         self.0.borrow().medium.after_power_cut(seed)
     }
 
-    /// Makes transfers of a block fail; they get as far as there.
-    pub fn spoil(&self, block: u64) {
-        self.0.borrow_mut().bad_blocks.insert(block);
+    /// Returns how many blocks were written.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.0.borrow().medium.writes()
+    }
+
+    /// Notes what a power cut would leave after so many blocks were written, for
+    /// [`Self::take_cut`]; the disk itself goes on.
+    pub fn cut(&self, writes: u64, seed: u64) {
+        self.0.borrow_mut().medium.cut(writes, seed);
+    }
+
+    /// Returns what the cut has left, once, if it has come.
+    #[must_use]
+    pub fn take_cut(&self) -> Option<Vec<u8>> {
+        self.0.borrow_mut().medium.take_cut()
+    }
+
+    /// Makes transfers of these blocks fail, and of no others; they get as far as there.
+    pub fn spoil(&self, blocks: Range<u64>) {
+        self.0.borrow_mut().bad_blocks = blocks;
     }
 
     /// Lets nothing end any more, until a reset.

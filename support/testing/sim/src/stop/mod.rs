@@ -170,7 +170,7 @@ impl Play {
         let settings = Settings { disk, ..settings(&self.file, &self.image, mishap) };
         let system = System::start(&settings)?;
         if let Some(disk) = system.disk() {
-            disk.spoil(BAD_BLOCK);
+            disk.spoil(BAD_BLOCK..BAD_BLOCK + 1);
         }
         Ok(system)
     }

@@ -3,7 +3,8 @@
 
 use block_api::{BlockError, Failure};
 use block_core::BlockServer;
-use proto::{Message, PeerId};
+use pmserver_client::{Pages, Pm};
+use proto::{Message, PeerId, VirtAddr};
 
 use super::Settings;
 use super::call::Channel;
@@ -11,6 +12,9 @@ use super::domain::{Domain, Program, Service};
 use super::programs::PMSERVER;
 use crate::clock::Clock;
 use crate::disk::Disk;
+
+/// What `support/drivers/virtio-blk` has for its rings, and where.
+const RINGS: Pages = Pages::new(VirtAddr::new(0x1000_0000).unwrap(), 3).unwrap();
 
 /// The name of the program.
 pub(super) const PROGRAM: &str = "virtio-blk";
@@ -35,6 +39,7 @@ impl DriverProgram {
 impl Program for DriverProgram {
     fn start(&self, domain: &Domain) -> Box<dyn Service> {
         let disk = self.0.clone().ok_or_else(|| BlockError::NoDisk.into());
+        let disk = reserve_rings(domain).and(disk);
         let server = disk.and_then(|disk| BlockServer::new(domain.channel(PMSERVER), disk));
         Box::new(DriverService { domain: domain.clone(), server })
     }
@@ -42,6 +47,12 @@ impl Program for DriverProgram {
     fn recover(&self, _: &Domain) -> (Box<dyn Service>, Message) {
         panic!("the driver registers no recovery entry")
     }
+}
+
+/// Makes the memory that the driver of a real disk shares with it: the accounts are the same then.
+fn reserve_rings(domain: &Domain) -> Result<(), Failure> {
+    let made = Pm::new(domain.channel(PMSERVER)).reserve_heap(RINGS);
+    made.map_err(|error| Failure::pm_refused(error.kind.status()))
 }
 
 /// The server, or why there is none.

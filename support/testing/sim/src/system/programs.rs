@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The programs of the domains: the core crates, started and called as `main.rs` does on seL4.
 
-use std::sync::atomic::AtomicU64;
-
+use corosensei::stack::DefaultStack;
 use fsserver_api::{Failure, FsError};
-use fsserver_core::{ClientId, FileServer};
+use fsserver_core::{ClientId, Engine, FileServer, Kept};
+use fsserver_setup::Setup;
 use pmserver_client::Pm;
 use proto::{Console, Message, Micros, VirtAddr};
 use scenarios_core::{Cast, SabotagedServer};
@@ -22,6 +22,10 @@ const FSSERVER: u8 = 1;
 /// The channel to the driver, in the disk test.
 const DRIVER: u8 = 1;
 const CONSOLE: u8 = 2;
+/// The channel from fsserver to the driver.
+const DISK: u8 = 3;
+
+const STACK_BYTES: usize = 4 << 20;
 
 /// Every program's recovery entry and stack. What lies there is no machine code: the machine only
 /// has to say that this is where it goes on.
@@ -35,22 +39,42 @@ pub(super) fn program_of(
     disk: Option<&(usize, Disk)>,
 ) -> Option<Box<dyn Program>> {
     let image_bytes = settings.image.len() as u64;
+    let setup = settings.file.file_server.as_ref().map_or(Setup::EMPTY, |server| {
+        // As long as the program, of which there are few.
+        Box::leak(Box::new(server.clone())).setup()
+    });
     match name {
         "fsserver" => Some(Box::new(FsProgram {
             image_bytes,
-            build: |channel, space, vaddr, bytes, cache| {
-                Ok(FileServer::new(channel, space, vaddr, bytes)?.with_cache(cache))
+            setup,
+            build: |channel, space, source, (setup, kept)| {
+                FileServer::new(channel, space.clone(), setup, kept, |pm, memory| match source {
+                    Source::Region(vaddr, bytes) => {
+                        Ok(Engine::of_region(stack(), space, vaddr, bytes))
+                    }
+                    Source::Driver(driver) => {
+                        Engine::of_driver(stack(), space, driver, (pm, memory))
+                    }
+                })
             },
             call: FileServer::call,
-            cache: Box::leak(Box::default()),
+            wake: FileServer::wake,
+            take_notice: FileServer::take_notice,
+            kept: Box::leak(Box::default()),
         })),
         "sabotaged-fsserver" => Some(Box::new(FsProgram {
             image_bytes,
-            build: |channel, space, vaddr, bytes, _| {
-                SabotagedServer::new(channel, space, vaddr, bytes)
+            setup,
+            build: |channel, space, source, (_, kept)| {
+                let Source::Region(vaddr, bytes) = source else {
+                    return Err(FsError::DiskFailed.into());
+                };
+                SabotagedServer::new(channel, space, stack(), (vaddr, bytes), kept)
             },
             call: SabotagedServer::call,
-            cache: Box::leak(Box::default()),
+            wake: |_| {},
+            take_notice: |_| None,
+            kept: Box::leak(Box::default()),
         })),
         "puppet" => Some(Box::new(PuppetProgram::default())),
         driver::PROGRAM => Some(Box::new(DriverProgram::new(disk.map(|(_, disk)| disk.clone())))),
@@ -84,37 +108,67 @@ pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
 /// pmserver.
 type Answer<S> = fn(&mut S, ClientId, &Message, Option<Micros>) -> Message;
 
+/// Where fsserver's file system is.
+enum Source {
+    /// In a region: its address and its size in bytes.
+    Region(VirtAddr, u64),
+    /// On the disk of a driver.
+    Driver(Channel),
+}
+
+/// How a server is built: with what its clients may do, and what a recovery keeps.
+type Build<S> = fn(Channel, Space, Source, (Setup<'static>, &'static Kept)) -> Result<S, Failure>;
+
 /// The program of fsserver, the real one or the one that can be told to misbehave.
 struct FsProgram<S> {
     image_bytes: u64,
-    build: fn(Channel, Space, VirtAddr, u64, &'static AtomicU64) -> Result<S, FsError>,
+    build: Build<S>,
+    /// What its clients may do.
+    setup: Setup<'static>,
     call: Answer<S>,
+    /// Goes on with what waits for the disk.
+    wake: fn(&mut S),
+    /// Returns who is to be notified.
+    take_notice: fn(&mut S) -> Option<ClientId>,
     /// What a recovery keeps.
-    cache: &'static AtomicU64,
+    kept: &'static Kept,
 }
 
 /// The server, or the error that prevented its start, which then is the reply to every request.
 struct FsService<S> {
-    server: Result<S, FsError>,
+    domain: Domain,
+    server: Result<S, Failure>,
     call: Answer<S>,
+    wake: fn(&mut S),
+    take_notice: fn(&mut S) -> Option<ClientId>,
 }
 
 impl<S: 'static> FsProgram<S> {
-    fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, FsError> {
+    fn serve(&self, domain: &Domain, is_first: bool) -> Result<S, Failure> {
         let pm = Pm::new(domain.channel(PMSERVER));
         if is_first {
-            pm.reserve_heap(fsserver_core::HEAP).map_err(|_| FsError::PmRefused)?;
+            for memory in [fsserver_core::HEAP, fsserver_core::STACK] {
+                pm.reserve_heap(memory).map_err(|_| FsError::PmRefused)?;
+            }
         }
-        let vaddr = domain.prefilled_vaddr().ok_or(FsError::Unsupported)?;
+        let source = match domain.prefilled_vaddr() {
+            Some(vaddr) => Source::Region(vaddr, self.image_bytes),
+            None => Source::Driver(domain.channel(DISK)),
+        };
         let build = self.build;
         let (channel, space) = (domain.channel(PMSERVER), domain.space());
-        let server = build(channel, space, vaddr, self.image_bytes, self.cache)?;
+        let server = build(channel, space, source, (self.setup, self.kept))?;
         register_recovery(&pm).map_err(|_| FsError::PmRefused)?;
         Ok(server)
     }
 
     fn service(&self, domain: &Domain, is_first: bool) -> Box<dyn Service> {
-        Box::new(FsService { server: self.serve(domain, is_first), call: self.call })
+        let server = self.serve(domain, is_first);
+        let (domain, take_notice) = (domain.clone(), self.take_notice);
+        let mut service =
+            FsService { domain, server, call: self.call, wake: self.wake, take_notice };
+        service.notify();
+        Box::new(service)
     }
 }
 
@@ -128,16 +182,39 @@ impl<S: 'static> Program for FsProgram<S> {
     }
 }
 
-impl<S> Service for FsService<S> {
-    fn protected(&mut self, channel: u8, request: &Message) -> Message {
-        match &mut self.server {
-            Ok(server) => (self.call)(server, ClientId::of_channel(channel), request, None),
-            Err(error) => Failure::from(*error).reply(),
+impl<S> FsService<S> {
+    /// Notifies the clients that wait for something that has ended.
+    fn notify(&mut self) {
+        let Ok(server) = &mut self.server else { return };
+        while let Some(client) = (self.take_notice)(server) {
+            self.domain.notify(client.channel());
         }
     }
+}
 
-    /// Ignores notifications: they have no meaning for fsserver.
-    fn notified(&mut self) {}
+impl<S> Service for FsService<S> {
+    fn protected(&mut self, channel: u8, request: &Message) -> Message {
+        let reply = match &mut self.server {
+            Ok(server) => (self.call)(server, ClientId::of_channel(channel), request, None),
+            Err(failure) => failure.reply(),
+        };
+        self.notify();
+        reply
+    }
+
+    /// The driver of the disk has done something.
+    fn notified(&mut self) {
+        if let Ok(server) = &mut self.server {
+            (self.wake)(server);
+        }
+        self.notify();
+    }
+}
+
+/// Returns a stack for fsserver's file system. It has room for pmserver, too, which is called on
+/// it.
+fn stack() -> DefaultStack {
+    DefaultStack::new(STACK_BYTES).expect("the host has memory")
 }
 
 /// Says where a program goes on after a fault.
@@ -148,7 +225,7 @@ pub(super) fn register_recovery(pm: &Pm<Channel>) -> Result<(), pmserver_client:
 /// Runs the demo in its domain, as `main.rs` of the client does. Returns whether it succeeded.
 pub fn client_demo(domain: &Domain) -> bool {
     let pm = Pm::new(domain.channel(PMSERVER));
-    let mut fs = fsserver_api::Client::new(domain.channel(FSSERVER));
+    let mut fs = fsserver_api::Client::waiting(domain.channel(FSSERVER), domain.clone());
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(()) => {

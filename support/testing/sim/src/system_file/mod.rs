@@ -219,7 +219,7 @@ impl SystemFile {
 
     fn read_end(&self, element: &Element) -> Result<End> {
         element.expect_name("end")?;
-        element.check_attributes(&["pd", "id", "pp"])?;
+        element.check_attributes(&["pd", "id", "pp", "setvar_id"])?;
         let name = element.attribute("pd")?;
         let domain = self
             .domains

@@ -39,20 +39,20 @@ pub(crate) fn example_image(test: &str) -> Vec<u8> {
 }
 
 pub(crate) fn demo_text() -> String {
-    std::fs::read_to_string(root().join("microkit-system.xml")).unwrap()
+    std::fs::read_to_string(root().join("support/testing/systems/region.xml")).unwrap()
 }
 
 pub(crate) fn demo_file() -> SystemFile {
     SystemFile::parse(&demo_text()).unwrap()
 }
 
-/// The demo's system with a pool of 8 MiB, of which the peers may use little more than the demo
+/// The demo's system with a pool of 16 MiB, of which the peers may use little more than the demo
 /// needs: limits so low that they run out.
 pub(crate) fn small_demo_text() -> String {
     let mut text = demo_text();
     for (from, to) in [
-        (r#"size_bits="26""#, r#"size_bits="23""#),
-        (r#"limit="0x800000""#, r#"limit="0x180000""#),
+        (r#"size_bits="26""#, r#"size_bits="24""#),
+        (r#"limit="0x1000000""#, r#"limit="0x8A0000""#),
         (r#"limit="0x2000000""#, r#"limit="0x380000""#),
     ] {
         assert!(text.contains(from), "{from} is in the file");

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A disk behind a driver (block-protocol.md). What the file system reads into private memory goes
+//! by way of frames that were lent to the driver; what is read into the cache goes there at once.
+
+use alloc::vec::Vec;
+
+use block_api::{BlockCount, BlockError, CallError, Client, Completion, Geometry, Place, Tag};
+use fsserver_api::{Failure, FsError};
+use fsserver_volume::{BLOCK_BYTES, DeviceError};
+use pmserver_client::{AddressSpace, ContainerHandle, Error, Pages, Pm, Transport};
+use proto::limits::{BLOCK_REQUEST_BLOCKS_MAX, FRAME_BLOCKS};
+
+use super::{Disk, Piece, Target, Wait};
+use crate::memory::{self, Memory, TRANSFER_FRAMES};
+
+/// How often a request is made again that the driver could not do in time: it has reset the disk.
+const TRIES_MAX: u32 = 3;
+
+/// Requests of one transfer that are under way at the same time: as many as one share has leases.
+const REQUESTS: usize = 4;
+
+/// A request to the driver.
+#[derive(Clone, Copy)]
+struct Request {
+    direction: Direction,
+    /// The first block of the disk.
+    block: u64,
+    count: u64,
+    /// The first block of the lent container.
+    at: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Read,
+    Write,
+    Flush,
+}
+
+/// The disk.
+pub(crate) struct Driver<T: Transport, A> {
+    client: Client<T>,
+    space: A,
+    geometry: Geometry,
+    lent: ContainerHandle,
+    /// Where the frames for what goes by way of them are mapped.
+    transfer: Pages,
+    next_tag: u32,
+}
+
+impl<T: Transport, A: AddressSpace> Driver<T, A> {
+    /// Returns the disk of a driver, to which the memory is lent.
+    pub(crate) fn new<P: Transport>(
+        space: A,
+        driver: T,
+        (pm, memory): (&Pm<P>, &Memory),
+    ) -> Result<Self, Failure> {
+        let mut client = Client::new(driver);
+        let failed = |_: CallError| FsError::DiskFailed;
+        let peer = client.version().map_err(failed)?.peer;
+        let geometry = client.geometry().map_err(failed)?;
+        // What was under way before a recovery. Its frames are gone, and what has yet to end is
+        // told later, by numbers that nobody waits for.
+        while client.completed().map_err(failed)?.waiting > 0 {}
+        let lent = memory.lend(pm, peer)?;
+        let transfer = memory::place_of(&memory::transfer())?;
+        Ok(Self { client, space, geometry, lent, transfer, next_tag: memory.tag_seed() })
+    }
+
+    /// Makes requests, and returns when all have ended.
+    fn carry_out(&mut self, wait: Wait<'_>, requests: &[Request]) -> Result<(), DeviceError> {
+        let mut under_way: Vec<(Tag, Request, u32)> = Vec::with_capacity(REQUESTS);
+        let mut left: Vec<(Request, u32)> =
+            requests.iter().rev().map(|request| (*request, 1)).collect();
+        let mut result = Ok(());
+        while !(left.is_empty() && under_way.is_empty()) {
+            while under_way.len() < REQUESTS
+                && result.is_ok()
+                && let Some((request, tries)) = left.pop()
+            {
+                match self.begin(&request) {
+                    Ok(tag) => under_way.push((tag, request, tries)),
+                    // Something else is in the way until one has ended.
+                    Err(_) if !under_way.is_empty() => {
+                        left.push((request, tries));
+                        break;
+                    }
+                    Err(_) => result = Err(DeviceError),
+                }
+            }
+            if result.is_err() {
+                left.clear();
+            }
+            if under_way.is_empty() {
+                continue;
+            }
+            let before = under_way.len();
+            self.collect(|Completion { tag, result: ended }| {
+                let Some(index) = under_way.iter().position(|(under, ..)| *under == tag) else {
+                    return;
+                };
+                let (_, request, tries) = under_way.swap_remove(index);
+                match ended {
+                    Ok(()) => {}
+                    Err(BlockError::Aborted) if tries < TRIES_MAX => {
+                        left.push((request, tries.saturating_add(1)));
+                    }
+                    Err(_) => result = Err(DeviceError),
+                }
+            })?;
+            if under_way.len() == before {
+                wait();
+            }
+        }
+        result
+    }
+
+    /// Tells what has ended.
+    fn collect(&mut self, mut ended: impl FnMut(Completion)) -> Result<(), DeviceError> {
+        loop {
+            let completed = self.client.completed().map_err(|_: CallError| DeviceError)?;
+            completed.iter().for_each(&mut ended);
+            if completed.waiting == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn begin(&mut self, request: &Request) -> Result<Tag, CallError> {
+        let tag = Tag::new(self.next_tag);
+        self.next_tag = self.next_tag.wrapping_add(1);
+        let Request { direction, block, count, at } = *request;
+        if direction == Direction::Flush {
+            return self.client.flush(tag).map(|()| tag);
+        }
+        let count = BlockCount::new(count).ok_or(BlockError::BadRange)?;
+        let place = Place { container: self.lent, offset: at };
+        match direction {
+            Direction::Write => self.client.write(place, block, count, tag),
+            _ => self.client.read(place, block, count, tag),
+        }
+        .map(|()| tag)
+    }
+
+    /// Moves blocks between the disk and the frames for that.
+    fn transfer(
+        &mut self,
+        wait: Wait<'_>,
+        direction: Direction,
+        block: u64,
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        let at = memory::transfer().start.saturating_mul(FRAME_BLOCKS);
+        let requests = split(Request { direction, block, count: blocks_of(bytes), at });
+        self.carry_out(wait, &requests)
+    }
+}
+
+impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
+    fn blocks(&self) -> u64 {
+        self.geometry.blocks
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.geometry.features.is_read_only
+    }
+
+    fn read(&mut self, wait: Wait<'_>, first: u64, to: &mut [u8]) -> Result<(), DeviceError> {
+        let mut block = first;
+        for part in to.chunks_mut(transfer_bytes()) {
+            self.transfer(wait, Direction::Read, block, part.len())?;
+            self.transfer.copy_in(&self.space, 0, part).map_err(|_: Error| DeviceError)?;
+            block = block.saturating_add(blocks_of(part.len()));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, wait: Wait<'_>, first: u64, from: &[u8]) -> Result<(), DeviceError> {
+        let mut block = first;
+        for part in from.chunks(transfer_bytes()) {
+            self.transfer.copy_out(&mut self.space, part, 0).map_err(|_: Error| DeviceError)?;
+            self.transfer(wait, Direction::Write, block, part.len())?;
+            block = block.saturating_add(blocks_of(part.len()));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, wait: Wait<'_>) -> Result<(), DeviceError> {
+        if !self.geometry.features.has_flush {
+            return Ok(());
+        }
+        self.carry_out(wait, &[Request { direction: Direction::Flush, block: 0, count: 0, at: 0 }])
+    }
+
+    fn fill(
+        &mut self,
+        wait: Wait<'_>,
+        pieces: &[Piece],
+        target: &Target,
+    ) -> Result<(), DeviceError> {
+        let first = target.first_frame.saturating_mul(FRAME_BLOCKS);
+        let requests = pieces.iter().flat_map(|piece| {
+            split(Request {
+                direction: Direction::Read,
+                block: piece.from >> block_bits(),
+                count: blocks_of(usize::try_from(piece.bytes).unwrap_or(usize::MAX)),
+                at: first.saturating_add(piece.to >> block_bits()),
+            })
+        });
+        let requests: Vec<Request> = requests.collect();
+        self.carry_out(wait, &requests)
+    }
+
+    fn write_memory(
+        &mut self,
+        target: &Target,
+        from: &[u8],
+        offset: u64,
+    ) -> Result<(), DeviceError> {
+        target.pages.copy_out(&mut self.space, from, offset).map_err(|_: Error| DeviceError)
+    }
+
+    fn read_memory(&self, from: Pages, offset: u64, to: &mut [u8]) -> Result<(), DeviceError> {
+        from.copy_in(&self.space, offset, to).map_err(|_: Error| DeviceError)
+    }
+}
+
+/// Divides a request into such as one call can make: none has more frames than that, whichever
+/// block of a frame it begins in.
+fn split(request: Request) -> Vec<Request> {
+    let (mut parts, mut done) = (Vec::new(), 0);
+    while done < request.count {
+        let at = request.at.saturating_add(done);
+        let in_frame = at.checked_rem(FRAME_BLOCKS).unwrap_or(0);
+        let most = BLOCK_REQUEST_BLOCKS_MAX.saturating_sub(in_frame);
+        let count = request.count.saturating_sub(done).min(most);
+        parts.push(Request { block: request.block.saturating_add(done), count, at, ..request });
+        done = done.saturating_add(count);
+    }
+    parts
+}
+
+fn blocks_of(bytes: usize) -> u64 {
+    u64::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u64::MAX)
+}
+
+const fn block_bits() -> u32 {
+    BLOCK_BYTES.trailing_zeros()
+}
+
+fn transfer_bytes() -> usize {
+    let bytes = TRANSFER_FRAMES.saturating_mul(pmserver_client::PAGE_BYTES);
+    usize::try_from(bytes).unwrap_or(BLOCK_BYTES)
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The disk of the file system: a region that was filled before boot, or one behind a driver.
+
+mod driver;
+mod region;
+
+use fsserver_volume::DeviceError;
+use pmserver_client::Pages;
+
+pub(crate) use driver::Driver;
+pub(crate) use region::Region;
+
+/// Lets others run until fsserver is woken.
+pub(crate) type Wait<'a> = &'a dyn Fn();
+
+/// Bytes of a disk that belong at consecutive bytes of the memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    /// The first byte of the disk, on a block boundary.
+    pub(crate) from: u64,
+    /// How many bytes. If the last block is not filled, what is behind them in the memory may
+    /// become anything, up to the end of the block.
+    pub(crate) bytes: u64,
+    /// The first byte of the memory, on a block boundary.
+    pub(crate) to: u64,
+}
+
+/// Memory of fsserver's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// Where it is mapped.
+    pub(crate) pages: Pages,
+    /// Its first frame in the container that fsserver has.
+    pub(crate) first_frame: u64,
+}
+
+/// A disk, and the memory of the domain that uses it. Whatever takes time calls `wait`.
+pub(crate) trait Disk {
+    /// Returns how many blocks there are.
+    fn blocks(&self) -> u64;
+
+    /// Returns whether it cannot be written.
+    fn is_read_only(&self) -> bool;
+
+    /// Reads blocks into private memory.
+    fn read(&mut self, wait: Wait<'_>, first: u64, to: &mut [u8]) -> Result<(), DeviceError>;
+
+    /// Writes blocks from private memory.
+    fn write(&mut self, wait: Wait<'_>, first: u64, from: &[u8]) -> Result<(), DeviceError>;
+
+    /// Makes all that was written last.
+    fn flush(&mut self, wait: Wait<'_>) -> Result<(), DeviceError>;
+
+    /// Reads into the memory, without private memory on the way.
+    fn fill(
+        &mut self,
+        wait: Wait<'_>,
+        pieces: &[Piece],
+        target: &Target,
+    ) -> Result<(), DeviceError>;
+
+    /// Copies private bytes into the memory, from a byte of it on.
+    fn write_memory(
+        &mut self,
+        target: &Target,
+        from: &[u8],
+        offset: u64,
+    ) -> Result<(), DeviceError>;
+
+    /// Copies bytes of mapped pages into private memory.
+    fn read_memory(&self, from: Pages, offset: u64, to: &mut [u8]) -> Result<(), DeviceError>;
+}

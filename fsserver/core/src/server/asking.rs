@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Jobs for the file system: gives it one after the other, and deals with the answers.
+
+use corosensei::stack::Stack;
+use fsserver_api::{Failure, Feature, FileHandle, FileKind, FsError, Reply, Space};
+use fsserver_volume::Inode;
+use pmserver_client::{AddressSpace, Transport};
+
+use super::FileServer;
+use crate::cache::{Key, WINDOW_BYTES};
+use crate::client::ClientId;
+use crate::engine::{Answer, Ended, Found, Job};
+use crate::lent::of_pm;
+use crate::listing::Listing;
+use crate::memory;
+use crate::open_file::{Content, OpenFile, Room};
+use crate::under_way::{Asked, Known, Outcome, Then, Work};
+
+impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A, S> {
+    /// Gives the file system something to do for a request.
+    ///
+    /// # Errors
+    /// [`FsError::Pending`] if it waits for the disk; [`FsError::Busy`] if too many requests of the
+    /// client do; what it failed with.
+    pub(super) fn carry_out(&mut self, asked: Asked, work: Work) -> Result<Outcome, Failure> {
+        let forgotten = match self.under_way.make_room(asked.client) {
+            Ok(forgotten) => forgotten,
+            Err(error) => {
+                self.drop_work(work);
+                return Err(error.into());
+            }
+        };
+        self.under_way.push(Some(asked), work);
+        if let Some(Outcome::Reply(Reply::File(file))) = forgotten {
+            // Nobody knows that it is open.
+            let closed = self.files.close(asked.client, file)?;
+            self.release(closed);
+        }
+        self.pump();
+        match self.under_way.take(asked) {
+            Known::Ended(result) => result,
+            Known::Yes | Known::No => Err(FsError::Pending.into()),
+        }
+    }
+
+    /// Gives the file system what is to be done next, as long as it waits for nothing.
+    pub(super) fn pump(&mut self) {
+        while !self.engine.is_busy() {
+            let Some(work) = self.under_way.next() else { return };
+            match self.prepare(work) {
+                Ok(Some((job, then))) => {
+                    self.under_way.run(then);
+                    if let Some(ended) = self.engine.start(job) {
+                        self.answered(ended);
+                    }
+                }
+                Ok(None) => self.under_way.end(Ok(Outcome::Again)),
+                Err(failure) => self.under_way.end(Err(failure)),
+            }
+        }
+    }
+
+    /// Returns the job for what is to be done now; nothing if it was done meanwhile.
+    fn prepare(&mut self, work: Work) -> Result<Option<(Job, Then)>, Failure> {
+        match work {
+            Work::Ask(job, then) => Ok(Some((job, then))),
+            Work::Change(root, change, then) => match self.pm.clock() {
+                Ok(now) => {
+                    if matches!(then, Then::Renamed | Then::Created) {
+                        self.known.forget(|_| true);
+                        self.files.all().for_each(|file| file.is_stale = true);
+                    }
+                    let open = self.files.inodes();
+                    Ok(Some((Job::Change { root, change, now, open }, then)))
+                }
+                Err(error) => {
+                    self.drop_work(Work::Change(root, change, then));
+                    Err(of_pm(error))
+                }
+            },
+            Work::Fill(key) => {
+                let file = self.files.of(key.inode).next().ok_or(FsError::BadHandle)?;
+                let bytes = left_in(key, file.status.size_bytes);
+                let claimed = self.cache.claim(&self.pm, &self.memory, key, bytes)?;
+                Ok(claimed.map(|(place, target)| {
+                    let (inode, offset) = (key.inode, key.start());
+                    (Job::Fill { inode, offset, bytes, target }, Then::Filled(place))
+                }))
+            }
+        }
+    }
+
+    /// Gives back what something would have used that is not done.
+    fn drop_work(&mut self, work: Work) {
+        if let Work::Change(.., Then::Written { place, .. }) = work {
+            self.drop_written(place);
+        }
+    }
+
+    /// Deals with an answer of the file system.
+    pub(super) fn answered(&mut self, Ended { answer, is_lost }: Ended) {
+        let (client, then) = self.under_way.answered();
+        let result = self.conclude(client, then, answer);
+        self.under_way.end(result);
+        if is_lost {
+            self.start_anew();
+        }
+    }
+
+    /// Forgets all that is known of the volume: what was not synced may be gone, and what has a
+    /// number now may be another file.
+    #[cold]
+    fn start_anew(&mut self) {
+        self.files.close_all();
+        self.known.forget(|_| true);
+        self.held.clear();
+        self.cache.trim(&self.pm, &self.memory);
+        for work in self.under_way.fail_queued(FsError::DiskFailed.into()) {
+            self.drop_work(work);
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        client: Option<ClientId>,
+        then: Then,
+        answer: Result<Answer, Failure>,
+    ) -> Result<Outcome, Failure> {
+        match then {
+            Then::Tell => answer.map(outcome_of),
+            Then::Open(root, path) => {
+                let found = file_of(answer?)?;
+                self.known.put((root, &path), found);
+                self.open_found(client.ok_or(FsError::Busy)?, found).map(Outcome::Reply)
+            }
+            Then::Created => {
+                let found = file_of(answer?)?;
+                // What had this number before is gone.
+                self.cache.forget(&self.pm, &self.memory, found.inode);
+                self.open_found(client.ok_or(FsError::Busy)?, found).map(Outcome::Reply)
+            }
+            Then::Status => {
+                let found = file_of(answer?)?;
+                self.learn(found);
+                Ok(Outcome::Reply(Reply::Status(found.status)))
+            }
+            Then::Filled(place) => {
+                let filled = answer.and_then(|_| self.cache.filled(&self.pm, &self.memory, place));
+                match filled {
+                    Ok(()) => Ok(Outcome::Again),
+                    Err(failure) => {
+                        self.cache.drop_place(&self.pm, &self.memory, place);
+                        Err(failure)
+                    }
+                }
+            }
+            Then::Written { inode, offset, bytes, place } => {
+                let found = answer.and_then(file_of);
+                if let Ok(found) = found {
+                    let from = memory::place_of(&memory::written(place))?;
+                    let (what, from) = ((found, offset), (from, bytes));
+                    self.cache.update(&self.pm, &self.memory, what, from, &mut self.space);
+                } else {
+                    self.cache.forget(&self.pm, &self.memory, inode);
+                }
+                self.drop_written(place);
+                self.learn(found?);
+                Ok(Outcome::Reply(Reply::Bytes(bytes)))
+            }
+            Then::Learn => {
+                self.learn(file_of(answer?)?);
+                Ok(Outcome::Reply(Reply::Done))
+            }
+            Then::Resized(inode) => {
+                self.cache.forget(&self.pm, &self.memory, inode);
+                self.learn(file_of(answer?)?);
+                Ok(Outcome::Reply(Reply::Done))
+            }
+            Then::Renamed => {
+                if let Answer::Done(Some(held)) = answer? {
+                    self.held.push(held);
+                    // It may have been closed meanwhile.
+                    if self.files.of(held).next().is_none() {
+                        self.release(Some(held));
+                    }
+                }
+                Ok(Outcome::Reply(Reply::Done))
+            }
+        }
+    }
+
+    /// Opens a file that was found.
+    pub(super) fn open_found(&mut self, client: ClientId, found: Found) -> Result<Reply, Failure> {
+        let Found { inode, status } = found;
+        let content = match status.kind {
+            FileKind::Regular => Content::File(0),
+            FileKind::Directory => Content::Directory(Listing::new()),
+            FileKind::Symlink => Content::Other(Feature::Symlink),
+            FileKind::Special => Content::Other(Feature::Special),
+        };
+        let file = OpenFile { inode, status, is_stale: false, content };
+        Ok(Reply::File(self.files.insert(self.room(client)?, file)?))
+    }
+
+    /// Returns where a client may open a file: beside those that it has open, and those that are
+    /// being made for it.
+    pub(super) fn room(&self, client: ClientId) -> Result<Room, FsError> {
+        let most = self.setup.client(client.channel()).files;
+        self.files.room(client, most.saturating_sub(self.under_way.created_for(client)))
+    }
+
+    /// Lets go of a file that nobody has open any more, when [`Self::pump`] is called next.
+    pub(super) fn release(&mut self, closed: Option<Inode>) {
+        let Some(inode) = closed else { return };
+        let Some(index) = self.held.iter().position(|held| *held == inode) else { return };
+        self.held.swap_remove(index);
+        self.under_way.push(None, Work::Ask(Job::Release(inode), Then::Tell));
+    }
+
+    /// Notes what is known of a file now.
+    fn learn(&mut self, found: Found) {
+        for file in self.files.of(found.inode) {
+            (file.status, file.is_stale) = (found.status, false);
+        }
+        self.known.forget(|known| known.inode == found.inode);
+    }
+
+    /// Fails unless a client has a directory open; returns its inode and where its listing is.
+    pub(super) fn listing(
+        &mut self,
+        client: ClientId,
+        file: FileHandle,
+    ) -> Result<(Inode, &mut Listing), Failure> {
+        match self.files.get(client, file)? {
+            OpenFile { inode, content: Content::Directory(listing), .. } => Ok((*inode, listing)),
+            _ => Err(FsError::NotADirectory.into()),
+        }
+    }
+}
+
+/// Returns how many bytes a file of such a size has in a window.
+pub(super) fn left_in(key: Key, size_bytes: u64) -> u64 {
+    size_bytes.saturating_sub(key.start()).min(WINDOW_BYTES)
+}
+
+fn file_of(answer: Answer) -> Result<Found, Failure> {
+    match answer {
+        Answer::File(found) => Ok(found),
+        _ => Err(FsError::Busy.into()),
+    }
+}
+
+fn outcome_of(answer: Answer) -> Outcome {
+    match answer {
+        Answer::Done(_) => Outcome::Reply(Reply::Done),
+        Answer::File(found) => Outcome::Reply(Reply::Status(found.status)),
+        Answer::Entries(entries) => Outcome::Entries(entries),
+        Answer::Link(target) => Outcome::Link(target),
+        Answer::Space(space) => Outcome::Reply(Reply::Space(Space {
+            block_bytes: space.block_bytes,
+            blocks: space.blocks,
+            free_blocks: space.free_blocks,
+            inodes: space.inodes,
+            free_inodes: space.free_inodes,
+        })),
+    }
+}

@@ -16,7 +16,7 @@ use core::ops::Range;
 use fsserver_api::Failure;
 use pmserver_client::{
     Container, ContainerHandle, MapFlags, Mapping, Micros, PAGE_BYTES, Pages, PeerId, Pm, Rights,
-    ShareTerms, Transport, VirtAddr, WeakContainer,
+    Share, ShareTerms, Transport, VirtAddr, WeakContainer,
 };
 use proto::limits::{
     CALL_FRAMES_MAX, FS_CACHE_WINDOWS, FS_WRITES_MAX, LARGE_FRAMES, LEASE_MICROS_MAX,
@@ -73,13 +73,11 @@ impl Memory {
         pm: &Pm<T>,
         driver: PeerId,
     ) -> Result<ContainerHandle, Failure> {
-        let container = Container::from_raw(pm, self.container.raw());
         let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
         let lease_max = Micros::new(LEASE_MICROS_MAX);
         let terms = ShareTerms { peer: driver, rights, lease_max, once: false };
-        let share = container.share(0..FRAMES, terms).map_err(of_pm);
-        container.into_raw();
-        let (_, lent) = share?.into_raw();
+        let share = self.with(pm, |own| own.share(0..FRAMES, terms).map(Share::into_raw));
+        let (_, lent) = share.map_err(of_pm)?;
         self.make(pm, transfer())?;
         Ok(ContainerHandle::from_raw(lent))
     }
@@ -100,9 +98,7 @@ impl Memory {
         pm: &Pm<T>,
         frames: Range<u64>,
     ) -> Result<Pages, Failure> {
-        let own = Container::from_raw(pm, self.container.raw());
-        let made = own.allocate(frames.clone()).map_err(of_pm);
-        own.into_raw();
+        let made = self.with(pm, |own| own.allocate(frames.clone())).map_err(of_pm);
         let mapped = made.and_then(|_| self.map(pm, frames.clone(), FLAGS));
         mapped.inspect_err(|_| {
             self.drop_frames(pm, frames);
@@ -132,10 +128,15 @@ impl Memory {
     /// Gives frames back, which unmaps them. Returns whether that is done: frames that a transfer
     /// still pins stay.
     pub(crate) fn drop_frames<T: Transport>(&self, pm: &Pm<T>, frames: Range<u64>) -> bool {
+        self.with(pm, |own| own.deallocate(frames)).is_ok()
+    }
+
+    /// Does something with the container that only its owner can do.
+    fn with<T: Transport, R>(&self, pm: &Pm<T>, action: impl FnOnce(&Container<'_, T>) -> R) -> R {
         let own = Container::from_raw(pm, self.container.raw());
-        let freed = own.deallocate(frames);
+        let result = action(&own);
         own.into_raw();
-        freed.is_ok()
+        result
     }
 }
 

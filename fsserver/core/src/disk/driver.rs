@@ -157,6 +157,12 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
 }
 
 impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
+    type Space = A;
+
+    fn space(&mut self) -> &mut A {
+        &mut self.space
+    }
+
     fn blocks(&self) -> u64 {
         self.geometry.blocks
     }
@@ -209,19 +215,6 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
         });
         let requests: Vec<Request> = requests.collect();
         self.carry_out(wait, &requests)
-    }
-
-    fn write_memory(
-        &mut self,
-        target: &Target,
-        from: &[u8],
-        offset: u64,
-    ) -> Result<(), DeviceError> {
-        target.pages.copy_out(&mut self.space, from, offset).map_err(|_: Error| DeviceError)
-    }
-
-    fn read_memory(&self, from: Pages, offset: u64, to: &mut [u8]) -> Result<(), DeviceError> {
-        from.copy_in(&self.space, offset, to).map_err(|_: Error| DeviceError)
     }
 }
 

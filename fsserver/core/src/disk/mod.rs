@@ -5,7 +5,7 @@ mod driver;
 mod region;
 
 use fsserver_volume::DeviceError;
-use pmserver_client::Pages;
+use pmserver_client::{AddressSpace, Error, Pages};
 
 pub(crate) use driver::Driver;
 pub(crate) use region::Region;
@@ -36,6 +36,12 @@ pub(crate) struct Target {
 
 /// A disk, and the memory of the domain that uses it. Whatever takes time calls `wait`.
 pub(crate) trait Disk {
+    /// The memory of the domain.
+    type Space: AddressSpace;
+
+    /// Returns the memory of the domain.
+    fn space(&mut self) -> &mut Self::Space;
+
     /// Returns how many blocks there are.
     fn blocks(&self) -> u64;
 
@@ -65,8 +71,12 @@ pub(crate) trait Disk {
         target: &Target,
         from: &[u8],
         offset: u64,
-    ) -> Result<(), DeviceError>;
+    ) -> Result<(), DeviceError> {
+        target.pages.copy_out(self.space(), from, offset).map_err(|_: Error| DeviceError)
+    }
 
     /// Copies bytes of mapped pages into private memory.
-    fn read_memory(&self, from: Pages, offset: u64, to: &mut [u8]) -> Result<(), DeviceError>;
+    fn read_memory(&mut self, from: Pages, offset: u64, to: &mut [u8]) -> Result<(), DeviceError> {
+        from.copy_in(self.space(), offset, to).map_err(|_: Error| DeviceError)
+    }
 }

@@ -2,7 +2,7 @@
 //! A disk in a memory region that was filled before boot. It can be read only, and never waits.
 
 use fsserver_volume::{BLOCK_BYTES, DeviceError};
-use pmserver_client::{AddressSpace, Error, Pages, VirtAddr};
+use pmserver_client::{AddressSpace, Error, VirtAddr};
 
 use super::{Disk, Piece, Target, Wait};
 
@@ -27,6 +27,12 @@ impl<A: AddressSpace> Region<A> {
 }
 
 impl<A: AddressSpace> Disk for Region<A> {
+    type Space = A;
+
+    fn space(&mut self) -> &mut A {
+        &mut self.space
+    }
+
     fn blocks(&self) -> u64 {
         self.bytes >> BLOCK_BYTES.trailing_zeros()
     }
@@ -59,19 +65,6 @@ impl<A: AddressSpace> Disk for Region<A> {
                 .map_err(|_: Error| DeviceError)?;
         }
         Ok(())
-    }
-
-    fn write_memory(
-        &mut self,
-        target: &Target,
-        from: &[u8],
-        offset: u64,
-    ) -> Result<(), DeviceError> {
-        target.pages.copy_out(&mut self.space, from, offset).map_err(|_: Error| DeviceError)
-    }
-
-    fn read_memory(&self, from: Pages, offset: u64, to: &mut [u8]) -> Result<(), DeviceError> {
-        from.copy_in(&self.space, offset, to).map_err(|_: Error| DeviceError)
     }
 }
 

@@ -2,7 +2,7 @@
 //! Jobs for the file system: gives it one after the other, and deals with the answers.
 
 use corosensei::stack::Stack;
-use fsserver_api::{Failure, Feature, FileHandle, FileKind, FsError, Reply, Space};
+use fsserver_api::{Failure, Feature, FileKind, FsError, Reply, Space};
 use fsserver_volume::Inode;
 use pmserver_client::{AddressSpace, Transport};
 
@@ -223,18 +223,6 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
             (file.status, file.is_stale) = (found.status, false);
         }
         self.known.forget(|known| known.inode == found.inode);
-    }
-
-    /// Fails unless a client has a directory open; returns its inode and where its listing is.
-    pub(super) fn listing(
-        &mut self,
-        client: ClientId,
-        file: FileHandle,
-    ) -> Result<(Inode, &mut Listing), Failure> {
-        match self.files.get(client, file)? {
-            OpenFile { inode, content: Content::Directory(listing), .. } => Ok((*inode, listing)),
-            _ => Err(FsError::NotADirectory.into()),
-        }
     }
 }
 

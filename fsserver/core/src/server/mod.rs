@@ -208,7 +208,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
                 self.ask(asked, Work::Ask(job, Then::Status))
             }
             Request::ReadDir { file, cookie, .. } => {
-                let (directory, listing) = self.listing(client, file)?;
+                let (directory, listing) = reading::directory(self.files.get(client, file)?)?;
                 listing.check(cookie)?;
                 let job = Job::List { directory, from: listing.at(), most: ENTRIES_MAX };
                 self.ask(asked, Work::Ask(job, Then::Tell))

@@ -11,6 +11,7 @@ use super::FileServer;
 use crate::cache::{Cache, Key, WINDOW_BYTES, window_at};
 use crate::client::ClientId;
 use crate::lent::{Lent, give_back, of_pm, take};
+use crate::listing::Listing;
 use crate::open_file::{Content, OpenFile};
 use crate::read::copy_file;
 use crate::under_way::{Asked, Work};
@@ -128,10 +129,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         entries: &[Entry],
         (container, frames): (ContainerHandle, FrameCount),
     ) -> Result<Reply, Failure> {
-        let OpenFile { content: Content::Directory(listing), .. } = self.files.get(client, file)?
-        else {
-            return Err(FsError::NotADirectory.into());
-        };
+        let (_, listing) = directory(self.files.get(client, file)?)?;
         listing.check(cookie)?;
         let lent = Lent::to_fill(&self.pm, container, FrameNumber::new(0), frames)?;
         let filling = lent.filling();
@@ -160,6 +158,14 @@ pub(super) fn regular(file: &mut OpenFile) -> Result<(Inode, u64, &mut usize), F
         Content::File(hint) => Ok((file.inode, file.status.size_bytes, hint)),
         Content::Directory(_) => Err(FsError::IsADirectory.into()),
         Content::Other(feature) => Err((*feature).into()),
+    }
+}
+
+/// Returns an open file, if it is a directory: its inode, and where its listing is.
+pub(super) fn directory(file: &mut OpenFile) -> Result<(Inode, &mut Listing), Failure> {
+    match &mut file.content {
+        Content::Directory(listing) => Ok((file.inode, listing)),
+        _ => Err(FsError::NotADirectory.into()),
     }
 }
 

@@ -7,17 +7,7 @@ use proto::{FrameNumber, Message, ProtocolError, pack_pair, unpack_pair};
 
 use crate::arguments::{FileHandle, ReadLength, TwoPaths, frames_of, frames_register, path_bytes};
 use crate::error::{CallError, FsError};
-
-const OP_WRITE: u64 = 12;
-const OP_TRUNCATE: u64 = 13;
-const OP_CREATE: u64 = 14;
-const OP_MAKE_DIR: u64 = 15;
-const OP_UNLINK: u64 = 16;
-const OP_REMOVE_DIR: u64 = 17;
-const OP_RENAME: u64 = 18;
-const OP_LINK: u64 = 19;
-const OP_SYMLINK: u64 = 20;
-const OP_SET_TIMES: u64 = 21;
+use crate::operation::Operation;
 
 /// The register for a time that stays as it is.
 const LEAVE: u64 = u64::MAX;
@@ -129,23 +119,27 @@ impl Change {
         }
     }
 
-    /// Returns the change that a message carries. Accepts any message.
+    /// Returns the change that a message carries, which requests this operation.
     #[inline(never)]
-    pub(crate) fn decode(message: &Message) -> Result<Self, CallError> {
-        match message.label() {
-            OP_WRITE => {
+    pub(crate) fn decode(operation: Operation, message: &Message) -> Result<Self, CallError> {
+        match operation {
+            Operation::Write => {
                 let [file, container, offset, range] = message.exactly()?;
                 let (file, container) = (FileHandle::from_raw(file), at(container));
                 let (start, length) = frames_of(range)?;
                 Ok(Self::Write { file, container, offset, start, length })
             }
-            OP_TRUNCATE => {
+            Operation::Truncate => {
                 let [file, size_bytes] = message.exactly()?;
                 Ok(Self::Truncate { file: FileHandle::from_raw(file), size_bytes })
             }
-            OP_CREATE | OP_MAKE_DIR | OP_UNLINK | OP_REMOVE_DIR => Self::decode_path(message),
-            OP_RENAME | OP_LINK | OP_SYMLINK => Self::decode_paths(message),
-            OP_SET_TIMES => {
+            Operation::Create | Operation::MakeDir | Operation::Unlink | Operation::RemoveDir => {
+                Self::decode_path(operation, message)
+            }
+            Operation::Rename | Operation::Link | Operation::Symlink => {
+                Self::decode_paths(operation, message)
+            }
+            Operation::SetTimes => {
                 let [file, accessed, modified] = message.exactly()?;
                 Ok(Self::SetTimes {
                     file: FileHandle::from_raw(file),
@@ -157,58 +151,66 @@ impl Change {
         }
     }
 
-    fn decode_path(message: &Message) -> Result<Self, CallError> {
+    fn decode_path(operation: Operation, message: &Message) -> Result<Self, CallError> {
         let [container, bytes] = message.exactly()?;
         let (container, path_bytes) = (at(container), path_bytes(bytes)?);
-        Ok(match message.label() {
-            OP_CREATE => Self::Create { container, path_bytes },
-            OP_MAKE_DIR => Self::MakeDir { container, path_bytes },
-            OP_UNLINK => Self::Unlink { container, path_bytes },
+        Ok(match operation {
+            Operation::Create => Self::Create { container, path_bytes },
+            Operation::MakeDir => Self::MakeDir { container, path_bytes },
+            Operation::Unlink => Self::Unlink { container, path_bytes },
             _ => Self::RemoveDir { container, path_bytes },
         })
     }
 
-    fn decode_paths(message: &Message) -> Result<Self, CallError> {
+    fn decode_paths(operation: Operation, message: &Message) -> Result<Self, CallError> {
         let [container, lengths] = message.exactly()?;
         let (first, second) = unpack_pair(lengths);
         // A length that no number can tell is too long.
         let length = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         let (container, paths) = (at(container), TwoPaths::new(length(first), length(second))?);
-        Ok(match message.label() {
-            OP_RENAME => Self::Rename { container, paths },
-            OP_LINK => Self::Link { container, paths },
+        Ok(match operation {
+            Operation::Rename => Self::Rename { container, paths },
+            Operation::Link => Self::Link { container, paths },
             _ => Self::Symlink { container, paths },
         })
     }
 
     /// Returns the message that carries this change.
     pub(crate) fn encode(&self) -> Message {
-        let path = |operation, container: ContainerHandle, path_bytes: u16| {
-            Message::new(operation, [container.raw(), path_bytes.into()])
+        let path = |operation: Operation, container: ContainerHandle, path_bytes: u16| {
+            operation.message([container.raw(), path_bytes.into()])
         };
-        let two = |operation, container: ContainerHandle, paths: TwoPaths| {
+        let two = |operation: Operation, container: ContainerHandle, paths: TwoPaths| {
             let lengths = pack_pair(paths.first_bytes().into(), paths.second_bytes().into());
-            Message::new(operation, [container.raw(), lengths])
+            operation.message([container.raw(), lengths])
         };
         match *self {
             Self::Write { file, container, offset, start, length } => {
                 let range = frames_register(start, length);
-                Message::new(OP_WRITE, [file.raw(), container.raw(), offset, range])
+                Operation::Write.message([file.raw(), container.raw(), offset, range])
             }
             Self::Truncate { file, size_bytes } => {
-                Message::new(OP_TRUNCATE, [file.raw(), size_bytes])
+                Operation::Truncate.message([file.raw(), size_bytes])
             }
-            Self::Create { container, path_bytes } => path(OP_CREATE, container, path_bytes),
-            Self::MakeDir { container, path_bytes } => path(OP_MAKE_DIR, container, path_bytes),
-            Self::Unlink { container, path_bytes } => path(OP_UNLINK, container, path_bytes),
-            Self::RemoveDir { container, path_bytes } => path(OP_REMOVE_DIR, container, path_bytes),
-            Self::Rename { container, paths } => two(OP_RENAME, container, paths),
-            Self::Link { container, paths } => two(OP_LINK, container, paths),
-            Self::Symlink { container, paths } => two(OP_SYMLINK, container, paths),
+            Self::Create { container, path_bytes } => {
+                path(Operation::Create, container, path_bytes)
+            }
+            Self::MakeDir { container, path_bytes } => {
+                path(Operation::MakeDir, container, path_bytes)
+            }
+            Self::Unlink { container, path_bytes } => {
+                path(Operation::Unlink, container, path_bytes)
+            }
+            Self::RemoveDir { container, path_bytes } => {
+                path(Operation::RemoveDir, container, path_bytes)
+            }
+            Self::Rename { container, paths } => two(Operation::Rename, container, paths),
+            Self::Link { container, paths } => two(Operation::Link, container, paths),
+            Self::Symlink { container, paths } => two(Operation::Symlink, container, paths),
             Self::SetTimes { file, accessed_seconds, modified_seconds } => {
                 let register = |seconds: Option<u32>| seconds.map_or(LEAVE, u64::from);
                 let times = (register(accessed_seconds), register(modified_seconds));
-                Message::new(OP_SET_TIMES, [file.raw(), times.0, times.1])
+                Operation::SetTimes.message([file.raw(), times.0, times.1])
             }
         }
     }
@@ -232,19 +234,23 @@ mod tests {
 
     #[test]
     fn arguments_out_of_range_have_their_own_errors() {
-        let refusal = |label, registers: &[u64]| {
-            let message = Message::from_wire(label, registers).unwrap();
-            Change::decode(&message).unwrap_err().refusal()
+        let decode = |operation: Operation, registers: &[u64]| {
+            let message = Message::from_wire(operation.number(), registers).unwrap();
+            Change::decode(operation, &message)
         };
+        let refusal =
+            |operation, registers: &[u64]| decode(operation, registers).unwrap_err().refusal();
         for range in [0, 7, 0x0010_0001 << 32, u64::MAX] {
-            assert_eq!(refusal(OP_WRITE, &[1, 1, 0, range]), Some(FsError::BadRange));
+            assert_eq!(refusal(Operation::Write, &[1, 1, 0, range]), Some(FsError::BadRange));
         }
-        for operation in OP_CREATE..=OP_REMOVE_DIR {
+        let of_one_path = Operation::Create..=Operation::RemoveDir;
+        for &operation in Operation::ALL.iter().filter(|one| of_one_path.contains(one)) {
             assert_eq!(refusal(operation, &[1, 0]), Some(FsError::BadPath));
             assert_eq!(refusal(operation, &[1, 4097]), Some(FsError::PathTooLong));
             assert_eq!(refusal(operation, &[1, u64::MAX]), Some(FsError::PathTooLong));
         }
-        for operation in OP_RENAME..=OP_SYMLINK {
+        let of_two_paths = Operation::Rename..=Operation::Symlink;
+        for &operation in Operation::ALL.iter().filter(|one| of_two_paths.contains(one)) {
             for none in [0, 1, 1 << 32, 4095, 4095 << 32] {
                 assert_eq!(refusal(operation, &[1, none]), Some(FsError::BadPath));
             }
@@ -253,12 +259,14 @@ mod tests {
             }
         }
         for time in [1 << 32, u64::MAX - 1] {
-            assert_eq!(refusal(OP_SET_TIMES, &[1, time, 0]), Some(FsError::BadRange));
-            assert_eq!(refusal(OP_SET_TIMES, &[1, 0, time]), Some(FsError::BadRange));
+            assert_eq!(refusal(Operation::SetTimes, &[1, time, 0]), Some(FsError::BadRange));
+            assert_eq!(refusal(Operation::SetTimes, &[1, 0, time]), Some(FsError::BadRange));
         }
-        for (operation, registers) in [(OP_WRITE, 3), (OP_TRUNCATE, 1), (OP_LINK, 3)] {
-            let message = Message::from_wire(operation, &[1; 4][..registers]).unwrap();
-            assert_eq!(Change::decode(&message), Err(ProtocolError::WrongLength.into()));
+        for (operation, registers) in
+            [(Operation::Write, 3), (Operation::Truncate, 1), (Operation::Link, 3)]
+        {
+            let decoded = decode(operation, &[1; 4][..registers]);
+            assert_eq!(decoded, Err(ProtocolError::WrongLength.into()));
         }
     }
 }

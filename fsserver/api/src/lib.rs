@@ -4,7 +4,8 @@
 //!
 //! A client lends fsserver a container at pmserver and sends the weak handle in its request;
 //! fsserver copies what it reads into that container. It allocates nothing for a client, and a
-//! reply carries numbers only. `ops.rs` is the contract.
+//! reply carries numbers only. `ops.rs` has the requests, `operation.rs` the
+//! table of operations.
 //!
 //! ```text
 //!   client                      fsserver                 pmserver
@@ -24,6 +25,7 @@ mod client;
 mod entry;
 mod error;
 mod feature;
+mod operation;
 mod ops;
 mod reply;
 mod short_path;
@@ -35,6 +37,7 @@ pub use client::{Client, NoWaiter};
 pub use entry::{DirectoryEntry, ENTRY_HEADER_BYTES, EntryError, FileKind, NAME_BYTES_MAX};
 pub use error::{CallError, Failure, FsError};
 pub use feature::Feature;
+pub use operation::Operation;
 pub use ops::{PROTOCOL_VERSION, Request};
 pub use reply::{FileStatus, Identity, Listed, Reply, Space};
 pub use short_path::{SHORT_PATH_BYTES_MAX, ShortPath};

@@ -1,71 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The contract: every operation with its number, its registers, and what it may cost.
+//! Requests: every operation with its arguments.
 //!
-//! | no | operation | r0 | r1 | r2 | r3 | reply |
-//! |---|---|---|---|---|---|---|
-//! | 1 | version | | | | | version, fsserver's peer |
-//! | 2 | lookup | container | path bytes | | | file |
-//! | 3 | stat | file | | | | kind:32 links:32, size, modified:32 changed:32 |
-//! | 4 | read_dir | file | container | frames | cookie | bytes, next cookie |
-//! | 5 | read | file | container | offset | start frame:32 length:32 | bytes |
-//! | 6 | close | file | | | | |
-//! | 7 | read_standing | file | container | offset | start frame:32 length:32 | bytes |
-//! | 8 | release | container | | | | |
-//! | 9 | lookup_short | path | path | path | path | file |
-//! | 10 | read_taken | file | container | offset | frames:32 length:32 | bytes |
-//! | 11 | read_lent | file | container | offset | start | bytes |
-//! | 12 | write | file | container | offset | start frame:32 length:32 | bytes |
-//! | 13 | truncate | file | size | | | |
-//! | 14 | create | container | path bytes | | | file |
-//! | 15 | make_dir | container | path bytes | | | |
-//! | 16 | unlink | container | path bytes | | | |
-//! | 17 | remove_dir | container | path bytes | | | |
-//! | 18 | rename | container | from bytes:32 to bytes:32 | | | |
-//! | 19 | link | container | existing bytes:32 new bytes:32 | | | |
-//! | 20 | symlink | container | target bytes:32 path bytes:32 | | | |
-//! | 21 | set_times | file | accessed | modified | | |
-//! | 22 | sync_file | file | | | | |
-//! | 23 | sync | | | | | |
-//! | 24 | space | | | | | block bytes, blocks, free blocks, inodes:32 free inodes:32 |
-//! | 25 | read_link | file | container | | | bytes |
-//! | 26 | trim | | | | | |
-//!
-//! *container* is a weak handle in fsserver's own table: the number that `share` gave the owner. A
-//! failed reply carries one detail (see [`Failure`](crate::Failure)). Numbers are never reused;
-//! 0xF000 and up are left to test variants of the server. Any request may be answered with
+//! `operation.rs` has the number, the name and the registers of each. A container is a weak handle
+//! in fsserver's own table: the number that `share` gave the owner. A failed reply carries one
+//! detail (see [`Failure`](crate::Failure)). Any request may be answered with
 //! [`Pending`](FsError::Pending).
 
 use pmserver_api::ContainerHandle;
 use proto::limits::{CALL_FRAMES_MAX, LARGE_FRAMES};
-use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, pack_pair, unpack_pair};
+use proto::{FrameCount, FrameNumber, Message, PAGE_BYTES, ProtocolError, pack_pair, unpack_pair};
 
 use crate::arguments::{
     DirectoryCookie, FileHandle, ReadLength, frames_of, frames_register, path_bytes,
 };
 use crate::change::Change;
 use crate::error::{CallError, FsError};
+use crate::operation::Operation;
 use crate::short_path::ShortPath;
 
 /// The version of this protocol; a wire change raises it.
 pub const PROTOCOL_VERSION: u64 = 4;
-
-const OP_VERSION: u64 = 1;
-const OP_LOOKUP: u64 = 2;
-const OP_STAT: u64 = 3;
-const OP_READ_DIR: u64 = 4;
-const OP_READ: u64 = 5;
-const OP_CLOSE: u64 = 6;
-const OP_READ_STANDING: u64 = 7;
-const OP_RELEASE: u64 = 8;
-const OP_LOOKUP_SHORT: u64 = 9;
-const OP_READ_TAKEN: u64 = 10;
-const OP_READ_LENT: u64 = 11;
-// 12 to 21 are those of `Change`.
-const OP_SYNC_FILE: u64 = 22;
-const OP_SYNC: u64 = 23;
-const OP_SPACE: u64 = 24;
-const OP_READ_LINK: u64 = 25;
-const OP_TRIM: u64 = 26;
 
 /// A request, decoded: every argument is in the range that its type promises.
 ///
@@ -221,52 +175,55 @@ impl Request {
     /// an argument out of range.
     #[inline(always)]
     pub fn decode(message: &Message) -> Result<Self, CallError> {
-        match message.label() {
-            OP_VERSION => Ok(message.exactly().map(|[]| Self::Version)?),
-            OP_LOOKUP => {
+        let Some(operation) = Operation::from_number(message.label()) else {
+            return Err(ProtocolError::UnknownOperation.into());
+        };
+        match operation {
+            Operation::Version => Ok(message.exactly().map(|[]| Self::Version)?),
+            Operation::Lookup => {
                 let [container, bytes] = message.exactly()?;
                 let container = ContainerHandle::from_raw(container);
                 Ok(Self::Lookup { container, path_bytes: path_bytes(bytes)? })
             }
-            OP_LOOKUP_SHORT => {
+            Operation::LookupShort => {
                 let path = ShortPath::from_registers(message.exactly()?).ok_or(FsError::BadPath)?;
                 Ok(Self::LookupShort { path })
             }
-            OP_STAT => Ok(message
+            Operation::Stat => Ok(message
                 .exactly()
                 .map(|[file]| Self::Stat { file: FileHandle::from_raw(file) })?),
-            OP_READ_DIR => Self::decode_read_dir(message.exactly()?),
-            OP_READ => Self::decode_read(message.exactly()?, false),
-            OP_READ_STANDING => Self::decode_read(message.exactly()?, true),
-            OP_READ_TAKEN => Self::decode_read_taken(message.exactly()?),
-            OP_READ_LENT => Self::decode_read_lent(message.exactly()?),
-            OP_RELEASE => Ok(message.exactly().map(|[container]| Self::Release {
+            Operation::ReadDir => Self::decode_read_dir(message.exactly()?),
+            Operation::Read => Self::decode_read(message.exactly()?, false),
+            Operation::ReadStanding => Self::decode_read(message.exactly()?, true),
+            Operation::ReadTaken => Self::decode_read_taken(message.exactly()?),
+            Operation::ReadLent => Self::decode_read_lent(message.exactly()?),
+            Operation::Release => Ok(message.exactly().map(|[container]| Self::Release {
                 container: ContainerHandle::from_raw(container),
             })?),
-            OP_CLOSE => Ok(message
+            Operation::Close => Ok(message
                 .exactly()
                 .map(|[file]| Self::Close { file: FileHandle::from_raw(file) })?),
-            _ => Self::decode_seldom(message),
+            _ => Self::decode_seldom(operation, message),
         }
     }
 
     /// Decodes what is not called often. Inlined, so that the others stay in registers.
     #[inline(always)]
-    fn decode_seldom(message: &Message) -> Result<Self, CallError> {
-        match message.label() {
-            OP_SYNC_FILE => {
+    fn decode_seldom(operation: Operation, message: &Message) -> Result<Self, CallError> {
+        match operation {
+            Operation::SyncFile => {
                 let [file] = message.exactly()?;
                 Ok(Self::SyncFile { file: FileHandle::from_raw(file) })
             }
-            OP_SYNC => Ok(message.exactly().map(|[]| Self::Sync)?),
-            OP_SPACE => Ok(message.exactly().map(|[]| Self::Space)?),
-            OP_TRIM => Ok(message.exactly().map(|[]| Self::Trim)?),
-            OP_READ_LINK => {
+            Operation::Sync => Ok(message.exactly().map(|[]| Self::Sync)?),
+            Operation::Space => Ok(message.exactly().map(|[]| Self::Space)?),
+            Operation::Trim => Ok(message.exactly().map(|[]| Self::Trim)?),
+            Operation::ReadLink => {
                 let [file, container] = message.exactly()?;
                 let container = ContainerHandle::from_raw(container);
                 Ok(Self::ReadLink { file: FileHandle::from_raw(file), container })
             }
-            _ => Change::decode(message).map(Self::Change),
+            _ => Change::decode(operation, message).map(Self::Change),
         }
     }
 
@@ -320,46 +277,47 @@ impl Request {
     #[must_use]
     pub fn encode(&self) -> Message {
         match *self {
-            Self::Version => Message::new(OP_VERSION, []),
+            Self::Version => Operation::Version.message([]),
             Self::Lookup { container, path_bytes } => {
-                Message::new(OP_LOOKUP, [container.raw(), path_bytes.into()])
+                Operation::Lookup.message([container.raw(), path_bytes.into()])
             }
-            Self::LookupShort { path } => Message::new(OP_LOOKUP_SHORT, path.to_registers()),
-            Self::Stat { file } => Message::new(OP_STAT, [file.raw()]),
-            Self::ReadDir { file, container, frames, cookie } => {
-                Message::new(OP_READ_DIR, [file.raw(), container.raw(), frames.get(), cookie.raw()])
-            }
+            Self::LookupShort { path } => Operation::LookupShort.message(path.to_registers()),
+            Self::Stat { file } => Operation::Stat.message([file.raw()]),
+            Self::ReadDir { file, container, frames, cookie } => Operation::ReadDir.message([
+                file.raw(),
+                container.raw(),
+                frames.get(),
+                cookie.raw(),
+            ]),
             Self::Read { file, container, offset, start, length, stands } => {
                 let range = frames_register(start, length);
-                let operation = if stands { OP_READ_STANDING } else { OP_READ };
-                Message::new(operation, [file.raw(), container.raw(), offset, range])
+                let operation = if stands { Operation::ReadStanding } else { Operation::Read };
+                operation.message([file.raw(), container.raw(), offset, range])
             }
             Self::ReadTaken { file, container, offset, frames, length } => {
                 let frames = u32::try_from(frames.get()).unwrap_or(u32::MAX);
                 let range = pack_pair(frames, length.get());
-                Message::new(OP_READ_TAKEN, [file.raw(), container.raw(), offset, range])
+                Operation::ReadTaken.message([file.raw(), container.raw(), offset, range])
             }
             Self::ReadLent { file, container, offset, start } => {
-                Message::new(OP_READ_LENT, [file.raw(), container.raw(), offset, start.get()])
+                Operation::ReadLent.message([file.raw(), container.raw(), offset, start.get()])
             }
             Self::Change(ref change) => change.encode(),
-            Self::SyncFile { file } => Message::new(OP_SYNC_FILE, [file.raw()]),
-            Self::Sync => Message::new(OP_SYNC, []),
-            Self::Space => Message::new(OP_SPACE, []),
-            Self::Trim => Message::new(OP_TRIM, []),
+            Self::SyncFile { file } => Operation::SyncFile.message([file.raw()]),
+            Self::Sync => Operation::Sync.message([]),
+            Self::Space => Operation::Space.message([]),
+            Self::Trim => Operation::Trim.message([]),
             Self::ReadLink { file, container } => {
-                Message::new(OP_READ_LINK, [file.raw(), container.raw()])
+                Operation::ReadLink.message([file.raw(), container.raw()])
             }
-            Self::Close { file } => Message::new(OP_CLOSE, [file.raw()]),
-            Self::Release { container } => Message::new(OP_RELEASE, [container.raw()]),
+            Self::Close { file } => Operation::Close.message([file.raw()]),
+            Self::Release { container } => Operation::Release.message([container.raw()]),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::ProtocolError;
-
     use super::*;
     use crate::arguments::TwoPaths;
     use crate::short_path::SHORT_PATH_BYTES_MAX;
@@ -451,7 +409,7 @@ mod tests {
 
     #[test]
     fn every_pattern_gives_a_value_or_an_error() {
-        for label in CORNERS.into_iter().chain(0..=OP_TRIM) {
+        for label in CORNERS.into_iter().chain(0..=Operation::Trim.number()) {
             for count in 0..=4 {
                 for corner in CORNERS {
                     let message = Message::from_wire(label, &[corner; 4][..count]).unwrap();
@@ -465,28 +423,28 @@ mod tests {
 
     #[test]
     fn arguments_out_of_range_have_their_own_errors() {
-        let refusal = |label, registers: &[u64]| {
-            let message = Message::from_wire(label, registers).unwrap();
+        let refusal = |operation: Operation, registers: &[u64]| {
+            let message = Message::from_wire(operation.number(), registers).unwrap();
             Request::decode(&message).unwrap_err().refusal()
         };
-        assert_eq!(refusal(OP_LOOKUP, &[1, 0]), Some(FsError::BadPath));
-        assert_eq!(refusal(OP_LOOKUP, &[1, 4097]), Some(FsError::PathTooLong));
-        assert_eq!(refusal(OP_LOOKUP, &[1, u64::MAX]), Some(FsError::PathTooLong));
+        assert_eq!(refusal(Operation::Lookup, &[1, 0]), Some(FsError::BadPath));
+        assert_eq!(refusal(Operation::Lookup, &[1, 4097]), Some(FsError::PathTooLong));
+        assert_eq!(refusal(Operation::Lookup, &[1, u64::MAX]), Some(FsError::PathTooLong));
         for path in [[0; 4], [0, 1, 0, 0], [u64::MAX, u64::MAX, 0xFF_00FF, 0], [1, 0, 0, 1]] {
-            assert_eq!(refusal(OP_LOOKUP_SHORT, &path), Some(FsError::BadPath), "{path:x?}");
+            assert_eq!(refusal(Operation::LookupShort, &path), Some(FsError::BadPath), "{path:x?}");
         }
-        assert_eq!(refusal(OP_READ_DIR, &[1, 1, 0, 0]), Some(FsError::BadRange));
-        assert_eq!(refusal(OP_READ_DIR, &[1, 1, 257, 0]), Some(FsError::BadRange));
-        for read in [OP_READ, OP_READ_STANDING] {
+        assert_eq!(refusal(Operation::ReadDir, &[1, 1, 0, 0]), Some(FsError::BadRange));
+        assert_eq!(refusal(Operation::ReadDir, &[1, 1, 257, 0]), Some(FsError::BadRange));
+        for read in [Operation::Read, Operation::ReadStanding] {
             assert_eq!(refusal(read, &[1, 1, 0, 0]), Some(FsError::BadRange));
             assert_eq!(refusal(read, &[1, 1, 0, 0x0010_0001 << 32]), Some(FsError::BadRange));
         }
         for range in [0, 1, 1 << 32, 1 | 4097 << 32, 256 | 0x0010_0001 << 32, 257 | 1 << 32] {
-            assert_eq!(refusal(OP_READ_TAKEN, &[1, 1, 0, range]), Some(FsError::BadRange));
+            assert_eq!(refusal(Operation::ReadTaken, &[1, 1, 0, range]), Some(FsError::BadRange));
         }
-        let wrong = Message::new(OP_CLOSE, [1, 2]);
+        let wrong = Operation::Close.message([1, 2]);
         assert_eq!(Request::decode(&wrong), Err(ProtocolError::WrongLength.into()));
-        let unknown = Message::new(OP_TRIM + 1, []);
+        let unknown = Message::new(Operation::Trim.number() + 1, []);
         assert_eq!(Request::decode(&unknown), Err(ProtocolError::UnknownOperation.into()));
     }
 }

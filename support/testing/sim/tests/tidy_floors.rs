@@ -49,6 +49,7 @@ const CRATES: &[Crate] = &[
             "reply",
             "ops",
             "change",
+            "operation",
             "arguments",
             "entry",
             "error",

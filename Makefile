@@ -86,6 +86,13 @@ slow-disk_XML := $(disk_XML)
 slow-disk_PDS := $(disk_PDS)
 slow-disk_SIM := $(disk_SIM)
 slow-disk_DISK := slow
+# A client in C; in the simulator, its twin.
+c-client_XML := support/testing/c-client/microkit-system.xml
+c-client_PDS := console pmserver virtio-blk fsserver
+c-client_C := support/testing/c-client/main.c
+c-client_SIM := c-client
+c-client_DISK := files
+HELLO := support/examples/hello-container/c
 # What fsserver serves: the disk of a system with one, or the image in the boot image.
 DISK = $(if $($(SYSTEM)_DISK),$(IMAGE_DIR)/disk.img,build/fs.img)
 # A block of the quick one cannot be read.
@@ -103,7 +110,7 @@ check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); 
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test board-test clean
+ALONE += test sim-test qemu-test board-test c-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -115,6 +122,7 @@ else
 .PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
+.PHONY: c-test hello-test parts
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -125,6 +133,8 @@ usage help:
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make soak       reads files on BOARD while fsserver is killed, for SECONDS=$(SECONDS); SEED=n'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
+	@echo 'make c-test     runs the client in C and the example on BOARD; compares what they print'
+	@echo 'make parts      the servers for BOARD and the image tool, for other systems, to PARTS'
 	@echo 'make bench      prints what operations cost on BOARD, in instructions'
 	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
 	@echo 'make bench-check    fails if one costs more than accepted; bench-accept accepts'
@@ -204,9 +214,22 @@ image: need-board fs-image image-tool
 	  $(addprefix --package ,$($(SYSTEM)_PDS))
 	@for pd in $($(SYSTEM)_PDS); do \
 	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
+	@$(if $($(SYSTEM)_C),support/make/c.sh build $($(SYSTEM)_C) $(IMAGE_DIR)/$(SYSTEM).elf)
 	@cargo run --quiet $(IMAGE_TOOL) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
 	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
+
+# What a system of somebody else's needs for BOARD with CONFIG, in the folder PARTS: the servers, and the
+# tool that makes images.
+PARTS ?= $(OUT)/parts
+parts: need-board image-tool
+	@mkdir -p $(PARTS)
+	@$(COMPILE) 'the servers for $(BOARD) (about 1 minute the first time)' \
+	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
+	  --package console --package pmserver --package fsserver --package virtio-blk
+	@for pd in console pmserver fsserver virtio-blk; do \
+	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(PARTS)/$$pd.elf; done
+	@cp $(or $(CARGO_TARGET_DIR),target)/debug/image $(PARTS)/image
 
 # The tests. `check` and `sim-test` need only published crates and mke2fs.
 check: need-cargo
@@ -220,6 +243,7 @@ sim-test:
 	support/make/verify.sh $(SIM)/region.txt "$$FILES"
 	$(MAKE) simulate SYSTEM=clients BOARD=sim >$(SIM)/clients.txt || { cat $(SIM)/clients.txt; exit 1; }
 	$(MAKE) simulate SYSTEM=scenarios BOARD=sim | tee $(SIM)/scenarios.txt
+	$(MAKE) simulate SYSTEM=c-client BOARD=sim | tee $(SIM)/c-client.txt
 	$(MAKE) simulate SYSTEM=disk BOARD=sim | tee $(SIM)/disk.txt
 	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim | tee $(SIM)/slow-disk.txt
 
@@ -234,10 +258,24 @@ board-test: need-board
 	$(BOOT) compare $(SIM)/clients.txt $(OUT)/clients.txt
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
+	$(MAKE) c-test
 	$(MAKE) boot SYSTEM=disk
 	$(BOOT) compare $(SIM)/disk.txt $(OUT)/disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
 	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
+# What is in C: it needs a compiler of its own.
+c-test: need-board
+	@missing=$$(support/make/c.sh missing); \
+	if [ -n "$$missing" ]; then echo "programs in C were NOT run: $$missing"; else \
+	  $(MAKE) boot SYSTEM=c-client && \
+	  $(BOOT) compare $(SIM)/c-client.txt $(OUT)/c-client.txt && \
+	  $(MAKE) hello-test SYSTEM=hello-c; fi
+# The example, by its own Makefile.
+hello-test: boot-tool
+	@$(MAKE) -C $(HELLO) PMSERVER=$(CURDIR) BUILD_DIR=$(CURDIR)/$(IMAGE_DIR) MICROKIT_BOARD=$(BOARD) \
+	  MICROKIT_CONFIG=$(CONFIG)
+	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
+	@$(BOOT) compare $(HELLO)/expected.txt $(OUT)/$(SYSTEM).txt
 # The scenarios under every clock of ICOUNTS, and twice under the chosen one.
 sweep: need-board sim-test
 	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)

@@ -33,6 +33,7 @@ if [[ "${ran[*]}" == *clippy* ]]; then
 	say cargo clippy --quiet --all-targets -- -D warnings
 fi
 say support/make/canary.sh apply
+say support/make/c.sh check
 support/make/compile.sh 'the host tests (about 2 minutes the first time)' cargo test --no-run
 say cargo test --quiet
 [ ${#left_out[@]} -eq 0 ] || printf '%s\n' "${left_out[@]}"

@@ -16,6 +16,10 @@ has cc || want gcc libc6-dev
 has git || want git
 has mke2fs || want e2fsprogs
 toolchain_has libclang || want libclang-dev
+# For programs in C, which are also compiled for a check by clang.
+has aarch64-linux-gnu-gcc || want gcc-aarch64-linux-gnu
+[ "$(uname -m)" = x86_64 ] || has x86_64-linux-gnu-gcc || want gcc-x86-64-linux-gnu
+has clang || want clang
 has qemu-system-x86_64 || qemu+=(qemu-system-x86)
 has qemu-system-aarch64 || qemu+=(qemu-system-arm)
 

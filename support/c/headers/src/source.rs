@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn docs_are_those_of_variants() {
-        let text = "x {\n    /// 1: a\n    /// b.\n    #[no]\n    First { c: u8 },\n    /// d\n    Two,\n\
+        let text = "x {\n    /// 1: a\n    /// b.\n    #[no]\n\
+                    \x20   First { c: u8 },\n    /// d\n    Two,\n\
                     }\n/// e\n    No,\n";
         let docs = docs(text, "x {");
         assert_eq!(docs.len(), 2);

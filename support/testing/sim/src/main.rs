@@ -12,7 +12,9 @@ use sim::disk::DiskPlan;
 use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
 use sim::stop::{Choice, Play, Point, sweep};
-use sim::system::{Domain, End, Settings, System, client_demo, disk_test, scenario_client};
+use sim::system::{
+    Domain, End, Settings, System, c_client, client_demo, disk_test, scenario_client,
+};
 use sim::system_file::SystemFile;
 
 #[derive(Parser)]
@@ -28,6 +30,8 @@ enum Command {
     Run(Files),
     /// Runs the fault scenarios
     Scenarios(Files),
+    /// Runs the twin of the client in C
+    CClient(Files),
     /// Reads, writes and compares blocks of the disk
     Disk(Files),
     /// Compares pmserver with the model of the protocol after each of many random operations
@@ -127,6 +131,7 @@ struct Kind {
 }
 
 const DEMO: Kind = Kind { client: "client-demo", program: client_demo };
+const C_CLIENT: Kind = Kind { client: "c-client", program: c_client };
 const DISK: Kind = Kind { client: "disk-test", program: disk_test };
 const SCENARIOS: Kind = Kind { client: "scenario-client", program: scenario_client };
 
@@ -134,6 +139,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(files) => run(&files, &DEMO),
         Command::Scenarios(files) => run(&files, &SCENARIOS),
+        Command::CClient(files) => run(&files, &C_CLIENT),
         Command::Disk(files) => run(&files, &DISK),
         Command::Fuzz(arguments) => return fuzz(&arguments),
         Command::Stop(arguments) => stop(&arguments),

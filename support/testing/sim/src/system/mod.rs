@@ -47,7 +47,7 @@ use self::domain::{Program, Service};
 pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
 pub use self::programs::{
-    chosen_scenarios, client_demo, disk_test, scenario_client, scenario_names,
+    c_client, chosen_scenarios, client_demo, disk_test, scenario_client, scenario_names,
 };
 pub use self::strike::{Blow, Mishap, Moment, Strike, Traffic};
 

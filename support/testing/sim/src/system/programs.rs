@@ -247,6 +247,14 @@ pub fn disk_test(domain: &Domain) -> bool {
     disk_test_core::run(&pm, disk, domain.space(), domain.clone(), &mut console)
 }
 
+/// Runs the twin of the client in C in its domain. Returns whether all is well.
+pub fn c_client(domain: &Domain) -> bool {
+    let pm = domain.channel(PMSERVER);
+    let fs = fsserver_api::Client::waiting(domain.channel(FSSERVER), domain.clone());
+    let mut console = console_api::Client::new(domain.channel(CONSOLE));
+    c_client_core::run(pm, fs, domain.space(), &mut console)
+}
+
 /// Runs the scenarios in the client's domain. Returns whether all passed.
 pub fn scenario_client(domain: &Domain) -> bool {
     chosen_scenarios(domain, |_| true)

@@ -10,7 +10,8 @@ use proto::Message;
 /// Makes the enum and its accessors from the rows of the table.
 macro_rules! operations {
     ($(
-        $number:literal $variant:ident $name:literal ($($request:literal),*) -> ($($reply:literal),*);
+        $number:literal $variant:ident $name:literal
+        ($($request:literal),*) -> ($($reply:literal),*);
     )*) => {
         /// An operation of the protocol.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -36,7 +36,7 @@ build() {
 	read -ra compiler <<<"$(compilers "$BOARD" | head -n 1)"
 	"${compiler[@]}" "${freestanding[@]}" -O2 -g -Wall -Wextra -Werror \
 		-I "$include" -isystem "$sdk/include" "$1" -o "$2" \
-		-nostdlib -static -no-pie -L "$sdk/lib" -lmicrokit -T microkit.ld -Wl,--build-id=none
+		-nostdlib -static -no-pie -L "$sdk/lib" -lmicrokit -T microkit.ld -Wl,--build-id=none,-z,noexecstack
 }
 
 check() {

@@ -30,8 +30,9 @@ const UNSAFE_LIST: &str = "support/docs/unsafe.md";
 /// Every source file says under which licence it stands: in its first line, or after what has to
 /// come before. Manifests say it by a key.
 fn licence_first(file: &File) -> Vec<String> {
-    let is_source = [".rs", ".sh", ".mk", ".xml", ".c", ".h"].iter().any(|e| file.path.ends_with(e))
-        || file.name() == "Makefile";
+    let is_source =
+        [".rs", ".sh", ".mk", ".xml", ".c", ".h"].iter().any(|e| file.path.ends_with(e))
+            || file.name() == "Makefile";
     let is_sample = file.path.contains("/tests/bad/");
     let mut lines = file.text.lines();
     let first = lines.next().unwrap_or_default();

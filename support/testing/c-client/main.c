@@ -144,7 +144,8 @@ static void files(pm_container_t box, seL4_Word fsserver)
     file_step("write", result, bytes);
     FS_UNTIL_DONE(result, fs_sync_file(file));
     file_step("sync_file", result, 0);
-    file_step("stat", fs_stat(file, &status), status.size);
+    result = fs_stat(file, &status);
+    file_step("stat", result, status.size);
     FS_UNTIL_DONE(result, fs_read(file, weak, 8, 3, 4096, &bytes));
     file_step("read", result, bytes);
     FS_UNTIL_DONE(result, fs_read(file, weak, 8, 16, 4096, &bytes));

@@ -32,6 +32,9 @@ const PIECES: &[Operation] =
 const SWEEPS: &[Operation] =
     &[Operation::Deallocate, Operation::Unmap, Operation::Renew, Operation::Ungrant];
 
+/// A parameter: its name, and its declaration.
+type Parameter = (String, String);
+
 /// What a function is made of: its comment, its parameters as declared, and its body.
 type Parts = (String, Vec<String>, String);
 
@@ -52,12 +55,12 @@ pub(crate) fn until_done(operation: Operation, row: &Row, header: &Header) -> Op
     Some(format!("{text}{{\n{body}}}\n"))
 }
 
-fn declared(parameters: &[(String, String)]) -> Vec<String> {
+fn declared(parameters: &[Parameter]) -> Vec<String> {
     parameters.iter().map(|(_, declared)| declared.clone()).collect()
 }
 
 /// Returns a function that makes the same call again.
-fn again(operation: Operation, name: &str, parameters: &[(String, String)]) -> Parts {
+fn again(operation: Operation, name: &str, parameters: &[Parameter]) -> Parts {
     let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
     let call = format!("{name}({})", names.join(", "));
     let gone = "        if (call.error == PM_INVALID_CAP) {\n            \
@@ -76,7 +79,7 @@ fn again(operation: Operation, name: &str, parameters: &[(String, String)]) -> P
 fn pieces(
     operation: Operation,
     name: &str,
-    (arguments, results): (&[(String, String)], &[(String, String)]),
+    (arguments, results): (&[Parameter], &[Parameter]),
 ) -> Parts {
     let further = arguments.iter().map(|(name, _)| match name.as_str() {
         "count" => "piece".to_owned(),

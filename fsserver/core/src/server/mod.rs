@@ -24,7 +24,7 @@ use crate::cache::Cache;
 use crate::client::ClientId;
 use crate::engine::{Engine, Found, Job};
 use crate::kept::Kept;
-use crate::known::KnownPaths;
+use crate::known::{KnownPaths, hash_of};
 use crate::lent::{PageBuffer, TAKEN_WINDOW, WINDOW, of_pm};
 use crate::listing::ENTRIES_MAX;
 use crate::memory::Memory;
@@ -188,15 +188,16 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
             Request::Lookup { path_bytes, .. } => {
                 let path = self.page.get(..path_bytes.into()).ok_or(FsError::PathTooLong)?;
                 // What is known was checked when it was found.
-                match self.known.get((self.root_of(client), path)).copied() {
+                match self.known.get((self.root_of(client), path), asked.paths).copied() {
                     Some(found) => self.open_found(client, found),
                     None => self.find(asked, path.to_vec()),
                 }
             }
             Request::LookupShort { path } => {
-                match self.known.get((self.root_of(client), path.bytes())).copied() {
+                let path = path.bytes();
+                match self.known.get((self.root_of(client), path), hash_of(path)).copied() {
                     Some(found) => self.open_found(client, found),
-                    None => self.find(asked, path.bytes().to_vec()),
+                    None => self.find(asked, path.to_vec()),
                 }
             }
             Request::Stat { file } => {

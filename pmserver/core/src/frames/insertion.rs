@@ -26,8 +26,7 @@ impl<K: Kernel> FrameManager<K> {
         mut demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
         let new = Frame::new(container.link(), number, marks);
-        let frame =
-            self.insert_record((account, container, there), &new, demoted.as_deref_mut())?;
+        let frame = self.insert_record((account, container, there), new, demoted.as_deref_mut())?;
         // After the record, which may have needed the last room.
         self.store.charge_frame(account, frame, demoted.is_some()).inspect_err(|_| {
             self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
@@ -54,7 +53,7 @@ impl<K: Kernel> FrameManager<K> {
         let account = self.store.payer_of_container(container);
         let there = self.vacancy(container, number).unwrap_or(None);
         let new = Frame::new(container.link(), number, FrameMarks::TENTATIVE);
-        let frame = self.insert_record((account, container, there), &new, None)?;
+        let frame = self.insert_record((account, container, there), new, None)?;
         self.store.get_mut(frame).set(FrameMarks::UNCHARGED, true);
         Ok(())
     }
@@ -65,7 +64,7 @@ impl<K: Kernel> FrameManager<K> {
     fn insert_record(
         &mut self,
         (account, container, there): (Ref<Account>, Ref<Container>, Option<Ref<Frame>>),
-        new: &Frame,
+        new: Frame,
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
         let (frame, tree) = match there {
@@ -88,7 +87,7 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         account: Ref<Account>,
         there: Ref<Frame>,
-        new: &Frame,
+        new: Frame,
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
         let record = self.store.get_mut(there);
@@ -103,7 +102,7 @@ impl<K: Kernel> FrameManager<K> {
             // From the page that the other records are in (PM-15).
             self.store.set_aside(account, 1)?;
             let opened = if is_open { Ok(()) } else { self.split_cluster(there) };
-            let frame = opened.and_then(|()| Ok(self.store.alloc_set_aside(account, *new)?));
+            let frame = opened.and_then(|()| Ok(self.store.alloc_set_aside(account, new)?));
             frame.inspect_err(|_| self.store.give_back(account, 1))?
         };
         self.store.put_into_cluster(there, frame);
@@ -114,11 +113,11 @@ impl<K: Kernel> FrameManager<K> {
     fn alloc_frame(
         &mut self,
         account: Ref<Account>,
-        new: &Frame,
+        new: Frame,
         demoted: Option<&mut Demoted>,
     ) -> Result<Ref<Frame>, Shortage> {
-        self.store.alloc_of_payer(account, *new).or_else(|shortage| {
-            self.make_with_demoted(account, (shortage, demoted), |it| it.alloc(account, *new))
+        self.store.alloc_of_payer(account, new).or_else(move |shortage| {
+            self.make_with_demoted(account, (shortage, demoted), move |it| it.alloc(account, new))
         })
     }
 
@@ -128,7 +127,7 @@ impl<K: Kernel> FrameManager<K> {
         &mut self,
         account: Ref<Account>,
         container: Ref<Container>,
-        new: &Frame,
+        new: Frame,
         mut demoted: Option<&mut Demoted>,
     ) -> Result<(Ref<Frame>, Tree<Frame>), Shortage> {
         let frame = self.alloc_frame(account, new, demoted.as_deref_mut())?;

@@ -90,12 +90,17 @@ impl<K: Kernel> FrameManager<K> {
         }
     }
 
-    /// Returns the first frame or run of a range, discarded ones included.
+    /// Returns the first frame or run of a range, discarded ones included. One number is looked up,
+    /// which is faster.
+    #[inline]
     pub(crate) fn next_record(
         &self,
         container: Ref<Container>,
         range: Range,
     ) -> Option<(Ref<Frame>, u64)> {
+        if range.others() == 0 {
+            return Some((self.record_at(container, range.first)?, range.first));
+        }
         self.next_record_near(container, range, &mut None)
     }
 

@@ -93,12 +93,12 @@ impl<K: Kernel> FrameManager<K> {
     ) -> Result<u32, KernelError> {
         self.drop_contents(frame, self.store.get(frame).all())?;
         let record = self.store.get(frame);
-        let (order, name) = (record.order(), record.name_in_cluster());
+        let order = record.order();
         let frames = if record.is_discarded() { 0 } else { record.frames() };
         if frames > 0 {
             self.uncharge_frame(container, frame);
         }
-        self.store.take_out_of_tree(container, frame, name);
+        self.store.take_out_of_tree(container, frame);
         self.store.free_frame(frame, order);
         Ok(frames)
     }

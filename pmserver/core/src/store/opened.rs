@@ -109,16 +109,11 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Takes a frame with this name in an opened cluster, or in none, out of its container's tree,
-    /// and an opened cluster with its last frame.
+    /// Takes a frame out of its container's tree or the opened cluster that it is of, and that with
+    /// its last frame.
     #[inline(always)]
-    pub(crate) fn take_out_of_tree(
-        &mut self,
-        container: Ref<Container>,
-        frame: Ref<Frame>,
-        name: Option<FrameId>,
-    ) {
-        match name {
+    pub(crate) fn take_out_of_tree(&mut self, container: Ref<Container>, frame: Ref<Frame>) {
+        match self.name_in_cluster(frame) {
             None => self.take_leaf_out(container, frame),
             Some(name) => self.take_out_of_cluster(container, name),
         }

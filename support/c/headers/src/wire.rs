@@ -80,11 +80,12 @@ fn expected(row: &Row, number: u64) -> (u64, Vec<u64>) {
     (number | count | flags, registers)
 }
 
-/// Compiles a program of these calls, and returns what it prints; nothing without a compiler.
-fn printed(calls: &str) -> Option<String> {
+/// Compiles a program `name` of these calls, and returns what it prints; nothing if there is no
+/// compiler.
+fn printed(name: &str, calls: &str) -> Option<String> {
     let headers = concat!(env!("CARGO_MANIFEST_DIR"), "/../include");
     let microkit = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
-    let program = std::env::temp_dir().join(format!("c-headers-{}", std::process::id()));
+    let program = std::env::temp_dir().join(format!("c-headers-{name}-{}", std::process::id()));
     let warnings = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion"];
     let compiler = Command::new("cc")
         .args(warnings)
@@ -120,7 +121,7 @@ fn check(header: &Header, channel: u64, rows: &[(Row, u64)], decodes: impl Fn(u6
         let replied = row.registers.reply.len();
         format!("    replied = {replied};\n    if ({call}.error != {ok}_OK) return {number};\n")
     });
-    let Some(text) = printed(&calls.collect::<String>()) else { return };
+    let Some(text) = printed(header.prefix, &calls.collect::<String>()) else { return };
     assert_eq!(text.lines().count(), rows.len());
     for ((row, number), line) in rows.iter().zip(text.lines()) {
         let numbers = line.split(' ').map(|word| u64::from_str_radix(word, 16));

@@ -4,8 +4,7 @@
 //!
 //! A client lends fsserver a container at pmserver and sends the weak handle in its request;
 //! fsserver copies what it reads into that container. It allocates nothing for a client, and a
-//! reply carries numbers only. `ops.rs` has the requests, `operation.rs` the
-//! table of operations.
+//! reply carries numbers only. `ops.rs` has the requests, `operation.rs` the table of operations.
 //!
 //! ```text
 //!   client                      fsserver                 pmserver

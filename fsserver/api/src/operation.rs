@@ -4,67 +4,12 @@
 //!
 //! A test holds the table of `support/docs/fs-protocol.md` against this one.
 
-use pmserver_api::Registers;
 use proto::Message;
-
-/// Makes the enum and its accessors from the rows of the table.
-macro_rules! operations {
-    ($(
-        $number:literal $variant:ident $name:literal
-        ($($request:literal),*) -> ($($reply:literal),*);
-    )*) => {
-        /// An operation of the protocol.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u16)]
-        pub enum Operation {
-            $(#[doc = concat!("`", $name, "`.")]
-            $variant = $number,)*
-        }
-
-        impl Operation {
-            /// Every operation, in the order of the numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Returns the operation with this number.
-            #[must_use]
-            #[inline(always)]
-            pub const fn from_number(number: u64) -> Option<Self> {
-                match number {
-                    $($number => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-
-            /// Returns the number on the wire: the label of a request.
-            #[must_use]
-            pub const fn number(self) -> u64 {
-                match self { $(Self::$variant => $number,)* }
-            }
-
-            /// Returns the name that the documents use.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-
-            /// Returns how requests and replies stand in registers.
-            #[must_use]
-            pub const fn registers(self) -> Registers {
-                match self {
-                    $(Self::$variant => Registers {
-                        request: &[$($request),*],
-                        list: &[],
-                        reply: &[$($reply),*],
-                    },)*
-                }
-            }
-        }
-    };
-}
 
 // A number is never given to another operation; 0xF000 and up are left to test variants of the
 // server. A row is: number, variant, name, registers of the request, registers of the reply.
-operations! {
+pmserver_api::operation_table! {
+    u64:
     1 Version "version" () -> ("version", "fsserver's peer");
     2 Lookup "lookup" ("container", "path bytes") -> ("file");
     3 Stat "stat" ("file") -> ("kind:32 links:32", "size", "modified:32 changed:32");

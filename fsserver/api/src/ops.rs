@@ -36,7 +36,7 @@ pub enum Request {
     Lookup {
         /// Where the path is.
         container: ContainerHandle,
-        /// Its length, 1 to [`PATH_BYTES_MAX`].
+        /// Its length, 1 to [`PATH_BYTES_MAX`](proto::limits::PATH_BYTES_MAX).
         path_bytes: u16,
     },
     /// Does the same with a path that the message carries. No container is needed.

@@ -6,6 +6,7 @@ use fsserver_api::{Feature, FsError, Operation, PROTOCOL_VERSION};
 use pmserver_api::ServerError;
 
 const DOCUMENT: &str = include_str!("../../../support/docs/fs-protocol.md");
+
 /// Returns the first cells of the rows of the table whose first line begins so.
 fn table(head: &str) -> Vec<Vec<&'static str>> {
     let rows = DOCUMENT.lines().skip_while(|line| !line.starts_with(head)).skip(2);

@@ -64,18 +64,20 @@ pub struct Registers {
     pub reply: &'static [&'static str],
 }
 
-/// Makes the enum and its accessors from the rows of the table.
-macro_rules! operations {
-    ($(
-        $number:literal $variant:ident $name:literal $label:ident
-        ($($request:literal),*) $([$($list:literal),*])? -> ($($reply:literal),*)
-        bound $bound:literal, idempotent $is_idempotent:literal;
+/// Makes the enum `Operation` of a contract from a table, and what every contract asks of its
+/// operations. `$word` is the type of their numbers. A row is: number, variant, name, registers of
+/// the request, in brackets the registers of each entry of a list, registers of the reply.
+#[macro_export]
+macro_rules! operation_table {
+    ($word:ty: $(
+        $number:literal $variant:ident $name:literal
+        ($($request:literal),*) $([$($list:literal),*])? -> ($($reply:literal),*);
     )*) => {
         /// An operation of the protocol.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
         pub enum Operation {
-            $(#[doc = concat!("`", $name, "`: [`Request::", stringify!($variant), "`].")]
+            $(#[doc = concat!("`", $name, "`.")]
             $variant = $number,)*
         }
 
@@ -85,16 +87,17 @@ macro_rules! operations {
 
             /// Returns the operation with this number.
             #[must_use]
-            pub const fn from_number(number: u16) -> Option<Self> {
+            #[inline(always)]
+            pub const fn from_number(number: $word) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$variant),)*
                     _ => None,
                 }
             }
 
-            /// Returns the number on the wire: the lowest 16 bits of a request's label.
+            /// Returns the number on the wire: what the label of a request has in its lowest bits.
             #[must_use]
-            pub const fn number(self) -> u16 {
+            pub const fn number(self) -> $word {
                 match self { $(Self::$variant => $number,)* }
             }
 
@@ -104,22 +107,37 @@ macro_rules! operations {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Returns what the label of a request carries above the number.
-            #[must_use]
-            pub const fn label(self) -> Label {
-                match self { $(Self::$variant => Label::$label,)* }
-            }
-
             /// Returns how requests and replies stand in registers.
             #[must_use]
-            pub const fn registers(self) -> Registers {
+            pub const fn registers(self) -> $crate::Registers {
                 match self {
-                    $(Self::$variant => Registers {
+                    $(Self::$variant => $crate::Registers {
                         request: &[$($request),*],
                         list: &[$($($list),*)?],
                         reply: &[$($reply),*],
                     },)*
                 }
+            }
+        }
+    };
+}
+
+/// Makes the enum, and what only this contract asks of its operations, from the rows of the table.
+macro_rules! operations {
+    ($(
+        $number:literal $variant:ident $name:literal $label:ident
+        $request:tt $([$($list:literal),*])? -> $reply:tt
+        bound $bound:literal, idempotent $is_idempotent:literal;
+    )*) => {
+        operation_table! {
+            u16: $($number $variant $name $request $([$($list),*])? -> $reply;)*
+        }
+
+        impl Operation {
+            /// Returns what the label of a request carries above the number.
+            #[must_use]
+            pub const fn label(self) -> Label {
+                match self { $(Self::$variant => Label::$label,)* }
             }
 
             /// Returns the bound on the work of one call, in words.

@@ -6,10 +6,12 @@ use fsserver_api::{
     SHORT_PATH_BYTES_MAX,
 };
 use pmserver_api::ServerError;
-use proto::limits::{FS_REQUESTS_PER_CLIENT_MAX, FS_WAITS_MAX, PATH_BYTES_MAX};
+use proto::PAGE_BYTES;
+use proto::limits::{CALL_FRAMES_MAX, FS_REQUESTS_PER_CLIENT_MAX, FS_WAITS_MAX, PATH_BYTES_MAX};
 
 use crate::function::{Header, Row};
-use crate::pm::{enumeration, prose, protocol_errors, sentences};
+use crate::items::{self, enumeration, with_names_of_c};
+use crate::pm::prose;
 use crate::source::{docs, section};
 use crate::text::capitals;
 use crate::vocabulary;
@@ -32,6 +34,7 @@ pub(crate) const HEADER: Header = Header {
 pub(crate) fn header() -> String {
     let rows: Vec<Row> = Operation::ALL.iter().map(|operation| row(*operation)).collect();
     let functions: Vec<String> = rows.iter().map(|row| row.function(&HEADER)).collect();
+    let numbers = Operation::ALL.iter().map(|one| (one.name(), one.number()));
     let structures: String = rows.iter().map(|row| row.structure_of_results(&HEADER)).collect();
     TEMPLATE
         .replace("@VERSION@", &PROTOCOL_VERSION.to_string())
@@ -40,7 +43,7 @@ pub(crate) fn header() -> String {
         .replace("@KINDS@\n", &kinds())
         .replace("@FEATURES@\n", &features())
         .replace("@STRUCTURES@", &structures)
-        .replace("@OPERATIONS@\n", &operations())
+        .replace("@OPERATIONS@\n", &items::operations("fs", numbers))
         .replace("@FUNCTIONS@\n", &functions.join("\n"))
 }
 
@@ -58,7 +61,11 @@ fn constants() -> String {
             number(SHORT_PATH_BYTES_MAX),
             "Bytes of the longest path that fs_lookup_short() takes.",
         ),
-        ("READ_BYTES_MAX", "1048576".to_owned(), "Bytes that one call reads or writes at most."),
+        (
+            "READ_BYTES_MAX",
+            (CALL_FRAMES_MAX * PAGE_BYTES).to_string(),
+            "Bytes that one call reads or writes at most.",
+        ),
         ("NAME_BYTES_MAX", number(NAME_BYTES_MAX), "Bytes of the longest name in a directory."),
         (
             "ENTRY_HEADER_BYTES",
@@ -73,26 +80,18 @@ fn constants() -> String {
         ("WAITS_MAX", FS_WAITS_MAX.to_string(), "How often FS_UNTIL_DONE() waits at most."),
         ("LEAVE_TIME", "UINT64_MAX".to_owned(), "For fs_set_times(): the time stays as it is."),
     ];
-    let lines =
-        lines.map(|(name, value, says)| format!("/** {says} */\n#define FS_{name} {value}\n"));
-    lines.concat() + "\n"
+    items::constants("FS", lines) + "\n"
 }
 
 fn errors() -> String {
     let says = docs(ERRORS, "pub enum FsError {");
-    let mut lines = vec![("FS_OK".to_owned(), 0, "None.".to_owned(), "done".to_owned())];
-    lines.extend(FsError::ALL.iter().map(|error| {
+    let own = FsError::ALL.iter().map(|error| {
         let variant = format!("{error:?}");
-        let name = format!("FS_{}", capitals(&variant));
-        (name, error.status(), words(&says[&variant]), error.to_string())
-    }));
-    lines.extend(protocol_errors("FS"));
-    let values: Vec<_> = lines.iter().map(|(a, b, c, _)| (a.clone(), *b, c.clone())).collect();
-    let said: Vec<_> = lines.iter().map(|(a, _, _, d)| (a.clone(), d.clone())).collect();
+        let comment = words(&says[&variant]);
+        (variant, error.status(), comment, error.to_string())
+    });
     let last = FsError::ALL.iter().map(|error| error.status()).max().expect("there are some");
-    enumeration("fs_error", "Why a call failed.", &values)
-        + &format!("#define FS_ERROR_LAST {last}\n\n")
-        + &sentences("fs", &said)
+    items::errors("fs", own, prose, &format!("#define FS_ERROR_LAST {last}\n"))
 }
 
 fn kinds() -> String {
@@ -116,28 +115,11 @@ fn features() -> String {
     enumeration("fs_feature", "The detail of FS_UNSUPPORTED.", &lines)
 }
 
-fn operations() -> String {
-    let lines = Operation::ALL.iter().map(|operation| {
-        format!("    FS_OP_{} = {},\n", capitals(operation.name()), operation.number())
-    });
-    format!("enum fs_operation {{\n{}}};\n", lines.collect::<String>())
-}
-
 /// Returns prose of the source as a reader of C needs it.
 fn words(text: &str) -> String {
-    let mut text = text.replace("Self::", "");
-    for error in FsError::ALL {
-        let variant = format!("{error:?}");
-        let name = format!("FS_{}", capitals(&variant));
-        text =
-            text.replace(&format!("[`{variant}`]"), &name).replace(&format!("`{variant}`"), &name);
-    }
-    for operation in Operation::ALL {
-        let name = format!("fs_{}()", operation.name());
-        text = text.replace(&format!("`{operation:?}`"), &name);
-        text = text.replace(&format!("`{}`", operation.name()), &name);
-    }
-    prose(&text)
+    let errors = FsError::ALL.iter().map(|error| format!("{error:?}"));
+    let operations = Operation::ALL.iter().map(|one| (format!("{one:?}"), one.name()));
+    prose(&with_names_of_c(&text.replace("Self::", ""), "fs", errors, operations))
 }
 
 pub(crate) fn row(operation: Operation) -> Row {

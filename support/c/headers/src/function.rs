@@ -186,15 +186,14 @@ impl Row {
         if taking.is_empty() {
             return format!("{text}    return {call};\n");
         }
-        text.push_str(&format!("    struct {prefix}_result result_of_call = {call};\n"));
-        let is_well = format!("result_of_call.error == {}_OK", capitals(prefix));
+        text.push_str(&format!("    struct {prefix}_result call = {call};\n"));
+        let is_well = format!("call.error == {}_OK", capitals(prefix));
         for (condition, statements) in taking {
             let and = condition.map_or(String::new(), |name| format!(" && {name}"));
             let inside: String = statements.iter().map(|one| format!("        {one};\n")).collect();
             text.push_str(&format!("    if ({is_well}{and}) {{\n{inside}    }}\n"));
         }
-        text.push_str("    return result_of_call;\n");
-        text.replace("result_of_call", "call")
+        text + "    return call;\n"
     }
 
     /// Returns the statements that set the registers.
@@ -245,9 +244,7 @@ impl Row {
     fn taking(&self, header: &Header) -> Vec<(Option<String>, Vec<String>)> {
         let counted = self.registers.reply.iter().position(|one| header.done.contains(one));
         let mut blocks: Vec<_> = counted
-            .map(|at| {
-                (None, vec![format!("result_of_call.done = (uint32_t)microkit_mr_get({at})")])
-            })
+            .map(|at| (None, vec![format!("call.done = (uint32_t)microkit_mr_get({at})")]))
             .into_iter()
             .collect();
         let taker = match self.registers.reply {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `pm`, `fs` | one header each |
 //! | `function` | a function of C for a row of a table |
+//! | `items` | what both have: constants, enums, errors |
 //! | `until_done` | functions that repeat calls |
 //! | `vocabulary` | the types and the meaning of arguments and results |
 //! | `source` | doc comments and sections |
@@ -26,6 +27,7 @@
 
 mod fs;
 mod function;
+mod items;
 mod pm;
 mod source;
 mod text;

@@ -12,11 +12,12 @@ use proto::limits::{
     CALL_FRAMES_MAX, LARGE_FRAMES, LEASE_MICROS_MAX, PIN_FRAMES_MAX, STATUS_FRAMES_MAX,
     WATCH_MICROS_MAX,
 };
-use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, ProtocolError};
+use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::function::{Header, Row};
+use crate::items::{self, Line, enumeration, name_of_error, with_names_of_c};
 use crate::source::{doc_before, docs, plain, section, table};
-use crate::text::{capitals, comment};
+use crate::text::capitals;
 use crate::until_done::until_done;
 use crate::vocabulary::{self, DONE};
 
@@ -25,7 +26,6 @@ const DOCUMENT: &str = include_str!("../../../docs/pm-protocol.md");
 const OPS: &str = include_str!("../../../../pmserver/api/src/ops.rs");
 const ERRORS: &str = include_str!("../../../../pmserver/api/src/error.rs");
 const FLAGS: &str = include_str!("../../../../pmserver/api/src/flags.rs");
-const MESSAGES: &str = include_str!("../../../runtime/proto/src/message.rs");
 
 pub(crate) const HEADER: Header =
     Header { prefix: "pm", argument: vocabulary::argument, result: vocabulary::result, done: DONE };
@@ -37,10 +37,10 @@ pub(crate) fn header() -> String {
     let rows: Vec<Row> = Operation::ALL.iter().map(|operation| row(*operation)).collect();
     let functions: Vec<String> = rows.iter().map(|row| row.function(&HEADER)).collect();
     let structures: String = rows.iter().map(|row| row.structure_of_results(&HEADER)).collect();
-    let until_done: Vec<String> = Operation::ALL
-        .iter()
-        .filter_map(|operation| until_done(*operation, &row(*operation), &HEADER))
-        .collect();
+    let repeated = Operation::ALL.iter().zip(&rows);
+    let repeated = repeated.filter_map(|(operation, row)| until_done(*operation, row, &HEADER));
+    let repeated: Vec<String> = repeated.collect();
+    let numbers = Operation::ALL.iter().map(|one| (one.name(), one.number().into()));
     TEMPLATE
         .replace("@VERSION@", &PROTOCOL_VERSION.to_string())
         .replace("@CONSTANTS@", &constants())
@@ -52,9 +52,9 @@ pub(crate) fn header() -> String {
         .replace("@ERRORS@\n", &errors())
         .replace("@FLAGS@\n", &flags())
         .replace("@STRUCTURES@", &structures)
-        .replace("@OPERATIONS@\n", &operations())
+        .replace("@OPERATIONS@\n", &items::operations("pm", numbers))
         .replace("@FUNCTIONS@\n", &(functions.join("\n") + "\n"))
-        .replace("@UNTIL_DONE@\n", &until_done.join("\n"))
+        .replace("@UNTIL_DONE@\n", &repeated.join("\n"))
 }
 
 fn peer() -> PeerId {
@@ -94,76 +94,23 @@ fn constants() -> String {
             "Frames that pm_create_gather() takes at most.",
         ),
     ];
-    let lines =
-        lines.map(|(name, value, says)| format!("/** {says} */\n#define PM_{name} {value}\n"));
-    lines.concat()
-}
-
-/// Returns an enum; the last cell is the comment of a line.
-pub(crate) fn enumeration(name: &str, says: &str, lines: &[(String, u64, String)]) -> String {
-    let mut text = comment("", &[says.to_owned()], &[]);
-    text.push_str(&format!("enum {name} {{\n"));
-    for (name, value, says) in lines {
-        text.push_str(&comment("    ", std::slice::from_ref(says), &[]));
-        text.push_str(&format!("    {name} = {value},\n"));
-    }
-    text + "};\n\n"
-}
-
-/// Returns the function that has a sentence for each error.
-pub(crate) fn sentences(prefix: &str, lines: &[(String, String)]) -> String {
-    let mut text = format!(
-        "/** Returns what an error means, in words. */\n\
-         static inline const char *{prefix}_error_string(enum {prefix}_error error)\n\
-         {{\n    switch (error) {{\n"
-    );
-    for (name, says) in lines {
-        text.push_str(&format!("    case {name}:\n        return \"{says}\";\n"));
-    }
-    text + "    }\n    return \"no error of this protocol\";\n}\n\n"
-}
-
-const PROTOCOL_ERRORS: [ProtocolError; 4] = [
-    ProtocolError::UnknownOperation,
-    ProtocolError::WrongLength,
-    ProtocolError::BadReply,
-    ProtocolError::Stopped,
-];
-
-/// Returns the errors that any server can reply: names, numbers, comments, sentences.
-pub(crate) fn protocol_errors(prefix: &str) -> Vec<(String, u64, String, String)> {
-    let says = docs(MESSAGES, "pub enum ProtocolError {");
-    let line = |error: ProtocolError| {
-        let variant = format!("{error:?}");
-        let name = format!("{prefix}_{}", capitals(&variant));
-        (name, error.status(), prose(&says[&variant]), error.to_string())
-    };
-    PROTOCOL_ERRORS.into_iter().map(line).collect()
+    items::constants("PM", lines)
 }
 
 fn errors() -> String {
     let says = docs(ERRORS, "pub enum PmError {");
-    let mut lines = vec![("PM_OK".to_owned(), 0, "None.".to_owned(), "done".to_owned())];
-    lines.extend(PmError::ALL.into_iter().map(|error| {
+    let own = PmError::ALL.into_iter().map(|error| {
         let variant = format!("{error:?}");
-        let name = format!("PM_{}", capitals(&variant));
-        (name, error.status(), prose(&says[&variant]), error.to_string())
-    }));
-    lines.extend(protocol_errors("PM"));
-    let values: Vec<_> = lines.iter().map(|(a, b, c, _)| (a.clone(), *b, c.clone())).collect();
-    let words: Vec<_> = lines.iter().map(|(a, _, _, d)| (a.clone(), d.clone())).collect();
+        let comment = prose(&says[&variant]);
+        (variant, error.status(), comment, error.to_string())
+    });
     let [first, .., last] = PmError::ALL.map(PmError::status);
-    enumeration("pm_error", "Why a call failed.", &values)
-        + &format!("#define PM_ERROR_FIRST {first}\n#define PM_ERROR_LAST {last}\n\n")
-        + &sentences("pm", &words)
+    let limits = format!("#define PM_ERROR_FIRST {first}\n#define PM_ERROR_LAST {last}\n");
+    items::errors("pm", own, prose, &limits)
 }
 
 fn flags() -> String {
-    fn of<F: Flags<Bits = u16>>(
-        rust: &str,
-        name: &str,
-        prefix: &str,
-    ) -> (String, Vec<(String, u64, String)>) {
+    fn of<F: Flags<Bits = u16>>(rust: &str, name: &str, prefix: &str) -> (String, Vec<Line>) {
         let says = docs(FLAGS, &format!("pub struct {rust}: u16 {{"));
         let lines = F::FLAGS.iter().map(|flag| {
             let name = format!("PM_{prefix}_{}", flag.name());
@@ -248,26 +195,11 @@ fn what(what: Disturbance) -> (&'static str, u64) {
     (name, message.registers()[0])
 }
 
-fn operations() -> String {
-    let lines = Operation::ALL.iter().map(|operation| {
-        format!("    PM_OP_{} = {},\n", capitals(operation.name()), operation.number())
-    });
-    format!("enum pm_operation {{\n{}}};\n", lines.collect::<String>())
-}
-
 /// Returns prose of the source as a reader of C needs it.
 pub(crate) fn prose(text: &str) -> String {
-    let mut text = plain(text);
-    for error in PmError::ALL {
-        let variant = format!("{error:?}");
-        text = text.replace(&format!("`{variant}`"), &format!("PM_{}", capitals(&variant)));
-    }
-    for operation in Operation::ALL {
-        let name = format!("pm_{}()", operation.name());
-        text = text.replace(&format!("`{operation:?}`"), &name);
-        text = text.replace(&format!("`{}`", operation.name()), &name);
-    }
-    text
+    let errors = PmError::ALL.into_iter().map(|error| format!("{error:?}"));
+    let operations = Operation::ALL.iter().map(|one| (format!("{one:?}"), one.name()));
+    with_names_of_c(&plain(text), "pm", errors, operations)
 }
 
 pub(crate) fn row(operation: Operation) -> Row {
@@ -281,8 +213,8 @@ pub(crate) fn row(operation: Operation) -> Row {
     for error in PmError::ALL {
         let variant = format!("{error:?}");
         for end in [",", ";", " ("] {
-            let capital = format!(" PM_{}{end}", capitals(&variant));
-            errors = errors.replace(&format!(" {variant}{end}"), &capital);
+            let name = format!(" {}{end}", name_of_error("pm", &variant));
+            errors = errors.replace(&format!(" {variant}{end}"), &name);
         }
     }
     let errors = errors.trim().trim_end_matches(',');

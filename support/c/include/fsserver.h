@@ -32,6 +32,8 @@
 #define FS_PROTOCOL_VERSION 4
 /** Bytes of the longest path. */
 #define FS_PATH_BYTES_MAX 4096
+/** Bytes of two paths in one call, together. */
+#define FS_TWO_PATHS_BYTES_MAX 4095
 /** Bytes of the longest path that fs_lookup_short() takes. */
 #define FS_SHORT_PATH_BYTES_MAX 32
 /** Bytes that one call reads or writes at most. */
@@ -452,7 +454,7 @@ static inline struct fs_result fs_version(seL4_Word *version, seL4_Word *fsserve
  * Rules: FS-20 to FS-23; FS-100 to FS-108.
  *
  * @param container the weak handle of a container with the path at the start of frame 0
- * @param path_bytes how many bytes the path has: 1 to 4096
+ * @param path_bytes how many bytes the path has: 1 to FS_PATH_BYTES_MAX
  * @param file the file, which is open until fs_close(); may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -505,7 +507,7 @@ static inline struct fs_result fs_stat(fs_file_t file, struct fs_status *result)
  *
  * @param file the file, as fs_lookup() or fs_create() has opened it
  * @param container the weak handle of a container that is lent to fsserver
- * @param frames how many frames may be filled: 1 to 256
+ * @param frames how many frames may be filled: 1 to PM_CALL_FRAMES_MAX
  * @param cookie 0 at first, then what the last call has told
  * @param bytes how many bytes of whole entries were written; may be NULL
  * @param next_cookie where to go on; 0 at the end of the directory; may be NULL
@@ -541,7 +543,7 @@ static inline struct fs_result fs_read_dir(fs_file_t file, pm_container_t contai
  * @param container the weak handle of a container that is lent to fsserver
  * @param offset the first byte of the file
  * @param start_frame the number of the first frame of the container
- * @param length how many bytes: 1 to 1048576
+ * @param length how many bytes: 1 to FS_READ_BYTES_MAX
  * @param bytes how many bytes are in the container now; 0 at the end of the file; may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -588,7 +590,7 @@ static inline struct fs_result fs_close(fs_file_t file)
  * @param container the weak handle of a container that is lent to fsserver
  * @param offset the first byte of the file
  * @param start_frame the number of the first frame of the container
- * @param length how many bytes: 1 to 1048576
+ * @param length how many bytes: 1 to FS_READ_BYTES_MAX
  * @param bytes how many bytes are in the container now; 0 at the end of the file; may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -631,7 +633,7 @@ static inline struct fs_result fs_release(pm_container_t container)
  *
  * Rules: FS-80; FS-100 to FS-108.
  *
- * @param path the path, of 1 to 32 bytes before its NUL
+ * @param path the path, of 1 to FS_SHORT_PATH_BYTES_MAX bytes before its NUL
  * @param file the file, which is open until fs_close(); may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -660,8 +662,8 @@ static inline struct fs_result fs_lookup_short(const char *path, fs_file_t *file
  * @param file the file, as fs_lookup() or fs_create() has opened it
  * @param container the weak handle of a container that is lent to fsserver
  * @param offset the first byte of the file
- * @param frames how many frames are taken: 1 to 256, or 512
- * @param length how many bytes: 1 to 1048576
+ * @param frames how many frames are taken: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES
+ * @param length how many bytes: 1 to FS_READ_BYTES_MAX
  * @param bytes how many bytes are in the container now; 0 at the end of the file; may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -723,7 +725,7 @@ static inline struct fs_result fs_read_lent(fs_file_t file, pm_container_t conta
  * @param container the weak handle of a container that is lent to fsserver
  * @param offset the first byte of the file
  * @param start_frame the number of the first frame of the container
- * @param length how many bytes: 1 to 1048576
+ * @param length how many bytes: 1 to FS_READ_BYTES_MAX
  * @param bytes how many bytes are in the file now; may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -771,7 +773,7 @@ static inline struct fs_result fs_truncate(fs_file_t file, seL4_Word size)
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
  * @param container the weak handle of a container with the path at the start of frame 0
- * @param path_bytes how many bytes the path has: 1 to 4096
+ * @param path_bytes how many bytes the path has: 1 to FS_PATH_BYTES_MAX
  * @param file the file, which is open until fs_close(); may be NULL
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
@@ -798,7 +800,7 @@ static inline struct fs_result fs_create(pm_container_t container, seL4_Word pat
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
  * @param container the weak handle of a container with the path at the start of frame 0
- * @param path_bytes how many bytes the path has: 1 to 4096
+ * @param path_bytes how many bytes the path has: 1 to FS_PATH_BYTES_MAX
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
 static inline struct fs_result fs_make_dir(pm_container_t container, seL4_Word path_bytes)
@@ -819,7 +821,7 @@ static inline struct fs_result fs_make_dir(pm_container_t container, seL4_Word p
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
  * @param container the weak handle of a container with the path at the start of frame 0
- * @param path_bytes how many bytes the path has: 1 to 4096
+ * @param path_bytes how many bytes the path has: 1 to FS_PATH_BYTES_MAX
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
 static inline struct fs_result fs_unlink(pm_container_t container, seL4_Word path_bytes)
@@ -840,7 +842,7 @@ static inline struct fs_result fs_unlink(pm_container_t container, seL4_Word pat
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
  * @param container the weak handle of a container with the path at the start of frame 0
- * @param path_bytes how many bytes the path has: 1 to 4096
+ * @param path_bytes how many bytes the path has: 1 to FS_PATH_BYTES_MAX
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
 static inline struct fs_result fs_remove_dir(pm_container_t container, seL4_Word path_bytes)
@@ -861,7 +863,7 @@ static inline struct fs_result fs_remove_dir(pm_container_t container, seL4_Word
  * @param container the weak handle of a container with both at the start of frame 0, one after the
  *     other
  * @param from_bytes how many bytes the first path has
- * @param to_bytes how many bytes the second path has; both at most 4095
+ * @param to_bytes how many bytes the second path has; both together at most FS_TWO_PATHS_BYTES_MAX
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
 static inline struct fs_result fs_rename(pm_container_t container, seL4_Word from_bytes,
@@ -883,7 +885,7 @@ static inline struct fs_result fs_rename(pm_container_t container, seL4_Word fro
  * @param container the weak handle of a container with both at the start of frame 0, one after the
  *     other
  * @param existing_bytes how many bytes the first path has
- * @param new_bytes how many bytes the second path has; both at most 4095
+ * @param new_bytes how many bytes the second path has; both together at most FS_TWO_PATHS_BYTES_MAX
  * @return an error of enum fs_error; FS_PENDING if it waits for the disk
  */
 static inline struct fs_result fs_link(pm_container_t container, seL4_Word existing_bytes,

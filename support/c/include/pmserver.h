@@ -431,7 +431,7 @@ struct pm_pair {
     seL4_Word to;
 };
 
-/** An account: its limit and its use, in pages of 4096 bytes. */
+/** An account: its limit and its use, in pages of PM_PAGE_BYTES. */
 struct pm_account_info {
     /** The most that the account may use. */
     seL4_Word limit;
@@ -738,7 +738,8 @@ static inline struct pm_result pm_container_destroy(pm_container_t container)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it
+ *     on (PM-445)
  * @param flags of enum pm_allocate_flags
  * @return in `done` how many were done; errors: PM_EXISTS, PM_QUOTA_EXCEEDED, PM_LOCKED,
  *     PM_NOT_ELIGIBLE, PM_NO_RIGHT (DMA), PM_TOO_MANY (512); besides PM_INVALID, and PM_KERNEL,
@@ -767,7 +768,8 @@ static inline struct pm_result pm_allocate(pm_container_t container, seL4_Word s
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it
+ *     on (PM-445)
  * @param flags of enum pm_deallocate_flags
  * @return in `done` how many were freed; errors: PM_NOT_FOUND (STRICT), PM_LOCKED; besides
  *     PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
@@ -851,9 +853,10 @@ static inline struct pm_result pm_unshare(pm_share_t share)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it
+ *     on (PM-445)
  * @param mode of enum pm_lock_mode
- * @param ttl_us for how long, in microseconds: 1 to 1000000
+ * @param ttl_us for how long, in microseconds: 1 to PM_LEASE_US_MAX
  * @param lease the lease; may be NULL
  * @param deadline when it ends, in microseconds on pmserver's clock; may be NULL
  * @return errors: PM_LOCKED, PM_SHARED, PM_REVOKING, PM_TOO_MANY, PM_QUOTA_EXCEEDED; besides
@@ -908,8 +911,9 @@ static inline struct pm_result pm_unlock(pm_lease_t lease)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param vaddr the address of the first page, a multiple of 4096
- * @param count how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it
+ *     on (PM-445)
  * @param flags of enum pm_map_flags
  * @param runs how many were mapped with which rights; may be NULL
  * @return in `done` how many were mapped; errors: PM_NOT_FOUND, PM_LOCKED, PM_OCCUPIED,
@@ -940,8 +944,8 @@ static inline struct pm_result pm_map(pm_container_t container, seL4_Word start,
  *
  * One call: 256 or 512 pages; goes on; idempotent. Rules: PM-90.
  *
- * @param vaddr the address of the first page, a multiple of 4096
- * @param count how many pages: 1 to 256, or 512 (PM-445)
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
+ * @param count how many pages: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES (PM-445)
  * @return in `done` how many were unmapped; errors: PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or
  *     PM_PENDING where it needs memory (PM-14)
  */
@@ -967,7 +971,7 @@ static inline struct pm_result pm_unmap(uintptr_t vaddr, seL4_Word count)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: at least 1; more than 24 are cut to that
+ * @param count how many frames: at least 1; more than PM_STATUS_FRAMES_MAX are cut
  * @param states the states of the frames, in order; may be NULL
  * @return errors: PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory
  *     (PM-14)
@@ -1111,8 +1115,8 @@ static inline struct pm_result pm_reclaim(seL4_Word *objects_left)
  *
  * One call: 256 or 512 frames, a copy of each with FORCE_WRITE; goes on; idempotent. Rules: PM-140.
  *
- * @param vaddr the address of the first page, a multiple of 4096
- * @param count how many pages: 1 to 256, or 512 (PM-445)
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
+ * @param count how many pages: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES (PM-445)
  * @param flags of enum pm_map_flags
  * @param runs how many were mapped with which rights; may be NULL
  * @return in `done` how many were mapped; errors: PM_NOT_FOUND, PM_LOCKED, PM_NO_TABLE_QUOTA,
@@ -1144,7 +1148,7 @@ static inline struct pm_result pm_remap(uintptr_t vaddr, seL4_Word count, seL4_W
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @return in `done` how many were renewed; errors: PM_LOCKED; besides PM_INVALID, and PM_KERNEL,
  *     PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
  */
@@ -1168,7 +1172,7 @@ static inline struct pm_result pm_renew(pm_container_t container, seL4_Word star
  * One call: 256 frames; prepares with DMA; not idempotent. Rules: PM-150.
  *
  * @param container the container
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @param flags of enum pm_allocate_flags
  * @param start the number of the first frame; may be NULL
  * @return in `done` how many were done; errors: PM_QUOTA_EXCEEDED, PM_LOCKED, PM_NOT_ELIGIBLE,
@@ -1202,7 +1206,7 @@ static inline struct pm_result pm_allocate_anywhere(pm_container_t container, se
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @param align the address is a multiple of 2^align bytes: 0 to 63
  * @param limit the end is at or below 2^limit bytes: 0 to 64
  * @return in `done` how many were done; errors: PM_EXISTS, PM_QUOTA_EXCEEDED, PM_LOCKED,
@@ -1237,7 +1241,8 @@ static inline struct pm_result pm_allocate_contiguous(pm_container_t container, 
  * @param source_start the number of the first frame there
  * @param destination the container to copy to
  * @param destination_start the number of the first frame there
- * @param count how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it
+ *     on (PM-445)
  * @param flags of enum pm_copy_flags
  * @return in `done` how many were done; errors: PM_NOT_FOUND, PM_EXISTS (NEW), PM_LOCKED,
  *     PM_TOO_MANY (SHARED, ATOMIC, 512), PM_ABSENT, PM_DISCARDED, PM_QUOTA_EXCEEDED; besides
@@ -1269,7 +1274,7 @@ static inline struct pm_result pm_copy(pm_container_t source, seL4_Word source_s
  *
  * @param source the container to copy from
  * @param destination the container to copy to
- * @param pairs the numbers of 1 to 7 frames, and where to
+ * @param pairs the numbers of 1 to PM_PAIRS_MAX frames, and where to
  * @param count how many of them
  * @param flags of enum pm_copy_flags
  * @return in `done` how many were done; errors: PM_NOT_FOUND, PM_EXISTS (NEW), PM_LOCKED,
@@ -1303,7 +1308,7 @@ static inline struct pm_result pm_copy_list(pm_container_t source, pm_container_
  * One call: 256 frames; not idempotent. Rules: PM-170.
  *
  * @param account the account; PM_ACCOUNT_OWN is the caller's own
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @param terms to whom it is lent, and on which terms
  * @param result the result; may be NULL
  * @return errors: as allocate and share; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or
@@ -1334,7 +1339,7 @@ static inline struct pm_result pm_create_with(pm_account_t account, seL4_Word co
  * @param account the account; PM_ACCOUNT_OWN is the caller's own
  * @param source the container to copy from
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @param terms to whom it is lent, and on which terms
  * @param result the result; may be NULL
  * @return errors: as copy and share; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or PM_PENDING
@@ -1366,7 +1371,7 @@ static inline struct pm_result pm_create_from(pm_account_t account, pm_container
  * @param account the account; PM_ACCOUNT_OWN is the caller's own
  * @param source the container to copy from
  * @param terms to whom it is lent, and on which terms
- * @param frames the numbers of 1 to 13 frames
+ * @param frames the numbers of 1 to PM_FRAMES_MAX frames
  * @param count how many of them
  * @param result the result; may be NULL
  * @return errors: as copy_list and share; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or
@@ -1404,7 +1409,7 @@ static inline struct pm_result pm_create_gather(pm_account_t account, pm_contain
  *
  * @param container the container
  * @param start the number of the first frame
- * @param vaddr the address of the first page, a multiple of 4096
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
  * @param count how many pages: 1 to 2^32 - 1
  * @param flags of enum pm_map_flags
  * @return errors: PM_OCCUPIED, PM_NO_TABLE_QUOTA, PM_TOO_MANY, PM_REVOKING; besides PM_INVALID, and
@@ -1428,7 +1433,7 @@ static inline struct pm_result pm_attach(pm_container_t container, seL4_Word sta
  *
  * One call: 256 pages; in steps; idempotent. Rules: PM-200 to PM-203, PM-384.
  *
- * @param vaddr the address of the first page, a multiple of 4096
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
  * @return errors: PM_NOT_FOUND, PM_PENDING; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or
  *     PM_PENDING where it needs memory (PM-14)
  */
@@ -1450,7 +1455,7 @@ static inline struct pm_result pm_detach(uintptr_t vaddr)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @param rights of enum pm_map_flags
  * @param address the address of the first capability; the others follow it; may be NULL
  * @param new_count how many capabilities; may be NULL
@@ -1489,7 +1494,7 @@ static inline struct pm_result pm_grant(pm_container_t container, seL4_Word star
  * One call: 128 grants; goes on; idempotent. Rules: PM-210 to PM-212.
  *
  * @param address the address of the first capability
- * @param count how many grants: 1 to 256
+ * @param count how many grants: 1 to PM_CALL_FRAMES_MAX
  * @return in `done` how many were taken back; errors: PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or
  *     PM_PENDING where it needs memory (PM-14)
  */
@@ -1511,8 +1516,8 @@ static inline struct pm_result pm_ungrant(seL4_Word address, seL4_Word count)
  *
  * One call: 256 pages; idempotent. Rules: PM-220.
  *
- * @param vaddr the address of the first page, a multiple of 4096
- * @param count how many pages: 1 to 256
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
+ * @param count how many pages: 1 to PM_CALL_FRAMES_MAX
  * @return in `done` how many tables were made; errors: PM_NO_TABLE_QUOTA; besides PM_INVALID, and
  *     PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
  */
@@ -1681,7 +1686,7 @@ static inline struct pm_result pm_vspace_account(pm_account_t account)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 256
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX
  * @param marks of enum pm_marks
  * @return in `done` how many were marked; errors: PM_QUOTA_EXCEEDED; besides PM_INVALID, and
  *     PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
@@ -1733,9 +1738,9 @@ static inline struct pm_result pm_extra_request(struct pm_extra_request *result)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to 64
+ * @param count how many frames: 1 to PM_PIN_FRAMES_MAX
  * @param mode of enum pm_lock_mode
- * @param ttl_us for how long, in microseconds: 1 to 1000000
+ * @param ttl_us for how long, in microseconds: 1 to PM_LEASE_US_MAX
  * @param result the result; may be NULL
  * @return errors: as lock; PM_NOT_FOUND, PM_ABSENT, PM_DISCARDED; besides PM_INVALID, and
  *     PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
@@ -1995,8 +2000,9 @@ static inline struct pm_result pm_disarm(pm_share_t share, seL4_Word *was_armed)
  *
  * @param container the container
  * @param start the number of the first frame
- * @param vaddr the address of the first page, a multiple of 4096
- * @param count how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)
+ * @param vaddr the address of the first page, a multiple of PM_PAGE_BYTES
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it
+ *     on (PM-445)
  * @param flags of enum pm_map_flags
  * @param lease the lease; may be NULL
  * @param deadline when it ends, in microseconds on pmserver's clock; may be NULL

@@ -7,7 +7,10 @@ use fsserver_api::{
 };
 use pmserver_api::ServerError;
 use proto::PAGE_BYTES;
-use proto::limits::{CALL_FRAMES_MAX, FS_REQUESTS_PER_CLIENT_MAX, FS_WAITS_MAX, PATH_BYTES_MAX};
+use proto::limits::{
+    CALL_FRAMES_MAX, FS_REQUESTS_PER_CLIENT_MAX, FS_TWO_PATHS_BYTES_MAX, FS_WAITS_MAX,
+    PATH_BYTES_MAX,
+};
 
 use crate::function::{Header, Row};
 use crate::items::{self, enumeration, with_names_of_c};
@@ -56,6 +59,11 @@ fn constants() -> String {
             "What fs_version() tells if this header is of its version.",
         ),
         ("PATH_BYTES_MAX", number(PATH_BYTES_MAX), "Bytes of the longest path."),
+        (
+            "TWO_PATHS_BYTES_MAX",
+            number(FS_TWO_PATHS_BYTES_MAX),
+            "Bytes of two paths in one call, together.",
+        ),
         (
             "SHORT_PATH_BYTES_MAX",
             number(SHORT_PATH_BYTES_MAX),

@@ -69,7 +69,7 @@ impl Row {
             Parameter { name, declared, says }
         };
         if self.registers.request == ["path"; 4] {
-            let says = "the path, of 1 to 32 bytes before its NUL".to_owned();
+            let says = "the path, of 1 to FS_SHORT_PATH_BYTES_MAX bytes before its NUL".to_owned();
             let declared = "const char *path".to_owned();
             return vec![Parameter { name: "path".to_owned(), declared, says }];
         }
@@ -112,10 +112,12 @@ impl Row {
     /// Returns the type, the name and the meaning of the list.
     fn list(&self) -> Option<(&'static str, &'static str, &'static str)> {
         match self.registers.list {
-            ["from", "to"] => {
-                Some(("struct pm_pair", "pairs", "the numbers of 1 to 7 frames, and where to"))
-            }
-            ["frame"] => Some(("seL4_Word", "frames", "the numbers of 1 to 13 frames")),
+            ["from", "to"] => Some((
+                "struct pm_pair",
+                "pairs",
+                "the numbers of 1 to PM_PAIRS_MAX frames, and where to",
+            )),
+            ["frame"] => Some(("seL4_Word", "frames", "the numbers of 1 to PM_FRAMES_MAX frames")),
             _ => None,
         }
     }

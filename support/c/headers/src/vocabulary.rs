@@ -10,7 +10,7 @@ pub(crate) const STRUCTURES: &[(&str, &str, &str)] = &[
     (
         "account_info",
         "pm_account_info",
-        "An account: its limit and its use, in pages of 4096 bytes.",
+        "An account: its limit and its use, in pages of PM_PAGE_BYTES.",
     ),
     ("create_with", "pm_created", "A container that was made, filled and lent."),
     ("create_from", "pm_created", ""),
@@ -56,15 +56,20 @@ pub(crate) fn argument(operation: &str, field: &str) -> &'static str {
     match (operation, field) {
         ("share" | "set_handler", "count") => "how many frame numbers: any, as no frame is touched",
         ("attach", "count") => "how many pages: 1 to 2^32 - 1",
-        ("status", "count") => "how many frames: at least 1; more than 24 are cut to that",
-        ("unmap" | "remap", "count") => "how many pages: 1 to 256, or 512 (PM-445)",
-        ("ensure_tables", "count") => "how many pages: 1 to 256",
-        ("ungrant", "count") => "how many grants: 1 to 256",
-        ("allocate" | "deallocate" | "map" | "copy" | "lock" | "take", "count") => {
-            "how many frames: 1 to 256, or 512 from a multiple of 512 on (PM-445)"
+        ("status", "count") => {
+            "how many frames: at least 1; more than PM_STATUS_FRAMES_MAX are cut"
         }
-        ("pin", "count") => "how many frames: 1 to 64",
-        (_, "count") => "how many frames: 1 to 256",
+        ("unmap" | "remap", "count") => {
+            "how many pages: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES (PM-445)"
+        }
+        ("ensure_tables", "count") => "how many pages: 1 to PM_CALL_FRAMES_MAX",
+        ("ungrant", "count") => "how many grants: 1 to PM_CALL_FRAMES_MAX",
+        ("allocate" | "deallocate" | "map" | "copy" | "lock" | "take", "count") => {
+            "how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it on \
+             (PM-445)"
+        }
+        ("pin", "count") => "how many frames: 1 to PM_PIN_FRAMES_MAX",
+        (_, "count") => "how many frames: 1 to PM_CALL_FRAMES_MAX",
         ("allocate" | "allocate_anywhere", "flags") => "of enum pm_allocate_flags",
         ("deallocate", "flags") => "of enum pm_deallocate_flags",
         ("copy" | "copy_list", "flags") => "of enum pm_copy_flags",
@@ -88,11 +93,11 @@ pub(crate) fn argument(operation: &str, field: &str) -> &'static str {
         (_, "terms") => "to whom it is lent, and on which terms",
         (_, "lease") => "the lease, for who took it",
         (_, "fault") => "the fault, as pm_next_fault() told it",
-        (_, "vaddr") => "the address of the first page, a multiple of 4096",
+        (_, "vaddr") => "the address of the first page, a multiple of PM_PAGE_BYTES",
         ("watch", "ttl_us") => {
             "for how long, in microseconds: at most ten seconds; 0 ends the watch"
         }
-        (_, "ttl_us") => "for how long, in microseconds: 1 to 1000000",
+        (_, "ttl_us") => "for how long, in microseconds: 1 to PM_LEASE_US_MAX",
         ("set_handler", "peer") => "the peer that supplies the frames; 0 ends the range",
         (_, "peer") => "the number of the peer: 1 to 31",
         (_, "cookie") => "32 bits by which the handler is told the range",
@@ -159,16 +164,20 @@ pub(crate) fn file_argument(operation: &str, field: &str) -> &'static str {
         }
         (_, "container") => "the weak handle of a container that is lent to fsserver",
         ("symlink", "path bytes") => "how many bytes the path of the symbolic link has",
-        (_, "path bytes") => "how many bytes the path has: 1 to 4096",
+        (_, "path bytes") => "how many bytes the path has: 1 to FS_PATH_BYTES_MAX",
         (_, "from bytes" | "existing bytes") => "how many bytes the first path has",
-        (_, "to bytes" | "new bytes") => "how many bytes the second path has; both at most 4095",
+        (_, "to bytes" | "new bytes") => {
+            "how many bytes the second path has; both together at most FS_TWO_PATHS_BYTES_MAX"
+        }
         (_, "target bytes") => "how many bytes there are of where it leads to",
-        ("read_taken", "frames") => "how many frames are taken: 1 to 256, or 512",
-        (_, "frames") => "how many frames may be filled: 1 to 256",
+        ("read_taken", "frames") => {
+            "how many frames are taken: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES"
+        }
+        (_, "frames") => "how many frames may be filled: 1 to PM_CALL_FRAMES_MAX",
         (_, "cookie") => "0 at first, then what the last call has told",
         (_, "offset") => "the first byte of the file",
         (_, "start frame" | "start") => "the number of the first frame of the container",
-        (_, "length") => "how many bytes: 1 to 1048576",
+        (_, "length") => "how many bytes: 1 to FS_READ_BYTES_MAX",
         (_, "size") => "the new size, in bytes",
         (_, "accessed") => "when it was last read, in seconds since 1970, or FS_LEAVE_TIME",
         (_, "modified") => "when it last changed, in seconds since 1970, or FS_LEAVE_TIME",

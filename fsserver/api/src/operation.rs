@@ -4,6 +4,7 @@
 //!
 //! A test holds the table of `support/docs/fs-protocol.md` against this one.
 
+use pmserver_api::Registers;
 use proto::Message;
 
 // A number is never given to another operation; 0xF000 and up are left to test variants of the

@@ -67,6 +67,7 @@ pub struct Registers {
 /// Makes the enum `Operation` of a contract from a table, and what every contract asks of its
 /// operations. `$word` is the type of their numbers. A row is: number, variant, name, registers of
 /// the request, in brackets the registers of each entry of a list, registers of the reply.
+/// [`Registers`] has to be in scope.
 #[macro_export]
 macro_rules! operation_table {
     ($word:ty: $(
@@ -109,9 +110,9 @@ macro_rules! operation_table {
 
             /// Returns how requests and replies stand in registers.
             #[must_use]
-            pub const fn registers(self) -> $crate::Registers {
+            pub const fn registers(self) -> Registers {
                 match self {
-                    $(Self::$variant => $crate::Registers {
+                    $(Self::$variant => Registers {
                         request: &[$($request),*],
                         list: &[$($($list),*)?],
                         reply: &[$($reply),*],

@@ -86,9 +86,11 @@ slow-disk_XML := $(disk_XML)
 slow-disk_PDS := $(disk_PDS)
 slow-disk_SIM := $(disk_SIM)
 slow-disk_DISK := slow
-# A client in C; in the simulator, its twin.
-c-client_XML := support/testing/c-client/microkit-system.xml
-c-client_PDS := console pmserver virtio-blk fsserver
+# What serves a client; and the demo with a client in C in the place of its own. In the simulator that
+# is the client's twin.
+SERVERS := console pmserver virtio-blk fsserver
+c-client_XML := $(demo_XML)
+c-client_PDS := $(SERVERS)
 c-client_C := support/testing/c-client/main.c
 c-client_SIM := c-client
 c-client_DISK := files
@@ -207,14 +209,16 @@ image-tool: need-cargo
 	@$(COMPILE) 'the tool that makes boot images (about half a minute the first time)' \
 	  cargo build $(IMAGE_TOOL)
 
-image: need-board fs-image image-tool
-	@mkdir -p $(IMAGE_DIR)
+# Builds the protection domains $(1) into the folder $(2).
+define build-pds
+	@mkdir -p $(2)
 	@$(COMPILE) 'the protection domains for $(BOARD), $(CONFIG) (about 1 minute the first time)' \
-	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
-	  $(addprefix --package ,$($(SYSTEM)_PDS))
-	@for pd in $($(SYSTEM)_PDS); do \
-	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(IMAGE_DIR)/$$pd.elf; done
-	@$(if $($(SYSTEM)_C),support/make/c.sh build $($(SYSTEM)_C) $(IMAGE_DIR)/$(SYSTEM).elf)
+	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) $(addprefix --package ,$(1))
+	@for pd in $(1); do cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(2)/$$pd.elf; done
+endef
+image: need-board fs-image image-tool
+	$(call build-pds,$($(SYSTEM)_PDS),$(IMAGE_DIR))
+	@$(if $($(SYSTEM)_C),support/make/c.sh build $($(SYSTEM)_C) $(IMAGE_DIR)/client-demo.elf)
 	@cargo run --quiet $(IMAGE_TOOL) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
 	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
@@ -223,12 +227,7 @@ image: need-board fs-image image-tool
 # tool that makes images.
 PARTS ?= $(OUT)/parts
 parts: need-board image-tool
-	@mkdir -p $(PARTS)
-	@$(COMPILE) 'the servers for $(BOARD) (about 1 minute the first time)' \
-	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
-	  --package console --package pmserver --package fsserver --package virtio-blk
-	@for pd in console pmserver fsserver virtio-blk; do \
-	  cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(PARTS)/$$pd.elf; done
+	$(call build-pds,$(SERVERS),$(PARTS))
 	@cp $(or $(CARGO_TARGET_DIR),target)/debug/image $(PARTS)/image
 
 # The tests. `check` and `sim-test` need only published crates and mke2fs.

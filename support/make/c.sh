@@ -6,13 +6,12 @@
 #   c.sh missing          prints one sentence if there is no compiler for BOARD
 #   c.sh build FILE OUT   makes a protection domain for BOARD, CONFIG
 #   c.sh check            compiles the headers and all programs strictly: with gcc and clang, for all
-#                         boards of the SDK that are known here, not optimised and optimised
+#                         boards in support/boards, not optimised and optimised
 #
 # In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG.
 set -euo pipefail
 
 include=support/c/include
-boards=(x86_64_generic qemu_virt_aarch64)
 
 # Prints the compilers for a board, one a line, each with what it needs to be told.
 compilers() {
@@ -43,7 +42,8 @@ check() {
 	local board compiler level file sdk strict left_out=()
 	# Microkit's own headers are not strict: they say asm where C11 has __asm__.
 	strict=(-std=c11 -pedantic -Wall -Wextra -Werror "-Dasm=__asm__")
-	for board in "${boards[@]}"; do
+	for board in support/boards/*.mk; do
+		board=$(basename "$board" .mk)
 		sdk=$MICROKIT_SDK/board/$board/release/include
 		[ -d "$sdk" ] || { left_out+=("$board (no SDK)"); continue; }
 		while read -ra compiler; do

@@ -131,7 +131,7 @@ struct Kind {
 }
 
 const DEMO: Kind = Kind { client: "client-demo", program: client_demo };
-const C_CLIENT: Kind = Kind { client: "c-client", program: c_client };
+const C_CLIENT: Kind = Kind { client: "client-demo", program: c_client };
 const DISK: Kind = Kind { client: "disk-test", program: disk_test };
 const SCENARIOS: Kind = Kind { client: "scenario-client", program: scenario_client };
 

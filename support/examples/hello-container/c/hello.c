@@ -7,10 +7,12 @@
 #define GREETER_PEER 2
 #define WINDOW 0x10000000
 
-static void must(const char *what, struct pm_result result)
+static bool all_is_well = true;
+
+static void step(const char *what, struct pm_result result)
 {
+    all_is_well = all_is_well && result.error == PM_OK;
     console_puts(what);
-    console_puts(": ");
     console_puts(pm_error_string(result.error));
     console_puts("\n");
 }
@@ -21,20 +23,17 @@ void init(void)
     pm_share_t share = { 0 };
     struct pm_terms terms = { GREETER_PEER, PM_RIGHT_READ | PM_RIGHT_WRITE, 0 };
 
-    must("make a container", pm_container_create(PM_ACCOUNT_OWN, &box));
-    must("allocate four frames", pm_allocate(box, 0, 4, 0));
-    must("map them", pm_map(box, 0, WINDOW, 4, PM_MAP_READ | PM_MAP_WRITE, 0));
-    must("lend them", pm_share(box, 0, 4, terms, &share, &weak));
+    step("make a container: ", pm_container_create(PM_ACCOUNT_OWN, &box));
+    step("allocate four frames: ", pm_allocate(box, 0, 4, 0));
+    step("map them: ", pm_map(box, 0, WINDOW, 4, PM_MAP_READ | PM_MAP_WRITE, 0));
+    step("lend them: ", pm_share(box, 0, 4, terms, &share, &weak));
     microkit_mr_set(0, weak.raw);
     microkit_ppcall(GREETER_CHANNEL, microkit_msginfo_new(0, 1));
-    must("take them back", pm_unshare_until_done(share));
+    step("take them back: ", pm_unshare_until_done(share));
     /* From here on the greeter cannot change what is there. */
     console_puts((const char *)WINDOW);
-    must("free all", pm_container_destroy_until_done(box));
-    console_puts("PASS\n");
+    step("free all: ", pm_container_destroy_until_done(box));
+    console_puts(all_is_well ? "PASS\n" : "FAIL\n");
 }
 
-void notified(microkit_channel channel)
-{
-    (void)channel;
-}
+void notified(microkit_channel channel) { (void)channel; }

@@ -5,12 +5,14 @@
 #
 #   c.sh missing          prints one sentence if there is no compiler for BOARD
 #   c.sh build FILE OUT   makes a protection domain for BOARD, CONFIG
+#   c.sh left_out         prints a sentence for each board and compiler that `check` leaves out
 #   c.sh check            compiles the headers and all programs strictly: with gcc and clang, for all
 #                         boards in support/boards, not optimised and optimised
 #
 # In the environment, from the Makefile: MICROKIT_SDK BOARD CONFIG.
 set -euo pipefail
 
+: "${MICROKIT_SDK:?}"
 include=support/c/include
 
 # Prints the compilers for a board, one a line, each with what it needs to be told.
@@ -38,25 +40,38 @@ build() {
 		-nostdlib -static -no-pie -L "$sdk/lib" -lmicrokit -T microkit.ld -Wl,--build-id=none,-z,noexecstack
 }
 
-check() {
-	local board compiler level file sdk strict left_out=()
-	# Microkit's own headers are not strict: they say asm where C11 has __asm__.
-	strict=(-std=c11 -pedantic -Wall -Wextra -Werror "-Dasm=__asm__")
+# Prints a line for each board and compiler: `here BOARD COMPILER…`, or `missing` and a sentence.
+pairs() {
+	local board compiler
 	for board in support/boards/*.mk; do
 		board=$(basename "$board" .mk)
-		sdk=$MICROKIT_SDK/board/$board/release/include
-		[ -d "$sdk" ] || { left_out+=("$board (no SDK)"); continue; }
-		while read -ra compiler; do
-			has "${compiler[0]}" || { left_out+=("$board (no ${compiler[0]})"); continue; }
-			for level in -O0 -O2; do
-				for file in $(git ls-files -co --exclude-standard -- '*.c'); do
-					"${compiler[@]}" "${strict[@]}" "${freestanding[@]}" $level -I "$include" \
-						-isystem "$sdk" -c "$file" -o /dev/null
-				done
-			done
+		[ -d "$MICROKIT_SDK/board/$board" ] ||
+			{ echo "missing programs in C were NOT compiled for $board: no SDK"; continue; }
+		while read -r compiler; do
+			if has ${compiler%% *}; then
+				echo "here $board $compiler"
+			else
+				echo "missing programs in C were NOT compiled for $board by ${compiler%% *}: run \`make setup\`"
+			fi
 		done < <(compilers "$board")
 	done
-	[ ${#left_out[@]} -eq 0 ] || printf 'programs in C were NOT compiled for %s\n' "${left_out[@]}"
+}
+left_out() { pairs | sed -n 's/^missing //p'; }
+
+check() {
+	local is board compiler level file strict
+	# Microkit's own headers are not strict: they say asm where C11 has __asm__.
+	strict=(-std=c11 -pedantic -Wall -Wextra -Werror "-Dasm=__asm__")
+	while read -r is board compiler; do
+		[ "$is" = here ] || continue
+		for level in -O0 -O2; do
+			for file in $(git ls-files -co --exclude-standard -- '*.c'); do
+				# shellcheck disable=SC2086 # The compiler and its flags are words.
+				$compiler "${strict[@]}" "${freestanding[@]}" $level -I "$include" \
+					-isystem "$MICROKIT_SDK/board/$board/release/include" -c "$file" -o /dev/null
+			done
+		done
+	done < <(pairs)
 }
 
 verb=$1

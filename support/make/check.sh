@@ -21,6 +21,7 @@ done
 if [ "${1:-}" = summary ]; then
 	echo "ran: ${ran[*]} host tests; demo, scenarios and disk test in the simulator"
 	[ ${#left_out[@]} -eq 0 ] || printf '%s\n' "${left_out[@]}"
+	support/make/c.sh left_out
 	exit 0
 fi
 

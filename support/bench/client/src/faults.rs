@@ -8,8 +8,8 @@ use crate::floors::Floors;
 use crate::meter::Meter;
 use crate::table::{Row, Table};
 use crate::world::{
-    BenchError, FORCED, READ_WRITE, SECOND_WINDOW, World, at, frames, page, stock, store, sweep,
-    touch, unmap,
+    BenchError, FORCED, LARGE_WINDOW, READ_WRITE, SECOND_WINDOW, World, at, frames, map, page,
+    stock, store, sweep, touch, unmap,
 };
 
 const PAGES: u64 = 64;
@@ -73,30 +73,38 @@ fn attached(
     Ok(world.pm.container_destroy(container)?)
 }
 
-/// Stores to pages that share their memory with a copy.
+/// Stores to pages that share their memory with a copy: to each of some, and to one of a large
+/// frame.
 fn copy_on_write(world: &mut World, table: &mut Table, floors: &Floors) -> Result<(), BenchError> {
-    let source = world.container(PAGES, true)?;
-    let window = page(SECOND_WINDOW, 1);
-    let mut meter = Meter::default();
-    for _ in 0..ROUNDS {
-        let copy = world.container(PAGES, false)?;
-        world.pm.copy((source, at(0)), (copy, at(0)), frames(PAGES), CopyFlags::empty())?;
-        sweep(PAGES, |done, more| {
-            let mapped = world.pm.map(copy, at(done), more, page(window, done), READ_WRITE)?;
-            Ok(mapped.count)
-        })?;
-        stock(&mut world.pm)?;
-        meter.time(|| store(window, PAGES));
-        unmap(&mut world.pm, window, PAGES)?;
-        world.pm.container_destroy(copy)?;
-    }
     let mappings = floors.unmap.saturating_mul(2).saturating_add(floors.map);
     let each = floors.fault_and_map.saturating_add(mappings).saturating_add(floors.copy_page);
-    let row = Row {
-        faults: PAGES,
-        copied: PAGES.saturating_mul(proto::PAGE_BYTES),
-        ..Row::frames("cow_break_4k", PAGES, each.saturating_mul(PAGES))
-    };
-    table.row(&row, &meter);
+    let row = Row::frames("cow_break_4k", PAGES, each.saturating_mul(PAGES));
+    stores_to_copies(world, table, row, (page(SECOND_WINDOW, 1), PAGES))?;
+    stores_to_copies(world, table, Row::batch("cow_break_2m", 512, each), (LARGE_WINDOW, 1))
+}
+
+/// Stores to the first pages of copies, which are mapped in a window.
+fn stores_to_copies(
+    world: &mut World,
+    table: &mut Table,
+    row: Row,
+    (window, pages): (VirtAddr, u64),
+) -> Result<(), BenchError> {
+    let source = world.container(row.batch, true)?;
+    let mut meter = Meter::default();
+    for _ in 0..ROUNDS {
+        let copy = world.container(row.batch, false)?;
+        sweep(row.batch, |done, more| {
+            world.pm.copy((source, at(done)), (copy, at(done)), more, CopyFlags::empty())?;
+            Ok(more.get())
+        })?;
+        map(&mut world.pm, copy, row.batch, window, READ_WRITE)?;
+        stock(&mut world.pm)?;
+        meter.time(|| store(window, pages));
+        unmap(&mut world.pm, window, row.batch)?;
+        world.pm.container_destroy(copy)?;
+    }
+    let copied = pages.saturating_mul(proto::PAGE_BYTES);
+    table.row(&Row { faults: pages, copied, ..row }, &meter);
     Ok(world.pm.container_destroy(source)?)
 }

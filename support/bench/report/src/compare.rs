@@ -3,10 +3,19 @@
 
 use crate::figures::Figures;
 
-/// More than so many hundredths above the accepted figure is worse.
+/// More than so many hundredths above the accepted figure is worse, but for rows that say another
+/// number: those that are not the same in every run.
 const TOLERANCE_PERCENT: u32 = 2;
 
-/// Returns a line for each row that got worse or vanished.
+/// Returns for each row that is compared with a wider bound its name and that.
+pub(crate) fn wide(accepted: &Figures) -> Vec<String> {
+    let spreads =
+        accepted.rows.iter().filter_map(|row| Some((&row.name, row.spread?.bound_percent)));
+    let wide = spreads.filter(|(_, bound)| *bound > TOLERANCE_PERCENT);
+    wide.map(|(name, bound)| format!("{name} within {bound} %")).collect()
+}
+
+/// Returns a line for each row or memory figure that got worse or vanished.
 pub(crate) fn worse(accepted: &Figures, now: &Figures) -> Vec<String> {
     let mut lines = Vec::new();
     for before in &accepted.rows {
@@ -15,7 +24,8 @@ pub(crate) fn worse(accepted: &Figures, now: &Figures) -> Vec<String> {
             continue;
         };
         let is_comparable = (row.batch, row.per_frame) == (before.batch, before.per_frame);
-        if !is_comparable || is_worse(before.instructions, row.instructions) {
+        let tolerance = before.spread.map_or(TOLERANCE_PERCENT, |spread| spread.bound_percent);
+        if !is_comparable || is_worse(before.instructions, row.instructions, tolerance) {
             let unit = if row.per_frame { " a frame" } else { "" };
             lines.push(format!(
                 "{}: {} instructions{unit}, accepted are {}",
@@ -23,21 +33,32 @@ pub(crate) fn worse(accepted: &Figures, now: &Figures) -> Vec<String> {
             ));
         }
     }
-    if is_worse(accepted.boot.instructions, now.boot.instructions) {
+    if is_worse(accepted.boot.instructions, now.boot.instructions, TOLERANCE_PERCENT) {
         let (was, is) = (accepted.boot.instructions, now.boot.instructions);
         lines.push(format!("boot: {is} instructions, accepted are {was}"));
+    }
+    for (name, was) in &accepted.memory {
+        match now.memory.get(name) {
+            // Of what is cached, more is better.
+            Some(is) if name.ends_with("_bytes") == (is > was) && is != was => {
+                lines.push(format!("{name}: {is}, accepted are {was}"));
+            }
+            Some(_) => {}
+            None => lines.push(format!("{name} has vanished")),
+        }
     }
     lines
 }
 
-fn is_worse(accepted: u32, now: u32) -> bool {
+fn is_worse(accepted: u32, now: u32, tolerance_percent: u32) -> bool {
     let hundredths = |figure: u32, of: u32| u64::from(figure).saturating_mul(of.into());
-    hundredths(now, 100) > hundredths(accepted, TOLERANCE_PERCENT.saturating_add(100))
+    hundredths(now, 100) > hundredths(accepted, tolerance_percent.saturating_add(100))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Spread;
     use crate::transcript::figures;
 
     fn of(instructions: u32) -> Figures {
@@ -50,6 +71,33 @@ mod tests {
         assert!(worse(&of(1000), &of(1020)).is_empty());
         assert!(worse(&of(1000), &of(500)).is_empty());
         assert_eq!(worse(&of(1000), &of(1021)).len(), 1);
+    }
+
+    #[test]
+    fn a_row_may_have_a_bound_of_its_own() {
+        let of = |instructions: u32| {
+            let mut figures = of(instructions);
+            let spread = Spread { spread_percent: 3.0, bound_percent: 5 };
+            figures.rows.iter_mut().for_each(|row| row.spread = Some(spread));
+            figures
+        };
+        assert_eq!(wide(&of(1000)), ["map within 5 %"]);
+        assert!(worse(&of(1000), &of(1050)).is_empty());
+        assert_eq!(worse(&of(1000), &of(1051)).len(), 1);
+    }
+
+    #[test]
+    fn less_memory_and_more_in_it_is_not_worse() {
+        let of = |bytes, cached| {
+            let lines = format!("memory a_bytes value={bytes}\nmemory cached value={cached}\n");
+            figures(
+                "board",
+                &format!("row a batch=1 per_frame=0 instructions=1 floor=1 copied=0\n{lines}"),
+            )
+            .unwrap()
+        };
+        assert!(worse(&of(10, 10), &of(9, 11)).is_empty());
+        assert_eq!(worse(&of(10, 10), &of(11, 9)).len(), 2);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(crate) struct Figures {
     pub(crate) floors: BTreeMap<String, u32>,
     pub(crate) boot: Boot,
     pub(crate) books: Books,
+    /// What fsserver is charged for files, by what the bench calls it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) memory: BTreeMap<String, u32>,
 }
 
 /// What an operation costs.
@@ -34,6 +37,18 @@ pub(crate) struct Row {
     pub(crate) ipcs: Option<f64>,
     /// Bytes that programs copy.
     pub(crate) copied: u32,
+    /// For a row that is not the same in every run.
+    #[serde(flatten)]
+    pub(crate) spread: Option<Spread>,
+}
+
+/// How far measurements differ, and runs may.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spread {
+    /// How far the middle half of what was measured is apart, in percent of the median.
+    pub(crate) spread_percent: f64,
+    /// A figure is worse if it is more than so many percent above the accepted one.
+    pub(crate) bound_percent: u32,
 }
 
 /// What pmserver takes to start.

@@ -87,6 +87,10 @@ fn check(arguments: &Arguments, figures: &Figures) -> Result<ExitCode, String> {
     let accepted = Figures::from_json(&read(&arguments.accepted)?)?;
     let worse = compare::worse(&accepted, figures);
     let board = &figures.board;
+    let wide = compare::wide(&accepted);
+    if !wide.is_empty() {
+        println!("bench: {board}: not the same in every run: {}", wide.join(", "));
+    }
     if worse.is_empty() {
         println!("bench: {board}: {} rows, none worse than accepted", figures.rows.len());
         return Ok(ExitCode::SUCCESS);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The figures as tables.
 
-use crate::figures::{Figures, Row};
+use crate::figures::{Figures, Row, Spread};
 
 /// Returns all tables of a board.
 pub(crate) fn all(figures: &Figures) -> String {
-    let Figures { board, rows, floors, boot, books } = figures;
+    let Figures { board, rows, floors, boot, books, memory } = figures;
     let mut text = format!(
         "{board}, release kernel, instructions\n\n\
          | operation | batch | instructions | invocations | IPCs | bytes copied | floor | ratio |\n\
@@ -25,11 +25,18 @@ pub(crate) fn all(figures: &Figures) -> String {
         books.tables_per_frame,
         books.slots_per_frame
     );
+    if !memory.is_empty() {
+        text += "\n| what fsserver is charged | |\n|---|--:|\n";
+        memory.iter().for_each(|(name, figure)| text += &format!("| {name} | {figure} |\n"));
+    }
     text
 }
 
 fn line(row: &Row) -> String {
-    let each = if row.per_frame { " a frame" } else { "" };
+    let mut each = if row.per_frame { " a frame" } else { "" }.to_owned();
+    if let Some(Spread { spread_percent, bound_percent }) = row.spread {
+        each = format!(" (spread {spread_percent:.1} %, bound {bound_percent} %)");
+    }
     let count = |count: Option<f64>| count.map_or(String::new(), |count| format!("{count:.2}"));
     format!(
         "| {}{each} | {} | {} | {} | {} | {} | {} | {:.2} |\n",

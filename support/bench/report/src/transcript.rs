@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::figures::{Books, Boot, Figures, Row, quotient};
+use crate::figures::{Books, Boot, Figures, Row, Spread, quotient};
 
 /// Returns the figures in the lines.
 pub(crate) fn figures(board: &str, text: &str) -> Result<Figures, String> {
@@ -13,6 +13,7 @@ pub(crate) fn figures(board: &str, text: &str) -> Result<Figures, String> {
         floors: BTreeMap::new(),
         boot: Boot::default(),
         books: Books::default(),
+        memory: BTreeMap::new(),
     };
     let lines: Vec<Line<'_>> = text.lines().filter_map(Line::parse).collect();
     // Counts are in another transcript than the rows that they belong to.
@@ -44,10 +45,14 @@ fn add(figures: &mut Figures, line: &Line<'_>) -> Result<(), String> {
                 invocations: None,
                 ipcs: None,
                 copied: line.get("copied")?,
+                spread: spread(line)?,
             });
         }
         "floor" => {
             figures.floors.insert(line.name.to_owned(), line.get("instructions")?);
+        }
+        "memory" => {
+            figures.memory.insert(line.name.to_owned(), line.get("value")?);
         }
         "boot" => {
             let (pages, instructions) = (line.get("pages")?, line.get("instructions")?);
@@ -69,6 +74,14 @@ fn add(figures: &mut Figures, line: &Line<'_>) -> Result<(), String> {
     Ok(())
 }
 
+fn spread(line: &Line<'_>) -> Result<Option<Spread>, String> {
+    if !line.has("bound") {
+        return Ok(None);
+    }
+    let spread_percent = quotient(line.get("spread_in_1000")?, 10);
+    Ok(Some(Spread { spread_percent, bound_percent: line.get("bound")? }))
+}
+
 /// A line, taken apart.
 struct Line<'a> {
     kind: &'a str,
@@ -87,6 +100,10 @@ impl<'a> Line<'a> {
         (!figures.is_empty()).then_some(Self { kind, name: name.unwrap_or_default(), figures })
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.figures.iter().any(|(key, _)| *key == name)
+    }
+
     fn get(&self, name: &str) -> Result<u32, String> {
         let text = self.figures.iter().find(|(key, _)| *key == name).map(|(_, text)| *text);
         let figure = text.and_then(|text| text.parse().ok());
@@ -102,6 +119,8 @@ mod tests {
         floor map instructions=900\n\
         row map_256 batch=256 per_frame=1 instructions=2700 floor=900 copied=0\n\
         books frames=4 records=10 tables=4 slots=0\n\
+        row fsync batch=1 per_frame=0 instructions=9 floor=3 copied=0 spread_in_1000=13 bound=5\n\
+        memory open_file_bytes value=7\n\
         count map_256 invocations_in_100=102 ipcs_in_100=0\n\
         PASS\n";
 
@@ -113,6 +132,10 @@ mod tests {
         assert_eq!(figures.books.records_per_frame, 2.5);
         let row = figures.row("map_256").unwrap();
         assert_eq!((row.ratio, row.invocations, row.ipcs), (3.0, Some(1.02), Some(0.0)));
+        assert_eq!(row.spread, None);
+        let spread = Spread { spread_percent: 1.3, bound_percent: 5 };
+        assert_eq!(figures.row("fsync").unwrap().spread, Some(spread));
+        assert_eq!(figures.memory.get("open_file_bytes"), Some(&7));
         assert_eq!(Figures::from_json(&figures.to_json().unwrap()).unwrap(), figures);
     }
 

@@ -74,6 +74,10 @@ clients_SIM := run
 clients_PASSES := 3
 bench_XML := support/bench/microkit-system.xml
 bench_PDS := console pmserver fsserver bench-client rival puppet
+# The same of files on a disk.
+disk-bench_XML := support/bench/disk/microkit-system.xml
+disk-bench_PDS := console pmserver virtio-blk fsserver disk-bench disk-rival idler
+disk-bench_DISK := files
 soak_XML := support/testing/systems/soak.xml
 soak_PDS := console pmserver sabotaged-fsserver supervisor soak
 soak_PASSES := 2

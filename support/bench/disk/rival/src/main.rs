@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What fsserver on a disk is measured against, as a protection domain: a passive server of the
-//! usual kind. It has a cache, which the driver of the same disk fills and reads, and copies between
-//! that and memory that it shares with its client for good. It knows no files: a client names
-//! blocks.
+//! usual kind. It has a cache, which the driver of the same disk fills and reads, and copies
+//! between that and memory that it shares with its client for good. It knows no files: a client
+//! names blocks.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

@@ -17,10 +17,11 @@ pub(crate) const CONSOLE: usize = 2;
 const DISK: usize = 4;
 
 /// A window of 2 MiB.
-pub(crate) const WINDOW: Pages = pages(0x1100_0000, WINDOW_FRAMES);
+pub(crate) const WINDOW: Pages =
+    Pages::new(VirtAddr::new(0x1100_0000).unwrap(), WINDOW_FRAMES).unwrap();
 pub(crate) const WINDOW_FRAMES: u64 = 512;
 /// Where the page of the path is mapped.
-const PATH_PAGE: Pages = pages(0x1001_0000, 1);
+const PATH_PAGE: Pages = Pages::new(VirtAddr::new(0x1001_0000).unwrap(), 1).unwrap();
 /// Where the client puts what the rival has read, and has what it is to write.
 pub(crate) const BUFFER: VirtAddr = VirtAddr::new_page(0x2840_0000).unwrap();
 
@@ -160,8 +161,4 @@ pub(crate) fn length(bytes: u64) -> Result<ReadLength, BenchError> {
 
 pub(crate) fn check(is_it: bool, what: &'static str) -> Result<(), BenchError> {
     is_it.then_some(()).ok_or(BenchError::Unexpected(what))
-}
-
-const fn pages(start: u64, count: u64) -> Pages {
-    Pages::new(VirtAddr::new(start).unwrap(), count).unwrap()
 }

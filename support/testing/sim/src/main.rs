@@ -68,9 +68,9 @@ struct Stop {
     /// The seed of the choice
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many runs go on at the same time
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
+    /// How many runs go on at the same time; as many as there are processors, if it is not said
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 #[derive(Args)]
@@ -208,7 +208,8 @@ fn stop(arguments: &Stop) -> Result<bool, String> {
         (None, Some(count)) => Choice::Sample { seed: arguments.seed, count },
         (None, None) => Choice::All,
     };
-    let report = sweep(&plays, choice, arguments.threads)?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let report = sweep(&plays, choice, arguments.threads.unwrap_or(processors))?;
     print!("{report}");
     Ok(report.is_well())
 }

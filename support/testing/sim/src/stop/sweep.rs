@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs plays at many points, on several threads. Every run has a system of its own, so a run
-//! depends only on its play and its point.
+//! depends only on its play and its point, and the report on neither order nor threads. How far it
+//! got, and what is found, goes to standard error at once.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use super::{Outcome, Play, Point};
 
 /// Failures that are printed.
 const LINES_MAX: usize = 40;
+/// After so many runs a line says how far it got.
+const RUNS_PER_LINE: usize = 5_000;
 
 /// Which points to run.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +106,19 @@ pub fn sweep(plays: &[Play], choice: Choice, threads: usize) -> Result<Report, S
     // A panic is reported as a line of its own.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
+    let (begin, done) = (Instant::now(), AtomicUsize::new(0));
     let outcomes = parallel(jobs.len(), threads, |index| {
         let (play, point) = jobs[index];
-        play.run(point)
+        let outcome = play.run(point);
+        if let Outcome::Wrong(line) = &outcome {
+            eprintln!("sim stop {line}");
+        }
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if done.is_multiple_of(RUNS_PER_LINE) {
+            let seconds = begin.elapsed().as_secs();
+            eprintln!("stop: {done} of {} runs, {seconds} s, now {}", jobs.len(), play.name());
+        }
+        outcome
     });
     std::panic::set_hook(hook);
     let runs = jobs.iter().zip(outcomes);

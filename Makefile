@@ -315,9 +315,11 @@ stop: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \
 	  cargo build --release --package sim
 	@support/make/fs-image.sh support/files build/stop.img
-	@for system in $(demo_XML) $(scenarios_XML); do \
+	@support/make/fs-image.sh support/files build/stop-disk.img files
+	@for system in $(region_XML) $(scenarios_XML) $(disk_XML) $(demo_XML); do \
+	  image=build/stop.img; [ $$system != $(demo_XML) ] || image=build/stop-disk.img; \
 	  cargo run --quiet --release --package sim -- stop $(if $(RUNS),--sample $(RUNS)) \
-	    --system $$system --image build/stop.img || exit 1; \
+	    --system $$system --image $$image || exit 1; \
 	done
 
 # Every order of what the peers of small systems can do, up to STATES states of each system.

@@ -25,6 +25,8 @@ fn the_demo_settles_whatever_is_stopped_or_refused() {
 fn the_scenarios_settle_whatever_is_stopped_or_refused() {
     let image = stage::example_image("stop scenarios");
     let mut plays = Play::all(&stage::scenario_text(), &image).unwrap();
+    // Each passes alone, too.
+    expect_well(&plays, 1, 0);
     // These fill memory or wait, which takes long.
     plays.retain(|play| !["S29", "S30", "S31", "S32", "S48", "S49", "S54"].contains(&play.name()));
     expect_well(&plays, 1, 80);
@@ -34,4 +36,16 @@ fn the_scenarios_settle_whatever_is_stopped_or_refused() {
 fn the_disk_test_settles_whatever_is_stopped_or_refused() {
     let plays = Play::all(&stage::disk_text(), &[]).unwrap();
     expect_well(&plays, 1, 60);
+}
+
+#[test]
+fn a_puppet_that_hangs_where_it_recovers_ends_the_run() {
+    let image = stage::example_image("stop hangs");
+    let mut plays = Play::all(&stage::scenario_text(), &image).unwrap();
+    plays.retain(|play| play.name() == "S54");
+    // It is stopped when it has been told to hang, and not yet called by who waits only so long.
+    let point = "stop:315:received:fault".parse().unwrap();
+    let report = sweep(&plays, Choice::One(point), 1).unwrap();
+    assert_eq!(report.runs(), 1);
+    assert!(report.is_well(), "{report}");
 }

@@ -11,6 +11,7 @@ use proto::{AddressSpace, Message, PeerId, VirtAddr, Waiter};
 use super::call::Channel;
 use super::departure::Departure;
 use super::strike::Moment;
+use super::turns::WAIT_MICROS_MAX;
 use super::{End, Shared};
 use crate::machine::{self, CapRights};
 
@@ -158,7 +159,10 @@ impl AddressSpace for Space {
 
     fn relax(&mut self) {
         self.shared.clock.advance(RELAX_MICROS);
-        if self.shared.next_event(Some(self.index)).is_none() {
+        let pauses = &self.shared.domains[self.index].pauses;
+        pauses.set(pauses.get() + 1);
+        let is_in_vain = pauses.get() > WAIT_MICROS_MAX / RELAX_MICROS;
+        if is_in_vain || self.shared.next_event(Some(self.index)).is_none() {
             Departure::Hung { domain: self.index }.unwind();
         }
         self.shared.preempt(self.index);

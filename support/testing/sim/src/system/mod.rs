@@ -115,6 +115,8 @@ struct State {
     is_notified: Cell<bool>,
     /// How many of the writes to its registers have taken effect.
     followed_writes: Cell<u64>,
+    /// How often it has paused in a waiting loop since its last call or fault.
+    pauses: Cell<u64>,
     /// When its next period begins.
     next_period: Cell<u64>,
 }

@@ -68,6 +68,7 @@ pub struct Traffic {
 impl Shared {
     /// Records a call and returns its number. Ends a run that makes calls for ever.
     pub(super) fn note(&self, caller: usize, callee: Option<usize>, label: u64) -> u64 {
+        self.domains[caller].pauses.set(0);
         let mut traffic = self.traffic.borrow_mut();
         traffic.push(Traffic { caller, callee, label });
         let number = traffic.len() as u64;

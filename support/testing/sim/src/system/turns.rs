@@ -14,8 +14,9 @@ use super::domain::Domain;
 use super::programs::{is_periodic, run_period};
 use super::{Shared, unwinding};
 
-/// Virtual time after which a domain waits in vain: more than a disk has for anything.
-const WAIT_MICROS_MAX: u64 = 20_000_000;
+/// Virtual time after which a domain waits in vain: more than a disk has for anything, or who
+/// watches a server for an answer.
+pub(super) const WAIT_MICROS_MAX: u64 = 20_000_000;
 
 impl Shared {
     /// Runs the domains of higher priority whose period has begun or that were notified. Then

@@ -19,7 +19,7 @@ use pd::PpChannel;
 use pmserver_client::{Error, Message, Pm, ProtocolError, Transport};
 use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo};
 
-pub use program::{Disk, FileServerProgram, KEPT, Program, region};
+pub use program::{Disk, FileServerProgram, KEPT, Program};
 pub use regions::OwnStack;
 use regions::Place;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which server the domain runs.
 
-use fsserver_api::{Failure, FsError};
+use fsserver_api::Failure;
 use fsserver_core::{ClientId, Engine, FileServer, Kept};
 use fsserver_setup::Setup;
 use pmserver_client::{Message, Micros, Transport, VirtAddr};
@@ -86,16 +86,5 @@ impl Program for FileServerProgram {
 
     fn take_notice<T: Transport + 'static>(server: &mut Self::Server<T>) -> Option<ClientId> {
         server.take_notice()
-    }
-}
-
-/// Returns the region, for a server that has no other disk.
-///
-/// # Errors
-/// [`FsError::DiskFailed`] if it is another.
-pub fn region<T>(disk: &Disk<T>) -> Result<(VirtAddr, u64), FsError> {
-    match disk {
-        Disk::Region(vaddr, bytes) => Ok((*vaddr, *bytes)),
-        Disk::Driver(_) => Err(FsError::DiskFailed),
     }
 }

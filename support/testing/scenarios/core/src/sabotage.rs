@@ -15,9 +15,10 @@ use core::cell::{Cell, RefCell};
 
 use corosensei::stack::Stack;
 use fsserver_api::{FsError, Reply, Request};
-use fsserver_core::{ClientId, Engine, FileServer, Kept};
+use fsserver_core::{ClientId, Engine, FileServer, Kept, Memory};
 use fsserver_setup::Setup;
 use pmserver_api::Calls;
+use pmserver_client::Pm;
 use proto::{AddressSpace, Message, Micros, PAGE_BYTES, ProtocolError, Transport, VirtAddr};
 
 const OP_ARM: u64 = 0xF001;
@@ -151,6 +152,19 @@ impl<A: AddressSpace> AddressSpace for Sabotaged<A> {
     }
 }
 
+/// A channel on which a call counts as a page.
+struct SabotagedChannel<T, A> {
+    channel: T,
+    memory: Sabotaged<A>,
+}
+
+impl<T: Transport, A: AddressSpace> Transport for SabotagedChannel<T, A> {
+    fn call(&mut self, request: Message) -> Message {
+        self.memory.before_page();
+        self.channel.call(request)
+    }
+}
+
 /// The channel to pmserver, which the server shares with its sabotage.
 struct SharedChannel<T>(Rc<RefCell<T>>);
 
@@ -183,13 +197,57 @@ impl<T: Transport, A: AddressSpace + Clone + 'static, S: Stack + 'static> Sabota
     ) -> Result<Self, fsserver_api::Failure> {
         // What it does for itself is not sabotaged.
         let engine = Engine::of_region(stack, space.clone(), vaddr, bytes);
-        let space = Sabotaged::new(space);
-        let armed = Rc::clone(&space.armed);
+        Self::with(pmserver, space, Setup::EMPTY, kept, |_, _, _| Ok(engine))
+    }
+
+    /// Returns a server of a disk, which can be made to fault whenever it calls the driver, and in
+    /// what it does for itself, too. See [`FileServer::new`].
+    ///
+    /// # Errors
+    /// As [`FileServer::new`].
+    pub fn of_driver<D: Transport + 'static>(
+        pmserver: T,
+        space: A,
+        stack: S,
+        driver: D,
+        (setup, kept): (Setup<'static>, &'static Kept),
+    ) -> Result<Self, fsserver_api::Failure> {
+        Self::with(pmserver, space, setup, kept, |pm, memory, space| {
+            let driver = SabotagedChannel { channel: driver, memory: space.clone() };
+            Engine::of_driver(stack, space.clone(), driver, (pm, memory))
+        })
+    }
+
+    fn with(
+        pmserver: T,
+        space: A,
+        setup: Setup<'static>,
+        kept: &'static Kept,
+        engine: impl FnOnce(
+            &Pm<SharedChannel<T>>,
+            &Memory,
+            &Sabotaged<A>,
+        ) -> Result<Engine<S>, fsserver_api::Failure>,
+    ) -> Result<Self, fsserver_api::Failure> {
+        let sabotaged = Sabotaged::new(space);
+        let armed = Rc::clone(&sabotaged.armed);
         let channel = Rc::new(RefCell::new(pmserver));
         let pmserver = SharedChannel(Rc::clone(&channel));
-        let server =
-            FileServer::new(SharedChannel(channel), space, Setup::EMPTY, kept, |_, _| Ok(engine))?;
+        let space = sabotaged.clone();
+        let server = FileServer::new(SharedChannel(channel), space, setup, kept, |pm, memory| {
+            engine(pm, memory, &sabotaged)
+        })?;
         Ok(Self { server, pmserver, armed, skipped: None })
+    }
+
+    /// Goes on after a notification ([`FileServer::wake`]).
+    pub fn wake(&mut self) {
+        self.server.wake();
+    }
+
+    /// Returns a client to be notified ([`FileServer::take_notice`]).
+    pub fn take_notice(&mut self) -> Option<ClientId> {
+        self.server.take_notice()
     }
 
     /// Answers a request, or misbehaves. See [`FileServer::call`].

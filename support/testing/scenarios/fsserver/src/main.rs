@@ -30,11 +30,17 @@ impl Program for Sabotaged {
     fn build<T: Transport + 'static>(
         pmserver: T,
         disk: Disk<T>,
-        _: Setup<'static>,
+        setup: Setup<'static>,
         stack: OwnStack,
     ) -> Result<Self::Server<T>, Failure> {
-        let region = fsserver::region(&disk)?;
-        SabotagedServer::new(pmserver, OwnMemory, stack, region, &KEPT)
+        match disk {
+            Disk::Region(vaddr, bytes) => {
+                SabotagedServer::new(pmserver, OwnMemory, stack, (vaddr, bytes), &KEPT)
+            }
+            Disk::Driver(driver) => {
+                SabotagedServer::of_driver(pmserver, OwnMemory, stack, driver, (setup, &KEPT))
+            }
+        }
     }
 
     fn call<T: Transport + 'static>(
@@ -46,10 +52,11 @@ impl Program for Sabotaged {
         server.call(client, request, now)
     }
 
-    /// A region needs no waiting.
-    fn wake<T: Transport + 'static>(_: &mut Self::Server<T>) {}
+    fn wake<T: Transport + 'static>(server: &mut Self::Server<T>) {
+        server.wake();
+    }
 
-    fn take_notice<T: Transport + 'static>(_: &mut Self::Server<T>) -> Option<ClientId> {
-        None
+    fn take_notice<T: Transport + 'static>(server: &mut Self::Server<T>) -> Option<ClientId> {
+        server.take_notice()
     }
 }

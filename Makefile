@@ -99,6 +99,10 @@ c-client_C := support/testing/c-client/main.c
 c-client_SIM := c-client
 c-client_DISK := files
 HELLO := support/examples/hello-container/c
+# Its disk keeps a log of what is written.
+crash_XML := support/testing/systems/crash.xml
+crash_PDS := console pmserver virtio-blk sabotaged-fsserver crash-writer
+crash_DISK := crash
 # What fsserver serves: the disk of a system with one, or the image in the boot image.
 DISK = $(if $($(SYSTEM)_DISK),$(IMAGE_DIR)/disk.img,build/fs.img)
 # A block of the quick one cannot be read.
@@ -106,6 +110,8 @@ QEMU_DRIVE = -drive if=none,id=disk,$(QEMU_DRIVE_$($(SYSTEM)_DISK))
 QEMU_DRIVE_quick = driver=blkdebug,image.driver=file,image.filename=$(DISK),$(BAD_BLOCK)
 QEMU_DRIVE_slow = format=raw,file=$(DISK),throttling.iops-total=2
 QEMU_DRIVE_files = format=raw,file=$(DISK)
+QEMU_DRIVE_crash = driver=blklogwrites,file.driver=file,file.filename=$(DISK),$(QEMU_LOG)
+QEMU_LOG = log.driver=file,log.filename=$(DISK).log
 BAD_BLOCK := inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0.sector=16000
 # The same two in the simulator.
 SIM_DISK = --disk $(DISK) $(SIM_DISK_$($(SYSTEM)_DISK))
@@ -325,8 +331,13 @@ stop: need-cargo
 # Every order of what the peers of small systems can do, up to STATES states of each system.
 STATES ?= 200000
 # fsserver on a disk: the power is cut RUNS times, and fsserver is stopped RUNS times.
+ifeq ($(filter $(BOARDS),$(BOARD)),)
 crash-test: need-cargo
 	@RUNS=$(or $(RUNS),1000) cargo test --quiet --package sim --test files -- crash:: --nocapture
+else
+crash-test: need-board
+	@support/make/crash.sh '$(MAKE)' $(OUT) $(or $(RUNS),50)
+endif
 
 explore: need-cargo
 	@$(COMPILE) 'the simulator, optimised (about 2 minutes the first time)' \

@@ -7,9 +7,10 @@
 #                   then have the test's own
 #   files           what fsserver serves: a copy of IMAGE, or IMAGE itself if WRITE=yes, or an image
 #                   of FILES with room to write; stays where it is
+#   crash           for the crash test: with the ORDER behind an empty file system, and a copy of it
 #   region          the same in a region of memory, which nobody writes to
 #
-# In the environment, from the Makefile: FILES IMAGE WRITE.
+# In the environment, from the Makefile: FILES IMAGE WRITE; for the crash test ORDER.
 set -euo pipefail
 
 verb=$1 disk=$2 kind=$3
@@ -48,6 +49,17 @@ make-quick | make-slow)
 check-quick | check-slow)
 	line=$(dd if="$disk" bs=512 skip=8 count=1 status=none | head -n 1 | tr -d '\0')
 	[ "$line" = 'the disk test has written this' ] || fail "$disk: block 8 begins with '$line'"
+	;;
+make-crash)
+	# Behind the file system the last blocks are for marks, and the one before them has the order.
+	folder=$(mktemp -d)
+	trap 'rm -rf "$folder"' EXIT
+	support/make/fs-image.sh "$folder" "$disk" files
+	truncate -s +4096 "$disk"
+	printf '%s\n' "$ORDER" | dd of="$disk" conv=notrunc status=none bs=512 \
+		seek=$(($(stat -c %s "$disk") / 512 - 2))
+	cp --sparse=always "$disk" "$disk.before"
+	: >"$disk.log"
 	;;
 make-*)
 	mkdir -p "$(dirname "$disk")"

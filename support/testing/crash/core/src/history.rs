@@ -157,3 +157,95 @@ impl History {
 fn operation_in(word: &[u8]) -> u32 {
     word.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    /// Returns what the files of a tree have.
+    fn found(tree: &Tree) -> Found {
+        core::array::from_fn(|name| {
+            let words = &tree.file(name)?.words;
+            let words = words.iter().enumerate();
+            Some(words.flat_map(|(place, number)| word_bytes(*number, place)).collect())
+        })
+    }
+
+    /// Returns a history some operations after a sync, and a name that has a file all the time.
+    fn history(seed: u64) -> (History, usize) {
+        let mut history = History::new(seed);
+        for _ in 0..40 {
+            let (_, operation) = history.begin();
+            history.end(operation);
+        }
+        history.start_from(history.now());
+        for _ in 0..6 {
+            history.begin();
+        }
+        let has_words = |name: &usize| {
+            let in_all = |tree: &Tree| tree.file(*name).is_some_and(|file| file.words.len() > 1);
+            history.trees.iter().all(in_all)
+        };
+        let name = (0..NAMES).find(has_words).unwrap_or(NAMES);
+        (history, name)
+    }
+
+    #[test]
+    fn fs_111_each_state_since_the_last_sync_may_be_found_and_no_other() {
+        let mut tried = 0;
+        for seed in 0..200 {
+            let (history, name) = history(seed);
+            for tree in &history.trees {
+                assert_eq!(history.check(&found(tree)), Ok(()), "{seed}");
+            }
+            if name == NAMES {
+                continue;
+            }
+            tried += 1;
+            let mut foreign = found(&history.now());
+            if let Some([byte, ..]) = foreign[name].as_deref_mut() {
+                *byte ^= 0x80;
+            }
+            assert!(history.check(&foreign).is_err(), "{seed}: a byte of nobody's");
+            let mut moved = found(&history.now());
+            if let Some(bytes) = &mut moved[name] {
+                bytes.rotate_left(8);
+            }
+            // A file of holes is the same then.
+            let is_moved = moved != found(&history.now());
+            let verdict = history.check(&moved);
+            assert_eq!(verdict.is_err(), is_moved, "{seed}: words of another place");
+            let mut gone = found(&history.now());
+            gone[name] = None;
+            assert!(history.check(&gone).is_err(), "{seed}: a file that was synced");
+            let mut longer = found(&history.now());
+            if let Some(bytes) = &mut longer[name] {
+                bytes.resize(1 << 20, 0);
+            }
+            assert!(history.check(&longer).is_err(), "{seed}: a size that never was");
+        }
+        assert!(tried > 50, "{tried}");
+    }
+
+    #[test]
+    fn fs_110_a_file_that_was_synced_is_found_as_it_was_or_later() {
+        let mut history = History::new(1);
+        let name = 3;
+        let mut step = |number, operation| {
+            let mut tree = history.now();
+            tree.apply(number, operation);
+            history.trees.push(tree);
+            history.end(operation);
+            found(&history.now())
+        };
+        step(1, Operation::Create { name });
+        let early = step(2, Operation::Write { name, at: 0, count: 4 });
+        step(3, Operation::Write { name, at: 0, count: 9 });
+        let synced = step(4, Operation::SyncFile { name });
+        let late = step(5, Operation::Write { name, at: 5, count: 9 });
+        assert!(history.check(&early).is_err(), "older than the sync");
+        assert_eq!((history.check(&synced), history.check(&late)), (Ok(()), Ok(())));
+        assert!(history.check(&Found::default()).is_err(), "it lost its name");
+    }
+}

@@ -47,6 +47,8 @@
 //! - The inode bitmap of a group is not padded when it is first used: `groups.rs`.
 //! - Renaming fails if a block of a directory has to be split for the new name: the name is made
 //!   and removed before, and the rename tried again.
+//! - A file that grows shows what a write that a crash has cut off has left in its last block,
+//!   behind its end: that is cleared before, `contents.rs`.
 //! - Reading a file changes its time of access, and so the disk: files that were not changed are
 //!   read by way of their extents. Times of access are not kept.
 //! - A leaf without extents and files with unknown flags are read as zeros, and a directory may

@@ -12,6 +12,9 @@ use crate::error::{Error, Feature};
 use crate::limits::{EXTENTS_MAX, WRITE_BYTES_MAX, WRITTEN_EXTENTS_MAX};
 use crate::volume::{Clock, Inode, Kind, RUNS_MAX, Run, Volume};
 
+/// Zeros, as many as the largest block has.
+static ZEROS: [u8; 4096] = [0; 4096];
+
 impl<D: BlockDevice, C: Clock> Ext4<D, C> {
     /// Fails unless it is a regular file, and returns what is known of it.
     fn check_regular(&mut self, inode: Inode) -> Result<InodeInfo, Error> {
@@ -136,6 +139,7 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         let end = offset.checked_add(length).ok_or(Error::TooLarge)?;
         self.check_pieces(inode, length)?;
         self.changed.insert(inode.number());
+        self.clear_behind(inode, size_bytes, offset)?;
         let number = engine::number(inode)?;
         let written = self.engine()?.write_inode(number, offset, from).map_err(engine::error);
         if written == Err(Error::NoSpace) {
@@ -146,6 +150,23 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
             }
         }
         written
+    }
+
+    /// Clears what is behind the end of a file in its last block, up to `end`, before the file
+    /// grows over it: a write whose data was on the disk before a crash, and whose size was not.
+    fn clear_behind(&mut self, inode: Inode, size_bytes: u64, end: u64) -> Result<(), Error> {
+        let block_end = size_bytes.checked_next_multiple_of(self.layout.block_bytes.into());
+        let bytes = block_end.unwrap_or(end).min(end).saturating_sub(size_bytes);
+        let zeros = usize::try_from(bytes).ok().and_then(|bytes| ZEROS.get(..bytes));
+        let Some(zeros @ [_, ..]) = zeros else { return Ok(()) };
+        let number = engine::number(inode)?;
+        let engine = self.engine()?;
+        let (last, target) = (size_bytes.saturating_sub(1), FileExtentTarget::Data);
+        let found = engine.inode_extents(number, last, 1, target, 1).map_err(engine::error)?;
+        if found.extents.is_empty() {
+            return Ok(());
+        }
+        engine.write_inode(number, size_bytes, zeros).map_err(engine::error)
     }
 
     /// Fails if the file could get too many extents by a write of so many bytes.
@@ -175,6 +196,7 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         if size_bytes < old_bytes {
             return self.shrink(inode, size_bytes);
         }
+        self.clear_behind(inode, old_bytes, size_bytes)?;
         let number = engine::number(inode)?;
         self.engine()?.truncate_inode(number, size_bytes).map_err(engine::error)
     }

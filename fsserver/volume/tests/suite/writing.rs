@@ -273,3 +273,34 @@ fn after_a_write_has_failed_the_volume_is_mounted_again() {
         assert_clean(&disk.bytes, &format!("after {writes} writes"));
     }
 }
+
+#[test]
+fn what_a_cut_off_write_has_left_behind_the_end_is_not_shown() {
+    let mut disk = Memory::new(blank(10 << 10, &writable(4096)));
+    let mut volume = mount(&mut disk, Access::Write).unwrap();
+    let root = volume.root();
+    for name in [b"truncated", b"written__"] {
+        let file = volume.create(root, name).unwrap();
+        volume.write(file, 0, &[7; 1000]).unwrap();
+    }
+    volume.close().unwrap();
+    drop(volume);
+    // The data of a write is on the disk before the size that shows it: the power fails between.
+    let mut blocks = 0;
+    for block in disk.bytes.chunks_mut(4096).filter(|block| block[..1000] == [7; 1000]) {
+        block[1000..].fill(9);
+        blocks += 1;
+    }
+    assert_eq!(blocks, 2);
+    let mut volume = mount(&mut disk, Access::Write).unwrap();
+    let [truncated, written] =
+        [b"truncated", b"written__"].map(|name| volume.lookup(root, name).unwrap());
+    volume.truncate(truncated, 3000).unwrap();
+    volume.write(written, 2000, &[8; 1000]).unwrap();
+    volume.sync().unwrap();
+    for (file, ending) in [(truncated, 0), (written, 8)] {
+        let mut bytes = vec![1; 3000];
+        assert_eq!(volume.read(file, 0, &mut bytes), Ok(3000));
+        assert!(bytes[1000..2000] == [0; 1000] && bytes[2000..] == [ending; 1000]);
+    }
+}

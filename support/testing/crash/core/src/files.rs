@@ -127,8 +127,15 @@ impl<T: Transport, W: Waiter, A: AddressSpace> Files<T, W, A> {
         Ok(self.fs.trim()?)
     }
 
+    /// Reads all files, as they are on the disk: a call that was repeated after a restart has
+    /// changed what the new fsserver has in memory, and the next one would not know of it.
+    pub(crate) fn lasting(&mut self) -> Result<Found> {
+        self.sync()?;
+        self.read_all()
+    }
+
     /// Reads all files.
-    pub(crate) fn read_all(&mut self) -> Result<Found> {
+    fn read_all(&mut self) -> Result<Found> {
         let mut found = Found::default();
         for (name, bytes) in found.iter_mut().enumerate() {
             *bytes = match self.on(name, Self::read) {

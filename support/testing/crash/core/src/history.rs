@@ -82,13 +82,14 @@ impl History {
         })
     }
 
-    fn check_name(&self, name: usize, bytes: Option<&[u8]>) -> Result<(), &'static str> {
+    fn check_name(&self, name: usize, bytes: Option<&[u8]>) -> Result<(), String> {
         let mut allowed = self.trees_since(self.name_lasts_since(name)).map(|tree| tree.file(name));
         let Some(bytes) = bytes else {
             let may_be_gone = allowed.any(|file| file.is_none());
-            return may_be_gone.then_some(()).ok_or("it was made to last, and is not there");
+            let gone = || "it was made to last, and is not there".into();
+            return may_be_gone.then_some(()).ok_or_else(gone);
         };
-        let mut why = "nothing had this name";
+        let mut why = String::from("nothing had this name");
         for life in allowed.flatten().map(|file| file.life) {
             match self.check_life(life, bytes) {
                 Ok(()) => return Ok(()),
@@ -99,14 +100,14 @@ impl History {
     }
 
     /// Returns whether a file can have these bytes.
-    fn check_life(&self, life: u32, bytes: &[u8]) -> Result<(), &'static str> {
+    fn check_life(&self, life: u32, bytes: &[u8]) -> Result<(), String> {
         let versions: Vec<&File> = self
             .trees_since(self.contents_last_since(life))
             .flat_map(|tree| tree.files().filter(|file| file.life == life))
             .collect();
         let sizes = || versions.iter().map(|file| file.words.len().saturating_mul(8));
         if !(sizes().min() <= Some(bytes.len()) && Some(bytes.len()) <= sizes().max()) {
-            return Err("its size was never so");
+            return Err(format!("its size was never {}", bytes.len()));
         }
         let could_be = |place: usize, word: &[u8]| {
             versions.iter().any(|file| {
@@ -115,8 +116,13 @@ impl History {
                 word_bytes(operation, place).starts_with(word)
             })
         };
-        let is_right = bytes.chunks(8).enumerate().all(|(place, word)| could_be(place, word));
-        is_right.then_some(()).ok_or("it has bytes that it never had")
+        let mut words = bytes.chunks(8).enumerate();
+        let Some((place, word)) = words.find(|(place, word)| !could_be(*place, word)) else {
+            return Ok(());
+        };
+        let had: Vec<_> = versions.iter().map(|file| file.words.get(place)).collect();
+        let (is, size) = (operation_in(word), bytes.len());
+        Err(format!("word {place} of {size} bytes is of operation {is}, never was, of {had:?}"))
     }
 
     fn trees_since(&self, first: usize) -> impl Iterator<Item = &Tree> {

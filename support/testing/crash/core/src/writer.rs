@@ -174,8 +174,7 @@ impl<F: Transport, W: Waiter, A: AddressSpace> Writer<F, W, A> {
             if self.kills_left > 0 && self.dice.below(3) == 0 {
                 self.arm()?;
             }
-            let found = self.files.look_again().and_then(|()| self.files.read_all());
-            match found {
+            match self.files.look_again().and_then(|()| self.files.lasting()) {
                 Ok(found) if self.files.is_same()? => {
                     self.history.check(&found).map_err(Failure::Found)?;
                     self.history.adopt(&found);

@@ -75,11 +75,13 @@ impl Log {
         Ok(Self { bytes, entries, marks })
     }
 
-    /// Cuts the power at a random moment after the first mark. Makes the disk what it is then, and
-    /// returns the last mark that was made before, and how many entries there were.
+    /// Cuts the power at a random moment between the first mark and the last: before, the folders
+    /// are made, and after it the demo runs. Makes the disk what it is then, and returns the last
+    /// mark that was made before, and how many entries there were.
     pub(crate) fn cut(&self, random: &mut Rng, disk: &mut [u8]) -> Option<(Mark, usize)> {
         let (first, _) = self.marks.first_key_value()?;
-        let moment = random.usize(first..=&self.entries.len());
+        let (last, _) = self.marks.last_key_value()?;
+        let moment = random.usize(first..=last);
         let (_, mark) = self.marks.range(..=moment).next_back()?;
         let before = self.entries.get(..moment)?;
         let flushed = before.iter().rposition(|entry| matches!(entry, Entry::Flush)).unwrap_or(0);

@@ -15,7 +15,7 @@ use core::cell::{Cell, RefCell};
 
 use corosensei::stack::Stack;
 use fsserver_api::{FsError, Reply, Request};
-use fsserver_core::{ClientId, Engine, FileServer, Kept, Memory};
+use fsserver_core::{CACHE_WINDOWS, ClientId, Engine, FileServer, Kept, Memory};
 use fsserver_setup::Setup;
 use pmserver_api::Calls;
 use pmserver_client::Pm;
@@ -92,8 +92,17 @@ impl<A: AddressSpace> Sabotaged<A> {
         Self { space, armed: Rc::new(Cell::new(None)) }
     }
 
-    /// Does what was ordered, if it was ordered for the page that is copied next.
-    fn before_page(&mut self) {
+    /// Does what was ordered, if it was ordered for the page that is copied next. What goes to the
+    /// cache is not copied to a client.
+    fn before_page(&mut self, to: VirtAddr) {
+        let skipped = to.get().checked_sub(CACHE_WINDOWS.start().get());
+        if skipped.is_none_or(|skipped| skipped >= CACHE_WINDOWS.bytes()) {
+            self.before_step();
+        }
+    }
+
+    /// Does what was ordered, if it was ordered for the step that comes next.
+    fn before_step(&mut self) {
         match self.armed.get() {
             Some(Sabotage::FaultAfter(0) | Sabotage::DieAfter(0)) => self.fault(),
             Some(Sabotage::HangAfter(0)) => self.hang(),
@@ -131,7 +140,7 @@ impl<A: AddressSpace> AddressSpace for Sabotaged<A> {
     }
 
     fn copy_out(&mut self, from: &[u8], to: VirtAddr) {
-        self.before_page();
+        self.before_page(to);
         self.space.copy_out(from, to);
     }
 
@@ -140,7 +149,7 @@ impl<A: AddressSpace> AddressSpace for Sabotaged<A> {
         let mut left = bytes;
         while let (Some((from, to)), 1..) = (places, left) {
             let length = left.min(PAGE);
-            self.before_page();
+            self.before_page(to);
             self.space.copy_across(from, to, length);
             left = left.saturating_sub(length);
             places = from.checked_add(PAGE_BYTES).zip(to.checked_add(PAGE_BYTES));
@@ -160,7 +169,7 @@ struct SabotagedChannel<T, A> {
 
 impl<T: Transport, A: AddressSpace> Transport for SabotagedChannel<T, A> {
     fn call(&mut self, request: Message) -> Message {
-        self.memory.before_page();
+        self.memory.before_step();
         self.channel.call(request)
     }
 }

@@ -5,12 +5,24 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::client::ClientId;
 
+/// What fsserver has at pmserver.
+#[derive(Clone, Copy)]
+pub(crate) enum Number {
+    /// The container that its account pays for.
+    Container,
+    /// The account for extra frames.
+    ExtraAccount,
+    /// The container with extra frames.
+    ExtraContainer,
+}
+
 /// What a recovery keeps: nothing at first, and the same value for the server that is made after a
 /// recovery.
 #[derive(Default)]
 pub struct Kept {
-    /// The number of the container that fsserver has for itself; 0 if there is none.
     container: AtomicU64,
+    extra_account: AtomicU64,
+    extra_container: AtomicU64,
     /// The clients that were told to wait and not notified since, a bit for each channel.
     waiting: AtomicU64,
 }
@@ -19,15 +31,21 @@ impl Kept {
     /// Returns what there is at first.
     #[must_use]
     pub const fn new() -> Self {
-        Self { container: AtomicU64::new(0), waiting: AtomicU64::new(0) }
+        Self {
+            container: AtomicU64::new(0),
+            extra_account: AtomicU64::new(0),
+            extra_container: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+        }
     }
 
-    pub(crate) fn container(&self) -> u64 {
-        self.container.load(Ordering::Relaxed)
+    /// Returns the number of something; 0 if there is none.
+    pub(crate) fn number(&self, of: Number) -> u64 {
+        self.place(of).load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_container(&self, raw: u64) {
-        self.container.store(raw, Ordering::Relaxed);
+    pub(crate) fn set_number(&self, of: Number, raw: u64) {
+        self.place(of).store(raw, Ordering::Relaxed);
     }
 
     /// Notes that a client waits.
@@ -44,6 +62,14 @@ impl Kept {
     pub(crate) fn waiting(&self) -> Option<ClientId> {
         let channel = self.waiting.load(Ordering::Relaxed).trailing_zeros();
         (channel < u64::BITS).then(|| ClientId::of_channel(u8::try_from(channel).unwrap_or(0)))
+    }
+
+    const fn place(&self, of: Number) -> &AtomicU64 {
+        match of {
+            Number::Container => &self.container,
+            Number::ExtraAccount => &self.extra_account,
+            Number::ExtraContainer => &self.extra_container,
+        }
     }
 }
 

@@ -31,7 +31,11 @@ pub(crate) enum Work {
     /// Let it change something, for who has this root.
     Change(&'static str, Change, Then),
     /// Read a window of a file into the cache.
-    Fill(Key),
+    Fill {
+        key: Key,
+        /// Into memory that is not taken back meanwhile.
+        is_lasting: bool,
+    },
 }
 
 /// What is done with the answer of the file system.
@@ -44,8 +48,8 @@ pub(crate) enum Then {
     Created,
     /// Tell what is known of a file.
     Status,
-    /// The contents of a window have come: where it is.
-    Filled(usize),
+    /// The contents of a window have come: where it is, and how many bytes they are.
+    Filled { key: Key, place: usize, bytes: u64 },
     /// Bytes were written to a file; they are in this place.
     Written { inode: Inode, offset: u64, bytes: u64, place: usize },
     /// A file has another size.
@@ -62,6 +66,8 @@ pub(crate) enum Outcome {
     Reply(Reply),
     /// What it asked for can be had now.
     Again,
+    /// It has not ended: this is to be done for it.
+    More(Work),
     /// Entries of a directory.
     Entries(Vec<DirectoryEntry>),
     /// Where a symbolic link leads to.
@@ -189,10 +195,13 @@ impl UnderWay {
         }
     }
 
-    /// Ends what runs.
+    /// Ends what runs, unless there is more to do for it.
     pub(crate) fn end(&mut self, result: Result<Outcome, Failure>) {
         if let Some(entry) = self.running() {
-            entry.state = State::Ended(result);
+            entry.state = match result {
+                Ok(Outcome::More(work)) => State::Queued(work),
+                result => State::Ended(result),
+            };
         }
         self.0.retain(|entry| entry.of.is_some() || !matches!(entry.state, State::Ended(_)));
     }

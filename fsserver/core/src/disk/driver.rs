@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use block_api::{BlockCount, BlockError, CallError, Client, Completion, Geometry, Place, Tag};
 use fsserver_api::{Failure, FsError};
 use fsserver_volume::{BLOCK_BYTES, DeviceError};
-use pmserver_client::{AddressSpace, ContainerHandle, Error, Pages, Pm, Transport};
+use pmserver_client::{AddressSpace, Error, Pages, Pm, Transport};
 use proto::limits::{BLOCK_REQUEST_BLOCKS_MAX, FRAME_BLOCKS};
 
 use super::{Disk, Piece, Target, Wait};
-use crate::memory::{self, Memory, TRANSFER_FRAMES};
+use crate::memory::{self, Handles, Home, Memory, TRANSFER_FRAMES};
 
 /// How often a request is made again that the driver could not do in time: it has reset the disk.
 const TRIES_MAX: u32 = 3;
@@ -26,9 +26,14 @@ struct Request {
     /// The first block of the disk.
     block: u64,
     count: u64,
-    /// The first block of the lent container.
+    /// In which lent container.
+    home: Home,
+    /// The first block of it.
     at: u64,
 }
+
+const FLUSH: Request =
+    Request { direction: Direction::Flush, block: 0, count: 0, home: Home::Own, at: 0 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -42,7 +47,7 @@ pub(crate) struct Driver<T: Transport, A> {
     client: Client<T>,
     space: A,
     geometry: Geometry,
-    lent: ContainerHandle,
+    lent: Handles,
     /// Where the frames for what goes by way of them are mapped.
     transfer: Pages,
     next_tag: u32,
@@ -129,12 +134,12 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
     fn begin(&mut self, request: &Request) -> Result<Tag, CallError> {
         let tag = Tag::new(self.next_tag);
         self.next_tag = self.next_tag.wrapping_add(1);
-        let Request { direction, block, count, at } = *request;
+        let Request { direction, block, count, home, at } = *request;
         if direction == Direction::Flush {
             return self.client.flush(tag).map(|()| tag);
         }
         let count = BlockCount::new(count).ok_or(BlockError::BadRange)?;
-        let place = Place { container: self.lent, offset: at };
+        let place = Place { container: self.lent.of(home), offset: at };
         match direction {
             Direction::Write => self.client.write(place, block, count, tag),
             _ => self.client.read(place, block, count, tag),
@@ -151,7 +156,8 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
         bytes: usize,
     ) -> Result<(), DeviceError> {
         let at = memory::transfer().start.saturating_mul(FRAME_BLOCKS);
-        let requests = split(Request { direction, block, count: blocks_of(bytes), at });
+        let (count, home) = (blocks_of(bytes), Home::Own);
+        let requests = split(Request { direction, block, count, home, at });
         self.carry_out(wait, &requests)
     }
 }
@@ -195,7 +201,7 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
         if !self.geometry.features.has_flush {
             return Ok(());
         }
-        self.carry_out(wait, &[Request { direction: Direction::Flush, block: 0, count: 0, at: 0 }])
+        self.carry_out(wait, &[FLUSH])
     }
 
     fn fill(
@@ -210,6 +216,7 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
                 direction: Direction::Read,
                 block: piece.from >> block_bits(),
                 count: blocks_of(usize::try_from(piece.bytes).unwrap_or(usize::MAX)),
+                home: target.home,
                 at: first.saturating_add(piece.to >> block_bits()),
             })
         });

@@ -7,6 +7,7 @@ mod region;
 use fsserver_volume::DeviceError;
 use pmserver_client::{AddressSpace, Error, Pages};
 
+use crate::memory::Home;
 pub(crate) use driver::Driver;
 pub(crate) use region::Region;
 
@@ -30,7 +31,9 @@ pub(crate) struct Piece {
 pub(crate) struct Target {
     /// Where it is mapped.
     pub(crate) pages: Pages,
-    /// Its first frame in the container that fsserver has.
+    /// In which container that fsserver has it is.
+    pub(crate) home: Home,
+    /// Its first frame there.
     pub(crate) first_frame: u64,
 }
 

@@ -19,6 +19,7 @@ use super::failure::{failure_of, status_of};
 use super::job::{Answer, Change, Found, Job};
 use super::walk;
 use crate::disk::{Disk, Piece, Target};
+use crate::memory::Home;
 
 /// Blocks of 512 bytes that a job may read that changes nothing: 32 MiB.
 const BLOCKS_MAX: u64 = 1 << 16;
@@ -26,7 +27,6 @@ const BLOCKS_MAX: u64 = 1 << 16;
 const BLOCKS_OF_CHANGE_MAX: u64 = 1 << 20;
 /// Bytes that are copied through private memory at a time.
 const STEP_BYTES: usize = 64 << 10;
-static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The time, as the last change was told it. It begins with the latest time that the root directory
@@ -145,8 +145,12 @@ impl<'y, D: Disk> Files<'y, D> {
             Job::ReadLink(inode) => Ok(Answer::Link(volume.read_link(inode).map_err(failure_of)?)),
             Job::Fill { inode, offset, bytes, target } => {
                 let file = (inode, offset, bytes);
-                fill(&self.device, volume, *start, file, &target).map_err(failure_of)?;
-                Ok(Answer::Done(None))
+                let is_filled = fill(&self.device, volume, *start, file, &target);
+                Ok(if is_filled.map_err(failure_of)? {
+                    Answer::Done(None)
+                } else {
+                    Answer::Elsewhere
+                })
             }
             Job::Change { root, change, now, open } => {
                 if let Some(failure) = read_only {
@@ -167,14 +171,14 @@ impl<'y, D: Disk> Files<'y, D> {
     }
 }
 
-/// Reads bytes of a file into memory that is all zero.
+/// Reads bytes of a file into memory that is all zero. Returns whether that is done.
 fn fill<D: Disk>(
     device: &Device<'_, D>,
     volume: &mut OnDisk<'_, D>,
     start: u64,
     (inode, offset, bytes): (Inode, u64, u64),
     target: &Target,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     if !volume.is_clean(inode) {
         return copy_through(device, volume, (inode, offset, bytes), target);
     }
@@ -199,24 +203,21 @@ fn fill<D: Disk>(
         }
         device.with(|disk, wait| disk.fill(wait, &pieces, target)).map_err(|_| Error::Io)?;
     }
-    // A disk gives whole blocks, whatever is behind the end of the file.
-    let slack = done.checked_rem(bytes_of(BLOCK_BYTES)).and_then(|used| usize::try_from(used).ok());
-    match slack.and_then(|used| ZEROS.get(used..)) {
-        Some(zeros) if zeros.len() < BLOCK_BYTES => {
-            device.with(|disk, _| disk.write_memory(target, zeros, done)).map_err(|_| Error::Io)
-        }
-        _ => Ok(()),
-    }
+    Ok(true)
 }
 
 /// Reads bytes of a file by way of private memory: if the disk does not have them yet, or not in
-/// extents.
+/// extents. Does nothing with memory that may be gone when the disk has been waited for: a store
+/// would be a fault then. Returns whether it is done.
 fn copy_through<D: Disk>(
     device: &Device<'_, D>,
     volume: &mut OnDisk<'_, D>,
     (inode, offset, bytes): (Inode, u64, u64),
     target: &Target,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    if target.home == Home::Extra {
+        return Ok(false);
+    }
     let mut buffer = vec![0; STEP_BYTES];
     let mut done = 0;
     while done < bytes {
@@ -227,7 +228,7 @@ fn copy_through<D: Disk>(
         device.with(|disk, _| disk.write_memory(target, read, done)).map_err(|_| Error::Io)?;
         done = done.saturating_add(bytes_of(read.len()));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Makes a change.

@@ -20,7 +20,8 @@ pub(crate) enum Job {
     List { directory: Inode, from: Cursor, most: usize },
     /// Returns where a symbolic link leads to.
     ReadLink(Inode),
-    /// Reads so many bytes of a file, from `offset` on, into memory, which is all zero.
+    /// Reads so many bytes of a file, from `offset` on, into memory, which is all zero. What is
+    /// behind them in the last block may become anything.
     Fill { inode: Inode, offset: u64, bytes: u64, target: Target },
     /// Changes something, at a time on pmserver's clock. `open` are the files that are open.
     Change { root: &'static str, change: Change, now: Micros, open: Vec<Inode> },
@@ -67,6 +68,8 @@ pub(crate) struct Found {
 pub(crate) enum Answer {
     /// It is done. The file is one that was removed while it was open, and has to be released.
     Done(Option<Inode>),
+    /// It can be read only into memory that is not taken back meanwhile.
+    Elsewhere,
     /// It is done, and this is the file now.
     File(Found),
     /// Entries of a directory.

@@ -78,13 +78,14 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
                     Err(of_pm(error))
                 }
             },
-            Work::Fill(key) => {
+            Work::Fill { key, is_lasting } => {
                 let file = self.files.of(key.inode).next().ok_or(FsError::BadHandle)?;
                 let bytes = left_in(key, file.status.size_bytes);
-                let claimed = self.cache.claim(&self.pm, &self.memory, key, bytes)?;
+                let what = (key, is_lasting);
+                let claimed = self.cache.claim(&self.pm, &self.memory, what, bytes)?;
                 Ok(claimed.map(|(place, target)| {
-                    let (inode, offset) = (key.inode, key.start());
-                    (Job::Fill { inode, offset, bytes, target }, Then::Filled(place))
+                    let job = Job::Fill { inode: key.inode, offset: key.start(), bytes, target };
+                    (job, Then::Filled { key, place, bytes })
                 }))
             }
         }
@@ -144,16 +145,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
                 self.learn(found);
                 Ok(Outcome::Reply(Reply::Status(found.status)))
             }
-            Then::Filled(place) => {
-                let filled = answer.and_then(|_| self.cache.filled(&self.pm, &self.memory, place));
-                match filled {
-                    Ok(()) => Ok(Outcome::Again),
-                    Err(failure) => {
-                        self.cache.drop_place(&self.pm, &self.memory, place);
-                        Err(failure)
-                    }
-                }
-            }
+            Then::Filled { key, place, bytes } => self.filled(key, (place, bytes), answer),
             Then::Written { inode, offset, bytes, place } => {
                 let found = answer.and_then(file_of);
                 if let Ok(found) = found {
@@ -186,6 +178,27 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
                 }
                 Ok(Outcome::Reply(Reply::Done))
             }
+        }
+    }
+
+    /// Deals with a window that was read. If its memory was taken back meanwhile, who has asked for
+    /// it asks again.
+    fn filled(
+        &mut self,
+        key: Key,
+        (place, bytes): (usize, u64),
+        answer: Result<Answer, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let (pm, memory) = (&self.pm, &self.memory);
+        let is_there = self.cache.filled(pm, memory, (place, bytes), &mut self.space).is_ok();
+        match answer {
+            Ok(Answer::Done(_)) if is_there => return Ok(Outcome::Again),
+            _ => self.cache.drop_place(pm, memory, place),
+        }
+        match answer {
+            Ok(Answer::Elsewhere) => Ok(Outcome::More(Work::Fill { key, is_lasting: true })),
+            Err(failure) if is_there => Err(failure),
+            _ => Ok(Outcome::Again),
         }
     }
 
@@ -240,7 +253,7 @@ fn file_of(answer: Answer) -> Result<Found, Failure> {
 
 fn outcome_of(answer: Answer) -> Outcome {
     match answer {
-        Answer::Done(_) => Outcome::Reply(Reply::Done),
+        Answer::Done(_) | Answer::Elsewhere => Outcome::Reply(Reply::Done),
         Answer::File(found) => Outcome::Reply(Reply::Status(found.status)),
         Answer::Entries(entries) => Outcome::Entries(entries),
         Answer::Link(target) => Outcome::Link(target),

@@ -18,6 +18,7 @@ use crate::client::ClientId;
 use crate::engine::Change;
 use crate::known::hash_of;
 use crate::lent::{copy_path, of_pm};
+use crate::memory::Home;
 use crate::under_way::{Then, Work};
 use crate::{memory, path};
 
@@ -95,14 +96,14 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let frames = memory::written(place);
         let frames = frames.start..frames.start.saturating_add(count);
         let lent = WeakContainer::from_handle(&self.pm, container);
-        let own = self.memory.weak(&self.pm);
+        let own = self.memory.weak(&self.pm, Home::Own);
         let copied = lent.copy_with(start.get()..end, &own, frames.start, CopyFlags::NEW);
         let mapped = copied.map_err(of_pm).and_then(|_| {
             // Nothing is written there: a page that can be loaded from needs no copy.
-            self.memory.map(&self.pm, frames.clone(), MapFlags::FORCE_READ)
+            self.memory.map(&self.pm, Home::Own, frames.clone(), MapFlags::FORCE_READ)
         });
         let from = mapped.inspect_err(|_| {
-            self.memory.drop_frames(&self.pm, frames);
+            self.memory.drop_frames(&self.pm, Home::Own, frames);
         })?;
         if let Some(frames) = self.written.get_mut(place) {
             *frames = count;
@@ -116,7 +117,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let start = memory::written(place).start;
         if let Some(count) = self.written.get_mut(place) {
             let count = core::mem::take(count);
-            self.memory.drop_frames(&self.pm, start..start.saturating_add(count));
+            self.memory.drop_frames(&self.pm, Home::Own, start..start.saturating_add(count));
         }
     }
 

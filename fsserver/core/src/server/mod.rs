@@ -114,15 +114,21 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
     /// Where the domain has none that it can read without a call, pmserver is asked.
     pub fn call(&mut self, client: ClientId, request: &Message, now: Option<Micros>) -> Message {
         match Request::decode(request) {
-            Ok(request) => match self.serve(client, request, now) {
-                Ok(reply) => reply.encode(),
-                Err(failure) => {
-                    if failure.error == FsError::Pending {
-                        self.kept.waits(client);
-                    }
-                    failure.reply()
+            Ok(request) => {
+                let result = self.serve(client, request, now);
+                if self.cache.is_holding() {
+                    self.cache.release(&self.pm);
                 }
-            },
+                match result {
+                    Ok(reply) => reply.encode(),
+                    Err(failure) => {
+                        if failure.error == FsError::Pending {
+                            self.kept.waits(client);
+                        }
+                        failure.reply()
+                    }
+                }
+            }
             Err(error) => CallError::reply(&error),
         }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Reads files and directories into lent containers.
 
+use core::ops::Range;
+
 use corosensei::stack::Stack;
 use fsserver_api::{DirectoryCookie, Failure, FileHandle, FsError, ReadLength, Reply};
 use fsserver_volume::{Entry, Inode};
@@ -53,7 +55,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         };
         let known = *hint;
         let mut hint = known;
-        self.have(asked, inode, &mut hint, (offset, bytes))?;
+        self.have(asked, inode, &hint, (offset, bytes))?;
         let (cache, space) = (&mut self.cache, &mut self.space);
         let (file, bytes_of) = ((inode, &mut hint), (offset, bytes));
         match how {
@@ -88,7 +90,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let bytes = left_of(size, offset)?.min(WINDOW_BYTES);
         if bytes > 0 {
             let mut hint = *hint;
-            self.have(asked, inode, &mut hint, (offset, bytes))?;
+            self.have(asked, inode, &hint, (offset, bytes))?;
             self.cache.find(Key::of(inode, offset), &mut hint).ok_or(FsError::Busy)?;
             self.cache.lend(&self.pm, &self.memory, hint, to)?;
         }
@@ -101,24 +103,32 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         &mut self,
         asked: Asked,
         inode: Inode,
-        hint: &mut usize,
+        hint: &usize,
         (offset, bytes): (u64, u64),
     ) -> Result<(), Failure> {
         let end = offset.saturating_add(bytes);
         let mut key = Key::of(inode, offset);
         while key.start() < end {
             if !self.cache.has(key, *hint) {
-                self.fetch(asked, key, hint)?;
+                let from = offset.max(key.start()).saturating_sub(key.start());
+                let to = end.saturating_sub(key.start()).min(WINDOW_BYTES);
+                self.fetch(asked, key, from..to)?;
             }
             key.window = key.window.saturating_add(1);
         }
         Ok(())
     }
 
+    /// Makes sure that these bytes of a window are in the cache, and stay there for this call.
     #[cold]
-    fn fetch(&mut self, asked: Asked, key: Key, hint: &mut usize) -> Result<(), Failure> {
-        self.carry_out(asked, Work::Fill(key))?;
-        self.cache.find(key, hint).map(drop).ok_or(FsError::Busy.into())
+    fn fetch(&mut self, asked: Asked, key: Key, bytes: Range<u64>) -> Result<(), Failure> {
+        if self.cache.hold(&self.pm, &self.memory, key, &bytes) {
+            return Ok(());
+        }
+        self.carry_out(asked, Work::Fill { key, is_lasting: false })?;
+        let is_there =
+            self.cache.has(key, 0) || self.cache.hold(&self.pm, &self.memory, key, &bytes);
+        if is_there { Ok(()) } else { Err(FsError::Busy.into()) }
     }
 
     /// Writes entries of a directory into lent frames.

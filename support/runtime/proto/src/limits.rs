@@ -180,7 +180,7 @@ pub const FS_LEASE_LEFT_MICROS: u64 = 50_000;
 pub const FS_TAKEN_PAGES: u64 = 64;
 
 /// Windows of 2 MiB, or of what a file has there, in which fsserver caches parts of files. How much
-/// memory they have at most is the limit of its account.
+/// memory they have at most is the limit of its account, and what is free if it may have that.
 pub const FS_CACHE_WINDOWS: u64 = 64;
 
 /// Writes whose data fsserver has taken and not yet handed on.

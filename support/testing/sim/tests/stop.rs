@@ -44,7 +44,7 @@ fn a_puppet_that_hangs_where_it_recovers_ends_the_run() {
     let mut plays = Play::all(&stage::scenario_text(), &image).unwrap();
     plays.retain(|play| play.name() == "S54");
     // It is stopped when it has been told to hang, and not yet called by who waits only so long.
-    let point = "stop:315:received:fault".parse().unwrap();
+    let point = "stop:314:received:fault".parse().unwrap();
     let report = sweep(&plays, Choice::One(point), 1).unwrap();
     assert_eq!(report.runs(), 1);
     assert!(report.is_well(), "{report}");

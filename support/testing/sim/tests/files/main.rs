@@ -15,6 +15,7 @@ mod crash;
 mod failing;
 mod image;
 mod model;
+mod pressure;
 mod random;
 mod rig;
 mod rights;

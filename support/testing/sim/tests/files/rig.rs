@@ -27,7 +27,7 @@ const FRAMES: u64 = DATA + 256;
 const STEP: usize = 1 << 20;
 
 /// Returns the number of fsserver at pmserver.
-fn fsserver() -> PeerId {
+pub(crate) fn fsserver() -> PeerId {
     PeerId::new(1).unwrap()
 }
 

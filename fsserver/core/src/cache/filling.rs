@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Memory for windows, and how they get their contents.
+
+use core::ops::Range;
+
+use fsserver_api::{Failure, FsError};
+use pmserver_client::{AddressSpace, Error, PAGE_BYTES, Pages, Pm, PmError, Transport};
+use proto::limits::{BLOCK_BYTES, LARGE_FRAMES};
+
+use super::{Cache, Contents, Key, Place, first_frames};
+use crate::disk::Target;
+use crate::memory::{self, Home, Memory, STORES};
+
+/// Above so many frames a window has all.
+const PARTIAL_FRAMES_MAX: u64 = LARGE_FRAMES / 2;
+
+/// Pages of the account that windows leave to other things if there may be extra frames: to what is
+/// written, and to the tables and records of mappings.
+const LEFT_BY_OWN: u64 = LARGE_FRAMES;
+
+/// The same for windows of extra frames, of which the account pays for tables and records.
+const LEFT_BY_EXTRA: u64 = 64;
+
+static ZEROS: [u8; 512] = [0; 512];
+const _: () = assert!(BLOCK_BYTES == 512);
+
+impl Cache {
+    /// Makes an empty window with memory for so many bytes, in the place of the one that was used
+    /// longest ago. Returns nothing if the window is there. With `is_lasting` it has no extra
+    /// frames.
+    ///
+    /// # Errors
+    /// [`FsError::PmRefused`] if fsserver has no memory, though all other windows were given up.
+    pub(crate) fn claim<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        (key, is_lasting): (Key, bool),
+        bytes: u64,
+    ) -> Result<Option<(usize, Target)>, Failure> {
+        if self.places.iter().any(|place| place.key == Some(key)) {
+            return Ok(None);
+        }
+        // Who reads across the start of the window needs the one before it as well.
+        let before = key.window.checked_sub(1).map(|window| Key { window, ..key });
+        if let Some(place) = self.places.iter_mut().find(|it| it.key.is_some() && it.key == before)
+        {
+            self.uses = self.uses.wrapping_add(1);
+            place.used = self.uses;
+        }
+        let index = self.oldest(|_| true).ok_or(FsError::Busy)?;
+        self.drop_place(pm, memory, index);
+        if self.places.get(index).is_none_or(|place| place.frames > 0) {
+            return Err(FsError::Busy.into());
+        }
+        let frames = match bytes.div_ceil(PAGE_BYTES) {
+            0 => 1,
+            few @ ..=PARTIAL_FRAMES_MAX => few,
+            _ => LARGE_FRAMES,
+        };
+        let range = first_frames(index, frames);
+        let (home, pages) = self.make(pm, memory, None, (index, range.clone()), |home| {
+            !is_lasting || home == Home::Own
+        })?;
+        if let Some(place) = self.places.get_mut(index) {
+            *place = Place { key: Some(key), home, frames, used: self.uses, ..Place::EMPTY };
+        }
+        Ok(Some((index, Target { pages, home, first_frame: range.start })))
+    }
+
+    /// Says that a window that was claimed has its contents, which are so many bytes.
+    ///
+    /// # Errors
+    /// If frames of it were taken back meanwhile.
+    pub(crate) fn filled<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        (index, bytes): (usize, u64),
+        space: &mut impl AddressSpace,
+    ) -> Result<(), Failure> {
+        let place = self.places.get_mut(index).ok_or(FsError::Busy)?;
+        let frames = first_frames(index, place.frames);
+        memory.map_again(pm, &frames, STORES)?;
+        // A disk gives whole blocks, whatever is behind the end of the file.
+        let used = bytes.checked_rem(BLOCK_BYTES).and_then(|used| usize::try_from(used).ok());
+        let used = used.filter(|used| *used > 0);
+        if let Some(zeros) = used.and_then(|used| ZEROS.get(used..)) {
+            let pages = memory::place_of(&frames)?;
+            pages.copy_out(space, zeros, bytes).map_err(|_: Error| FsError::BadRange)?;
+        }
+        place.contents = Contents::There;
+        if place.home == Home::Extra {
+            memory.let_go(pm, place.home, frames)?;
+            place.contents = Contents::Extra;
+        }
+        Ok(())
+    }
+
+    /// Makes frames for a place, in a container that may be. If there is no memory for them, other
+    /// windows than that with this key are given up.
+    pub(super) fn make<T: Transport>(
+        &mut self,
+        pm: &Pm<T>,
+        memory: &Memory,
+        key: Option<Key>,
+        (index, frames): (usize, Range<u64>),
+        may_be_in: impl Fn(Home) -> bool,
+    ) -> Result<(Home, Pages), Failure> {
+        let count = frames.end.saturating_sub(frames.start);
+        let may_be_extra = memory.may_be_extra() && may_be_in(Home::Extra);
+        loop {
+            let left = if may_be_extra { memory.pages_left(pm) } else { u64::MAX };
+            let homes = [
+                (Home::Own, may_be_in(Home::Own) && left >= count.saturating_add(LEFT_BY_OWN)),
+                (Home::Extra, may_be_extra && left >= LEFT_BY_EXTRA),
+            ];
+            let mut failure = Failure::from(PmError::QuotaExceeded);
+            for (home, _) in homes.into_iter().filter(|(_, may_be)| *may_be) {
+                match memory.make(pm, home, frames.clone()) {
+                    Ok(pages) => return Ok((home, pages)),
+                    Err(refused) => failure = refused,
+                }
+            }
+            let is_other = |place: &Place| {
+                place.key.is_some() && place.key != key && (may_be_extra || may_be_in(place.home))
+            };
+            let oldest = self.oldest(is_other).filter(|oldest| *oldest != index).ok_or(failure)?;
+            self.drop_place(pm, memory, oldest);
+        }
+    }
+}

@@ -768,7 +768,10 @@ static inline struct fs_result fs_truncate(fs_file_t file, seL4_Word size)
  * The container needs READ; the path is in frame 0, and is followed as by fs_lookup() (FS-20,
  * FS-21) but for its last component, the name that is made or removed. A symlink of that name is
  * not followed. The root can be opened, but not made (FS_EXISTS), removed or renamed
- * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY).
+ * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY). A slash at the end of a path says that it is
+ * one of a directory: fs_create(), fs_symlink() and fs_link() make none there (FS_IS_A_DIRECTORY),
+ * and what is none is not removed or renamed by such a path, nor renamed to one
+ * (FS_NOT_A_DIRECTORY).
  *
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
@@ -795,7 +798,10 @@ static inline struct fs_result fs_create(pm_container_t container, seL4_Word pat
  * The container needs READ; the path is in frame 0, and is followed as by fs_lookup() (FS-20,
  * FS-21) but for its last component, the name that is made or removed. A symlink of that name is
  * not followed. The root can be opened, but not made (FS_EXISTS), removed or renamed
- * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY).
+ * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY). A slash at the end of a path says that it is
+ * one of a directory: fs_create(), fs_symlink() and fs_link() make none there (FS_IS_A_DIRECTORY),
+ * and what is none is not removed or renamed by such a path, nor renamed to one
+ * (FS_NOT_A_DIRECTORY).
  *
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
@@ -816,7 +822,10 @@ static inline struct fs_result fs_make_dir(pm_container_t container, seL4_Word p
  * The container needs READ; the path is in frame 0, and is followed as by fs_lookup() (FS-20,
  * FS-21) but for its last component, the name that is made or removed. A symlink of that name is
  * not followed. The root can be opened, but not made (FS_EXISTS), removed or renamed
- * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY).
+ * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY). A slash at the end of a path says that it is
+ * one of a directory: fs_create(), fs_symlink() and fs_link() make none there (FS_IS_A_DIRECTORY),
+ * and what is none is not removed or renamed by such a path, nor renamed to one
+ * (FS_NOT_A_DIRECTORY).
  *
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *
@@ -837,7 +846,10 @@ static inline struct fs_result fs_unlink(pm_container_t container, seL4_Word pat
  * The container needs READ; the path is in frame 0, and is followed as by fs_lookup() (FS-20,
  * FS-21) but for its last component, the name that is made or removed. A symlink of that name is
  * not followed. The root can be opened, but not made (FS_EXISTS), removed or renamed
- * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY).
+ * (FS_IS_A_DIRECTORY for fs_unlink(), else FS_BUSY). A slash at the end of a path says that it is
+ * one of a directory: fs_create(), fs_symlink() and fs_link() make none there (FS_IS_A_DIRECTORY),
+ * and what is none is not removed or renamed by such a path, nor renamed to one
+ * (FS_NOT_A_DIRECTORY).
  *
  * Rules: FS-150 to FS-153; FS-100 to FS-108.
  *

@@ -252,38 +252,40 @@ fn make<D: Disk>(
             Some(inode)
         }
         Change::Create(path) => {
-            let (parent, name) = place(volume, root, &path, FsError::Exists)?;
+            let (parent, name) = walk::file_place(volume, root, &path)?;
             Some(volume.create(parent, name).map_err(failure_of)?)
         }
         Change::MakeDir(path) => {
-            let (parent, name) = place(volume, root, &path, FsError::Exists)?;
+            let (parent, name) = walk::place(volume, root, &path, FsError::Exists)?;
             volume.make_dir(parent, name).map_err(failure_of)?;
             None
         }
         Change::Symlink(target, path) => {
-            let (parent, name) = place(volume, root, &path, FsError::Exists)?;
+            let (parent, name) = walk::file_place(volume, root, &path)?;
             volume.symlink(parent, name, &target).map_err(failure_of)?;
             None
         }
         Change::Link(path, new) => {
             let (inode, _) = walk::find(volume, root, &path)?;
-            let (parent, name) = place(volume, root, &new, FsError::Exists)?;
+            let (parent, name) = walk::file_place(volume, root, &new)?;
             volume.link(inode, parent, name).map_err(failure_of)?;
             None
         }
         Change::Unlink(path) => {
-            let (parent, name) = place(volume, root, &path, FsError::IsADirectory)?;
+            let (parent, name) = walk::place(volume, root, &path, FsError::IsADirectory)?;
+            walk::check_slash(volume, &[&path], parent, name)?;
             let held = hold(volume, open, parent, name)?;
             return finish(volume, held, |volume| volume.unlink(parent, name));
         }
         Change::RemoveDir(path) => {
-            let (parent, name) = place(volume, root, &path, FsError::Busy)?;
+            let (parent, name) = walk::place(volume, root, &path, FsError::Busy)?;
             let held = hold(volume, open, parent, name)?;
             return finish(volume, held, |volume| volume.remove_dir(parent, name));
         }
         Change::Rename(from, to) => {
-            let (parent, name) = place(volume, root, &from, FsError::Busy)?;
-            let (new_parent, new_name) = place(volume, root, &to, FsError::Busy)?;
+            let (parent, name) = walk::place(volume, root, &from, FsError::Busy)?;
+            let (new_parent, new_name) = walk::place(volume, root, &to, FsError::Busy)?;
+            walk::check_slash(volume, &[&from, &to], parent, name)?;
             let held = match hold(volume, open, new_parent, new_name) {
                 Err(failure) if failure.error == FsError::NotFound => None,
                 held => held?,
@@ -296,19 +298,6 @@ fn make<D: Disk>(
     let Some(inode) = changed else { return Ok(Answer::Done(None)) };
     let status = status_of(&volume.status(inode).map_err(failure_of)?);
     Ok(Answer::File(Found { inode, status }))
-}
-
-/// Finds the place of a name in its directory; `error` if the path has none, as that of the root.
-fn place<'p>(
-    volume: &mut impl Volume,
-    root: &str,
-    path: &'p [u8],
-    error: FsError,
-) -> Result<(Inode, &'p [u8]), Failure> {
-    match walk::find_parent(volume, root, path)? {
-        (_, b"" | b".") => Err(error.into()),
-        place => Ok(place),
-    }
 }
 
 /// Keeps what a name stands for, if it is open, so that it is there after the name is gone. Returns

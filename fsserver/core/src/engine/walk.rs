@@ -32,9 +32,49 @@ pub(super) fn find(
     walk(volume, root, path, Last::Found)
 }
 
+/// Finds the place of a name in its directory; `error` if the path has none, as that of the root.
+pub(super) fn place<'p>(
+    volume: &mut impl Volume,
+    root: &str,
+    path: &'p [u8],
+    error: FsError,
+) -> Result<(Inode, &'p [u8]), Failure> {
+    match find_parent(volume, root, path)? {
+        (_, b"" | b".") => Err(error.into()),
+        place => Ok(place),
+    }
+}
+
+/// Finds the place of a name for what is no directory: a path with a slash at its end has none.
+pub(super) fn file_place<'p>(
+    volume: &mut impl Volume,
+    root: &str,
+    path: &'p [u8],
+) -> Result<(Inode, &'p [u8]), Failure> {
+    let place = place(volume, root, path, FsError::Exists)?;
+    if path.ends_with(b"/") { Err(FsError::IsADirectory.into()) } else { Ok(place) }
+}
+
+/// Fails if one of these paths has a slash at its end and what has this name is no directory.
+pub(super) fn check_slash(
+    volume: &mut impl Volume,
+    paths: &[&[u8]],
+    parent: Inode,
+    name: &[u8],
+) -> Result<(), Failure> {
+    if !paths.iter().any(|path| path.ends_with(b"/")) {
+        return Ok(());
+    }
+    if lookup(volume, parent, name)?.1.kind == Kind::Directory {
+        Ok(())
+    } else {
+        Err(FsError::NotADirectory.into())
+    }
+}
+
 /// Finds the directory in which the last component of a path is, or could be. Returns it with that
 /// component.
-pub(super) fn find_parent<'p>(
+fn find_parent<'p>(
     volume: &mut impl Volume,
     root: &str,
     path: &'p [u8],

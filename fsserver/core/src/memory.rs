@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   frame 0          64 windows of 2 MiB: the cache
-//!   frame 64 * 512   8 times 256 frames: what is written
+//!   frame 64 * 512   256 frames: what is written
 //!   then             64 frames: to and from the disk
 //! ```
 //!
@@ -25,8 +25,7 @@ use pmserver_client::{
     ShareTerms, SplitAccount, Transport, VirtAddr, WeakContainer,
 };
 use proto::limits::{
-    CALL_FRAMES_MAX, FS_CACHE_WINDOWS, FS_LEASE_MICROS, FS_WRITES_MAX, LARGE_FRAMES,
-    LEASE_MICROS_MAX,
+    CALL_FRAMES_MAX, FS_CACHE_WINDOWS, FS_LEASE_MICROS, LARGE_FRAMES, LEASE_MICROS_MAX,
 };
 
 use crate::kept::{Kept, Number};
@@ -34,7 +33,7 @@ use crate::lent::of_pm;
 
 /// Frames of the cache, of what is written, and of what moves to and from the disk.
 const CACHE_FRAMES: u64 = FS_CACHE_WINDOWS * LARGE_FRAMES;
-const WRITTEN_FRAMES: u64 = FS_WRITES_MAX * CALL_FRAMES_MAX;
+const WRITTEN_FRAMES: u64 = CALL_FRAMES_MAX;
 pub(crate) const TRANSFER_FRAMES: u64 = 64;
 const FRAMES: u64 = CACHE_FRAMES + WRITTEN_FRAMES + TRANSFER_FRAMES;
 
@@ -273,23 +272,18 @@ fn extra_account<'pm, T: Transport>(pm: &'pm Pm<T>, kept: &Kept) -> Result<Accou
 
 /// Returns the frames of a window of the cache.
 pub(crate) fn window(index: usize) -> Range<u64> {
-    frames(0, index, LARGE_FRAMES)
+    let start = u64::try_from(index).unwrap_or(u64::MAX).saturating_mul(LARGE_FRAMES);
+    start..start.saturating_add(LARGE_FRAMES)
 }
 
-/// Returns the frames for something that is written.
-pub(crate) fn written(index: usize) -> Range<u64> {
-    frames(CACHE_FRAMES, index, CALL_FRAMES_MAX)
+/// Returns the frames for what is written: one write at a time.
+pub(crate) const fn written() -> Range<u64> {
+    CACHE_FRAMES..CACHE_FRAMES + WRITTEN_FRAMES
 }
 
 /// Returns the frames for what moves to and from the disk.
 pub(crate) const fn transfer() -> Range<u64> {
     CACHE_FRAMES + WRITTEN_FRAMES..FRAMES
-}
-
-fn frames(first: u64, index: usize, count: u64) -> Range<u64> {
-    let index = u64::try_from(index).unwrap_or(u64::MAX);
-    let start = first.saturating_add(index.saturating_mul(count));
-    start..start.saturating_add(count)
 }
 
 /// Returns where frames are mapped.

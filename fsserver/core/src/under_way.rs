@@ -6,9 +6,11 @@
 //! ```
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use fsserver_api::{Failure, FsError, Reply, Request};
 use fsserver_volume::{Entry as DirectoryEntry, Inode};
+use pmserver_client::ContainerHandle;
 use proto::limits::FS_REQUESTS_PER_CLIENT_MAX;
 
 use crate::cache::Key;
@@ -30,6 +32,8 @@ pub(crate) enum Work {
     Ask(Job, Then),
     /// Let it change something, for who has this root.
     Change(&'static str, Change, Then),
+    /// Let it write these frames of a lent container to a file, from an offset on.
+    Write { inode: Inode, offset: u64, from: (ContainerHandle, Range<u64>), bytes: u64 },
     /// Read a window of a file into the cache.
     Fill {
         key: Key,
@@ -50,8 +54,8 @@ pub(crate) enum Then {
     Status,
     /// The contents of a window have come: where it is, and how many bytes they are.
     Filled { key: Key, place: usize, bytes: u64 },
-    /// Bytes were written to a file; they are in this place.
-    Written { inode: Inode, offset: u64, bytes: u64, place: usize },
+    /// Bytes were written to a file; they are where writes are taken to.
+    Written { inode: Inode, offset: u64, bytes: u64 },
     /// A file has another size.
     Resized(Inode),
     /// A file has other times.
@@ -216,19 +220,14 @@ impl UnderWay {
         entry.of.map(|of| of.client)
     }
 
-    /// Ends all that is queued with a failure. Returns what it was.
-    pub(crate) fn fail_queued(&mut self, failure: Failure) -> Vec<Work> {
-        let mut failed = Vec::new();
+    /// Ends all that is queued with a failure.
+    pub(crate) fn fail_queued(&mut self, failure: Failure) {
         for entry in &mut self.0 {
-            if matches!(entry.state, State::Queued(_))
-                && let State::Queued(work) =
-                    core::mem::replace(&mut entry.state, State::Ended(Err(failure)))
-            {
-                failed.push(work);
+            if matches!(entry.state, State::Queued(_)) {
+                entry.state = State::Ended(Err(failure));
             }
         }
         self.0.retain(|entry| entry.of.is_some());
-        failed
     }
 
     fn running(&mut self) -> Option<&mut Entry> {

@@ -97,6 +97,13 @@ impl Cache {
         Ok(())
     }
 
+    /// Gives up the window that was used longest ago, of those that fsserver's account pays for.
+    /// Returns whether there was one.
+    pub(crate) fn make_room<T: Transport>(&mut self, pm: &Pm<T>, memory: &Memory) -> bool {
+        let oldest = self.oldest(|place| place.frames > 0 && place.home == Home::Own);
+        oldest.map(|oldest| self.drop_place(pm, memory, oldest)).is_some()
+    }
+
     /// Makes frames for a place, in a container that may be. If there is no memory for them, other
     /// windows than that with this key are given up.
     pub(super) fn make<T: Transport>(

@@ -9,7 +9,7 @@ use pmserver_client::{AddressSpace, Transport};
 use super::FileServer;
 use crate::cache::{Key, WINDOW_BYTES};
 use crate::client::ClientId;
-use crate::engine::{Answer, Ended, Found, Job};
+use crate::engine::{Answer, Change, Ended, Found, Job};
 use crate::lent::of_pm;
 use crate::listing::Listing;
 use crate::memory;
@@ -23,13 +23,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
     /// [`FsError::Pending`] if it waits for the disk; [`FsError::Busy`] if too many requests of the
     /// client do; what it failed with.
     pub(super) fn carry_out(&mut self, asked: Asked, work: Work) -> Result<Outcome, Failure> {
-        let forgotten = match self.under_way.make_room(asked.client) {
-            Ok(forgotten) => forgotten,
-            Err(error) => {
-                self.drop_work(work);
-                return Err(error.into());
-            }
-        };
+        let forgotten = self.under_way.make_room(asked.client)?;
         self.under_way.push(Some(asked), work);
         if let Some(Outcome::Reply(Reply::File(file))) = forgotten {
             // Nobody knows that it is open.
@@ -64,20 +58,19 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
     fn prepare(&mut self, work: Work) -> Result<Option<(Job, Then)>, Failure> {
         match work {
             Work::Ask(job, then) => Ok(Some((job, then))),
-            Work::Change(root, change, then) => match self.pm.clock() {
-                Ok(now) => {
-                    if matches!(then, Then::Renamed | Then::Created) {
-                        self.known.forget(|_| true);
-                        self.files.all().for_each(|file| file.is_stale = true);
-                    }
-                    let open = self.files.inodes();
-                    Ok(Some((Job::Change { root, change, now, open }, then)))
+            Work::Change(root, change, then) => {
+                if matches!(then, Then::Renamed | Then::Created) {
+                    self.known.forget(|_| true);
+                    self.files.all().for_each(|file| file.is_stale = true);
                 }
-                Err(error) => {
-                    self.drop_work(Work::Change(root, change, then));
-                    Err(of_pm(error))
-                }
-            },
+                self.changing(root, change, then).map(Some)
+            }
+            Work::Write { inode, offset, from, bytes } => {
+                let from = self.take_written(from)?;
+                let then = Then::Written { inode, offset, bytes };
+                let writing = self.changing("", Change::Write { inode, offset, from, bytes }, then);
+                writing.inspect_err(|_| self.drop_written()).map(Some)
+            }
             Work::Fill { key, is_lasting } => {
                 let file = self.files.of(key.inode).next().ok_or(FsError::BadHandle)?;
                 let bytes = left_in(key, file.status.size_bytes);
@@ -91,11 +84,15 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         }
     }
 
-    /// Gives back what something would have used that is not done.
-    fn drop_work(&mut self, work: Work) {
-        if let Work::Change(.., Then::Written { place, .. }) = work {
-            self.drop_written(place);
-        }
+    /// Returns the job for a change.
+    fn changing(
+        &mut self,
+        root: &'static str,
+        change: Change,
+        then: Then,
+    ) -> Result<(Job, Then), Failure> {
+        let now = self.pm.clock().map_err(of_pm)?;
+        Ok((Job::Change { root, change, now, open: self.files.inodes() }, then))
     }
 
     /// Deals with an answer of the file system.
@@ -116,9 +113,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         self.known.forget(|_| true);
         self.held.clear();
         self.cache.trim(&self.pm, &self.memory);
-        for work in self.under_way.fail_queued(FsError::DiskFailed.into()) {
-            self.drop_work(work);
-        }
+        self.under_way.fail_queued(FsError::DiskFailed.into());
     }
 
     fn conclude(
@@ -146,16 +141,16 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
                 Ok(Outcome::Reply(Reply::Status(found.status)))
             }
             Then::Filled { key, place, bytes } => self.filled(key, (place, bytes), answer),
-            Then::Written { inode, offset, bytes, place } => {
+            Then::Written { inode, offset, bytes } => {
                 let found = answer.and_then(file_of);
                 if let Ok(found) = found {
-                    let from = memory::place_of(&memory::written(place))?;
+                    let from = memory::place_of(&memory::written())?;
                     let (what, from) = ((found, offset), (from, bytes));
                     self.cache.update(&self.pm, &self.memory, what, from, &mut self.space);
                 } else {
                     self.cache.forget(&self.pm, &self.memory, inode);
                 }
-                self.drop_written(place);
+                self.drop_written();
                 self.learn(found?);
                 Ok(Outcome::Reply(Reply::Bytes(bytes)))
             }

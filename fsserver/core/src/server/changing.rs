@@ -2,13 +2,15 @@
 //! Changes of the file system, as clients ask for them.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use corosensei::stack::Stack;
 use fsserver_api::{Change as Asks, Failure, FileHandle, FsError, ReadLength, Request, TwoPaths};
 use fsserver_setup::{ClientConfig, Rights};
 use fsserver_volume::Time;
 use pmserver_client::{
-    AddressSpace, ContainerHandle, CopyFlags, MapFlags, PAGE_BYTES, Transport, WeakContainer,
+    AddressSpace, ContainerHandle, CopyFlags, MapFlags, PAGE_BYTES, Pages, PmError, Transport,
+    WeakContainer,
 };
 use proto::FrameNumber;
 
@@ -23,7 +25,7 @@ use crate::under_way::{Then, Work};
 use crate::{memory, path};
 
 impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A, S> {
-    /// Returns what the file system is to do for a change. All that is lent is copied then.
+    /// Returns what the file system is to do for a change. Paths that are lent are copied then.
     pub(super) fn change(&mut self, client: ClientId, change: Asks) -> Result<Work, Failure> {
         let ClientConfig { rights, root, .. } = self.setup.client(client.channel());
         if rights != Rights::Write {
@@ -31,7 +33,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         }
         let (change, then) = match change {
             Asks::Write { file, container, offset, start, length } => {
-                self.write(client, (file, offset), (container, start), length)?
+                return self.write(client, (file, offset), (container, start), length);
             }
             Asks::Truncate { file, size_bytes } => {
                 let (inode, ..) = regular(self.files.get(client, file)?)?;
@@ -79,46 +81,51 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         Ok(Work::Change(root, change, then))
     }
 
-    /// Takes what is to be written by a logical copy, so that the client may change its frames.
+    /// Returns what the file system is to do for a write.
     fn write(
         &mut self,
         client: ClientId,
         (file, offset): (FileHandle, u64),
         (container, start): (ContainerHandle, FrameNumber),
         length: ReadLength,
-    ) -> Result<(Change, Then), Failure> {
+    ) -> Result<Work, Failure> {
         let (inode, ..) = regular(self.files.get(client, file)?)?;
         let bytes = u64::from(length.get());
         offset.checked_add(bytes).ok_or(FsError::TooLarge)?;
-        let place = self.written.iter().position(|frames| *frames == 0).ok_or(FsError::Busy)?;
-        let count = bytes.div_ceil(PAGE_BYTES);
-        let end = start.get().checked_add(count).ok_or(FsError::BadRange)?;
-        let frames = memory::written(place);
-        let frames = frames.start..frames.start.saturating_add(count);
+        let end = start.get().checked_add(bytes.div_ceil(PAGE_BYTES)).ok_or(FsError::BadRange)?;
+        Ok(Work::Write { inode, offset, from: (container, start.get()..end), bytes })
+    }
+
+    /// Takes what is to be written by a logical copy, so that the client may change its frames.
+    pub(super) fn take_written(
+        &mut self,
+        (container, frames): (ContainerHandle, Range<u64>),
+    ) -> Result<Pages, Failure> {
+        let all = memory::written();
+        let count = frames.end.saturating_sub(frames.start);
+        let to = all.start..all.start.saturating_add(count);
         let lent = WeakContainer::from_handle(&self.pm, container);
         let own = self.memory.weak(&self.pm, Home::Own);
-        let copied = lent.copy_with(start.get()..end, &own, frames.start, CopyFlags::NEW);
-        let mapped = copied.map_err(of_pm).and_then(|_| {
-            // Nothing is written there: a page that can be loaded from needs no copy.
-            self.memory.map(&self.pm, Home::Own, frames.clone(), MapFlags::FORCE_READ)
-        });
-        let from = mapped.inspect_err(|_| {
-            self.memory.drop_frames(&self.pm, Home::Own, frames);
-        })?;
-        if let Some(frames) = self.written.get_mut(place) {
-            *frames = count;
+        loop {
+            let copied = lent.copy_with(frames.clone(), &own, to.start, CopyFlags::NEW);
+            let mapped = copied.map_err(of_pm).and_then(|_| {
+                // Nothing is written there: a page that can be loaded from needs no copy.
+                self.memory.map(&self.pm, Home::Own, to.clone(), MapFlags::FORCE_READ)
+            });
+            let Err(failure) = mapped else { return mapped };
+            self.memory.drop_frames(&self.pm, Home::Own, memory::written());
+            let is_full = [PmError::QuotaExceeded, PmError::NoTableQuota]
+                .iter()
+                .any(|error| failure == Failure::from(*error));
+            if !is_full || !self.cache.make_room(&self.pm, &self.memory) {
+                return Err(failure);
+            }
         }
-        let change = Change::Write { inode, offset, from, bytes };
-        Ok((change, Then::Written { inode, offset, bytes, place }))
     }
 
     /// Gives the memory back of what was written.
-    pub(super) fn drop_written(&mut self, place: usize) {
-        let start = memory::written(place).start;
-        if let Some(count) = self.written.get_mut(place) {
-            let count = core::mem::take(count);
-            self.memory.drop_frames(&self.pm, Home::Own, start..start.saturating_add(count));
-        }
+    pub(super) fn drop_written(&mut self) {
+        self.memory.drop_frames(&self.pm, Home::Own, memory::written());
     }
 
     /// Copies the paths that are lent with a request: first copied, then looked at, as the client

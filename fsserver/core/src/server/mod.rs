@@ -18,7 +18,6 @@ use fsserver_setup::Setup;
 use fsserver_volume::Inode;
 use pmserver_client::{AddressSpace, Message, Micros, PeerId, Pm, PmError, Transport};
 use proto::FrameNumber;
-use proto::limits::FS_WRITES_MAX;
 
 use crate::cache::Cache;
 use crate::client::ClientId;
@@ -50,8 +49,6 @@ pub struct FileServer<T: Transport, A: AddressSpace, S: Stack> {
     setup: Setup<'static>,
     /// Files that were removed while they were open, and have to be released.
     held: Vec<Inode>,
-    /// How many frames are used in each place for what is written.
-    written: [u64; WRITES],
     standing: Standing,
     kept: &'static Kept,
     /// Whether clients may wait for what was under way before a recovery.
@@ -59,9 +56,6 @@ pub struct FileServer<T: Transport, A: AddressSpace, S: Stack> {
     clock: PmClock,
     page: Box<PageBuffer>,
 }
-
-#[allow(clippy::as_conversions, clippy::cast_possible_truncation)] // A small number.
-const WRITES: usize = FS_WRITES_MAX as usize;
 
 impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A, S> {
     /// Returns a server of the file system that `engine` makes; the memory that it is given is what
@@ -101,7 +95,6 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
             files: OpenFiles::new(now.get()),
             setup,
             held: Vec::new(),
-            written: [0; WRITES],
             standing: Standing::new(),
             kept,
             is_new: true,

@@ -183,9 +183,6 @@ pub const FS_TAKEN_PAGES: u64 = 64;
 /// memory they have at most is the limit of its account, and what is free if it may have that.
 pub const FS_CACHE_WINDOWS: u64 = 64;
 
-/// Writes whose data fsserver has taken and not yet handed on.
-pub const FS_WRITES_MAX: u64 = 8;
-
 /// How long fsserver goes by what it last learned of pmserver's clock, in microseconds of its own.
 pub const FS_CLOCK_MICROS: u64 = 10_000_000;
 

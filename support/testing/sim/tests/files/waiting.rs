@@ -3,6 +3,8 @@
 
 use fsserver_api::{FileKind, FsError};
 use proto::Waiter;
+use sim::disk::DiskPlan;
+use sim::system_file::SystemFile;
 
 use crate::image::volume;
 use crate::rig::{DATA, Rig, SECOND, bytes, said};
@@ -89,6 +91,32 @@ fn fs_103_a_result_that_nobody_asks_for_is_dropped_and_its_file_closed() {
     let more: Vec<_> = (0..24).map(|_| writer.lookup("/1").unwrap()).collect();
     assert_eq!(writer.lookup("/1"), Err(FsError::TooManyOpenFiles));
     more.into_iter().for_each(|file| writer.close(file));
+}
+
+#[test]
+fn fs_123_writes_of_others_are_in_nobodys_way() {
+    let text = include_str!("system.xml").replacen(
+        "limit=\"0x1000000\" />",
+        "limit=\"0x1000000\" /><file_access rights=\"write\" />",
+        1,
+    );
+    let rig = Rig::with(&SystemFile::parse(&text).unwrap(), DiskPlan::new(&disk()), None);
+    let writers = [rig.writer(), rig.homely(), rig.reader()];
+    let files =
+        writers.each_ref().map(|writer| writer.create("/new").or(writer.lookup("/1")).unwrap());
+    let all = || writers.iter().zip(files).flat_map(|it| (0..4).map(move |number| (it, number)));
+    writers.iter().for_each(|writer| writer.store(DATA, &[7; 5000]));
+    for ((writer, file), number) in all() {
+        assert_eq!(writer.ask_write(file, number * 5000, 5000), Err(FsError::Pending));
+    }
+    rig.rest(SECOND);
+    for ((writer, file), number) in all() {
+        assert_eq!(writer.ask_write(file, number * 5000, 5000), Ok(5000), "{number}");
+    }
+    for (writer, file) in writers.iter().zip(files) {
+        assert_eq!(writer.read_all(file), Ok(vec![7; 20_000]));
+    }
+    rig.check_quiet();
 }
 
 #[test]

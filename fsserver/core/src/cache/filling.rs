@@ -14,12 +14,13 @@ use crate::memory::{self, Home, Memory, STORES};
 /// Above so many frames a window has all.
 const PARTIAL_FRAMES_MAX: u64 = LARGE_FRAMES / 2;
 
-/// Pages of the account that windows leave to other things if there may be extra frames: to what is
-/// written, and to the tables and records of mappings.
-const LEFT_BY_OWN: u64 = LARGE_FRAMES;
+/// Pages of the account that windows leave to other things: more than the tables and records are of
+/// what is mapped for one request.
+pub(crate) const LEFT: u64 = 32;
 
-/// The same for windows of extra frames, of which the account pays for tables and records.
-const LEFT_BY_EXTRA: u64 = 64;
+/// The same for windows that could be of extra frames instead, whose tables and records the account
+/// pays for as well. What is written has room then, too.
+const LEFT_BY_OWN: u64 = LARGE_FRAMES;
 
 static ZEROS: [u8; 512] = [0; 512];
 const _: () = assert!(BLOCK_BYTES == 512);
@@ -97,10 +98,11 @@ impl Cache {
         Ok(())
     }
 
-    /// Gives up the window that was used longest ago, of those that fsserver's account pays for.
-    /// Returns whether there was one.
+    /// Gives up the window that was used longest ago, if there is one: first of those that
+    /// fsserver's account pays for. Returns whether there was one.
     pub(crate) fn make_room<T: Transport>(&mut self, pm: &Pm<T>, memory: &Memory) -> bool {
-        let oldest = self.oldest(|place| place.frames > 0 && place.home == Home::Own);
+        let is_own = |place: &Place| place.key.is_some() && place.home == Home::Own;
+        let oldest = self.oldest(is_own).or_else(|| self.oldest(|place| place.key.is_some()));
         oldest.map(|oldest| self.drop_place(pm, memory, oldest)).is_some()
     }
 
@@ -117,10 +119,11 @@ impl Cache {
         let count = frames.end.saturating_sub(frames.start);
         let may_be_extra = memory.may_be_extra() && may_be_in(Home::Extra);
         loop {
-            let left = if may_be_extra { memory.pages_left(pm) } else { u64::MAX };
+            let left = memory.pages_left(pm);
+            let left_by_own = if may_be_extra { LEFT_BY_OWN } else { LEFT };
             let homes = [
-                (Home::Own, may_be_in(Home::Own) && left >= count.saturating_add(LEFT_BY_OWN)),
-                (Home::Extra, may_be_extra && left >= LEFT_BY_EXTRA),
+                (Home::Own, may_be_in(Home::Own) && left >= count.saturating_add(left_by_own)),
+                (Home::Extra, may_be_extra && left >= LEFT),
             ];
             let mut failure = Failure::from(PmError::QuotaExceeded);
             for (home, _) in homes.into_iter().filter(|(_, may_be)| *may_be) {

@@ -37,6 +37,7 @@ use proto::limits::{FS_CACHE_WINDOWS, LARGE_FRAMES};
 
 use crate::lent::of_pm;
 use crate::memory::{self, Home, Memory};
+pub(crate) use filling::LEFT;
 
 /// Bytes of a window.
 pub(crate) const WINDOW_BYTES: u64 = LARGE_FRAMES * PAGE_BYTES;
@@ -170,12 +171,6 @@ impl Cache {
                 false
             }
         }
-    }
-
-    /// Returns whether something is held.
-    #[inline(always)]
-    pub(crate) const fn is_holding(&self) -> bool {
-        matches!(self.held, [Some(_), _])
     }
 
     /// Lets go of what is held.

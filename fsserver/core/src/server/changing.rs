@@ -9,13 +9,13 @@ use fsserver_api::{Change as Asks, Failure, FileHandle, FsError, ReadLength, Req
 use fsserver_setup::{ClientConfig, Rights};
 use fsserver_volume::Time;
 use pmserver_client::{
-    AddressSpace, ContainerHandle, CopyFlags, MapFlags, PAGE_BYTES, Pages, PmError, Transport,
-    WeakContainer,
+    AddressSpace, ContainerHandle, CopyFlags, MapFlags, PAGE_BYTES, Pages, Transport, WeakContainer,
 };
 use proto::FrameNumber;
 
 use super::FileServer;
 use super::reading::regular;
+use crate::cache::LEFT;
 use crate::client::ClientId;
 use crate::engine::Change;
 use crate::known::hash_of;
@@ -104,20 +104,17 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let all = memory::written();
         let count = frames.end.saturating_sub(frames.start);
         let to = all.start..all.start.saturating_add(count);
-        let lent = WeakContainer::from_handle(&self.pm, container);
-        let own = self.memory.weak(&self.pm, Home::Own);
         loop {
+            let lent = WeakContainer::from_handle(&self.pm, container);
+            let own = self.memory.weak(&self.pm, Home::Own);
             let copied = lent.copy_with(frames.clone(), &own, to.start, CopyFlags::NEW);
             let mapped = copied.map_err(of_pm).and_then(|_| {
                 // Nothing is written there: a page that can be loaded from needs no copy.
                 self.memory.map(&self.pm, Home::Own, to.clone(), MapFlags::FORCE_READ)
             });
             let Err(failure) = mapped else { return mapped };
-            self.memory.drop_frames(&self.pm, Home::Own, memory::written());
-            let is_full = [PmError::QuotaExceeded, PmError::NoTableQuota]
-                .iter()
-                .any(|error| failure == Failure::from(*error));
-            if !is_full || !self.cache.make_room(&self.pm, &self.memory) {
+            self.drop_written();
+            if !self.gives_way(failure, count.saturating_add(LEFT)) {
                 return Err(failure);
             }
         }

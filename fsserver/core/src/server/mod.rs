@@ -19,7 +19,7 @@ use fsserver_volume::Inode;
 use pmserver_client::{AddressSpace, Message, Micros, PeerId, Pm, PmError, Transport};
 use proto::FrameNumber;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, LEFT};
 use crate::client::ClientId;
 use crate::engine::{Engine, Found, Job};
 use crate::kept::Kept;
@@ -107,23 +107,51 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
     /// Where the domain has none that it can read without a call, pmserver is asked.
     pub fn call(&mut self, client: ClientId, request: &Message, now: Option<Micros>) -> Message {
         match Request::decode(request) {
-            Ok(request) => {
-                let result = self.serve(client, request, now);
-                if self.cache.is_holding() {
-                    self.cache.release(&self.pm);
-                }
-                match result {
-                    Ok(reply) => reply.encode(),
-                    Err(failure) => {
-                        if failure.error == FsError::Pending {
-                            self.kept.waits(client);
-                        }
-                        failure.reply()
-                    }
-                }
-            }
+            Ok(request) => match self.serve(client, request, now) {
+                Ok(reply) => reply.encode(),
+                Err(failure) => self.refuse(client, request, now, failure),
+            },
             Err(error) => CallError::reply(&error),
         }
+    }
+
+    /// Answers a request that has failed; serves it once more if there is more memory for it then.
+    #[cold]
+    fn refuse(
+        &mut self,
+        client: ClientId,
+        request: Request,
+        now: Option<Micros>,
+        failure: Failure,
+    ) -> Message {
+        let mut result = Err(failure);
+        if self.gives_way(failure, LEFT) {
+            result = self.serve(client, request, now);
+        }
+        match result {
+            Ok(reply) => reply.encode(),
+            Err(failure) => {
+                if failure.error == FsError::Pending {
+                    self.kept.waits(client);
+                }
+                failure.reply()
+            }
+        }
+    }
+
+    /// Gives up parts of what is cached if pmserver has refused something for want of memory, until
+    /// fsserver's account has so many pages left. Returns whether there were any.
+    #[cold]
+    fn gives_way(&mut self, failure: Failure, needed: u64) -> bool {
+        let is_full = [PmError::QuotaExceeded, PmError::NoTableQuota].map(Failure::from);
+        let mut has_given = false;
+        while is_full.contains(&failure)
+            && self.memory.pages_left(&self.pm) < needed
+            && self.cache.make_room(&self.pm, &self.memory)
+        {
+            has_given = true;
+        }
+        has_given
     }
 
     /// Goes on with what waits for the disk: the domain was notified.

@@ -55,24 +55,27 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         };
         let known = *hint;
         let mut hint = known;
-        self.have(asked, inode, &hint, (offset, bytes))?;
+        let is_held = self.have(asked, inode, &hint, (offset, bytes))?;
         let (cache, space) = (&mut self.cache, &mut self.space);
         let (file, bytes_of) = ((inode, &mut hint), (offset, bytes));
-        match how {
-            How::Once => {
-                fill(&self.pm, cache, file, bytes_of, (container, start, frames), space)?;
-            }
+        let filled = match how {
+            How::Once => fill(&self.pm, cache, file, bytes_of, (container, start, frames), space),
             How::Standing => {
-                let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
-                let frames = (container, start, frames);
-                let filling = self.standing.filling(&self.pm, asked.client, frames, now)?;
-                copy_file(cache, file, bytes_of, &filling, space)?;
+                let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok);
+                now.and_then(|now| {
+                    let frames = (container, start, frames);
+                    let filling = self.standing.filling(&self.pm, asked.client, frames, now)?;
+                    copy_file(cache, file, bytes_of, &filling, space)
+                })
             }
-            How::Taken(frames) => {
-                let now = self.clock.at(&self.pm, now)?;
-                fill_taken(&self.pm, cache, file, bytes_of, (container, frames, now), space)?;
-            }
+            How::Taken(frames) => self.clock.at(&self.pm, now).and_then(|now| {
+                fill_taken(&self.pm, cache, file, bytes_of, (container, frames, now), space)
+            }),
+        };
+        if is_held {
+            self.cache.release(&self.pm);
         }
+        filled?;
         if hint != known {
             *regular(self.files.get(asked.client, range.file)?)?.2 = hint;
         }
@@ -90,14 +93,20 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let bytes = left_of(size, offset)?.min(WINDOW_BYTES);
         if bytes > 0 {
             let mut hint = *hint;
-            self.have(asked, inode, &hint, (offset, bytes))?;
-            self.cache.find(Key::of(inode, offset), &mut hint).ok_or(FsError::Busy)?;
-            self.cache.lend(&self.pm, &self.memory, hint, to)?;
+            let is_held = self.have(asked, inode, &hint, (offset, bytes))?;
+            let found = self.cache.find(Key::of(inode, offset), &mut hint);
+            let lent = found.ok_or(FsError::Busy.into());
+            let lent = lent.and_then(|_| self.cache.lend(&self.pm, &self.memory, hint, to));
+            if is_held {
+                self.cache.release(&self.pm);
+            }
+            lent?;
         }
         Ok(Reply::Bytes(bytes))
     }
 
-    /// Makes sure that bytes of a file are in the cache.
+    /// Makes sure that bytes of a file are in the cache. Returns whether some have to be released
+    /// afterwards.
     #[inline(always)]
     fn have(
         &mut self,
@@ -105,18 +114,19 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         inode: Inode,
         hint: &usize,
         (offset, bytes): (u64, u64),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let end = offset.saturating_add(bytes);
-        let mut key = Key::of(inode, offset);
+        let (mut key, mut is_held) = (Key::of(inode, offset), false);
         while key.start() < end {
             if !self.cache.has(key, *hint) {
                 let from = offset.max(key.start()).saturating_sub(key.start());
                 let to = end.saturating_sub(key.start()).min(WINDOW_BYTES);
-                self.fetch(asked, key, from..to)?;
+                self.fetch(asked, key, from..to).inspect_err(|_| self.cache.release(&self.pm))?;
+                is_held = true;
             }
             key.window = key.window.saturating_add(1);
         }
-        Ok(())
+        Ok(is_held)
     }
 
     /// Makes sure that these bytes of a window are in the cache, and stay there for this call.

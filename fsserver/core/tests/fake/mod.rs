@@ -509,6 +509,7 @@ impl State {
         let frames = self.containers.values().map(|pages| pages.len() as u64).sum();
         let records = self.shares.len() + self.leases.len() + self.mappings.len();
         AccountInfo {
+            limit: ByteCount::from_pages(u32::MAX.into()),
             frames: ByteCount::from_pages(frames),
             tables: ByteCount::from_pages(self.tables.len() as u64),
             slots: ByteCount::from_pages(self.grants.len() as u64),

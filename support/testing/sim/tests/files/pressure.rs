@@ -5,18 +5,21 @@ use fsserver_api::FsError;
 use pmserver_client::{
     Account, AccountInfo, Container, LimitFlags, PeerId, Pm, PmError, SplitAccount,
 };
+use proto::FrameNumber;
 use proto::limits::{CALL_FRAMES_MAX, EXTRA_MICROS};
 use sim::disk::DiskPlan;
 use sim::system::Channel;
 use sim::system_file::SystemFile;
 
 use crate::image::volume;
-use crate::rig::{Person, Rig, SECOND, bytes, fsserver};
+use crate::rig::{DATA, Person, Rig, SECOND, bytes, fsserver, length, said};
 
 const MIB: u64 = 1 << 20;
 const WINDOW: u64 = 2 * MIB;
 /// More than the pool has.
 const LARGE: usize = 80 << 20;
+/// Pages of fsserver's account that the cache leaves to requests, less what it needs itself.
+const LEFT: u32 = 26;
 
 /// Returns a system in which the file is larger than the pool, fsserver may have extra frames, and
 /// one client can take all memory that was promised to nobody.
@@ -156,6 +159,42 @@ fn fs_94_what_is_taken_back_while_it_comes_from_the_disk_is_read_again() {
     assert_eq!(reader.read(file, 0, 4096).map(|read| read == large[..4096]), Ok(true));
     drop((hog, taken));
     assert!(reader.read_all(file) == Ok(large));
+    rig.check_quiet();
+}
+
+#[test]
+fn fs_92_what_is_cached_is_in_the_way_of_no_request() {
+    let text = include_str!("system.xml")
+        .replace("limit=\"0x2000000\"", "limit=\"0xA00000\"")
+        .replace("read_accounts\"", "read_accounts set_policy\"");
+    let names: Vec<String> = (0..56).map(|number| format!("file {number}")).collect();
+    let contents: Vec<_> = (0..56).map(|number| bytes(number, 9 * 4096)).collect();
+    let files = names.iter().zip(&contents);
+    let mut files: Vec<(&str, &[u8])> = files.map(|(name, bytes)| (&**name, &**bytes)).collect();
+    files.push(("house/a/", b""));
+    let disk = volume(64, 4096, &files);
+    let rig = Rig::with(&SystemFile::parse(&text).unwrap(), DiskPlan::new(&disk), None);
+    let (writer, reader) = (rig.writer(), rig.reader());
+    for (name, contents) in names.iter().zip(&contents) {
+        assert!(writer.contents(&format!("/{name}")).as_ref() == Ok(contents));
+    }
+    let left = |info: AccountInfo| {
+        let pages = (info.limit.get() - info.used.get() - info.promised.get()) / 4096;
+        u32::try_from(pages).unwrap()
+    };
+    let info = account(&writer);
+    assert!((LEFT..LEFT + 16).contains(&left(info)), "{info:?}");
+
+    // As if what is mapped for other requests had used that up.
+    let limit = u32::try_from(info.limit.get() / 4096).unwrap() - left(info);
+    writer.pm.account_of(fsserver()).set_limits(limit, LimitFlags::empty()).unwrap();
+    let file = reader.lookup("/file 55").unwrap();
+    let (start, length) = (FrameNumber::new(DATA), length(contents[55].len()));
+    assert_eq!(left(account(&writer)), 0);
+    let read = reader.fs().read_standing(file, reader.weak, 0, start, length);
+    assert_eq!(said(read), Ok(contents[55].len() as u64));
+    let file = writer.lookup("/file 54").unwrap();
+    assert_eq!(writer.write(file, 0, &contents[0]), Ok(contents[0].len() as u64));
     rig.check_quiet();
 }
 

@@ -98,11 +98,25 @@ c-client_PDS := $(SERVERS)
 c-client_C := support/testing/c-client/main.c
 c-client_SIM := c-client
 c-client_DISK := files
-HELLO := support/examples/hello-container/c
 # Its disk keeps a log of what is written.
 crash_XML := support/testing/systems/crash.xml
 crash_PDS := console pmserver virtio-blk sabotaged-fsserver crash-writer
 crash_DISK := crash
+# The examples: a folder each, with a system file and what is printed. A package has several programs.
+EXAMPLES := hello-container own-server virtual-memory
+$(foreach example,$(EXAMPLES),$(eval $(example)_XML := support/examples/$(example)/system.xml))
+$(foreach example,$(EXAMPLES),$(eval $(example)_SIM := run))
+hello-container_PDS := console pmserver greeter hello
+own-server_PDS := console pmserver capitals author
+virtual-memory_PDS := console pmserver squares reader
+PACKAGE_greeter := hello-container
+PACKAGE_hello := hello-container
+PACKAGE_capitals := own-server
+PACKAGE_author := own-server
+PACKAGE_squares := virtual-memory
+PACKAGE_reader := virtual-memory
+package-of = $(or $(PACKAGE_$(1)),$(1))
+C_EXAMPLES := hello-container
 # What fsserver serves: the disk of a system with one, or the image in the boot image.
 DISK = $(if $($(SYSTEM)_DISK),$(IMAGE_DIR)/disk.img,build/fs.img)
 # A block of the quick one cannot be read.
@@ -122,7 +136,7 @@ check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); 
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test board-test c-test parts clean
+ALONE += test sim-test qemu-test board-test c-test example-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -134,7 +148,7 @@ else
 .PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: c-test hello-test parts
+.PHONY: c-test example-test parts
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -145,7 +159,8 @@ usage help:
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make soak       reads files on BOARD while fsserver is killed, for SECONDS=$(SECONDS); SEED=n'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
-	@echo 'make c-test     runs the client in C and the example on BOARD; compares what they print'
+	@echo 'make c-test     runs the client and the examples in C on BOARD; compares what they print'
+	@echo 'make example-test   runs the examples on BOARD; compares what they print'
 	@echo 'make parts      the servers for BOARD and the image tool, for other systems, to PARTS'
 	@echo 'make bench      prints what operations cost on BOARD, in instructions'
 	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
@@ -223,7 +238,8 @@ image-tool: need-cargo
 define build-pds
 	@mkdir -p $(2)
 	@$(COMPILE) 'the protection domains for $(BOARD), $(CONFIG) (about 1 minute the first time)' \
-	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) $(addprefix --package ,$(1))
+	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
+	  $(addprefix --package ,$(sort $(foreach pd,$(1),$(call package-of,$(pd)))))
 	@for pd in $(1); do cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(2)/$$pd.elf; done
 endef
 image: need-board fs-image image-tool
@@ -255,6 +271,7 @@ sim-test:
 	$(MAKE) simulate SYSTEM=c-client BOARD=sim | tee $(SIM)/c-client.txt
 	$(MAKE) simulate SYSTEM=disk BOARD=sim | tee $(SIM)/disk.txt
 	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim | tee $(SIM)/slow-disk.txt
+	$(MAKE) example-test BOARD=sim
 
 qemu-test: sim-test board-test
 board-test: need-board
@@ -278,13 +295,20 @@ c-test: need-board
 	if [ -n "$$missing" ]; then echo "programs in C were NOT run: $$missing"; else \
 	  $(MAKE) boot SYSTEM=c-client && \
 	  $(BOOT) compare $(SIM)/c-client.txt $(OUT)/c-client.txt && \
-	  $(MAKE) hello-test SYSTEM=hello-c; fi
-# The example, by its own Makefile.
-hello-test: boot-tool
-	@$(MAKE) -C $(HELLO) PMSERVER=$(CURDIR) BUILD_DIR=$(CURDIR)/$(IMAGE_DIR) MICROKIT_BOARD=$(BOARD) \
-	  MICROKIT_CONFIG=$(CONFIG)
-	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS)
-	@$(BOOT) compare $(HELLO)/expected.txt $(OUT)/$(SYSTEM).txt
+	  $(MAKE) $(C_EXAMPLES:%=c-example-test-%); fi
+# The examples in C, by their own Makefiles.
+c-example-test-%: IMAGE_DIR = $(OUT)/$*-c
+c-example-test-%: boot-tool
+	@$(MAKE) -C support/examples/$*/c PMSERVER=$(CURDIR) BUILD_DIR=$(CURDIR)/$(IMAGE_DIR) \
+	  MICROKIT_BOARD=$(BOARD) MICROKIT_CONFIG=$(CONFIG)
+	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(IMAGE_DIR).txt -- $(QEMU) $(QEMU_FLAGS)
+	@$(BOOT) compare support/examples/$*/expected.txt $(IMAGE_DIR).txt
+# The examples in Rust, on BOARD or in the simulator.
+example-test: $(EXAMPLES:%=example-test-%)
+example-test-%: need-cargo boot-tool
+	@mkdir -p $(OUT)
+	@$(MAKE) $(if $(filter sim,$(BOARD)),simulate SYSTEM=$* | tee $(OUT)/$*.txt,boot SYSTEM=$*)
+	@$(BOOT) compare support/examples/$*/expected.txt $(OUT)/$*.txt
 # The scenarios under every clock of ICOUNTS, and twice under the chosen one.
 sweep: need-board sim-test
 	@support/make/sweep.sh '$(MAKE)' $(OUT) $(SIM)/scenarios.txt $(ICOUNT) $(ICOUNTS)

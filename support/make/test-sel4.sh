@@ -30,6 +30,7 @@ for board in $boards; do
 		"$make" board-test BOARD="$board" CONFIG="$config"
 		"$make" ktest BOARD="$board" CONFIG="$config"
 		if [ "$config" = release ]; then
+			"$make" example-test BOARD="$board" CONFIG=release
 			"$make" bench-check BOARD="$board" CONFIG=release
 			benched+=("$board")
 		fi

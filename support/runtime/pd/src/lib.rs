@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What all protection domains share: messages over Microkit channels, how a server waits, the
-//! panic report, recovery after a fault, the mapping of granted frames, and the processor's
-//! counter.
+//! What all protection domains share: messages over Microkit channels, how a program is made of a
+//! function and how a server waits, the panic report, recovery after a fault, the mapping of granted
+//! frames, and the processor's counter.
 //!
 //! Contains no policy: the `api` and `core` crates decide what a message means.
 #![no_std]
@@ -13,6 +13,7 @@ mod events;
 mod finished;
 mod granted;
 mod panic;
+mod program;
 pub mod recovery;
 mod regions;
 mod waiter;
@@ -23,5 +24,9 @@ pub use events::{Wake, Woken, reply_and_wait, wait, wait_passive};
 pub use finished::Finished;
 pub use granted::OwnGrants;
 pub use panic::report_panics;
+pub use program::{OwnDomain, Serving};
 pub use regions::counter;
 pub use waiter::OwnNotification;
+
+#[doc(hidden)] // For the macros.
+pub use {console_api, sel4_microkit};

@@ -2,12 +2,11 @@
 //! Reports a panic on the console server. The platform's own panic message is printed by debug
 //! kernels only.
 
-use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use console_api::Client;
-use proto::LineWriter;
+use proto::Console;
 use sel4_microkit::panicking::set_hook;
 
 use crate::PpChannel;
@@ -24,7 +23,6 @@ pub fn report_panics<const CONSOLE: usize>() {
             return;
         }
         let mut console = Client::new(PpChannel::new(CONSOLE));
-        // The console returns no errors, and a panicking domain could not report them.
-        let _ = writeln!(LineWriter(&mut console), "FAIL: panic: {}", info.message());
+        console.print(format_args!("FAIL: panic: {}\n", info.message()));
     });
 }

@@ -7,6 +7,15 @@ use core::fmt;
 pub trait Console {
     /// Writes all bytes, in order.
     fn write(&mut self, bytes: &[u8]);
+
+    /// Writes text that is put together: `console.print(format_args!("{count} frames\n"))`.
+    fn print(&mut self, text: fmt::Arguments<'_>)
+    where
+        Self: Sized,
+    {
+        // A console reports no errors.
+        let _ = fmt::Write::write_fmt(&mut LineWriter(self), text);
+    }
 }
 
 /// Lets `core::fmt` write to a [`Console`].

@@ -11,6 +11,7 @@
 
 mod address_space;
 mod console;
+mod domain;
 pub mod limits;
 mod message;
 mod pair;
@@ -19,6 +20,7 @@ mod waiter;
 
 pub use address_space::AddressSpace;
 pub use console::{Console, LineWriter};
+pub use domain::{Domain, Service};
 pub use message::{Message, ProtocolError, Transport};
 pub use pair::{pack_pair, unpack_pair};
 pub use units::{ByteCount, FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId, VirtAddr};

@@ -180,12 +180,18 @@ impl Micros {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(u8);
 
+/// One above the highest peer number.
+const PEER_END: u64 = u64::from_le_bytes(PEERS_MAX.to_le_bytes());
+
 impl PeerId {
     /// Returns the peer, or `None` if the number is 0 or above the highest peer number.
     #[must_use]
-    pub fn new(number: u64) -> Option<Self> {
-        let id = u8::try_from(number).ok()?;
-        (id != 0 && usize::from(id) < PEERS_MAX).then_some(Self(id))
+    pub const fn new(number: u64) -> Option<Self> {
+        if number == 0 || number >= PEER_END {
+            return None;
+        }
+        let [id, ..] = number.to_le_bytes();
+        Some(Self(id))
     }
 
     /// Returns it as a plain number.

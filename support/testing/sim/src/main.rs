@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The simulator's command line: runs the demo, the scenarios or the disk test, and prints what the
+//! The simulator's command line: runs the demo, an example, the scenarios or the disk test, and prints what the
 //! console prints, byte for byte. Exit status 0 says that the last line is PASS.
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
 use sim::stop::{Choice, Play, Point, sweep};
 use sim::system::{
-    Domain, End, Settings, System, c_client, client_demo, disk_test, scenario_client,
+    Client, EXAMPLES, End, Settings, System, c_client, client_demo, disk_test, scenario_client,
 };
 use sim::system_file::SystemFile;
 
@@ -26,7 +26,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the demo: reads every file of the image and prints its checksum
+    /// Runs the demo, or the example whose system that is
     Run(Files),
     /// Runs the fault scenarios
     Scenarios(Files),
@@ -124,23 +124,20 @@ struct Files {
     pace: u64,
 }
 
-/// What the clients of a system are.
-struct Kind {
-    client: &'static str,
-    program: fn(&Domain) -> bool,
-}
+/// What the clients of a system are: the name of their program, and the program.
+type Kind = (&'static str, Client);
 
-const DEMO: Kind = Kind { client: "client-demo", program: client_demo };
-const C_CLIENT: Kind = Kind { client: "client-demo", program: c_client };
-const DISK: Kind = Kind { client: "disk-test", program: disk_test };
-const SCENARIOS: Kind = Kind { client: "scenario-client", program: scenario_client };
+const DEMO: Kind = ("client-demo", client_demo);
+const C_CLIENT: Kind = ("client-demo", c_client);
+const DISK: Kind = ("disk-test", disk_test);
+const SCENARIOS: Kind = ("scenario-client", scenario_client);
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(files) => run(&files, &DEMO),
-        Command::Scenarios(files) => run(&files, &SCENARIOS),
-        Command::CClient(files) => run(&files, &C_CLIENT),
-        Command::Disk(files) => run(&files, &DISK),
+        Command::Run(files) => run(&files, &[&[DEMO], EXAMPLES].concat()),
+        Command::Scenarios(files) => run(&files, &[SCENARIOS]),
+        Command::CClient(files) => run(&files, &[C_CLIENT]),
+        Command::Disk(files) => run(&files, &[DISK]),
         Command::Fuzz(arguments) => return fuzz(&arguments),
         Command::Stop(arguments) => stop(&arguments),
         Command::Explore(arguments) => explore(&arguments),
@@ -215,13 +212,16 @@ fn stop(arguments: &Stop) -> Result<bool, String> {
 }
 
 /// Runs the clients of a system, that of the highest priority first; returns whether all succeeded.
-fn run(files: &Files, &Kind { client, program }: &Kind) -> Result<bool, String> {
+/// They are of the first kind of which there is one.
+fn run(files: &Files, kinds: &[Kind]) -> Result<bool, String> {
     let file = SystemFile::parse(&text(&files.system)?)
         .map_err(|error| format!("{}: {error}", files.system.display()))?;
+    let of_kind = |(client, _): &&Kind| file.running(client).is_some();
+    let &(client, program) = kinds.iter().find(of_kind).ok_or_else(|| {
+        let names: Vec<&str> = kinds.iter().map(|(client, _)| *client).collect();
+        format!("{}: no domain runs {}.elf", files.system.display(), names.join(".elf or "))
+    })?;
     let clients = file.all_running(client);
-    if clients.is_empty() {
-        return Err(format!("{}: no domain runs {client}.elf", files.system.display()));
-    }
     let architecture = Architecture::X86_64;
     let image = files.image.as_deref().map_or(Ok(Vec::new()), read)?;
     let contents = files.disk.as_deref().map(read).transpose()?;

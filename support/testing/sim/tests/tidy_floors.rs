@@ -128,7 +128,16 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "support/runtime/proto/src",
-        floors: &["message", "address_space", "console", "waiter", "units", "pair", "limits"],
+        floors: &[
+            "domain",
+            "message",
+            "address_space",
+            "console",
+            "waiter",
+            "units",
+            "pair",
+            "limits",
+        ],
     },
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
     Crate {

@@ -13,8 +13,10 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 #![forbid(unsafe_code)]
 
+use core::fmt::Display;
+
 use proto::limits::FASTPATH_REGISTERS;
-use proto::{Console, Message, ProtocolError, Transport};
+use proto::{Console, Domain, Message, ProtocolError, Transport};
 
 /// The number of the only operation.
 const OP_WRITE: u64 = 1;
@@ -111,6 +113,21 @@ impl<T: Transport> Client<T> {
     pub const fn new(transport: T) -> Self {
         Self { transport }
     }
+}
+
+/// Runs a program and prints its last line: PASS, or FAIL and why. Returns whether that is PASS.
+pub fn run<D: Domain, E: Display>(
+    domain: &D,
+    console: u8,
+    program: impl FnOnce(&D) -> Result<(), E>,
+) -> bool {
+    let result = program(domain);
+    let mut console = Client::new(domain.channel(console));
+    match &result {
+        Ok(()) => console.write(b"PASS\n"),
+        Err(error) => console.print(format_args!("FAIL: {error}\n")),
+    }
+    result.is_ok()
 }
 
 impl<T: Transport> Console for Client<T> {

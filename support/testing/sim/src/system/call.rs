@@ -6,10 +6,10 @@ use std::rc::Rc;
 use pmserver_api::{AccessKind, PmError};
 use pmserver_core::Fault;
 use pmserver_setup::LAST_RESORT;
-use proto::{Message, PeerId, ProtocolError, Transport};
+use proto::{Message, PeerId, ProtocolError, Service, Transport};
 
 use super::departure::Departure;
-use super::domain::{Domain, Service};
+use super::domain::Domain;
 use super::programs::RECOVERY_ENTRY;
 use super::strike::Moment;
 use super::{Shared, unwinding};

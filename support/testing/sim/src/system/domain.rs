@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pmserver_api::{AccessKind, GrantMapper, KernelRefused, MapFlags};
 use pmserver_core::kernel::VSpace;
 use pmserver_core::{Fault, FaultOutcome};
-use proto::{AddressSpace, Message, PeerId, VirtAddr, Waiter};
+use proto::{AddressSpace, Message, PeerId, Service, VirtAddr, Waiter};
 
 use super::call::Channel;
 use super::departure::Departure;
@@ -19,15 +19,6 @@ use crate::machine::{self, CapRights};
 const FAULT_MICROS: u64 = 3;
 /// Virtual time of one pause in a waiting loop.
 const RELAX_MICROS: u64 = 50;
-
-/// Handles protected procedures and notifications.
-pub(crate) trait Service {
-    /// Returns the reply to a request on a channel.
-    fn protected(&mut self, channel: u8, request: &Message) -> Message;
-
-    /// Handles a notification.
-    fn notified(&mut self);
-}
 
 /// The program of a domain.
 pub(crate) trait Program {
@@ -96,6 +87,19 @@ impl Domain {
     /// Runs `action` in the domain and returns how it ended.
     pub fn attempt<R>(&self, action: impl FnOnce() -> R) -> End<R> {
         self.shared.attempt(action)
+    }
+}
+
+impl proto::Domain for Domain {
+    type Channel = Channel;
+    type Memory = Space;
+
+    fn channel(&self, id: u8) -> Channel {
+        Self::channel(self, id)
+    }
+
+    fn memory(&self) -> Space {
+        self.space()
     }
 }
 

@@ -4,11 +4,11 @@
 use block_api::{BlockError, Failure};
 use block_core::BlockServer;
 use pmserver_client::{Pages, Pm};
-use proto::{Message, PeerId, VirtAddr};
+use proto::{Message, PeerId, Service, VirtAddr};
 
 use super::Settings;
 use super::call::Channel;
-use super::domain::{Domain, Program, Service};
+use super::domain::{Domain, Program};
 use super::programs::PMSERVER;
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -52,7 +52,7 @@ impl Program for DriverProgram {
 /// Makes the memory that the driver of a real disk shares with it: the accounts are the same then.
 fn reserve_rings(domain: &Domain) -> Result<(), Failure> {
     let made = Pm::new(domain.channel(PMSERVER)).reserve_heap(RINGS);
-    made.map_err(|error| Failure::pm_refused(error.kind.status()))
+    made.map(drop).map_err(|error| Failure::pm_refused(error.kind.status()))
 }
 
 /// The server, or why there is none.

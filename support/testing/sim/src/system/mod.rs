@@ -20,6 +20,7 @@ mod console;
 mod departure;
 mod domain;
 mod driver;
+mod examples;
 mod programs;
 mod puppets;
 mod strike;
@@ -31,7 +32,7 @@ use std::rc::Rc;
 
 use pmserver_core::Server;
 use pmserver_setup::LAST_RESORT;
-use proto::{Message, PeerId};
+use proto::{Message, PeerId, Service};
 
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskPlan};
@@ -42,10 +43,11 @@ use crate::system_file::SystemFile;
 
 use self::console::Screen;
 use self::departure::Departure;
-use self::domain::{Program, Service};
+use self::domain::Program;
 
 pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
+pub use self::examples::{Client, EXAMPLES};
 pub use self::programs::{
     c_client, chosen_scenarios, client_demo, disk_test, scenario_client, scenario_names,
 };

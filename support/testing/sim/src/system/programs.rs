@@ -6,13 +6,14 @@ use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, Engine, FileServer, Kept};
 use fsserver_setup::Setup;
 use pmserver_client::Pm;
-use proto::{Console, Message, Micros, VirtAddr};
+use proto::{Console, Message, Micros, Service, VirtAddr};
 use scenarios_core::{Cast, SabotagedServer};
 
 use super::Settings;
 use super::call::Channel;
-use super::domain::{Domain, Program, Service, Space};
+use super::domain::{Domain, Program, Space};
 use super::driver::{self, DriverProgram};
+use super::examples;
 use super::puppets::PuppetProgram;
 use crate::disk::Disk;
 
@@ -78,7 +79,7 @@ pub(super) fn program_of(
         })),
         "puppet" => Some(Box::new(PuppetProgram::default())),
         driver::PROGRAM => Some(Box::new(DriverProgram::new(disk.map(|(_, disk)| disk.clone())))),
-        _ => None,
+        _ => examples::server(name),
     }
 }
 
@@ -228,7 +229,7 @@ pub fn client_demo(domain: &Domain) -> bool {
     let mut fs = fsserver_api::Client::waiting(domain.channel(FSSERVER), domain.clone());
     let mut console = console_api::Client::new(domain.channel(CONSOLE));
     match pm.reserve_heap(client_demo_core::HEAP) {
-        Ok(()) => {
+        Ok(_) => {
             let (mut space, mut grants) = (domain.space(), domain.clone());
             client_demo_core::run(&pm, &mut fs, &mut space, &mut grants, &mut console)
         }

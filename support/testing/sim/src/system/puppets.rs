@@ -5,11 +5,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use pmserver_client::Pm;
-use proto::{AddressSpace, Message};
+use proto::{AddressSpace, Message, Service};
 use puppet_core::{Puppet, Recovery, faulted};
 
 use super::call::Channel;
-use super::domain::{Domain, Program, Service, Space};
+use super::domain::{Domain, Program, Space};
 use super::programs::{PMSERVER, register_recovery};
 
 /// The program of every puppet.

@@ -151,12 +151,11 @@ mod tests {
 
     use block_api::{BlockCount, Client, Place, Tag};
     use pmserver_client::{ContainerHandle, MapFlags, Micros, Pm, Rights, ShareTerms};
-    use proto::{AddressSpace, Message, Transport, VirtAddr, Waiter};
+    use proto::{AddressSpace, Message, Service, Transport, VirtAddr, Waiter};
 
     use super::super::{Domain, End, Settings, System};
     use crate::disk::DiskPlan;
     use crate::machine::Architecture;
-    use crate::system::domain::Service;
     use crate::system_file::SystemFile;
 
     /// The disk test's system, with a server between the driver and the client.

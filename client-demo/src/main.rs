@@ -6,15 +6,12 @@
 //! simulator.
 #![no_std]
 #![no_main]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
-mod regions;
-
-use core::fmt::Write;
-
+use heap::Heap;
 use pd::{Finished, OwnGrants, OwnNotification, PpChannel};
 use pmserver_client::Pm;
-use proto::LineWriter;
+use proto::Console;
 use sel4_microkit::protection_domain;
 use shm::OwnMemory;
 
@@ -23,6 +20,9 @@ const PMSERVER: usize = 0;
 const FSSERVER: usize = 1;
 const CONSOLE: usize = 2;
 
+#[global_allocator]
+static HEAP: Heap = heap::empty();
+
 #[protection_domain]
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
@@ -30,14 +30,11 @@ fn init() -> Finished {
     let mut fs = fsserver_api::Client::waiting(PpChannel::new(FSSERVER), OwnNotification);
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
     match pm.reserve_heap(client_demo_core::HEAP) {
-        Ok(()) => {
-            regions::install_heap();
+        Ok(memory) => {
+            heap::give(&HEAP, memory);
             client_demo_core::run(&pm, &mut fs, &mut OwnMemory, &mut OwnGrants, &mut console);
         }
-        Err(error) => {
-            // The console reports no errors.
-            let _ = writeln!(LineWriter(&mut console), "FAIL: no heap: {error}");
-        }
+        Err(error) => console.print(format_args!("FAIL: no heap: {error}\n")),
     }
     Finished
 }

@@ -82,10 +82,8 @@ fn address(address: u64) -> StackPointer {
 /// Gives the heap the memory that `reserve_heap` has mapped, and forgets what was allocated before.
 /// Called once at the start, and first in every recovery.
 pub(crate) fn install_heap() {
-    // Both targets have 64-bit sizes.
-    let bytes = usize::try_from(HEAP_PAGES.bytes()).unwrap_or_default();
     // SAFETY: 1. `reserve_heap` has mapped the memory for this, in fsserver's own container that is
     // never shared (U2 heap-exclusive). 2. Nothing allocated uses it: at the start there is
     // nothing, and what ran before a recovery never goes on (U3 recovery-abandons).
-    unsafe { heap::install(&HEAP, HEAP_PAGES.start(), bytes) };
+    unsafe { heap::install(&HEAP, HEAP_PAGES) };
 }

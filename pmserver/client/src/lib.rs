@@ -216,6 +216,6 @@ pub use proto::{
 };
 pub use terms::{At, Error, ErrorKind, Operation, Pages, RANGE_FRAMES_MAX, Refused, Run};
 pub use values::{
-    Account, ArmedShare, Container, ContainerRef, Grants, Lease, LentAccount, Mapping, OnceShare,
-    PendingFault, Pin, Region, Share, SplitAccount, Taken, Watch, WeakContainer,
+    Account, ArmedShare, Container, ContainerRef, Grants, HeapMemory, Lease, LentAccount, Mapping,
+    OnceShare, PendingFault, Pin, Region, Share, SplitAccount, Taken, Watch, WeakContainer,
 };

@@ -7,9 +7,23 @@ use proto::Transport;
 use crate::connection::Pm;
 use crate::terms::{Error, Pages};
 
+/// Memory for the program's allocator ([`Pm::reserve_heap`]). Holding one proves that its pages are
+/// mapped for writing, that they show frames of the program's own container, which is never shared,
+/// and that no allocator has them yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HeapMemory(Pages);
+
+impl HeapMemory {
+    /// Returns the pages.
+    #[must_use]
+    pub const fn pages(&self) -> Pages {
+        self.0
+    }
+}
+
 impl<T: Transport> Pm<T> {
     /// Makes a container in the caller's own account and maps all of it at these pages, for the
-    /// program's allocator. Called once, before anything is allocated.
+    /// program's allocator.
     ///
     /// All frames have memory when this returns (PM-87): if the pool has too little, that is an
     /// error here, not a fault later at some store. The heap ends with the caller's account; a
@@ -31,13 +45,13 @@ impl<T: Transport> Pm<T> {
     /// # Errors
     /// As [`Container::allocate`](crate::Container::allocate) and
     /// [`ContainerRef::map`](crate::ContainerRef::map); nothing is left then.
-    pub fn reserve_heap(&self, pages: Pages) -> Result<(), Error> {
+    pub fn reserve_heap(&self, pages: Pages) -> Result<HeapMemory, Error> {
         let frames = 0..pages.count();
         let container = self.account().create_container()?;
         container.allocate(frames.clone())?;
         let flags = MapFlags::READ | MapFlags::WRITE | MapFlags::FORCE_WRITE;
         container.map(frames, pages.start(), flags)?.into_pages();
         container.into_raw();
-        Ok(())
+        Ok(HeapMemory(pages))
     }
 }

@@ -21,6 +21,7 @@ pub use container::Container;
 pub use container_ref::{ContainerRef, WeakContainer};
 pub use fault::PendingFault;
 pub use grants::Grants;
+pub use heap::HeapMemory;
 pub use lease::{Lease, Pin};
 pub use mapping::{Mapping, Region};
 pub use once::{ArmedShare, OnceShare, Taken};

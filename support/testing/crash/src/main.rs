@@ -3,17 +3,13 @@
 //! them and prints their checksums.
 #![no_std]
 #![no_main]
-#![deny(unsafe_code)]
-
-#[path = "../../../../client-demo/src/regions.rs"]
-mod regions;
-
-use core::fmt::Write;
+#![forbid(unsafe_code)]
 
 use fsserver_api::Client;
+use heap::Heap;
 use pd::{Finished, OwnGrants, OwnNotification, PpChannel};
 use pmserver_client::Pm;
-use proto::LineWriter;
+use proto::Console;
 use sel4_microkit::protection_domain;
 use shm::OwnMemory;
 
@@ -23,6 +19,9 @@ const FSSERVER: usize = 1;
 const CONSOLE: usize = 2;
 const DRIVER: usize = 3;
 
+#[global_allocator]
+static HEAP: Heap = heap::empty();
+
 #[protection_domain]
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
@@ -31,17 +30,14 @@ fn init() -> Finished {
     let disk = block_api::Client::new(PpChannel::new(DRIVER));
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
     match pm.reserve_heap(client_demo_core::HEAP) {
-        Ok(()) => {
-            regions::install_heap();
+        Ok(memory) => {
+            heap::give(&HEAP, memory);
             let own = (OwnMemory, OwnNotification);
             if crash_core::run(&pm, fs(), disk, own, &mut console) {
                 client_demo_core::run(&pm, &mut fs(), &mut OwnMemory, &mut OwnGrants, &mut console);
             }
         }
-        Err(error) => {
-            // The console reports no errors.
-            let _ = writeln!(LineWriter(&mut console), "FAIL: no heap: {error}");
-        }
+        Err(error) => console.print(format_args!("FAIL: no heap: {error}\n")),
     }
     Finished
 }

@@ -8,16 +8,14 @@
 //! the byte.
 #![no_std]
 #![no_main]
-#![deny(unsafe_code)]
-
-#[path = "../../../../client-demo/src/regions.rs"]
-mod regions;
+#![forbid(unsafe_code)]
 
 use core::cell::Cell;
 use core::fmt::Write;
 
 use client_demo_core::{Accounts, DemoError, digest};
 use fsserver_api::{Client, FsError};
+use heap::Heap;
 use pd::{Finished, OwnGrants, PpChannel};
 use pmserver_client::{Message, Micros, PeerId, Pm, Transport};
 use proto::{AddressSpace, LineWriter};
@@ -194,6 +192,9 @@ fn read<T: Transport>(
     }
 }
 
+#[global_allocator]
+static HEAP: Heap = heap::empty();
+
 #[protection_domain]
 fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
@@ -201,8 +202,8 @@ fn init() -> Finished {
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
     let mut line = LineWriter(&mut console);
     let outcome = match pm.reserve_heap(client_demo_core::HEAP) {
-        Ok(()) => {
-            regions::install_heap();
+        Ok(memory) => {
+            heap::give(&HEAP, memory);
             soak(&pm)
         }
         Err(error) => Err(error.into()),

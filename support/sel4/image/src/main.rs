@@ -26,6 +26,7 @@ use microkit_tool::sdf::{self, SysMemoryRegionPaddr, SystemDescription};
 use microkit_tool::sel4::{Arch, Config};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
+use microkit_tool::viper;
 use system_description::{Description, FILE_SETUP_FILE, Fault, LAST_RESORT_FILE, SETUP_FILE};
 
 use crate::sdk::BoardFolder;
@@ -46,7 +47,7 @@ struct Arguments {
     #[arg(long = "search-path", required_unless_present = "root_task", num_args = 1..)]
     search_paths: Vec<PathBuf>,
     /// The image to write; for x86, the kernel is copied beside it.
-    #[arg(long)]
+    #[arg(short, long)]
     output: PathBuf,
     /// RAM of a board whose kernel finds it at boot, as QEMU's -m takes it: 1G, 512M.
     #[arg(long, value_parser = bytes)]
@@ -55,10 +56,13 @@ struct Arguments {
     #[arg(long)]
     crc32: bool,
     /// Where to write microkit-tool's report of objects and capabilities.
-    #[arg(long)]
+    #[arg(short, long)]
     report: Option<PathBuf>,
+    /// Folder for microkit-tool's invariants of each PD, for Viper.
+    #[arg(long)]
+    viper_output: Option<PathBuf>,
     /// Instead of a system: a program that the kernel starts as its first thread.
-    #[arg(long, conflicts_with_all = ["search_paths", "report", "system"])]
+    #[arg(long, conflicts_with_all = ["search_paths", "report", "viper_output", "system"])]
     root_task: Option<PathBuf>,
     /// The system description.
     #[arg(value_name = "SYSTEM.xml", required_unless_present = "root_task")]
@@ -134,6 +138,25 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     pack::write(&board, &memory, &initialiser, &arguments.output)?;
     if let Some(report) = &arguments.report {
         microkit_tool::report::write_report(&spec, &board.config, report);
+    }
+    match &arguments.viper_output {
+        Some(folder) => write_views(folder, &spec, &system),
+        None => Ok(()),
+    }
+}
+
+/// Writes what microkit-tool tells Viper of each PD.
+fn write_views(
+    folder: &Path,
+    spec: &CapDLSpecContainer,
+    system: &SystemDescription,
+) -> Result<(), String> {
+    let failed = |err| format!("cannot write to {}: {err}", folder.display());
+    fs::create_dir_all(folder).map_err(failed)?;
+    for view in viper::get_combined_views(spec, system) {
+        let mut text = format!("// exported invariants for PD {}\n", view.pd_name);
+        view.export(&mut text);
+        fs::write(folder.join(format!("{}.vpr", view.pd_name)), text).map_err(failed)?;
     }
     Ok(())
 }

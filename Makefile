@@ -25,6 +25,8 @@ SECONDS ?= 600
 override FILES := $(value FILES)
 override IMAGE := $(value IMAGE)
 export BOARD CONFIG FILES IMAGE WRITE MICROKIT_SDK TIMEOUT SEED
+# What a Makefile that calls this one was told of its own compiler is not for what cargo compiles.
+$(foreach tool,CC CXX AS LD AR CFLAGS LDFLAGS,$(if $(filter command,$(origin $(tool))),$(eval unexport $(tool))))
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
@@ -103,20 +105,24 @@ crash_XML := support/testing/systems/crash.xml
 crash_PDS := console pmserver virtio-blk sabotaged-fsserver crash-writer
 crash_DISK := crash
 # The examples: a folder each, with a system file and what is printed. A package has several programs.
-EXAMPLES := hello-container own-server virtual-memory
+SIM_EXAMPLES := hello-container own-server virtual-memory
+# In the simulator a heap is the host's.
+EXAMPLES := $(SIM_EXAMPLES) heap-on-demand
 $(foreach example,$(EXAMPLES),$(eval $(example)_XML := support/examples/$(example)/system.xml))
-$(foreach example,$(EXAMPLES),$(eval $(example)_SIM := run))
+$(foreach example,$(SIM_EXAMPLES),$(eval $(example)_SIM := run))
 hello-container_PDS := console pmserver greeter hello
 own-server_PDS := console pmserver capitals author
 virtual-memory_PDS := console pmserver squares reader
+heap-on-demand_PDS := console pmserver hoarder
 PACKAGE_greeter := hello-container
 PACKAGE_hello := hello-container
 PACKAGE_capitals := own-server
 PACKAGE_author := own-server
 PACKAGE_squares := virtual-memory
 PACKAGE_reader := virtual-memory
+PACKAGE_hoarder := heap-on-demand
 package-of = $(or $(PACKAGE_$(1)),$(1))
-C_EXAMPLES := hello-container
+C_EXAMPLES := hello-container heap-on-demand
 # What fsserver serves: the disk of a system with one, or the image in the boot image.
 DISK = $(if $($(SYSTEM)_DISK),$(IMAGE_DIR)/disk.img,build/fs.img)
 # A block of the quick one cannot be read.
@@ -148,7 +154,7 @@ else
 .PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: c-test example-test parts
+.PHONY: c-test own-system-test example-test parts
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -295,7 +301,7 @@ c-test: need-board
 	if [ -n "$$missing" ]; then echo "programs in C were NOT run: $$missing"; else \
 	  $(MAKE) boot SYSTEM=c-client && \
 	  $(BOOT) compare $(SIM)/c-client.txt $(OUT)/c-client.txt && \
-	  $(MAKE) $(C_EXAMPLES:%=c-example-test-%); fi
+	  $(MAKE) $(C_EXAMPLES:%=c-example-test-%) own-system-test; fi
 # The examples in C, by their own Makefiles.
 c-example-test-%: IMAGE_DIR = $(OUT)/$*-c
 c-example-test-%: boot-tool
@@ -303,8 +309,13 @@ c-example-test-%: boot-tool
 	  MICROKIT_BOARD=$(BOARD) MICROKIT_CONFIG=$(CONFIG)
 	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(IMAGE_DIR).txt -- $(QEMU) $(QEMU_FLAGS)
 	@$(BOOT) compare support/examples/$*/expected.txt $(IMAGE_DIR).txt
+# The SDK's own example with pmserver, by the page on that.
+own-system-test: IMAGE_DIR = $(OUT)/own-system/build
+own-system-test: boot-tool
+	@support/make/own-system.sh $(OUT)/own-system
+	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/own-system.txt -- $(QEMU) $(QEMU_FLAGS)
 # The examples in Rust, on BOARD or in the simulator.
-example-test: $(EXAMPLES:%=example-test-%)
+example-test: $(patsubst %,example-test-%,$(if $(filter sim,$(BOARD)),$(SIM_EXAMPLES),$(EXAMPLES)))
 example-test-%: need-cargo boot-tool
 	@mkdir -p $(OUT)
 	@$(MAKE) $(if $(filter sim,$(BOARD)),simulate SYSTEM=$* | tee $(OUT)/$*.txt,boot SYSTEM=$*)

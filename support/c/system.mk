@@ -13,6 +13,8 @@ MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 MICROKIT_BOARD ?= qemu_virt_aarch64
 MICROKIT_CONFIG ?= debug
 BUILD_DIR ?= build
+# What is built beside the programs; with a file system virtio-blk and fsserver, too.
+SERVERS ?= console pmserver
 
 BOARD_DIR := $(MICROKIT_SDK)/board/$(MICROKIT_BOARD)/$(MICROKIT_CONFIG)
 CC_qemu_virt_aarch64 := aarch64-linux-gnu-gcc -mstrict-align
@@ -33,7 +35,7 @@ image: $(PROGRAMS:%=$(BUILD_DIR)/%) parts
 # The servers and the image tool, built where pmserver is.
 parts: | $(BUILD_DIR)
 	$(MAKE) -C $(PMSERVER) parts BOARD=$(MICROKIT_BOARD) CONFIG=$(MICROKIT_CONFIG) \
-	  MICROKIT_SDK=$(MICROKIT_SDK) PARTS=$(abspath $(BUILD_DIR))
+	  MICROKIT_SDK=$(MICROKIT_SDK) PARTS=$(abspath $(BUILD_DIR)) SERVERS='$(SERVERS)'
 
 $(BUILD_DIR)/%.elf: %.c Makefile | $(BUILD_DIR)
 	$(CC) $(CFLAGS) $(filter %.c,$^) -o $@ $(LDFLAGS)

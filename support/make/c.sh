@@ -4,6 +4,7 @@
 # Programs in C, with the compilers that this machine has.
 #
 #   c.sh missing          prints one sentence if there is no compiler for BOARD
+#   c.sh prefix           prints what the names of gcc and ld for BOARD begin with
 #   c.sh build FILE OUT   makes a protection domain for BOARD, CONFIG
 #   c.sh left_out         prints a sentence for each board and compiler that `check` leaves out
 #   c.sh check            compiles the headers and all programs strictly: with gcc and clang, for all
@@ -30,6 +31,12 @@ missing() {
 	local compiler
 	compiler=$(compilers "$BOARD" | head -n 1)
 	has ${compiler%% *} || echo "no ${compiler%% *}: run \`make setup\`"
+}
+
+prefix() {
+	local compiler
+	compiler=$(compilers "$BOARD" | head -n 1)
+	echo "${compiler%%-gcc *}"
 }
 
 build() {

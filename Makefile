@@ -154,8 +154,8 @@ else
 .PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: c-test own-system-test example-test parts
-.PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth setup sdk clean
+.PHONY: c-test example-test parts
+.PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
@@ -179,6 +179,7 @@ usage help:
 	@echo 'make explore    tries every order of calls in small systems, STATES of each'
 	@echo 'make mutants    changes single expressions of the cores: a test has to fail; SHARD=k/n'
 	@echo 'make evidence   runs all of this and more, and writes support/docs/evidence.md'
+	@echo 'make doc        the documentation of the crates for programs, in target/doc/index.html'
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
@@ -256,11 +257,14 @@ image: need-board fs-image image-tool
 	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
 
 # What a system of somebody else's needs for BOARD with CONFIG, in the folder PARTS: the servers, and the
-# tool that makes images.
+# tool that makes images; and the programs of the package in the folder CRATE, if there is one.
 PARTS ?= $(OUT)/parts
 parts: need-board image-tool
 	$(call build-pds,$(SERVERS),$(PARTS))
 	@cp $(or $(CARGO_TARGET_DIR),target)/debug/image $(PARTS)/image
+	@$(if $(CRATE),$(PDS) build --quiet --manifest-path $(CRATE)/Cargo.toml --release \
+	  --target-dir $(PD_TARGET_DIR) -Z unstable-options --artifact-dir $(PARTS)/programs)
+	@$(if $(CRATE),for pd in $(PARTS)/programs/*; do cp $$pd $(PARTS)/$$(basename $$pd).elf; done)
 
 # The tests. `check` and `sim-test` need only published crates and mke2fs.
 check: need-cargo
@@ -301,7 +305,7 @@ c-test: need-board
 	if [ -n "$$missing" ]; then echo "programs in C were NOT run: $$missing"; else \
 	  $(MAKE) boot SYSTEM=c-client && \
 	  $(BOOT) compare $(SIM)/c-client.txt $(OUT)/c-client.txt && \
-	  $(MAKE) $(C_EXAMPLES:%=c-example-test-%) own-system-test; fi
+	  $(MAKE) $(C_EXAMPLES:%=c-example-test-%) own-system-test-c; fi
 # The examples in C, by their own Makefiles.
 c-example-test-%: IMAGE_DIR = $(OUT)/$*-c
 c-example-test-%: boot-tool
@@ -309,13 +313,16 @@ c-example-test-%: boot-tool
 	  MICROKIT_BOARD=$(BOARD) MICROKIT_CONFIG=$(CONFIG)
 	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(IMAGE_DIR).txt -- $(QEMU) $(QEMU_FLAGS)
 	@$(BOOT) compare support/examples/$*/expected.txt $(IMAGE_DIR).txt
-# The SDK's own example with pmserver, by the page on that.
-own-system-test: IMAGE_DIR = $(OUT)/own-system/build
-own-system-test: boot-tool
-	@support/make/own-system.sh $(OUT)/own-system
-	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/own-system.txt -- $(QEMU) $(QEMU_FLAGS)
+# Systems out of the tree, made as the page on that says: the SDK's example in C, and a package in Rust.
+own-system-test-%: IMAGE_DIR = $(OUT)/own-system-$*/build
+own-system-test-%: boot-tool
+	@support/make/own-system.sh $* $(OUT)/own-system-$*
+	@$(BOOT) run --timeout $(TIMEOUT) --transcript $(OUT)/own-system-$*.txt -- $(QEMU) $(QEMU_FLAGS)
 # The examples in Rust, on BOARD or in the simulator.
 example-test: $(patsubst %,example-test-%,$(if $(filter sim,$(BOARD)),$(SIM_EXAMPLES),$(EXAMPLES)))
+ifneq ($(BOARD),sim)
+example-test: own-system-test-rust
+endif
 example-test-%: need-cargo boot-tool
 	@mkdir -p $(OUT)
 	@$(MAKE) $(if $(filter sim,$(BOARD)),simulate SYSTEM=$* | tee $(OUT)/$*.txt,boot SYSTEM=$*)
@@ -392,6 +399,8 @@ test: check sim-test boot-tool
 	[ "$$FILES" != support/files ] || $(BOOT) compare support/testing/boot/expected/demo.txt $(SIM)/demo.txt
 	@support/make/test-sel4.sh '$(MAKE)' '$(BOARDS)' '$(CONFIGS)'
 
+doc: need-cargo
+	@support/make/crates.sh doc
 setup:
 	@support/make/setup.sh
 sdk:

@@ -37,9 +37,6 @@ say support/make/canary.sh apply
 say support/make/c.sh check
 support/make/compile.sh 'the host tests (about 2 minutes the first time)' cargo test --no-run
 say cargo test --quiet
-# What a registry would get, and its documentation.
-crates=()
-for crate in pmserver-proto pmserver-api pmserver-client fsserver-api; do crates+=(--package "$crate"); done
-say cargo package --quiet --offline --allow-dirty "${crates[@]}"
-RUSTDOCFLAGS='-D warnings' say cargo doc --quiet --no-deps "${crates[@]}"
+say support/make/crates.sh package
+say support/make/crates.sh doc
 [ ${#left_out[@]} -eq 0 ] || printf '%s\n' "${left_out[@]}"

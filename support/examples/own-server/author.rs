@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Lends a text to the server of capital letters: as it has to be, and in two ways that are refused.
+//! Lends a text to the server of capital letters: as it has to be, and in ways that are refused.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 mod api;

@@ -6,7 +6,10 @@
 
 #include "pmserver.h"
 
-/** Returns memory for any object of this size, or NULL if there is no more (malloc_refusal). */
+/**
+ * Returns memory for any object of this size, or NULL if there is no more (malloc_refusal). May make
+ * calls of pmserver: what is in the message registers does not outlive it.
+ */
 void *malloc(size_t bytes);
 
 /** Gives back what malloc returned. The heap keeps it, for the next allocation. */

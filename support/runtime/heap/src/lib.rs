@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The heap of a protection domain, in memory that the domain mapped for this purpose only.
 //!
-//! A heap starts empty. Either it is given its memory once ([`give`]), or it grows: a [`growing`] one
-//! reserves a container more whenever an allocation finds no room, and says why it has no more
-//! ([`refusal`]) once its account is at its limit. When a domain recovers from a fault, it
-//! installs the same memory again, and all earlier allocations are forgotten (design D11).
+//! A heap starts empty. Either it is given its memory once ([`give`]), or it grows: a [`growing`]
+//! one reserves a container more whenever an allocation finds no room, and says why it has no more
+//! ([`refusal`]) once its account is at its limit. When a domain recovers from a fault, it installs
+//! the same memory again, and all earlier allocations are forgotten (design D11).
 //!
 //! This is a crate of its own because every program that links it needs a global allocator. It also
 //! builds for the host, where its tests run.
@@ -26,8 +26,8 @@ use talc::source::Source;
 /// A global allocator for a protection domain.
 pub type Heap = TalcLock<SingleThread, Growth>;
 
-/// Reserves memory for a heap at these pages: [`Pm::reserve_heap`](pmserver_client::Pm::reserve_heap)
-/// over the program's channel.
+/// Reserves memory for a heap at these pages:
+/// [`Pm::reserve_heap`](pmserver_client::Pm::reserve_heap) over the program's channel.
 pub type Reserve = fn(Pages) -> Result<HeapMemory, Error>;
 
 /// Pages that a heap grows by, at least: fewer only where its account has no more.
@@ -93,8 +93,9 @@ impl Growth {
     }
 }
 
-// SAFETY: `acquire` does not use the lock around the allocator, nor anything that allocates: it makes
-// calls of pmserver (U3 recovery-abandons holds for it as for all other code).
+// SAFETY: 1. `acquire` uses neither the lock around the allocator nor anything that allocates: it
+// makes calls of pmserver. 2. One that a recovery interrupts never continues (U3
+// recovery-abandons).
 unsafe impl Source for Growth {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         let memory = talc.source.grow(layout).ok_or(())?;
@@ -108,7 +109,8 @@ pub const fn empty() -> Heap {
     Heap::new(Growth::NONE)
 }
 
-/// Returns a heap that reserves memory as it is needed, from the first of these pages on.
+/// Returns a heap that reserves memory as it is needed, from the first of these pages on. An
+/// allocation may make calls of pmserver: what is in the message registers does not outlive it.
 #[must_use]
 pub const fn growing(window: Pages, reserve: Reserve) -> Heap {
     Heap::new(Growth { reserve: Some(reserve), window: Some(window), refusal: None })
@@ -119,9 +121,9 @@ pub fn give(heap: &Heap, memory: HeapMemory) -> bool {
     claim(&mut heap.lock(), memory.pages())
 }
 
-/// Returns why a growing heap got no more memory when it last asked for some in vain: its account is
-/// at its limit, or what else pmserver said. Nothing if it never was refused, or if it was not
-/// pmserver who had no more, but the window.
+/// Returns why a growing heap got no more memory when it last asked for some in vain: its account
+/// is at its limit, or what else pmserver said. Nothing if pmserver never refused: then it may be
+/// the window that has no more room.
 #[must_use]
 pub fn refusal(heap: &Heap) -> Option<Error> {
     heap.lock().source.refusal
@@ -145,8 +147,8 @@ fn claim<B: Binning>(talc: &mut Talc<Growth, B>, pages: Pages) -> bool {
     let Some((start, bytes)) = start.ok().zip(usize::try_from(pages.bytes()).ok()) else {
         return false;
     };
-    // SAFETY: the pages are mapped for this alone, and no allocator has them: the caller took them out
-    // of a `HeapMemory`, or its own caller vouches for them (U2 heap-exclusive).
+    // SAFETY: the pages are mapped for this alone, and no allocator has them: the caller took them
+    // out of a `HeapMemory`, or its own caller vouches for them (U2 heap-exclusive).
     unsafe { talc.claim(ptr::with_exposed_provenance_mut(start), bytes) }.is_some()
 }
 

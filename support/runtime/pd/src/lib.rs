@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What all protection domains share: messages over Microkit channels, how a program is made of a
-//! function and how a server waits, the panic report, recovery after a fault, the mapping of granted
-//! frames, and the processor's counter.
+//! function and how a server waits, the panic report, recovery after a fault, the mapping of
+//! granted frames, and the processor's counter.
 //!
 //! Contains no policy: the `api` and `core` crates decide what a message means.
 #![no_std]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The simulator's command line: runs the demo, an example, the scenarios or the disk test, and prints what the
-//! console prints, byte for byte. Exit status 0 says that the last line is PASS.
+//! The simulator's command line: runs the demo, an example, the scenarios or the disk test, and
+//! prints what the console prints, byte for byte. Exit status 0 says that the last line is PASS.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};

@@ -225,6 +225,7 @@ fs-image:
 	@support/make/disk.sh make $(DISK) $(or $($(SYSTEM)_DISK),region)
 
 simulate: need-cargo fs-image
+	@[ "$($(SYSTEM)_SIM)" ] || { echo '$(SYSTEM) does not run in the simulator: use a board' >&2; exit 1; }
 	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
 	@result=0; cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) \
 	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) || result=$$?; $(check-disk)

@@ -15,7 +15,7 @@ package) cargo package --quiet --offline --allow-dirty "${crates[@]}" ;;
 doc)
 	# rustdoc makes a front page only for those who take what is not stable yet.
 	export RUSTC_BOOTSTRAP=1
-	export RUSTDOCFLAGS="-D warnings -Z unstable-options --index-page $PWD/support/docs/crates.md"
+	export RUSTDOCFLAGS="-D warnings -Z unstable-options --index-page $PWD/support/docs/crates/index.md"
 	cargo doc --quiet --no-deps "${crates[@]}"
 	;;
 esac

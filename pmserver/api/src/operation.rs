@@ -192,7 +192,7 @@ operations! {
         bound "256 or 512 frames, each in a ring of 8 with 4 mappings each; prepares",
         idempotent false;
     11 Unlock "unlock" Bare ("lease") -> ()
-        bound "constant; of a pin 64 frames, of a take 256 mappings; in steps", idempotent true;
+        bound "constant; of a pin 256 frames, of a take 256 mappings; in steps", idempotent true;
     12 Map "map" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("mapped", "runs", "runs", "runs")
         bound "256 or 512 frames, a copy of each with FORCE_WRITE; goes on", idempotent true;
@@ -272,11 +272,11 @@ operations! {
         bound "31 peers", idempotent true;
     43 Pin "pin" Bare ("container", "start", "count:16 mode:16", "ttl_us")
         -> ("lease", "deadline", "bus address", "run")
-        bound "64 frames, a copy of each; prepares", idempotent false;
+        bound "256 frames, a copy of each, or 512; prepares", idempotent false;
     44 BusAddress "bus_address" Bare ("lease", "frame") -> ("bus address", "run")
-        bound "64 frames", idempotent true;
+        bound "256 frames", idempotent true;
     45 DeviceReset "device_reset" Bare ("peer") -> ()
-        bound "64 pins", idempotent true;
+        bound "64 pins; in steps", idempotent true;
     46 SetHandler "set_handler" Bare ("container", "start", "count", "peer:16 0:16 cookie:32")
         -> ("range")
         bound "4 handlers; in steps", idempotent true;

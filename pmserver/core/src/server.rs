@@ -69,6 +69,7 @@ impl<K: Kernel> Server<K> {
 
     fn begin(&mut self) {
         self.service.store.meter().restart();
+        self.service.store.held_until = None;
         self.service.store.stock_small_pages();
     }
 

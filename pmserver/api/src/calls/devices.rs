@@ -35,7 +35,8 @@ impl<T: Transport> Calls<T> {
         }
     }
 
-    /// Takes a lease under which the frames keep their physical memory.
+    /// Takes a lease under which the frames keep their physical memory. With [`Micros::NEVER`] it
+    /// has no deadline.
     ///
     /// # Errors
     /// [`CallError`]: see operation 43, pin.
@@ -64,11 +65,18 @@ impl<T: Transport> Calls<T> {
             .map(|[address, frames]| BusRun { address, frames })
     }
 
-    /// Reports that a peer's device was reset and writes to no memory any more.
+    /// Reports that a peer's device was reset and writes to no memory any more, in as many calls as
+    /// it takes.
     ///
     /// # Errors
     /// [`CallError`]: see operation 45, device_reset.
     pub fn device_reset(&mut self, peer: PeerId) -> Result<(), CallError> {
-        self.call(Request::DeviceReset { peer }).map(|[]| ())
+        loop {
+            match self.call(Request::DeviceReset { peer }) {
+                // Each call ends at least one pin.
+                Err(CallError::Refused(Failure { error: PmError::Pending, at: 0, .. })) => {}
+                result => return result.map(|[]| ()),
+            }
+        }
     }
 }

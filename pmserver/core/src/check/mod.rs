@@ -92,7 +92,7 @@ impl<K: Kernel> Service<K> {
                 &mut census.records
             } else if entry.is(PageUse::Reserved) {
                 &mut census.reserved
-            } else if entry.is(PageUse::Quarantine) {
+            } else if entry.is_one_of(&[PageUse::Quarantine, PageUse::LargeQuarantine]) {
                 &mut census.quarantine
             } else {
                 &mut census.free

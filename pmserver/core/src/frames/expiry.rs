@@ -10,6 +10,7 @@ use proto::PeerId;
 use proto::limits::FRAME_WORK_MAX;
 
 use crate::frames::FrameManager;
+use crate::frames::pins::UNPIN_WORK;
 use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
@@ -109,7 +110,7 @@ impl<K: Kernel> FrameManager<K> {
                 self.end_lease(lease);
             } else if !record.is_over() {
                 record.end_at(now);
-                let has_room = self.store.meter().check_room(FRAME_WORK_MAX, 0).is_ok();
+                let has_room = self.store.meter().check_room(UNPIN_WORK, 0).is_ok();
                 if has_room && self.store.kernel.has_iommu() {
                     // If the kernel refuses, the frames stay locked and the next request tries
                     // again.

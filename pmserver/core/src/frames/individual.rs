@@ -85,7 +85,11 @@ impl<K: Kernel> FrameManager<K> {
         let record = *self.store.get(run);
         if let Some(first) = record.page(0).filter(|_| record.is_whole()) {
             let is_large = record.is_large();
-            return if is_large { self.split_large(first) } else { self.split_bound_run(first) };
+            return if is_large {
+                self.split_large(run, first)
+            } else {
+                self.split_bound_run(first)
+            };
         }
         let split =
             if record.is_cluster() { self.split_cluster(run) } else { self.store.split_run(run) };

@@ -5,7 +5,7 @@
 //! A large frame is what it is as long as it is used as a whole. When somebody needs a part of it,
 //! it is *split*: all mappings of it are suspended, its pages are copied one after the other, over
 //! several calls if need be, and then all virtual frames on it, and their mappings, are replaced by
-//! clusters on the copies. What they shared they share still.
+//! clusters on the copies. What they shared they share still. One that is pinned stays where it is.
 //!
 //! ```text
 //!   large frame a --+--> block             frame a0, a1, ...  --+--> copy 0, copy 1, ...
@@ -48,19 +48,69 @@ type Payers = Vec<Ref<Account>, { WHOLE_MAPPINGS_MAX + 1 }>;
 type Prepared = Vec<(Ref<Mapping>, Parts), WHOLE_MAPPINGS_MAX>;
 
 impl<K: Kernel> FrameManager<K> {
-    /// Splits the large frame on a block into single frames.
+    /// Splits a large frame into single frames.
     ///
     /// # Errors
-    /// `Pending` if there is more to do than the call has room for: the next one goes on. `Kernel`
-    /// if the kernel refuses a step; what was done stays done, and is not seen.
-    pub(crate) fn split_large(&mut self, block: PageIndex) -> Result<(), PmError> {
-        let before = self.store.meter().spent();
-        let split = self.end_other_splitting(block).and_then(|()| self.go_on_splitting(block));
-        self.store.meter().count_split(before);
-        split
+    /// `Pending` if there is more to do than the call has room for: the next one goes on. The same,
+    /// until its deadline, if a pin keeps the frame on its block; others have left it then.
+    /// `Kernel` if the kernel refuses a step; what was done stays done, and is not seen.
+    pub(crate) fn split_large(
+        &mut self,
+        frame: Ref<Frame>,
+        block: PageIndex,
+    ) -> Result<(), PmError> {
+        let deadline = self.pin_deadline(Id::first(frame));
+        if !self.store.entry(block).is(PageUse::Large) {
+            // The pin has run out, and that has split it.
+            return Ok(());
+        }
+        if deadline.is_some() && !self.store.is_held_twice(block) {
+            self.store.held_until = deadline;
+            self.store.end_splitting(block);
+            return Err(PmError::Pending);
+        }
+        self.split_others(block)?;
+        // What could not be done to all of it may be possible now.
+        if deadline.is_some() { Err(PmError::Pending) } else { Ok(()) }
     }
 
+    /// Splits the large frames on a block, but for one that is pinned.
+    ///
+    /// # Errors
+    /// As [`Self::split_large`].
+    pub(crate) fn split_others(&mut self, block: PageIndex) -> Result<(), PmError> {
+        self.leave_block(block, Self::go_on_splitting)
+    }
+
+    /// Moves the virtual frames off a block, as `leave` says, after what is being split already.
+    ///
+    /// # Errors
+    /// As [`Self::split_large`].
+    pub(super) fn leave_block(
+        &mut self,
+        block: PageIndex,
+        leave: impl FnOnce(&mut Self, PageIndex) -> Result<(), PmError>,
+    ) -> Result<(), PmError> {
+        let before = self.store.meter().spent();
+        let left = self.end_other_splitting(block).and_then(|()| leave(self, block));
+        self.store.meter().count_split(before);
+        left
+    }
+
+    /// Moves the virtual frames off a block, but for one that a pin keeps there.
     pub(super) fn go_on_splitting(&mut self, block: PageIndex) -> Result<(), PmError> {
+        let is_pinned = self.store.entry(block).is_pinned();
+        let holders = is_pinned.then(|| self.store.holders(block)).unwrap_or_default();
+        let pinned = holders.iter().find(|holder| self.pin_of(**holder).is_some());
+        self.move_off(block, pinned.map(|pinned| pinned.record))
+    }
+
+    /// Moves the virtual frames off a block, but for one that may stay.
+    pub(super) fn move_off(
+        &mut self,
+        block: PageIndex,
+        staying: Option<Ref<Frame>>,
+    ) -> Result<(), PmError> {
         let kernel = |_: KernelError| PmError::Kernel;
         if !self.store.is_splitting(block) {
             self.has_room(FRAME_WORK_MAX)?;
@@ -72,11 +122,12 @@ impl<K: Kernel> FrameManager<K> {
             self.store.copy_next_part().map_err(kernel)?;
         }
         self.store.begin_joining();
-        while let Some(frame) = self.first_on(block) {
+        while let Some(frame) = self.first_on(block, staying) {
             let links = u64::from(self.store.get(frame).mapping_count.get()).saturating_add(1);
             self.has_room(REPLACE_WORK.saturating_mul(links))?;
             self.replace_frame(block, frame).map_err(kernel)?;
         }
+        self.store.end_splitting(block);
         Ok(())
     }
 
@@ -100,11 +151,14 @@ impl<K: Kernel> FrameManager<K> {
             && !record.has(FrameMarks::TENTATIVE)
     }
 
-    /// Returns the first virtual frame on a block, if that is a large frame still.
-    fn first_on(&self, block: PageIndex) -> Option<Ref<Frame>> {
-        let entry = self.store.entry(block);
-        let first = || Some(self.store.holders(block).first()?.record);
-        if entry.is(PageUse::Large) { first() } else { None }
+    /// Returns the first virtual frame on a block, but for one that stays, if that is a large frame
+    /// still.
+    fn first_on(&self, block: PageIndex, staying: Option<Ref<Frame>>) -> Option<Ref<Frame>> {
+        if !self.store.entry(block).is(PageUse::Large) {
+            return None;
+        }
+        let holders = self.store.holders(block);
+        holders.iter().map(|holder| holder.record).find(|frame| Some(*frame) != staying)
     }
 
     pub(super) fn has_room(&self, work: u64) -> Result<(), PmError> {
@@ -211,6 +265,7 @@ impl<K: Kernel> FrameManager<K> {
     /// # Errors
     /// As [`Self::split`].
     pub(crate) fn split_newest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
+        self.store.pass_kept(account)?;
         while let Some(newest) = self.store.ledger(account).list(FrameList::Guaranteed).target()
             && self.split_if_used(newest)?
         {}

@@ -283,19 +283,17 @@ impl<K: Kernel> FrameManager<K> {
         while let Some((frame, number)) = rest.and_then(|rest| self.next_record(container, rest)) {
             let record = self.store.get(frame);
             let range = record.range();
-            let leases = self.leases(container).map(|lease| lease.range);
-            let mut leases = leases.filter(|lease| lease.overlaps(range));
-            let Some(lease) = leases.next() else {
-                drop(leases);
+            let leases = || self.leases(container).map(|lease| lease.range);
+            let overlapping = leases().filter(|lease| lease.overlaps(range));
+            let Some(lease) = overlapping.max_by_key(|lease| lease.covers(range)) else {
                 return Ok(Some((frame, record.all(), number)));
             };
             if lease.covers(range) {
                 rest = Range::ALL.behind(lease.last);
             } else if record.is_above_cluster() {
-                drop(leases);
                 self.split(frame)?;
             } else {
-                let leased = leases.fold(record.within(lease), |all, it| all | record.within(it));
+                let leased = leases().fold(0, |all, lease| all | record.within(lease));
                 let free = record.all() & !leased;
                 if let Some(index) = indices(free).next() {
                     return Ok(Some((frame, free, record.number(index))));

@@ -74,6 +74,12 @@ impl<K: Kernel> FrameManager<K> {
         Some(Id::new(frame, self.store.get(frame).index_of(number)))
     }
 
+    /// Returns the numbers that a frame stands for: more than one if it is large, or a run.
+    pub(crate) fn range_of(&self, frame: FrameId) -> Range {
+        let record = self.store.get(frame.record);
+        if record.is_cluster() { Range::one(record.number(frame.index)) } else { record.range() }
+    }
+
     /// Returns the first frame or run of a range, with the first of its numbers in the range.
     pub(crate) fn next_frame(
         &self,

@@ -3,7 +3,7 @@
 
 use pmserver_api::{Failure, PmError};
 use proto::Micros;
-use proto::limits::FRAME_WORK_MAX;
+use proto::limits::{CALL_FRAMES_MAX, FRAME_WORK_MAX};
 
 use crate::frames::FrameManager;
 use crate::kernel::{Kernel, KernelError, PageIndex};
@@ -11,16 +11,18 @@ use crate::records::account::{Account, Charge};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::FrameMarks;
-use crate::records::id::FrameId;
+use crate::records::id::{FrameId, Id};
 use crate::records::lease::{Lease, LeasesOfContainer};
 use crate::records::page::PageUse;
 use crate::records::range::Range;
 
+/// The work of releasing a pin: each frame may have to be unmapped from a device.
+pub(crate) const UNPIN_WORK: u64 = CALL_FRAMES_MAX * 2_500;
+
 impl<K: Kernel> FrameManager<K> {
     pub(crate) fn refund_pin(&mut self, account: Ref<Account>, frames: u64) {
-        for _ in 0..frames {
-            self.store.refund(account, Charge::Frames);
-        }
+        let pages = u32::try_from(frames).unwrap_or(u32::MAX);
+        self.store.refund_pages(account, Charge::Frames, pages);
     }
 
     /// Unmaps frames from a device behind an IOMMU, and allows them to move again. If the kernel
@@ -39,6 +41,7 @@ impl<K: Kernel> FrameManager<K> {
             if self.store.kernel.has_iommu() {
                 self.store.kernel.bus_unmap(holder, page)?;
             }
+            self.store.get_mut(frame.record).set(FrameMarks::KEPT, false);
             let pins = &mut self.store.entry_mut(page).taken;
             *pins = pins.saturating_sub(1);
         }
@@ -76,6 +79,7 @@ impl<K: Kernel> FrameManager<K> {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return Ok(()) };
         if self.store.kernel.has_iommu() {
+            self.store.meter().check_room(UNPIN_WORK, 0)?;
             // If the kernel refuses, the frames stay locked and the next request tries again.
             let _ = self.unpin(lease);
             return Ok(());
@@ -88,8 +92,10 @@ impl<K: Kernel> FrameManager<K> {
             };
             // What the call is for needs room, too.
             self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0)?;
-            if self.move_into_quarantine(lease, frame, page).is_err() {
-                return Ok(());
+            match self.move_into_quarantine(lease, (container, frame), page) {
+                Ok(()) => {}
+                Err(PmError::Pending) => return Err(PmError::Pending.into()),
+                Err(_) => return Ok(()),
             }
         }
         self.unlink_from_container(lease);
@@ -100,24 +106,64 @@ impl<K: Kernel> FrameManager<K> {
     fn move_into_quarantine(
         &mut self,
         lease: Ref<Lease>,
-        frame: FrameId,
+        (container, frame): (Ref<Container>, FrameId),
         page: PageIndex,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), PmError> {
+        let is_large = self.store.entry(page).is(PageUse::Large);
+        let range = self.range_of(frame);
         // The reference keeps the page from being reused when its last frame has left it.
         self.store.add_reference(page);
-        if let Err(error) = self.relocate(page) {
+        let moved = if is_large {
+            self.leave_block(page, |frames, block| frames.move_off(block, None))
+        } else {
+            self.relocate(page).map_err(|_: KernelError| PmError::Kernel)
+        };
+        if let Err(error) = moved {
             self.store.drop_reference(page);
             return Err(error);
         }
-        for sharer in self.sharers(frame) {
-            self.store.get_mut(sharer.record).set(FrameMarks::TAKEN_OVER, true);
-        }
-        let mut entry = self.store.entry(page).reused_as(PageUse::Quarantine);
+        self.set_taken_over(container, range);
+        let used_as = if is_large { PageUse::LargeQuarantine } else { PageUse::Quarantine };
+        let mut entry = self.store.entry(page).reused_as(used_as);
         entry.set_pin(lease.link());
         entry.next = self.store.get(lease).quarantine;
         *self.store.entry_mut(page) = entry;
         self.store.get_mut(lease).quarantine = page.get();
         Ok(())
+    }
+
+    /// Marks frames of a pin that has run out, and those that they are really shared with.
+    fn set_taken_over(&mut self, container: Ref<Container>, range: Range) {
+        let mut rest = Some(range);
+        while let Some((frame, _)) = self.take_frame(container, &mut rest) {
+            for sharer in self.sharers(Id::first(frame)) {
+                let record = self.store.get_mut(sharer.record);
+                record.set(FrameMarks::KEPT, false);
+                record.set(FrameMarks::TAKEN_OVER, true);
+            }
+        }
+    }
+
+    /// Ends the pins without a deadline on a container.
+    #[inline(always)]
+    pub(crate) fn end_lasting_pins(&mut self, container: Ref<Container>) {
+        if self.store.get(container).leases.target().is_some() {
+            self.end_lasting_pins_of(container);
+        }
+    }
+
+    #[inline(never)]
+    fn end_lasting_pins_of(&mut self, container: Ref<Container>) {
+        let now = self.store.kernel.now();
+        let mut next = self.store.get(container).leases.target();
+        while let Some(lease) = next {
+            let first = self.store.get(container).leases;
+            next = self.store.next_of::<LeasesOfContainer>(first, lease);
+            let record = self.store.get_mut(lease);
+            if record.deadline() == Micros::NEVER {
+                record.end_at(now);
+            }
+        }
     }
 
     /// Returns the deadline until which a pin keeps a frame on its page.
@@ -137,7 +183,7 @@ impl<K: Kernel> FrameManager<K> {
     }
 
     /// Returns the pin on a frame or on one of its ring: there is one at most.
-    fn pin_of(&self, frame: FrameId) -> Option<Ref<Lease>> {
+    pub(crate) fn pin_of(&self, frame: FrameId) -> Option<Ref<Lease>> {
         let page = self.store.page_of(frame)?;
         if !self.store.entry(page).is_pinned() {
             return None;

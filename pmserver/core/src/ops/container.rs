@@ -134,6 +134,7 @@ impl<K: Kernel> Operations<K> {
         }
         record.dying = 1;
         let owner = record.owner();
+        self.end_lasting_pins(container);
         let rest = self.peer(owner).containers;
         let rest = self.store.remove_from_chain::<ContainersOfOwner>(rest, container);
         self.peer_mut(owner).containers = rest;

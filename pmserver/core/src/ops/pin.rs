@@ -20,18 +20,20 @@ use pmserver_api::{
     AccessKind, BusRun, Failure, Frames, Lease as LeaseReply, LeaseHandle, LockMode, Pinned,
     PmError, Rights,
 };
-use proto::limits::{FRAME_WORK_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::limits::{CALL_FRAMES_MAX, FRAME_WORK_MAX, PEER_PINNED_FRAMES_MAX};
 use proto::{FrameNumber, Micros, PAGE_BYTES, PeerId};
 
 use crate::config::Privileges;
-use crate::kernel::{CapRights, Kernel};
+use crate::frames::pins::UNPIN_WORK;
+use crate::kernel::{CapRights, Kernel, KernelError};
 use crate::ops::Operations;
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::cell::Ref;
 use crate::records::container::Container;
+use crate::records::count::Count;
 use crate::records::failure::at_frame;
-use crate::records::frame::FrameMarks;
-use crate::records::id::FrameId;
+use crate::records::frame::{Frame, FrameMarks, LARGE_PAGES};
+use crate::records::id::{FrameId, Id};
 use crate::records::leaf::Leaf;
 use crate::records::lease::{Lease, LeasesOfHolder};
 use crate::records::range::Range;
@@ -55,31 +57,115 @@ impl<K: Kernel> Operations<K> {
         if !has_dma || !access.allows(range, Rights::LOCK | by_device) {
             return Err(PmError::NoRight.into());
         }
+        let lasts = ttl == Micros::NEVER;
+        if lasts && mode == LockMode::Read {
+            return Err(PmError::Invalid.into());
+        }
+        if lasts && access.share.is_some() {
+            return Err(PmError::NoRight.into());
+        }
         // Pins that have run out in other containers.
         self.expire_leases_of(caller)?;
-        let pinned = self.pinned_by(caller).saturating_add(count.get());
-        if count.get() > PIN_FRAMES_MAX || pinned > PEER_PINNED_FRAMES_MAX {
+        if self.pinned_by(caller).saturating_add(count.get()) > PEER_PINNED_FRAMES_MAX {
             return Err(PmError::TooMany.into());
         }
-        let ttl = self.check_lease(caller, &access, range, mode, ttl)?;
-        for number in range.first..=range.last {
-            let frame = self.present_alone(access.container, number)?;
-            self.check_supplied(caller, frame, AccessKind::Write)?;
-            // Two pins would each keep the frame from moving when the other expires.
-            let deadline = self.pin_deadline(frame);
-            self.locked_until(deadline)?;
-        }
+        let longest = self.check_lease(caller, &access, range, mode, ttl)?;
+        let ttl = if lasts { ttl } else { longest };
+        let large = self.check_pinned(caller, &access, range, (mode, lasts))?;
         let account = self.own_account(caller)?;
         self.charge_frames(account, range)?;
         let made = self.make_lease(caller, &access, range, mode, ttl).and_then(|made| {
-            self.pin_frames(made.0, &access, range).map(|()| made).inspect_err(|_| {
-                self.end_lease(made.0);
-            })
+            let pinned = match large {
+                Some(large) => self.pin_large(made.0, large),
+                None => self.pin_frames(made.0, &access, range),
+            };
+            pinned.map(|()| made).inspect_err(|_| self.end_lease(made.0))
         });
         let (lease, deadline) = made.inspect_err(|_| self.refund_pin(account, count.get()))?;
         let bus = self.bus_run(access.container, range)?;
         let lease = LeaseHandle::from_raw(self.store.handle(lease));
         Ok(Pinned { lease: LeaseReply { lease, deadline }, bus })
+    }
+
+    /// Refuses to pin what cannot be. Returns the large frame that is pinned as a whole.
+    ///
+    /// # Errors
+    /// `NotFound`, `Discarded`, `Absent`; `Locked` by another pin; `NotEligible` for an extra frame
+    /// without a deadline; `TooMany` for 512 frames that are no large frame. `Pending` if there is
+    /// more to split than one call does.
+    fn check_pinned(
+        &mut self,
+        caller: PeerId,
+        access: &Access,
+        range: Range,
+        (mode, lasts): (LockMode, bool),
+    ) -> Result<Option<Ref<Frame>>, Failure> {
+        if range.others() >= CALL_FRAMES_MAX {
+            let large = self.large_to_pin(access.container, range, mode).filter(|_| !lasts);
+            let large = large.ok_or(PmError::TooMany)?;
+            let deadline = self.pin_deadline(Id::first(large));
+            self.locked_until(deadline)?;
+            return Ok(Some(large));
+        }
+        for number in range.first..=range.last {
+            self.store.meter().check_room(FRAME_WORK_MAX, 0)?;
+            let frame = self.present_alone(access.container, number)?;
+            self.check_supplied(caller, frame, AccessKind::Write)?;
+            // Two pins would each keep the frame from moving when the other expires.
+            let deadline = self.pin_deadline(frame);
+            self.locked_until(deadline)?;
+            if lasts && self.store.get(frame.record).has(FrameMarks::EXTRA) {
+                return Err(at_frame(PmError::NotEligible, number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what is a large frame, or can be one, and is pinned by nobody else who has its
+    /// memory. A device behind an IOMMU reaches single frames only.
+    fn large_to_pin(
+        &self,
+        container: Ref<Container>,
+        range: Range,
+        mode: LockMode,
+    ) -> Option<Ref<Frame>> {
+        let large = self.whole(container, range)?;
+        let can_be = match self.store.get(large).page(0) {
+            None => !self.has_handler_in(container, range),
+            Some(block) => {
+                let is_left = mode == LockMode::Exclusive && self.store.is_held_twice(block);
+                let is_own = self.pin_of(Id::first(large)).is_some();
+                (!self.store.is_splitting(block) || is_left)
+                    && (!self.store.entry(block).is_pinned() || is_own)
+            }
+        };
+        (can_be && !self.store.kernel.has_iommu()).then_some(large)
+    }
+
+    /// Pins a large frame as a whole. If a device may write to it, the others leave its memory.
+    ///
+    /// # Errors
+    /// `Pending` if one call cannot move them all. `TooMany` if there is no large frame of memory.
+    fn pin_large(&mut self, lease: Ref<Lease>, large: Ref<Frame>) -> Result<(), Failure> {
+        let first = Id::first(large);
+        let block = match self.store.page_of(first) {
+            Some(block) => block,
+            None => {
+                let block = self.store.take_large().map_err(|error| match error {
+                    KernelError::NotEnoughMemory => PmError::TooMany,
+                    _ => PmError::Kernel,
+                })?;
+                self.join_page(first, block);
+                block
+            }
+        };
+        self.store.entry_mut(block).taken = 1;
+        let record = self.store.get_mut(lease);
+        record.pinned = Count::starting_at(LARGE_PAGES);
+        if record.is_exclusive() && self.store.is_held_twice(block) {
+            self.split_others(block).inspect_err(|_| self.store.entry_mut(block).taken = 0)?;
+        }
+        Ok(())
     }
 
     /// Charges an account for the frames of a range, or for none.
@@ -127,8 +213,10 @@ impl<K: Kernel> Operations<K> {
             }
             self.store.get_mut(lease).pinned.up();
         }
+        let lasts = self.store.get(lease).deadline() == Micros::NEVER;
         let mut rest = Some(range);
         while let Some((frame, _)) = self.take_each(access.container, &mut rest) {
+            self.store.get_mut(frame.record).set(FrameMarks::KEPT, lasts);
             for sharer in self.sharers(frame) {
                 self.store.get_mut(sharer.record).set(FrameMarks::TAKEN_OVER, false);
             }
@@ -196,6 +284,15 @@ impl<K: Kernel> Operations<K> {
     }
 
     fn bus_run(&self, container: Ref<Container>, range: Range) -> Result<BusRun, Failure> {
+        let large = self.find_frame(container, range.first).map(|frame| self.store.get(frame));
+        if let Some(large) = large.filter(|large| large.is_large())
+            && let Some(block) = large.page(0)
+        {
+            let passed = range.first.saturating_sub(large.range().first);
+            let address = self.store.kernel.physical_address(block);
+            let address = address.saturating_add(passed.saturating_mul(PAGE_BYTES));
+            return Ok(BusRun { address, frames: range.others().saturating_add(1) });
+        }
         let mut run = BusRun { address: 0, frames: 0 };
         for number in range.first..=range.last {
             let page = self.find_id(container, number).and_then(|frame| self.store.page_of(frame));
@@ -213,6 +310,9 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Ends the pins of a peer that have run out: its device was reset, and writes no more.
+    ///
+    /// # Errors
+    /// `Pending` if there are more than one call ends. `Kernel`.
     #[inline(never)]
     pub(crate) fn device_reset(&mut self, caller: PeerId, peer: PeerId) -> Result<(), Failure> {
         if !self.peer(caller).privileges.contains(Privileges::SUPERVISE) {
@@ -225,6 +325,7 @@ impl<K: Kernel> Operations<K> {
             next = self.next_lease_of(peer, lease);
             let record = self.store.get(lease);
             if !record.pinned.is_zero() && record.deadline() <= now {
+                self.store.meter().check_room(UNPIN_WORK, 0)?;
                 self.unpin(lease)?;
             }
         }

@@ -20,7 +20,7 @@ use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
 use crate::ops::map::{check_flags, last_page};
 use crate::records::failure::{at_frame, is_more_to_do};
-use crate::records::id::{FrameId, MappingId};
+use crate::records::id::MappingId;
 use crate::records::lease::{Need, need_of};
 use crate::records::mapping::Installed;
 use crate::records::range::Range;
@@ -304,12 +304,6 @@ impl<K: Kernel> Operations<K> {
     fn installed(&self, mapping: MappingId) -> Installed {
         let record = self.store.get(mapping.record);
         if record.is_partial() { Installed::No } else { record.installed(mapping.index) }
-    }
-
-    /// Returns the numbers that a frame stands for: more than one if it is large, or a run.
-    fn range_of(&self, frame: FrameId) -> Range {
-        let record = self.store.get(frame.record);
-        if record.is_cluster() { Range::one(record.number(frame.index)) } else { record.range() }
     }
 
     /// Returns the access of the handle that a mapping was made with.

@@ -38,6 +38,8 @@ bitflags! {
         /// A cluster that is opened: its frames have records of their own, which it names in place
         /// of pages.
         const OPEN = 1 << 7;
+        /// A pin without a deadline is on it: it does not become an extra frame.
+        const KEPT = 1 << 8;
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) enum PageUse {
     PartDirty = 19,
     /// The same, but all zero.
     PartClean = 20,
+    /// The first page of a large frame that is in quarantine.
+    LargeQuarantine = 21,
 }
 
 impl PageUse {
@@ -94,15 +96,16 @@ pub(crate) struct PageEntry {
     used_as: u8,
     /// `Records`: 1 for a page of cells that were set aside. Else for pieces.
     marks: u8,
-    /// `Records`, `Slots`: how many cells or slots are taken. `Frame`: how many pins it is under.
+    /// `Records`, `Slots`: how many cells or slots are taken. `Frame`, `Large`: how many pins it is
+    /// under.
     pub(crate) taken: u16,
     /// The next page in the list. `Frame`, `Run`: the mapping that has the original capability.
     pub(crate) next: u32,
     /// The previous page in the list. `Copied`, `Frame`: the copy of the page before, while a large
     /// frame is being split. `Run`, `InRun`: the next page of the run, of the last one the first.
     pub(crate) previous: u32,
-    /// `Records`, `Slots`: the account. `Frame`, `Run`, `Large`: the first holder. `Quarantine`: a
-    /// pin.
+    /// `Records`, `Slots`: the account. `Frame`, `Run`, `Large`: the first holder. `Quarantine`,
+    /// `LargeQuarantine`: a pin.
     owner: u32,
     /// `Records`, `Slots`: a set bit for every cell or slot that is taken. `Frame`, `Run`, `Large`:
     /// the other holders, two in a word, and in the last half how many there are, references
@@ -176,7 +179,7 @@ impl PageEntry {
         self.owner = account.raw();
     }
 
-    /// `Quarantine`: says which pin it is kept for.
+    /// `Quarantine`, `LargeQuarantine`: says which pin it is kept for.
     pub(crate) const fn set_pin(&mut self, lease: Link<Lease>) {
         self.owner = lease.raw();
     }
@@ -273,7 +276,7 @@ impl PageEntry {
         self.taken = 128;
     }
 
-    /// `Frame`: returns whether a pin keeps it where it is.
+    /// `Frame`, `Large`: returns whether a pin keeps it where it is.
     pub(crate) const fn is_pinned(&self) -> bool {
         self.taken > 0
     }
@@ -324,7 +327,8 @@ impl PageEntry {
     /// Returns for how many pages it speaks: for all of a block that is whole or a large frame, or
     /// of a free piece, if it is that of the first page, and for none if it is that of another.
     pub(crate) fn pages(&self) -> u32 {
-        const FIRST: [PageUse; 3] = [PageUse::Block, PageUse::LargeDirty, PageUse::Large];
+        const FIRST: [PageUse; 4] =
+            [PageUse::Block, PageUse::LargeDirty, PageUse::Large, PageUse::LargeQuarantine];
         if self.is_one_of(&FIRST) {
             BLOCK_PAGES
         } else if self.is_one_of(&[PageUse::Piece, PageUse::PieceDirty]) {

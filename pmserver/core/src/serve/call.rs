@@ -8,6 +8,7 @@ use pmserver_api::{
 use proto::{Message, PeerId};
 
 use crate::kernel::Kernel;
+use crate::records::failure::is_more_to_do;
 use crate::serve::Service;
 use crate::serve::pressure::Room;
 use crate::store::claims::Waiting;
@@ -63,10 +64,17 @@ impl<K: Kernel> Service<K> {
             }
             Ok(Err(failure)) => {
                 self.store.claims.close(caller, waiting);
-                *reply = failure.reply();
+                *reply = self.until_unpinned(failure).reply();
             }
             Err(error) => *reply = error.reply(),
         }
+    }
+
+    /// Returns a failure with the deadline of the pin that has kept a large frame from being split.
+    #[cold]
+    fn until_unpinned(&self, failure: Failure) -> Failure {
+        let until = self.store.held_until.filter(|_| is_more_to_do(&failure));
+        until.map_or(failure, |until| Failure { at: until.get(), ..failure })
     }
 
     /// Returns whether extra frames occupy memory that was promised for what has failed.

@@ -251,9 +251,9 @@ impl<K: Kernel> Store<K> {
         self.splitting.and_then(|splitting| PageIndex::from_link(splitting.copies))
     }
 
-    /// Ends the splitting, if it has begun, of what nobody is on any more, and frees the copies
-    /// that nobody is on either.
-    pub(super) fn end_splitting(&mut self, block: PageIndex) {
+    /// Ends the splitting, if it has begun, of what nobody has to leave any more, and frees the
+    /// copies that nobody is on.
+    pub(crate) fn end_splitting(&mut self, block: PageIndex) {
         let splitting = self.splitting.take_if(|splitting| splitting.block == block);
         let Some(splitting) = splitting else { return };
         // If the kernel refuses, it is asked again when the next copy is made.

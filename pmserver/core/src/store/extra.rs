@@ -18,6 +18,7 @@
 //! frees counts.
 
 use heapless::Vec;
+use pmserver_api::Failure;
 use proto::Micros;
 use proto::limits::ASKED_ACCOUNTS_MAX;
 
@@ -178,14 +179,38 @@ impl<K: Kernel> Store<K> {
         self.add_to_list(account, to, Age::Newest);
     }
 
+    /// Moves the newest frames within an account's limit behind the others as long as a pin without
+    /// a deadline is on them.
+    ///
+    /// # Errors
+    /// `Pending` if the call has no room for more: the next one goes on.
+    pub(crate) fn pass_kept(&mut self, account: Ref<Account>) -> Result<(), Failure> {
+        let mut first = None;
+        while let Some(frame) = self.newest(account)
+            && self.get(frame).has(FrameMarks::KEPT)
+            && first != Some(frame)
+        {
+            self.meter().begin_frame(0)?;
+            self.move_to_back(account, frame);
+            first.get_or_insert(frame);
+        }
+        Ok(())
+    }
+
+    fn newest(&self, account: Ref<Account>) -> Option<Ref<Frame>> {
+        self.ledger(account).list(FrameList::Guaranteed).target()
+    }
+
     /// Demotes the newest frame within an account's limit to an extra one. Returns the list whose
-    /// last frame it is now, or `None` if the account has no frame.
+    /// last frame it is now, or `None` if the account has no frame that may become one.
     pub(crate) fn demote(&mut self, account: Ref<Account>) -> Option<FrameList> {
-        let newest = |store: &Self| store.ledger(account).list(FrameList::Guaranteed).target();
-        let mut frame = newest(self)?;
+        let mut frame = self.newest(account)?;
         while self.get(frame).is_run() {
             self.split_run(frame).ok()?;
-            frame = newest(self)?;
+            frame = self.newest(account)?;
+        }
+        if self.get(frame).has(FrameMarks::KEPT) {
+            return None;
         }
         self.change_list(account, frame, Charge::Frames, Charge::Extra);
         Some(FrameList::of(self.get(frame)))
@@ -207,7 +232,8 @@ impl<K: Kernel> Store<K> {
         self.convert(account, from, to);
     }
 
-    /// Returns how many frames an account has within its limit, counting up to `most`.
+    /// Returns how many frames an account has within its limit that may become extra ones, counting
+    /// up to `most`.
     pub(crate) fn count_guaranteed(&self, account: Ref<Account>, most: u64) -> u64 {
         let chain = self.ledger(account).list(FrameList::Guaranteed);
         let mut count: u64 = 0;
@@ -215,7 +241,10 @@ impl<K: Kernel> Store<K> {
             if count >= most {
                 break;
             }
-            count = count.saturating_add(self.get(frame).frames().into());
+            let frame = self.get(frame);
+            if !frame.has(FrameMarks::KEPT) {
+                count = count.saturating_add(frame.frames().into());
+            }
         }
         count.min(most)
     }

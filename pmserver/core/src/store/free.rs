@@ -191,7 +191,7 @@ impl<K: Kernel> Store<K> {
     /// Releases a frame that nothing maps. Its contents stay until the page is taken again: then
     /// the kernel clears it.
     pub(crate) fn release_frame(&mut self, page: PageIndex) {
-        if self.entry(page).is(PageUse::Large) {
+        if self.entry(page).is_one_of(&[PageUse::Large, PageUse::LargeQuarantine]) {
             return self.release_large(page);
         }
         if self.entry(page).is(PageUse::Run) {

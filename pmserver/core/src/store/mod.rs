@@ -23,7 +23,7 @@ pub(crate) mod runs;
 pub(crate) mod stock;
 
 use proto::limits::PEERS_MAX;
-use proto::{PeerId, VirtAddr};
+use proto::{Micros, PeerId, VirtAddr};
 use zerocopy::FromBytes;
 
 use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
@@ -73,6 +73,8 @@ pub(crate) struct Store<K> {
     keeps_unfilled: bool,
     /// The large frame that is being split.
     pub(crate) splitting: Option<Splitting>,
+    /// The deadline of a pin that kept the running call from splitting a large frame.
+    pub(crate) held_until: Option<Micros>,
     /// The pool's account.
     pool: Link<Account>,
     /// How many large frames virtual frames are bound to.
@@ -125,6 +127,7 @@ impl<K: Kernel> Store<K> {
             is_short: false,
             keeps_unfilled: false,
             splitting: None,
+            held_until: None,
             pool: Link::NONE,
             larges: Count::ZERO,
             runs_on_pieces: Count::ZERO,

@@ -10,7 +10,7 @@ use pmserver_api::{
 };
 use pmserver_core::config::{PeerConfig, Privileges};
 use pmserver_core::{Fault, FaultOutcome};
-use proto::limits::{CALL_WORK_MAX, PIN_FRAMES_MAX};
+use proto::limits::CALL_WORK_MAX;
 use proto::{ByteCount, Console, Micros, VirtAddr};
 
 use crate::world::{PAGE, Pm, World, at, frames, peer};
@@ -189,7 +189,7 @@ impl Heavy {
             let terms = (peer(*number), Rights::all());
             let weak = pm.share(container, at(0), 256, terms.0, terms.1, LONG).unwrap().weak;
             let mut driver = self.world.as_peer(*number);
-            let count = frames(PIN_FRAMES_MAX);
+            let count = frames(64);
             again(|_| driver.pin(weak, at(start), count, LockMode::Read, LONG));
         }
         container

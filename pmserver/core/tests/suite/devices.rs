@@ -220,28 +220,6 @@ fn contiguous_frames_are_contiguous_where_they_have_to_be() {
 }
 
 #[test]
-fn a_peer_pins_so_many_frames_and_no_more() {
-    // PM-270
-    let world = World::with_devices(false);
-    let mut driver = world.as_peer(1);
-    let mut pm = world.as_peer(2);
-    let container = filled(&mut driver, 65);
-    let too_many = driver.pin(container, at(0), frames(65), LockMode::Read, LONG);
-    assert_eq!(refusal(too_many), Some(PmError::TooMany));
-    let first = driver.pin(container, at(0), frames(64), LockMode::Read, LONG).unwrap();
-    let twice = driver.pin(container, at(0), frames(1), LockMode::Read, LONG);
-    assert_eq!(refusal(twice), Some(PmError::Locked), "it could not be kept for both");
-    let (_, shared) = lent(&mut pm, 192);
-    for start in [0, 64, 128] {
-        driver.pin(shared.weak, at(start), frames(64), LockMode::Read, LONG).unwrap();
-    }
-    let last = driver.pin(container, at(64), frames(1), LockMode::Read, LONG);
-    assert_eq!(refusal(last), Some(PmError::TooMany));
-    driver.unlock(first.lease.lease).unwrap();
-    driver.pin(container, at(64), frames(1), LockMode::Read, LONG).unwrap();
-}
-
-#[test]
 fn a_pin_that_has_run_out_is_in_nobodys_way_from_another_container() {
     // PM-344, PM-273
     for has_iommu in [false, true] {
@@ -279,29 +257,6 @@ fn a_pin_that_has_run_out_is_in_nobodys_way_from_another_container() {
             }
         }
     }
-}
-
-#[test]
-fn pins_that_have_run_out_elsewhere_do_not_count() {
-    // PM-344, PM-272
-    let world = World::with_devices(true);
-    let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
-    let before = driver.account_info(AccountHandle::OWN).unwrap();
-    let lent: Vec<_> = (0..5).map(|_| lent(&mut pm, 64)).collect();
-    for (_, shared) in &lent[..4] {
-        driver.pin(shared.weak, at(0), frames(64), LockMode::Read, SHORT).unwrap();
-    }
-    let weak = lent[4].1.weak;
-    let refused = driver.pin(weak, at(0), frames(64), LockMode::Read, SHORT);
-    assert_eq!(refusal(refused), Some(PmError::TooMany));
-    world.advance(SHORT.get());
-    // Ending 256 pins takes more than one call (PM-325).
-    let pinned =
-        std::iter::repeat_with(|| driver.pin(weak, at(0), frames(64), LockMode::Read, LONG))
-            .take(4)
-            .find(|pinned| refusal(*pinned) != Some(PmError::Pending));
-    driver.unlock(pinned.unwrap().unwrap().lease.lease).unwrap();
-    assert_eq!(driver.account_info(AccountHandle::OWN).unwrap(), before);
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod mappings;
 mod opened;
 mod paid_when_promised;
 mod pieces;
+mod pins;
 mod pressure;
 mod promised_memory;
 mod refusals;

@@ -16,7 +16,7 @@ use pmserver_api::{
     Disturbance, FrameList, Frames, LimitFlags, LockMode, MapFlags, Marks, Operation, PairList,
     Rights, ShareTerms,
 };
-use proto::limits::{CALL_WORK_MAX, PIN_FRAMES_MAX};
+use proto::limits::{CALL_FRAMES_MAX, CALL_WORK_MAX};
 use proto::{FrameNumber, Micros, VirtAddr};
 
 fn terms() -> ShareTerms {
@@ -142,16 +142,16 @@ fn provoke(operation: Operation, heavy: &Heavy) {
         }
         Operation::AllocateContiguous => contiguous(heavy),
         Operation::Pin => {
-            let container = heavy.cow_rings(PIN_FRAMES_MAX);
+            let container = heavy.cow_rings(CALL_FRAMES_MAX);
             let weak = heavy.lend(container);
             let mut driver = heavy.borrower();
-            let count = frames(PIN_FRAMES_MAX);
+            let count = frames(CALL_FRAMES_MAX);
             again(|_| driver.pin(weak, at(0), count, LockMode::Read, LONG));
         }
         Operation::Unlock | Operation::BusAddress => {
-            let weak = heavy.lend(heavy.filled(PIN_FRAMES_MAX));
+            let weak = heavy.lend(heavy.filled(CALL_FRAMES_MAX));
             let mut driver = heavy.borrower();
-            let count = frames(PIN_FRAMES_MAX);
+            let count = frames(CALL_FRAMES_MAX);
             let pinned = again(|_| driver.pin(weak, at(0), count, LockMode::Exclusive, LONG));
             driver.bus_address(pinned.lease.lease, at(0)).unwrap();
             driver.unlock(pinned.lease.lease).unwrap();

@@ -14,7 +14,6 @@ use pmserver_client::{
     At, Error, ErrorKind, LockMode, MapFlags, Micros, Operation, PAGE_BYTES, Pages, Pm, PmError,
     Transport, VirtAddr,
 };
-use proto::limits::LEASE_MICROS_MAX;
 
 const QUEUE_PAGES: usize = 2;
 const PAGES: u64 = 3;
@@ -34,15 +33,15 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn reserve<T: Transport>(pm: &Pm<T>) -> Result<(), Error> {
     let container = pm.account().create_container()?;
     container.allocate_contiguous(0..PAGES, PAGE_BITS, ANYWHERE_BITS)?;
-    let pin = container.pin(0..PAGES, LockMode::Exclusive, Micros::new(LEASE_MICROS_MAX))?;
+    let pin = container.pin(0..PAGES, LockMode::Exclusive, Micros::NEVER)?;
     let run = pin.first();
     if run.frames < PAGES {
         let kind = ErrorKind::Refused(PmError::NoMemory);
         return Err(Error { operation: Operation::Pin, kind, done: 0, at: At::Nothing });
     }
-    // Such frames keep their memory for as long as they exist (PM-155), which is for ever: this pin
-    // was needed for the address alone.
-    drop(pin);
+    // It lasts as long as this domain: what ends the pin resets the device, or puts the memory into
+    // quarantine (PM-461).
+    pin.into_raw();
     let flags = MapFlags::WRITE | MapFlags::FORCE_WRITE;
     container.map(0..PAGES, RINGS.start(), flags)?.into_pages();
     container.into_raw();

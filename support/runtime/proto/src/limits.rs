@@ -70,11 +70,9 @@ pub const VSPACE_REGIONS_MAX: u16 = 16;
 /// Grants that one peer may hold at a time: the number of slots of a CNode of one page.
 pub const PEER_GRANTS_MAX: u8 = 128;
 
-/// Frames that one pin may cover: all of them are copied when the pin expires.
-pub const PIN_FRAMES_MAX: u64 = 64;
-
-/// Frames that one peer may have pinned at a time: all of them are copied when it is stopped.
-pub const PEER_PINNED_FRAMES_MAX: u64 = 256;
+/// Frames that one peer may have pinned at a time, which it pays for: two large frames for each of
+/// two clients of a driver, and memory of its own.
+pub const PEER_PINNED_FRAMES_MAX: u64 = 2 * BLOCK_FRAMES_PER_CLIENT_MAX + 64;
 
 /// How long an access waits for the handler of its range, in microseconds (one second).
 pub const HANDLER_MICROS_MAX: u64 = 1_000_000;
@@ -192,8 +190,8 @@ pub const BLOCK_BYTES: u64 = 512;
 /// Blocks in a frame.
 pub const FRAME_BLOCKS: u64 = 4096 / BLOCK_BYTES;
 
-/// Blocks that one request to a block server moves at most: those of one pin.
-pub const BLOCK_REQUEST_BLOCKS_MAX: u64 = PIN_FRAMES_MAX * FRAME_BLOCKS;
+/// Blocks that one request to a block server moves at most: those of one pin, of a large frame.
+pub const BLOCK_REQUEST_BLOCKS_MAX: u64 = LARGE_FRAMES * FRAME_BLOCKS;
 
 /// Requests that one client of a block server may have under way at a time, or not yet asked about:
 /// no more than half of [`BLOCK_REQUESTS_MAX`], so that no client can use them all up.
@@ -202,8 +200,8 @@ pub const BLOCK_REQUESTS_PER_CLIENT_MAX: usize = 16;
 /// Requests that all clients of a block server together may have.
 pub const BLOCK_REQUESTS_MAX: usize = 32;
 
-/// Frames in the requests of one client, for the same reason: half of what the server can pin.
-pub const BLOCK_FRAMES_PER_CLIENT_MAX: u64 = PEER_PINNED_FRAMES_MAX / 2;
+/// Frames in the requests of one client, for the same reason: two large frames.
+pub const BLOCK_FRAMES_PER_CLIENT_MAX: u64 = 2 * LARGE_FRAMES;
 
 /// How long a disk may take for a request to read, write or discard, in microseconds, from the time
 /// at which that is queued. Then it is reset.
@@ -218,7 +216,6 @@ pub const BLOCK_LEASE_LEFT_MICROS: u64 = 100_000;
 
 const _: () = {
     assert!(2 * BLOCK_REQUESTS_PER_CLIENT_MAX <= BLOCK_REQUESTS_MAX);
-    assert!(PIN_FRAMES_MAX <= BLOCK_FRAMES_PER_CLIENT_MAX);
     assert!(BLOCK_MICROS_MAX + BLOCK_LEASE_LEFT_MICROS < LEASE_MICROS_MAX);
     assert!(FS_LEASE_PAGES <= CALL_FRAMES_MAX);
     assert!(FS_LEASE_LEFT_MICROS < FS_LEASE_MICROS && FS_LEASE_MICROS <= LEASE_MICROS_MAX);

@@ -156,6 +156,9 @@ impl fmt::Display for ByteCount {
 pub struct Micros(u64);
 
 impl Micros {
+    /// A time that does not come, or a duration without an end.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// Returns the time or duration.
     #[must_use]
     pub const fn new(micros: u64) -> Self {

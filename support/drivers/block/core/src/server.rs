@@ -13,7 +13,7 @@ use pmserver_client::{
 use proto::FrameNumber;
 use proto::limits::{
     BLOCK_FLUSH_MICROS_MAX, BLOCK_LEASE_LEFT_MICROS, BLOCK_MICROS_MAX, BLOCK_REQUESTS_MAX,
-    FRAME_BLOCKS, LEASE_MICROS_MAX, PEERS_MAX, PIN_FRAMES_MAX,
+    CALL_FRAMES_MAX, FRAME_BLOCKS, LARGE_FRAMES, LEASE_MICROS_MAX, PEERS_MAX,
 };
 
 use crate::device::{Broken, Device, Refusal, RequestIndex};
@@ -155,7 +155,8 @@ impl<T: Transport, D: Device> BlockServer<T, D> {
             return Err(BlockError::BadRange.into());
         };
         let frames = skip.saturating_add(count).div_ceil(FRAME_BLOCKS);
-        if frames > PIN_FRAMES_MAX {
+        let is_large = frames == LARGE_FRAMES && frame.is_multiple_of(LARGE_FRAMES);
+        if frames > CALL_FRAMES_MAX && !is_large {
             return Err(BlockError::BadRange.into());
         }
         self.make_ready()?;

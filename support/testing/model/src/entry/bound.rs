@@ -24,7 +24,7 @@ impl Model {
         answer: &Answer,
     ) -> Option<Expected> {
         let done = match *answer {
-            Err(Failure { error: PmError::Pending, done, at: 0 }) => done,
+            Err(Failure { error: PmError::Pending, done, .. }) => done,
             Ok(Reply::Mapped(mapped)) => mapped.count,
             Ok(Reply::Granted(granted)) => granted.count,
             _ => return None,

@@ -32,7 +32,7 @@ impl Model {
         if let Some(refusal) = self.refused_by_kernel(request) {
             return refusal;
         }
-        let before = answer.filter(|answer| may_be_in_part(answer)).map(|_| self.clone());
+        let before = answer.filter(|answer| self.may_be_in_part(answer)).map(|_| self.clone());
         let expected = self.perform(caller, request).unwrap_or_else(|refusal| refusal);
         let Some((answer, mut before)) = answer.zip(before) else { return expected };
         if expected.allows(answer) {
@@ -45,6 +45,17 @@ impl Model {
         in_part
     }
 
+    /// Returns whether an answer may say that a call has reached its bound, or a pin.
+    fn may_be_in_part(&self, answer: &Answer) -> bool {
+        match *answer {
+            Err(Failure { error: PmError::Pending, at, .. }) => {
+                at == 0 || self.is_large_pin_until(at)
+            }
+            Ok(reply) => matches!(reply, Reply::Mapped(_) | Reply::Granted(_)),
+            Err(_) => false,
+        }
+    }
+
     pub(crate) fn set_time(&mut self, now: Micros) {
         self.now = now;
         self.end_leases();
@@ -54,6 +65,7 @@ impl Model {
     #[must_use]
     pub fn next_deadline(&self, now: Micros) -> Option<Micros> {
         let leases = self.active_leases().map(|lease| lease.deadline);
+        let leases = leases.filter(|deadline| *deadline < Micros::NEVER);
         let peers = || self.peers.values();
         let watches = peers().flat_map(|peer| [peer.watch, peer.restarted]);
         let watches = watches.flatten().map(|(_, until)| until);
@@ -209,13 +221,4 @@ impl Model {
             _ => unreachable!("is an operation on something else"),
         }
     }
-}
-
-/// Returns whether an answer may say that a call has reached its bound.
-const fn may_be_in_part(answer: &Answer) -> bool {
-    matches!(
-        answer,
-        Err(Failure { error: PmError::Pending, at: 0, .. })
-            | Ok(Reply::Mapped(_) | Reply::Granted(_))
-    )
 }

@@ -14,6 +14,7 @@ pub(super) fn check_count(request: &Request) -> Result<(), Expected> {
         | Request::Deallocate { frames, .. }
         | Request::Map { frames, .. }
         | Request::Lock { frames, .. }
+        | Request::Pin { frames, .. }
         | Request::Take { frames, .. } => is_few(frames.count) || is_aligned(frames.start),
         Request::Copy { source_start, destination_start, count, .. } => {
             is_few(count) || is_aligned(source_start) && is_aligned(destination_start)
@@ -23,7 +24,6 @@ pub(super) fn check_count(request: &Request) -> Result<(), Expected> {
         | Request::Status { frames }
         | Request::AllocateContiguous { frames, .. }
         | Request::Grant { frames, .. }
-        | Request::Pin { frames, .. }
         | Request::CreateFrom { source: frames, .. } => is_few(frames.count),
         Request::AllocateAnywhere { count, .. }
         | Request::CreateWith { count, .. }

@@ -130,7 +130,8 @@ impl Model {
         }
         let more = limit.saturating_sub(self.accounts[&id].limit);
         let (in_use, in_use_most) = self.committed(id);
-        let fixed = self.own_overhead(id) + self.promised(id) + self.pinned_frames(id).0;
+        let kept = self.kept_frames(id);
+        let fixed = self.own_overhead(id) + self.promised(id) + self.pinned_frames(id).0 + kept;
         let (needed, needed_most) = if may_exceed { (fixed, fixed) } else { (in_use, in_use_most) };
         let surely_not = more > self.room(parent).1 || limit < needed;
         let perhaps_not = self.may_be_short(Some(parent), more)

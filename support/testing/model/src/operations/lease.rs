@@ -90,7 +90,8 @@ impl Model {
         (start, last): Span,
         (asked, ttl): (Asked, u64),
     ) -> LeaseReply {
-        let mut within = self.within_call(ttl);
+        let lasts = ttl == Micros::NEVER.get();
+        let mut within = if lasts { ttl..=ttl } else { self.within_call(ttl) };
         let is_extra = |number: &u64| {
             self.frame((container, *number)).is_some_and(|frame| frame.is_extra.perhaps())
         };

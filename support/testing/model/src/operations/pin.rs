@@ -3,12 +3,12 @@
 //! without devices.
 
 use pmserver_api::{AccessKind, Frames, LeaseHandle, LockMode, Pinned, PmError, Reply, Rights};
-use proto::limits::{MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX, PIN_FRAMES_MAX};
+use proto::limits::{LARGE_FRAMES, MOVE_HOLDERS_MAX, PEER_PINNED_FRAMES_MAX};
 use proto::{Micros, PeerId};
 
 use crate::answers::{Doubt, Expected};
 use crate::rules::{Asked, for_records, span_of};
-use crate::state::{Kind, LeaseId, Model, Object, Outcome, Place};
+use crate::state::{Kind, LeaseId, Model, Object, Outcome, Place, Via};
 
 impl Model {
     pub(crate) fn pin(
@@ -26,13 +26,25 @@ impl Model {
         let is_exclusive = mode == LockMode::Exclusive;
         let access = if is_exclusive { Rights::WRITE } else { Rights::READ };
         self.demand(via, range, Rights::LOCK | access)?;
-        let count = frames.count.get();
+        let (count, lasts) = (frames.count.get(), ttl == Micros::NEVER);
+        if lasts && !is_exclusive {
+            return Err(PmError::Invalid.into());
+        }
+        if lasts && via != Via::Owner {
+            return Err(PmError::NoRight.into());
+        }
         let pins = self.leases.values().filter(|lease| lease.is_pin && lease.holder == caller);
         let pinned: u64 = pins.map(|lease| lease.frames()).sum();
-        if count > PIN_FRAMES_MAX || pinned + count > PEER_PINNED_FRAMES_MAX {
+        if pinned + count > PEER_PINNED_FRAMES_MAX {
             return Err(PmError::TooMany.into());
         }
-        let ttl = self.check_lease(caller, (id, via), range, mode, ttl)?;
+        let longest = self.check_lease(caller, (id, via), range, mode, ttl)?;
+        let ttl = if lasts { ttl.get() } else { longest };
+        // Whether they are one large frame does not show.
+        let is_in_parts = lasts || self.observed.refusal(PmError::TooMany).is_some();
+        if count == LARGE_FRAMES && is_in_parts {
+            return Err(PmError::TooMany.into());
+        }
         for (place, others) in (range.0..=range.1).map(|number| (id, number)).zip(0..) {
             self.present(place)?;
             self.pay_for_single(place, others)?;
@@ -40,6 +52,11 @@ impl Model {
             self.take_over_frame(place);
             if let Some(until) = self.pinned(place, |_| true) {
                 return Err(Expected::refused(PmError::Locked, 0, until));
+            }
+            let is_extra = self.frame(place).expect("it is there").is_extra;
+            let is_told = self.observed.refusal(PmError::NotEligible).is_some();
+            if lasts && (is_extra.surely() || is_extra.perhaps() && is_told) {
+                return Err(Expected::refused(PmError::NotEligible, 0, place.1));
             }
         }
         self.pay_for_pin(caller, count, range)?;
@@ -113,7 +130,10 @@ impl Model {
             Some(Object::Lease(id)) => &self.leases[&id],
             _ => return Err(PmError::InvalidCap.into()),
         };
-        if !lease.is_active() || !lease.is_pin {
+        // Without a deadline it ends when teardown comes to its container.
+        let may_last = lease.deadline == Micros::NEVER && lease.is_over == Doubt::Perhaps;
+        let is_active = lease.is_active() || may_last && self.observed.reply().is_some();
+        if !is_active || !lease.is_pin {
             return Err(PmError::InvalidCap.into());
         }
         if number < lease.start || lease.last < number {

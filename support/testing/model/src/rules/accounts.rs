@@ -7,7 +7,7 @@ use pmserver_api::{AccountHandle, AccountRights, Failure, PmError};
 use proto::{Micros, PeerId};
 
 use crate::answers::{CALL_MICROS_MAX, Doubt, Expected};
-use crate::state::{Account, AccountId, Container, ContainerId, Kind, Model, Object, Place};
+use crate::state::{Account, AccountId, Container, ContainerId, Kind, Lease, Model, Object, Place};
 
 /// Records in a page. A page has room for more capability slots than that.
 const RECORDS_A_PAGE: u64 = 64;
@@ -143,6 +143,15 @@ impl Model {
             lease.is_pin && payer.map_or(is_pool, |payer| payer == account)
         });
         sum(pins.map(|lease| (if is_pool { 0 } else { lease.frames() }, lease.frames())))
+    }
+
+    /// Returns how many frames of an account cannot become extra, because of a pin (PM-461).
+    pub(crate) fn kept_frames(&self, account: AccountId) -> u64 {
+        let is_lasting = |lease: &&Lease| {
+            let container = self.containers.get(&lease.container);
+            lease.deadline == Micros::NEVER && container.is_some_and(|it| it.account == account)
+        };
+        self.active_leases().filter(is_lasting).map(Lease::frames).sum()
     }
 
     /// Returns how many frames an account itself is charged, extra ones included.

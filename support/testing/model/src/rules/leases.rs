@@ -2,7 +2,8 @@
 //! What leases and pins forbid, and how they end (PM-70 to PM-78, PM-273).
 
 use pmserver_api::{ContainerHandle, LockMode, PmError};
-use proto::PeerId;
+use proto::limits::LARGE_FRAMES;
+use proto::{Micros, PeerId};
 
 use crate::answers::{Doubt, Expected};
 use crate::state::{CellId, ContainerId, Kind, Lease, LeaseId, Model, Object, Place, Span, Via};
@@ -121,6 +122,26 @@ impl Model {
             .map(|(id, _)| *id)
             .collect();
         ended.into_iter().for_each(|id| self.end_lease(id));
+    }
+
+    /// Ends the pins without a deadline on a container (PM-461).
+    pub(crate) fn end_lasting_pins(&mut self, container: ContainerId) {
+        let is_lasting =
+            |lease: &Lease| lease.container == container && lease.deadline == Micros::NEVER;
+        let lasting = self.leases.iter().filter(|(_, lease)| is_lasting(lease));
+        let lasting: Vec<LeaseId> =
+            lasting.filter(|(_, lease)| lease.is_active()).map(|(id, _)| *id).collect();
+        lasting.into_iter().for_each(|id| self.end_lease(id));
+    }
+
+    /// Returns whether a pin of as many frames as a large one has ends at a time: what needs a part
+    /// of them waits for that (PM-460).
+    pub(crate) fn is_large_pin_until(&self, until: u64) -> bool {
+        let is_large = |lease: &Lease| lease.is_pin && lease.frames() == LARGE_FRAMES;
+        self.leases.values().any(|lease| {
+            let is_late = lease.deadline <= self.now && until == self.now.get() + 1;
+            is_large(lease) && (lease.deadline.get() == until || is_late)
+        })
     }
 
     fn end_lease(&mut self, id: LeaseId) {

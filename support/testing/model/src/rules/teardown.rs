@@ -10,6 +10,7 @@ impl Model {
     pub(crate) fn begin_dying(&mut self, id: ContainerId) {
         let container = self.containers.get_mut(&id).expect("it is there");
         container.is_dying = true;
+        self.end_lasting_pins(id);
         for peer in self.peers.values_mut() {
             for mapping in peer.mappings.values_mut().filter(|there| there.place.0 == id) {
                 mapping.is_doubtful = true;

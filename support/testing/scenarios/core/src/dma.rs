@@ -7,7 +7,6 @@
 use pmserver_api::{
     ContainerHandle, CopyFlags, Disturbance, FrameState, LockMode, PmError, Rights,
 };
-use proto::limits::PIN_FRAMES_MAX;
 use proto::{AddressSpace, FrameCount, Micros, Transport};
 
 use crate::cast::Actor::{Client, Driver, Parent};
@@ -143,10 +142,9 @@ pub(crate) fn s55<T: Transport, A: AddressSpace>(world: &mut World<T, A>) -> Out
     for count in [1, 31, 32, 55, 56, 64, 200] {
         let container = world.container(Driver)?;
         world.contiguous(container, 0, count)?;
-        let pinned = count.min(PIN_FRAMES_MAX);
-        let pin = world.calls(Driver).pin(container, at(0), frames(pinned), LockMode::Read, LONG);
+        let pin = world.calls(Driver).pin(container, at(0), frames(count), LockMode::Read, LONG);
         let pin = pm("pinning", pin)?;
-        same("frames in one run", pin.bus.frames, pinned)?;
+        same("frames in one run", pin.bus.frames, count)?;
         pm("unlocking", world.calls(Driver).unlock(pin.lease.lease))?;
         world.map(Driver, container, count, WINDOW, READ_WRITE)?;
         world.holds(Driver, "contiguous frames", WINDOW, count, 0)?;

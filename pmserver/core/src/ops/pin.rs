@@ -193,17 +193,22 @@ impl<K: Kernel> Operations<K> {
     ///
     /// # Errors
     /// `Pending` if one call cannot do all: the memory that it gave makes the next one shorter.
+    /// `TooMany` if it gave none.
     fn pin_frames(
         &mut self,
         lease: Ref<Lease>,
         access: &Access,
         range: Range,
     ) -> Result<(), Failure> {
+        // What was split is not split again by the next call.
+        let mut has_given = self.store.meter().split_work() > 0;
         for number in range.first..=range.last {
             // Undoing what was pinned needs room, too.
             let room = self.store.meter().check_room(FRAME_WORK_MAX.saturating_mul(2), 0);
-            let pinned = room.and_then(|()| self.pin_frame(lease, access, number));
-            if let Err(failure) = pinned {
+            let room = room.map_err(|more| if has_given { more } else { PmError::TooMany.into() });
+            let given = room.and_then(|()| self.pin_frame(lease, access, number));
+            has_given |= given == Ok(true);
+            if let Err(failure) = given {
                 let held = Range { first: range.first, last: number.saturating_sub(1) };
                 if number > range.first {
                     // The kernel has just mapped these for the device, so it can unmap them.
@@ -224,14 +229,16 @@ impl<K: Kernel> Operations<K> {
         Ok(())
     }
 
+    /// Returns whether it has given the frame memory.
     fn pin_frame(
         &mut self,
         lease: Ref<Lease>,
         access: &Access,
         number: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let refused = |error| at_frame(Shortage::from(error).as_quota(), number);
         let frame = self.present_alone(access.container, number)?;
+        let before = self.store.page_of(frame);
         let page = self.bind(frame).map_err(refused)?;
         // It may have come when the page had more than it can name.
         if !self.sharers(frame).iter().any(|sharer| self.store.is_named(page, *sharer)) {
@@ -260,7 +267,7 @@ impl<K: Kernel> Operations<K> {
         }
         let pins = &mut self.store.entry_mut(page).taken;
         *pins = pins.saturating_add(1);
-        Ok(())
+        Ok(before != Some(page))
     }
 
     /// Returns the bus address of a frame of a pin.

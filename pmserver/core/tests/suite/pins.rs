@@ -265,15 +265,15 @@ fn pins_that_have_run_out_elsewhere_do_not_count() {
     })
     .take(9)
     .collect();
-    for (place, weak) in lent.iter().enumerate() {
-        let count = frames(if place < 8 { 256 } else { PEER_PINNED_FRAMES_MAX % 256 });
-        driver.pin(*weak, at(0), count, LockMode::Read, SHORT).unwrap();
-        let large = driver.pin(*weak, at(0), frames(LARGE), LockMode::Read, SHORT);
+    for start in (0..PEER_PINNED_FRAMES_MAX).step_by(64) {
+        let weak = lent[usize::try_from(start / 256).unwrap()];
+        driver.pin(weak, at(start % 256), frames(64), LockMode::Read, LONG).unwrap();
+        let large = driver.pin(weak, at(0), frames(LARGE), LockMode::Read, LONG);
         assert!(refusal(large).is_some(), "a device behind an IOMMU has no large frames");
     }
-    let last = || world.as_peer(1).pin(lent[8], at(200), frames(1), LockMode::Read, SHORT);
+    let last = || world.as_peer(1).pin(lent[8], at(200), frames(1), LockMode::Read, LONG);
     assert_eq!(refusal(last()), Some(PmError::TooMany));
-    world.advance(SHORT.get());
+    world.advance(LONG.get());
     // Ending them takes more than one call (PM-325).
     assert_eq!(refusal(last()), Some(PmError::Pending));
     driver.unlock(all(last).unwrap().lease.lease).unwrap();

@@ -142,10 +142,10 @@ fn provoke(operation: Operation, heavy: &Heavy) {
         }
         Operation::AllocateContiguous => contiguous(heavy),
         Operation::Pin => {
-            let container = heavy.cow_rings(CALL_FRAMES_MAX);
+            let container = heavy.cow_rings(64);
             let weak = heavy.lend(container);
             let mut driver = heavy.borrower();
-            let count = frames(CALL_FRAMES_MAX);
+            let count = frames(64);
             again(|_| driver.pin(weak, at(0), count, LockMode::Read, LONG));
         }
         Operation::Unlock | Operation::BusAddress => {

@@ -11,7 +11,8 @@ use pmserver_client::{ContainerHandle, FrameState, Message, PmError, ProtocolErr
 use proto::Transport;
 use proto::limits::{
     BLOCK_FLUSH_MICROS_MAX, BLOCK_FRAMES_PER_CLIENT_MAX, BLOCK_MICROS_MAX,
-    BLOCK_REQUEST_BLOCKS_MAX, BLOCK_REQUESTS_PER_CLIENT_MAX, LARGE_FRAMES, LEASE_MICROS_MAX,
+    BLOCK_REQUEST_BLOCKS_MAX, BLOCK_REQUESTS_PER_CLIENT_MAX, CALL_FRAMES_MAX, FRAME_BLOCKS,
+    LEASE_MICROS_MAX,
 };
 use rig::{BLOCKS, CLIENT, DRIVER, OTHER, ROOM, Rig, count, noise, tag};
 
@@ -195,16 +196,14 @@ fn one_client_does_not_use_up_what_another_needs() {
 fn frames_in_requests_are_bounded_too() {
     let rig = Rig::new();
     let mut disk = rig.client(CLIENT);
-    let lent = [0; 3].map(|_| rig.lend(CLIENT, LARGE_FRAMES, ALL));
-    let most = count(BLOCK_REQUEST_BLOCKS_MAX);
-    let full = (BLOCK_FRAMES_PER_CLIENT_MAX / LARGE_FRAMES) as usize;
-    for lent in &lent[..full] {
-        disk.read(lent.at(0), 0, most, tag(1)).unwrap();
+    let most = count(CALL_FRAMES_MAX * FRAME_BLOCKS);
+    for _ in 0..BLOCK_FRAMES_PER_CLIENT_MAX / CALL_FRAMES_MAX {
+        disk.read(rig.lend(CLIENT, CALL_FRAMES_MAX, ALL).at(0), 0, most, tag(1)).unwrap();
     }
-    let refused = disk.read(lent[full].at(0), 0, count(1), tag(2));
+    let refused = disk.read(rig.lend(CLIENT, 1, ALL).at(0), 0, count(1), tag(2));
     assert_eq!(refusal(refused), BlockError::TooManyRequests);
     assert_eq!(rig.pinned(), BLOCK_FRAMES_PER_CLIENT_MAX);
-    let others = rig.lend(OTHER, LARGE_FRAMES, ALL);
+    let others = rig.lend(OTHER, CALL_FRAMES_MAX, ALL);
     rig.client(OTHER).read(others.at(0), 0, most, tag(3)).unwrap();
     rig.finish(OTHER);
     assert_eq!(rig.pinned(), 0);

@@ -9,7 +9,7 @@ use pmserver_client::{
     VirtAddr,
 };
 use proto::Waiter;
-use proto::limits::{BLOCK_BYTES, LEASE_MICROS_MAX};
+use proto::limits::{BLOCK_BYTES, BLOCK_REQUEST_BLOCKS_MAX, LARGE_FRAMES, LEASE_MICROS_MAX};
 
 use crate::failure::Failure;
 
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 const FRAMES: u64 = 128;
 const BLOCKS: u64 = FRAMES * 8;
 const WINDOW: VirtAddr = VirtAddr::new(0x1000_0000).unwrap();
+const LARGE_WINDOW: VirtAddr = VirtAddr::new(0x1020_0000).unwrap();
 
 /// What make has written to block 0, and to that of a slow disk; and what it looks for in block 8.
 pub const FIRST_LINE: &[u8] = b"make has written this\n";
@@ -67,7 +68,8 @@ pub(crate) fn run<T: Transport>(
     let mapping = container.map(0..FRAMES, WINDOW, flags)?;
     let rights = Rights::READ | Rights::WRITE | Rights::LOCK;
     let (peer, lease_max) = (identity.peer, Micros::new(LEASE_MICROS_MAX));
-    let share = container.share(0..FRAMES, ShareTerms { peer, rights, lease_max, once: false })?;
+    let terms = ShareTerms { peer, rights, lease_max, once: false };
+    let share = container.share(0..FRAMES, terms)?;
     let mut rig = Rig { disk, weak: share.weak_handle(), mapping: &mapping, memory, waiter };
 
     let is_slow = rig.is_slow()?;
@@ -75,6 +77,7 @@ pub(crate) fn run<T: Transport>(
         rig.a_slow_disk_is_reset()?
     } else {
         let moved = rig.what_was_written_is_read()?;
+        rig.a_large_frame_is_read_at_once(pm, terms)?;
         rig.parts_of_frames_move()?;
         rig.refusals_are_errors(geometry.blocks)?;
         rig.a_bad_block_costs_one_request()?;
@@ -156,6 +159,37 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
         self.wait("reading", REQUESTS)?;
         (0..BLOCKS).try_for_each(|block| self.expect(block, block))?;
         Ok(BLOCKS.saturating_mul(2))
+    }
+
+    /// All that was written, and the gaps, by one request.
+    fn a_large_frame_is_read_at_once(
+        &mut self,
+        pm: &Pm<T>,
+        terms: ShareTerms,
+    ) -> Result<(), Failure> {
+        let container = pm.account().create_container()?;
+        container.allocate(0..LARGE_FRAMES)?;
+        let share = container.share(0..LARGE_FRAMES, terms)?;
+        let weak = core::mem::replace(&mut self.weak, share.weak_handle());
+        self.read(0, AREA, BLOCK_REQUEST_BLOCKS_MAX)?;
+        self.wait("reading into a large frame", 1)?;
+        self.weak = weak;
+        share.unshare().map_err(|refused| refused.error)?;
+        let mapping = container.map(0..LARGE_FRAMES, LARGE_WINDOW, MapFlags::READ)?;
+        for block in 0..BLOCKS {
+            let gaps = block.checked_div(REQUEST_BLOCKS).unwrap_or_default();
+            let gaps = gaps.saturating_mul(AREA_STEP.saturating_sub(REQUEST_BLOCKS));
+            let (mut written, mut read): (Block, Block) = ([0; 512], [1; 512]);
+            self.mapping.copy_in(&self.memory, block.saturating_mul(512), &mut written)?;
+            let there = block.saturating_add(gaps).saturating_mul(512);
+            mapping.copy_in(&self.memory, there, &mut read)?;
+            if written != read {
+                return Err(Failure::Wrong("a large frame is not what was written"));
+            }
+        }
+        mapping.unmap().map_err(|refused| refused.error)?;
+        container.destroy().map_err(|refused| refused.error)?;
+        Ok(())
     }
 
     /// Blocks that begin and end inside of frames, and what is beside them.

@@ -10,6 +10,9 @@ use crate::answers::{Doubt, Expected};
 use crate::rules::{Asked, for_records, span_of};
 use crate::state::{Kind, LeaseId, Model, Object, Outcome, Place, Via};
 
+/// Frames that one call can pin, whatever they are.
+const SURELY_PINNED: u64 = 64;
+
 impl Model {
     pub(crate) fn pin(
         &mut self,
@@ -40,9 +43,11 @@ impl Model {
         }
         let longest = self.check_lease(caller, (id, via), range, mode, ttl)?;
         let ttl = if lasts { ttl.get() } else { longest };
-        // Whether they are one large frame does not show.
-        let is_in_parts = lasts || self.observed.refusal(PmError::TooMany).is_some();
-        if count == LARGE_FRAMES && is_in_parts {
+        // Whether they are one large frame does not show, nor how much work they are.
+        let is_told = self.observed.refusal(PmError::TooMany).is_some();
+        if count == LARGE_FRAMES && lasts || count > SURELY_PINNED && is_told {
+            // It may have taken grants back (PM-322).
+            self.doubt_all_grants();
             return Err(PmError::TooMany.into());
         }
         for (place, others) in (range.0..=range.1).map(|number| (id, number)).zip(0..) {

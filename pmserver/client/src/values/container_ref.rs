@@ -172,8 +172,9 @@ impl<'pm, T: Transport> ContainerRef<'pm, T> {
 
     /// Locks a range as [`lock`](Self::lock) does, and keeps its frames at their physical addresses
     /// for a device (operation 43, pin; PM-270). Use `LockMode::Exclusive` if the device writes. At
-    /// most 256 frames, or 512 that are a large frame or can be one (PM-460): `TooMany`. With [`Micros::NEVER`]
-    /// it has no deadline, which only the owner may ask for (PM-461). Needs the privilege `dma`.
+    /// most 256 frames, or 512 that are a large frame or can be one, else `TooMany` (PM-460). With
+    /// [`Micros::NEVER`] it has no deadline, which only the owner may ask for (PM-461). Needs the
+    /// privilege `dma`.
     ///
     /// # Errors
     /// As [`lock`](Self::lock); `NotFound` for a hole; `NoMemory`, `Absent`, `Discarded`;

@@ -99,8 +99,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Moves the virtual frames off a block, but for one that a pin keeps there.
     pub(super) fn go_on_splitting(&mut self, block: PageIndex) -> Result<(), PmError> {
-        let is_pinned = self.store.entry(block).is_pinned();
-        let holders = is_pinned.then(|| self.store.holders(block)).unwrap_or_default();
+        let holders = self.store.holders(block);
         let pinned = holders.iter().find(|holder| self.pin_of(**holder).is_some());
         self.move_off(block, pinned.map(|pinned| pinned.record))
     }

@@ -35,8 +35,6 @@ _Static_assert(sizeof(seL4_Word) == 8, "the protocol has registers of 64 bits");
 #define PM_CALL_FRAMES_MAX 256
 /** Frames of 2 MiB, which some calls can name as one (PM-445). */
 #define PM_LARGE_FRAMES 512
-/** Frames that one pin covers at most. */
-#define PM_PIN_FRAMES_MAX 64
 /** Frames of which one call tells the states at most. */
 #define PM_STATUS_FRAMES_MAX 24
 /** The longest lease, in microseconds. */
@@ -886,7 +884,7 @@ static inline struct pm_result pm_lock(pm_container_t container, seL4_Word start
  * Mode: 0 read, 1 exclusive. The range may have holes; frames allocated into it later are locked,
  * too.
  *
- * One call: constant; of a pin 64 frames, of a take 256 mappings; in steps; idempotent. Rules:
+ * One call: constant; of a pin 256 frames, of a take 256 mappings; in steps; idempotent. Rules:
  * PM-70 to PM-78, PM-344.
  *
  * @param lease the lease, for who took it
@@ -1732,18 +1730,21 @@ static inline struct pm_result pm_extra_request(struct pm_extra_request *result)
  * bus address of the first.
  *
  * pm_pin(): as pm_lock(), with the privilege `dma`: else PM_NO_RIGHT. pm_device_reset(): with the
- * privilege `supervise`. At most 64 frames, and 256 of all pins of a peer: PM_TOO_MANY.
+ * privilege `supervise`. At most 2112 frames are in all pins of a peer: PM_TOO_MANY. So are more
+ * than 64 if one call cannot pin them, for rings or with an IOMMU.
  *
- * One call: 64 frames, a copy of each; prepares; not idempotent. Rules: PM-270 to PM-275, PM-400.
+ * One call: 256 frames, a copy of each, or 512; prepares; not idempotent. Rules: PM-270 to PM-275,
+ * PM-400, PM-460 to PM-461.
  *
  * @param container the container
  * @param start the number of the first frame
- * @param count how many frames: 1 to PM_PIN_FRAMES_MAX
+ * @param count how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES that are a large frame
+ *     (PM-460)
  * @param mode of enum pm_lock_mode
  * @param ttl_us for how long, in microseconds: 1 to PM_LEASE_US_MAX
  * @param result the result; may be NULL
- * @return errors: as lock; PM_NOT_FOUND, PM_ABSENT, PM_DISCARDED; besides PM_INVALID, and
- *     PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
+ * @return errors: as lock; PM_NOT_FOUND, PM_NOT_ELIGIBLE, PM_ABSENT, PM_DISCARDED; besides
+ *     PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or PM_PENDING where it needs memory (PM-14)
  */
 static inline struct pm_result pm_pin(pm_container_t container, seL4_Word start, seL4_Word count,
         seL4_Word mode, seL4_Word ttl_us, struct pm_pinned *result)
@@ -1766,9 +1767,10 @@ static inline struct pm_result pm_pin(pm_container_t container, seL4_Word start,
  * Returns the bus address of a pinned frame and how many frames follow it contiguously.
  *
  * pm_pin(): as pm_lock(), with the privilege `dma`: else PM_NO_RIGHT. pm_device_reset(): with the
- * privilege `supervise`. At most 64 frames, and 256 of all pins of a peer: PM_TOO_MANY.
+ * privilege `supervise`. At most 2112 frames are in all pins of a peer: PM_TOO_MANY. So are more
+ * than 64 if one call cannot pin them, for rings or with an IOMMU.
  *
- * One call: 64 frames; idempotent. Rules: PM-270 to PM-275, PM-400.
+ * One call: 256 frames; idempotent. Rules: PM-270 to PM-275, PM-400, PM-460 to PM-461.
  *
  * @param lease the lease, for who took it
  * @param frame the number of the frame
@@ -1796,13 +1798,14 @@ static inline struct pm_result pm_bus_address(pm_lease_t lease, seL4_Word frame,
  * Reports that a peer's device was reset. Memory that the device could still write to is freed.
  *
  * pm_pin(): as pm_lock(), with the privilege `dma`: else PM_NO_RIGHT. pm_device_reset(): with the
- * privilege `supervise`. At most 64 frames, and 256 of all pins of a peer: PM_TOO_MANY.
+ * privilege `supervise`. At most 2112 frames are in all pins of a peer: PM_TOO_MANY. So are more
+ * than 64 if one call cannot pin them, for rings or with an IOMMU.
  *
- * One call: 64 pins; idempotent. Rules: PM-270 to PM-275, PM-400.
+ * One call: 64 pins; in steps; idempotent. Rules: PM-270 to PM-275, PM-400, PM-460 to PM-461.
  *
  * @param peer the number of the peer: 1 to 31
- * @return errors: PM_NO_RIGHT; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or PM_PENDING where
- *     it needs memory (PM-14)
+ * @return errors: PM_NO_RIGHT, PM_PENDING; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or
+ *     PM_PENDING where it needs memory (PM-14)
  */
 static inline struct pm_result pm_device_reset(seL4_Word peer)
 {

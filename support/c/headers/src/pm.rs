@@ -9,8 +9,7 @@ use pmserver_api::{
     ShareTerms,
 };
 use proto::limits::{
-    CALL_FRAMES_MAX, LARGE_FRAMES, LEASE_MICROS_MAX, PIN_FRAMES_MAX, STATUS_FRAMES_MAX,
-    WATCH_MICROS_MAX,
+    CALL_FRAMES_MAX, LARGE_FRAMES, LEASE_MICROS_MAX, STATUS_FRAMES_MAX, WATCH_MICROS_MAX,
 };
 use proto::{FrameCount, FrameNumber, Micros, PAGE_BYTES, PeerId};
 
@@ -62,7 +61,7 @@ fn peer() -> PeerId {
 }
 
 fn constants() -> String {
-    let lines: [(&str, String, &str); 10] = [
+    let lines: [(&str, String, &str); 9] = [
         (
             "PROTOCOL_VERSION",
             PROTOCOL_VERSION.to_string(),
@@ -79,7 +78,6 @@ fn constants() -> String {
             LARGE_FRAMES.to_string(),
             "Frames of 2 MiB, which some calls can name as one (PM-445).",
         ),
-        ("PIN_FRAMES_MAX", PIN_FRAMES_MAX.to_string(), "Frames that one pin covers at most."),
         (
             "STATUS_FRAMES_MAX",
             STATUS_FRAMES_MAX.to_string(),

@@ -68,7 +68,10 @@ pub(crate) fn argument(operation: &str, field: &str) -> &'static str {
             "how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES from a multiple of it on \
              (PM-445)"
         }
-        ("pin", "count") => "how many frames: 1 to PM_PIN_FRAMES_MAX",
+        ("pin", "count") => {
+            "how many frames: 1 to PM_CALL_FRAMES_MAX, or PM_LARGE_FRAMES that are a large frame \
+             (PM-460)"
+        }
         (_, "count") => "how many frames: 1 to PM_CALL_FRAMES_MAX",
         ("allocate" | "allocate_anywhere", "flags") => "of enum pm_allocate_flags",
         ("deallocate", "flags") => "of enum pm_deallocate_flags",

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use block_api::{BlockCount, BlockError, CallError, Client, Completion, Geometry, Place, Tag};
 use fsserver_api::{Failure, FsError};
 use fsserver_volume::{BLOCK_BYTES, DeviceError};
-use pmserver_client::{AddressSpace, Error, Pages, Pm, Transport};
-use proto::limits::{BLOCK_REQUEST_BLOCKS_MAX, FRAME_BLOCKS};
+use pmserver_client::{AddressSpace, Error, Pages, Pm, PmError, Transport};
+use proto::limits::{CALL_FRAMES_MAX, FRAME_BLOCKS, LARGE_FRAMES};
 
 use super::{Disk, Piece, Target, Wait};
 use crate::memory::{self, Handles, Home, Memory, TRANSFER_FRAMES};
@@ -18,6 +18,10 @@ const TRIES_MAX: u32 = 3;
 
 /// Requests of one transfer that are under way at the same time: as many as one share has leases.
 const REQUESTS: usize = 4;
+
+/// How many frames a request has at most; if it is refused, the next number holds for its parts:
+/// those of a large frame, those that are pinned one by one, and those that can be pinned for sure.
+const FRAMES: [u64; 3] = [LARGE_FRAMES, CALL_FRAMES_MAX, TRANSFER_FRAMES];
 
 /// A request to the driver.
 #[derive(Clone, Copy)]
@@ -86,11 +90,16 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
                 match self.begin(&request) {
                     Ok(tag) => under_way.push((tag, request, tries)),
                     // Something else is in the way until one has ended.
-                    Err(_) if !under_way.is_empty() => {
+                    Err(error) if !under_way.is_empty() && !is_too_large(error) => {
                         left.push((request, tries));
                         break;
                     }
-                    Err(_) => result = Err(DeviceError),
+                    Err(_) => match request.smaller() {
+                        Some(parts) => {
+                            left.extend(parts.into_iter().rev().map(|part| (part, tries)));
+                        }
+                        None => result = Err(DeviceError),
+                    },
                 }
             }
             if result.is_err() {
@@ -157,7 +166,7 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
     ) -> Result<(), DeviceError> {
         let at = memory::transfer().start.saturating_mul(FRAME_BLOCKS);
         let (count, home) = (blocks_of(bytes), Home::Own);
-        let requests = split(Request { direction, block, count, home, at });
+        let requests = Request { direction, block, count, home, at }.split(LARGE_FRAMES);
         self.carry_out(wait, &requests)
     }
 }
@@ -212,32 +221,54 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
     ) -> Result<(), DeviceError> {
         let first = target.first_frame.saturating_mul(FRAME_BLOCKS);
         let requests = pieces.iter().flat_map(|piece| {
-            split(Request {
+            let request = Request {
                 direction: Direction::Read,
                 block: piece.from >> block_bits(),
                 count: blocks_of(usize::try_from(piece.bytes).unwrap_or(usize::MAX)),
                 home: target.home,
                 at: first.saturating_add(piece.to >> block_bits()),
-            })
+            };
+            request.split(LARGE_FRAMES)
         });
         let requests: Vec<Request> = requests.collect();
         self.carry_out(wait, &requests)
     }
 }
 
-/// Divides a request into such as one call can make: none has more frames than that, whichever
-/// block of a frame it begins in.
-fn split(request: Request) -> Vec<Request> {
-    let (mut parts, mut done) = (Vec::new(), 0);
-    while done < request.count {
-        let at = request.at.saturating_add(done);
-        let in_frame = at.checked_rem(FRAME_BLOCKS).unwrap_or(0);
-        let most = BLOCK_REQUEST_BLOCKS_MAX.saturating_sub(in_frame);
-        let count = request.count.saturating_sub(done).min(most);
-        parts.push(Request { block: request.block.saturating_add(done), count, at, ..request });
-        done = done.saturating_add(count);
+impl Request {
+    /// Divides it into requests of at most so many frames, whichever block of one they begin in.
+    fn split(self, frames: u64) -> Vec<Self> {
+        let (mut parts, mut done) = (Vec::new(), 0);
+        while done < self.count {
+            let at = self.at.saturating_add(done);
+            let left = self.count.saturating_sub(done);
+            let is_large = frames == LARGE_FRAMES && is_whole(at, left);
+            let most = if is_large { frames } else { frames.min(CALL_FRAMES_MAX) };
+            let in_frame = at.checked_rem(FRAME_BLOCKS).unwrap_or(0);
+            let count = left.min(most.saturating_mul(FRAME_BLOCKS).saturating_sub(in_frame));
+            parts.push(Self { block: self.block.saturating_add(done), count, at, ..self });
+            done = done.saturating_add(count);
+        }
+        parts
     }
-    parts
+
+    /// Divides it into requests of fewer frames than it has, if there are such.
+    fn smaller(self) -> Option<Vec<Self>> {
+        let in_frame = self.at.checked_rem(FRAME_BLOCKS).unwrap_or(0);
+        let frames = in_frame.saturating_add(self.count).div_ceil(FRAME_BLOCKS);
+        FRAMES.into_iter().find(|fewer| *fewer < frames).map(|fewer| self.split(fewer))
+    }
+}
+
+/// Returns whether blocks from there on are pinned with the whole of a large frame (BLK-31).
+fn is_whole(at: u64, blocks: u64) -> bool {
+    at.is_multiple_of(LARGE_FRAMES * FRAME_BLOCKS) && blocks > CALL_FRAMES_MAX * FRAME_BLOCKS
+}
+
+/// Returns whether a request was refused because so many frames cannot be pinned.
+fn is_too_large(error: CallError) -> bool {
+    let CallError::Refused(failure) = error else { return false };
+    failure.pm_refusal() == Some(PmError::TooMany)
 }
 
 fn blocks_of(bytes: usize) -> u64 {

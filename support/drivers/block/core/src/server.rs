@@ -154,11 +154,12 @@ impl<T: Transport, D: Device> BlockServer<T, D> {
         else {
             return Err(BlockError::BadRange.into());
         };
-        let frames = skip.saturating_add(count).div_ceil(FRAME_BLOCKS);
-        let is_large = frames == LARGE_FRAMES && frame.is_multiple_of(LARGE_FRAMES);
-        if frames > CALL_FRAMES_MAX && !is_large {
-            return Err(BlockError::BadRange.into());
-        }
+        let frames = match skip.saturating_add(count).div_ceil(FRAME_BLOCKS) {
+            few @ ..=CALL_FRAMES_MAX => few,
+            // No part of a large frame is pinned without the rest.
+            ..=LARGE_FRAMES if frame.is_multiple_of(LARGE_FRAMES) => LARGE_FRAMES,
+            _ => return Err(BlockError::BadRange.into()),
+        };
         self.make_ready()?;
         let room = self.requests.room(client, frames)?;
         let mode = match direction {

@@ -12,7 +12,7 @@ use proto::Transport;
 use proto::limits::{
     BLOCK_FLUSH_MICROS_MAX, BLOCK_FRAMES_PER_CLIENT_MAX, BLOCK_MICROS_MAX,
     BLOCK_REQUEST_BLOCKS_MAX, BLOCK_REQUESTS_PER_CLIENT_MAX, CALL_FRAMES_MAX, FRAME_BLOCKS,
-    LEASE_MICROS_MAX,
+    LARGE_FRAMES, LEASE_MICROS_MAX,
 };
 use rig::{BLOCKS, CLIENT, DRIVER, OTHER, ROOM, Rig, count, noise, tag};
 
@@ -55,6 +55,27 @@ fn what_is_written_is_on_the_disk_and_what_is_read_in_memory() {
     }
     assert_eq!(rig.pinned(), 0);
     rig.testbed.check();
+}
+
+/// BLK-31.
+#[test]
+fn most_of_a_large_frame_is_pinned_with_the_rest_of_it() {
+    let rig = Rig::new();
+    let lent = rig.lend(CLIENT, LARGE_FRAMES, ALL);
+    let blocks = 300 * FRAME_BLOCKS + 1;
+    rig.client(CLIENT).read(lent.at(0), 100, count(blocks), tag(1)).unwrap();
+    assert_eq!(rig.pinned(), LARGE_FRAMES);
+    assert_eq!(rig.finish(CLIENT), [(1, None)]);
+    assert!(lent.read(0, blocks) == rig.disk().bytes[100 * 512..][..blocks as usize * 512]);
+    assert!(lent.read(blocks, 7).iter().all(|byte| *byte == 0));
+
+    // Nothing but its parts is pinned without it.
+    let inside = rig.client(CLIENT).read(lent.at(8), 0, count(blocks), tag(3));
+    assert_eq!(refusal(inside), BlockError::BadRange);
+    lent.remove_frame(LARGE_FRAMES - 1);
+    let without = rig.client(CLIENT).read(lent.at(0), 0, count(blocks), tag(4));
+    assert_eq!(refusal(without), BlockError::PmRefused);
+    assert_eq!(rig.pinned(), 0);
 }
 
 #[test]

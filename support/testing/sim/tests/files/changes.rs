@@ -4,9 +4,10 @@
 use fsserver_api::{FileKind, FsError};
 use pmserver_client::{Container, FrameState, PAGE_BYTES};
 use proto::Waiter;
+use sim::disk::DiskPlan;
 
 use crate::image::{bytes_in, replayed, volume};
-use crate::rig::{DATA, Rig, bytes, said};
+use crate::rig::{DATA, Rig, bytes, file, said, with_text};
 
 const WINDOW: u64 = 2 << 20;
 
@@ -27,6 +28,21 @@ fn fs_140_what_was_written_is_read_and_after_a_sync_on_the_disk() {
         assert!(bytes_in(&disk, "/new") == whole);
         let again = Rig::new(&rig.disk.contents());
         assert!(again.reader().contents("/new") == Ok(whole));
+        rig.check_quiet();
+    }
+}
+
+#[test]
+fn fs_130_windows_are_read_with_a_large_frame_and_without() {
+    let whole = bytes(2, (7 << 19) + 77);
+    let contents = volume(64, 4096, &[("partial", &whole[..3 << 19]), ("large", &whole)]);
+    let no_large = with_text("0x1000000\" privileges", "0x3400000\" privileges");
+    let poor_driver = with_text("0x800000\" privileges", "0x100000\" privileges");
+    for (number, file) in [file(), no_large, poor_driver].iter().enumerate() {
+        let rig = Rig::with(file, DiskPlan::new(&contents), None);
+        let reader = rig.reader();
+        assert!(reader.contents("/partial") == Ok(whole[..3 << 19].to_vec()), "{number}");
+        assert!(reader.contents("/large") == Ok(whole.clone()), "{number}");
         rig.check_quiet();
     }
 }

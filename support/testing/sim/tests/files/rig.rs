@@ -31,9 +31,17 @@ pub(crate) fn fsserver() -> PeerId {
     PeerId::new(1).unwrap()
 }
 
+const FILE: &str = include_str!("system.xml");
+
 /// Returns the system that the tests use.
 pub(crate) fn file() -> SystemFile {
-    SystemFile::parse(include_str!("system.xml")).unwrap()
+    SystemFile::parse(FILE).unwrap()
+}
+
+/// Returns it with a change of its file.
+pub(crate) fn with_text(from: &str, to: &str) -> SystemFile {
+    assert!(FILE.contains(from));
+    SystemFile::parse(&FILE.replace(from, to)).unwrap()
 }
 
 /// A running system.

@@ -11,7 +11,9 @@ use pmserver_client::{
     AddressSpace, Container, ContainerHandle, FrameState, MapFlags, Message, Micros, PeerId, Pm,
     Rights, ShareTerms, Transport, VirtAddr,
 };
-use proto::limits::LEASE_MICROS_MAX;
+use pmserver_core::config::{PeerConfig, Privileges};
+use proto::ByteCount;
+use proto::limits::{LARGE_FRAMES, LEASE_MICROS_MAX};
 use sim::testbed::{Channel, Testbed};
 
 pub(crate) const DRIVER: u64 = 1;
@@ -217,7 +219,13 @@ impl Rig {
     }
 
     pub(crate) fn with(features: DiskFeatures) -> Self {
-        let testbed = Testbed::new();
+        let peers = [DRIVER, CLIENT, OTHER].map(|peer| PeerConfig {
+            peer: u8::try_from(peer).unwrap(),
+            name: "peer",
+            limit: ByteCount::new(6 << 20),
+            privileges: Privileges::all(),
+        });
+        let testbed = Testbed::with_peers(64 << 20, &peers);
         let disk = Disk {
             testbed: testbed.clone(),
             bytes: noise(BLOCKS * 512, 7),
@@ -250,7 +258,7 @@ impl Rig {
         Client::new(self.raw(client))
     }
 
-    /// Lends memory of a client for as long as a pin lasts.
+    /// Lends memory of a client for as long as a pin lasts: a large frame, if it has as many frames.
     pub(crate) fn lend(&self, client: u64, frames: u64, rights: Rights) -> Lent {
         self.lend_for(client, frames, rights, LEASE_MICROS_MAX)
     }
@@ -262,7 +270,9 @@ impl Rig {
         container.allocate(0..frames).unwrap();
         let window = WINDOWS + (self.windows.replace(self.windows.get() + 1) << 24);
         let window = VirtAddr::new(window).unwrap();
-        container.map(0..frames, window, MapFlags::WRITE).unwrap().into_pages();
+        let is_large = frames == LARGE_FRAMES;
+        let forced = if is_large { MapFlags::FORCE_WRITE } else { MapFlags::empty() };
+        container.map(0..frames, window, MapFlags::WRITE | forced).unwrap().into_pages();
         let peer = PeerId::new(DRIVER).unwrap();
         let lease_max = Micros::new(micros);
         let terms = ShareTerms { peer, rights, lease_max, once: false };

@@ -200,7 +200,7 @@ impl<K: Kernel> Operations<K> {
         access: &Access,
         range: Range,
     ) -> Result<(), Failure> {
-        // What was split is not split again by the next call.
+        // What was split is not split again by the next call, nor unmapped what was.
         let mut has_given = self.store.meter().split_work() > 0;
         for number in range.first..=range.last {
             // Undoing what was pinned needs room, too.

@@ -28,8 +28,8 @@ pub(crate) const LINK_WORK: u64 = 25;
 #[derive(Clone, Default)]
 pub(crate) struct Meter {
     spent: Cell<u64>,
-    /// The part that splitting runs, large frames and blocks took. A call that is repeated does not
-    /// do it again.
+    /// The part that splitting runs, large frames and blocks took, and unmapping what a lease takes
+    /// from others. A call that is repeated does not do it again.
     split_work: Cell<u64>,
 }
 

@@ -173,7 +173,9 @@ impl<K: Kernel> Tables<K> {
             if record.is_grant() {
                 return tables.remove_grants(mapping, above);
             }
+            let before = tables.store.meter().spent();
             tables.suspend(mapping, above)?;
+            tables.store.meter().count_split(before);
             let above = if most > Installed::No { above } else { 0 };
             for index in indices(above & tables.store.get(mapping).caps()) {
                 // If the kernel refuses, it is installed at the next access.

@@ -117,6 +117,24 @@ fn frames_without_memory_get_a_large_frame_when_they_are_pinned() {
 }
 
 #[test]
+fn a_part_of_a_large_frame_is_pinned_once_that_is_split_and_unmapped() {
+    // PM-270
+    let world = world();
+    let (_, _, (_, weak)) = lent(&world, 2);
+    let mut driver = world.as_peer(1);
+    for start in [0, 256, 0] {
+        let pin = || driver.pin(weak, at(start), frames(256), LockMode::Exclusive, LONG);
+        let pinned = all(pin).unwrap();
+        driver.unlock(pinned.lease.lease).unwrap();
+        // Mapped again one by one.
+        for place in 0..LARGE {
+            assert!(world.load(2, page(place)).is_ok());
+        }
+    }
+    check_bytes(&world, 2, 0);
+}
+
+#[test]
 fn what_needs_a_part_waits_for_the_pin() {
     // PM-460
     let world = world();

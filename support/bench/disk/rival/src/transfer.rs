@@ -4,7 +4,7 @@
 
 use block_api::{BlockCount, BlockError, CallError, Client, Place, Tag};
 use pmserver_client::{ContainerHandle, Transport};
-use proto::limits::{CALL_FRAMES_MAX, FRAME_BLOCKS};
+use proto::limits::{BLOCK_REQUEST_BLOCKS_MAX, CALL_FRAMES_MAX, FRAME_BLOCKS};
 
 /// Which way blocks move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,10 @@ impl Transfer {
     /// Begins what can begin.
     fn go_on<T: Transport>(&mut self, disk: &mut Client<T>) -> Result<(), CallError> {
         while let Some(left @ 1..) = self.count.checked_sub(self.begun) {
-            let more = left.min(CALL_FRAMES_MAX * FRAME_BLOCKS);
+            // A large frame at once.
+            let is_large = left >= BLOCK_REQUEST_BLOCKS_MAX;
+            let few = CALL_FRAMES_MAX * FRAME_BLOCKS;
+            let more = if is_large { BLOCK_REQUEST_BLOCKS_MAX } else { left.min(few) };
             let count = BlockCount::new(more).ok_or(BlockError::BadRange)?;
             let place = Place { container: self.container, offset: self.begun };
             let (block, tag) = (self.block.saturating_add(self.begun), Tag::new(0));

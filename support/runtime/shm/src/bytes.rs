@@ -118,17 +118,17 @@ pub(crate) fn copy_code(from: *const u8, to: *mut u8, bytes: usize, _: *const u8
     }
 }
 
-/// Zeros to copy.
-static ZEROS: [u8; 4096] = [0; 4096];
+/// Zeros to copy, word by word.
+static ZEROS: [u64; 512] = [0; 512];
 
 /// Clears `bytes` bytes. Each is written once, in ascending order. With `is_code` they are whole
 /// pages, which can be fetched by instructions then.
 pub(crate) fn clear(at: *mut u8, bytes: usize, is_code: bool) {
     let mut done: usize = 0;
     while done < bytes {
-        let more = bytes.saturating_sub(done).min(ZEROS.len());
+        let more = bytes.saturating_sub(done).min(size_of_val(&ZEROS));
         let to = at.wrapping_add(done);
-        copy_code(ZEROS.as_ptr(), to, more, if is_code { to } else { core::ptr::null() });
+        copy_code(ZEROS.as_ptr().cast(), to, more, if is_code { to } else { core::ptr::null() });
         done = done.saturating_add(more);
     }
 }

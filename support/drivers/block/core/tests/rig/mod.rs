@@ -258,7 +258,7 @@ impl Rig {
         Client::new(self.raw(client))
     }
 
-    /// Lends memory of a client for as long as a pin lasts: a large frame, if it has as many frames.
+    /// Lends memory of a client for as long as a pin lasts: if it has as many frames, a large one.
     pub(crate) fn lend(&self, client: u64, frames: u64, rights: Rights) -> Lent {
         self.lend_for(client, frames, rights, LEASE_MICROS_MAX)
     }

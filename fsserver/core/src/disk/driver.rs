@@ -166,7 +166,7 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
     ) -> Result<(), DeviceError> {
         let at = memory::transfer().start.saturating_mul(FRAME_BLOCKS);
         let (count, home) = (blocks_of(bytes), Home::Own);
-        let requests = Request { direction, block, count, home, at }.split(LARGE_FRAMES);
+        let requests = Request { direction, block, count, home, at }.divide(LARGE_FRAMES);
         self.carry_out(wait, &requests)
     }
 }
@@ -228,7 +228,7 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
                 home: target.home,
                 at: first.saturating_add(piece.to >> block_bits()),
             };
-            request.split(LARGE_FRAMES)
+            request.divide(LARGE_FRAMES)
         });
         let requests: Vec<Request> = requests.collect();
         self.carry_out(wait, &requests)
@@ -237,7 +237,7 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
 
 impl Request {
     /// Divides it into requests of at most so many frames, whichever block of one they begin in.
-    fn split(self, frames: u64) -> Vec<Self> {
+    fn divide(self, frames: u64) -> Vec<Self> {
         let (mut parts, mut done) = (Vec::new(), 0);
         while done < self.count {
             let at = self.at.saturating_add(done);
@@ -256,7 +256,7 @@ impl Request {
     fn smaller(self) -> Option<Vec<Self>> {
         let in_frame = self.at.checked_rem(FRAME_BLOCKS).unwrap_or(0);
         let frames = in_frame.saturating_add(self.count).div_ceil(FRAME_BLOCKS);
-        FRAMES.into_iter().find(|fewer| *fewer < frames).map(|fewer| self.split(fewer))
+        FRAMES.into_iter().find(|fewer| *fewer < frames).map(|fewer| self.divide(fewer))
     }
 }
 

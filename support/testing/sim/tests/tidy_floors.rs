@@ -279,6 +279,7 @@ fn methods_hold(of: &Crate, files: &[File]) -> Vec<String> {
 
 /// Names of methods that types of other crates have, too: a call of one says nothing.
 const OF_OTHERS: &[&str] = &[
+    "account",
     "any",
     "clone",
     "copy_in",
@@ -292,6 +293,7 @@ const OF_OTHERS: &[&str] = &[
     "len",
     "map",
     "next",
+    "pin",
     "push",
     "read",
     "read_dir",

@@ -3,7 +3,7 @@
 
 use block_api::{BlockError, Failure};
 use block_core::BlockServer;
-use pmserver_client::{Pages, Pm};
+use pmserver_client::{Error, LockMode, MapFlags, Micros, Pages, Pm};
 use proto::{Message, PeerId, Service, VirtAddr};
 
 use super::Settings;
@@ -51,8 +51,17 @@ impl Program for DriverProgram {
 
 /// Makes the memory that the driver of a real disk shares with it: the accounts are the same then.
 fn reserve_rings(domain: &Domain) -> Result<(), Failure> {
-    let made = Pm::new(domain.channel(PMSERVER)).reserve_heap(RINGS);
-    made.map(drop).map_err(|error| Failure::pm_refused(error.kind.status()))
+    let pm = Pm::new(domain.channel(PMSERVER));
+    let made = pm.account().create_container().and_then(|container| {
+        let frames = 0..RINGS.count();
+        container.allocate_contiguous(frames.clone(), 12, 64)?;
+        container.pin(frames.clone(), LockMode::Exclusive, Micros::NEVER)?.into_raw();
+        let flags = MapFlags::WRITE | MapFlags::FORCE_WRITE;
+        container.map(frames, RINGS.start(), flags)?.into_pages();
+        container.into_raw();
+        Ok(())
+    });
+    made.map_err(|error: Error| Failure::pm_refused(error.kind.status()))
 }
 
 /// The server, or why there is none.

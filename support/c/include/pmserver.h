@@ -1021,7 +1021,7 @@ static inline struct pm_result pm_account_info(pm_account_t account, struct pm_a
  *
  * How a caller gets its answer when its server faults or hangs, and what becomes of a fault.
  *
- * One call: constant; idempotent. Rules: PM-120 to PM-124, PM-354, PM-370 to PM-373.
+ * One call: constant; idempotent. Rules: PM-120 to PM-124, PM-354, PM-370 to PM-374.
  *
  * @param entry where the program goes on
  * @param stack_top the stack it has there
@@ -1042,7 +1042,7 @@ static inline struct pm_result pm_register_recovery(uintptr_t entry, uintptr_t s
  *
  * How a caller gets its answer when its server faults or hangs, and what becomes of a fault.
  *
- * One call: 31 peers; not idempotent. Rules: PM-120 to PM-124, PM-354, PM-370 to PM-373.
+ * One call: 31 peers; not idempotent. Rules: PM-120 to PM-124, PM-354, PM-370 to PM-374.
  *
  * @param peer the number of the peer: 1 to 31
  * @param ttl_us for how long, in microseconds: at most ten seconds; 0 ends the watch
@@ -1067,7 +1067,7 @@ static inline struct pm_result pm_watch(seL4_Word peer, seL4_Word ttl_us, seL4_W
  *
  * How a caller gets its answer when its server faults or hangs, and what becomes of a fault.
  *
- * One call: 31 peers; in steps; idempotent. Rules: PM-120 to PM-124, PM-354, PM-370 to PM-373.
+ * One call: 31 peers; in steps; idempotent. Rules: PM-120 to PM-124, PM-354, PM-370 to PM-374.
  *
  * @param rescued how many servers were sent to their entry, or stopped; may be NULL
  * @param next_deadline when the next watch runs out; 2^64 - 1 if there is none; may be NULL

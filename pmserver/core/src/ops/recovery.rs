@@ -10,6 +10,7 @@ use proto::{Micros, PeerId, VirtAddr};
 use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError};
 use crate::ops::Operations;
+use crate::tables::Tables;
 
 /// Where a stopped peer goes on.
 const LAST_RESORT_ENTRY: VirtAddr = match VirtAddr::new(LAST_RESORT) {
@@ -52,7 +53,8 @@ impl<K: Kernel> Operations<K> {
         Ok(true)
     }
 
-    /// Takes a peer out of service: it has nothing from now on.
+    /// Takes a peer out of service: it has nothing from now on. Who calls it is notified (PM-374):
+    /// it may wait for a notification of this peer.
     pub(crate) fn lay_off(&mut self, peer: PeerId) {
         self.end_leases_of(peer);
         let record = self.peer_mut(peer);
@@ -60,6 +62,13 @@ impl<K: Kernel> Operations<K> {
         record.watch = None;
         record.restarted = None;
         record.recovering = None;
+        let calls = self.calls;
+        let tables: &mut Tables<K> = self;
+        for caller in tables.peers.iter().flatten().filter(|caller| !caller.is_stopped) {
+            if calls.contains(caller.id, peer) {
+                tables.store.kernel.notify(caller.id);
+            }
+        }
     }
 
     /// Registers where the caller goes on after a fault; it has recovered from the last one.

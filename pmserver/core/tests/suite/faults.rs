@@ -143,6 +143,25 @@ fn a_server_with_a_recovery_entry_goes_on_there_once() {
 }
 
 #[test]
+fn pm_374_who_calls_a_peer_is_notified_when_it_is_stopped() {
+    let world = World::new();
+    let (entry, stack) = recovery();
+    world.fs().register_recovery(entry, stack).unwrap();
+    assert_eq!((fault(&world, 1).0, world.notified()), (FaultOutcome::Redirected, vec![]));
+    assert_eq!((fault(&world, 1).0, world.notified()), (FaultOutcome::Stopped, vec![2]));
+    // Nobody calls who has called it, and it is told nothing when it is stopped itself.
+    assert_eq!((fault(&world, 2).0, world.notified()), (FaultOutcome::Stopped, vec![]));
+    let world = World::new();
+    world.client().watch(peer(1), Micros::new(50)).unwrap();
+    world.advance(50);
+    assert_eq!(world.supervisor().rescue().unwrap().rescued, 1);
+    assert_eq!(world.notified(), [2], "also if it hangs");
+    let world = World::new();
+    assert_eq!(fault(&world, 2).0, FaultOutcome::Stopped);
+    assert_eq!((fault(&world, 1).0, world.notified()), (FaultOutcome::Stopped, vec![]));
+}
+
+#[test]
 fn only_a_supervisor_rescues_and_only_what_is_overdue() {
     let world = World::new();
     let (mut pm, mut fs, mut supervisor) = (world.client(), world.fs(), world.supervisor());

@@ -157,10 +157,8 @@ impl Play {
                     if matches!(mishap, Mishap::Refusal(_)) => {}
                 End::Stopped if struck().as_deref() == Some(self.client_name()) => {}
                 End::Blocked { ref on } if struck().as_ref() == Some(on) => {}
-                // Nobody ends what hangs if the supervisor is who was stopped, and nobody notifies
-                // who waits for the disk if its driver is.
-                End::Hung { .. }
-                    if matches!(struck().as_deref(), Some("supervisor" | "virtio-blk")) => {}
+                // Nobody ends what hangs if the supervisor is who was stopped.
+                End::Hung { .. } if struck().as_deref() == Some("supervisor") => {}
                 // A puppet that a scenario has told to hangs where it recovers, and nobody ends
                 // that before the scenario has announced its call.
                 End::Hung { ref domain }

@@ -82,6 +82,8 @@ pub(crate) struct Loaded {
     pub(crate) machine: Machine,
     /// Root of pmserver's CSpace.
     pub(crate) cspace: Cap,
+    /// pmserver's address space.
+    pub(crate) vspace: Cap,
     pub(crate) peers: BTreeMap<PeerId, LoadedPeer>,
 }
 
@@ -90,6 +92,9 @@ pub(crate) struct Loaded {
 pub(crate) struct LoadedPeer {
     /// Root of its CSpace.
     pub(crate) cspace: Cap,
+    /// Its address space.
+    pub(crate) vspace: Cap,
+    pub(crate) thread: Cap,
     /// Where the first thread finds its notification.
     pub(crate) notification: u64,
 }
@@ -116,8 +121,8 @@ pub(crate) fn load(plan: &BootPlan) -> Loaded {
     let own = loader.vspace();
     loader.copy(own, root, SLOT_VSPACES, ROOT_BITS);
     let peers = plan.peers.iter().map(|&peer| (peer, loader.peer(root, peer, plan))).collect();
-    let cspace = loader.look(root);
-    Loaded { machine: loader.machine, cspace, peers }
+    let (cspace, vspace) = (loader.look(root), loader.look(own));
+    Loaded { machine: loader.machine, cspace, vspace, peers }
 }
 
 /// The most bytes of memory regions: each of their pages has a slot of the first thread's, as have
@@ -209,7 +214,8 @@ impl Loader {
                 self.map(frame, vspace, region.vaddr + number as u64 * PAGE_BYTES);
             }
         }
-        LoadedPeer { cspace: self.look(cspace), notification }
+        let [cspace, vspace, thread] = [cspace, vspace, thread].map(|slot| self.look(slot));
+        LoadedPeer { cspace, vspace, thread, notification }
     }
 
     fn fill(&mut self, frame: u64, contents: &[u8]) {

@@ -226,7 +226,7 @@ fn run(files: &Files, kinds: &[Kind]) -> Result<bool, String> {
     let image = files.image.as_deref().map_or(Ok(Vec::new()), read)?;
     let contents = files.disk.as_deref().map(read).transpose()?;
     let plan = |contents| DiskPlan { pace_micros: files.pace, ..DiskPlan::new(contents) };
-    let disk = contents.as_deref().map(plan);
+    let disk = contents.map(plan);
     let settings =
         Settings { file: &file, image: &image, disk, architecture, mishap: None, echo: true };
     let system = System::start(&settings)?;

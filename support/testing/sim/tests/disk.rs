@@ -35,7 +35,7 @@ fn contents(line: &[u8]) -> Vec<u8> {
 }
 
 /// Runs the disk test; returns the disk.
-fn run_test(plan: DiskPlan<'_>, architecture: Architecture) -> (String, Disk) {
+fn run_test(plan: DiskPlan, architecture: Architecture) -> (String, Disk) {
     let file = stage::disk_file();
     let settings = Settings { disk: Some(plan), architecture, ..stage::settings(&file, &[]) };
     let system = System::start(&settings).unwrap();
@@ -53,7 +53,7 @@ fn the_disk_test_passes_and_its_line_lasts() {
     let contents = contents(FIRST_LINE);
     for seed in 0..6 {
         let architecture = [Architecture::X86_64, Architecture::Aarch64][seed as usize % 2];
-        let plan = DiskPlan { seed, ..DiskPlan::new(&contents) };
+        let plan = DiskPlan { seed, ..DiskPlan::new(&contents[..]) };
         let (transcript, disk) = run_test(plan, architecture);
         let line = "disk: blocks 32768, read-only no, flush yes, discard yes; blocks moved 2048";
         assert_eq!(transcript, format!("{line}\nPASS\n"));
@@ -64,7 +64,7 @@ fn the_disk_test_passes_and_its_line_lasts() {
 #[test]
 fn a_slow_disk_passes_its_test() {
     let contents = contents(SLOW_LINE);
-    let plan = DiskPlan { pace_micros: SECOND / 2, ..DiskPlan::new(&contents) };
+    let plan = DiskPlan { pace_micros: SECOND / 2, ..DiskPlan::new(contents) };
     let (transcript, disk) = run_test(plan, Architecture::X86_64);
     assert!(transcript.ends_with("blocks moved 0\nPASS\n"), "{transcript}");
     assert!(disk.contents()[8 * 512..].starts_with(LAST_LINE));
@@ -79,9 +79,9 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(plan: impl FnOnce(DiskPlan<'_>) -> DiskPlan<'_>) -> Self {
+    fn new(plan: impl FnOnce(DiskPlan) -> DiskPlan) -> Self {
         let (file, contents) = (stage::disk_file(), contents(&[]));
-        let plan = plan(DiskPlan::new(&contents));
+        let plan = plan(DiskPlan::new(contents));
         let settings = Settings { disk: Some(plan), ..stage::settings(&file, &[]) };
         let system = System::start(&settings).unwrap();
         let (disk, domain) = (system.disk().unwrap(), system.domain("disk-test").unwrap());

@@ -315,7 +315,7 @@ fn no_garbage_panics_fsserver() {
 /// afterwards.
 fn fail_nth(n: u64, settings: &Settings<'_>, client: &str) -> Option<End<bool>> {
     let mishap = Some(Mishap::Refusal(Refusal { nth: n, error: 0 }));
-    let settings = Settings { mishap, ..*settings };
+    let settings = Settings { mishap, disk: settings.disk.clone(), ..*settings };
     // pmserver may refuse to start: then no client runs.
     let system = System::start(&settings).ok()?;
     let program = if client == "client-demo" { client_demo } else { short_scenarios };

@@ -2,6 +2,7 @@
 //! What is on a disk, and what is only in its cache.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use proto::limits::BLOCK_BYTES;
@@ -12,7 +13,10 @@ pub(super) type Block = [u8; BLOCK_SIZE];
 
 /// Contents that last, and what was written since.
 pub(super) struct Medium {
-    lasting: Vec<u8>,
+    /// What is there at first, which disks can share.
+    first: Arc<[u8]>,
+    /// What lasts of the blocks that were written since.
+    lasting: BTreeMap<u64, Block>,
     /// What was written to each block and may get lost, in order, with the number of the write.
     cached: BTreeMap<u64, Vec<(u64, Block)>>,
     writes: u64,
@@ -25,10 +29,11 @@ pub(super) struct Medium {
 impl Medium {
     /// Returns a medium with these contents: whole blocks. Without a cache all that is written
     /// lasts.
-    pub(super) fn new(contents: &[u8], has_cache: bool) -> Self {
+    pub(super) fn new(contents: Arc<[u8]>, has_cache: bool) -> Self {
         assert_eq!(contents.len() % BLOCK_SIZE, 0, "a disk has whole blocks");
         Self {
-            lasting: contents.to_vec(),
+            first: contents,
+            lasting: BTreeMap::new(),
             cached: BTreeMap::new(),
             writes: 0,
             has_cache,
@@ -38,13 +43,14 @@ impl Medium {
     }
 
     pub(super) fn block_count(&self) -> u64 {
-        (self.lasting.len() / BLOCK_SIZE) as u64
+        (self.first.len() / BLOCK_SIZE) as u64
     }
 
     pub(super) fn read(&self, block: u64) -> Block {
-        match self.cached.get(&block).and_then(|versions| versions.last()) {
-            Some((_, bytes)) => *bytes,
-            None => self.lasting[at(block)..][..BLOCK_SIZE].try_into().expect("a block"),
+        let cached = self.cached.get(&block).and_then(|versions| versions.last());
+        match cached.map(|(_, bytes)| bytes).or_else(|| self.lasting.get(&block)) {
+            Some(bytes) => *bytes,
+            None => self.first[at(block)..][..BLOCK_SIZE].try_into().expect("a block"),
         }
     }
 
@@ -56,7 +62,7 @@ impl Medium {
                 self.after_cut = Some(self.after_power_cut(seed));
             }
         } else {
-            store(&mut self.lasting, block, &bytes);
+            self.lasting.insert(block, bytes);
         }
     }
 
@@ -81,7 +87,7 @@ impl Medium {
         self.cached.retain(|&block, versions| {
             let flushed = versions.iter().take_while(|(number, _)| *number <= writes).count();
             if let Some((_, bytes)) = versions.drain(..flushed).next_back() {
-                store(lasting, block, &bytes);
+                lasting.insert(block, bytes);
             }
             !versions.is_empty()
         });
@@ -107,18 +113,18 @@ impl Medium {
 
     /// Returns the contents with so many of the versions of each block in the cache.
     fn with_versions(&self, mut choose: impl FnMut(&[(u64, Block)]) -> usize) -> Vec<u8> {
-        let mut contents = self.lasting.clone();
+        let mut contents = self.first.to_vec();
+        let mut store = |block, bytes: &Block| {
+            contents[at(block)..][..BLOCK_SIZE].copy_from_slice(bytes);
+        };
+        self.lasting.iter().for_each(|(&block, bytes)| store(block, bytes));
         for (&block, versions) in &self.cached {
             if let Some((_, bytes)) = versions[..choose(versions)].last() {
-                store(&mut contents, block, bytes);
+                store(block, bytes);
             }
         }
         contents
     }
-}
-
-fn store(contents: &mut [u8], block: u64, bytes: &Block) {
-    contents[at(block)..][..BLOCK_SIZE].copy_from_slice(bytes);
 }
 
 fn at(block: u64) -> usize {
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_power_cut_loses_and_reorders_what_no_flush_has_made_last() {
-        let mut medium = Medium::new(&[0; 4 * BLOCK_SIZE], true);
+        let mut medium = Medium::new([0; 4 * BLOCK_SIZE].into(), true);
         medium.write(0, block(1));
         medium.write(1, block(2));
         let writes = medium.writes();
@@ -166,7 +172,7 @@ mod tests {
 
     #[test]
     fn without_a_cache_all_lasts() {
-        let mut medium = Medium::new(&[0; BLOCK_SIZE], false);
+        let mut medium = Medium::new([0; BLOCK_SIZE].into(), false);
         medium.write(0, block(1));
         assert!((0..20).all(|seed| firsts(&medium.after_power_cut(seed)) == [1]));
     }

@@ -20,6 +20,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use block_api::{DiskFeatures, Geometry};
 use block_core::{Broken, Device, Limits, Refusal, RequestIndex, Transfer};
@@ -42,10 +43,10 @@ const BLOCK_MICROS: u64 = 1;
 const CHANCE_MICROS: u64 = 160;
 
 /// What a disk is like when a system starts.
-#[derive(Clone, Copy, Debug)]
-pub struct DiskPlan<'a> {
-    /// What is on it: whole blocks.
-    pub contents: &'a [u8],
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    /// What is on it: whole blocks, which disks can share.
+    pub contents: Arc<[u8]>,
     /// What it can do. Without a flush it has no cache: what is written lasts.
     pub features: DiskFeatures,
     /// How much time there is at least between the ends of two transfers, in microseconds.
@@ -54,12 +55,12 @@ pub struct DiskPlan<'a> {
     pub seed: u64,
 }
 
-impl<'a> DiskPlan<'a> {
+impl DiskPlan {
     /// Returns the plan of a disk that can do everything, as fast as it can.
     #[must_use]
-    pub const fn new(contents: &'a [u8]) -> Self {
+    pub fn new(contents: impl Into<Arc<[u8]>>) -> Self {
         let features = DiskFeatures { is_read_only: false, has_flush: true, has_discard: true };
-        Self { contents, features, pace_micros: 0, seed: 1 }
+        Self { contents: contents.into(), features, pace_micros: 0, seed: 1 }
     }
 }
 
@@ -99,14 +100,14 @@ struct UnderWay {
 }
 
 impl Disk {
-    pub(crate) fn new(plan: &DiskPlan<'_>, peer: PeerId, clock: Clock) -> Self {
+    pub(crate) fn new(plan: &DiskPlan, peer: PeerId, clock: Clock) -> Self {
         Self(Rc::new(RefCell::new(State {
             clock,
             peer,
             features: plan.features,
             pace_micros: plan.pace_micros,
             random: Rng::with_seed(plan.seed),
-            medium: Medium::new(plan.contents, plan.features.has_flush),
+            medium: Medium::new(Arc::clone(&plan.contents), plan.features.has_flush),
             under_way: Vec::new(),
             ended: VecDeque::new(),
             last_end: 0,

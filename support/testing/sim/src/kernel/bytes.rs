@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Loads and stores by the owner of an address space, translated by its page tables.
 
+use std::iter;
+use std::ops::Range;
+
 use pmserver_core::kernel::VSpace;
 
+use super::SimKernel;
 use super::home::{COPIED_TO, PREPARED};
-use super::{SimKernel, vspace_address};
 use crate::machine::{Access, Cap, Mapped, PAGE_BYTES};
 
 impl SimKernel {
@@ -13,14 +16,10 @@ impl SimKernel {
     /// # Errors
     /// The first address that faults; the bytes before it have been copied.
     pub fn load(&self, vspace: VSpace, from: u64, to: &mut [u8]) -> Result<(), u64> {
-        let mut done = 0;
-        while done < to.len() {
-            let vaddr = from.wrapping_add(done as u64);
-            let page = self.page_at(vspace, vaddr, Access::Read)?;
-            let (start, length) = within_page(vaddr, to.len() - done);
-            to[done..done + length]
-                .copy_from_slice(&self.machine.page(page).0[start..start + length]);
-            done += length;
+        for (page, at, part) in in_pages(from, to.len()) {
+            let page = self.page_at(vspace, page + at as u64, Access::Read)?;
+            let length = part.len();
+            to[part].copy_from_slice(&self.machine.page(page).0[at..][..length]);
         }
         Ok(())
     }
@@ -30,30 +29,27 @@ impl SimKernel {
     /// # Errors
     /// The same as [`Self::load`].
     pub fn store(&mut self, vspace: VSpace, from: &[u8], to: u64) -> Result<(), u64> {
-        let mut done = 0;
-        while done < from.len() {
-            let vaddr = to.wrapping_add(done as u64);
-            let page = self.page_at(vspace, vaddr, Access::Write)?;
-            let (start, length) = within_page(vaddr, from.len() - done);
-            self.machine.page_mut(page).0[start..start + length]
-                .copy_from_slice(&from[done..done + length]);
-            done += length;
+        for (page, at, part) in in_pages(to, from.len()) {
+            let page = self.page_at(vspace, page + at as u64, Access::Write)?;
+            self.machine.page_mut(page).0[at..][..part.len()].copy_from_slice(&from[part]);
         }
         Ok(())
     }
 
     pub(crate) fn page_at(&self, vspace: VSpace, vaddr: u64, access: Access) -> Result<u64, u64> {
-        let walk = || {
-            let cap = self.machine.look(self.cspace, vspace_address(vspace)).ok()?;
-            self.machine.translate(cap, vaddr, access)
+        let of_peer = |peer| self.peers.get(&peer).map_or(Cap::Null, |loaded| loaded.vspace);
+        let cap = match vspace {
+            VSpace::Own => self.vspace,
+            VSpace::Peer(peer) => of_peer(peer),
         };
-        self.tlb.translate(self.machine.epoch(), (vspace, vaddr, access), walk).ok_or(vaddr)
+        let walk = || self.machine.translate(cap, vaddr, access);
+        self.tlb.translate(self.machine.epoch(cap), (vspace, vaddr, access), walk).ok_or(vaddr)
     }
 
     /// Returns the ASID of pmserver's own address space.
     pub(crate) fn own_asid(&self) -> u16 {
-        match self.machine.look(self.cspace, vspace_address(VSpace::Own)) {
-            Ok(Cap::VSpace { asid: Some(asid), .. }) => asid,
+        match self.vspace {
+            Cap::VSpace { asid: Some(asid), .. } => asid,
             other => panic!("pmserver has no address space but {other:?}"),
         }
     }
@@ -65,7 +61,18 @@ impl SimKernel {
     }
 }
 
-fn within_page(vaddr: u64, length: usize) -> (usize, usize) {
-    let start = usize::try_from(vaddr % PAGE_BYTES).expect("less than a page");
-    (start, length.min(PAGE_BYTES as usize - start))
+/// Returns the parts of a range that lie in one page each: the page, where in it, and which bytes
+/// of the range.
+pub(super) fn in_pages(
+    start: u64,
+    bytes: usize,
+) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+    let mut done = 0;
+    iter::from_fn(move || {
+        let address = start.wrapping_add(done as u64);
+        let at = usize::try_from(address % PAGE_BYTES).expect("less than a page");
+        let part = done..bytes.min(done + PAGE_BYTES as usize - at);
+        done = part.end;
+        (!part.is_empty()).then(|| (address - at as u64, at, part))
+    })
 }

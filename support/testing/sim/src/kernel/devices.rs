@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use proto::PeerId;
 
 use super::SimKernel;
-use crate::machine::{Error, PAGE_BYTES};
+use super::bytes::in_pages;
+use crate::machine::Error;
 
 /// An access that an IOMMU refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +81,8 @@ impl SimKernel {
         bytes: &[u8],
     ) -> Result<(), DeviceFault> {
         self.check_access(peer, bus_address, bytes.len(), true)?;
-        for (address, &byte) in (bus_address..).zip(bytes) {
-            let (page, at) = place(address);
-            self.machine.page_mut(page).0[at] = byte;
+        for (page, at, part) in in_pages(bus_address, bytes.len()) {
+            self.machine.page_mut(page).0[at..][..part.len()].copy_from_slice(&bytes[part]);
         }
         Ok(())
     }
@@ -101,9 +101,9 @@ impl SimKernel {
         to: &mut [u8],
     ) -> Result<(), DeviceFault> {
         self.check_access(peer, bus_address, to.len(), false)?;
-        for (address, byte) in (bus_address..).zip(to) {
-            let (page, at) = place(address);
-            *byte = self.machine.page(page).0[at];
+        for (page, at, part) in in_pages(bus_address, to.len()) {
+            let length = part.len();
+            to[part].copy_from_slice(&self.machine.page(page).0[at..][..length]);
         }
         Ok(())
     }
@@ -115,10 +115,10 @@ impl SimKernel {
         bytes: usize,
         writes: bool,
     ) -> Result<(), DeviceFault> {
-        let mut addresses = (bus_address..).take(bytes);
-        let is_refused = |&address: &u64| !self.devices.may_access(peer, place(address).0, writes);
-        let Some(bus_address) = addresses.find(is_refused) else { return Ok(()) };
-        let fault = DeviceFault { peer, bus_address };
+        let mut parts = in_pages(bus_address, bytes);
+        let refused = parts.find(|(page, ..)| !self.devices.may_access(peer, *page, writes));
+        let Some((page, at, _)) = refused else { return Ok(()) };
+        let fault = DeviceFault { peer, bus_address: page + at as u64 };
         self.devices.faults.push(fault);
         Err(fault)
     }
@@ -128,10 +128,4 @@ impl SimKernel {
     pub fn device_faults(&self) -> &[DeviceFault] {
         &self.devices.faults
     }
-}
-
-/// Returns the page of an address, and the byte in it.
-fn place(address: u64) -> (u64, usize) {
-    let at = address % PAGE_BYTES;
-    (address - at, usize::try_from(at).expect("less than a page"))
 }

@@ -20,7 +20,7 @@ mod refusal;
 mod seam;
 mod tlb;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pmserver_core::kernel::{KernelError, VSpace};
 use proto::PeerId;
@@ -30,9 +30,7 @@ use self::devices::Devices;
 use self::home::Home;
 use self::tlb::Tlb;
 use crate::clock::Clock;
-use crate::loader::{
-    BootPlan, LEAF_THREADS, Loaded, LoadedPeer, ROOT_SHIFT, SLOT_VSPACES, equal_parts, load,
-};
+use crate::loader::{BootPlan, Loaded, LoadedPeer, ROOT_SHIFT, SLOT_VSPACES, equal_parts, load};
 use crate::machine::{Architecture, Cap, Error, Invocation, LookupFault, Machine, Thread};
 
 pub use self::devices::DeviceFault;
@@ -73,12 +71,16 @@ pub struct LargeFrames {
 pub struct SimKernel {
     machine: Machine,
     cspace: Cap,
+    /// Its own address space.
+    vspace: Cap,
     peers: BTreeMap<PeerId, LoadedPeer>,
     clock: Clock,
     home: Home,
     tlb: Tlb,
     copies: Copies,
     devices: Devices,
+    /// To whose notifications there was a signal since somebody asked.
+    signalled: BTreeSet<PeerId>,
     counts: BTreeMap<InvocationKind, u64>,
     large_frames: LargeFrames,
     /// Which invocation from now on fails, and how.
@@ -96,12 +98,14 @@ impl Clone for SimKernel {
         Self {
             machine: self.machine.clone(),
             cspace: self.cspace,
+            vspace: self.vspace,
             peers: self.peers.clone(),
             clock: self.clock.fork(),
             home: self.home.clone(),
             tlb: self.tlb.clone(),
             copies: self.copies.clone(),
             devices: self.devices.clone(),
+            signalled: self.signalled.clone(),
             counts: self.counts.clone(),
             large_frames: self.large_frames,
             refusal: self.refusal,
@@ -137,17 +141,19 @@ impl SimKernel {
     /// If the plan is inconsistent.
     #[must_use]
     pub fn boot(plan: &BootPlan) -> Self {
-        let Loaded { mut machine, cspace, peers } = load(plan);
+        let Loaded { mut machine, cspace, vspace, peers } = load(plan);
         let home = Home::build(&mut machine, cspace, &plan.pool);
         Self {
             machine,
             cspace,
+            vspace,
             peers,
             clock: Clock::default(),
             copies: Copies::new(home.overhead_pages),
             home,
             tlb: Tlb::new(),
             devices: Devices::default(),
+            signalled: BTreeSet::new(),
             counts: BTreeMap::new(),
             large_frames: LargeFrames::default(),
             refusal: None,
@@ -229,8 +235,7 @@ impl SimKernel {
     /// Returns the state of a peer's thread.
     #[must_use]
     pub fn thread(&self, peer: PeerId) -> Option<Thread> {
-        let address = LEAF_THREADS + u64::from(peer.get());
-        self.machine.thread(self.machine.look(self.cspace, address).ok()?)
+        self.machine.thread(self.peers.get(&peer)?.thread)
     }
 
     fn invoke(

@@ -4,7 +4,7 @@
 use proto::PeerId;
 
 use super::SimKernel;
-use crate::loader::LEAF_OWN_VSPACE;
+use crate::loader::{LEAF_OWN_VSPACE, LoadedPeer};
 use crate::machine::{CapRights, Error, Invocation};
 
 impl SimKernel {
@@ -47,12 +47,13 @@ impl SimKernel {
     /// Returns the peers that were notified since the last call, and clears the notifications.
     pub fn take_notifications(&mut self) -> Vec<PeerId> {
         let first_thread = self.machine.root_cspace();
-        let machine = &mut self.machine;
-        let mut was_notified = |notification| {
-            let flags = machine.invoke(first_thread, notification, &Invocation::Poll);
+        let (machine, loaded) = (&mut self.machine, &self.peers);
+        let mut was_notified = |peer: &PeerId| {
+            let Some(LoadedPeer { notification, .. }) = loaded.get(peer) else { return false };
+            let flags = machine.invoke(first_thread, *notification, &Invocation::Poll);
             flags.expect("each peer has a notification") != 0
         };
-        let peers = self.peers.iter();
-        peers.filter(|(_, has)| was_notified(has.notification)).map(|(&peer, _)| peer).collect()
+        let signalled = std::mem::take(&mut self.signalled).into_iter();
+        signalled.filter(|peer| was_notified(peer)).collect()
     }
 }

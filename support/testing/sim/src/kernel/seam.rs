@@ -255,6 +255,7 @@ impl Kernel for SimKernel {
     fn notify(&mut self, peer: PeerId) {
         let address = LEAF_NOTIFICATIONS + u64::from(peer.get());
         let _ = self.invoke(InvocationKind::Signal, address, &Invocation::Signal);
+        self.signalled.insert(peer);
     }
 
     fn install_grants(&mut self, peer: PeerId, node: PageIndex) -> Result<(), KernelError> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Remembers what page tables said, as hardware does: every load of a record would walk four levels
-//! of them. Any invocation flushes it.
+//! of them. What takes away or changes a translation of an address space flushes all of that.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use pmserver_core::kernel::VSpace;
 
 use crate::machine::{Access, PAGE_BYTES};
 
-/// A power of two. Pages whose numbers are the same below it take each other's place.
+/// A power of two. Pages whose numbers are the same below half of it take each other's place.
 const ENTRIES: usize = 1 << 12;
 
 /// A page of an address space that an access is allowed to.
@@ -16,7 +16,7 @@ const ENTRIES: usize = 1 << 12;
 struct Entry {
     /// The page, the address space and the access, in one word.
     key: u64,
-    /// How many invocations there had been: at least one, in what is valid.
+    /// The address space's epoch then: at least one, in what is valid.
     epoch: u64,
     address: u64,
 }
@@ -35,7 +35,7 @@ impl Tlb {
         Self(vec![Cell::default(); ENTRIES])
     }
 
-    /// Returns the physical page that `walk` finds, or found since the last invocation.
+    /// Returns the physical page that `walk` finds, or found in this epoch.
     pub(super) fn translate(
         &self,
         epoch: u64,
@@ -47,8 +47,10 @@ impl Tlb {
             VSpace::Own => 0,
             VSpace::Peer(peer) => u64::from(peer.get()),
         };
-        let key = page << 8 | space << 1 | u64::from(access == Access::Write);
-        let Some(cell) = self.0.get(page as usize % ENTRIES) else {
+        let is_write = u64::from(access == Access::Write);
+        let key = page << 8 | space << 1 | is_write;
+        // Loads and stores do not take each other's place.
+        let Some(cell) = self.0.get((page << 1 | is_write) as usize % ENTRIES) else {
             return walk();
         };
         let known = cell.get();

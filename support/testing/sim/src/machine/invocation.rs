@@ -128,7 +128,6 @@ impl Machine {
         address: u64,
         invocation: &Invocation,
     ) -> Result<u64, Error> {
-        self.epoch += 1;
         let slot = self.slot_of(cspace, address)?;
         let cap = self.slots.cap(slot);
         // The kernel looks up extra capabilities before it decodes the operation: one that does not

@@ -51,7 +51,6 @@ pub struct Machine {
     threads: Threads,
     asids: Asids,
     replaced_pages: u64,
-    epoch: u64,
     root: Cap,
 }
 
@@ -88,7 +87,6 @@ impl Machine {
             threads: Threads::default(),
             asids: Asids::new(),
             replaced_pages: 0,
-            epoch: 0,
             root,
         }
     }
@@ -118,10 +116,13 @@ impl Machine {
         self.slots.caps()
     }
 
-    /// Returns how many invocations there were: nothing else changes a translation.
+    /// Returns how often a translation of an address space was taken away or changed, and one more.
     #[must_use]
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
+    pub fn epoch(&self, vspace: Cap) -> u64 {
+        match vspace {
+            Cap::VSpace { asid: Some(asid), .. } => self.asids.epoch(asid),
+            _ => 1,
+        }
     }
 
     /// Returns the state of a thread.

@@ -30,11 +30,13 @@ const ASIDS_MAX: usize = 512;
 #[derive(Clone)]
 pub(crate) struct Asids {
     roots: Vec<Option<u64>>,
+    /// How often a translation was taken away or changed, and one more.
+    epochs: Vec<u64>,
 }
 
 impl Asids {
     pub(crate) fn new() -> Self {
-        Self { roots: vec![None] }
+        Self { roots: vec![None], epochs: vec![1] }
     }
 
     fn assign(&mut self, root: u64) -> Result<u16, Error> {
@@ -44,6 +46,7 @@ impl Asids {
             return Err(Error::DeleteFirst);
         }
         self.roots.resize(self.roots.len().max(asid + 1), None);
+        self.epochs.resize(self.roots.len(), 1);
         self.roots[asid] = Some(root);
         Ok(u16::try_from(asid).expect("below 512"))
     }
@@ -55,7 +58,16 @@ impl Asids {
     pub(crate) fn release(&mut self, asid: u16, root: u64) {
         if self.root(asid) == Some(root) {
             self.roots[usize::from(asid)] = None;
+            self.flush(asid);
         }
+    }
+
+    pub(crate) fn epoch(&self, asid: u16) -> u64 {
+        self.epochs[usize::from(asid)]
+    }
+
+    fn flush(&mut self, asid: u16) {
+        self.epochs[usize::from(asid)] += 1;
     }
 }
 
@@ -146,8 +158,9 @@ impl Machine {
             }
         }
         let entry = self.page_entry(root, vaddr, size)?;
-        if entry.word & VALID != 0 && entry.word & ADDRESS_MASK != base {
-            self.replaced_pages += 1;
+        if entry.word & VALID != 0 {
+            self.replaced_pages += u64::from(entry.word & ADDRESS_MASK != base);
+            self.asids.flush(asid);
         }
         let flags = match rights.mask(mask) {
             FrameRights::KernelOnly => VALID,
@@ -213,6 +226,7 @@ impl Machine {
         let is_page = entry.shift == size.bits() && entry.is_page();
         if is_page && entry.word & ADDRESS_MASK == base {
             self.memory.set_word(entry.at, 0);
+            self.asids.flush(mapped.asid);
         }
     }
 
@@ -287,6 +301,7 @@ impl Machine {
             let entry = self.walk(root, mapped.vaddr, shift);
             if entry.shift == shift && entry.is_table() && entry.word & ADDRESS_MASK == base {
                 self.memory.set_word(entry.at, 0);
+                self.asids.flush(mapped.asid);
             }
         }
     }

@@ -12,6 +12,7 @@ mod sweep;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use disk_test_core::{BAD_BLOCK, FIRST_LINE};
 
@@ -40,7 +41,7 @@ pub struct Play {
     file: SystemFile,
     image: Vec<u8>,
     /// What is on the disk, if there is one, and which blocks cannot be read.
-    disk: Option<(Vec<u8>, Range<u64>)>,
+    disk: Option<(Arc<[u8]>, Range<u64>)>,
     client: String,
     program: Client,
     audit: Audit,
@@ -62,7 +63,7 @@ impl Play {
     /// # Errors
     /// What cannot be run.
     pub fn all(text: &str, image: &[u8]) -> Result<Vec<Self>, String> {
-        let text = if std::env::var("NOJ").is_ok() { text.to_owned() } else { with_janitor(text)? };
+        let text = with_janitor(text)?;
         if text.contains("scenario-client.elf") {
             let play = |name: &'static str| {
                 let program = move |domain: &Domain| chosen_scenarios(domain, |one| one == name);
@@ -74,13 +75,13 @@ impl Play {
             let play = Self::new("disk", &text, image, "disk-test", Box::new(disk_test))?;
             let mut disk = vec![0; DISK_BYTES];
             disk[..FIRST_LINE.len()].copy_from_slice(FIRST_LINE);
-            return Ok(vec![Self { disk: Some((disk, BAD_BLOCK..BAD_BLOCK + 1)), ..play }]);
+            return Ok(vec![Self { disk: Some((disk.into(), BAD_BLOCK..BAD_BLOCK + 1)), ..play }]);
         }
         // The image is on the disk, if there is one, or else in a region.
         let has_disk = text.contains("virtio-blk.elf");
         let (disk, region) = if has_disk { (Some(image), &[][..]) } else { (None, image) };
         let play = Self::new("demo", &text, region, "client-demo", Box::new(client_demo))?;
-        Ok(vec![Self { disk: disk.map(|disk| (disk.to_vec(), 0..0)), ..play }])
+        Ok(vec![Self { disk: disk.map(|disk| (disk.into(), 0..0)), ..play }])
     }
 
     /// Returns a play. `text` is a system file to which [`with_janitor`] was applied; `client` is
@@ -175,7 +176,7 @@ impl Play {
     }
 
     fn start(&self, mishap: Option<Mishap>) -> Result<System, String> {
-        let disk = self.disk.as_ref().map(|(contents, _)| DiskPlan::new(contents));
+        let disk = self.disk.as_ref().map(|(contents, _)| DiskPlan::new(Arc::clone(contents)));
         let settings = Settings { disk, ..settings(&self.file, &self.image, mishap) };
         let system = System::start(&settings)?;
         if let Some((disk, (_, bad_blocks))) = system.disk().zip(self.disk.as_ref()) {

@@ -60,7 +60,7 @@ pub struct Settings<'a> {
     /// The contents of the prefilled memory region.
     pub image: &'a [u8],
     /// The disk that virtio-blk drives, if there is one.
-    pub disk: Option<DiskPlan<'a>>,
+    pub disk: Option<DiskPlan>,
     /// The architecture of the simulated kernel.
     pub architecture: Architecture,
     /// What goes wrong.

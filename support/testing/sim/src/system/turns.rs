@@ -226,7 +226,7 @@ mod tests {
         let system = System::start(&Settings {
             file: &file,
             image: &[],
-            disk: Some(DiskPlan::new(&[7; 4096])),
+            disk: Some(DiskPlan::new([7; 4096])),
             architecture: Architecture::X86_64,
             mishap: None,
             echo: false,

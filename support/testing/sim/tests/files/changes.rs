@@ -39,7 +39,7 @@ fn fs_130_windows_are_read_with_a_large_frame_and_without() {
     let no_large = with_text("0x1000000\" privileges", "0x3400000\" privileges");
     let poor_driver = with_text("0x800000\" privileges", "0x100000\" privileges");
     for (number, file) in [file(), no_large, poor_driver].iter().enumerate() {
-        let rig = Rig::with(file, DiskPlan::new(&contents), None);
+        let rig = Rig::with(file, DiskPlan::new(&contents[..]), None);
         let reader = rig.reader();
         assert!(reader.contents("/partial") == Ok(whole[..3 << 19].to_vec()), "{number}");
         assert!(reader.contents("/large") == Ok(whole.clone()), "{number}");

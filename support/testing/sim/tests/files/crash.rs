@@ -77,7 +77,7 @@ fn fs_110_and_111_after_a_power_cut_what_was_synced_is_there() {
     while cuts < wanted {
         seed += 1;
         let image = disk(seed);
-        let rig = Rig::with(&file(), DiskPlan { seed, ..DiskPlan::new(&image) }, None);
+        let rig = Rig::with(&file(), DiskPlan { seed, ..DiskPlan::new(image) }, None);
         let (writer, homely) = (rig.writer(), rig.homely());
         let clients: [Client<'_>; 2] = [(&writer, ""), (&homely, "/house/a")];
         let mut random = Rng::with_seed(seed);
@@ -134,7 +134,7 @@ fn run(seed: u64, strike: Option<Strike>) -> Outcome {
     let image = disk(seed);
     let file = file();
     let fsserver = file.running("fsserver").unwrap();
-    let plan = DiskPlan { seed, ..DiskPlan::new(&image) };
+    let plan = DiskPlan { seed, ..DiskPlan::new(image) };
     let rig = Rc::new(Rig::with(&file, plan, strike.map(Mishap::Strike)));
     let (writer, homely) = (rig.writer(), rig.homely());
     let clients: [Client<'_>; 2] = [(&writer, ""), (&homely, "/house/a")];

@@ -110,7 +110,7 @@ fn fs_107_a_disk_that_cannot_be_reset_is_used_again_when_it_can() {
 #[test]
 fn fs_176_a_disk_that_cannot_be_written_has_nothing_to_sync() {
     let image = disk();
-    let mut plan = DiskPlan::new(&image);
+    let mut plan = DiskPlan::new(&image[..]);
     plan.features = DiskFeatures { is_read_only: true, has_flush: false, has_discard: false };
     let rig = Rig::with(&file(), plan, None);
     let writer = rig.writer();

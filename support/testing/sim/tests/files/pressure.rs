@@ -38,7 +38,7 @@ fn rig_with(limit: &str) -> (Rig, Vec<u8>) {
     let file = SystemFile::parse(&text).unwrap();
     let large = bytes(1, LARGE);
     let disk = volume(128, 4096, &[("large", &large), ("small", b"text"), ("house/a/", b"")]);
-    (Rig::with(&file, DiskPlan::new(&disk), None), large)
+    (Rig::with(&file, DiskPlan::new(&disk[..]), None), large)
 }
 
 /// Returns what fsserver's account has.
@@ -173,7 +173,7 @@ fn fs_92_what_is_cached_is_in_the_way_of_no_request() {
     let mut files: Vec<(&str, &[u8])> = files.map(|(name, bytes)| (&**name, &**bytes)).collect();
     files.push(("house/a/", b""));
     let disk = volume(64, 4096, &files);
-    let rig = Rig::with(&SystemFile::parse(&text).unwrap(), DiskPlan::new(&disk), None);
+    let rig = Rig::with(&SystemFile::parse(&text).unwrap(), DiskPlan::new(&disk[..]), None);
     let (writer, reader) = (rig.writer(), rig.reader());
     for (name, contents) in names.iter().zip(&contents) {
         assert!(writer.contents(&format!("/{name}")).as_ref() == Ok(contents));

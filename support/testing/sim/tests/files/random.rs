@@ -13,7 +13,7 @@ fn files_are_what_a_model_says_also_after_a_restart() {
     let mut counts = std::collections::BTreeMap::new();
     for seed in 0..4 {
         let image = volume(64, [1024, 4096][seed as usize % 2], &[("house/a/", b"")]);
-        let rig = Rig::with(&file(), DiskPlan { seed, ..DiskPlan::new(&image) }, None);
+        let rig = Rig::with(&file(), DiskPlan { seed, ..DiskPlan::new(image) }, None);
         let (writer, homely) = (rig.writer(), rig.homely());
         let clients: [Client<'_>; 2] = [(&writer, ""), (&homely, "/house/a")];
         let mut random = Rng::with_seed(seed);

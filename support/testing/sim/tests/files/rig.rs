@@ -56,7 +56,7 @@ impl Rig {
         Self::with(&file(), DiskPlan::new(contents), None)
     }
 
-    pub(crate) fn with(file: &SystemFile, disk: DiskPlan<'_>, mishap: Option<Mishap>) -> Self {
+    pub(crate) fn with(file: &SystemFile, disk: DiskPlan, mishap: Option<Mishap>) -> Self {
         let architecture = Architecture::X86_64;
         let disk = Some(disk);
         let settings = Settings { file, image: &[], disk, architecture, mishap, echo: false };

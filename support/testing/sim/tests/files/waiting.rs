@@ -100,7 +100,7 @@ fn fs_123_writes_of_others_are_in_nobodys_way() {
         "limit=\"0x1000000\" /><file_access rights=\"write\" />",
         1,
     );
-    let rig = Rig::with(&SystemFile::parse(&text).unwrap(), DiskPlan::new(&disk()), None);
+    let rig = Rig::with(&SystemFile::parse(&text).unwrap(), DiskPlan::new(disk()), None);
     let writers = [rig.writer(), rig.homely(), rig.reader()];
     let files =
         writers.each_ref().map(|writer| writer.create("/new").or(writer.lookup("/1")).unwrap());

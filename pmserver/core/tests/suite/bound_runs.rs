@@ -16,6 +16,7 @@ use pmserver_api::{
     LimitFlags, LockMode, MapFlags, Marks, PmError, Rights, ShareTerms,
 };
 use pmserver_core::config::Privileges;
+use proto::limits::CALL_WORK_MAX;
 use proto::{ByteCount, Micros};
 use sim::Refusal;
 
@@ -304,6 +305,17 @@ fn the_next_one_finds_nothing_in_a_run() {
     let container = filled(&mut other, RUN);
     other.map(container, at(0), frames(RUN), page(0), FORCED).unwrap();
     assert!((0..RUN).all(|place| world.load(3, page(place)) == Ok(0)));
+}
+
+#[test]
+fn a_call_binds_as_many_runs_as_there_is_work_for() {
+    let world = world();
+    let mut pm = world.as_peer(2);
+    let container = filled(&mut pm, 4 * RUN);
+    let mapped = pm.map(container, at(0), frames(4 * RUN), page(0), FORCED).unwrap();
+    // The fourth could take more than is left.
+    assert_eq!(mapped.count, 3 * RUN);
+    assert!(world.most_work() <= CALL_WORK_MAX, "{}", world.most_work());
 }
 
 #[test]

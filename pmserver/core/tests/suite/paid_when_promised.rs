@@ -118,3 +118,23 @@ fn a_mapping_that_cannot_be_paid_for_is_refused_when_it_is_made() {
     assert_eq!(refusal(refused), Some(PmError::NoTableQuota));
     assert_eq!(info(&mut pm, smaller), before);
 }
+
+#[test]
+fn a_mapping_whose_record_cannot_be_paid_for_takes_no_slot() {
+    let world = World::with_policy();
+    let mut pm = world.as_peer(2);
+    let container = filled(&mut pm, 100);
+    // A page table, and a page of records, which is full before that of slots is.
+    let account = pm.account_split(OWN, 3, LimitFlags::empty()).unwrap();
+    pm.vspace_account(account).unwrap();
+    let before = info(&mut pm, account);
+    let mut map =
+        |number| pm.map(container, at(number), frames(1), page(2 * number), MapFlags::READ);
+    let mapped = (0..100).take_while(|number| map(*number).is_ok()).count() as u64;
+    assert!((10..99).contains(&mapped), "{mapped}");
+    for _ in 0..200 {
+        assert_eq!(refusal(map(mapped)), Some(PmError::NoTableQuota));
+    }
+    pm.unmap(page(0), frames(2 * mapped)).unwrap();
+    assert_eq!(info(&mut pm, account), before);
+}

@@ -162,6 +162,29 @@ fn fs_143_what_no_file_can_be_is_too_large() {
 }
 
 #[test]
+fn fs_90_a_store_to_what_was_lent_stays_with_who_has_it() {
+    let rig = rig();
+    let (writer, reader) = (rig.writer(), rig.reader());
+    let whole = bytes(1, 2 << 20);
+    writer.make("/new", &whole).unwrap();
+    let file = reader.lookup("/new").unwrap();
+    let (first, _) = reader.lent(file, 0).unwrap();
+    let (second, _) = reader.lent(file, 0).unwrap();
+    let mut model = whole.clone();
+    for at in [0, 5000, (2 << 20) - 10] {
+        reader.store_in(&first, at as u64, &[0; 10]);
+        model[at..at + 10].fill(0);
+    }
+    assert!(reader.start_of(&first, 2 << 20) == model);
+    assert!(reader.start_of(&second, 2 << 20) == whole, "another copy");
+    assert!(writer.contents("/new") == Ok(whole.clone()), "what is cached");
+    writer.sync().unwrap();
+    writer.trim();
+    assert!(writer.contents("/new") == Ok(whole), "what is on the disk");
+    rig.check_quiet();
+}
+
+#[test]
 fn fs_144_who_has_a_part_of_a_file_keeps_it() {
     let rig = rig();
     let (writer, reader) = (rig.writer(), rig.reader());

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use fsserver_api::FsError;
 use pmserver_client::{AddressSpace, VirtAddr};
+use proto::Waiter;
 use sim::disk::DiskPlan;
 use sim::system::{Blow, End, Mishap, Moment, Strike};
 
@@ -236,6 +237,8 @@ fn fs_130_files_are_closed_and_what_was_under_way_is_a_new_request() {
         assert_eq!(end, End::Redirected);
         assert_eq!(writer.read(file, 0, 6), Err(FsError::Restarted));
         assert_eq!(writer.read(file, 0, 6), Err(FsError::BadHandle));
+        // Who waits is notified.
+        homely.domain.clone().wait();
         assert_eq!(writer.contents("/synced"), Ok(b"synced".to_vec()));
         homely.make_dir("/new").unwrap();
         homely.remove_dir("/new").unwrap();

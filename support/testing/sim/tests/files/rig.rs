@@ -345,6 +345,14 @@ impl Person {
         bytes
     }
 
+    /// Stores bytes in such a copy.
+    pub(crate) fn store_in(&self, lent: &Lent, offset: u64, bytes: &[u8]) {
+        let rights = MapFlags::READ | MapFlags::WRITE;
+        let mapping = lent.0.map(0..LARGE_FRAMES, LENT_WINDOW, rights).unwrap();
+        mapping.copy_out(&mut self.domain.space(), bytes, offset).unwrap();
+        mapping.unmap().unwrap();
+    }
+
     pub(crate) fn sync(&self) -> Said<()> {
         said(self.fs().sync())
     }

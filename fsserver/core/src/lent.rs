@@ -275,11 +275,11 @@ fn lock<'pm, T: Transport>(
 ) -> Result<Lease<'pm, T>, Failure> {
     let lock = |frames| container.lock(frames, mode, Micros::new(FS_LEASE_MICROS));
     lock(range(start, frames)?).map_err(|error| {
-        // If the first frame alone can be locked, the share ends inside the range: fsserver can
-        // reach no more of the container than that.
+        // If the first frame alone, or frame 0, is in the share, what is missing is a frame and not
+        // a right: pmserver tells one as the other.
+        let is_lent = |frame: u64| !lock(frame..=frame).is_err_and(|it| it.is(PmError::NoRight));
         let is_short = error.is(PmError::NoRight)
-            && frames > FrameCount::ONE
-            && lock(start.get()..=start.get()).is_ok();
+            && (frames > FrameCount::ONE && is_lent(start.get()) || start.get() > 0 && is_lent(0));
         if is_short { FsError::ContainerTooSmall.into() } else { of_pm(error) }
     })
 }

@@ -231,6 +231,16 @@ fn a_container_that_is_too_small_is_told_and_stays_untouched() {
         assert!(system.machine.read(weak, 8192).iter().all(|byte| *byte == 0));
     }
     assert_eq!(system.read(file, short, (0, 8192)), Ok(8192));
+    // FS-52: where the range begins is outside of the share.
+    for (weak, error) in [
+        (short, FsError::ContainerTooSmall),
+        (system.machine.lend(2, Rights::READ | Rights::WRITE), FsError::PmRefused),
+    ] {
+        let start = FrameNumber::new(2);
+        let refusal = system.fs.read(file, weak, 0, start, ReadLength::new(10).unwrap());
+        assert_eq!(refusal.unwrap_err().refusal(), Some(error));
+        system.machine.assert_at_rest();
+    }
     let directory = system.open(b"/directory").unwrap();
     let refusal =
         system.fs.read_dir(directory, short, FrameCount::new(3).unwrap(), DirectoryCookie::START);

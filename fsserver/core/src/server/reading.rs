@@ -19,6 +19,7 @@ use crate::read::copy_file;
 use crate::under_way::{Asked, Work};
 
 /// What a client asks to be filled.
+#[derive(Clone, Copy)]
 pub(super) struct ReadRange {
     pub(super) file: FileHandle,
     pub(super) container: ContainerHandle,
@@ -47,37 +48,68 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         range: &ReadRange,
         now: Option<Micros>,
     ) -> Result<Reply, Failure> {
-        let ReadRange { file, container, start, offset, length, how } = *range;
+        let ReadRange { file, offset, length, .. } = *range;
         let (inode, size, hint) = regular(self.files.get(asked.client, file)?)?;
         let bytes = left_of(size, offset)?.min(length.get().into());
         let Some(frames) = FrameCount::new(bytes.div_ceil(PAGE_BYTES)) else {
             return Ok(Reply::Bytes(0));
         };
-        let known = *hint;
-        let mut hint = known;
+        let hint = *hint;
         let is_held = self.have(asked, inode, &hint, (offset, bytes))?;
-        let (cache, space) = (&mut self.cache, &mut self.space);
-        let (file, bytes_of) = ((inode, &mut hint), (offset, bytes));
-        let filled = match how {
-            How::Once => fill(&self.pm, cache, file, bytes_of, (container, start, frames), space),
-            How::Standing => {
-                let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok);
-                now.and_then(|now| {
-                    let frames = (container, start, frames);
-                    let filling = self.standing.filling(&self.pm, asked.client, frames, now)?;
-                    copy_file(cache, file, bytes_of, &filling, space)
-                })
-            }
-            How::Taken(frames) => self.clock.at(&self.pm, now).and_then(|now| {
-                fill_taken(&self.pm, cache, file, bytes_of, (container, frames, now), space)
-            }),
-        };
+        let found = (inode, hint, (bytes, frames));
         if is_held {
-            self.cache.release(&self.pm);
+            self.copy_held(asked.client, *range, found, now)
+        } else {
+            self.copy(asked.client, range, found, now)
         }
-        filled?;
+    }
+
+    /// Copies bytes of a file that are in the cache and held.
+    #[cold]
+    #[inline(never)]
+    fn copy_held(
+        &mut self,
+        client: ClientId,
+        range: ReadRange,
+        found: (Inode, usize, (u64, FrameCount)),
+        now: Option<Micros>,
+    ) -> Result<Reply, Failure> {
+        let result = self.copy(client, &range, found, now);
+        self.cache.release(&self.pm);
+        result
+    }
+
+    /// Copies bytes of a file that are in the cache; how many, to how many frames, and where the
+    /// first of them were found last.
+    #[inline(always)]
+    fn copy(
+        &mut self,
+        client: ClientId,
+        range: &ReadRange,
+        (inode, known, (bytes, frames)): (Inode, usize, (u64, FrameCount)),
+        now: Option<Micros>,
+    ) -> Result<Reply, Failure> {
+        let ReadRange { file, container, start, offset, how, .. } = *range;
+        let mut hint = known;
+        let (cache, space) = (&mut self.cache, &mut self.space);
+        let (from, bytes_of) = ((inode, &mut hint), (offset, bytes));
+        match how {
+            How::Once => {
+                fill(&self.pm, cache, from, bytes_of, (container, start, frames), space)?;
+            }
+            How::Standing => {
+                let now = now.map_or_else(|| self.pm.clock().map_err(of_pm), Ok)?;
+                let frames = (container, start, frames);
+                let filling = self.standing.filling(&self.pm, client, frames, now)?;
+                copy_file(cache, from, bytes_of, &filling, space)?;
+            }
+            How::Taken(frames) => {
+                let now = self.clock.at(&self.pm, now)?;
+                fill_taken(&self.pm, cache, from, bytes_of, (container, frames, now), space)?;
+            }
+        }
         if hint != known {
-            *regular(self.files.get(asked.client, range.file)?)?.2 = hint;
+            *regular(self.files.get(client, file)?)?.2 = hint;
         }
         Ok(Reply::Bytes(bytes))
     }

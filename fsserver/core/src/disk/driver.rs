@@ -3,11 +3,12 @@
 //! by way of frames that were lent to the driver; what is read into the cache goes there at once.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use block_api::{BlockCount, BlockError, CallError, Client, Completion, Geometry, Place, Tag};
 use fsserver_api::{Failure, FsError};
 use fsserver_volume::{BLOCK_BYTES, DeviceError};
-use pmserver_client::{AddressSpace, Error, Pages, Pm, PmError, Transport};
+use pmserver_client::{AddressSpace, Error, PAGE_BYTES, Pages, Pm, PmError, Transport};
 use proto::limits::{CALL_FRAMES_MAX, FRAME_BLOCKS, LARGE_FRAMES};
 
 use super::{Disk, Piece, Target, Wait};
@@ -54,6 +55,8 @@ pub(crate) struct Driver<T: Transport, A> {
     lent: Handles,
     /// Where the frames for what goes by way of them are mapped.
     transfer: Pages,
+    /// Addresses of private bytes that the lent memory has, too, and from which byte of it on.
+    copy: (Range<usize>, u64),
     next_tag: u32,
 }
 
@@ -73,7 +76,8 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
         while client.completed().map_err(failed)?.waiting > 0 {}
         let lent = memory.lend(pm, peer)?;
         let transfer = memory::place_of(&memory::transfer())?;
-        Ok(Self { client, space, geometry, lent, transfer, next_tag: memory.tag_seed() })
+        let next_tag = memory.tag_seed();
+        Ok(Self { client, space, geometry, lent, transfer, copy: (0..0, 0), next_tag })
     }
 
     /// Makes requests, and returns when all have ended.
@@ -169,6 +173,16 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
         let requests = Request { direction, block, count, home, at }.divide(LARGE_FRAMES);
         self.carry_out(wait, &requests)
     }
+
+    /// Returns at which block of the lent memory there are the same bytes.
+    fn copied(&self, private: &[u8]) -> Option<u64> {
+        let (copy, at) = &self.copy;
+        let addresses = private.as_ptr_range();
+        let (start, end) = (addresses.start.addr(), addresses.end.addr());
+        let skipped = start.checked_sub(copy.start).filter(|_| end <= copy.end)?;
+        let at = at.checked_add(u64::try_from(skipped).ok()?)?;
+        at.is_multiple_of(BLOCK_BYTES.try_into().ok()?).then_some(at >> block_bits())
+    }
 }
 
 impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
@@ -198,12 +212,25 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
 
     fn write(&mut self, wait: Wait<'_>, first: u64, from: &[u8]) -> Result<(), DeviceError> {
         let mut block = first;
+        if let Some(at) = self.copied(from) {
+            let (direction, count, home) = (Direction::Write, blocks_of(from.len()), Home::Own);
+            let requests = Request { direction, block, count, home, at }.divide(LARGE_FRAMES);
+            return self.carry_out(wait, &requests);
+        }
         for part in from.chunks(transfer_bytes()) {
             self.transfer.copy_out(&mut self.space, part, 0).map_err(|_: Error| DeviceError)?;
             self.transfer(wait, Direction::Write, block, part.len())?;
             block = block.saturating_add(blocks_of(part.len()));
         }
         Ok(())
+    }
+
+    fn note_copy(&mut self, copy: Option<(&[u8], u64)>) {
+        self.copy = copy.map_or((0..0, 0), |(private, at)| {
+            let addresses = private.as_ptr_range();
+            let start = memory::written().start.saturating_mul(PAGE_BYTES);
+            (addresses.start.addr()..addresses.end.addr(), start.saturating_add(at))
+        });
     }
 
     fn flush(&mut self, wait: Wait<'_>) -> Result<(), DeviceError> {
@@ -280,6 +307,6 @@ const fn block_bits() -> u32 {
 }
 
 fn transfer_bytes() -> usize {
-    let bytes = TRANSFER_FRAMES.saturating_mul(pmserver_client::PAGE_BYTES);
+    let bytes = TRANSFER_FRAMES.saturating_mul(PAGE_BYTES);
     usize::try_from(bytes).unwrap_or(BLOCK_BYTES)
 }

@@ -57,6 +57,10 @@ pub(crate) trait Disk {
     /// Writes blocks from private memory.
     fn write(&mut self, wait: Wait<'_>, first: u64, from: &[u8]) -> Result<(), DeviceError>;
 
+    /// Says that `private` has what the frames for what is written have from a byte of them on; or
+    /// nothing has. What is written out of it may then come from there.
+    fn note_copy(&mut self, _copy: Option<(&[u8], u64)>) {}
+
     /// Makes all that was written last.
     fn flush(&mut self, wait: Wait<'_>) -> Result<(), DeviceError>;
 

@@ -341,13 +341,16 @@ fn write<D: Disk>(
     (from, bytes): (Pages, u64),
 ) -> Result<(), Error> {
     let size_bytes = volume.status(inode)?.size_bytes;
-    let mut buffer = vec![0; STEP_BYTES];
+    let mut buffer = vec![0; STEP_BYTES.min(usize::try_from(bytes).unwrap_or(STEP_BYTES))];
     let mut done = 0;
     while done < bytes {
         let most = usize::try_from(bytes.saturating_sub(done)).unwrap_or(usize::MAX);
         let part = buffer.get_mut(..most.min(STEP_BYTES)).unwrap_or_default();
         device.with(|disk, _| disk.read_memory(from, done, part)).map_err(|_| Error::Io)?;
-        if let Err(error) = volume.write(inode, offset.saturating_add(done), part) {
+        device.with(|disk, _| disk.note_copy(Some((part, done))));
+        let written = volume.write(inode, offset.saturating_add(done), part);
+        device.with(|disk, _| disk.note_copy(None));
+        if let Err(error) = written {
             // What was appended goes. What was overwritten stays.
             if error != Error::Io && volume.status(inode)?.size_bytes > size_bytes {
                 volume.truncate(inode, size_bytes)?;

@@ -120,6 +120,27 @@ fn fs_123_writes_of_others_are_in_nobodys_way() {
 }
 
 #[test]
+fn fs_141_what_was_taken_is_written_whatever_the_client_stores_meanwhile() {
+    let rig = Rig::new(&disk());
+    let writer = rig.writer();
+    let file = writer.create("/new").unwrap();
+    // Into new blocks, and over them: all of the first and of the last one, and not.
+    for (number, offset) in [0, 0, 100].into_iter().enumerate() {
+        let new = bytes(number as u64 + 10, 300_000);
+        writer.store(DATA, &new);
+        assert_eq!(writer.ask_write(file, offset, new.len()), Err(FsError::Pending));
+        writer.store(DATA, &vec![9; new.len()]);
+        rig.rest(SECOND);
+        assert_eq!(writer.ask_write(file, offset, new.len()), Ok(300_000));
+        writer.sync().unwrap();
+        writer.trim();
+        let written = writer.read_all(file).unwrap();
+        assert!(written[offset as usize..] == new, "{number}");
+    }
+    rig.check_quiet();
+}
+
+#[test]
 fn fs_104_what_is_not_asked_for_again_is_done() {
     let rig = Rig::new(&disk());
     let (writer, reader) = (rig.writer(), rig.reader());

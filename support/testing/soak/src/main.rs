@@ -11,14 +11,13 @@
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
-use core::fmt::Write;
 
 use client_demo_core::{Accounts, DemoError, digest};
 use fsserver_api::{Client, FsError};
 use heap::Heap;
 use pd::{Finished, OwnGrants, PpChannel};
 use pmserver_client::{Message, Micros, PeerId, Pm, Transport};
-use proto::{AddressSpace, LineWriter};
+use proto::{AddressSpace, Console};
 use scenarios_core::Sabotage;
 use sel4_microkit::protection_domain;
 use shm::OwnMemory;
@@ -200,7 +199,6 @@ fn init() -> Finished {
     pd::report_panics::<CONSOLE>();
     let pm = Pm::new(PpChannel::new(PMSERVER));
     let mut console = console_api::Client::new(PpChannel::new(CONSOLE));
-    let mut line = LineWriter(&mut console);
     let outcome = match pm.reserve_heap(client_demo_core::HEAP) {
         Ok(memory) => {
             heap::give(&HEAP, memory);
@@ -208,14 +206,12 @@ fn init() -> Finished {
         }
         Err(error) => Err(error.into()),
     };
-    // The console reports no errors.
-    let _ = match outcome {
-        Ok(Tally { rounds, reads, kills }) => {
-            writeln!(line, "soak: kills {kills}, reads {reads}, rounds {rounds}\nPASS")
-        }
-        Err(Failure::Demo(error)) => writeln!(line, "FAIL: {error}"),
-        Err(Failure::Data) => writeln!(line, "FAIL: other data than the first time"),
-        Err(Failure::Useless) => writeln!(line, "FAIL: nothing was read after the last kill"),
-    };
+    match outcome {
+        Ok(Tally { rounds, reads, kills }) => console
+            .print(format_args!("soak: kills {kills}, reads {reads}, rounds {rounds}\nPASS\n")),
+        Err(Failure::Demo(error)) => console.print(format_args!("FAIL: {error}\n")),
+        Err(Failure::Data) => console.write(b"FAIL: other data than the first time\n"),
+        Err(Failure::Useless) => console.write(b"FAIL: nothing was read after the last kill\n"),
+    }
     Finished
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The lines that the bench prints.
 
-use core::fmt::{Arguments, Display, Formatter, Result, Write};
+use core::fmt::{Arguments, Display, Formatter, Result};
 
 use console_api::Client;
 use pd::PpChannel;
-use proto::LineWriter;
+use proto::Console;
 
 use crate::meter::Meter;
 use crate::world::CONSOLE;
@@ -34,8 +34,7 @@ impl Table {
 
     /// Prints a line.
     pub(crate) fn line(&mut self, text: Arguments<'_>) {
-        // The console reports no errors.
-        let _ = writeln!(LineWriter(&mut self.0), "{text}");
+        self.0.print(format_args!("{text}\n"));
     }
 
     /// Prints what the rival takes for something; returns it.

@@ -4,12 +4,11 @@
 
 use alloc::string::String;
 use core::fmt;
-use core::fmt::Write;
 
 use block_api::BlockError;
 use fsserver_api::Client;
 use pmserver_client::{AddressSpace, Pm, Transport};
-use proto::{Console, LineWriter, Waiter};
+use proto::{Console, Waiter};
 
 use crate::dice::Dice;
 use crate::files::{Files, is_lost};
@@ -91,13 +90,11 @@ pub fn run<P: Transport, F: Transport, D: Transport, W: Waiter>(
     (space, waiter): (impl AddressSpace, impl Waiter),
     console: &mut impl Console,
 ) -> bool {
-    let mut line = LineWriter(console);
     let result = Marks::new(pm, disk, waiter).and_then(|marks| write(pm, fs, marks, space));
-    // The console reports no errors.
-    let _ = match &result {
-        Ok(done) => writeln!(line, "{done}"),
-        Err(failure) => writeln!(line, "FAIL: {failure}"),
-    };
+    match &result {
+        Ok(done) => console.print(format_args!("{done}\n")),
+        Err(failure) => console.print(format_args!("FAIL: {failure}\n")),
+    }
     result.is_ok()
 }
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs the scenarios one after the other and prints how they went.
 
-use core::fmt::Write;
-
-use proto::{AddressSpace, Console, LineWriter, Transport};
+use proto::{AddressSpace, Console, Transport};
 
 use crate::accounts::{s41, s42};
 use crate::allocate::{s1, s2, s3, s4, s5, s7, s8};
@@ -126,7 +124,7 @@ pub fn run_chosen<T: Transport, A: AddressSpace, C: Console>(
     match World::new(channels, fsserver, space) {
         Ok(mut world) => run_all(&mut world, console, is_chosen),
         Err(error) => {
-            print(console, format_args!("FAIL: {error}\n"));
+            console.print(format_args!("FAIL: {error}\n"));
             false
         }
     }
@@ -142,20 +140,20 @@ fn run_all<T: Transport, A: AddressSpace, C: Console>(
         match run_one(world, scenario) {
             Ok(()) => {
                 passed = passed.saturating_add(1);
-                print(console, format_args!("{name} ok\n"));
+                console.print(format_args!("{name} ok\n"));
             }
             Err(error) => {
                 failed = failed.saturating_add(1);
-                print(console, format_args!("{name} FAIL: {error}\n"));
+                console.print(format_args!("{name} FAIL: {error}\n"));
             }
         }
     }
-    print(console, format_args!("{passed} passed, {failed} failed\n"));
+    console.print(format_args!("{passed} passed, {failed} failed\n"));
     match failed {
-        0 => print(console, format_args!("PASS\n")),
+        0 => console.print(format_args!("PASS\n")),
         _ => {
             let all = passed.saturating_add(failed);
-            print(console, format_args!("FAIL: {failed} of {all} scenarios\n"));
+            console.print(format_args!("FAIL: {failed} of {all} scenarios\n"));
         }
     }
     failed == 0
@@ -170,9 +168,4 @@ fn run_one<T: Transport, A: AddressSpace>(
     let outcome = scenario(world);
     let has_died = world.clear();
     outcome.and_then(|()| before.expect(world, has_died))
-}
-
-fn print(console: &mut impl Console, text: core::fmt::Arguments<'_>) {
-    // The console accepts everything: its writer has no error.
-    let _ = LineWriter(console).write_fmt(text);
 }

@@ -160,15 +160,14 @@ impl<T: Transport, A: AddressSpace> Driver<T, A> {
         .map(|()| tag)
     }
 
-    /// Moves blocks between the disk and the frames for that.
+    /// Moves blocks between the disk and fsserver's own frames, `at` a block of these.
     fn transfer(
         &mut self,
         wait: Wait<'_>,
         direction: Direction,
-        block: u64,
-        bytes: usize,
+        (block, bytes): (u64, usize),
+        at: u64,
     ) -> Result<(), DeviceError> {
-        let at = memory::transfer().start.saturating_mul(FRAME_BLOCKS);
         let (count, home) = (blocks_of(bytes), Home::Own);
         let requests = Request { direction, block, count, home, at }.divide(LARGE_FRAMES);
         self.carry_out(wait, &requests)
@@ -203,7 +202,7 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
     fn read(&mut self, wait: Wait<'_>, first: u64, to: &mut [u8]) -> Result<(), DeviceError> {
         let mut block = first;
         for part in to.chunks_mut(transfer_bytes()) {
-            self.transfer(wait, Direction::Read, block, part.len())?;
+            self.transfer(wait, Direction::Read, (block, part.len()), transfer_at())?;
             self.transfer.copy_in(&self.space, 0, part).map_err(|_: Error| DeviceError)?;
             block = block.saturating_add(blocks_of(part.len()));
         }
@@ -211,15 +210,13 @@ impl<T: Transport, A: AddressSpace> Disk for Driver<T, A> {
     }
 
     fn write(&mut self, wait: Wait<'_>, first: u64, from: &[u8]) -> Result<(), DeviceError> {
-        let mut block = first;
         if let Some(at) = self.copied(from) {
-            let (direction, count, home) = (Direction::Write, blocks_of(from.len()), Home::Own);
-            let requests = Request { direction, block, count, home, at }.divide(LARGE_FRAMES);
-            return self.carry_out(wait, &requests);
+            return self.transfer(wait, Direction::Write, (first, from.len()), at);
         }
+        let mut block = first;
         for part in from.chunks(transfer_bytes()) {
             self.transfer.copy_out(&mut self.space, part, 0).map_err(|_: Error| DeviceError)?;
-            self.transfer(wait, Direction::Write, block, part.len())?;
+            self.transfer(wait, Direction::Write, (block, part.len()), transfer_at())?;
             block = block.saturating_add(blocks_of(part.len()));
         }
         Ok(())
@@ -304,6 +301,11 @@ fn blocks_of(bytes: usize) -> u64 {
 
 const fn block_bits() -> u32 {
     BLOCK_BYTES.trailing_zeros()
+}
+
+/// Returns the first block of the frames for transfers.
+fn transfer_at() -> u64 {
+    memory::transfer().start.saturating_mul(FRAME_BLOCKS)
 }
 
 fn transfer_bytes() -> usize {

@@ -61,10 +61,9 @@ impl<K: Kernel> Operations<K> {
         let access = self.owned(caller, frames.container).ok()?;
         let (container, number) = (access.container, frames.start.get());
         self.check_leases(&access, Range::new(frames.start, 1)?, Need::Change).ok()?;
-        let record = self.store.get(container);
-        let (tree, unused_from) = (record.frames, record.unused_from);
+        let unused_from = self.store.get(container).unused_from;
         let payer = self.store.payer_of_container(container);
-        let is_vacant = self.store.tree_look_up::<Frame>(tree, number).is_none();
+        let is_vacant = matches!(self.vacancy(container, number), Ok(None));
         if !is_vacant || !self.may_charge_payer(caller, payer) {
             return None;
         }

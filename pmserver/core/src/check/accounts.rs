@@ -113,6 +113,9 @@ impl<K: Kernel> Service<K> {
     /// Checks that an account has as many free cells as it has paid for, and keeps as many as its
     /// runs need.
     fn check_stock(&self, account: Ref<Account>) -> Result<(), &'static str> {
+        let is_split_off = self.store.get(account).maker().is_some();
+        let sets_aside = self.store.stock(account).is_some();
+        ensure(!(is_split_off && sets_aside), "what can be removed sets nothing aside")?;
         let ledger = self.store.ledger(account);
         let frames = self.store.chain::<FramesOfAccount>(ledger.list(FrameList::Guaranteed));
         let needed = frames

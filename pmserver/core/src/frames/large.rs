@@ -24,7 +24,7 @@ use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::split_failure;
-use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
+use crate::records::frame::{Frame, FrameMarks};
 use crate::records::id::{CLUSTER, Id, LAST_IN_CLUSTER};
 use crate::records::ledger::FrameList;
 use crate::records::mapping::{Mapping, MappingsOfFrame};
@@ -269,17 +269,6 @@ impl<K: Kernel> FrameManager<K> {
             && self.split_if_used(newest)?
         {}
         Ok(())
-    }
-
-    /// Splits the oldest frame within the limit of an account if it is bound together with others
-    /// as a whole.
-    ///
-    /// # Errors
-    /// As [`Self::split`].
-    pub(crate) fn split_oldest(&mut self, account: Ref<Account>) -> Result<(), Failure> {
-        let first = self.store.ledger(account).list(FrameList::Guaranteed);
-        let oldest = self.store.last_of::<FramesOfAccount>(first);
-        oldest.map_or(Ok(()), |oldest| self.split_if_whole(oldest))
     }
 
     fn split_if_used(&mut self, frame: Ref<Frame>) -> Result<bool, Failure> {

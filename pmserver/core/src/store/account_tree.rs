@@ -24,15 +24,13 @@ use proto::limits::{PEER_ALLOWANCES_MAX, PEERS_MAX};
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::account::{Account, AccountFlags, Change, Charge, Children, Shortage};
 use crate::records::broken::broken;
-use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
-use crate::records::count::{Count, minus, plus};
-use crate::records::frame::FramesOfAccount;
-use crate::records::ledger::{FrameList, Ledger};
+use crate::records::cell::{Record, Ref, Stamp};
+use crate::records::count::{minus, plus};
+use crate::records::ledger::Ledger;
 use crate::records::links::Link;
 use crate::records::loan::{Loan, LoansOfAccount};
 use crate::store::Store;
 use crate::store::cells::End;
-use crate::store::extra::Age;
 
 /// How many more pages an account may be charged for a peer.
 #[derive(Clone, Copy)]
@@ -306,44 +304,6 @@ impl<K: Kernel> Store<K> {
             return true;
         }
         false
-    }
-
-    /// Does a step towards an account that has set nothing aside: splits the oldest of its frames,
-    /// or makes it the newest; if there is no run any more, mixes a page with the others.
-    pub(crate) fn dissolve_stock(&mut self, account: Ref<Account>) -> Result<(), Shortage> {
-        // It gets no extra frames any more.
-        let _ = self.set_may_have_extra(account, false);
-        let has_runs = self.stock(account).is_some_and(|stock| !stock.aside.is_zero());
-        let first = self.ledger(account).list(FrameList::Guaranteed);
-        match self.last_of::<FramesOfAccount>(first).filter(|_| has_runs) {
-            Some(frame) if self.get(frame).is_above_cluster() => self.split_run(frame)?,
-            Some(frame) => {
-                self.remove_from_list(account, frame);
-                self.add_to_list(account, frame, Age::Newest);
-            }
-            None => self.mix_aside_page(account),
-        }
-        Ok(())
-    }
-
-    /// Makes a page of an account that sets nothing aside any more one for any records.
-    fn mix_aside_page(&mut self, account: Ref<Account>) {
-        let Some(stock) = self.stock(account) else { return };
-        let first = stock.record_pages;
-        if let Some(page) = PageIndex::from_link(first) {
-            let rest = self.unlink_page(first, page);
-            self.entry_mut(page).set_aside(false);
-            let free = CELLS_PER_PAGE.saturating_sub(self.entry(page).taken.into());
-            let stock = self.stock_mut(account);
-            stock.record_pages = rest;
-            stock.spare.subtract(free);
-            let pages = self.receive(account, self.ledger(account).record_pages, page);
-            self.ledger_mut(account).record_pages = pages;
-        } else {
-            // Nothing is set aside any more for what is left in records of several.
-            self.stock_mut(account).joint = Count::ZERO;
-        }
-        self.review_stock(account);
     }
 
     fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {

@@ -182,14 +182,6 @@ impl<K: Kernel> Teardown<K> {
         account: Ref<Account>,
         budget: &mut Budget,
     ) -> Result<(), Failure> {
-        // The cells that runs have set aside are in pages of this account.
-        while self.store.stock(account).is_some() {
-            budget.spend(self.store.meter())?;
-            self.split_oldest(account).map_err(|more| budget.failure(more.error, more.at))?;
-            self.store
-                .dissolve_stock(account)
-                .map_err(|shortage| budget.failure(shortage.as_quota(), 0))?;
-        }
         if !self.is_removed(account) {
             self.transfer_to_parent(account);
         }

@@ -360,6 +360,23 @@ fn a_pin_for_reading_lets_no_device_write() {
 }
 
 #[test]
+fn a_load_in_a_region_for_writing_goes_on_under_a_pin_for_reading() {
+    // PM-200
+    for has_iommu in [false, true] {
+        let world = World::with_devices(has_iommu);
+        let (mut driver, mut pm) = (world.as_peer(1), world.as_peer(2));
+        let (container, shared) = lent(&mut pm, 1);
+        pm.attach(container, at(0), 1, page(0), MapFlags::WRITE).unwrap();
+        world.store(2, 7, page(0)).unwrap();
+        let pinned = driver.pin(shared.weak, at(0), frames(1), LockMode::Read, LONG).unwrap();
+        assert_eq!(world.load(2, page(0)), Ok(7));
+        assert!(world.store(2, 8, page(0)).is_err());
+        driver.unlock(pinned.lease.lease).unwrap();
+        world.store(2, 8, page(0)).unwrap();
+    }
+}
+
+#[test]
 fn a_reset_ends_a_pin_that_has_run_out_at_once() {
     // PM-273: the container was not used since, so nothing has moved
     for has_iommu in [false, true] {

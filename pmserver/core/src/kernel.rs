@@ -295,8 +295,8 @@ pub trait Kernel {
     /// Returns the capability address of a slot of the CNode for grants in a peer's CSpace.
     fn grant_address(&self, index: u8) -> u64;
 
-    /// Returns whether an IOMMU is between devices and memory.
-    fn has_iommu(&self) -> bool;
+    /// Returns whether an IOMMU is between a peer's device and memory.
+    fn confines(&self, peer: PeerId) -> bool;
 
     /// Maps a frame into the address space of a peer's device, at its physical address, with
     /// exactly these rights.

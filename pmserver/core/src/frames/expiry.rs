@@ -111,7 +111,7 @@ impl<K: Kernel> FrameManager<K> {
             } else if !record.is_over() {
                 record.end_at(now);
                 let has_room = self.store.meter().check_room(UNPIN_WORK, 0).is_ok();
-                if has_room && self.store.kernel.has_iommu() {
+                if has_room && self.store.kernel.confines(holder) {
                     // If the kernel refuses, the frames stay locked and the next request tries
                     // again.
                     let _ = self.unpin(lease);

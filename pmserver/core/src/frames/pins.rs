@@ -38,7 +38,7 @@ impl<K: Kernel> FrameManager<K> {
         while let Some((frame, number)) = self.take_each(container, &mut rest) {
             let Some(page) = self.store.page_of(frame) else { continue };
             self.store.get_mut(lease).range.first = number;
-            if self.store.kernel.has_iommu() {
+            if self.store.kernel.confines(holder) {
                 self.store.kernel.bus_unmap(holder, page)?;
             }
             self.store.get_mut(frame.record).set(FrameMarks::KEPT, false);
@@ -78,7 +78,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(super) fn end_expired_pin(&mut self, lease: Ref<Lease>) -> Result<(), Failure> {
         let record = *self.store.get(lease);
         let Some(container) = record.container.target() else { return Ok(()) };
-        if self.store.kernel.has_iommu() {
+        if self.store.kernel.confines(record.holder()) {
             self.store.meter().check_room(UNPIN_WORK, 0)?;
             // If the kernel refuses, the frames stay locked and the next request tries again.
             let _ = self.unpin(lease);

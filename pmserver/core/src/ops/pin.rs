@@ -101,7 +101,9 @@ impl<K: Kernel> Operations<K> {
         (mode, lasts): (LockMode, bool),
     ) -> Result<Option<Ref<Frame>>, Failure> {
         if range.others() >= CALL_FRAMES_MAX {
-            let large = self.large_to_pin(access.container, range, mode).filter(|_| !lasts);
+            // A device behind an IOMMU reaches single frames only.
+            let can_be = !lasts && !self.store.kernel.confines(caller);
+            let large = self.large_to_pin(access.container, range, mode).filter(|_| can_be);
             let large = large.ok_or(PmError::TooMany)?;
             let deadline = self.pin_deadline(Id::first(large));
             self.locked_until(deadline)?;
@@ -122,7 +124,7 @@ impl<K: Kernel> Operations<K> {
     }
 
     /// Returns what is a large frame, or can be one, and is pinned by nobody else who has its
-    /// memory. A device behind an IOMMU reaches single frames only.
+    /// memory.
     fn large_to_pin(
         &self,
         container: Ref<Container>,
@@ -139,7 +141,7 @@ impl<K: Kernel> Operations<K> {
                     && (!self.store.entry(block).is_pinned() || is_own)
             }
         };
-        (can_be && !self.store.kernel.has_iommu()).then_some(large)
+        can_be.then_some(large)
     }
 
     /// Pins a large frame as a whole. If a device may write to it, the others leave its memory.
@@ -260,8 +262,8 @@ impl<K: Kernel> Operations<K> {
         } else {
             page
         };
-        if self.store.kernel.has_iommu() {
-            let holder = self.store.get(lease).holder();
+        let holder = self.store.get(lease).holder();
+        if self.store.kernel.confines(holder) {
             let rights = if is_written { CapRights::All } else { CapRights::Read };
             self.store.kernel.bus_map(holder, page, rights).map_err(refused)?;
         }

@@ -252,8 +252,8 @@ impl<K: Kernel> Kernel for Metered<K> {
         self.kernel.grant_address(index)
     }
 
-    fn has_iommu(&self) -> bool {
-        self.kernel.has_iommu()
+    fn confines(&self, peer: PeerId) -> bool {
+        self.kernel.confines(peer)
     }
 
     fn bus_map(

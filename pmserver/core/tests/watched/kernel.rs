@@ -57,7 +57,7 @@ impl Kernel for Watched {
         window_address(page: PageIndex) -> VirtAddr;
         physical_address(page: PageIndex) -> u64;
         grant_address(index: u8) -> u64;
-        has_iommu() -> bool;
+        confines(peer: PeerId) -> bool;
         now() -> Micros;
     } {
         make(page: PageIndex, kind: ObjectKind) -> Result<(), KernelError>;

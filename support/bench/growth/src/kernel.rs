@@ -174,7 +174,7 @@ impl Kernel for FreeKernel {
         index.into()
     }
 
-    fn has_iommu(&self) -> bool {
+    fn confines(&self, _: PeerId) -> bool {
         false
     }
 

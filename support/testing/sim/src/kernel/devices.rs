@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Devices, which access physical memory on their own; only an IOMMU can prevent that.
 //!
-//! Each peer has one device, which does so when a test or a model of it says so. With an IOMMU it
-//! has its own address space, in which every mapped page is at its physical address; without one it
-//! can access all memory. A page stays mapped in a device's address space until it is unmapped
+//! Each peer has one device, which does so when a test or a model of it says so. Behind an IOMMU it
+//! has its own address space, in which every mapped page is at its physical address; else it can
+//! access all memory. A page stays mapped in a device's address space until it is unmapped
 //! there, even if it is reused for something else, so that tests find a missing unmap.
 
 use std::collections::BTreeMap;
@@ -23,47 +23,52 @@ pub struct DeviceFault {
     pub bus_address: u64,
 }
 
-/// All devices, and the IOMMU if there is one.
+/// All devices, and what the IOMMU knows if there is one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Devices {
-    /// The physical addresses of the pages in each device's address space, and whether it may write
-    /// to them; `None` without an IOMMU.
-    spaces: Option<BTreeMap<PeerId, BTreeMap<u64, bool>>>,
+    /// Of each device behind an IOMMU the physical addresses of the pages in its address space, and
+    /// whether it may write to them.
+    spaces: BTreeMap<PeerId, BTreeMap<u64, bool>>,
     faults: Vec<DeviceFault>,
 }
 
 impl Devices {
-    pub(super) const fn has_iommu(&self) -> bool {
-        self.spaces.is_some()
+    pub(super) fn confines(&self, peer: PeerId) -> bool {
+        self.spaces.contains_key(&peer)
     }
 
     /// Maps a page in a device's address space. Does nothing without an IOMMU.
     pub(super) fn map(&mut self, peer: PeerId, page: u64, is_writable: bool) -> Result<(), Error> {
-        let Some(spaces) = &mut self.spaces else { return Ok(()) };
-        let old = spaces.entry(peer).or_default().insert(page, is_writable);
+        let Some(space) = self.spaces.get_mut(&peer) else { return Ok(()) };
+        let old = space.insert(page, is_writable);
         if old.is_none() { Ok(()) } else { Err(Error::DeleteFirst) }
     }
 
     /// Unmaps a page from a device's address space.
     pub(super) fn unmap(&mut self, peer: PeerId, page: u64) -> Result<(), Error> {
-        let Some(spaces) = &mut self.spaces else { return Ok(()) };
-        let old = spaces.entry(peer).or_default().remove(&page);
+        let Some(space) = self.spaces.get_mut(&peer) else { return Ok(()) };
+        let old = space.remove(&page);
         if old.is_some() { Ok(()) } else { Err(Error::IllegalOperation) }
     }
 
     /// Returns whether a device may access a page, and if it writes, write to it.
     fn may_access(&self, peer: PeerId, page: u64, writes: bool) -> bool {
-        let Some(spaces) = &self.spaces else { return true };
-        let is_writable = spaces.get(&peer).and_then(|space| space.get(&page));
-        is_writable.is_some_and(|is_writable| *is_writable || !writes)
+        let Some(space) = self.spaces.get(&peer) else { return true };
+        space.get(&page).is_some_and(|is_writable| *is_writable || !writes)
     }
 }
 
 impl SimKernel {
     /// Adds an IOMMU between the devices and memory.
     #[must_use]
-    pub fn with_iommu(mut self) -> Self {
-        self.devices.spaces = Some(BTreeMap::new());
+    pub fn with_iommu(self) -> Self {
+        self.with_confined((1..).map_while(PeerId::new))
+    }
+
+    /// Adds an IOMMU between memory and the devices of some peers.
+    #[must_use]
+    pub fn with_confined(mut self, peers: impl IntoIterator<Item = PeerId>) -> Self {
+        self.devices.spaces = peers.into_iter().map(|peer| (peer, BTreeMap::new())).collect();
         self
     }
 

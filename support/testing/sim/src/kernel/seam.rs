@@ -276,8 +276,8 @@ impl Kernel for SimKernel {
         SLOT_GRANTS << ROOT_SHIFT | u64::from(index)
     }
 
-    fn has_iommu(&self) -> bool {
-        self.devices.has_iommu()
+    fn confines(&self, peer: PeerId) -> bool {
+        self.devices.confines(peer)
     }
 
     fn bus_map(

@@ -16,6 +16,8 @@ CONFIG ?= debug
 FILES ?= support/files
 IMAGE ?=
 WRITE ?=
+# IOMMU=yes: a machine with an IOMMU, and an image for one.
+IOMMU ?=
 MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
@@ -24,7 +26,7 @@ SECONDS ?= 600
 # Passed to scripts in the environment, and not expanded before, so that names may have any character.
 override FILES := $(value FILES)
 override IMAGE := $(value IMAGE)
-export BOARD CONFIG FILES IMAGE WRITE MICROKIT_SDK TIMEOUT SEED
+export BOARD CONFIG FILES IMAGE WRITE IOMMU MICROKIT_SDK TIMEOUT SEED
 # What a Makefile that calls this one was told of its own compiler is not for what cargo compiles.
 $(foreach tool,CC CXX AS LD AR CFLAGS LDFLAGS,$(if $(filter command,$(origin $(tool))),$(eval unexport $(tool))))
 # cargo calls git to fetch Git dependencies, because git knows the user's proxies and mirrors.
@@ -41,9 +43,10 @@ QEMU_SLEEP = $(if $($(SYSTEM)_DISK),on,off)
 QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=$(QEMU_SLEEP))
 export TARGET TARGET_RUSTFLAGS QEMU
 
+WITH := $(if $(filter yes,$(IOMMU)),-iommu)
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
-OUT := build/$(if $(filter sim,$(BOARD)),sim,$(BOARD)/$(CONFIG))
-SIM := build/sim
+OUT := build/$(if $(filter sim,$(BOARD)),sim,$(BOARD)/$(CONFIG))$(WITH)
+SIM := build/sim$(WITH)
 IMAGE_DIR = $(OUT)/$(SYSTEM)
 SEL4 := --manifest-path support/sel4/Cargo.toml
 PDS := support/make/toolchain.sh cargo
@@ -227,7 +230,7 @@ fs-image:
 simulate: need-cargo fs-image
 	@[ "$($(SYSTEM)_SIM)" ] || { echo '$(SYSTEM) does not run in the simulator: use a board' >&2; exit 1; }
 	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
-	@result=0; cargo run --quiet --package sim -- $($(SYSTEM)_SIM) --system $($(SYSTEM)_XML) \
+	@result=0; cargo run --quiet --package sim -- $($(SYSTEM)_SIM) $(WITH:%=-%) --system $($(SYSTEM)_XML) \
 	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) || result=$$?; $(check-disk)
 
 boot: image boot-tool

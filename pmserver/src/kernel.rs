@@ -17,6 +17,7 @@ use sel4::{CapRights, Error, ObjectBlueprint, cap};
 use sel4_microkit::{Channel, Child};
 
 use crate::capabilities::copy::{self, Copier};
+use crate::capabilities::devices::Devices;
 use crate::capabilities::home::{self, Home, RETYPE_MAX};
 use crate::capabilities::objects::{
     PAGE_BITS, PIECE_BITS, attributes, blueprint, large_frame, make_fetchable, map_table,
@@ -41,6 +42,7 @@ pub(crate) struct Sel4Kernel {
     home: Home,
     window: PoolWindow,
     copier: Copier,
+    devices: Devices,
     /// The clock's ticks when pmserver started.
     started: u64,
 }
@@ -48,10 +50,14 @@ pub(crate) struct Sel4Kernel {
 impl Sel4Kernel {
     /// Divides the pool into pages. Called once, at the start.
     pub(crate) fn boot(setup: &Setup<'_>) -> Result<Self, KernelError> {
-        let home = Home::build(setup, copy::make_table)?;
+        let home = Home::build(setup, |part| {
+            Devices::make_tables(setup, part)?;
+            copy::make_table(part)
+        })?;
+        let devices = Devices::start(setup, &home)?;
         let (started, _) = clock::read();
         let copier = Copier::new(&home);
-        Ok(Self { home, window: PoolWindow::open(), copier, started })
+        Ok(Self { home, window: PoolWindow::open(), copier, devices, started })
     }
 
     /// Makes half of the pages of a block, as many as one Retype may make.
@@ -177,14 +183,11 @@ impl Kernel for Sel4Kernel {
         to: SlotAddress,
         rights: DerivedRights,
     ) -> Result<(), KernelError> {
-        let allowed = match rights {
-            DerivedRights::All => CapRights::all(),
-            DerivedRights::Read => CapRights::read_only(),
-        };
         // CAP: the frame's original capability. The copy has all rights if pmserver maps it, as
         // each mapping states its own rights; it has the rights that the core chose if a peer maps
         // it. If refused, nothing was made.
-        slots::copy(&self.home.derived_slot(to), &self.home.object_slot(frame), allowed)
+        let from = self.home.object_slot(frame);
+        slots::copy(&self.home.derived_slot(to), &from, slots::rights(rights))
     }
 
     #[inline(always)]
@@ -339,17 +342,21 @@ impl Kernel for Sel4Kernel {
         home::grant_address(index)
     }
 
-    /// Returns false: the kernels of both boards are built without IOMMU support.
-    fn has_iommu(&self) -> bool {
-        false
+    fn confines(&self, peer: PeerId) -> bool {
+        self.devices.confines(peer)
     }
 
-    fn bus_map(&mut self, _: PeerId, _: PageIndex, _: DerivedRights) -> Result<(), KernelError> {
-        Ok(())
+    fn bus_map(
+        &mut self,
+        peer: PeerId,
+        page: PageIndex,
+        rights: DerivedRights,
+    ) -> Result<(), KernelError> {
+        self.devices.map(&self.home, (peer, page), slots::rights(rights))
     }
 
-    fn bus_unmap(&mut self, _: PeerId, _: PageIndex) -> Result<(), KernelError> {
-        Ok(())
+    fn bus_unmap(&mut self, _: PeerId, page: PageIndex) -> Result<(), KernelError> {
+        Devices::unmap(&self.home, page)
     }
 
     #[inline(never)]

@@ -24,4 +24,12 @@ QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m $(RAM) \
 
 # A disk for systems with a driver, in the slot of which the system file knows the interrupt.
 QEMU_DISK = $(QEMU_DRIVE) \
-	-device virtio-blk-pci,drive=disk,disable-legacy=on,addr=4
+	-device virtio-blk-pci,drive=disk,disable-legacy=on,addr=$(DISK_SLOT)
+DISK_SLOT := 4
+
+# A newer PC with an IOMMU. The interrupt that slot 4 has there is another one.
+ifeq ($(IOMMU),yes)
+IMAGE_FLAGS += --iommu
+QEMU_FLAGS += -machine q35,kernel-irqchip=split -device intel-iommu
+DISK_SLOT := 3,iommu_platform=on
+endif

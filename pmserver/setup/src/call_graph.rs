@@ -45,6 +45,7 @@ impl CallGraph {
 
 const _: () = assert!(PEERS_MAX == 32);
 
-fn bit(peer: PeerId) -> u32 {
+/// Returns the bit of a peer in a set.
+pub(crate) fn bit(peer: PeerId) -> u32 {
     1_u32.checked_shl(peer.get().into()).unwrap_or_default()
 }

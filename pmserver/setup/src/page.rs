@@ -4,7 +4,8 @@
 //! ```text
 //!   byte 0    mark of this version, 8 bytes
 //!        8    count of parts          12  count of peers
-//!       16    the parts, 8 bytes each: slot, size_bits
+//!       16    the peers whose devices are behind an IOMMU, a bit for each
+//!       20    the parts, 8 bytes each: slot, size_bits
 //!        then the peers, 84 bytes each: number, privileges, limit (8 bytes), name (64 bytes),
 //!        the peers that it calls, a bit for each
 //!        then zeros
@@ -15,7 +16,7 @@
 use proto::limits::PEERS_MAX;
 use proto::{ByteCount, PAGE_BYTES, PeerId};
 
-use crate::call_graph::CallGraph;
+use crate::call_graph::{CallGraph, bit};
 use crate::pool::{PARTS_MAX, PoolPart};
 use crate::setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError};
 
@@ -23,8 +24,8 @@ use crate::setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError};
 pub const SETUP_BYTES: usize = 4096;
 const _: () = assert!(PAGE_BYTES == 4096);
 
-const MARK: [u8; 8] = *b"pmsetup2";
-const HEADER_BYTES: usize = 16;
+const MARK: [u8; 8] = *b"pmsetup3";
+const HEADER_BYTES: usize = 20;
 const PART_BYTES: usize = 8;
 const PEER_BYTES: usize = 20 + NAME_BYTES_MAX;
 const _: () =
@@ -38,6 +39,8 @@ pub fn encode(setup: &Setup<'_>) -> [u8; SETUP_BYTES] {
     writer.put(&MARK);
     writer.put_number(setup.parts().len());
     writer.put_number(setup.peers().len());
+    let confined = setup.confined().fold(0, |peers, peer| peers | bit(peer));
+    writer.put(&confined.to_le_bytes());
     for part in setup.parts() {
         writer.put(&part.slot.to_le_bytes());
         writer.put(&part.size_bits.to_le_bytes());
@@ -68,6 +71,7 @@ pub fn decode(page: &[u8; SETUP_BYTES]) -> Result<Setup<'_>, SetupError> {
         return Err(SetupError::Form);
     }
     let (part_count, peer_count) = (reader.number()?, reader.number()?);
+    let confined = reader.number()?;
     if usize::try_from(part_count).map_or(true, |count| count > PARTS_MAX) {
         return Err(SetupError::TooManyParts(part_count));
     }
@@ -93,7 +97,7 @@ pub fn decode(page: &[u8; SETUP_BYTES]) -> Result<Setup<'_>, SetupError> {
     }
     let parts = parts.into_iter().zip(0..part_count).map(|(part, _)| part);
     let setup = Setup::new(parts, peers.into_iter().flatten()).map_err(|(_, error)| error)?;
-    Ok(setup.with_calls(calls))
+    setup.with_calls(calls).with_confined(confined).map_err(|(_, error)| error)
 }
 
 struct Writer<'a> {

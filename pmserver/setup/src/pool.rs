@@ -48,6 +48,12 @@ impl PoolPart {
             0
         }
     }
+
+    /// Returns how many page tables a device needs at most for it: one for each 2 MiB, and one
+    /// above, as a part lies in one GiB.
+    fn device_tables(&self) -> u32 {
+        self.pages().div_ceil(BLOCK_PAGES).saturating_add(1)
+    }
 }
 
 /// How the pool is divided into pages with two slots each, one for the untyped object of the page
@@ -60,18 +66,23 @@ pub struct Division {
     pub block_bits: u32,
     /// The CNode for pieces has 2^`piece_bits` slots.
     pub piece_bits: u32,
-    /// The slot of the part whose first pages become the CNodes and the table for copying.
+    /// The slot of the part whose first pages become the CNodes and the tables.
     pub overhead_slot: u32,
-    /// How many pages the CNodes and that table take.
+    /// How many page tables each device behind an IOMMU has for the pool.
+    pub device_tables: u32,
+    /// How many pages the CNodes and these tables take.
     pub overhead_pages: u32,
     /// How many pages are left: pages 0 to `pages - 1` of the pool.
     pub pages: u32,
 }
 
 impl Division {
-    /// Divides a pool; returns `None` if it is too small for its own CNodes, or too large.
+    /// Divides a pool; returns `None` if it is too small for its own CNodes, or too large. Each of
+    /// `devices` devices is behind an IOMMU and can be given any page. So it has page tables for
+    /// all, and each page has a third slot, for the capability by which a device has it: a page is
+    /// under one pin at most.
     #[must_use]
-    pub fn of(parts: &[PoolPart]) -> Option<Self> {
+    pub fn of(parts: &[PoolPart], devices: u32) -> Option<Self> {
         let total = parts.iter().map(|part| u64::from(part.pages())).sum::<u64>();
         let total = u32::try_from(total).ok().filter(|total| *total <= POOL_PAGES_MAX)?;
         let largest = parts.iter().max_by_key(|part| part.pages())?;
@@ -80,7 +91,13 @@ impl Division {
         let piece_bits = slot_bits.saturating_sub(PIECE_PAGES_BITS).max(PAGE_CNODE_BITS);
         let cnode_pages = |bits: u32| 1_u32 << bits.saturating_sub(PAGE_CNODE_BITS);
         let cnodes = [slot_bits, slot_bits, block_bits, piece_bits].map(cnode_pages);
+        let device_tables = parts.iter().map(PoolPart::device_tables).sum::<u32>();
+        let for_devices = match devices {
+            0 => 0,
+            _ => device_tables.checked_mul(devices)?.checked_add(cnode_pages(slot_bits))?,
+        };
         let overhead_pages = cnodes.into_iter().fold(1, u32::saturating_add);
+        let overhead_pages = overhead_pages.checked_add(for_devices)?;
         let fits = overhead_pages <= largest.pages();
         let pages = total.saturating_sub(overhead_pages);
         let overhead_slot = largest.slot;
@@ -89,6 +106,7 @@ impl Division {
             block_bits,
             piece_bits,
             overhead_slot,
+            device_tables,
             overhead_pages,
             pages,
         })

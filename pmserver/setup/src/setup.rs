@@ -7,7 +7,7 @@ use bitflags::bitflags;
 use proto::limits::PEERS_MAX;
 use proto::{ByteCount, PAGE_BYTES, PeerId};
 
-use crate::call_graph::CallGraph;
+use crate::call_graph::{CallGraph, bit};
 use crate::pool::{
     Division, PARTS_MAX, POOL_PAGES_MAX, PoolPart, SIZE_BITS, pages_without_account,
 };
@@ -78,6 +78,10 @@ pub enum SetupError {
     PeerName,
     /// A peer has these privileges, not all of which exist.
     Privileges(u32),
+    /// The device of this peer cannot be confined: it is not there, or may not pin memory.
+    Confined(u32),
+    /// So many devices are to be confined, which is more than there may be.
+    TooManyConfined(u32),
     /// This limit, in bytes, is not a whole number of pages.
     LimitInPages(u64),
     /// The limits of the accounts add up to more than the pool has for accounts.
@@ -143,6 +147,13 @@ impl fmt::Display for SetupError {
                 write!(f, "the name of a peer is not 1 to {NAME_BYTES_MAX} bytes of text")
             }
             Self::Privileges(bits) => write!(f, "the privileges {bits:#x} do not exist"),
+            Self::Confined(number) => {
+                write!(f, "the peer {number}, whose device is confined, may not pin memory")
+            }
+            Self::TooManyConfined(count) => {
+                let most = slots::IO_SPACES.count();
+                write!(f, "{count} devices are confined: there may be at most {most}")
+            }
             Self::LimitInPages(bytes) => {
                 write!(f, "the limit {bytes:#x} is not a multiple of {PAGE_BYTES:#x}")
             }
@@ -163,6 +174,8 @@ pub struct Setup<'a> {
     peers: [PeerConfig<'a>; PEERS_MAX],
     peer_count: usize,
     calls: CallGraph,
+    /// The peers whose devices are behind an IOMMU, a bit for each number.
+    confined: u32,
     division: Division,
 }
 
@@ -191,6 +204,7 @@ impl<'a> Setup<'a> {
             peers: [no_peer; PEERS_MAX],
             peer_count: 0,
             calls: CallGraph::NONE,
+            confined: 0,
             division: nothing,
         };
         for part in parts {
@@ -199,13 +213,44 @@ impl<'a> Setup<'a> {
         if setup.part_count == 0 {
             return Err((Subject::Setup, SetupError::NoPool));
         }
-        let division = Division::of(setup.parts());
+        let division = Division::of(setup.parts(), 0);
         setup.division = division.ok_or((Subject::Setup, SetupError::PoolTooSmall))?;
         for peer in peers {
             setup.add_peer(peer).map_err(|error| (Subject::Peer(setup.peer_count), error))?;
         }
         setup.check_limits()?;
         Ok(setup)
+    }
+
+    /// Returns the same setup, in which the devices of these peers, a bit for each number, are
+    /// behind an IOMMU. As [`Setup::new`] makes it, none is.
+    ///
+    /// # Errors
+    /// What is wrong then.
+    pub fn with_confined(mut self, peers: u32) -> Checked<Self> {
+        self.confined = peers;
+        let has_device = |peer: PeerId| {
+            let found = self.peers().iter().find(|config| config.peer == peer.get());
+            found.is_some_and(|config| config.privileges.contains(Privileges::DMA))
+        };
+        let wrong = self.confined().find(|peer| !has_device(*peer)).map(PeerId::get);
+        if let Some(number) = wrong.or((peers & 1 != 0).then_some(0)) {
+            return Err((Subject::Setup, SetupError::Confined(number.into())));
+        }
+        let devices = peers.count_ones();
+        if devices > to_u32(slots::IO_SPACES.count()) {
+            return Err((Subject::Setup, SetupError::TooManyConfined(devices)));
+        }
+        let division = Division::of(self.parts(), devices);
+        self.division = division.ok_or((Subject::Setup, SetupError::PoolTooSmall))?;
+        self.check_limits()?;
+        Ok(self)
+    }
+
+    /// Returns the peers whose devices are behind an IOMMU, in the order of their numbers.
+    pub fn confined(&self) -> impl Iterator<Item = PeerId> + use<> {
+        let peers = self.confined;
+        (1..32).filter_map(PeerId::new).filter(move |peer| peers & bit(*peer) != 0)
     }
 
     /// Returns the parts of the pool.

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   root slots
+//!     3        CNode for what devices behind an IOMMU may access           made by pmserver
 //!     4        CNode for the pieces of blocks                              made by pmserver
 //!     5        CNode for the blocks of the pool                            made by pmserver
 //!     6        page table under which pages are copied                     made by pmserver
@@ -15,12 +16,17 @@
 //!     30, 31   two frames while one is copied to the other                 made by pmserver
 //!     32 + n   VSpace of peer n; 32 is pmserver's own                      given
 //!   leaf slots
-//!     478, 479 those CNodes again: a path from here has a step less         made by pmserver
+//!     458 + i  address space of the ith device behind an IOMMU              given
+//!     477      the CNode for devices again                                  made by pmserver
+//!     478, 479 those for pages again: a path from here has a step less      made by pmserver
 //!     480 + n  root CNode of peer n; 480 is pmserver's own                 given
 //! ```
 
 use core::ops::RangeInclusive;
 
+/// The CNode in which slot p is the capability by which page p is in the address space of a device.
+/// It is there only if a device is behind an IOMMU.
+pub const BUS: u32 = 3;
 /// The CNode in which slot n is the untyped object of the piece that begins at one of the pages
 /// from `64 * n` on: at most one does.
 pub const PIECES: u32 = 4;
@@ -43,6 +49,10 @@ pub const COPY_SOURCE: u32 = 30;
 pub const COPY_TARGET: u32 = 31;
 /// pmserver's own VSpace; the one of peer n is n slots further on.
 pub const VSPACES: u32 = 32;
+/// In the leaf CNode: the address spaces of devices behind an IOMMU, in the order of their peers.
+pub const IO_SPACES: RangeInclusive<u32> = 458..=473;
+/// In the leaf CNode: the CNode of [`BUS`] again.
+pub const LEAF_BUS: u32 = 477;
 /// In the leaf CNode: the CNode of [`UNTYPEDS`] again.
 pub const LEAF_UNTYPEDS: u32 = 478;
 /// In the leaf CNode: the CNode of [`OBJECTS`] again.
@@ -54,8 +64,8 @@ pub const ROOT_CNODES: u32 = 480;
 pub const GRANTS: u32 = 40;
 
 /// Root slots that pmserver fills itself, so that they must be empty when it starts.
-pub const FILLED_BY_PMSERVER: [u32; 7] =
-    [PIECES, BLOCKS, COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];
+pub const FILLED_BY_PMSERVER: [u32; 8] =
+    [BUS, PIECES, BLOCKS, COPY_TABLE, UNTYPEDS, OBJECTS, COPY_SOURCE, COPY_TARGET];
 
 /// Leaf slots that pmserver fills itself.
-pub const LEAF_FILLED_BY_PMSERVER: [u32; 2] = [LEAF_UNTYPEDS, LEAF_OBJECTS];
+pub const LEAF_FILLED_BY_PMSERVER: [u32; 3] = [LEAF_BUS, LEAF_UNTYPEDS, LEAF_OBJECTS];

@@ -56,16 +56,18 @@ fn what_is_wrong_in_the_page_is_told() {
         (4095, 1, SetupError::Form),
         (8, 21, SetupError::TooManyParts(21)),
         (15, 1, SetupError::TooManyPeers(0x0100_0002)),
-        (16, 28, SetupError::PartSlot(28)),
-        (20, 31, SetupError::PartSize(31)),
-        (32, 32, SetupError::PeerNumber(32)),
-        (33, 1, SetupError::PeerNumber(257)),
-        (36, 64, SetupError::Privileges(64)),
-        (37, 1, SetupError::Privileges(0x110)),
-        (40, 1, SetupError::LimitInPages((8 << 20) + 1)),
-        (48, 0x80, SetupError::PeerName),
-        (48, b'\n', SetupError::PeerName),
-        (116, 1, SetupError::PeerNumberTwice(1)),
+        (16, 1, SetupError::Confined(0)),
+        (16, 2, SetupError::Confined(1)),
+        (20, 28, SetupError::PartSlot(28)),
+        (24, 31, SetupError::PartSize(31)),
+        (36, 32, SetupError::PeerNumber(32)),
+        (37, 1, SetupError::PeerNumber(257)),
+        (40, 64, SetupError::Privileges(64)),
+        (41, 1, SetupError::Privileges(0x110)),
+        (44, 1, SetupError::LimitInPages((8 << 20) + 1)),
+        (52, 0x80, SetupError::PeerName),
+        (52, b'\n', SetupError::PeerName),
+        (120, 1, SetupError::PeerNumberTwice(1)),
     ];
     for (at, byte, expected) in cases {
         let mut page = page();
@@ -102,11 +104,27 @@ fn what_contradicts_itself_is_refused() {
 
 #[test]
 fn limits_may_use_up_what_the_pool_has_and_no_page_more() {
-    let division = Division::of(&[PART]).unwrap();
+    let division = Division::of(&[PART], 0).unwrap();
     let pages = division.pages - pages_without_account(division.pages, 1);
     let peer = |pages: u32| PeerConfig { limit: ByteCount::new(u64::from(pages) << 12), ..PEER };
     assert_eq!(refusal(&[PART], &[peer(pages)]), None);
     assert!(refusal(&[PART], &[peer(pages + 1)]).is_some());
+}
+
+#[test]
+fn a_confined_device_costs_page_tables_and_a_slot_for_each_page() {
+    let drivers = [1, 2].map(|peer| PeerConfig { peer, privileges: Privileges::DMA, ..PEER });
+    let setup = Setup::new([PART], drivers).unwrap();
+    let pages = |devices: u32| setup.with_confined(devices << 1).unwrap().division().pages;
+    // 2^14 slots of 32 bytes; 32 tables for 64 MiB and one above.
+    assert_eq!(pages(0) - pages(1), (1 << 14) / 128 + 33);
+    assert_eq!(pages(1) - pages(3), 33);
+    let page = encode(&setup.with_confined(4).unwrap());
+    let confined: Vec<PeerId> = decode(&page).unwrap().confined().collect();
+    assert_eq!(confined, [PeerId::new(2).unwrap()]);
+    let large = PeerConfig { limit: ByteCount::new(62 << 20), ..drivers[0] };
+    let setup = Setup::new([PART], [large]).unwrap();
+    assert!(matches!(setup.with_confined(2), Err((Subject::Peer(0), _))));
 }
 
 proptest! {

@@ -14,7 +14,8 @@ use core::ops::Range;
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{KernelError, SlotAddress};
 use pmserver_setup::slots::{
-    BLOCKS, COPY_SOURCE, GRANTS, LEAF_OBJECTS, LEAF_UNTYPEDS, OBJECTS, PIECES, UNTYPEDS,
+    BLOCKS, BUS, COPY_SOURCE, GRANTS, LEAF_BUS, LEAF_OBJECTS, LEAF_UNTYPEDS, OBJECTS, PIECES,
+    UNTYPEDS,
 };
 use pmserver_setup::{BLOCK_PAGES, Division, PARTS_MAX, PIECE_PAGES, PoolPart, Run, Setup};
 use proto::PeerId;
@@ -64,7 +65,9 @@ impl Home {
             *run = Some(Run { first: 0, pages: part.pages(), address: base(part)? });
         }
         // The largest first: each is aligned to its size.
-        for (slot, bits) in [(UNTYPEDS, k), (OBJECTS, k), (PIECES, c), (BLOCKS, b)] {
+        let for_devices = setup.confined().next().map(|_| (BUS, k));
+        let cnodes = [(UNTYPEDS, k), (OBJECTS, k)].into_iter().chain(for_devices);
+        for (slot, bits) in cnodes.chain([(PIECES, c), (BLOCKS, b)]) {
             let cnode = ObjectBlueprint::CNode { size_bits: to_usize(bits) };
             slots::make_from_part(overhead_slot, &cnode, slot)?;
         }
@@ -176,6 +179,17 @@ impl Home {
         self.slot(LEAF_OBJECTS, page)
     }
 
+    /// Returns the slot for the capability by which a device has a page, and that capability. The
+    /// slots behind those of all pages are for the page tables of devices.
+    pub(crate) fn device_slot(&self, page: PageIndex) -> (AbsoluteCPtr, CPtr) {
+        (self.slot(LEAF_BUS, page), self.address(BUS, page))
+    }
+
+    /// Returns the physical addresses of the pool's pages, in the runs that they are in.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Range<u64>> {
+        self.runs.iter().flatten().map(|run| run.address..run.address_of(run.end()))
+    }
+
     /// Returns the capability in a slot of a CNode that is made from a page.
     pub(crate) fn derived(&self, at: SlotAddress) -> CPtr {
         let node = self.address(OBJECTS, at.node).bits();
@@ -231,14 +245,24 @@ fn make_untypeds(
     slots: Range<u32>,
 ) -> Result<(), KernelError> {
     let blueprint = ObjectBlueprint::Untyped { size_bits: to_usize(size_bits) };
-    let untyped: cap::Untyped = Cap::from_bits(root_address(part.slot));
+    make_objects(part.slot, &blueprint, cnode, slots)
+}
+
+/// Makes objects in these slots of a CNode from the next memory of a part.
+pub(crate) fn make_objects(
+    part: u32,
+    blueprint: &ObjectBlueprint,
+    cnode: u32,
+    slots: Range<u32>,
+) -> Result<(), KernelError> {
+    let untyped: cap::Untyped = Cap::from_bits(root_address(part));
     let mut first = slots.start;
     while first < slots.end {
         let count = RETYPE_MAX.min(slots.end.saturating_sub(first));
         // CAP: the pool; the objects go into empty slots of the CNode that was made for them. On a
         // refusal pmserver does not start.
         untyped
-            .untyped_retype(&blueprint, &root_slot(cnode), to_usize(first), to_usize(count))
+            .untyped_retype(blueprint, &root_slot(cnode), to_usize(first), to_usize(count))
             .map_err(refusal)?;
         first = first.saturating_add(count);
     }

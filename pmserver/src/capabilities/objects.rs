@@ -3,8 +3,11 @@
 //! architectures.
 
 use pmserver_core::kernel::{ObjectKind, PageRights};
+#[cfg(target_arch = "aarch64")]
+use sel4::Error;
 use sel4::{
-    FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType, VmAttributes, cap,
+    CPtr, CapRights, FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType,
+    VmAttributes, cap,
 };
 
 /// Bytes of a page, as a power of two.
@@ -95,6 +98,50 @@ pub(crate) fn make_fetchable(frame: cap::Granule) -> Result<()> {
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn make_fetchable(_: cap::Granule) -> Result<()> {
     Ok(())
+}
+
+/// Returns the argument of Retype for a page table of a device; `None` if there is no such object.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn device_table() -> Option<ObjectBlueprint> {
+    Some(TranslationTableObjectType::IOPageTable.blueprint())
+}
+
+/// The same on an architecture on which no IOMMU is used.
+#[cfg(target_arch = "aarch64")]
+pub(crate) const fn device_table() -> Option<ObjectBlueprint> {
+    None
+}
+
+/// Installs a page table of a device at the highest level at which the address has none.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn map_device_table(table: CPtr, space: CPtr, address: u64) -> Result<()> {
+    // CAP: the caller says which table, and for which device. If refused, nothing was installed.
+    table.cast::<sel4::cap_type::IOPageTable>().io_page_table_map(space.cast(), address)
+}
+
+/// Gives a frame that nothing is mapped by to a device, at an address.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn map_for_device(
+    frame: CPtr,
+    space: CPtr,
+    address: u64,
+    rights: CapRights,
+) -> Result<()> {
+    // CAP: the caller says which frame, and to which device. If refused, the device does not have
+    // it.
+    frame.cast::<sel4::cap_type::_4k>().io_frame_map(space.cast(), rights, address)
+}
+
+/// Refuses: no device is behind an IOMMU.
+#[cfg(target_arch = "aarch64")]
+pub(crate) const fn map_device_table(_: CPtr, _: CPtr, _: u64) -> Result<()> {
+    Err(Error::InvalidCapability)
+}
+
+/// Refuses: no device is behind an IOMMU.
+#[cfg(target_arch = "aarch64")]
+pub(crate) const fn map_for_device(_: CPtr, _: CPtr, _: u64, _: CapRights) -> Result<()> {
+    Err(Error::InvalidCapability)
 }
 
 /// Both targets have 64-bit addresses.

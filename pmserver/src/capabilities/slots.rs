@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Addresses of capabilities in pmserver's CSpace, which `pmserver_setup::slots` lays out.
 
-use pmserver_core::kernel::{KernelError, VSpace};
+use pmserver_core::kernel::{CapRights as DerivedRights, KernelError, VSpace};
 use pmserver_setup::slots::{ROOT_CNODES, VSPACES};
 use proto::PeerId;
 use sel4::cap::CNode;
@@ -85,6 +85,15 @@ pub(crate) fn copy(
     done(sel4::with_ipc_buffer_mut(|ipc| {
         ipc.inner_mut().seL4_CNode_Copy(root, index, depth, from, from_index, from_depth, rights)
     }))
+}
+
+/// Returns the rights of a derived capability.
+#[inline(always)]
+pub(crate) fn rights(rights: DerivedRights) -> CapRights {
+    match rights {
+        DerivedRights::All => CapRights::all(),
+        DerivedRights::Read => CapRights::read_only(),
+    }
 }
 
 /// Empties a slot.

@@ -15,6 +15,7 @@
 //!
 //! ```text
 //!   reader.rs         walks through the elements
+//!   account.rs        one memory_account
 //!   server.rs         the memory server: its pool, its peers, the capabilities it gets
 //!   file_server.rs    the file server: what its clients may do
 //!   budgets.rs        who may hold up whom
@@ -24,6 +25,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod account;
 mod budgets;
 mod claims;
 mod element;
@@ -37,7 +39,7 @@ use std::fmt;
 use pmserver_setup::SETUP_BYTES;
 
 pub use file_server::{FILE_SETUP_FILE, FileServer};
-pub use reader::read;
+pub use reader::{read, read_for};
 pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
 /// A reason to refuse a system description.
@@ -121,6 +123,28 @@ pub enum GivenObject {
     VSpace,
     /// Its thread.
     Tcb,
+    /// None of its own: the address space of a device behind an IOMMU.
+    IoSpace(PciDevice),
+}
+
+/// A device on a PCI bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PciDevice {
+    /// The number of its bus.
+    pub bus: u8,
+    /// Its number on the bus, below 32.
+    pub device: u8,
+    /// Which of its functions, below 8.
+    pub function: u8,
+}
+
+/// What a description is read for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Machine<'a> {
+    /// The board. Without one every element that is for one board only is left out.
+    pub board: Option<&'a str>,
+    /// Whether it has an IOMMU, so that the devices that accounts name can be confined.
+    pub has_iommu: bool,
 }
 
 /// The two CNodes that a protection domain's CSpace consists of.

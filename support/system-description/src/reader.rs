@@ -11,7 +11,7 @@ use crate::element::Element;
 use crate::file_server::{FileServer, file_server};
 use crate::server::{ChannelEnd, Domains};
 use crate::text::Text;
-use crate::{Description, Fault, GivenCap, GivenObject, Node, UntypedCaps};
+use crate::{Description, Fault, GivenCap, GivenObject, Machine, Node, UntypedCaps};
 
 /// Sizes of untyped objects, as powers of two: from one page, the least that can be mapped, to the
 /// kernel's largest untyped.
@@ -20,12 +20,20 @@ const SIZE_BITS: RangeInclusive<u64> = 12..=47;
 /// Microkit's own elements of `cspace`.
 const STOCK_CAPS: [&str; 3] = ["cap_tcb", "cap_sc", "cap_vspace"];
 
-/// Reads the system description in `xml` for `board`. Without a board, leaves out every element
-/// that is for one board only.
+/// Reads the system description in `xml` for `board`, without an IOMMU, as [`read_for`].
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
+    read_for(xml, Machine { board, has_iommu: false })
+}
+
+/// Reads the system description in `xml`.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn read_for(xml: &str, machine: Machine<'_>) -> Result<Description, Fault> {
+    let Machine { board, has_iommu } = machine;
     let doc = Document::parse(xml).map_err(|err| Fault {
         line: err.pos().row,
         sentence: format!("this is not well-formed XML: {err}."),
@@ -39,7 +47,7 @@ pub fn read(xml: &str, board: Option<&str>) -> Result<Description, Fault> {
         cnode_elements: Vec::new(),
         untypeds: Vec::new(),
         caps: Vec::new(),
-        domains: Domains::default(),
+        domains: Domains::new(has_iommu),
         file_accesses: Vec::new(),
     };
     reader.element(root)?;

@@ -9,9 +9,10 @@ use pmserver_setup::{
 use proto::{ByteCount, PeerId};
 use roxmltree::NodeId;
 
+use crate::account::{Account, confine};
 use crate::claims::Claims;
 use crate::element::Element;
-use crate::{Fault, GivenCap, GivenObject, Node, UntypedCaps};
+use crate::{Fault, GivenCap, GivenObject, Node, PciDevice, UntypedCaps};
 
 /// The name of the file with the setup, as `text_with_setup` gives it.
 pub const SETUP_FILE: &str = "memory_setup.bin";
@@ -27,6 +28,8 @@ pub struct MemoryServer {
     pub name: String,
     /// Its setup, in the format that pmserver reads.
     pub(crate) page: Box<[u8; SETUP_BYTES]>,
+    /// The devices behind an IOMMU, in the order of their peers.
+    pub(crate) devices: Vec<PciDevice>,
 }
 
 impl MemoryServer {
@@ -57,6 +60,9 @@ impl MemoryServer {
             let cnode = slots::ROOT_CNODES.saturating_add(number.into());
             caps.push(give(GivenObject::VSpace, pd, Node::Root, vspace));
             caps.push(give(GivenObject::CNode, pd, Node::Leaf, cnode));
+        }
+        for (device, slot) in self.devices.iter().zip(slots::IO_SPACES) {
+            caps.push(give(GivenObject::IoSpace(*device), &self.name, Node::Leaf, slot));
         }
         caps
     }
@@ -89,14 +95,6 @@ struct Domain<'a, 'input> {
     account: Option<Account<'a, 'input>>,
 }
 
-/// A `memory_account`.
-#[derive(Clone, Copy)]
-struct Account<'a, 'input> {
-    element: Element<'a, 'input>,
-    limit: u64,
-    privileges: Privileges,
-}
-
 /// An end of a channel.
 pub(crate) struct ChannelEnd<'a, 'input> {
     pub(crate) channel: NodeId,
@@ -108,6 +106,8 @@ pub(crate) struct ChannelEnd<'a, 'input> {
 pub(crate) struct Domains<'a, 'input> {
     domains: Vec<Domain<'a, 'input>>,
     pub(crate) ends: Vec<ChannelEnd<'a, 'input>>,
+    /// Whether the machine has an IOMMU.
+    has_iommu: bool,
 }
 
 /// A protection domain with an account.
@@ -118,6 +118,10 @@ struct Peer<'a, 'input> {
 }
 
 impl<'a, 'input> Domains<'a, 'input> {
+    pub(crate) fn new(has_iommu: bool) -> Self {
+        Self { has_iommu, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, element: Element<'a, 'input>) {
         self.domains.push(Domain { element, account: None });
     }
@@ -176,15 +180,12 @@ impl<'a, 'input> Domains<'a, 'input> {
 
     /// Reads a `memory_account`.
     pub(crate) fn add_account(&mut self, element: Element<'a, 'input>) -> Result<(), Fault> {
-        element.check_shape(&["limit", "privileges"])?;
-        let limit = element.number("limit")?;
-        let privileges = privileges(element)?;
+        let account = Account::read(element)?;
         let pd = element.parent("protection_domain");
         let pd = pd.filter(|pd| pd.parent("protection_domain").is_some()).ok_or_else(|| {
             element.fault("memory_account must be in a child of a protection domain.")
         })?;
         let domain = self.domains.iter_mut().find(|domain| domain.element.0 == pd.0);
-        let account = Account { element, limit, privileges };
         if let Some(twin) = domain.and_then(|domain| domain.account.replace(account)) {
             let line = twin.element.line();
             let sentence = format!("'{}' has a memory_account in line {line} already.", pd.name());
@@ -230,8 +231,11 @@ impl<'a, 'input> Domains<'a, 'input> {
             self.check_channel(server, *peer, config.peer.into())?;
         }
         check_slots(&name, &configs, claims)?;
+        let accounts = configs.iter().zip(&peers).filter(|_| self.has_iommu);
+        let accounts = accounts.map(|(config, peer)| (config.peer, peer.account));
+        let (setup, devices) = confine(setup, accounts)?;
         let page = encode(&setup.with_calls(self.calls_between(&peers)?));
-        Ok(Some(MemoryServer { page: Box::new(page), name }))
+        Ok(Some(MemoryServer { page: Box::new(page), name, devices }))
     }
 
     /// Returns which peers call which.
@@ -331,23 +335,6 @@ impl<'a, 'input> Domains<'a, 'input> {
     }
 }
 
-/// Returns the privileges that an account names.
-fn privileges(element: Element<'_, '_>) -> Result<Privileges, Fault> {
-    let mut privileges = Privileges::empty();
-    for word in element.attribute("privileges").unwrap_or_default().split_whitespace() {
-        let named = Privileges::all().iter_names().find(|(name, _)| name.to_lowercase() == word);
-        let Some((_, privilege)) = named else {
-            let names = Privileges::all().iter_names().map(|(name, _)| name.to_lowercase());
-            let names: Vec<String> = names.collect();
-            let sentence =
-                format!("'{word}' is not a privilege; the privileges are {}.", names.join(", "));
-            return Err(element.fault(sentence));
-        };
-        privileges |= privilege;
-    }
-    Ok(privileges)
-}
-
 /// Returns the parts of the pool, and the line of each.
 fn parts(server: &str, untypeds: &[UntypedCaps]) -> (Vec<PoolPart>, Vec<u32>) {
     let mut parts = Vec::new();
@@ -373,8 +360,8 @@ fn fault_of(error: SetupError, line: u32, server: &str) -> Fault {
 /// Checks that no element takes a slot that is filled without an element.
 fn check_slots(server: &str, peers: &[PeerConfig<'_>], claims: &Claims) -> Result<(), Fault> {
     let root = slots::FILLED_BY_PMSERVER.map(|slot| (Node::Root, slot));
-    let leaf = slots::LEAF_FILLED_BY_PMSERVER.map(|slot| (Node::Leaf, slot));
-    for (node, slot) in root.into_iter().chain(leaf) {
+    let leaf = slots::LEAF_FILLED_BY_PMSERVER.into_iter().chain(slots::IO_SPACES);
+    for (node, slot) in root.into_iter().chain(leaf.map(|slot| (Node::Leaf, slot))) {
         claims.check_free(server, node, slot, "the memory server itself")?;
     }
     let tcb = "its own TCB, which needs no element";

@@ -16,7 +16,8 @@ use sel4_capdl_initializer_types::{
     Cap, CapSlot, CapTableEntry, Fill, Object, ObjectId, cap, object,
 };
 
-use system_description::{Description, GivenCap, GivenObject, Node};
+use pmserver_setup::slots;
+use system_description::{Description, GivenCap, GivenObject, Node, PciDevice};
 
 /// Slot of a PD's root CNode that holds its Microkit CNode.
 const MICROKIT_CNODE_SLOT: u32 = 0;
@@ -124,14 +125,50 @@ fn size_bits(object: &Object<FrameFill>, config: &Config) -> u64 {
 }
 
 /// Returns the capability that a PD is given.
-fn given(container: &CapDLSpecContainer, cap: &GivenCap) -> Result<Cap, String> {
+fn given(container: &mut CapDLSpecContainer, cap: &GivenCap) -> Result<Cap, String> {
     Ok(match cap.object {
         // A copy of the capability to the thread's CSpace, with the same guard: an address resolves
         // in it as it does for the thread itself.
         GivenObject::CNode => cspace_root(container, &cap.pd)?.clone(),
         GivenObject::VSpace => entry(container, thread(container, &cap.pd)?, VSPACE)?.clone(),
         GivenObject::Tcb => Cap::Tcb(cap::Tcb { object: thread(container, &cap.pd)? }),
+        GivenObject::IoSpace(device) => io_space(container, device, cap.slot)?,
     })
+}
+
+/// Makes the address space of a device behind an IOMMU, with the page table below which the memory
+/// server puts its own, and those that a kernel with more levels needs above it. Its number for the
+/// IOMMU follows from its slot: the first ones may be the kernel's own, for memory that firmware
+/// reserves.
+fn io_space(
+    container: &mut CapDLSpecContainer,
+    device: PciDevice,
+    slot: u32,
+) -> Result<Cap, String> {
+    const FIRST_DOMAIN: u32 = 32;
+    let domain = slot.saturating_sub(*slots::IO_SPACES.start()).saturating_add(FIRST_DOMAIN);
+    let PciDevice { bus, device, function } = device;
+    let name = format!("{bus:02x}_{device:02x}_{function}");
+    let object = container.add_root_object(CapDLNamedObject {
+        name: Some(format!("io_space_{name}")),
+        object: Object::IOSpace(object::IOSpace {
+            slots: Vec::new(),
+            domain_id: u64::from(domain).into(),
+            pci_device: object::PCIDevice { bus, device, function },
+        }),
+    });
+    // The first is the root of three levels; the others are for levels above them.
+    for (slot, level) in [(0, 0_u64), (1, 1), (2, 1), (3, 1)] {
+        let table = container.add_root_object(CapDLNamedObject {
+            name: Some(format!("io_table_{name}_{slot}")),
+            object: Object::IOPageTable(object::IOPageTable {
+                slots: Vec::new(),
+                level: level.into(),
+            }),
+        });
+        insert(container, object, slot, Cap::IOPageTable(cap::IOPageTable { object: table }))?;
+    }
+    Ok(Cap::IOSpace(cap::IOSpace { object }))
 }
 
 /// Returns the capability that a PD's thread has to its own root CNode.

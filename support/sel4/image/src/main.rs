@@ -27,7 +27,9 @@ use microkit_tool::sel4::{Arch, Config};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
 use microkit_tool::viper;
-use system_description::{Description, FILE_SETUP_FILE, Fault, LAST_RESORT_FILE, SETUP_FILE};
+use system_description::{
+    Description, FILE_SETUP_FILE, Fault, LAST_RESORT_FILE, Machine, SETUP_FILE,
+};
 
 use crate::sdk::BoardFolder;
 
@@ -55,6 +57,10 @@ struct Arguments {
     /// The processor of a board for aarch64 has CRC32 instructions.
     #[arg(long)]
     crc32: bool,
+    /// The machine has an IOMMU: the devices that accounts name are confined by it. Such an image
+    /// starts on no machine without one.
+    #[arg(long)]
+    iommu: bool,
     /// Where to write microkit-tool's report of objects and capabilities.
     #[arg(short, long)]
     report: Option<PathBuf>,
@@ -112,9 +118,13 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
     let at = |fault: Fault| format!("{file}:{fault}");
     let xml = fs::read_to_string(system);
     let xml = xml.map_err(|err| format!("cannot read {file}: {err}"))?;
-    let description = system_description::read(&xml, Some(&arguments.board)).map_err(at)?;
+    let machine = Machine { board: Some(&arguments.board), has_iommu: arguments.iommu };
+    let description = system_description::read_for(&xml, machine).map_err(at)?;
 
     let board = BoardFolder::open(&arguments.sdk, &arguments.board, &arguments.config)?;
+    if arguments.iommu && !board.config.iommu {
+        return Err(format!("the kernel for {} uses no IOMMU", arguments.board));
+    }
     let memory = memory::BoardMemory::new(&board, arguments.ram)?;
     memory.check_total(&description.untypeds).map_err(at)?;
 

@@ -116,6 +116,9 @@ struct Files {
     /// What is on the disk, before and after the run
     #[arg(long)]
     disk: Option<PathBuf>,
+    /// The machine has an IOMMU
+    #[arg(long)]
+    iommu: bool,
     /// A block of the disk that cannot be read
     #[arg(long)]
     bad_block: Option<u64>,
@@ -214,7 +217,7 @@ fn stop(arguments: &Stop) -> Result<bool, String> {
 /// Runs the clients of a system, that of the highest priority first; returns whether all succeeded.
 /// They are of the first kind of which there is one.
 fn run(files: &Files, kinds: &[Kind]) -> Result<bool, String> {
-    let file = SystemFile::parse(&text(&files.system)?)
+    let file = SystemFile::parse_for(&text(&files.system)?, files.iommu)
         .map_err(|error| format!("{}: {error}", files.system.display()))?;
     let of_kind = |(client, _): &&Kind| file.running(client).is_some();
     let &(client, program) = kinds.iter().find(of_kind).ok_or_else(|| {

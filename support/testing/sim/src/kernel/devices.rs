@@ -33,6 +33,12 @@ pub(super) struct Devices {
 }
 
 impl Devices {
+    /// Returns the devices, of which those of some peers are behind an IOMMU.
+    pub(super) fn of(confined: &[PeerId]) -> Self {
+        let spaces = confined.iter().map(|peer| (*peer, BTreeMap::new())).collect();
+        Self { spaces, faults: Vec::new() }
+    }
+
     pub(super) fn confines(&self, peer: PeerId) -> bool {
         self.spaces.contains_key(&peer)
     }
@@ -61,14 +67,9 @@ impl Devices {
 impl SimKernel {
     /// Adds an IOMMU between the devices and memory.
     #[must_use]
-    pub fn with_iommu(self) -> Self {
-        self.with_confined((1..).map_while(PeerId::new))
-    }
-
-    /// Adds an IOMMU between memory and the devices of some peers.
-    #[must_use]
-    pub fn with_confined(mut self, peers: impl IntoIterator<Item = PeerId>) -> Self {
-        self.devices.spaces = peers.into_iter().map(|peer| (peer, BTreeMap::new())).collect();
+    pub fn with_iommu(mut self) -> Self {
+        let all: Vec<PeerId> = (1..).map_while(PeerId::new).collect();
+        self.devices = Devices::of(&all);
         self
     }
 

@@ -70,8 +70,13 @@ pub(super) struct Home {
 impl Home {
     /// Divides the pool into pages, numbered in the order of the parts and, within one, of the
     /// physical addresses.
-    pub(super) fn build(machine: &mut Machine, cspace: Cap, parts: &[PoolPart]) -> Self {
-        let division = Division::of(parts).expect("the pool holds its own CNodes");
+    pub(super) fn build(
+        machine: &mut Machine,
+        cspace: Cap,
+        parts: &[PoolPart],
+        devices: u32,
+    ) -> Self {
+        let division = Division::of(parts, devices).expect("the pool holds its own CNodes");
         let [k, b, c] =
             [division.slot_bits, division.block_bits, division.piece_bits].map(u64::from);
         let overhead_part = division.overhead_slot.into();

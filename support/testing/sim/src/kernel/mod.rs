@@ -141,8 +141,19 @@ impl SimKernel {
     /// If the plan is inconsistent.
     #[must_use]
     pub fn boot(plan: &BootPlan) -> Self {
+        Self::boot_with_confined(plan, &[])
+    }
+
+    /// The same with an IOMMU between memory and the devices of some peers. What pmserver makes for
+    /// them is only counted: the machine has no such objects.
+    ///
+    /// # Panics
+    /// As [`Self::boot`].
+    #[must_use]
+    pub fn boot_with_confined(plan: &BootPlan, confined: &[PeerId]) -> Self {
         let Loaded { mut machine, cspace, vspace, peers } = load(plan);
-        let home = Home::build(&mut machine, cspace, &plan.pool);
+        let devices = u32::try_from(confined.len()).expect("there are 31 peers");
+        let home = Home::build(&mut machine, cspace, &plan.pool, devices);
         Self {
             machine,
             cspace,
@@ -152,7 +163,7 @@ impl SimKernel {
             copies: Copies::new(home.overhead_pages),
             home,
             tlb: Tlb::new(),
-            devices: Devices::default(),
+            devices: Devices::of(confined),
             signalled: BTreeSet::new(),
             counts: BTreeMap::new(),
             large_frames: LargeFrames::default(),

@@ -294,13 +294,15 @@ pub(crate) fn boot(settings: &Settings<'_>) -> Result<Server<SimKernel>, String>
             REGION_BYTES_MAX >> 20
         ));
     }
-    let mut kernel = SimKernel::boot(&BootPlan {
+    let plan = BootPlan {
         architecture: settings.architecture,
         pool: setup.parts().to_vec(),
         cspaces: peers.clone(),
         peers,
         regions,
-    });
+    };
+    let confined: Vec<PeerId> = setup.confined().collect();
+    let mut kernel = SimKernel::boot_with_confined(&plan, &confined);
     if let Some(Mishap::Refusal(refusal)) = settings.mishap {
         kernel.refuse(Some(refusal));
     } else if settings.mishap.is_none() {

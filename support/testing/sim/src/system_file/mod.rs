@@ -86,7 +86,16 @@ impl SystemFile {
     /// # Errors
     /// The first thing that is wrong or unknown.
     pub fn parse(text: &str) -> Result<Self> {
-        let description = system_description::read(text, None)
+        Self::parse_for(text, false)
+    }
+
+    /// Reads the same for a machine with an IOMMU, or without.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_for(text: &str, has_iommu: bool) -> Result<Self> {
+        let machine = system_description::Machine { board: None, has_iommu };
+        let description = system_description::read_for(text, machine)
             .map_err(|fault| FileError { line: fault.line, sentence: fault.sentence })?;
         let document = Document::parse(&description.text).map_err(|error| FileError {
             line: error.pos().row,

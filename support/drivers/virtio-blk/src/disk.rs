@@ -54,6 +54,8 @@ bitflags! {
         const FLUSH = 1 << 9;
         const DISCARD = 1 << 13;
         const VERSION_1 = 1 << 32;
+        /// The device is behind an IOMMU, as far as it is concerned.
+        const ACCESS_PLATFORM = 1 << 33;
     }
 }
 
@@ -66,7 +68,7 @@ struct UnderWay {
 }
 
 /// The disk.
-pub(crate) struct Disk {
+pub struct Disk {
     /// Never dropped: that may wait for the device without an end.
     transport: ManuallyDrop<Transport>,
     /// Nothing after a reset that failed.

@@ -10,7 +10,7 @@
 #   crash           for the crash test: with the ORDER behind an empty file system, and a copy of it
 #   region          the same in a region of memory, which nobody writes to
 #
-# In the environment, from the Makefile: FILES IMAGE WRITE; for the crash test ORDER.
+# In the environment, from the Makefile: FILES IMAGE WRITE IOMMU; for the crash test ORDER.
 set -euo pipefail
 
 verb=$1 disk=$2 kind=$3
@@ -43,6 +43,7 @@ make-quick | make-slow)
 	rm -f "$disk"
 	truncate -s 16M "$disk"
 	line='make has written this'
+	[ "$kind-$IOMMU" != quick-yes ] || line='make has confined this'
 	[ "$kind" != slow ] || line='make has slowed this down'
 	echo "$line" | dd of="$disk" conv=notrunc status=none
 	;;

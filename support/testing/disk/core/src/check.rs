@@ -23,6 +23,8 @@ const LARGE_WINDOW: VirtAddr = VirtAddr::new(0x1020_0000).unwrap();
 pub const FIRST_LINE: &[u8] = b"make has written this\n";
 /// See [`FIRST_LINE`].
 pub const SLOW_LINE: &[u8] = b"make has slowed this down\n";
+/// See [`FIRST_LINE`]: behind an IOMMU.
+pub const CONFINED_LINE: &[u8] = b"make has confined this\n";
 /// See [`FIRST_LINE`].
 pub const LAST_LINE: &[u8] = b"the disk test has written this\n";
 const LAST_BLOCK: u64 = 8;
@@ -30,6 +32,8 @@ const LAST_BLOCK: u64 = 8;
 /// Requests under way at the same time: as many as one share has leases. Each moves so many blocks.
 const REQUESTS: u64 = 4;
 const REQUEST_BLOCKS: u64 = BLOCKS / REQUESTS;
+/// Blocks of a request that can always be made, whatever frames it is for.
+const SMALL_REQUEST_BLOCKS: u64 = 64 * 8;
 /// Where they go: in the second mebibyte of the disk, and with gaps.
 const AREA: u64 = 2048;
 const AREA_STEP: u64 = 1000;
@@ -40,14 +44,22 @@ pub const BAD_BLOCK: u64 = 16_000;
 /// How often the last line is written.
 const TRIES_MAX: u32 = 10;
 
-type Block = [u8; 512];
+pub(crate) type Block = [u8; 512];
+
+/// Which disk it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Quick,
+    Slow,
+    Confined,
+}
 
 /// The disk and the memory for it.
-struct Rig<'pm, T: Transport, S, W> {
-    disk: Client<T>,
+pub(crate) struct Rig<'pm, T: Transport, S, W> {
+    pub(crate) disk: Client<T>,
     weak: ContainerHandle,
-    mapping: &'pm Mapping<'pm, T>,
-    memory: S,
+    pub(crate) mapping: &'pm Mapping<'pm, T>,
+    pub(crate) memory: S,
     waiter: W,
 }
 
@@ -72,16 +84,19 @@ pub(crate) fn run<T: Transport>(
     let share = container.share(0..FRAMES, terms)?;
     let mut rig = Rig { disk, weak: share.weak_handle(), mapping: &mapping, memory, waiter };
 
-    let is_slow = rig.is_slow()?;
-    let moved = if is_slow {
+    let kind = rig.kind()?;
+    let moved = if kind == Kind::Slow {
         rig.a_slow_disk_is_reset()?
     } else {
         let moved = rig.what_was_written_is_read()?;
-        rig.a_large_frame_is_read_at_once(pm, terms)?;
+        rig.a_large_frame_is_read_at_once(pm, terms, kind == Kind::Confined)?;
         rig.parts_of_frames_move()?;
         rig.refusals_are_errors(geometry.blocks)?;
         rig.a_bad_block_costs_one_request()?;
         rig.the_rest_of_the_operations(geometry.features.has_discard)?;
+        if kind == Kind::Confined {
+            rig.a_driver_reaches_no_other_memory()?;
+        }
         moved
     };
     rig.leave_a_line()?;
@@ -107,15 +122,16 @@ pub(crate) fn run<T: Transport>(
 
 impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
     /// Finds out which disk it is.
-    fn is_slow(&mut self) -> Result<bool, Failure> {
+    fn kind(&mut self) -> Result<Kind, Failure> {
         self.read(0, 0, 1)?;
         self.wait("reading block 0", 1)?;
         let mut bytes: Block = [0; 512];
         self.mapping.copy_in(&self.memory, 0, &mut bytes)?;
-        match (bytes.starts_with(FIRST_LINE), bytes.starts_with(SLOW_LINE)) {
-            (false, false) => Err(Failure::Wrong("block 0 is not what make has written")),
-            (_, is_slow) => Ok(is_slow),
-        }
+        let lines =
+            [(FIRST_LINE, Kind::Quick), (SLOW_LINE, Kind::Slow), (CONFINED_LINE, Kind::Confined)];
+        let found = lines.into_iter().find(|(line, _)| bytes.starts_with(line));
+        let (_, kind) = found.ok_or(Failure::Wrong("block 0 is not what make has written"))?;
+        Ok(kind)
     }
 
     /// A disk that does two requests a second has no time for four. It is reset, and works on.
@@ -166,13 +182,20 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
         &mut self,
         pm: &Pm<T>,
         terms: ShareTerms,
+        is_confined: bool,
     ) -> Result<(), Failure> {
         let container = pm.account().create_container()?;
         container.allocate(0..LARGE_FRAMES)?;
         let share = container.share(0..LARGE_FRAMES, terms)?;
         let weak = core::mem::replace(&mut self.weak, share.weak_handle());
-        self.read(0, AREA, BLOCK_REQUEST_BLOCKS_MAX)?;
-        self.wait("reading into a large frame", 1)?;
+        // Behind an IOMMU a large frame is none, and a request has fewer frames (BLK-30).
+        let step = if is_confined { SMALL_REQUEST_BLOCKS } else { BLOCK_REQUEST_BLOCKS_MAX };
+        let mut offset: u64 = 0;
+        while offset < BLOCK_REQUEST_BLOCKS_MAX {
+            self.read(offset, AREA.saturating_add(offset), step)?;
+            self.wait("reading into a large frame", 1)?;
+            offset = offset.saturating_add(step);
+        }
         self.weak = weak;
         share.unshare().map_err(|refused| refused.error)?;
         let mapping = container.map(0..LARGE_FRAMES, LARGE_WINDOW, MapFlags::READ)?;
@@ -270,13 +293,13 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
         self.flush()
     }
 
-    fn read(&mut self, offset: u64, block: u64, count: u64) -> Result<(), Failure> {
+    pub(crate) fn read(&mut self, offset: u64, block: u64, count: u64) -> Result<(), Failure> {
         let (place, count) = (Place { container: self.weak, offset }, of(count)?);
         let queued = self.disk.read(place, block, count, Tag::new(1));
         queued.map_err(|error| Failure::Refused("read", error))
     }
 
-    fn write(&mut self, offset: u64, block: u64, count: u64) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, offset: u64, block: u64, count: u64) -> Result<(), Failure> {
         let (place, count) = (Place { container: self.weak, offset }, of(count)?);
         let queued = self.disk.write(place, block, count, Tag::new(1));
         queued.map_err(|error| Failure::Refused("write", error))
@@ -288,7 +311,7 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
     }
 
     /// Sleeps until so many requests have ended.
-    fn wait(&mut self, what: &'static str, requests: u64) -> Result<(), Failure> {
+    pub(crate) fn wait(&mut self, what: &'static str, requests: u64) -> Result<(), Failure> {
         let mut ended: u64 = 0;
         while ended < requests {
             for Completion { result, .. } in self.completed(what)?.iter() {
@@ -310,11 +333,11 @@ impl<T: Transport, S: AddressSpace, W: Waiter> Rig<'_, T, S, W> {
         }
     }
 
-    fn fill(&mut self, block: u64, seed: u64) -> Result<(), Failure> {
+    pub(crate) fn fill(&mut self, block: u64, seed: u64) -> Result<(), Failure> {
         Ok(self.mapping.copy_out(&mut self.memory, &pattern(seed), at(block))?)
     }
 
-    fn expect(&self, block: u64, seed: u64) -> Result<(), Failure> {
+    pub(crate) fn expect(&self, block: u64, seed: u64) -> Result<(), Failure> {
         let mut bytes: Block = [0; 512];
         self.mapping.copy_in(&self.memory, at(block), &mut bytes)?;
         let is_it = bytes == pattern(seed);
@@ -326,7 +349,7 @@ fn of(count: u64) -> Result<BlockCount, Failure> {
     BlockCount::new(count).ok_or(Failure::Wrong("a request of too many blocks"))
 }
 
-fn at(block: u64) -> u64 {
+pub(crate) fn at(block: u64) -> u64 {
     block.saturating_mul(BLOCK_BYTES)
 }
 

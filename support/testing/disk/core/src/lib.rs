@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod confined;
 mod failure;
+mod sabotage;
 
 use core::fmt::Write;
 
@@ -15,7 +17,8 @@ use block_api::Client;
 use pmserver_client::{AddressSpace, Pm, Transport};
 use proto::{Console, LineWriter, Waiter};
 
-pub use check::{BAD_BLOCK, FIRST_LINE, LAST_LINE, SLOW_LINE};
+pub use check::{BAD_BLOCK, CONFINED_LINE, FIRST_LINE, LAST_LINE, SLOW_LINE};
+pub use sabotage::Sabotaged;
 
 /// Runs the test and prints how it ended. Returns whether all is well.
 pub fn run<T: Transport>(

@@ -2,7 +2,7 @@
 //! The driver of the disk as a simulated program: the block server over the model of a disk.
 
 use block_api::{BlockError, Failure};
-use block_core::BlockServer;
+use block_core::{BlockServer, Device};
 use pmserver_client::{Error, LockMode, MapFlags, Micros, Pages, Pm};
 use proto::{Message, PeerId, Service, VirtAddr};
 
@@ -16,29 +16,31 @@ use crate::disk::Disk;
 /// What `support/drivers/virtio-blk` has for its rings, and where.
 const RINGS: Pages = Pages::new(VirtAddr::new(0x1000_0000).unwrap(), 3).unwrap();
 
-/// The name of the program.
+/// The names of the program, and of the one that misbehaves if it is told to.
 pub(super) const PROGRAM: &str = "virtio-blk";
+/// See [`PROGRAM`].
+pub(super) const SABOTAGED: &str = "sabotaged-virtio-blk";
 
 /// Returns the disk of a system and the domain that drives it, if it has both.
 pub(super) fn attach(settings: &Settings<'_>, clock: &Clock) -> Option<(usize, Disk)> {
-    let driver = settings.file.running(PROGRAM)?;
+    let driver = [PROGRAM, SABOTAGED].into_iter().find_map(|name| settings.file.running(name))?;
     let (_, number) = settings.file.domains[driver].parent?;
     let disk = Disk::new(settings.disk.as_ref()?, PeerId::new(number.into())?, clock.clone());
     Some((driver, disk))
 }
 
-/// The program of the driver, with its disk, if there is one.
-pub(super) struct DriverProgram(Option<Disk>);
+/// The program of the driver, with its disk, if there is one, and what it makes of that.
+pub(super) struct DriverProgram<D>(Option<Disk>, fn(Disk) -> D);
 
-impl DriverProgram {
-    pub(super) const fn new(disk: Option<Disk>) -> Self {
-        Self(disk)
+impl<D: Device> DriverProgram<D> {
+    pub(super) const fn new(disk: Option<Disk>, wrap: fn(Disk) -> D) -> Self {
+        Self(disk, wrap)
     }
 }
 
-impl Program for DriverProgram {
+impl<D: Device + 'static> Program for DriverProgram<D> {
     fn start(&self, domain: &Domain) -> Box<dyn Service> {
-        let disk = self.0.clone().ok_or_else(|| BlockError::NoDisk.into());
+        let disk = self.0.clone().map(self.1).ok_or_else(|| BlockError::NoDisk.into());
         let disk = reserve_rings(domain).and(disk);
         let server = disk.and_then(|disk| BlockServer::new(domain.channel(PMSERVER), disk));
         Box::new(DriverService { domain: domain.clone(), server })
@@ -65,12 +67,12 @@ fn reserve_rings(domain: &Domain) -> Result<(), Failure> {
 }
 
 /// The server, or why there is none.
-struct DriverService {
+struct DriverService<D: Device> {
     domain: Domain,
-    server: Result<BlockServer<Channel, Disk>, Failure>,
+    server: Result<BlockServer<Channel, D>, Failure>,
 }
 
-impl DriverService {
+impl<D: Device> DriverService<D> {
     /// Notifies the clients of which a request has ended.
     fn notify(&mut self) {
         let Ok(server) = &mut self.server else { return };
@@ -80,7 +82,7 @@ impl DriverService {
     }
 }
 
-impl Service for DriverService {
+impl<D: Device> Service for DriverService<D> {
     fn protected(&mut self, channel: u8, request: &Message) -> Message {
         let client = PeerId::new(channel.into()).expect("a client's channel is its peer number");
         let reply = match &mut self.server {

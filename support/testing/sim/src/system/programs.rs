@@ -2,6 +2,7 @@
 //! The programs of the domains: the core crates, started and called as `main.rs` does on seL4.
 
 use corosensei::stack::DefaultStack;
+use disk_test_core::Sabotaged;
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, Engine, FileServer, Kept};
 use fsserver_setup::Setup;
@@ -44,6 +45,7 @@ pub(super) fn program_of(
         // As long as the program, of which there are few.
         Box::leak(Box::new(server.clone())).setup()
     });
+    let disk = disk.map(|(_, disk)| disk.clone());
     match name {
         "fsserver" => Some(Box::new(FsProgram {
             image_bytes,
@@ -78,7 +80,8 @@ pub(super) fn program_of(
             kept: Box::leak(Box::default()),
         })),
         "puppet" => Some(Box::new(PuppetProgram::default())),
-        driver::PROGRAM => Some(Box::new(DriverProgram::new(disk.map(|(_, disk)| disk.clone())))),
+        driver::PROGRAM => Some(Box::new(DriverProgram::new(disk, |disk| disk))),
+        driver::SABOTAGED => Some(Box::new(DriverProgram::new(disk, Sabotaged::new))),
         _ => examples::server(name),
     }
 }

@@ -146,7 +146,7 @@ check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); 
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test board-test c-test example-test parts clean
+ALONE += test sim-test qemu-test board-test iommu-test c-test example-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -302,6 +302,21 @@ board-test: need-board
 	$(MAKE) c-test
 	$(MAKE) boot SYSTEM=disk
 	$(BOOT) compare $(SIM)/disk.txt $(OUT)/disk.txt
+	$(MAKE) boot SYSTEM=slow-disk
+	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
+	@if [ "$(QEMU_HAS_IOMMU)" = no ]; then echo 'an IOMMU was NOT tried: $(QEMU) has none'; \
+	  elif [ "$(QEMU_HAS_IOMMU)" ]; then $(MAKE) iommu-test IOMMU=yes; fi
+# Systems with a disk again, which an IOMMU confines.
+iommu-test: need-board
+	@mkdir -p $(SIM)
+	$(MAKE) simulate SYSTEM=demo BOARD=sim >$(SIM)/demo.txt
+	$(MAKE) boot SYSTEM=demo
+	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
+	support/make/verify.sh $(OUT)/demo.txt "$$FILES" $(OUT)/demo/disk.img
+	$(MAKE) simulate SYSTEM=disk BOARD=sim >$(SIM)/disk.txt
+	$(MAKE) boot SYSTEM=disk
+	$(BOOT) compare $(SIM)/disk.txt $(OUT)/disk.txt
+	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim >$(SIM)/slow-disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
 	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
 # What is in C: it needs a compiler of its own.

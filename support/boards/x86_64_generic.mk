@@ -27,6 +27,8 @@ QEMU_DISK = $(QEMU_DRIVE) \
 	-device virtio-blk-pci,drive=disk,disable-legacy=on,addr=$(DISK_SLOT)
 DISK_SLOT := 4
 
+QEMU_HAS_IOMMU = $(shell $(QEMU) -device help | grep -q intel-iommu && echo yes || echo no)
+
 # A newer PC with an IOMMU. The interrupt that slot 4 has there is another one.
 ifeq ($(IOMMU),yes)
 IMAGE_FLAGS += --iommu

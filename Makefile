@@ -43,7 +43,9 @@ QEMU_SLEEP = $(if $($(SYSTEM)_DISK),on,off)
 QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=$(QEMU_SLEEP))
 export TARGET TARGET_RUSTFLAGS QEMU
 
-WITH := $(if $(filter yes,$(IOMMU)),-iommu)
+$(if $(filter-out yes,$(IOMMU)),$(error use IOMMU=yes))
+$(if $(IOMMU),$(if $(or $(QEMU_HAS_IOMMU),$(filter-out $(BOARDS),$(or $(BOARD),sim))),,$(error $(BOARD) has no IOMMU that the kernel uses)))
+WITH := $(if $(IOMMU),-iommu)
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
 OUT := build/$(if $(filter sim,$(BOARD)),sim,$(BOARD)/$(CONFIG))$(WITH)
 SIM := build/sim$(WITH)
@@ -308,6 +310,7 @@ board-test: need-board
 	  elif [ "$(QEMU_HAS_IOMMU)" ]; then $(MAKE) iommu-test IOMMU=yes; fi
 # Systems with a disk again, which an IOMMU confines.
 iommu-test: need-board
+	@[ '$(IOMMU)' = yes ] || { echo 'say IOMMU=yes' >&2; exit 1; }
 	@mkdir -p $(SIM)
 	$(MAKE) simulate SYSTEM=demo BOARD=sim >$(SIM)/demo.txt
 	$(MAKE) boot SYSTEM=demo

@@ -5,7 +5,7 @@
 
 use core::ptr;
 
-use pmserver_setup::SETUP_BYTES;
+use pmserver_setup::{LIST_BYTES, SETUP_BYTES};
 use proto::{AddressSpace, VirtAddr};
 use shm::OwnMemory;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -46,8 +46,18 @@ fn pointer<T>(address: u64) -> *mut T {
 
 /// Returns a copy of the setup page that the image tool wrote; `None` if the image has none.
 pub(crate) fn setup_page() -> Option<[u8; SETUP_BYTES]> {
-    let region = VirtAddr::new(*sel4_microkit::var!(memory_setup_vaddr: u64 = 0))?;
-    let mut page = [0; SETUP_BYTES];
+    copy_of(*sel4_microkit::var!(memory_setup_vaddr: u64 = 0))
+}
+
+/// Returns a copy of the list of untyped memory that the initialiser hands over; `None` if it hands
+/// none over.
+pub(crate) fn untyped_list() -> Option<[u8; LIST_BYTES]> {
+    copy_of(*sel4_microkit::var!(remaining_untypeds_vaddr: u64 = 0))
+}
+
+fn copy_of<const N: usize>(region: u64) -> Option<[u8; N]> {
+    let region = VirtAddr::new(region)?;
+    let mut page = [0; N];
     OwnMemory.copy_in(region, &mut page);
     Some(page)
 }

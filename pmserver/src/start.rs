@@ -5,8 +5,9 @@ use core::fmt;
 
 use pmserver_core::Server;
 use pmserver_core::kernel::KernelError;
-use pmserver_setup::{SetupError, decode};
+use pmserver_setup::{HandedOver, SetupError, decode_with, parts_of};
 
+use crate::capabilities::slots;
 use crate::kernel::Sel4Kernel;
 use crate::regions;
 
@@ -30,10 +31,21 @@ impl fmt::Display for StartError {
     }
 }
 
+/// Returns the parts of the pool that the initialiser hands over, if it does.
+fn handed_over() -> Result<impl Iterator<Item = HandedOver> + Clone, SetupError> {
+    let parts = regions::untyped_list().map(|list| parts_of(&list)).transpose()?;
+    Ok(parts.into_iter().flatten())
+}
+
 /// Divides the pool and opens the accounts that the setup lists.
 pub(crate) fn start() -> Result<Server<Sel4Kernel>, StartError> {
     let page = regions::setup_page().ok_or(StartError::NoSetup)?;
-    let setup = decode(&page).map_err(StartError::Setup)?;
+    let handed_over = handed_over().map_err(StartError::Setup)?;
+    let parts = handed_over.clone().map(|object| object.part);
+    let setup = decode_with(&page, parts).map_err(StartError::Setup)?;
+    for object in handed_over {
+        slots::take(&object).map_err(StartError::Kernel)?;
+    }
     let kernel = Sel4Kernel::boot(&setup).map_err(StartError::Kernel)?;
     let server = Server::new(kernel, setup.peers()).map_err(StartError::Kernel)?;
     Ok(server.with_calls(setup.calls()))

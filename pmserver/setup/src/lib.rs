@@ -12,6 +12,7 @@
 //! | the format of the page: encode, decode | `page.rs` |
 //! | parts of the pool, and how many pages pmserver uses itself | `pool.rs` |
 //! | the slots of pmserver's CSpace | `slots.rs` |
+//! | a pool that the initialiser hands over | `untyped_list.rs` |
 //! | where a stopped peer goes on | [`LAST_RESORT`] |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ mod page;
 mod pool;
 mod setup;
 pub mod slots;
+mod untyped_list;
 
 /// Where every peer has the page of code that a stopped peer goes on in (PM-370). It answers each
 /// caller with [`proto::ProtocolError::Stopped`], uses neither stack nor memory, and is nobody's to
@@ -28,9 +30,10 @@ pub mod slots;
 pub const LAST_RESORT: u64 = 0x0900_0000;
 
 pub use call_graph::CallGraph;
-pub use page::{SETUP_BYTES, decode, encode};
+pub use page::{SETUP_BYTES, decode, decode_with, encode, encode_without_pool};
 pub use pool::{
     BLOCK_PAGES, Division, PARTS_MAX, PIECE_PAGES, POOL_PAGES_MAX, PoolPart, Run, SIZE_BITS,
     WINDOW, pages_without_account,
 };
 pub use setup::{NAME_BYTES_MAX, PeerConfig, Privileges, Setup, SetupError, Subject};
+pub use untyped_list::{HandedOver, LIST_BYTES, parts_of};

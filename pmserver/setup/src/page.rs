@@ -34,14 +34,24 @@ const _: () =
 /// Writes a setup.
 #[must_use]
 pub fn encode(setup: &Setup<'_>) -> [u8; SETUP_BYTES] {
+    write(setup, setup.parts())
+}
+
+/// Writes a setup without its pool, for a system in which that is handed over.
+#[must_use]
+pub fn encode_without_pool(setup: &Setup<'_>) -> [u8; SETUP_BYTES] {
+    write(setup, &[])
+}
+
+fn write(setup: &Setup<'_>, parts: &[PoolPart]) -> [u8; SETUP_BYTES] {
     let mut page = [0; SETUP_BYTES];
     let mut writer = Writer { rest: &mut page };
     writer.put(&MARK);
-    writer.put_number(setup.parts().len());
+    writer.put_number(parts.len());
     writer.put_number(setup.peers().len());
     let confined = setup.confined().fold(0, |peers, peer| peers | bit(peer));
     writer.put(&confined.to_le_bytes());
-    for part in setup.parts() {
+    for part in parts {
         writer.put(&part.slot.to_le_bytes());
         writer.put(&part.size_bits.to_le_bytes());
     }
@@ -66,6 +76,17 @@ pub fn encode(setup: &Setup<'_>) -> [u8; SETUP_BYTES] {
 /// # Errors
 /// The first thing that is wrong.
 pub fn decode(page: &[u8; SETUP_BYTES]) -> Result<Setup<'_>, SetupError> {
+    decode_with(page, [])
+}
+
+/// Reads a setup whose pool has these parts as well as those in the page.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn decode_with(
+    page: &[u8; SETUP_BYTES],
+    handed_over: impl IntoIterator<Item = PoolPart>,
+) -> Result<Setup<'_>, SetupError> {
     let mut reader = Reader { rest: page };
     if reader.take::<8>()? != &MARK {
         return Err(SetupError::Form);
@@ -95,7 +116,7 @@ pub fn decode(page: &[u8; SETUP_BYTES]) -> Result<Setup<'_>, SetupError> {
     if reader.rest.iter().any(|byte| *byte != 0) {
         return Err(SetupError::Form);
     }
-    let parts = parts.into_iter().zip(0..part_count).map(|(part, _)| part);
+    let parts = parts.into_iter().zip(0..part_count).map(|(part, _)| part).chain(handed_over);
     let setup = Setup::new(parts, peers.into_iter().flatten()).map_err(|(_, error)| error)?;
     setup.with_calls(calls).with_confined(confined).map_err(|(_, error)| error)
 }

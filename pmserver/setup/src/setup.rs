@@ -54,6 +54,8 @@ bitflags! {
 pub enum SetupError {
     /// The data does not begin with the mark of this version, or is followed by other bytes.
     Form,
+    /// The page that should list untyped memory does not.
+    UntypedList,
     /// The pool has no part.
     NoPool,
     /// The pool has this many parts, which is more than it may have.
@@ -111,6 +113,9 @@ impl fmt::Display for SetupError {
         let (low, high) = (SIZE_BITS.start(), SIZE_BITS.end());
         match self {
             Self::Form => write!(f, "this is not the setup data of this version of pmserver"),
+            Self::UntypedList => {
+                write!(f, "the list of untyped memory is not in the form that pmserver reads")
+            }
             Self::NoPool => write!(f, "the pool has no part"),
             Self::TooManyParts(count) => {
                 write!(f, "the pool has {count} parts: it may have at most {PARTS_MAX}")

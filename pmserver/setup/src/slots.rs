@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   root slots
+//!     1        CNode with untyped memory that the initialiser hands over    given, if it does
 //!     3        CNode for what devices behind an IOMMU may access           made by pmserver
 //!     4        CNode for the pieces of blocks                              made by pmserver
 //!     5        CNode for the blocks of the pool                            made by pmserver
@@ -24,6 +25,9 @@
 
 use core::ops::RangeInclusive;
 
+/// The CNode with the untyped memory that is left after initialisation, if the initialiser hands
+/// that over; all bits of an address through it name a slot.
+pub const HANDED_OVER: u32 = 1;
 /// The CNode in which slot p is the capability by which page p is in the address space of a device.
 /// It is there only if a device is behind an IOMMU.
 pub const BUS: u32 = 3;

@@ -2,7 +2,8 @@
 //! Addresses of capabilities in pmserver's CSpace, which `pmserver_setup::slots` lays out.
 
 use pmserver_core::kernel::{CapRights as DerivedRights, KernelError, VSpace};
-use pmserver_setup::slots::{ROOT_CNODES, VSPACES};
+use pmserver_setup::HandedOver;
+use pmserver_setup::slots::{HANDED_OVER, ROOT_CNODES, VSPACES};
 use proto::PeerId;
 use sel4::cap::CNode;
 use sel4::sys::seL4_Error;
@@ -55,6 +56,13 @@ pub(crate) fn put_into_leaf(slot: u32, leaf: u32) -> Result<(), KernelError> {
     // start.
     let to = root_cnode().absolute_cptr(CPtr::from_bits(leaf.into()));
     copy(&to, &root_slot(slot), CapRights::all())
+}
+
+/// Moves untyped memory that the initialiser has handed over to where parts of the pool are.
+pub(crate) fn take(object: &HandedOver) -> Result<(), KernelError> {
+    let from = CPtr::from_bits(root_address(HANDED_OVER) | object.from);
+    // CAP: memory that was given to pmserver as its pool. On a refusal pmserver does not start.
+    root_slot(object.part.slot).move_(&root_cnode().absolute_cptr(from)).map_err(refusal)
 }
 
 /// Makes an object from a part of the pool, in an empty slot of pmserver's root CNode.

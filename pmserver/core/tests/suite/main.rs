@@ -36,6 +36,7 @@ mod free_pages;
 mod full_pool;
 mod going_on;
 mod grants;
+mod handed_over;
 mod handlers;
 mod hostile;
 mod idempotent;

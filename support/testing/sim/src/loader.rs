@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use pmserver_setup::{PoolPart, slots};
+use pmserver_setup::{LIST_BYTES, PoolPart, slots};
 use proto::PeerId;
 
 use crate::machine::{
@@ -34,6 +34,8 @@ pub(crate) const ROOT_SHIFT: u64 = 64 - ROOT_BITS;
 pub(crate) const SLOT_VSPACES: u64 = slots::VSPACES as u64;
 /// Where pmserver puts a CNode with capabilities for a child, in the child's root.
 pub(crate) const SLOT_GRANTS: u64 = slots::GRANTS as u64;
+/// Where the CNode with what is handed over is, in pmserver's root.
+pub(crate) const HANDED_OVER: u64 = slots::HANDED_OVER as u64;
 pub(crate) const LEAF_OWN_VSPACE: u64 = 3;
 pub(crate) const LEAF_NOTIFICATIONS: u64 = 10;
 pub(crate) const LEAF_THREADS: u64 = 202;
@@ -85,6 +87,8 @@ pub(crate) struct Loaded {
     /// pmserver's address space.
     pub(crate) vspace: Cap,
     pub(crate) peers: BTreeMap<PeerId, LoadedPeer>,
+    /// The list of what is handed over, if that is.
+    pub(crate) untyped_list: Option<[u8; LIST_BYTES]>,
 }
 
 /// What the machine has of a peer's.
@@ -104,11 +108,12 @@ struct Loader {
     next_slot: u64,
 }
 
-/// Loads the system.
+/// Loads the system. The parts of the pool are given, or handed over with what else is left: in a
+/// CNode of their own, and listed.
 ///
 /// # Panics
 /// If the plan does not fit into the machine.
-pub(crate) fn load(plan: &BootPlan) -> Loaded {
+pub(crate) fn load(plan: &BootPlan, hands_over: bool) -> Loaded {
     let region_bytes: u64 = plan.regions.iter().map(|region| region.contents.len() as u64).sum();
     let pool_pages: u64 = plan.pool.iter().map(|part| u64::from(part.pages())).sum();
     let needed = (pool_pages * PAGE_BYTES + region_bytes).next_power_of_two() * 4;
@@ -117,12 +122,15 @@ pub(crate) fn load(plan: &BootPlan) -> Loaded {
     let mut loader = Loader { machine, next_slot: Machine::ROOT_EMPTY };
     let root = loader.cspace();
     loader.copy(root, root, LEAF_CNODE, LEAF_DEPTH);
-    loader.pool(root, &plan.pool);
+    let untyped_list = hands_over.then(|| loader.hand_over(root, &plan.pool));
+    if untyped_list.is_none() {
+        loader.pool(root, &plan.pool);
+    }
     let own = loader.vspace();
     loader.copy(own, root, SLOT_VSPACES, ROOT_BITS);
     let peers = plan.peers.iter().map(|&peer| (peer, loader.peer(root, peer, plan))).collect();
     let (cspace, vspace) = (loader.look(root), loader.look(own));
-    Loaded { machine: loader.machine, cspace, vspace, peers }
+    Loaded { machine: loader.machine, cspace, vspace, peers, untyped_list }
 }
 
 /// The most bytes of memory regions: each of their pages has a slot of the first thread's, as have
@@ -159,6 +167,35 @@ impl Loader {
             let retype = Invocation::Retype { object_type, size_bits, to };
             self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
         }
+    }
+
+    /// Puts the parts of a pool into a CNode of their own, the last first, between a device's
+    /// memory and an object that is too small, and returns the list of all.
+    fn hand_over(&mut self, root: u64, pool: &[PoolPart]) -> [u8; LIST_BYTES] {
+        const FIRST: u64 = 1;
+        let node = self.make(ObjectType::CapTable, LEAF_RADIX.into());
+        self.transfer(node, root, HANDED_OVER, ROOT_BITS, Transfer::Mutate(LEAF_GUARD_BITS));
+        let parts = pool.iter().rev().map(|part| (part.size_bits, false));
+        let objects = [(16, true)].into_iter().chain(parts).chain([(8, false)]);
+        let mut bytes = Vec::new();
+        let mut end = FIRST;
+        for (size_bits, is_device) in objects {
+            let to =
+                Destination { root, index: HANDED_OVER, depth: ROOT_BITS, offset: end, count: 1 };
+            let size = u64::from(size_bits);
+            let retype =
+                Invocation::Retype { object_type: ObjectType::Untyped, size_bits: size, to };
+            self.invoke(Machine::ROOT_UNTYPED, &retype).expect("the machine is large enough");
+            // pmserver finds out by itself where its parts are.
+            bytes.extend([0; 8]);
+            bytes.extend([u8::try_from(size_bits).expect("below 64"), is_device.into()]);
+            bytes.extend([0; 6]);
+            end += 1;
+        }
+        let header = [FIRST, end].into_iter().flat_map(u64::to_le_bytes);
+        let mut list = [0; LIST_BYTES];
+        list.iter_mut().zip(header.chain(bytes)).for_each(|(to, from)| *to = from);
+        list
     }
 
     /// Makes a CSpace and returns where its root is.

@@ -119,7 +119,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "pmserver/setup/src",
-        floors: &["page", "setup", "pool", "call_graph", "slots"],
+        floors: &["page", "untyped_list", "setup", "pool", "call_graph", "slots"],
     },
     Crate { folder: "support/drivers/block/api/src", floors: &["client", "reply", "ops", "error"] },
     Crate {

@@ -18,9 +18,11 @@
 
 use pmserver_core::PageIndex;
 use pmserver_core::kernel::{FrameCap, SlotAddress};
-use pmserver_setup::{BLOCK_PAGES, Division, PIECE_PAGES, PoolPart, Run, slots};
+use pmserver_setup::{
+    BLOCK_PAGES, Division, HandedOver, LIST_BYTES, PIECE_PAGES, PoolPart, Run, parts_of, slots,
+};
 
-use crate::loader::{LEAF_CNODE, LEAF_DEPTH, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
+use crate::loader::{HANDED_OVER, LEAF_CNODE, LEAF_DEPTH, ROOT_BITS, ROOT_SHIFT, SLOT_VSPACES};
 use crate::machine::{
     Cap, CapRights, Destination, FAN_OUT_MAX, Invocation, Machine, ObjectType, PAGE_BYTES, Place,
     Source, TableKind, Transfer,
@@ -280,6 +282,24 @@ fn make_copy_table(machine: &mut Machine, cspace: Cap, part: u64) {
     machine
         .invoke(cspace, SLOT_COPY_TABLE << ROOT_SHIFT, &map)
         .expect("the entry is empty, and the image provides the tables above");
+}
+
+/// Moves what is listed to where the parts of a pool are, and returns those.
+pub(super) fn take_handed_over(
+    machine: &mut Machine,
+    cspace: Cap,
+    list: &[u8; LIST_BYTES],
+) -> Vec<PoolPart> {
+    let objects = parts_of(list).expect("the loader has made a list");
+    let moved = objects.map(|HandedOver { from, part }| {
+        let index = HANDED_OVER << ROOT_SHIFT | from;
+        let from = Source { root: LEAF_CNODE, index, depth: LEAF_DEPTH };
+        let to = Place { index: part.slot.into(), depth: ROOT_BITS };
+        let transfer = Invocation::Transfer { to, from, how: Transfer::Move };
+        machine.invoke(cspace, LEAF_CNODE, &transfer).expect("the slot is empty");
+        part
+    });
+    moved.collect()
 }
 
 /// Returns the physical address of an untyped object without children: it makes a frame at its

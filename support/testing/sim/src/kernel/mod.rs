@@ -23,6 +23,7 @@ mod tlb;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pmserver_core::kernel::{KernelError, VSpace};
+use pmserver_setup::PoolPart;
 use proto::PeerId;
 
 use self::copy::Copies;
@@ -76,6 +77,8 @@ pub struct SimKernel {
     peers: BTreeMap<PeerId, LoadedPeer>,
     clock: Clock,
     home: Home,
+    /// The parts of the pool.
+    pool: Vec<PoolPart>,
     tlb: Tlb,
     copies: Copies,
     devices: Devices,
@@ -102,6 +105,7 @@ impl Clone for SimKernel {
             peers: self.peers.clone(),
             clock: self.clock.fork(),
             home: self.home.clone(),
+            pool: self.pool.clone(),
             tlb: self.tlb.clone(),
             copies: self.copies.clone(),
             devices: self.devices.clone(),
@@ -151,9 +155,27 @@ impl SimKernel {
     /// As [`Self::boot`].
     #[must_use]
     pub fn boot_with_confined(plan: &BootPlan, confined: &[PeerId]) -> Self {
-        let Loaded { mut machine, cspace, vspace, peers } = load(plan);
+        Self::start(plan, confined, false)
+    }
+
+    /// The same with a pool that the initialiser hands over (`pmserver_setup::parts_of`).
+    ///
+    /// # Panics
+    /// As [`Self::boot`].
+    #[must_use]
+    pub fn boot_handed_over(plan: &BootPlan) -> Self {
+        Self::start(plan, &[], true)
+    }
+
+    fn start(plan: &BootPlan, confined: &[PeerId], hands_over: bool) -> Self {
+        let loaded = load(plan, hands_over);
+        let Loaded { mut machine, cspace, vspace, peers, untyped_list } = loaded;
+        let pool = untyped_list.map_or_else(
+            || plan.pool.clone(),
+            |list| home::take_handed_over(&mut machine, cspace, &list),
+        );
         let devices = u32::try_from(confined.len()).expect("there are 31 peers");
-        let home = Home::build(&mut machine, cspace, &plan.pool, devices);
+        let home = Home::build(&mut machine, cspace, &pool, devices);
         Self {
             machine,
             cspace,
@@ -162,6 +184,7 @@ impl SimKernel {
             clock: Clock::default(),
             copies: Copies::new(home.overhead_pages),
             home,
+            pool,
             tlb: Tlb::new(),
             devices: Devices::of(confined),
             signalled: BTreeSet::new(),
@@ -172,6 +195,12 @@ impl SimKernel {
             record: None,
             invocation_micros: INVOCATION_MICROS,
         }
+    }
+
+    /// Returns the parts of the pool.
+    #[must_use]
+    pub fn pool(&self) -> &[PoolPart] {
+        &self.pool
     }
 
     /// Returns the machine underneath.

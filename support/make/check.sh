@@ -22,6 +22,10 @@ if [ "${1:-}" = summary ]; then
 	echo "ran: ${ran[*]} host tests; demo, scenarios and disk test in the simulator"
 	[ ${#left_out[@]} -eq 0 ] || printf '%s\n' "${left_out[@]}"
 	support/make/c.sh left_out
+	for tool in genext2fs sfdisk; do
+		PATH=$PATH:/usr/sbin:/sbin command -v $tool >/dev/null ||
+			echo "images by $tool were NOT tried: run \`make setup\`"
+	done
 	exit 0
 fi
 

@@ -15,6 +15,9 @@ fail() { echo "make setup: $*" >&2; exit 1; }
 has cc || want gcc libc6-dev
 has git || want git
 has mke2fs || want e2fsprogs
+# Other tools that make images, for the tests of what is served.
+has genext2fs || want genext2fs
+has sfdisk || want fdisk
 toolchain_has libclang || want libclang-dev
 # For programs in C, which are also compiled for a check by clang.
 has aarch64-linux-gnu-gcc || want gcc-aarch64-linux-gnu

@@ -35,7 +35,7 @@ features! {
     ManySymlinks = 3: "more than 40 symbolic links in a path",
     /// The image was not unmounted: its journal has to be replayed.
     JournalReplay = 4: "a journal that has to be replayed (e2fsck does it)",
-    /// The image has no metadata checksums, so damage could not be detected.
+    /// The image has no metadata checksums, so damage could not be detected (for writing only).
     NoChecksums = 5: "an image without metadata_csum",
     /// Its blocks are larger than 4096 bytes.
     LargeBlocks = 6: "blocks above 4096 bytes",
@@ -49,7 +49,7 @@ features! {
     JournalDevice = 10: "a journal on another device",
     /// Descriptors are spread over the image (`meta_bg`).
     MetaBlockGroups = 11: "meta_bg",
-    /// Directory entries do not say what they name (no `filetype`).
+    /// Directory entries do not say what they name (no `filetype`, for writing only).
     NoFileTypes = 12: "an image without filetype",
     /// The directory ignores upper and lower case.
     Casefold = 13: "a directory with casefold",

@@ -106,7 +106,7 @@ features! {
     JournalDevice = "a journal on another device",
     /// Descriptors are spread over the disk.
     MetaBlockGroups = "meta_bg",
-    /// Directory entries do not say what they name.
+    /// Directory entries do not say what they name (for writing only).
     NoFileTypes = "no filetype",
     /// Directories that ignore upper and lower case.
     Casefold = "casefold",

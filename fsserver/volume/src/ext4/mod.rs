@@ -129,7 +129,11 @@ fn place(inode: Inode) -> (usize, u64) {
 }
 
 fn kind_of(info: &InodeInfo) -> Option<Kind> {
-    match info.file_type() {
+    kind_of_type(info.file_type())
+}
+
+fn kind_of_type(file_type: DirectoryEntryType) -> Option<Kind> {
+    match file_type {
         DirectoryEntryType::RegularFile => Some(Kind::Regular),
         DirectoryEntryType::Directory => Some(Kind::Directory),
         DirectoryEntryType::Symlink => Some(Kind::Symlink),

@@ -4,13 +4,13 @@
 use alloc::vec::Vec;
 
 use rsext4::{
-    DirectoryCursor, DirectoryEntry, DirectoryEntryType, FilePermissions, InodeInfo,
-    MutationContext, RenameOptions, UnlinkOutcome,
+    DirectoryCursor, DirectoryEntry, FilePermissions, InodeInfo, MutationContext, RenameOptions,
+    UnlinkOutcome,
 };
 
-use super::{Ext4, engine};
+use super::{Ext4, engine, kind_of_type};
 use crate::block_device::BlockDevice;
-use crate::error::{Error, Feature};
+use crate::error::Error;
 use crate::limits::{ORPHANS_MAX, PARENTS_MAX};
 use crate::volume::{Clock, Cursor, Entry, Inode, Kind, Place, Volume};
 
@@ -49,15 +49,8 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         };
         let number = engine::number(directory)?;
         let found = self.engine()?.read_directory(number, cursor, most.min(ENTRIES_MAX));
-        let inodes = self.layout.inodes;
-        let known = |entry: Entry| {
-            if entry.inode.number() <= inodes { Ok(entry) } else { Err(Error::Damaged) }
-        };
-        found
-            .map_err(engine::error)?
-            .into_iter()
-            .map(|found| entry(found).and_then(known))
-            .collect()
+        let found = found.map_err(engine::error)?.into_iter();
+        found.map(|found| self.entry(found)).collect()
     }
 
     /// Prepares for a change of what is in a directory.
@@ -274,23 +267,24 @@ impl<D: BlockDevice, C: Clock> Ext4<D, C> {
         }
         Err(Error::Damaged)
     }
-}
 
-fn entry(found: DirectoryEntry) -> Result<Entry, Error> {
-    let next = match found.next_cursor {
-        DirectoryCursor::Start => Place::Start,
-        DirectoryCursor::Linear { offset } => Place::Offset(offset),
-        DirectoryCursor::HTree { major, minor, collision } => {
-            Place::Hash { major, minor, ordinal: collision }
+    fn entry(&mut self, found: DirectoryEntry) -> Result<Entry, Error> {
+        let inode = engine::inode(found.inode)?;
+        if inode.number() > self.layout.inodes {
+            return Err(Error::Damaged);
         }
-        DirectoryCursor::End => Place::End,
-    };
-    let kind = match found.file_type {
-        DirectoryEntryType::RegularFile => Kind::Regular,
-        DirectoryEntryType::Directory => Kind::Directory,
-        DirectoryEntryType::Symlink => Kind::Symlink,
-        DirectoryEntryType::Unknown => return Err(Feature::NoFileTypes.into()),
-        _ => Kind::Special,
-    };
-    Ok(Entry { inode: engine::inode(found.inode)?, kind, name: found.name, next: Cursor(next) })
+        let next = match found.next_cursor {
+            DirectoryCursor::Start => Place::Start,
+            DirectoryCursor::Linear { offset } => Place::Offset(offset),
+            DirectoryCursor::HTree { major, minor, collision } => {
+                Place::Hash { major, minor, ordinal: collision }
+            }
+            DirectoryCursor::End => Place::End,
+        };
+        let kind = match kind_of_type(found.file_type) {
+            Some(kind) => kind,
+            None => self.status(inode)?.kind,
+        };
+        Ok(Entry { inode, kind, name: found.name, next: Cursor(next) })
+    }
 }

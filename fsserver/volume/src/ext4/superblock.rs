@@ -222,13 +222,13 @@ fn check_features(bytes: &[u8], access: Access) -> Result<(), Error> {
     let (compatible, needed, to_write) = (compatible?, needed?, to_write?);
     named(needed, &REFUSED)?;
     named(to_write, &[(CLUSTERS, Feature::Clusters)])?;
-    named(!needed, &[(FILE_TYPES, Feature::NoFileTypes)])?;
     if to_write & CHECKSUMS != 0 {
         check(u8_at(bytes, 0x175)? == CRC_32C)?;
     }
     if access == Access::Read {
         return named(needed, &[(NEEDS_RECOVERY, Feature::JournalReplay)]);
     }
+    named(!needed, &[(FILE_TYPES, Feature::NoFileTypes)])?;
     named(to_write, &NOT_WRITTEN)?;
     named(!to_write, &[(CHECKSUMS, Feature::NoChecksums)])?;
     named(needed, &[(MULTI_MOUNT, Feature::MultiMount)])?;

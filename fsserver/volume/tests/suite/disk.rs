@@ -191,10 +191,17 @@ impl Drop for TemporaryFile {
     }
 }
 
+/// Returns a tool that may be where only root looks for it.
+pub(crate) fn with_sbin(tool: &str) -> Command {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new(tool);
+    command.env("PATH", path);
+    command
+}
+
 /// Runs a tool of e2fsprogs, and returns what it prints and whether it says that all is well.
 pub(crate) fn run(tool: &str, arguments: &[&str]) -> (String, bool) {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(tool).env("PATH", path).args(arguments).output();
+    let output = with_sbin(tool).args(arguments).output();
     let output = output.expect("e2fsprogs is missing: install the package");
     let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
     printed.push_str(&String::from_utf8_lossy(&output.stderr));

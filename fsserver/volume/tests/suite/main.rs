@@ -18,6 +18,7 @@ mod image;
 
 mod disk;
 mod hostile;
+mod kinds;
 mod model;
 mod partitions;
 mod power;

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is read is what debugfs reads, whatever the image; what is not supported is named.
+//! What is read of a volume, and where on the disk it is.
 
 use std::os::unix::fs::{FileExt, symlink};
 
-use fsserver_volume::{Access, Error, Feature, Inode, Volume};
+use fsserver_volume::{Access, Error, Inode, Volume};
 
-use crate::disk::{Memory, TemporaryFile, assert_clean, blank, mount, run, writable};
+use crate::disk::{Memory, blank, mount, writable};
 use crate::ext4::Image;
 use crate::image::{Folder, noise};
-use crate::tree::{Node, by_debugfs, contents, difference, read_all};
+use crate::tree::{Node, contents, read_all};
 
 /// A folder with a bit of everything.
 fn folder() -> Folder {
     let folder = Folder::new();
+    fill(&folder, 400);
+    folder
+}
+
+/// Makes a bit of everything in a folder; one of its folders has so many files.
+pub(crate) fn fill(folder: &Folder, many: usize) {
     folder.write("empty", b"");
     folder.write("small", b"contents");
     folder.write("large", &noise(1_234_567, 1));
     folder.write("a/b/c/d", b"deep");
-    for n in 0..400 {
+    for n in 0..many {
         folder.write(format!("many/a file with a name that fills blocks {n}"), &noise(n % 50, 2));
     }
     folder.write("sparse", &[]);
@@ -28,57 +34,6 @@ fn folder() -> Folder {
     symlink("a/b", folder.files().join("short link")).unwrap();
     symlink("x".repeat(200), folder.files().join("long link")).unwrap();
     std::fs::hard_link(folder.files().join("small"), folder.files().join("a/other")).unwrap();
-    folder
-}
-
-fn assert_read_like_debugfs(bytes: &[u8], access: Access, what: &str) {
-    let expected = by_debugfs(bytes);
-    assert!(expected.len() > 400, "{what}: debugfs has read it");
-    let mut disk = Memory::new(bytes.to_vec());
-    let mut volume = mount(&mut disk, access).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let found = read_all(&mut volume).unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert!(found == expected, "{what}: {:?}", difference(&found, &expected));
-    volume.close().unwrap();
-    drop(volume);
-    if access == Access::Read {
-        assert!(disk.bytes == bytes, "{what}: the disk is as it was");
-    } else {
-        assert_clean(&disk.bytes, what);
-    }
-}
-
-#[test]
-fn images_of_many_kinds_are_read_like_debugfs() {
-    let folder = folder();
-    let kinds: [&[&str]; 9] = [
-        &["-b", "4096"],
-        &["-b", "2048"],
-        &["-b", "1024"],
-        &["-b", "1024", "-I", "128", "-O", "^resize_inode"],
-        &["-b", "1024", "-O", "^has_journal,^64bit"],
-        &["-b", "1024", "-O", "^extents,^64bit,^resize_inode"],
-        &["-b", "4096", "-O", "^flex_bg,^dir_index,metadata_csum_seed"],
-        &["-b", "1024", "-O", "^metadata_csum,uninit_bg,sparse_super2"],
-        &["-b", "1024", "-O", "^metadata_csum,^extents,^64bit,^huge_file,^dir_nlink,mmp"],
-    ];
-    for options in kinds {
-        let image = Image::new(&folder, options);
-        assert_read_like_debugfs(&image.bytes, Access::Read, &format!("{options:?}"));
-    }
-    let mut image = Image::new(&folder, &["-b", "1024"]);
-    image.index();
-    assert_read_like_debugfs(&image.bytes, Access::Read, "indexed");
-}
-
-#[test]
-fn images_that_can_be_written_are_read_like_debugfs() {
-    let folder = folder();
-    for block_bytes in ["1024", "4096"] {
-        let options = ["-b", block_bytes, "-J", "size=4", "-E", "lazy_itable_init=0"];
-        let mut image = Image::new(&folder, &options);
-        image.index();
-        assert_read_like_debugfs(&image.bytes, Access::Write, block_bytes);
-    }
 }
 
 #[test]
@@ -134,56 +89,9 @@ fn refusal(bytes: Vec<u8>, access: Access) -> Result<(), Error> {
     mount(&mut Memory::new(bytes), access).map(drop)
 }
 
-fn made_with(kib: u64, options: &str) -> Vec<u8> {
-    blank(kib, &options.split(' ').map(str::to_owned).collect::<Vec<_>>())
-}
-
 #[test]
-fn what_is_not_supported_is_named() {
-    let refused: [(&str, Feature); 8] = [
-        ("-b 4096 -O bigalloc", Feature::Clusters),
-        ("-b 4096 -O inline_data", Feature::InlineData),
-        ("-b 4096 -O encrypt", Feature::Encryption),
-        ("-b 4096 -O casefold", Feature::Casefold),
-        ("-b 4096 -O large_dir", Feature::LargeDirectories),
-        ("-b 4096 -O ea_inode", Feature::AttributeInodes),
-        ("-b 4096 -O meta_bg,^resize_inode", Feature::MetaBlockGroups),
-        ("-b 65536 -F", Feature::LargeBlocks),
-    ];
-    for (options, feature) in refused {
-        let image = made_with(32 << 10, options);
-        for access in [Access::Read, Access::Write] {
-            let found = refusal(image.clone(), access);
-            assert_eq!(found, Err(Error::Unsupported(feature)), "{options}");
-        }
-    }
-}
-
-#[test]
-fn what_is_only_read_is_named() {
-    let read_only: [(&str, Feature); 8] = [
-        ("-b 1024 -O ^metadata_csum", Feature::NoChecksums),
-        ("-b 1024 -O ^extents,^64bit", Feature::NoExtents),
-        ("-b 1024 -O ^has_journal", Feature::NoJournal),
-        ("-b 1024 -O mmp", Feature::MultiMount),
-        ("-b 1024 -O quota", Feature::Quota),
-        ("-b 4096 -O verity", Feature::Verity),
-        ("-b 1024 -O fast_commit", Feature::FastCommit),
-        ("-b 1024 -E lazy_itable_init=0", Feature::Errors),
-    ];
-    for (options, feature) in read_only {
-        let folder = Folder::new();
-        let mut image = Image::new(&folder, &["-b", "1024"]);
-        image.bytes = made_with(16 << 10, options);
-        if feature == Feature::Errors {
-            image.debugfs("ssv state 2");
-        }
-        assert_eq!(refusal(image.bytes.clone(), Access::Read), Ok(()), "{options}");
-        let found = refusal(image.bytes, Access::Write);
-        assert_eq!(found, Err(Error::Unsupported(feature)), "{options}");
-    }
-    let image = blank(16 << 10, &writable(1024));
-    let mut disk = Memory::new(image);
+fn a_disk_that_cannot_be_written_is_read() {
+    let mut disk = Memory::new(blank(16 << 10, &writable(1024)));
     disk.is_read_only = true;
     assert!(mount(&mut disk, Access::Read).is_ok());
     assert_eq!(mount(&mut disk, Access::Write).map(drop), Err(Error::ReadOnly));
@@ -193,35 +101,6 @@ fn what_is_only_read_is_named() {
 fn what_is_no_file_system_is_not_mounted() {
     for bytes in [vec![], vec![0; 512], vec![7; 4096], vec![0; 1 << 20]] {
         assert_eq!(refusal(bytes, Access::Read), Err(Error::NotExt4));
-    }
-}
-
-#[test]
-fn a_journal_is_replayed_for_writing_and_refused_for_reading() {
-    for block_bytes in [1024, 4096] {
-        let file = TemporaryFile::new(&blank(16 << 10, &writable(block_bytes)));
-        let path = file.0.to_str().unwrap();
-        let data = TemporaryFile::new(&noise(block_bytes as usize, 5));
-        // A block of a file, written by way of the journal.
-        run("debugfs", &["-w", "-R", "write /dev/null f", path]);
-        run("debugfs", &["-w", "-R", "fallocate f 0 0", path]);
-        let size = format!("set_inode_field f size {block_bytes}");
-        run("debugfs", &["-w", "-R", &size, path]);
-        let (block, _) = run("debugfs", &["-R", "blocks f", path]);
-        let block = block.lines().next().unwrap().trim().to_owned();
-        let commands = format!("jo\njw -b {block} {}\njc\n", data.0.display());
-        let script = TemporaryFile::new(commands.as_bytes());
-        run("debugfs", &["-w", "-f", script.0.to_str().unwrap(), path]);
-        run("debugfs", &["-w", "-R", "ssv feature_incompat 0x2c6", path]);
-        let mut disk = Memory::new(file.read());
-        let replay = Err(Error::Unsupported(Feature::JournalReplay));
-        assert_eq!(refusal(disk.bytes.clone(), Access::Read), replay);
-        let at = block.parse::<usize>().unwrap() * block_bytes as usize;
-        mount(&mut disk, Access::Write).unwrap().close().unwrap();
-        let found = &disk.bytes[at..at + block_bytes as usize];
-        assert!(found == noise(block_bytes as usize, 5), "the block is in its place");
-        assert_clean(&disk.bytes, "replayed");
-        assert!(refusal(disk.bytes, Access::Read).is_ok());
     }
 }
 

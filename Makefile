@@ -67,6 +67,11 @@ demo_XML := microkit-system.xml
 demo_PDS := console pmserver virtio-blk fsserver client-demo
 demo_SIM := run
 demo_DISK := files
+# The demo on the disk of an earlier run.
+restart_XML := $(demo_XML)
+restart_PDS := $(demo_PDS)
+restart_SIM := $(demo_SIM)
+restart_DISK := $(demo_DISK)
 region_XML := support/testing/systems/region.xml
 region_PDS := console pmserver fsserver client-demo
 region_SIM := run
@@ -109,6 +114,7 @@ c-client_DISK := files
 # Its disk keeps a log of what is written.
 crash_XML := support/testing/systems/crash.xml
 crash_PDS := console pmserver virtio-blk sabotaged-fsserver crash-writer
+crash_SIM := run
 crash_DISK := crash
 # The examples: a folder each, with a system file and what is printed. A package has several programs.
 SIM_EXAMPLES := hello-container own-server virtual-memory
@@ -281,6 +287,7 @@ sim-test:
 	@mkdir -p $(SIM)
 	$(MAKE) simulate SYSTEM=demo BOARD=sim >$(SIM)/demo.txt || { cat $(SIM)/demo.txt; exit 1; }
 	support/make/verify.sh $(SIM)/demo.txt "$$FILES" $(SIM)/demo/disk.img
+	support/make/restart.sh '$(MAKE)' sim $(SIM)
 	$(MAKE) simulate SYSTEM=region BOARD=sim >$(SIM)/region.txt || { cat $(SIM)/region.txt; exit 1; }
 	support/make/verify.sh $(SIM)/region.txt "$$FILES"
 	$(MAKE) simulate SYSTEM=clients BOARD=sim >$(SIM)/clients.txt || { cat $(SIM)/clients.txt; exit 1; }
@@ -295,6 +302,8 @@ board-test: need-board
 	$(MAKE) boot SYSTEM=demo
 	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
 	support/make/verify.sh $(OUT)/demo.txt "$$FILES" $(OUT)/demo/disk.img
+	support/make/restart.sh '$(MAKE)' $(BOARD) $(OUT)
+	$(BOOT) compare $(SIM)/restarted.txt $(OUT)/restarted.txt
 	$(MAKE) boot SYSTEM=region
 	$(BOOT) compare $(SIM)/region.txt $(OUT)/region.txt
 	$(MAKE) boot SYSTEM=clients

@@ -3,11 +3,14 @@
 #
 # Checks the demo's transcript with sha256sum: verify.sh TRANSCRIPT FOLDER, or verify.sh TRANSCRIPT
 # FOLDER DISK for a run that had a disk. Every regular file of the folder, or of the file system that
-# is then on the disk, must have one line, sha256sum must accept every line, and the last line must
+# is then on the disk, must have a line, sha256sum must accept every line, and the last line must
 # be PASS. The file system must be whole, and have what the folder has.
+#
+# With the transcript of an earlier run on the same disk as one more argument, the first lines must be
+# those that this one had: the files were read before any was written.
 set -euo pipefail
 
-transcript=$1 folder=$(realpath -- "$2") disk=${3:-}
+transcript=$1 folder=$(realpath -- "$2") disk=${3:-} earlier=${4:-}
 fail() { echo "$transcript: $*" >&2; exit 1; }
 
 work=$(mktemp -d)
@@ -24,13 +27,19 @@ if [ -n "$disk" ]; then
 	folder=$work/files
 fi
 # sha256sum begins a line with a backslash if the name contains a backslash or a line end.
-grep -aE '^\\?[0-9a-f]{64}  ' "$transcript" >"$work/sums" || true
+sums() { grep -aE '^\\?[0-9a-f]{64}  ' "$1" || true; }
+sums "$transcript" >"$work/sums"
 
-listed=$(wc -l <"$work/sums")
+listed=$(sort -u "$work/sums" | wc -l)
 present=$(find "$folder"/ -type f -printf x | wc -c)
 [ "$listed" -eq "$present" ] || fail "it lists $listed files, but there are $present"
 # sha256sum fails on a list without lines.
 [ "$listed" -eq 0 ] || (cd "$folder" && sha256sum --check --strict --quiet "$work/sums") ||
 	fail "sha256sum rejects a line; see above"
+if [ -n "$earlier" ]; then
+	sums "$earlier" | sort -u >"$work/before"
+	head -n "$(wc -l <"$work/before")" "$work/sums" | sort | cmp -s - "$work/before" ||
+		fail "it does not begin with the files that $earlier has"
+fi
 [ "$(tail -n 1 "$transcript")" = PASS ] || fail "the last line is not PASS"
 echo "$transcript: $listed files, sha256sum accepts every line"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The simulator's command line: runs the demo, an example, the scenarios or the disk test, and
+//! The simulator's command line: runs the demo, an example, the scenarios or a test of disks, and
 //! prints what the console prints, byte for byte. Exit status 0 says that the last line is PASS.
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,8 @@ use sim::fuzz::{Plan, Tally};
 use sim::machine::Architecture;
 use sim::stop::{Choice, Play, Point, sweep};
 use sim::system::{
-    Client, EXAMPLES, End, Settings, System, c_client, client_demo, disk_test, scenario_client,
+    Client, EXAMPLES, End, Settings, System, c_client, client_demo, crash_writer, disk_test,
+    scenario_client,
 };
 use sim::system_file::SystemFile;
 
@@ -26,7 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the demo, or the example whose system that is
+    /// Runs the demo, or the crash test or the example whose system that is
     Run(Files),
     /// Runs the fault scenarios
     Scenarios(Files),
@@ -131,13 +132,14 @@ struct Files {
 type Kind = (&'static str, Client);
 
 const DEMO: Kind = ("client-demo", client_demo);
+const CRASH: Kind = ("crash-writer", crash_writer);
 const C_CLIENT: Kind = ("client-demo", c_client);
 const DISK: Kind = ("disk-test", disk_test);
 const SCENARIOS: Kind = ("scenario-client", scenario_client);
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(files) => run(&files, &[&[DEMO], EXAMPLES].concat()),
+        Command::Run(files) => run(&files, &[&[DEMO, CRASH], EXAMPLES].concat()),
         Command::Scenarios(files) => run(&files, &[SCENARIOS]),
         Command::CClient(files) => run(&files, &[C_CLIENT]),
         Command::Disk(files) => run(&files, &[DISK]),

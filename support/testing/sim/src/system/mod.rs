@@ -49,7 +49,8 @@ pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
 pub use self::examples::{Client, EXAMPLES};
 pub use self::programs::{
-    c_client, chosen_scenarios, client_demo, disk_test, scenario_client, scenario_names,
+    c_client, chosen_scenarios, client_demo, crash_writer, disk_test, scenario_client,
+    scenario_names,
 };
 pub use self::strike::{Blow, Mishap, Moment, Strike, Traffic};
 

@@ -24,7 +24,7 @@ const FSSERVER: u8 = 1;
 /// The channel to the driver, in the disk test.
 const DRIVER: u8 = 1;
 const CONSOLE: u8 = 2;
-/// The channel from fsserver to the driver.
+/// The channel to the driver, in fsserver and in the crash test.
 const DISK: u8 = 3;
 
 const STACK_BYTES: usize = 4 << 20;
@@ -68,15 +68,17 @@ pub(super) fn program_of(
         "sabotaged-fsserver" => Some(Box::new(FsProgram {
             image_bytes,
             setup,
-            build: |channel, space, source, (_, kept)| {
-                let Source::Region(vaddr, bytes) = source else {
-                    return Err(FsError::DiskFailed.into());
-                };
-                SabotagedServer::new(channel, space, stack(), (vaddr, bytes), kept)
+            build: |channel, space, source, (setup, kept)| match source {
+                Source::Region(vaddr, bytes) => {
+                    SabotagedServer::new(channel, space, stack(), (vaddr, bytes), kept)
+                }
+                Source::Driver(driver) => {
+                    SabotagedServer::of_driver(channel, space, stack(), driver, (setup, kept))
+                }
             },
             call: SabotagedServer::call,
-            wake: |_| {},
-            take_notice: |_| None,
+            wake: SabotagedServer::wake,
+            take_notice: SabotagedServer::take_notice,
             kept: Box::leak(Box::default()),
         })),
         "puppet" => Some(Box::new(PuppetProgram::default())),
@@ -241,6 +243,17 @@ pub fn client_demo(domain: &Domain) -> bool {
             false
         }
     }
+}
+
+/// Runs the crash test in its domain, as its `main.rs` does: changes files while fsserver is killed,
+/// then runs the demo. Returns whether all is well.
+pub fn crash_writer(domain: &Domain) -> bool {
+    let pm = Pm::new(domain.channel(PMSERVER));
+    let fs = fsserver_api::Client::waiting(domain.channel(FSSERVER), domain.clone());
+    let disk = block_api::Client::new(domain.channel(DISK));
+    let mut console = console_api::Client::new(domain.channel(CONSOLE));
+    let own = (domain.space(), domain.clone());
+    crash_core::run(&pm, fs, disk, own, &mut console) && client_demo(domain)
 }
 
 /// Runs the disk test in its domain, as its `main.rs` does. Returns whether all is well.

@@ -7,7 +7,8 @@
 # be PASS. The file system must be whole, and have what the folder has.
 #
 # With the transcript of an earlier run on the same disk as one more argument, the first lines must be
-# those that this one had: the files were read before any was written.
+# those that this one had; after them those that the demo has written again, so that nothing was
+# written before all was read.
 set -euo pipefail
 
 transcript=$1 folder=$(realpath -- "$2") disk=${3:-} earlier=${4:-}
@@ -38,7 +39,9 @@ present=$(find "$folder"/ -type f -printf x | wc -c)
 	fail "sha256sum rejects a line; see above"
 if [ -n "$earlier" ]; then
 	sums "$earlier" | sort -u >"$work/before"
-	head -n "$(wc -l <"$work/before")" "$work/sums" | sort | cmp -s - "$work/before" ||
+	before=$(wc -l <"$work/before") written=$(grep -ac '  written/' "$work/before" || true)
+	head -n "$before" "$work/sums" | sort | cmp -s - "$work/before" &&
+		[ "$(wc -l <"$work/sums")" -eq $((before + written)) ] ||
 		fail "it does not begin with the files that $earlier has"
 fi
 [ "$(tail -n 1 "$transcript")" = PASS ] || fail "the last line is not PASS"

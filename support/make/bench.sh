@@ -16,11 +16,11 @@ set -euo pipefail
 make=$1 verb=$2
 out=build/$BOARD files=build/bench-files disk_files=build/disk-bench-files
 
-# What fsserver serves: a file of 2 MiB; on a disk one of 16 MiB, too, and 128 small ones.
+# What fsserver serves: a file of 2 MiB; on a disk one of 32 MiB, too, and 128 small ones.
 mkdir -p "$files/data" "$disk_files/data" "$disk_files/small"
-lines() { seq 1 4000000 | head -c $(($1 << 20)) || true; }
+lines() { seq 1 5000000 | head -c $(($1 << 20)) || true; }
 lines 2 | tee "$disk_files/data/two-mib.txt" >"$files/data/two-mib.txt"
-lines 16 >"$disk_files/data/sixteen-mib.txt"
+lines 32 >"$disk_files/data/thirty-two-mib.txt"
 for number in {000..127}; do echo "$number" >"$disk_files/small/$number"; done
 
 # Boots a system with a kernel and files.

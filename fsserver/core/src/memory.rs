@@ -20,9 +20,9 @@ use core::ops::Range;
 
 use fsserver_api::Failure;
 use pmserver_client::{
-    Account, AllocateFlags, Container, ContainerHandle, Error, Lease, LimitFlags, LockMode,
-    MapFlags, Mapping, Marks, Micros, PAGE_BYTES, Pages, PeerId, Pm, PmError, Rights, Share,
-    ShareTerms, SplitAccount, Transport, VirtAddr, WeakContainer,
+    Account, AllocateFlags, Container, ContainerHandle, Error, FrameState, Lease, LimitFlags,
+    LockMode, MapFlags, Mapping, Marks, Micros, PAGE_BYTES, Pages, PeerId, Pm, PmError, Rights,
+    Share, ShareTerms, SplitAccount, Transport, VirtAddr, WeakContainer,
 };
 use proto::limits::{
     CALL_FRAMES_MAX, FS_CACHE_WINDOWS, FS_LEASE_MICROS, LARGE_FRAMES, LEASE_MICROS_MAX,
@@ -183,6 +183,12 @@ impl Memory {
         let result = mapping.remap(flags).map_err(of_pm);
         mapping.into_pages();
         result
+    }
+
+    /// Returns whether somebody else may have the memory of a frame.
+    pub(crate) fn is_shared<T: Transport>(&self, pm: &Pm<T>, home: Home, frame: u64) -> bool {
+        let state = self.with(pm, home, |own| own.status(frame..=frame).next());
+        !matches!(state, Some(Ok((_, state))) if !state.contains(FrameState::COW))
     }
 
     /// Keeps frames of a window from being taken back for a while.

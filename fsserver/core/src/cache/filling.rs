@@ -7,7 +7,7 @@ use fsserver_api::{Failure, FsError};
 use pmserver_client::{AddressSpace, Error, PAGE_BYTES, Pages, Pm, PmError, Transport};
 use proto::limits::{BLOCK_BYTES, LARGE_FRAMES};
 
-use super::{Cache, Contents, Key, Place, first_frames};
+use super::{Cache, Contents, Key, Place, WINDOW_BYTES, first_frames};
 use crate::disk::Target;
 use crate::memory::{self, Home, Memory, STORES};
 
@@ -30,6 +30,9 @@ impl Cache {
     /// longest ago. Returns nothing if the window is there. With `is_lasting` it has no extra
     /// frames.
     ///
+    /// Where there is no more memory, a whole window gets that of another one as it is: clearing it
+    /// would cost more than all else (decision 0065).
+    ///
     /// # Errors
     /// [`FsError::PmRefused`] if fsserver has no memory, though all other windows were given up.
     pub(crate) fn claim<T: Transport>(
@@ -49,24 +52,52 @@ impl Cache {
             self.uses = self.uses.wrapping_add(1);
             place.used = self.uses;
         }
-        let index = self.oldest(|_| true).ok_or(FsError::Busy)?;
-        self.drop_place(pm, memory, index);
-        if self.places.get(index).is_none_or(|place| place.frames > 0) {
-            return Err(FsError::Busy.into());
-        }
         let frames = match bytes.div_ceil(PAGE_BYTES) {
             0 => 1,
             few @ ..=PARTIAL_FRAMES_MAX => few,
             _ => LARGE_FRAMES,
         };
-        let range = first_frames(index, frames);
-        let (home, pages) = self.make(pm, memory, None, (index, range.clone()), |home| {
-            !is_lasting || home == Home::Own
-        })?;
+        let may_be_in = |home| !is_lasting || home == Home::Own;
+        let may_be_extra = memory.may_be_extra() && may_be_in(Home::Extra);
+        let mut index = self.oldest(|_| true).ok_or(FsError::Busy)?;
+        let (home, pages, is_clear) = loop {
+            let range = first_frames(index, frames);
+            if bytes == WINDOW_BYTES && self.is_free_to_fill(pm, memory, index) {
+                break (Home::Own, memory::place_of(&range)?, false);
+            }
+            self.drop_place(pm, memory, index);
+            let is_empty = self.places.get(index).is_some_and(|place| place.frames == 0);
+            let made = if is_empty {
+                make_in(pm, memory, range, may_be_in)
+            } else {
+                Err(FsError::Busy.into())
+            };
+            match made {
+                Ok((home, pages)) => break (home, pages, true),
+                Err(failure) => {
+                    let helps = |home| may_be_extra || may_be_in(home);
+                    let oldest = self.oldest(|place| place.key.is_some() && helps(place.home));
+                    index = oldest.ok_or(failure)?;
+                }
+            }
+        };
         if let Some(place) = self.places.get_mut(index) {
             *place = Place { key: Some(key), home, frames, used: self.uses, ..Place::EMPTY };
         }
-        Ok(Some((index, Target { pages, home, first_frame: range.start })))
+        let first_frame = memory::window(index).start;
+        Ok(Some((index, Target { pages, home, first_frame, is_clear })))
+    }
+
+    /// Returns whether a whole window can be filled with something else: it has a large frame of
+    /// fsserver's own that nobody has got a copy of, or not any more.
+    fn is_free_to_fill<T: Transport>(&self, pm: &Pm<T>, memory: &Memory, index: usize) -> bool {
+        let is_own = |place: &&Place| {
+            place.key.is_some() && place.home == Home::Own && place.frames == LARGE_FRAMES
+        };
+        self.places.get(index).filter(is_own).is_some_and(|place| {
+            let last = memory::window(index).end.saturating_sub(1);
+            !(place.is_lent && memory.is_shared(pm, place.home, last))
+        })
     }
 
     /// Says that a window that was claimed has its contents, which are so many bytes.
@@ -113,30 +144,46 @@ impl Cache {
         pm: &Pm<T>,
         memory: &Memory,
         key: Option<Key>,
-        (index, frames): (usize, Range<u64>),
-        may_be_in: impl Fn(Home) -> bool,
-    ) -> Result<(Home, Pages), Failure> {
-        let count = frames.end.saturating_sub(frames.start);
-        let may_be_extra = memory.may_be_extra() && may_be_in(Home::Extra);
+        frames: Range<u64>,
+        home: Home,
+    ) -> Result<Pages, Failure> {
         loop {
-            let left = memory.pages_left(pm);
-            let left_by_own = if may_be_extra { LEFT_BY_OWN } else { LEFT };
-            let homes = [
-                (Home::Own, may_be_in(Home::Own) && left >= count.saturating_add(left_by_own)),
-                (Home::Extra, may_be_extra && left >= LEFT),
-            ];
-            let mut failure = Failure::from(PmError::QuotaExceeded);
-            for (home, _) in homes.into_iter().filter(|(_, may_be)| *may_be) {
-                match memory.make(pm, home, frames.clone()) {
-                    Ok(pages) => return Ok((home, pages)),
-                    Err(refused) => failure = refused,
-                }
-            }
-            let is_other = |place: &Place| {
-                place.key.is_some() && place.key != key && (may_be_extra || may_be_in(place.home))
+            let failure = match make_in(pm, memory, frames.clone(), |it| it == home) {
+                Ok((_, pages)) => return Ok(pages),
+                Err(failure) => failure,
             };
-            let oldest = self.oldest(is_other).filter(|oldest| *oldest != index).ok_or(failure)?;
+            let is_other = |place: &Place| {
+                place.key.is_some()
+                    && place.key != key
+                    && (home == Home::Extra || place.home == Home::Own)
+            };
+            let oldest = self.oldest(is_other).ok_or(failure)?;
             self.drop_place(pm, memory, oldest);
         }
     }
+}
+
+/// Makes frames, all zero, in a container that may be, if there is memory for them.
+fn make_in<T: Transport>(
+    pm: &Pm<T>,
+    memory: &Memory,
+    frames: Range<u64>,
+    may_be_in: impl Fn(Home) -> bool,
+) -> Result<(Home, Pages), Failure> {
+    let count = frames.end.saturating_sub(frames.start);
+    let may_be_extra = memory.may_be_extra() && may_be_in(Home::Extra);
+    let left = memory.pages_left(pm);
+    let left_by_own = if may_be_extra { LEFT_BY_OWN } else { LEFT };
+    let homes = [
+        (Home::Own, may_be_in(Home::Own) && left >= count.saturating_add(left_by_own)),
+        (Home::Extra, may_be_extra && left >= LEFT),
+    ];
+    let mut failure = Failure::from(PmError::QuotaExceeded);
+    for (home, _) in homes.into_iter().filter(|(_, may_be)| *may_be) {
+        match memory.make(pm, home, frames.clone()) {
+            Ok(pages) => return Ok((home, pages)),
+            Err(refused) => failure = refused,
+        }
+    }
+    Err(failure)
 }

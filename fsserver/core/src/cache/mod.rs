@@ -229,7 +229,7 @@ impl Cache {
         let Place { key, home, frames, .. } = *self.places.get(index).ok_or(FsError::Busy)?;
         if frames < LARGE_FRAMES {
             let more = all.start.saturating_add(frames)..all.end;
-            self.make(pm, memory, key, (index, more.clone()), |it| it == home)?;
+            self.make(pm, memory, key, more.clone(), home)?;
             if home == Home::Extra {
                 memory.let_go(pm, home, more)?;
             }

@@ -35,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) home: Home,
     /// Its first frame there.
     pub(crate) first_frame: u64,
+    /// Whether it is all zero. If not, it has bytes of another file.
+    pub(crate) is_clear: bool,
 }
 
 /// A disk, and the memory of the domain that uses it. Whatever takes time calls `wait`.

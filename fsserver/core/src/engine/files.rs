@@ -4,6 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use fsserver_api::{Failure, FsError};
@@ -28,6 +29,7 @@ const BLOCKS_OF_CHANGE_MAX: u64 = 1 << 20;
 /// Bytes that are copied through private memory at a time.
 const STEP_BYTES: usize = 64 << 10;
 const MICROS_PER_SECOND: u64 = 1_000_000;
+static ZEROS: [u8; 4096] = [0; 4096];
 
 /// The time, as the last change was told it. It begins with the latest time that the root directory
 /// knows: nothing here knows what year it is.
@@ -171,7 +173,7 @@ impl<'y, D: Disk> Files<'y, D> {
     }
 }
 
-/// Reads bytes of a file into memory that is all zero. Returns whether that is done.
+/// Reads bytes of a file into memory. Returns whether that is done.
 fn fill<D: Disk>(
     device: &Device<'_, D>,
     volume: &mut OnDisk<'_, D>,
@@ -196,14 +198,31 @@ fn fill<D: Disk>(
         }
         let mut pieces = Vec::with_capacity(RUNS_MAX);
         for run in runs {
-            if let Some(from) = run.start {
-                pieces.push(Piece { from: start.saturating_add(from), bytes: run.bytes, to: done });
+            let (at, end) = (done, done.saturating_add(run.bytes));
+            match run.start {
+                Some(from) => {
+                    let from = start.saturating_add(from);
+                    pieces.push(Piece { from, bytes: run.bytes, to: at });
+                }
+                None if target.is_clear => {}
+                None => clear(device, target, at..end)?,
             }
-            done = done.saturating_add(run.bytes);
+            done = end;
         }
         device.with(|disk, wait| disk.fill(wait, &pieces, target)).map_err(|_| Error::Io)?;
     }
     Ok(true)
+}
+
+/// Makes bytes of the memory zero.
+fn clear<D: Disk>(device: &Device<'_, D>, target: &Target, at: Range<u64>) -> Result<(), Error> {
+    let mut from = at.start;
+    while let Some(left @ 1..) = at.end.checked_sub(from) {
+        let zeros = ZEROS.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&ZEROS);
+        device.with(|disk, _| disk.write_memory(target, zeros, from)).map_err(|_| Error::Io)?;
+        from = from.saturating_add(bytes_of(zeros.len()));
+    }
+    Ok(())
 }
 
 /// Reads bytes of a file by way of private memory: if the disk does not have them yet, or not in

@@ -20,8 +20,8 @@ pub(crate) enum Job {
     List { directory: Inode, from: Cursor, most: usize },
     /// Returns where a symbolic link leads to.
     ReadLink(Inode),
-    /// Reads so many bytes of a file, from `offset` on, into memory, which is all zero. What is
-    /// behind them in the last block may become anything.
+    /// Reads so many bytes of a file, from `offset` on, into memory, which is all zero or has room
+    /// for no more. What is behind them in the last block may become anything.
     Fill { inode: Inode, offset: u64, bytes: u64, target: Target },
     /// Changes something, at a time on pmserver's clock. `open` are the files that are open.
     Change { root: &'static str, change: Change, now: Micros, open: Vec<Inode> },

@@ -17,6 +17,7 @@ mod image;
 mod model;
 mod pressure;
 mod random;
+mod reuse;
 mod rig;
 mod rights;
 #[path = "../stage/mod.rs"]

@@ -4,6 +4,7 @@
 use fsserver_api::{
     CallError, Client, DirectoryCookie, DirectoryEntry, FileHandle, FileKind, FsError, ReadLength,
 };
+use pmserver_api::Operation;
 use pmserver_client::{
     AddressSpace, Container, ContainerHandle, MapFlags, Micros, PAGE_BYTES, PeerId, Pm, Rights,
     ShareTerms, VirtAddr,
@@ -12,7 +13,7 @@ use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, FrameNumber};
 use sim::disk::{Disk, DiskPlan};
 use sim::machine::Architecture;
-use sim::system::{Channel, Domain, End, Mishap, Settings, System};
+use sim::system::{Channel, Domain, End, Mishap, Settings, System, Traffic};
 use sim::system_file::SystemFile;
 
 use crate::stage;
@@ -90,6 +91,13 @@ impl Rig {
     pub(crate) fn check_quiet(&self) {
         assert_eq!(self.system.transcript().escape_ascii().to_string(), "", "a fault was reported");
         stage::check(&self.system, &"afterwards");
+    }
+
+    /// Returns how often a program has asked pmserver for something.
+    pub(crate) fn requests_of(&self, program: &str, operation: Operation) -> usize {
+        let (caller, number) = (file().running(program).unwrap(), u64::from(operation.number()));
+        let is_one = |call: &&Traffic| call.caller == caller && call.label & 0xFFFF == number;
+        self.system.traffic().iter().filter(is_one).count()
     }
 
     /// Returns how many bytes fsserver's account has in use.

@@ -13,6 +13,7 @@
 mod changes;
 mod crash;
 mod failing;
+mod folders;
 mod image;
 mod model;
 mod pressure;

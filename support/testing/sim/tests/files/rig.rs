@@ -93,6 +93,12 @@ impl Rig {
         stage::check(&self.system, &"afterwards");
     }
 
+    /// Returns how often a program was called.
+    pub(crate) fn calls_of(&self, program: &str) -> usize {
+        let callee = file().running(program);
+        self.system.traffic().iter().filter(|call| call.callee == callee).count()
+    }
+
     /// Returns how often a program has asked pmserver for something.
     pub(crate) fn requests_of(&self, program: &str, operation: Operation) -> usize {
         let (caller, number) = (file().running(program).unwrap(), u64::from(operation.number()));

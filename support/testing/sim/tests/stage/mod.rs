@@ -26,8 +26,14 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 
 /// Makes the file system image of a folder, with the script that the Makefile uses.
 pub(crate) fn image_file(files: &Path, image: &Path) {
+    image_of_kind("region", files, image);
+}
+
+/// Makes an image of this kind.
+pub(crate) fn image_of_kind(kind: &str, files: &Path, image: &Path) {
     let script = root().join("support/make/fs-image.sh");
-    let output = Command::new(&script).arg(files).arg(image).output().expect("bash is there");
+    let output = Command::new(&script).args([files, image]).arg(kind).output();
+    let output = output.expect("bash is there");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

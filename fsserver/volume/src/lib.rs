@@ -21,6 +21,7 @@
 //! - What is read is exact, or an error. What is not supported is named by a [`Feature`]. For
 //!   writing, a volume needs extents, a journal of its own and metadata checksums, and no recorded
 //!   errors; the others can be read. A journal that has to be replayed needs [`Access::Write`].
+//!   `tests/suite/kinds.rs` is a table of kinds of images.
 //! - After a power cut at any write, e2fsck has nothing to repair; what was synced is there; every
 //!   file is as it was at the last sync or as it was made since, byte by byte, and never has bytes
 //!   of another file. A removed or replaced file is freed only after its removal was committed, and

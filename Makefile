@@ -9,7 +9,9 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 # cargo uses all cores already, and QEMU's time limits assume that only one QEMU runs at a time.
 .NOTPARALLEL:
 
-BOARDS := x86_64_generic qemu_virt_aarch64
+# Each file in support/boards is a board. Where QEMU has it, it says how QEMU is started.
+ALL_BOARDS := $(patsubst support/boards/%.mk,%,$(wildcard support/boards/*.mk))
+BOARDS := $(patsubst support/boards/%.mk,%,$(shell grep -l '^QEMU_FLAGS' support/boards/*.mk))
 CONFIGS := debug release
 BOARD ?=
 CONFIG ?= debug
@@ -33,7 +35,7 @@ $(foreach tool,CC CXX AS LD AR CFLAGS LDFLAGS,$(if $(filter command,$(origin $(t
 export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
 one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
-$(if $(call one-of,$(or $(BOARD),sim),sim $(BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(BOARDS:%=or BOARD=%)))
+$(if $(call one-of,$(or $(BOARD),sim),sim $(ALL_BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(ALL_BOARDS:%=or BOARD=%)))
 $(if $(call one-of,$(CONFIG),$(CONFIGS) benchmark),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
 -include $(wildcard support/boards/$(BOARD).mk)
 # QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
@@ -44,7 +46,7 @@ QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=$(QEMU_SLEEP))
 export TARGET TARGET_RUSTFLAGS QEMU
 
 $(if $(filter-out yes,$(IOMMU)),$(error use IOMMU=yes))
-$(if $(IOMMU),$(if $(or $(QEMU_HAS_IOMMU),$(filter-out $(BOARDS),$(or $(BOARD),sim))),,$(error $(BOARD) has no IOMMU that the kernel uses)))
+$(if $(IOMMU),$(if $(or $(QEMU_HAS_IOMMU),$(filter-out $(ALL_BOARDS),$(or $(BOARD),sim))),,$(error $(BOARD) has no IOMMU that the kernel uses)))
 WITH := $(if $(IOMMU),-iommu)
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
 OUT := build/$(if $(filter sim,$(BOARD)),sim,$(BOARD)/$(CONFIG))$(WITH)
@@ -60,9 +62,15 @@ IMAGE_TOOL := $(SEL4) --package image --target-dir $(or $(CARGO_TARGET_DIR),targ
 COMPILE := support/make/compile.sh
 BOOT := cargo run --quiet --package boot --
 
+# Whether a board has a disk that there is a driver for, and a serial port that the kernel test knows:
+# that is no system, and has drivers of its own.
+HAS_DISK := $(if $(value QEMU_DISK),yes)
+HAS_KTEST := $(filter pl011 io_ports,$(SERIAL))
+
 # The systems: the demo, the same with the files in memory in place of a disk, the one that runs the
 # scenarios, with puppets for actors and a sabotaged fsserver, and the demo with three clients.
-SYSTEM := demo
+# On a board without a disk that there is a driver for, the second is the demo.
+SYSTEM := $(or $(DEMO),demo)
 demo_XML := microkit-system.xml
 demo_PDS := console pmserver virtio-blk fsserver client-demo
 demo_SIM := run
@@ -166,7 +174,7 @@ else
 .PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: c-test example-test parts
+.PHONY: c-test example-test parts disk-board-test left-out
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -195,7 +203,9 @@ usage help:
 	@echo 'make setup      installs the packages needed, with apt; may be run again'
 	@echo 'make sdk        downloads the Microkit SDK 2.3.0 to MICROKIT_SDK'
 	@echo 'make clean      removes everything that make has made'
-	@printf '\n%s\n' 'BOARD=sim|x86_64_generic|qemu_virt_aarch64  where to run'
+	@echo 'make image      makes the boot image of SYSTEM for any BOARD of support/docs/boards.md'
+	@printf '\n%s\n' 'BOARD=sim|$(subst $() $(),|,$(BOARDS))'
+	@echo '                                            where to run'
 	@echo 'CONFIG=debug|release                        which kernel           ($(CONFIG))'
 	@echo 'ICOUNT=n                                    an instruction takes 2^n ns; empty: as it comes'
 	@echo "FILES=folder                                what fsserver serves   ($$FILES)"
@@ -218,6 +228,9 @@ ifeq ($(BOARD),)
 else ifeq ($(BOARD),sim)
 	@exec $(MAKE) simulate SYSTEM=$(SYSTEM)
 else
+ifeq ($(origin SYSTEM)-$(SYSTEM),file-region)
+	@echo 'make $@: there is no driver for a disk of $(BOARD): the files are in memory (SYSTEM=region)' >&2
+endif
 	@exec $(MAKE) boot SYSTEM=$(SYSTEM)
 endif
 
@@ -228,8 +241,8 @@ need-cargo:
 	@command -v cargo >/dev/null || \
 	  { echo 'cargo is not installed: install it from https://rustup.rs' >&2; exit 1; }
 need-board: need-cargo
-	@[ "$(filter $(BOARD),$(BOARDS))" ] || \
-	  { echo 'this needs a board: add one of $(BOARDS:%=BOARD=%)' >&2; exit 1; }
+	@[ "$(filter $(BOARD),$(ALL_BOARDS))" ] || \
+	  { echo 'this needs a board: add one of $(BOARDS:%=BOARD=%), or of support/docs/boards.md' >&2; exit 1; }
 	@missing=$$($(MAKE) missing); [ -z "$$missing" ] || { echo "$$missing" >&2; exit 1; }
 
 # What fsserver serves; made on every run, because FILES or IMAGE may have changed.
@@ -243,6 +256,7 @@ simulate: need-cargo fs-image
 	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) || result=$$?; $(check-disk)
 
 boot: image boot-tool
+	@[ "$(QEMU)" ] || { echo '$(SYSTEM) was NOT run: QEMU has no $(BOARD)' >&2; exit 1; }
 	@result=0; $(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
 	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK)) \
 	  || result=$$?; $(check-disk)
@@ -263,11 +277,15 @@ define build-pds
 	@for pd in $(1); do cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(2)/$$pd.elf; done
 endef
 image: need-board fs-image image-tool
+	@[ -z "$($(SYSTEM)_DISK)" ] || [ "$(HAS_DISK)" ] || \
+	  { echo 'SYSTEM=$(SYSTEM) needs a disk, and there is no driver for one of $(BOARD): use SYSTEM=$(DEMO)' >&2; exit 1; }
 	$(call build-pds,$($(SYSTEM)_PDS),$(IMAGE_DIR))
 	@$(if $($(SYSTEM)_C),support/make/c.sh build $($(SYSTEM)_C) $(IMAGE_DIR)/client-demo.elf)
 	@cargo run --quiet $(IMAGE_TOOL) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
 	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
+	@[ -z "$(filter image,$(MAKECMDGOALS))" ] || \
+	  echo 'make: the image is $(IMAGE_DIR)/loader.img$(if $(ON_THE_BOARD),; on the board: $(ON_THE_BOARD))' >&2
 
 # What a system of somebody else's needs for BOARD with CONFIG, in the folder PARTS: the servers, and the
 # tool that makes images; and the programs of the package in the folder CRATE, if there is one.
@@ -298,12 +316,7 @@ sim-test:
 	$(MAKE) example-test BOARD=sim
 
 qemu-test: sim-test board-test
-board-test: need-board
-	$(MAKE) boot SYSTEM=demo
-	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
-	support/make/verify.sh $(OUT)/demo.txt "$$FILES" $(OUT)/demo/disk.img
-	support/make/restart.sh '$(MAKE)' $(BOARD) $(OUT)
-	$(BOOT) compare $(SIM)/restarted.txt $(OUT)/restarted.txt
+board-test: need-board $(if $(HAS_DISK),disk-board-test)
 	$(MAKE) boot SYSTEM=region
 	$(BOOT) compare $(SIM)/region.txt $(OUT)/region.txt
 	$(MAKE) boot SYSTEM=clients
@@ -311,6 +324,14 @@ board-test: need-board
 	$(MAKE) boot SYSTEM=scenarios
 	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
 	$(MAKE) c-test
+	@$(MAKE) left-out
+# The tests of a disk.
+disk-board-test:
+	$(MAKE) boot SYSTEM=demo
+	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
+	support/make/verify.sh $(OUT)/demo.txt "$$FILES" $(OUT)/demo/disk.img
+	support/make/restart.sh '$(MAKE)' $(BOARD) $(OUT)
+	$(BOOT) compare $(SIM)/restarted.txt $(OUT)/restarted.txt
 	$(MAKE) boot SYSTEM=disk
 	$(BOOT) compare $(SIM)/disk.txt $(OUT)/disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
@@ -331,12 +352,18 @@ iommu-test: need-board
 	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim >$(SIM)/slow-disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
 	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
+# Prints which tests BOARD cannot run, and why.
+left-out:
+	@[ "$(HAS_DISK)" ] || \
+	  echo 'demo, disk test and C client were NOT run on $(BOARD): there is no driver for a disk of it'
+	@[ "$(HAS_KTEST)" ] || \
+	  echo 'the kernel was NOT tested on $(BOARD): the test has no driver for its serial port'
 # What is in C: it needs a compiler of its own.
 c-test: need-board
 	@missing=$$(support/make/c.sh missing); \
 	if [ -n "$$missing" ]; then echo "programs in C were NOT run: $$missing"; else \
-	  $(MAKE) boot SYSTEM=c-client && \
-	  $(BOOT) compare $(SIM)/c-client.txt $(OUT)/c-client.txt && \
+	  $(if $(HAS_DISK),$(MAKE) boot SYSTEM=c-client && \
+	  $(BOOT) compare $(SIM)/c-client.txt $(OUT)/c-client.txt &&) \
 	  $(MAKE) $(C_EXAMPLES:%=c-example-test-%) own-system-test-c; fi
 # The examples in C, by their own Makefiles.
 c-example-test-%: IMAGE_DIR = $(OUT)/$*-c
@@ -373,7 +400,7 @@ soak: need-board
 	  TIMEOUT=$$(($(SECONDS) * 10 + 300))
 	@echo 'soak: $(BOARD), $(CONFIG), seconds $(SECONDS), and all memory is back'
 ktest: need-board image-tool boot-tool
-	@support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
+	@[ -z "$(HAS_KTEST)" ] || support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 
 pd-check: need-board
 	@$(PDS) clippy $(SEL4) --quiet --release --target-dir $(PD_TARGET_DIR) --workspace --exclude image \

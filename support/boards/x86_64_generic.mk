@@ -3,13 +3,9 @@
 # x86_64_generic: a PC. Microkit manual, "x86-64 generic": QEMU wants the 32-bit kernel, and the
 # image is its boot module. Included by the Makefile with IMAGE_DIR set.
 
-TARGET := x86_64-unknown-none
-# Microkit places programs at the addresses that they were linked for.
-TARGET_RUSTFLAGS := -C relocation-model=static
-
-# RAM of the machine: what QEMU gives it, and what the image tool checks a system against.
-RAM ?= 1G
-IMAGE_FLAGS := --ram $(RAM)
+include support/make/x86_64.mk
+SERIAL := io_ports 0x3f8 4
+DEMO := demo
 
 # How fast the processor is beside its clock (decision 0024): an instruction takes 2^ICOUNT ns. With
 # every other number the kernel of the SDK gets no timer interrupts on QEMU's processor.

@@ -17,20 +17,19 @@ BUILD_DIR ?= build
 SERVERS ?= console pmserver
 
 BOARD_DIR := $(MICROKIT_SDK)/board/$(MICROKIT_BOARD)/$(MICROKIT_CONFIG)
-CC_qemu_virt_aarch64 := aarch64-linux-gnu-gcc -mstrict-align
-CC_x86_64_generic := x86_64-linux-gnu-gcc -march=x86-64
-CC := $(CC_$(MICROKIT_BOARD))
+IS_X86 := $(filter x86_64%,$(MICROKIT_BOARD))
+CC := $(if $(IS_X86),x86_64-linux-gnu-gcc -march=x86-64,aarch64-linux-gnu-gcc -mstrict-align)
 CFLAGS := -O2 -g -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-stack-protector
 CFLAGS += -I$(PMSERVER)/support/c/include -isystem $(BOARD_DIR)/include
 LDFLAGS := -nostdlib -static -no-pie -L$(BOARD_DIR)/lib -lmicrokit -Tmicrokit.ld -Wl,--build-id=none,-z,noexecstack
 
 # RAM is asked for only on x86, where the kernel finds its memory at boot.
-RAM_x86_64_generic := --ram 1G
+RAM := $(if $(IS_X86),--ram 1G)
 
 .PHONY: image parts
 image: $(PROGRAMS:%=$(BUILD_DIR)/%) parts
 	$(BUILD_DIR)/image --sdk $(MICROKIT_SDK) --board $(MICROKIT_BOARD) --config $(MICROKIT_CONFIG) \
-	  $(RAM_$(MICROKIT_BOARD)) --search-path $(BUILD_DIR) --output $(BUILD_DIR)/loader.img $(SYSTEM_FILE)
+	  $(RAM) --search-path $(BUILD_DIR) --output $(BUILD_DIR)/loader.img $(SYSTEM_FILE)
 
 # The servers and the image tool, built where pmserver is.
 parts: | $(BUILD_DIR)

@@ -75,7 +75,7 @@ missing() {
 		echo "no lld linker: $install lld"
 	elif ! find_libclang; then
 		echo "no libclang, with which rust-sel4 reads the kernel's headers: $install libclang-dev"
-	elif ! command -v "$QEMU" >/dev/null; then
+	elif [ -n "$QEMU" ] && ! command -v "$QEMU" >/dev/null; then
 		case $QEMU in *aarch64) package=qemu-system-arm ;; *) package=qemu-system-x86 ;; esac
 		echo "$QEMU is not installed: $install $package"
 	fi

@@ -8,12 +8,10 @@ use crate::Fault;
 use crate::element::Element;
 use crate::server::Domains;
 
-/// The name of the file with the setup, as `text_with_setup` gives it.
+/// The name of the file with the setup, as the complete text gives it.
 pub const FILE_SETUP_FILE: &str = "file_setup.bin";
 /// How the name of the program ends that a file server runs.
 const PROGRAM: &str = "fsserver.elf";
-/// Where the setup is mapped in the file server: after the code of its last resort.
-const SETUP_VADDR: u64 = 0x0900_1000;
 
 /// The file server of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,19 +31,6 @@ impl FileServer {
     #[expect(clippy::expect_used, reason = "what encode writes, decode reads: a test says so")]
     pub fn setup(&self) -> Setup<'_> {
         decode(&self.pages).expect("the pages hold a setup")
-    }
-
-    /// Returns the elements that give it its setup: what to add to its own, and to the system.
-    pub(crate) fn setup_elements() -> [String; 2] {
-        let map = [
-            r#"<map mr="file_setup" perms="r" setvar_vaddr="file_setup_vaddr" "#,
-            &format!(r#"vaddr="{SETUP_VADDR:#x}" />"#),
-        ];
-        let region = [
-            r#"<memory_region name="file_setup" "#,
-            &format!(r#"size="{SETUP_BYTES:#x}" prefill_path="{FILE_SETUP_FILE}" />"#),
-        ];
-        [map, region].map(|parts| parts.concat())
     }
 }
 
@@ -122,7 +107,7 @@ mod tests {
     use roxmltree::Document;
 
     use super::*;
-    use crate::read;
+    use crate::{Hardware, read};
 
     const SYSTEM: &str = include_str!("../../testing/systems/region.xml");
 
@@ -136,6 +121,7 @@ mod tests {
     fn what_a_client_may_do_is_for_its_channel_at_the_file_server() {
         let element = r#"<file_access rights="write" root="/own/a" files="0x20"/>"#;
         let description = read(&demo_with(element), None).unwrap();
+        let complete = description.complete(&Hardware::default());
         let server = description.file_server.unwrap();
         assert_eq!(server.name, "fsserver");
         let expected =
@@ -143,7 +129,7 @@ mod tests {
         assert_eq!(server.setup().clients(), [expected]);
         assert!(!description.text.contains("file_access"));
 
-        let doc = Document::parse(&description.text_with_setup).unwrap();
+        let doc = Document::parse(&complete.text).unwrap();
         let map = doc.descendants().find(|node| node.attribute("mr") == Some("file_setup"));
         let map = map.unwrap();
         assert_eq!(map.attribute("setvar_vaddr"), Some("file_setup_vaddr"));
@@ -163,6 +149,7 @@ mod tests {
     fn nobody_is_told_of_clients_of_which_nothing_is_said() {
         let description = read(SYSTEM, None).unwrap();
         assert_eq!(description.file_server, None);
-        assert!(!description.text_with_setup.contains("file_setup"));
+        let complete = description.complete(&Hardware::default());
+        assert!(!complete.text.contains("file_setup"));
     }
 }

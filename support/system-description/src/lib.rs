@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Reads this project's extensions of Microkit's system description: `memory_account`,
-//! `file_access`, `cap_untyped`, `cap_cnode` and the `board` attribute (the README of
+//! `file_access`, `serial_port`, `cap_untyped`, `cap_cnode` and the `board` attribute (the README of
 //! `support/sel4/image` documents them).
 //!
 //! [`read`] reads them, checks everything that can be checked without a board, and returns the text
@@ -18,6 +18,8 @@
 //!   account.rs        one memory_account
 //!   server.rs         the memory server: its pool, its peers, the capabilities it gets
 //!   file_server.rs    the file server: what its clients may do
+//!   serial.rs         the serial port, and who has it
+//!   additions.rs      what is added to the text for a machine
 //!   budgets.rs        who may hold up whom
 //!   claims.rs         which slots are taken, and by what
 //!   element.rs        one element: its attributes, errors with its line
@@ -26,11 +28,13 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod additions;
 mod budgets;
 mod claims;
 mod element;
 mod file_server;
 mod reader;
+mod serial;
 mod server;
 mod text;
 
@@ -38,8 +42,12 @@ use std::fmt;
 
 use pmserver_setup::SETUP_BYTES;
 
+use crate::additions::Places;
+
+pub use additions::{Complete, Hardware, Variable};
 pub use file_server::{FILE_SETUP_FILE, FileServer};
 pub use reader::{read, read_for};
+pub use serial::{IO_PORT_DRIVER, SerialPort};
 pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
 /// A reason to refuse a system description.
@@ -71,13 +79,18 @@ pub struct Description {
     pub server: Option<MemoryServer>,
     /// The file server, if the description says what a client of it may do.
     pub file_server: Option<FileServer>,
-    /// `text` with the memory regions in it that tell the memory server and the file server their
-    /// setups, and give the peers the code of their last resort.
-    pub text_with_setup: String,
+    /// Where in `text` something is to be added, and the domain with the serial port.
+    pub(crate) places: Places,
 }
 
 impl Description {
-    /// Returns the contents of the file that `text_with_setup` names, if it names one.
+    /// Returns whether a domain has the serial port of the board.
+    #[must_use]
+    pub const fn has_serial_port(&self) -> bool {
+        self.places.serial.is_some()
+    }
+
+    /// Returns the contents of the file that the complete text names, if it names one.
     #[must_use]
     pub fn setup_page(&self) -> Option<&[u8; SETUP_BYTES]> {
         self.server.as_ref().map(|server| &*server.page)

@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 
 use roxmltree::Document;
 
+use crate::additions::Places;
 use crate::budgets;
 use crate::claims::Claims;
 use crate::element::Element;
-use crate::file_server::{FileServer, file_server};
+use crate::file_server::file_server;
+use crate::serial::{self, SerialOwner};
 use crate::server::{ChannelEnd, Domains};
 use crate::text::Text;
 use crate::{Description, Fault, GivenCap, GivenObject, Machine, Node, UntypedCaps};
@@ -49,10 +51,11 @@ pub fn read_for(xml: &str, machine: Machine<'_>) -> Result<Description, Fault> {
         caps: Vec::new(),
         domains: Domains::new(has_iommu),
         file_accesses: Vec::new(),
+        serial: None,
     };
     reader.element(root)?;
     reader.check_pd_names()?;
-    let Reader { text, claims, untypeds, mut caps, domains, file_accesses, .. } = reader;
+    let Reader { text, claims, untypeds, mut caps, domains, file_accesses, serial, .. } = reader;
     let server = domains.server(&untypeds, &claims)?;
     if let Some(server) = &server {
         budgets::check(&domains)?;
@@ -60,20 +63,15 @@ pub fn read_for(xml: &str, machine: Machine<'_>) -> Result<Description, Fault> {
     }
     let file_server = file_server(&domains, &file_accesses)?;
     let end_of = |pd: &str| text.closing_tag(domains.element(pd).unwrap_or(root).0);
-    let mut places = Vec::new();
-    if let Some(server) = &server {
-        let [map, code, regions] = server.setup_elements();
-        places.extend(server.peer_names().iter().map(|peer| (end_of(peer), code.clone())));
-        places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), regions)]);
-    }
-    if let Some(server) = &file_server {
-        let [map, region] = FileServer::setup_elements();
-        places.extend([(end_of(&server.name), map), (text.closing_tag(root.0), region)]);
-    }
-    places.sort();
-    let text_with_setup = text.with_additions(&places);
-    let text = text.text();
-    Ok(Description { text, untypeds, caps, server, file_server, text_with_setup })
+    let end = |pd: Option<&String>| pd.map_or_else(usize::default, |pd| end_of(pd));
+    let places = Places {
+        system: text.closing_tag(root.0),
+        server: end(server.as_ref().map(|server| &server.name)),
+        peers: server.iter().flat_map(|server| server.peer_names()).map(|pd| end_of(&pd)).collect(),
+        file_server: end(file_server.as_ref().map(|server| &server.name)),
+        serial: serial.map(|owner| (end_of(&owner.name), owner)),
+    };
+    Ok(Description { text: text.text(), untypeds, caps, server, file_server, places })
 }
 
 struct Reader<'a, 'input> {
@@ -87,6 +85,7 @@ struct Reader<'a, 'input> {
     caps: Vec<GivenCap>,
     domains: Domains<'a, 'input>,
     file_accesses: Vec<Element<'a, 'input>>,
+    serial: Option<SerialOwner>,
 }
 
 impl<'a, 'input> Reader<'a, 'input> {
@@ -130,6 +129,14 @@ impl<'a, 'input> Reader<'a, 'input> {
             }
             ("file_access", None) => {
                 self.file_accesses.push(element);
+                self.text.blank_element(element.0);
+            }
+            ("serial_port", None) => {
+                let owner = serial::owner(element)?;
+                if let Some(other) = self.serial.replace(owner) {
+                    let sentence = format!("'{}' has the serial port already.", other.name);
+                    return Err(element.fault(sentence));
+                }
                 self.text.blank_element(element.0);
             }
             ("end", None) => {
@@ -222,9 +229,10 @@ mod tests {
     use proto::PeerId;
 
     use super::*;
-    use crate::SETUP_FILE;
+    use crate::{Hardware, SETUP_FILE};
 
     const SYSTEM: &str = include_str!("../../testing/systems/region.xml");
+    const DEMO: &str = include_str!("../../../microkit-system.xml");
 
     #[test]
     fn the_system_of_record_has_its_pool_its_peers_and_what_follows() {
@@ -259,7 +267,7 @@ mod tests {
     #[test]
     fn the_setup_is_mapped_into_the_memory_server_alone() {
         let description = read(SYSTEM, None).unwrap();
-        let text = &description.text_with_setup;
+        let text = &description.complete(&Hardware::default()).text;
         let added = |tag: &str| text.matches(tag).count() - description.text.matches(tag).count();
         let peers = description.server.as_ref().unwrap().setup().peers().len();
         assert_eq!((added("<map "), added("<memory_region ")), (1 + peers, 2));
@@ -274,21 +282,47 @@ mod tests {
         assert_eq!(region.unwrap().parent_element().unwrap(), doc.root_element());
         let system = "<system><protection_domain name='p'/></system>";
         let description = read(system, None).unwrap();
-        assert_eq!(
-            (description.text_with_setup.as_str(), description.server.is_none()),
-            (system, true)
-        );
+        let complete = description.complete(&Hardware::default());
+        assert_eq!((complete.text.as_str(), description.server.is_none()), (system, true));
+    }
+
+    #[test]
+    fn the_hardware_decides_what_the_clock_and_the_serial_port_are() {
+        let description = read(SYSTEM, None).unwrap();
+        let complete = |port: Option<&str>, is_counter_measured| {
+            let serial_port = port.map(|words| words.parse().unwrap());
+            description.complete(&Hardware { serial_port, is_counter_measured })
+        };
+        let none = complete(None, false);
+        assert!(!none.text.contains("serial_port") && !none.text.contains("tsc_frequency"));
+        assert_eq!(none.variable, None);
+
+        let arm = complete(Some("cadence_uart 0xff000000 53"), false);
+        let doc = Document::parse(&arm.text).unwrap();
+        let owner = |mr| {
+            let map = doc.descendants().find(|node| node.attribute("mr") == Some(mr)).unwrap();
+            map.parent_element().unwrap().attribute("name").unwrap()
+        };
+        assert_eq!((owner("serial_port"), owner("memory_setup")), ("console", "pmserver"));
+        let variable = arm.variable.unwrap();
+        assert_eq!((variable.pd.as_str(), variable.name.as_str()), ("console", "cadence_uart"));
+
+        let pc = complete(Some("io_ports 0x3f8 4"), true);
+        let doc = Document::parse(&pc.text).unwrap();
+        let map = doc.descendants().find(|node| node.attribute("mr") == Some("tsc_frequency"));
+        assert_eq!(map.unwrap().attribute("setvar_vaddr"), Some("tsc_frequency_vaddr"));
+        assert!(pc.text.contains("<ioport ") && pc.variable.is_none());
     }
 
     #[test]
     fn what_is_left_keeps_its_place() {
-        let text = read(SYSTEM, Some("x86_64_generic")).unwrap().text;
-        assert!(SYSTEM.contains("board="));
-        assert_eq!(text.len(), SYSTEM.len());
-        for (before, after) in SYSTEM.bytes().zip(text.bytes()) {
+        let text = read(DEMO, Some("x86_64_generic")).unwrap().text;
+        assert!(DEMO.contains("board="));
+        assert_eq!(text.len(), DEMO.len());
+        for (before, after) in DEMO.bytes().zip(text.bytes()) {
             assert!(before == after || after == b' ' && before != b'\n');
         }
-        for gone in ["<cap_untyped", "<memory_account", "board=", "pl011\""] {
+        for gone in ["<cap_untyped", "<memory_account", "<serial_port", "board=", "virtio\""] {
             assert!(!text.contains(gone), "{gone} is still there");
         }
         for kept in ["<ioport", "<cspace>"] {

@@ -3,8 +3,8 @@
 //! pool and its peers, checks them, and derives the capabilities that it needs.
 
 use pmserver_setup::{
-    CallGraph, LAST_RESORT, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError,
-    Subject, decode, encode, slots,
+    CallGraph, PeerConfig, PoolPart, Privileges, SETUP_BYTES, Setup, SetupError, Subject, decode,
+    encode, slots,
 };
 use proto::{ByteCount, PeerId};
 use roxmltree::NodeId;
@@ -14,12 +14,10 @@ use crate::claims::Claims;
 use crate::element::Element;
 use crate::{Fault, GivenCap, GivenObject, Node, PciDevice, UntypedCaps};
 
-/// The name of the file with the setup, as `text_with_setup` gives it.
+/// The name of the file with the setup, as the complete text gives it.
 pub const SETUP_FILE: &str = "memory_setup.bin";
 /// The name of the file with the code of the last resort (PM-370), which the image tool has.
 pub const LAST_RESORT_FILE: &str = "last_resort.bin";
-/// Where the setup is mapped in the memory server: between its program and the pool window.
-const SETUP_VADDR: u64 = 0x0900_0000;
 
 /// The memory server of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,22 +68,6 @@ impl MemoryServer {
     /// Returns the names of its peers' protection domains.
     pub(crate) fn peer_names(&self) -> Vec<String> {
         self.setup().peers().iter().map(|peer| peer.name.to_owned()).collect()
-    }
-
-    /// Returns the elements that give it its setup, and its peers the code of their last resort:
-    /// what to add to its own, to each peer's, and to the system.
-    pub(crate) fn setup_elements(&self) -> [String; 3] {
-        let map = [
-            r#"<map mr="memory_setup" perms="r" setvar_vaddr="memory_setup_vaddr" "#,
-            &format!(r#"vaddr="{SETUP_VADDR:#x}" />"#),
-        ];
-        let map = map.concat();
-        let code = format!(r#"<map mr="last_resort" perms="rx" vaddr="{LAST_RESORT:#x}" />"#);
-        let regions = [("memory_setup", SETUP_FILE), ("last_resort", LAST_RESORT_FILE)];
-        let region = |(name, file)| {
-            format!(r#"<memory_region name="{name}" size="0x1000" prefill_path="{file}" />"#)
-        };
-        [map, code, regions.map(region).concat()]
     }
 }
 

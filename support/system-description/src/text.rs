@@ -44,22 +44,6 @@ impl Text {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// Returns the text with additions, each with its byte offset, in ascending order.
-    pub(crate) fn with_additions(&self, additions: &[(usize, String)]) -> String {
-        let mut bytes = Vec::new();
-        let mut rest: &[u8] = &self.bytes;
-        let mut done: usize = 0;
-        for (at, addition) in additions {
-            let (before, after) =
-                rest.split_at_checked(at.saturating_sub(done)).unwrap_or((rest, &[]));
-            bytes.extend_from_slice(before);
-            bytes.extend_from_slice(addition.as_bytes());
-            (rest, done) = (after, *at);
-        }
-        bytes.extend_from_slice(rest);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
     /// Returns the byte at which an element's closing tag begins.
     pub(crate) fn closing_tag(&self, node: Node<'_, '_>) -> usize {
         let range = node.range();
@@ -75,4 +59,19 @@ impl Text {
             }
         }
     }
+}
+
+/// Returns a text with additions, each with its byte offset, in ascending order.
+pub(crate) fn with_additions(text: &str, additions: &[(usize, String)]) -> String {
+    let mut result = String::new();
+    let mut rest = text;
+    let mut done: usize = 0;
+    for (at, addition) in additions {
+        let (before, after) = rest.split_at_checked(at.saturating_sub(done)).unwrap_or((rest, ""));
+        result.push_str(before);
+        result.push_str(addition);
+        (rest, done) = (after, *at);
+    }
+    result.push_str(rest);
+    result
 }

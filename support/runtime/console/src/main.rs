@@ -15,7 +15,7 @@ use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain,
 };
 
-#[cfg_attr(target_arch = "aarch64", path = "pl011.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "mapped.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "ns16550.rs")]
 mod serial;
 

@@ -7,6 +7,7 @@
 //! a library, does the rest: it parses the description, makes the capDL specification from it and
 //! packs that into capDL's initialiser.
 
+mod boards;
 mod capdl;
 mod id_registers;
 mod last_resort;
@@ -28,7 +29,7 @@ use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
 use microkit_tool::viper;
 use system_description::{
-    Description, FILE_SETUP_FILE, Fault, LAST_RESORT_FILE, Machine, SETUP_FILE,
+    Description, FILE_SETUP_FILE, Fault, LAST_RESORT_FILE, Machine, SETUP_FILE, Variable,
 };
 
 use crate::sdk::BoardFolder;
@@ -130,12 +131,20 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
 
     let mut search_paths = vec![write_setup(&description, &board.config, &arguments.output)?];
     search_paths.extend_from_slice(&arguments.search_paths);
-    let system = sdf::parse(system, &description.text_with_setup, &board.config, &search_paths)?;
+    let hardware = boards::hardware(&arguments.board, &board.config)?;
+    if description.has_serial_port() && hardware.serial_port.is_none() {
+        eprintln!("{}", boards::no_serial_port(&arguments.board, &arguments.config));
+    }
+    let complete = description.complete(&hardware);
+    let system = sdf::parse(system, &complete.text, &board.config, &search_paths)?;
     check_addresses(&system).map_err(at)?;
     let read = |path: &Path| read_program(arguments, &board, path);
     let mut programs = programs(&system, &search_paths, read)?;
     programs.push(board.program("monitor.elf")?);
     patch_symbols(&board.config, &mut programs, &system)?;
+    if let Some(variable) = &complete.variable {
+        set_variable(variable, &system, &mut programs)?;
+    }
 
     let mut spec = build_capdl_spec(&board.config, &mut programs, &system)?;
     capdl::add(&mut spec, &description, &board.config)?;
@@ -153,6 +162,21 @@ fn run(arguments: &Arguments, system: &Path) -> Result<(), String> {
         Some(folder) => write_views(folder, &spec, &system),
         None => Ok(()),
     }
+}
+
+/// Gives a variable of a PD's program its value.
+fn set_variable(
+    variable: &Variable,
+    system: &SystemDescription,
+    programs: &mut [ElfFile],
+) -> Result<(), String> {
+    let mut pds = system.protection_domains.iter().zip(programs);
+    let found = pds.find(|(pd, _)| pd.name == variable.pd);
+    let written = found
+        .map(|(_, program)| program.write_symbol(&variable.name, &variable.value.to_le_bytes()));
+    let no_variable =
+        |_| format!("the program of '{}' has no variable '{}'", variable.pd, variable.name);
+    written.unwrap_or(Ok(())).map_err(no_variable)
 }
 
 /// Writes what microkit-tool tells Viper of each PD.

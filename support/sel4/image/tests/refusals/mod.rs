@@ -189,4 +189,8 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
         12,
         "'client' calls 'other', others call 'server': what clients may do is said for one file",
     ),
+    ("serial_port_outside_a_domain", 4, "serial_port must be in a protection domain."),
+    ("serial_port_twice", 10, "'console' has the serial port already."),
+    ("serial_port_unknown_attribute", 6, "serial_port has no attribute 'driver'; it takes irq."),
+    ("serial_port_irq_too_large", 6, "256 is too large."),
 ];

@@ -11,5 +11,11 @@ ICOUNT ?= 5
 ICOUNTS ?= 3 4 5 6
 
 QEMU := qemu-system-aarch64
-QEMU_FLAGS = -machine xlnx-zcu102,virtualization=on -m size=4G $(QEMU_NO_WINDOW) \
-	-serial stdio $(QEMU_ICOUNT) $(QEMU_LOADER)
+# The loader starts in EL3, as only there it can leave all interrupts to the kernel in EL2. Then it asks
+# for the version of PSCI, which traps in EL2 as there is no firmware, at 0x200: the answer is -1.
+#     mrs x0, elr_el2; add x0, x0, #4; msr elr_el2, x0; mov x0, #-1; eret
+WITHOUT_PSCI := 0x200,data=0x91001000d53c4020,data-len=8 0x208,data=0x92800000d51c4020,data-len=8 \
+	0x210,data=0xd69f03e0,data-len=4
+QEMU_FLAGS = -machine xlnx-zcu102,secure=on,virtualization=on -m size=4G $(QEMU_NO_WINDOW) \
+	-audio none -serial stdio $(QEMU_ICOUNT) $(QEMU_LOADER) \
+	$(WITHOUT_PSCI:%=-device loader$(comma)addr=%)

@@ -47,7 +47,7 @@ use crate::additions::Places;
 pub use additions::{Complete, Hardware, Variable};
 pub use file_server::{FILE_SETUP_FILE, FileServer};
 pub use reader::{read, read_for};
-pub use serial::{IO_PORT_DRIVER, SerialPort};
+pub use serial::SerialPort;
 pub use server::{LAST_RESORT_FILE, MemoryServer, SETUP_FILE};
 
 /// A reason to refuse a system description.

@@ -11,6 +11,8 @@ const REGISTERS_VADDR: u64 = 0x2000_0000;
 const PAGE_BYTES: u64 = 0x1000;
 /// The ports of a 16550 on x86.
 const IO_PORTS: u32 = 8;
+/// The driver of a serial port in the I/O ports of a PC.
+const IO_PORT_DRIVER: &str = "io_ports";
 
 /// The serial port of a board: which driver it needs, where it is, and its interrupt.
 ///
@@ -18,8 +20,8 @@ const IO_PORTS: u32 = 8;
 /// and the interrupt; and `edge`, if that is how it is triggered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SerialPort {
-    /// The variable in which the driver, one of `support/runtime/console`, looks for its registers;
-    /// [`IO_PORT_DRIVER`] has none.
+    /// The variable in which the driver, one of `support/runtime/console`, looks for its registers; or
+    /// [`IO_PORT_DRIVER`], which has none.
     driver: String,
     /// The physical address of the registers, or the first I/O port.
     address: u64,
@@ -27,9 +29,6 @@ pub struct SerialPort {
     interrupt: u32,
     trigger: &'static str,
 }
-
-/// The driver of a serial port in the I/O ports of a PC.
-pub const IO_PORT_DRIVER: &str = "io_ports";
 
 impl FromStr for SerialPort {
     type Err = String;

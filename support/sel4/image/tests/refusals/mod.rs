@@ -58,7 +58,7 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
     (
         "account_unknown_attribute",
         11,
-        "memory_account has no attribute 'quota'; it takes limit, privileges.",
+        "memory_account has no attribute 'quota'; it takes limit, privileges, device.",
     ),
     ("account_limit_not_a_number", 11, "limit '1M' is not a number."),
     ("account_limit_not_in_pages", 11, "the limit 0x100001 is not a multiple of 0x1000."),

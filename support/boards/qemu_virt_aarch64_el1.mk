@@ -9,7 +9,7 @@ LOADED_AT := 0x70000000
 ON_THE_BOARD :=
 
 ICOUNT ?= 5
-ICOUNTS ?= 3 4 5 6
+ICOUNTS ?= 5
 
 QEMU := qemu-system-aarch64
 QEMU_FLAGS = -machine virt -cpu cortex-a53 -m size=2G $(QEMU_NO_WINDOW) \

@@ -9,7 +9,7 @@ LOADED_AT := 0x10000000
 ON_THE_BOARD = fatload mmc 0 $(LOADED_AT) loader.img; go $(LOADED_AT)
 
 ICOUNT ?= 5
-ICOUNTS ?= 3 4 5 6
+ICOUNTS ?= 5
 
 QEMU := qemu-system-aarch64
 # What the firmware of the board does first, in EL3: it leaves all interrupts to the kernel in EL2.

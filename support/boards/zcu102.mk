@@ -8,7 +8,7 @@ SERIAL := cadence_uart 0xff000000 53
 LOADED_AT := 0x40000000
 
 ICOUNT ?= 5
-ICOUNTS ?= 3 4 5 6
+ICOUNTS ?= 5
 
 QEMU := qemu-system-aarch64
 # The loader starts in EL3, as only there it can leave all interrupts to the kernel in EL2. Then it asks

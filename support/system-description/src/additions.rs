@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What Microkit is told beside the text: the elements that give the servers their setups, the peers
-//! the code of their last resort, and a domain the serial port of the board.
+//! What Microkit is told beside the text: the elements that give the servers their setups, the
+//! peers the code of their last resort, and a domain the serial port of the board.
 
 use pmserver_setup::LAST_RESORT;
 

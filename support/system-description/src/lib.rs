@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Reads this project's extensions of Microkit's system description: `memory_account`,
-//! `file_access`, `serial_port`, `cap_untyped`, `cap_cnode` and the `board` attribute (the README of
-//! `support/sel4/image` documents them).
+//! `file_access`, `serial_port`, `cap_untyped`, `cap_cnode` and the `board` attribute (the README
+//! of `support/sel4/image` documents them).
 //!
 //! [`read`] reads them, checks everything that can be checked without a board, and returns the text
 //! without them, which is a description that Microkit understands. The image tool passes that to

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Serial ports whose registers are in memory: those of the Arm boards, accessed by a device region.
-//! What one differs in from another is a line of a table.
+//! Serial ports whose registers are in memory: those of the Arm boards, accessed by a device
+//! region. What one differs in from another is a constant.
 //!
-//! Keeps the speed and the clock that the boot loader set. Without such a port, prints as the kernel
-//! does, which is nothing but for debug kernels.
+//! Keeps the speed and the clock that the boot loader set. Without such a port, prints as the
+//! kernel does, which is nothing but for debug kernels.
 
 use sel4_microkit::var;
 
@@ -20,8 +20,8 @@ struct Kind {
     data: usize,
 }
 
-/// Arm PL011 (Arm DDI 0183, "Programmers Model"): words of eight bits with FIFOs on (UARTLCR_H), the
-/// port and its transmitter on (UARTCR); the transmit FIFO is full (UARTFR).
+/// Arm PL011 (Arm DDI 0183, "Programmers Model"): words of eight bits with FIFOs on (UARTLCR_H),
+/// the port and its transmitter on (UARTCR); the transmit FIFO is full (UARTFR).
 const PL011: Kind = Kind {
     setup: &[(0x2C, 0b111 << 4), (0x30, 1 << 8 | 1)],
     status: 0x18,

@@ -245,8 +245,8 @@ pub fn client_demo(domain: &Domain) -> bool {
     }
 }
 
-/// Runs the crash test in its domain, as its `main.rs` does: changes files while fsserver is killed,
-/// then runs the demo. Returns whether all is well.
+/// Runs the crash test in its domain, as its `main.rs` does: changes files while fsserver is
+/// killed, then runs the demo. Returns whether all is well.
 pub fn crash_writer(domain: &Domain) -> bool {
     let pm = Pm::new(domain.channel(PMSERVER));
     let fs = fsserver_api::Client::waiting(domain.channel(FSSERVER), domain.clone());

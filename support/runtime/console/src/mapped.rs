@@ -18,6 +18,21 @@ struct Kind {
     room: u32,
     /// The register that takes the byte.
     data: usize,
+    /// How it receives, if that was tried.
+    input: Option<Input>,
+}
+
+/// How a kind of serial port receives.
+struct Input {
+    /// What is stored in which registers so that it receives and interrupts for that.
+    setup: &'static [(usize, u32)],
+    /// The register that says whether something was received: it was if these bits of it have that
+    /// value.
+    status: usize,
+    bits: u32,
+    received: u32,
+    /// The register that has the next byte.
+    data: usize,
 }
 
 /// Arm PL011 (Arm DDI 0183, "Programmers Model"): words of eight bits with FIFOs on (UARTLCR_H),
@@ -28,23 +43,32 @@ const PL011: Kind = Kind {
     bits: 1 << 5,
     room: 0,
     data: 0x00,
+    // The receive FIFO is full to a part, or has had something for a while (UARTIMSC); the receiver
+    // is on, too; the receive FIFO is empty.
+    input: Some(Input {
+        setup: &[(0x38, 1 << 4 | 1 << 6), (0x30, 1 << 9 | 1 << 8 | 1)],
+        status: 0x18,
+        bits: 1 << 4,
+        received: 0,
+        data: 0x00,
+    }),
 };
 /// A 16550 with a register in every fourth byte (PC16550D, "Registers"), and the mini UART of the
 /// BCM2711, which is nearly one ("Auxiliaries", AUX_MU): the transmit FIFO has room (LSR).
-const NS16550: Kind = Kind { setup: &[], status: 0x14, bits: 1 << 5, room: 1 << 5, data: 0x00 };
+const NS16550: Kind = Kind { setup: &[], status: 0x14, bits: 1 << 5, room: 1 << 5, data: 0x00, input: None };
 /// The Cadence UART of the Zynq UltraScale+ (UG1087, "UART Module"): transmitter and receiver on
 /// (Control); the transmit FIFO is full (Channel_sts).
 const CADENCE: Kind =
-    Kind { setup: &[(0x00, 1 << 4 | 1 << 2)], status: 0x2C, bits: 1 << 4, room: 0, data: 0x30 };
+    Kind { setup: &[(0x00, 1 << 4 | 1 << 2)], status: 0x2C, bits: 1 << 4, room: 0, data: 0x30, input: None };
 /// The UART of the i.MX 8M (IMX8MDQLQRM, "UART Status Register 2"): the transmit FIFO is empty.
-const IMX: Kind = Kind { setup: &[], status: 0x98, bits: 1 << 14, room: 1 << 14, data: 0x40 };
+const IMX: Kind = Kind { setup: &[], status: 0x98, bits: 1 << 14, room: 1 << 14, data: 0x40, input: None };
 /// The LPUART of the i.MX 8X (IMX8DQXPRM, "LPUART Status Register"): the transmit FIFO has room.
 const IMX_LPUART: Kind =
-    Kind { setup: &[], status: 0x14, bits: 1 << 23, room: 1 << 23, data: 0x1C };
+    Kind { setup: &[], status: 0x14, bits: 1 << 23, room: 1 << 23, data: 0x1C, input: None };
 /// The UARTs of Amlogic's Meson chips (S905X3 datasheet, "UART_STATUS"): the transmit FIFO is full.
-const MESON: Kind = Kind { setup: &[], status: 0x0C, bits: 1 << 21, room: 0, data: 0x00 };
+const MESON: Kind = Kind { setup: &[], status: 0x0C, bits: 1 << 21, room: 0, data: 0x00, input: None };
 /// The USART of the STM32MP2 (RM0457, "USART_ISR"): the transmit FIFO has room.
-const STM32: Kind = Kind { setup: &[], status: 0x1C, bits: 1 << 7, room: 1 << 7, data: 0x28 };
+const STM32: Kind = Kind { setup: &[], status: 0x1C, bits: 1 << 7, room: 1 << 7, data: 0x28, input: None };
 
 /// The serial port.
 pub(crate) struct SerialPort {
@@ -67,9 +91,7 @@ impl SerialPort {
         let device = kinds.into_iter().find(|(_, registers)| *registers != 0);
         let mut port = Self { device };
         if let Some((kind, registers)) = device {
-            for (register, value) in kind.setup {
-                shm::store(registers.saturating_add(*register), *value);
-            }
+            store_each(registers, kind.setup);
         } else {
             for byte in b"console: no driver for the serial port: the debug kernel prints\n" {
                 port.put(*byte);
@@ -86,6 +108,34 @@ impl SerialPort {
             core::hint::spin_loop();
         }
         shm::store(registers.saturating_add(kind.data), u32::from(byte));
+    }
+
+    /// Lets the port receive, with interrupts, if its kind can.
+    pub(crate) fn listen(&mut self) {
+        if let Some((input, registers)) = self.input() {
+            store_each(registers, input.setup);
+        }
+    }
+
+    /// Returns the next byte that was received.
+    pub(crate) fn get(&mut self) -> Option<u8> {
+        let (input, registers) = self.input()?;
+        let load = |register| shm::load::<u32>(registers.saturating_add(register));
+        let is_there = load(input.status) & input.bits == input.received;
+        // What stands above the byte are errors of the line.
+        let byte = is_there.then(|| load(input.data).to_le_bytes());
+        byte.map(|[byte, ..]| byte)
+    }
+
+    fn input(&self) -> Option<(&'static Input, usize)> {
+        let (kind, registers) = self.device?;
+        Some((kind.input.as_ref()?, registers))
+    }
+}
+
+fn store_each(registers: usize, values: &[(usize, u32)]) {
+    for (register, value) in values {
+        shm::store(registers.saturating_add(*register), *value);
     }
 }
 

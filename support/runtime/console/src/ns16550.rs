@@ -16,6 +16,7 @@ const DATA: u16 = 0;
 const INTERRUPT_ENABLE: u16 = 1;
 const FIFO_CONTROL: u16 = 2;
 const LINE_CONTROL: u16 = 3;
+const MODEM_CONTROL: u16 = 4;
 const LINE_STATUS: u16 = 5;
 
 /// Divisor of the 1.8432 MHz clock for 115200 baud.
@@ -25,6 +26,12 @@ const LINE_DIVISOR_ACCESS: Word = 1 << 7;
 /// Words of eight bits, no parity, one stop bit.
 const LINE_8_BITS: Word = 0b11;
 const FIFO_ENABLE: Word = 1;
+/// Something was received.
+const INTERRUPT_RECEIVE: Word = 1;
+/// Lets interrupts out of the chip (OUT2, as the PC has it wired).
+const MODEM_INTERRUPTS: Word = 1 << 3;
+/// There is something in the receive FIFO.
+const STATUS_RECEIVED: u8 = 1;
 /// The transmit FIFO is empty.
 const STATUS_TRANSMIT_EMPTY: u8 = 1 << 5;
 
@@ -46,24 +53,36 @@ impl SerialPort {
 
     /// Writes a byte. Waits for room, at most as long as the line takes to send a full FIFO.
     pub(crate) fn put(&mut self, byte: u8) {
-        while self.status() & STATUS_TRANSMIT_EMPTY == 0 {
+        while self.read(LINE_STATUS) & STATUS_TRANSMIT_EMPTY == 0 {
             core::hint::spin_loop();
         }
         self.write(DATA, byte.into());
     }
 
-    fn status(&self) -> u8 {
+    /// Lets the port interrupt for what it receives.
+    pub(crate) fn listen(&mut self) {
+        self.write(MODEM_CONTROL, MODEM_INTERRUPTS);
+        self.write(INTERRUPT_ENABLE, INTERRUPT_RECEIVE);
+    }
+
+    /// Returns the next byte that was received.
+    pub(crate) fn get(&mut self) -> Option<u8> {
+        let is_there = self.read(LINE_STATUS) & STATUS_RECEIVED != 0;
+        is_there.then(|| self.read(DATA))
+    }
+
+    fn read(&self, register: u16) -> u8 {
         // CAP: the ports of COM1, which only this domain holds. A refusal looks like a port without
-        // room, and the caller tries again; the capability exists from boot on and is never
-        // removed.
+        // room and without anything received, and the caller tries again; the capability exists
+        // from boot on and is never removed.
         let reply = sel4::with_ipc_buffer_mut(|ipc| {
-            ipc.inner_mut().seL4_X86_IOPort_In8(IO_PORT_CAPABILITY, COM1 | LINE_STATUS)
+            ipc.inner_mut().seL4_X86_IOPort_In8(IO_PORT_CAPABILITY, COM1 | register)
         });
         reply.result
     }
 
     fn write(&mut self, register: u16, value: Word) {
-        // CAP: as in `status`. A refusal loses a byte, and nothing can report that.
+        // CAP: as in `read`. A refusal loses a byte, and nothing can report that.
         let _ = sel4::with_ipc_buffer_mut(|ipc| {
             ipc.inner_mut().seL4_X86_IOPort_Out8(
                 IO_PORT_CAPABILITY,

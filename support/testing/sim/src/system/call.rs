@@ -61,7 +61,7 @@ impl Shared {
                 let peer = PeerId::new(end.id.into()).expect("a channel has a small number");
                 self.server.borrow_mut().call(peer, request)
             }
-            "console" => super::programs::print(&mut *self.screen.borrow_mut(), request),
+            "console" => self.screen.borrow_mut().answer(request),
             _ => self.call_service(call, (caller, callee), end.id, request),
         };
         self.strike(caller, call, Moment::Answered);

@@ -27,6 +27,7 @@ mod strike;
 mod turns;
 
 use std::cell::{Cell, RefCell};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
@@ -180,6 +181,11 @@ impl System {
             }
             Err(departure) => Err(self.shared.describe(departure)),
         }
+    }
+
+    /// Lets clients of the console read what this has, as if it were typed.
+    pub fn connect(&self, keyboard: impl Read + 'static) {
+        self.shared.screen.borrow_mut().connect(Box::new(keyboard));
     }
 
     /// Runs `program` in the domain whose program has this name.

@@ -99,17 +99,6 @@ pub(super) fn run_period(domain: &Domain) {
     let _ = Pm::new(domain.channel(PMSERVER)).rescue();
 }
 
-/// Handles a request as the console server does.
-pub(super) fn print(screen: &mut impl Console, request: &Message) -> Message {
-    match console_api::Write::decode(request) {
-        Ok(write) => {
-            screen.write(write.bytes());
-            console_api::done()
-        }
-        Err(error) => error.reply(),
-    }
-}
-
 /// How a server answers. Here it is told no time, as where a domain has no counter to read: it asks
 /// pmserver.
 type Answer<S> = fn(&mut S, ClientId, &Message, Option<Micros>) -> Message;

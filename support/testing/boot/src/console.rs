@@ -49,6 +49,11 @@ impl Lines {
         None
     }
 
+    /// Returns whether this came after the last line end, and nothing else.
+    pub(crate) fn rest_is(&self, text: &str) -> bool {
+        self.line == text.as_bytes()
+    }
+
     /// Returns what came after the last line end.
     pub(crate) fn rest(self) -> Vec<u8> {
         self.line

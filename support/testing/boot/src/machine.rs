@@ -5,9 +5,9 @@
 //! terminal reaches only this program, which then ends QEMU. QEMU keeps running only if this
 //! program is killed by a signal that it cannot catch (SIGKILL).
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,29 +60,49 @@ impl Group {
 /// A running QEMU. Dropping it ends it.
 pub(crate) struct Machine {
     child: Child,
+    /// Its end of what is typed.
+    serial: Option<ChildStdin>,
     group: Arc<Group>,
 }
 
 impl Machine {
-    /// Starts the command; returns it and the channel of its events.
-    pub(crate) fn start(command: &[String]) -> Result<(Self, Receiver<Event>), String> {
+    /// Starts the command; returns it and the channel of its events. Unless something is to be
+    /// typed, it has nothing to read.
+    pub(crate) fn start(
+        command: &[String],
+        is_typed_to: bool,
+    ) -> Result<(Self, Receiver<Event>), String> {
         let (program, arguments) = command.split_first().ok_or("no QEMU command was given")?;
         let (sender, events) = sync_channel(WAITING_CHUNKS_MAX);
         let group = Arc::new(Group::default());
         stop_on_signals(Arc::clone(&group), sender.clone())?;
         let mut child = Command::new(program)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(if is_typed_to { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
             .map_err(|error| cannot_start(program, &error))?;
         group.set(i32::try_from(child.id()).ok().map(Pid::from_raw));
-        let console = child.stdout.take();
-        let machine = Self { child, group };
+        let (console, serial) = (child.stdout.take(), child.stdin.take());
+        let machine = Self { child, serial, group };
         let console = console.ok_or("QEMU's console could not be read")?;
         thread::spawn(move || forward(console, &sender));
         Ok((machine, events))
+    }
+
+    /// Types something. What QEMU cannot take, because it has ended, is lost.
+    pub(crate) fn type_in(&mut self, bytes: &[u8]) {
+        if let Some(serial) = &mut self.serial {
+            let _ = serial.write_all(bytes).and_then(|()| serial.flush());
+        }
+    }
+
+    /// Types what this program reads, from now on, until that ends.
+    pub(crate) fn connect_keyboard(&mut self) {
+        if let Some(mut serial) = self.serial.take() {
+            thread::spawn(move || io::copy(&mut io::stdin(), &mut serial));
+        }
     }
 
     /// Returns whether a signal asked to stop.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Boots an image in QEMU, watches its console and tells how it ended.
 //!
+//! What is typed to the system comes from the keyboard, or from a file, line by line.
+//!
 //! Owns the QEMU process from start to end and the rules for reading a console: which lines are
 //! sentinels, which come from kernel and loader, and when two transcripts are equal. Contains
 //! nothing about boards: the Makefile passes the QEMU command of `support/boards/*.mk` after `--`.
@@ -19,6 +21,7 @@ mod machine;
 mod transcript;
 mod watch;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,7 +29,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::console::Sentinel;
-use crate::watch::{Outcome, Watch};
+use crate::watch::{Outcome, Typed, Watch};
 
 #[derive(Parser)]
 #[command(about = "Boots an image in QEMU, watches its console and tells how it ended")]
@@ -54,6 +57,15 @@ enum Command {
         /// Where to write the lines of the system, without those of kernel and loader
         #[arg(long)]
         transcript: Option<PathBuf>,
+        /// Passes on what is typed here
+        #[arg(long)]
+        keyboard: bool,
+        /// A file of lines to type, each when the system asks for one by the prompt
+        #[arg(long, conflicts_with = "keyboard")]
+        typed: Option<PathBuf>,
+        /// What the system prints when it waits for a line
+        #[arg(long, default_value = "> ")]
+        prompt: String,
         /// The QEMU command
         #[arg(last = true, required = true)]
         qemu: Vec<String>,
@@ -69,10 +81,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run { timeout, pass, passes, fail, transcript, qemu } => {
-            let seconds = Duration::from_secs(timeout);
-            let sentinel = Sentinel { pass, fail };
-            Watch { timeout: seconds, sentinel, passes, transcript, qemu }.run().map(report)
+        Command::Run { timeout, pass, passes, fail, transcript, keyboard, typed, prompt, qemu } => {
+            typing(keyboard, typed, prompt).and_then(|typed| {
+                let timeout = Duration::from_secs(timeout);
+                let sentinel = Sentinel { pass, fail };
+                Watch { timeout, sentinel, passes, transcript, typed, qemu }.run().map(report)
+            })
         }
         Command::Compare { expected, actual } => {
             compare::files(&expected, &actual).map(|difference| match difference {
@@ -88,6 +102,18 @@ fn main() -> ExitCode {
         eprintln!("boot: {message}");
         ExitCode::from(2)
     })
+}
+
+fn typing(keyboard: bool, typed: Option<PathBuf>, prompt: String) -> Result<Typed, String> {
+    match typed {
+        Some(path) => {
+            let text = fs::read_to_string(&path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            Ok(Typed::Lines { prompt, lines: text.lines().map(str::to_owned).collect() })
+        }
+        None if keyboard => Ok(Typed::Keyboard),
+        None => Ok(Typed::Nothing),
+    }
 }
 
 fn report(outcome: Outcome) -> ExitCode {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One run, from the start of QEMU to the sentinel, the timeout, or the end of QEMU.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,6 +13,18 @@ use crate::console::{Lines, Sentinel, Verdict};
 use crate::machine::{Event, Machine};
 use crate::transcript::Transcript;
 
+/// What is typed to the system.
+pub(crate) enum Typed {
+    Nothing,
+    /// What this program reads.
+    Keyboard,
+    /// One line after the other, each when this is at the start of a line.
+    Lines {
+        prompt: String,
+        lines: VecDeque<String>,
+    },
+}
+
 /// What to run and what to wait for.
 pub(crate) struct Watch {
     pub(crate) timeout: Duration,
@@ -19,6 +32,7 @@ pub(crate) struct Watch {
     /// How many pass lines to wait for.
     pub(crate) passes: u32,
     pub(crate) transcript: Option<PathBuf>,
+    pub(crate) typed: Typed,
     pub(crate) qemu: Vec<String>,
 }
 
@@ -41,16 +55,20 @@ enum End {
 
 impl Watch {
     /// Starts QEMU and watches it. When this returns, QEMU has ended.
-    pub(crate) fn run(self) -> Result<Outcome, String> {
+    pub(crate) fn run(mut self) -> Result<Outcome, String> {
         let mut transcript = match &self.transcript {
             None => None,
             Some(path) => Some(Transcript::new(File::create(path).map_err(|error| {
                 format!("cannot write the transcript {}: {error}", path.display())
             })?)),
         };
-        let (machine, events) = Machine::start(&self.qemu)?;
+        let is_typed_to = !matches!(self.typed, Typed::Nothing);
+        let (mut machine, events) = Machine::start(&self.qemu, is_typed_to)?;
+        if matches!(self.typed, Typed::Keyboard) {
+            machine.connect_keyboard();
+        }
         let mut lines = Lines::default();
-        let end = self.read(&events, &mut lines, transcript.as_mut());
+        let end = self.read(&mut machine, &events, &mut lines, transcript.as_mut());
         let outcome = match end.map_err(|error| format!("cannot pass the console on: {error}"))? {
             End::Sentinel(Verdict::Pass) => Outcome::Passed,
             End::Sentinel(Verdict::Fail) => Outcome::Failed,
@@ -70,7 +88,8 @@ impl Watch {
     }
 
     fn read(
-        &self,
+        &mut self,
+        machine: &mut Machine,
         events: &Receiver<Event>,
         lines: &mut Lines,
         mut transcript: Option<&mut Transcript>,
@@ -88,7 +107,8 @@ impl Watch {
             };
             let mut shown = Vec::with_capacity(chunk.len());
             for byte in chunk {
-                if byte != b'\r' {
+                // A terminal needs them where a line is edited.
+                if byte != b'\r' || matches!(self.typed, Typed::Keyboard) {
                     shown.push(byte);
                 }
                 let Some(line) = lines.push(byte) else { continue };
@@ -107,6 +127,12 @@ impl Watch {
             }
             stdout.write_all(&shown)?;
             stdout.flush()?;
+            if let Typed::Lines { prompt, lines: typed } = &mut self.typed
+                && lines.rest_is(prompt)
+                && let Some(line) = typed.pop_front()
+            {
+                machine.type_in(format!("{line}\n").as_bytes());
+            }
         }
     }
 }

@@ -195,6 +195,32 @@ fn every_other_outcome_stops_qemu_and_what_it_started() {
 }
 
 #[test]
+fn a_line_is_typed_when_the_system_asks_for_it_and_not_before() {
+    let lines = scratch("lines");
+    fs::write(&lines, "first line\nsecond\nthird\n").unwrap();
+    let script = "echo '> '; printf '> '; read -r line; echo \"$line\"; \
+        early=$(timeout 0.3 cat); echo \"early: $early.\"; \
+        printf '> '; read -r line; echo \"$line\"; echo PASS";
+    let typed = ["--typed", lines.to_str().unwrap()];
+    let output = boot("20", &typed, script).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed, "> \n> first line\nearly: .\n> second\nPASS\n");
+}
+
+#[test]
+fn what_is_typed_to_the_harness_reaches_the_system() {
+    let script = r"read -r line; printf 'a\rb%s\n' $line; echo PASS";
+    let mut child = boot("20", &["--keyboard"], script).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"keys\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, b"a\rbkeys\nPASS\n");
+    let neither = boot("20", &[], "cat; echo PASS").stdin(Stdio::piped()).spawn().unwrap();
+    assert_eq!(neither.wait_with_output().unwrap().stdout, b"PASS\n", "nobody types");
+}
+
+#[test]
 fn the_message_for_a_missing_qemu_names_the_package_to_install() {
     for (program, package) in
         [("qemu-system-aarch64", "qemu-system-arm"), ("qemu-system-x86_64", "qemu-system-x86")]

@@ -34,3 +34,6 @@ pub use accounts::Accounts;
 pub use demo::{digest, run};
 pub use error::DemoError;
 pub use layout::{HEAP, PATH_PAGE};
+pub use line::print_checksum;
+pub use transfer::{ROUND_BYTES_MAX, Transfer};
+pub use walk::list;

@@ -50,7 +50,10 @@ pub(crate) fn print(console: &mut impl Console, text: fmt::Arguments<'_>) -> Res
 /// A path with a newline or a carriage return is escaped, and a backslash at the start of the line
 /// says so. Any other path, also one with backslashes, is printed as it is. A file named `-` is
 /// printed as `./-`, because for `sha256sum -c` the bare name means its standard input.
-pub(crate) fn print_checksum(
+///
+/// # Errors
+/// [`DemoError::OutOfMemory`].
+pub fn print_checksum(
     console: &mut impl Console,
     digest: &[u8],
     path: &[u8],

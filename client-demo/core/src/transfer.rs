@@ -11,7 +11,7 @@
 //! The client looks at the data only after `unshare` has succeeded: from then on nobody else can
 //! change it, even if fsserver is malicious (PM-60).
 
-use fsserver_api::{CallError, Client, FileHandle, FsError, ReadLength};
+use fsserver_api::{CallError, Client, FileHandle, FileStatus, FsError, ReadLength};
 use pmserver_client::{
     AddressSpace, Container, ContainerHandle, GrantMapper, MapFlags, Micros, PAGE_BYTES, PeerId,
     Pm, Rights, ShareTerms, Transport,
@@ -23,8 +23,11 @@ use crate::error::DemoError;
 use crate::layout::{DATA_FRAMES, WINDOW};
 use crate::path_page::PathPage;
 
+/// Bytes of the largest round.
+pub const ROUND_BYTES_MAX: u64 = DATA_FRAMES * PAGE_BYTES;
+
 /// Both servers, and the memory between the client and fsserver. Dropping it releases the memory.
-pub(crate) struct Transfer<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> {
+pub struct Transfer<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> {
     pm: &'a Pm<P>,
     fs: &'a mut Client<F, W>,
     space: &'a mut A,
@@ -35,7 +38,10 @@ pub(crate) struct Transfer<'a, P: Transport, F: Transport, W: Waiter, A: Address
 
 impl<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> Transfer<'a, P, F, W, A> {
     /// Makes a container for data and the page for paths, both in the client's own account.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    /// What pmserver refuses.
+    pub fn new(
         pm: &'a Pm<P>,
         fs: &'a mut Client<F, W>,
         space: &'a mut A,
@@ -56,7 +62,10 @@ impl<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> Transfer<'a, P,
     }
 
     /// Opens a file or directory by its path relative to the root.
-    pub(crate) fn open(&mut self, path: &[u8]) -> Result<FileHandle, DemoError> {
+    ///
+    /// # Errors
+    /// [`DemoError::Fs`]; [`DemoError::PathTooLong`].
+    pub fn open(&mut self, path: &[u8]) -> Result<FileHandle, DemoError> {
         let path_bytes = self.path.write(self.space, path)?;
         self.fs
             .lookup(self.path.weak(), path_bytes)
@@ -64,24 +73,49 @@ impl<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> Transfer<'a, P,
     }
 
     /// Closes a file or directory.
-    pub(crate) fn close(&mut self, file: FileHandle) -> Result<(), DemoError> {
+    ///
+    /// # Errors
+    /// [`DemoError::Fs`].
+    pub fn close(&mut self, file: FileHandle) -> Result<(), DemoError> {
         self.fs.close(file).map_err(|error| DemoError::Fs("closing", error))
+    }
+
+    /// Returns kind, size and times of an open file.
+    ///
+    /// # Errors
+    /// [`DemoError::Fs`].
+    pub fn stat(&mut self, file: FileHandle) -> Result<FileStatus, DemoError> {
+        self.fs.stat(file).map_err(|error| DemoError::Fs("asking for a size", error))
     }
 
     /// Passes the contents of a file to `take`, round by round.
     pub(crate) fn read(
         &mut self,
         file: FileHandle,
+        take: impl FnMut(&[u8]),
+    ) -> Result<(), DemoError> {
+        self.read_from(file, &mut 0, ROUND_BYTES_MAX, take)
+    }
+
+    /// Passes the contents of a file from `offset` on to `take`, in rounds of at most so many
+    /// bytes. If it fails, `take` has had what is before `offset`, and nothing more.
+    ///
+    /// # Errors
+    /// What the servers refuse.
+    pub fn read_from(
+        &mut self,
+        file: FileHandle,
+        offset: &mut u64,
+        round_bytes: u64,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), DemoError> {
-        let status = self.fs.stat(file);
-        let status = status.map_err(|error| DemoError::Fs("asking for a size", error))?;
-        let mut offset = 0;
-        while let Some(left @ 1..) = status.size_bytes.checked_sub(offset) {
-            let asked = left.min(DATA_FRAMES.saturating_mul(PAGE_BYTES));
+        let round_bytes = round_bytes.min(ROUND_BYTES_MAX);
+        let size_bytes = self.stat(file)?.size_bytes;
+        while let Some(left @ 1..) = size_bytes.checked_sub(*offset) {
+            let asked = left.min(round_bytes);
             let length = ReadLength::new(asked).ok_or(DemoError::ReadLength)?;
-            let first = FrameNumber::new(0);
-            let bytes = self.lend(|fs, weak| fs.read(file, weak, offset, first, length))?;
+            let (first, from) = (FrameNumber::new(0), *offset);
+            let bytes = self.lend(|fs, weak| fs.read(file, weak, from, first, length))?;
             if bytes != asked {
                 return Err(DemoError::ReadLength);
             }
@@ -89,7 +123,7 @@ impl<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> Transfer<'a, P,
                 take(piece);
                 Ok(())
             })?;
-            offset = offset.saturating_add(bytes);
+            *offset = from.saturating_add(bytes);
         }
         Ok(())
     }
@@ -139,7 +173,7 @@ impl<'a, P: Transport, F: Transport, W: Waiter, A: AddressSpace> Transfer<'a, P,
     ) -> Result<(), DemoError> {
         let mut offset = 0;
         while let Some(left @ 1..) = size_bytes.checked_sub(offset) {
-            let bytes = left.min(DATA_FRAMES.saturating_mul(PAGE_BYTES));
+            let bytes = left.min(ROUND_BYTES_MAX);
             let flags = MapFlags::WRITE | MapFlags::FORCE_WRITE;
             let mapping = self.data.map(0..bytes.div_ceil(PAGE_BYTES), WINDOW, flags)?;
             let mut page = [0; 4096];

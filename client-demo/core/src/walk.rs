@@ -52,7 +52,10 @@ fn add_entries<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
 }
 
 /// Passes every entry of a directory to `take`, round by round.
-fn list<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
+///
+/// # Errors
+/// What the servers refuse, entries that are none, and the first error of `take`.
+pub fn list<P: Transport, F: Transport, W: Waiter, A: AddressSpace>(
     transfer: &mut Transfer<'_, P, F, W, A>,
     directory: FileHandle,
     mut take: impl FnMut(DirectoryEntry<'_>) -> Result<(), DemoError>,

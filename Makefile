@@ -128,6 +128,12 @@ c-client_PDS := $(SERVERS)
 c-client_C := support/testing/c-client/main.c
 c-client_SIM := c-client
 c-client_DISK := files
+# What is typed to the shell, unless somebody does.
+shell_XML := support/shell/system.xml
+shell_PDS := console pmserver virtio-blk sabotaged-fsserver supervisor puppet shell
+shell_SIM := run
+shell_DISK := files
+shell_TYPED := support/shell/session.txt
 # Its disk keeps a log of what is written.
 crash_XML := support/testing/systems/crash.xml
 crash_PDS := console pmserver virtio-blk sabotaged-fsserver crash-writer
@@ -166,11 +172,16 @@ BAD_BLOCK := inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0
 SIM_DISK = --disk $(DISK) $(SIM_DISK_$($(SYSTEM)_DISK))
 SIM_DISK_quick := --bad-block 16000
 SIM_DISK_slow := --pace 500000
+# What a run reads: the keyboard of who called make, or a file of lines.
+KEYBOARD ?=
+TYPED = $(if $(KEYBOARD),--keyboard --timeout 1000000,--timeout $(TIMEOUT) $(if $($(SYSTEM)_TYPED),--typed $($(SYSTEM)_TYPED)))
+SIM_TYPED = $(if $(KEYBOARD),,$(if $($(SYSTEM)_TYPED),<$($(SYSTEM)_TYPED)))
+TERMINAL = $(if $(KEYBOARD),support/make/terminal.sh)
 # Looks at it after a run, which had that result.
 check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); exit $$result
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
+ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
 ALONE += test sim-test qemu-test board-test iommu-test smp-test c-test example-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
@@ -180,13 +191,14 @@ alone:
 	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
 else
 
-.PHONY: usage help run scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
+.PHONY: usage help run shell scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
 .PHONY: c-test example-test parts disk-board-test left-out smp-test
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
+	@echo 'make shell      boots the system with a shell on the console; exit ends it'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
@@ -224,7 +236,9 @@ usage help:
 # Runs a system on BOARD. Without BOARD: on x86_64_generic if that is possible, else in the
 # simulator. What it chose, and why, goes to standard error, in a line of its own.
 scenarios: SYSTEM := scenarios
-run scenarios: need-cargo
+shell: SYSTEM := shell
+shell: KEYBOARD := yes
+run scenarios shell: need-cargo
 ifeq ($(BOARD),)
 	@missing=$$($(MAKE) missing BOARD=x86_64_generic); \
 	if [ -z "$$missing" ]; then \
@@ -235,12 +249,12 @@ ifeq ($(BOARD),)
 	  "make $@: $$missing" >&2; \
 	exec $(MAKE) $@ BOARD=sim
 else ifeq ($(BOARD),sim)
-	@exec $(MAKE) simulate SYSTEM=$(SYSTEM)
+	@exec $(MAKE) simulate SYSTEM=$(SYSTEM) KEYBOARD=$(KEYBOARD)
 else
 ifeq ($(origin SYSTEM)-$(SYSTEM),file-region)
 	@echo 'make $@: there is no driver for a disk of $(BOARD): the files are in memory (SYSTEM=region)' >&2
 endif
-	@exec $(MAKE) boot SYSTEM=$(SYSTEM)
+	@exec $(MAKE) boot SYSTEM=$(SYSTEM) KEYBOARD=$(KEYBOARD)
 endif
 
 # Prints the first thing that is missing to run BOARD with CONFIG; nothing if all is there.
@@ -261,12 +275,12 @@ fs-image:
 simulate: need-cargo fs-image
 	@[ "$($(SYSTEM)_SIM)" ] || { echo '$(SYSTEM) does not run in the simulator: use a board' >&2; exit 1; }
 	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
-	@result=0; cargo run --quiet --package sim -- $($(SYSTEM)_SIM) $(WITH:%=-%) --system $($(SYSTEM)_XML) \
-	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) || result=$$?; $(check-disk)
+	@result=0; $(TERMINAL) cargo run --quiet --package sim -- $($(SYSTEM)_SIM) $(WITH:%=-%) --system $($(SYSTEM)_XML) \
+	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) $(SIM_TYPED) || result=$$?; $(check-disk)
 
 boot: image boot-tool
 	@[ "$(QEMU)" ] || { echo '$(SYSTEM) was NOT run: QEMU has no $(BOARD)' >&2; exit 1; }
-	@result=0; $(BOOT) run --timeout $(TIMEOUT) --passes $(or $($(SYSTEM)_PASSES),1) \
+	@result=0; $(TERMINAL) $(BOOT) run $(TYPED) --passes $(or $($(SYSTEM)_PASSES),1) \
 	  --transcript $(OUT)/$(SYSTEM).txt -- $(QEMU) $(QEMU_FLAGS) $(if $($(SYSTEM)_DISK),$(QEMU_DISK)) \
 	  || result=$$?; $(check-disk)
 
@@ -326,6 +340,7 @@ sim-test:
 	$(MAKE) simulate SYSTEM=c-client BOARD=sim | tee $(SIM)/c-client.txt
 	$(MAKE) simulate SYSTEM=disk BOARD=sim | tee $(SIM)/disk.txt
 	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim | tee $(SIM)/slow-disk.txt
+	$(MAKE) simulate SYSTEM=shell BOARD=sim | tee $(SIM)/shell.txt
 	$(MAKE) example-test BOARD=sim
 
 qemu-test: sim-test board-test
@@ -349,6 +364,8 @@ disk-board-test:
 	$(BOOT) compare $(SIM)/disk.txt $(OUT)/disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
 	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
+	$(MAKE) boot SYSTEM=shell
+	$(BOOT) compare $(SIM)/shell.txt $(OUT)/shell.txt
 	@if [ "$(QEMU_HAS_IOMMU)" = no ]; then echo 'an IOMMU was NOT tried: $(QEMU) has none'; \
 	  elif [ "$(QEMU_HAS_IOMMU)" ]; then $(MAKE) iommu-test IOMMU=yes; fi
 # Systems with a disk again, which an IOMMU confines.

@@ -7,6 +7,7 @@ use crate::events::wait;
 
 /// What others signal the domain with. For a domain that has no callers and no children: a request
 /// or a fault that arrived here would get no answer.
+#[derive(Clone, Copy)]
 pub struct OwnNotification;
 
 impl Waiter for OwnNotification {

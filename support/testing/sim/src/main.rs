@@ -14,7 +14,7 @@ use sim::machine::Architecture;
 use sim::stop::{Choice, Play, Point, sweep};
 use sim::system::{
     Client, EXAMPLES, End, Settings, System, c_client, client_demo, crash_writer, disk_test,
-    scenario_client,
+    scenario_client, shell,
 };
 use sim::system_file::SystemFile;
 
@@ -27,7 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the demo, or the crash test or the example whose system that is
+    /// Runs the demo, the shell, or the crash test or the example whose system that is
     Run(Files),
     /// Runs the fault scenarios
     Scenarios(Files),
@@ -133,13 +133,14 @@ type Kind = (&'static str, Client);
 
 const DEMO: Kind = ("client-demo", client_demo);
 const CRASH: Kind = ("crash-writer", crash_writer);
+const SHELL: Kind = ("shell", shell);
 const C_CLIENT: Kind = ("client-demo", c_client);
 const DISK: Kind = ("disk-test", disk_test);
 const SCENARIOS: Kind = ("scenario-client", scenario_client);
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(files) => run(&files, &[&[DEMO, CRASH], EXAMPLES].concat()),
+        Command::Run(files) => run(&files, &[&[DEMO, CRASH, SHELL], EXAMPLES].concat()),
         Command::Scenarios(files) => run(&files, &[SCENARIOS]),
         Command::CClient(files) => run(&files, &[C_CLIENT]),
         Command::Disk(files) => run(&files, &[DISK]),
@@ -235,6 +236,7 @@ fn run(files: &Files, kinds: &[Kind]) -> Result<bool, String> {
     let settings =
         Settings { file: &file, image: &image, disk, architecture, mishap: None, echo: true };
     let system = System::start(&settings)?;
+    system.connect(std::io::stdin());
     let disk = system.disk();
     if let Some((disk, block)) = disk.as_ref().zip(files.bad_block) {
         disk.spoil(block..block.saturating_add(1));

@@ -145,6 +145,13 @@ const CRATES: &[Crate] = &[
         floors: &["pack", "memory", "capdl", "sdk", "id_registers", "last_resort"],
     },
     Crate {
+        folder: "support/shell/core/src",
+        floors: &[
+            "shell", "accounts", "client", "files", "command", "terminal", "watched", "error",
+            "layout",
+        ],
+    },
+    Crate {
         folder: "support/testing/boot/src",
         floors: &["watch", "compare", "transcript", "machine", "console"],
     },

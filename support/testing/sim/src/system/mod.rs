@@ -51,7 +51,7 @@ pub use self::domain::{Domain, Space};
 pub use self::examples::{Client, EXAMPLES};
 pub use self::programs::{
     c_client, chosen_scenarios, client_demo, crash_writer, disk_test, scenario_client,
-    scenario_names,
+    scenario_names, shell,
 };
 pub use self::strike::{Blow, Mishap, Moment, Strike, Traffic};
 

@@ -261,6 +261,14 @@ pub fn c_client(domain: &Domain) -> bool {
     c_client_core::run(pm, fs, domain.space(), &mut console)
 }
 
+/// Runs the shell in its domain, as its `main.rs` does. Returns whether it came to its end.
+pub fn shell(domain: &Domain) -> bool {
+    match Pm::new(domain.channel(PMSERVER)).reserve_heap(shell_core::HEAP) {
+        Ok(_) => shell_core::run(domain, domain.clone(), &mut domain.clone()),
+        Err(_) => false,
+    }
+}
+
 /// Runs the scenarios in the client's domain. Returns whether all passed.
 pub fn scenario_client(domain: &Domain) -> bool {
     chosen_scenarios(domain, |_| true)

@@ -55,20 +55,30 @@ const PL011: Kind = Kind {
 };
 /// A 16550 with a register in every fourth byte (PC16550D, "Registers"), and the mini UART of the
 /// BCM2711, which is nearly one ("Auxiliaries", AUX_MU): the transmit FIFO has room (LSR).
-const NS16550: Kind = Kind { setup: &[], status: 0x14, bits: 1 << 5, room: 1 << 5, data: 0x00, input: None };
+const NS16550: Kind =
+    Kind { setup: &[], status: 0x14, bits: 1 << 5, room: 1 << 5, data: 0x00, input: None };
 /// The Cadence UART of the Zynq UltraScale+ (UG1087, "UART Module"): transmitter and receiver on
 /// (Control); the transmit FIFO is full (Channel_sts).
-const CADENCE: Kind =
-    Kind { setup: &[(0x00, 1 << 4 | 1 << 2)], status: 0x2C, bits: 1 << 4, room: 0, data: 0x30, input: None };
+const CADENCE: Kind = Kind {
+    setup: &[(0x00, 1 << 4 | 1 << 2)],
+    status: 0x2C,
+    bits: 1 << 4,
+    room: 0,
+    data: 0x30,
+    input: None,
+};
 /// The UART of the i.MX 8M (IMX8MDQLQRM, "UART Status Register 2"): the transmit FIFO is empty.
-const IMX: Kind = Kind { setup: &[], status: 0x98, bits: 1 << 14, room: 1 << 14, data: 0x40, input: None };
+const IMX: Kind =
+    Kind { setup: &[], status: 0x98, bits: 1 << 14, room: 1 << 14, data: 0x40, input: None };
 /// The LPUART of the i.MX 8X (IMX8DQXPRM, "LPUART Status Register"): the transmit FIFO has room.
 const IMX_LPUART: Kind =
     Kind { setup: &[], status: 0x14, bits: 1 << 23, room: 1 << 23, data: 0x1C, input: None };
 /// The UARTs of Amlogic's Meson chips (S905X3 datasheet, "UART_STATUS"): the transmit FIFO is full.
-const MESON: Kind = Kind { setup: &[], status: 0x0C, bits: 1 << 21, room: 0, data: 0x00, input: None };
+const MESON: Kind =
+    Kind { setup: &[], status: 0x0C, bits: 1 << 21, room: 0, data: 0x00, input: None };
 /// The USART of the STM32MP2 (RM0457, "USART_ISR"): the transmit FIFO has room.
-const STM32: Kind = Kind { setup: &[], status: 0x1C, bits: 1 << 7, room: 1 << 7, data: 0x28, input: None };
+const STM32: Kind =
+    Kind { setup: &[], status: 0x1C, bits: 1 << 7, room: 1 << 7, data: 0x28, input: None };
 
 /// The serial port.
 pub(crate) struct SerialPort {

@@ -13,8 +13,6 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 ALL_BOARDS := $(patsubst support/boards/%.mk,%,$(wildcard support/boards/*.mk))
 BOARDS := $(patsubst support/boards/%.mk,%,$(shell grep -l '^QEMU_FLAGS' support/boards/*.mk))
 CONFIGS := debug release
-# The same kernels for several cores, for smp-test.
-SMP_CONFIGS := smp-debug smp-release
 BOARD ?=
 CONFIG ?= debug
 FILES ?= support/files
@@ -38,7 +36,7 @@ export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
 one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
 $(if $(call one-of,$(or $(BOARD),sim),sim $(ALL_BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(ALL_BOARDS:%=or BOARD=%)))
-$(if $(call one-of,$(CONFIG),$(CONFIGS) $(SMP_CONFIGS) benchmark),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
+$(if $(call one-of,$(CONFIG),$(CONFIGS) benchmark),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
 -include $(wildcard support/boards/$(BOARD).mk)
 # QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
 comma := ,
@@ -94,13 +92,6 @@ clients_PDS := $(region_PDS)
 clients_SIM := run
 # Each of the clients ends with PASS.
 clients_PASSES := 3
-# With a kernel for several cores: the demo with its client on the second, and three clients at once,
-# each on a core of its own.
-two-cores_XML := build/two-cores.xml
-two-cores_PDS := $(region_PDS)
-four-cores_XML := build/four-cores.xml
-four-cores_PDS := $(clients_PDS)
-four-cores_PASSES := 3
 bench_XML := support/bench/microkit-system.xml
 bench_PDS := console pmserver fsserver bench-client rival puppet
 # The same of files on a disk.
@@ -182,7 +173,7 @@ check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); 
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test board-test iommu-test smp-test c-test example-test parts clean
+ALONE += test sim-test qemu-test board-test iommu-test c-test example-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -194,7 +185,7 @@ else
 .PHONY: usage help run shell scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: c-test example-test parts disk-board-test left-out smp-test
+.PHONY: c-test example-test parts disk-board-test left-out
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -299,11 +290,7 @@ define build-pds
 	  $(addprefix --package ,$(sort $(foreach pd,$(1),$(call package-of,$(pd)))))
 	@for pd in $(1); do cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(2)/$$pd.elf; done
 endef
-build/two-cores.xml: $(region_XML)
-	@sed 's/name="client-demo"/& cpu="1"/' $< >$@
-build/four-cores.xml: $(clients_XML)
-	@sed 's/name="first"/& cpu="1"/; s/name="second"/& cpu="2"/; s/name="third"/& cpu="3"/' $< >$@
-image: need-board fs-image image-tool $(filter build/%,$($(SYSTEM)_XML))
+image: need-board fs-image image-tool
 	@[ -z "$($(SYSTEM)_DISK)" ] || [ "$(HAS_DISK)" ] || \
 	  { echo 'SYSTEM=$(SYSTEM) needs a disk, and there is no driver for one of $(BOARD): use SYSTEM=$(DEMO)' >&2; exit 1; }
 	$(call build-pds,$($(SYSTEM)_PDS),$(IMAGE_DIR))
@@ -388,12 +375,6 @@ left-out:
 	  echo 'demo, disk test and C client were NOT run on $(BOARD): there is no driver for a disk of it'
 	@[ "$(HAS_KTEST)" ] || \
 	  echo 'the kernel was NOT tested on $(BOARD): the test has no driver for its serial port'
-# Several cores, with a kernel for them, and QEMU's instructions uncounted: they run at once.
-smp-test: need-board
-	@[ '$(filter smp-%,$(CONFIG))' ] || { echo 'say CONFIG=smp-release or CONFIG=smp-debug' >&2; exit 1; }
-	$(MAKE) boot SYSTEM=two-cores ICOUNT=
-	$(BOOT) compare $(SIM)/region.txt $(OUT)/two-cores.txt
-	$(MAKE) boot SYSTEM=four-cores ICOUNT=
 # What is in C: it needs a compiler of its own.
 c-test: need-board
 	@missing=$$(support/make/c.sh missing); \

@@ -16,8 +16,7 @@ ICOUNT ?= 5
 ICOUNTS ?= 3 4 5 6
 
 QEMU := qemu-system-aarch64
-CORES := $(if $(filter smp-%,$(CONFIG)),-smp 4)
-QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 $(CORES) -m size=2G $(QEMU_NO_WINDOW) \
+QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G $(QEMU_NO_WINDOW) \
 	-nic none -serial stdio $(QEMU_ICOUNT) $(QEMU_LOADER)
 
 # A disk for systems with a driver: the first of the board's 32 virtio devices.

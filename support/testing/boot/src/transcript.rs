@@ -16,8 +16,9 @@ use std::io::{self, BufWriter, Seek, Write};
 const GREETING: &[u8] = b"MON|INFO: Microkit Monitor started!";
 
 /// How other lines begin: those of the loader, those of the monitor, and the kernel's messages
-/// about refused invocations.
-const NOISE: [&[u8]; 3] = [b"LDR|", b"MON|", b"\x1b[0m\x1b[1m<<\x1b[0m\x1b[32mseL4(CPU "];
+/// about refused invocations, and about a device that an IOMMU has stopped.
+const NOISE: [&[u8]; 4] =
+    [b"LDR|", b"MON|", b"\x1b[0m\x1b[1m<<\x1b[0m\x1b[32mseL4(CPU ", b"IOMMU: DMA "];
 
 /// The first line of the kernel's report of a fault without a handler. Three lines follow (the
 /// fault, the thread, a heading), and then the words of the stack.

@@ -142,7 +142,7 @@ const CRATES: &[Crate] = &[
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
     Crate {
         folder: "support/sel4/image/src",
-        floors: &["pack", "memory", "capdl", "sdk", "id_registers", "last_resort"],
+        floors: &["pack", "memory", "capdl", "sdk", "id_registers", "last_resort", "boards"],
     },
     Crate {
         folder: "support/shell/core/src",
@@ -295,6 +295,7 @@ const OF_OTHERS: &[&str] = &[
     "find",
     "get",
     "insert",
+    "inspect",
     "iter",
     "last",
     "len",

@@ -55,7 +55,7 @@ pub(crate) fn untyped_list() -> Option<[u8; LIST_BYTES]> {
     copy_of(*sel4_microkit::var!(remaining_untypeds_vaddr: u64 = 0))
 }
 
-/// Returns a copy of the region at an address; `None` if that is 0, as it is in an image without it.
+/// Returns a copy of the region at an address; `None` if that is 0: the image has none then.
 fn copy_of<const N: usize>(region: u64) -> Option<[u8; N]> {
     let region = VirtAddr::new(region).filter(|_| region != 0)?;
     let mut page = [0; N];

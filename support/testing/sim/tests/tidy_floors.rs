@@ -295,7 +295,6 @@ const OF_OTHERS: &[&str] = &[
     "find",
     "get",
     "insert",
-    "inspect",
     "iter",
     "last",
     "len",

@@ -129,7 +129,7 @@ fn lent(
             meter.end_batch(2);
         }
         let floor = floors.raw_1m;
-        table.row(&Row { name, batch: MIB_FRAMES, floor, copied: 0, bound: 2 }, &meter);
+        table.row(&Row { name, batch: MIB_FRAMES, floor, copied: 0, bound: 5 }, &meter);
     }
     share.unshare().map_err(|refused| refused.error)?;
     Ok(container.destroy().map_err(|refused| refused.error)?)

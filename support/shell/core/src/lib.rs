@@ -9,9 +9,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `shell` | reads lines until the end |
+//! | `shell` | reads lines until the end, and has done what they say |
 //! | `terminal` | what the line editor prints |
-//! | `command` | the commands, and who does what |
+//! | `command` | the commands, and the line editor that finds them in what is typed |
 //! | `files` | files, read on where a server that failed has stopped |
 //! | `accounts` | the accounts as a tree |
 //! | `client` | the other client: memory that is lent to it, and its end |

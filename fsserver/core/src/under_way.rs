@@ -116,6 +116,11 @@ impl UnderWay {
         self.0.is_empty()
     }
 
+    /// Returns whether there is something to do, or to wait for.
+    pub(crate) fn has_work(&self) -> bool {
+        self.0.iter().any(|entry| !matches!(entry.state, State::Ended(_)))
+    }
+
     /// Returns what is known of a request, and forgets it if it has ended.
     pub(crate) fn take(&mut self, asked: Asked) -> Known {
         let is_it = |entry: &Entry| entry.of == Some(asked);

@@ -688,7 +688,7 @@ static inline struct fs_result fs_read_taken(fs_file_t file, pm_container_t cont
  * Copies logically (PM-160) what fsserver keeps of the file in memory of its own. The container
  * needs WRITE. No lease is taken.
  *
- * Rules: FS-90 to FS-95; FS-100 to FS-108.
+ * Rules: FS-90 to FS-96; FS-100 to FS-108.
  *
  * @param file the file, as fs_lookup() or fs_create() has opened it
  * @param container the weak handle of a container that is lent to fsserver

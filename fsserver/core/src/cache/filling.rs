@@ -42,7 +42,7 @@ impl Cache {
         (key, is_lasting): (Key, bool),
         bytes: u64,
     ) -> Result<Option<(usize, Target)>, Failure> {
-        if self.places.iter().any(|place| place.key == Some(key)) {
+        if self.knows(key) {
             return Ok(None);
         }
         // Who reads across the start of the window needs the one before it as well.

@@ -62,6 +62,11 @@ impl Key {
         Self { inode, window: offset.checked_div(WINDOW_BYTES).unwrap_or_default() }
     }
 
+    /// Returns the window after it.
+    pub(crate) const fn next(self) -> Self {
+        Self { window: self.window.saturating_add(1), ..self }
+    }
+
     /// Returns the first byte.
     pub(crate) const fn start(self) -> u64 {
         self.window.saturating_mul(WINDOW_BYTES)
@@ -121,6 +126,16 @@ impl Cache {
     /// Returns an empty cache.
     pub(crate) const fn new() -> Self {
         Self { places: [Place::EMPTY; PLACES], uses: 0, held: [None; HELD_MAX] }
+    }
+
+    /// Returns which window is in a place, if there is one.
+    pub(crate) fn key(&self, index: usize) -> Option<Key> {
+        self.places.get(index).and_then(|place| place.key)
+    }
+
+    /// Returns whether a window is there, or is coming.
+    pub(crate) fn knows(&self, key: Key) -> bool {
+        self.places.iter().any(|place| place.key == Some(key))
     }
 
     /// Returns whether a window is there, to be used as it is. `hint` is where it was found last.
@@ -210,8 +225,7 @@ impl Cache {
     /// Gives up what is cached of a file.
     pub(crate) fn forget<T: Transport>(&mut self, pm: &Pm<T>, memory: &Memory, inode: Inode) {
         for index in 0..PLACES {
-            let key = self.places.get(index).and_then(|place| place.key);
-            if key.is_some_and(|key| key.inode == inode) {
+            if self.key(index).is_some_and(|key| key.inode == inode) {
                 self.drop_place(pm, memory, index);
             }
         }

@@ -64,6 +64,8 @@ pub(crate) struct Ended {
 pub struct Engine<S: Stack> {
     coroutine: Coroutine<Resume, Pause, Infallible, S>,
     is_busy: bool,
+    /// Whether the disk works while others run.
+    takes_time: bool,
 }
 
 impl<S: Stack + 'static> Engine<S> {
@@ -72,7 +74,7 @@ impl<S: Stack + 'static> Engine<S> {
     where
         A: AddressSpace + 'static,
     {
-        Self::new(stack, Region::new(space, vaddr, bytes))
+        Self::new(stack, Region::new(space, vaddr, bytes), false)
     }
 
     /// Returns the file system on the disk that a block server has, to which it lends `memory`.
@@ -91,12 +93,17 @@ impl<S: Stack + 'static> Engine<S> {
         T: Transport + 'static,
         A: AddressSpace + 'static,
     {
-        Ok(Self::new(stack, Driver::new(space, driver, (pm, memory))?))
+        Ok(Self::new(stack, Driver::new(space, driver, (pm, memory))?, true))
     }
 
-    fn new<D: Disk + 'static>(stack: S, disk: D) -> Self {
+    fn new<D: Disk + 'static>(stack: S, disk: D, takes_time: bool) -> Self {
         let run = move |yielder: &Yielder<_, _>, first| run(yielder, first, disk);
-        Self { coroutine: Coroutine::with_stack(stack, run), is_busy: false }
+        Self { coroutine: Coroutine::with_stack(stack, run), is_busy: false, takes_time }
+    }
+
+    /// Returns whether the disk works while others run.
+    pub(crate) const fn takes_time(&self) -> bool {
+        self.takes_time
     }
 
     /// Returns whether a job is under way: then there can be no other.

@@ -10,6 +10,7 @@ use pmserver_client::{AddressSpace, ContainerHandle, Micros, PAGE_BYTES, Pm, Tra
 use proto::{FrameCount, FrameNumber};
 
 use super::FileServer;
+use super::asking::left_in;
 use crate::cache::{Cache, Key, WINDOW_BYTES, window_at};
 use crate::client::ClientId;
 use crate::lent::{Lent, give_back, of_pm, take};
@@ -109,7 +110,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
             }
         }
         if hint != known {
-            *regular(self.files.get(client, file)?)?.2 = hint;
+            self.moved_on((client, file), (known, hint))?;
         }
         Ok(Reply::Bytes(bytes))
     }
@@ -124,7 +125,8 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let (inode, size, hint) = regular(self.files.get(asked.client, file)?)?;
         let bytes = left_of(size, offset)?.min(WINDOW_BYTES);
         if bytes > 0 {
-            let mut hint = *hint;
+            let known = *hint;
+            let mut hint = known;
             let is_held = self.have(asked, inode, &hint, (offset, bytes))?;
             let found = self.cache.find(Key::of(inode, offset), &mut hint);
             let lent = found.ok_or(FsError::Busy.into());
@@ -133,8 +135,33 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
                 self.cache.release(&self.pm);
             }
             lent?;
+            if hint != known {
+                self.moved_on((asked.client, file), (known, hint))?;
+            }
         }
         Ok(Reply::Bytes(bytes))
+    }
+
+    /// Notes that a file was read in another place of the cache than before. If that is the window
+    /// after the one before, and there is nothing else to do, the next one is read, too (FS-96).
+    #[cold]
+    fn moved_on(
+        &mut self,
+        (client, file): (ClientId, FileHandle),
+        (before, now): (usize, usize),
+    ) -> Result<(), Failure> {
+        let (_, size, hint) = regular(self.files.get(client, file)?)?;
+        *hint = now;
+        let (Some(before), Some(key)) = (self.cache.key(before), self.cache.key(now)) else {
+            return Ok(());
+        };
+        let next = key.next();
+        let is_wanted = before.next() == key && left_in(next, size) > 0 && !self.cache.knows(next);
+        if is_wanted && self.engine.takes_time() && !self.under_way.has_work() {
+            self.under_way.push(None, Work::Fill { key: next, is_lasting: false });
+            self.pump();
+        }
+        Ok(())
     }
 
     /// Makes sure that bytes of a file are in the cache. Returns whether some have to be released

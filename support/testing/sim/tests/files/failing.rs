@@ -15,7 +15,7 @@ fn disk() -> Vec<u8> {
 }
 
 /// Returns the block of a disk that begins with these bytes.
-fn block_with(disk: &[u8], bytes: &[u8]) -> u64 {
+pub(crate) fn block_with(disk: &[u8], bytes: &[u8]) -> u64 {
     let block = disk.chunks(512).position(|block| block.starts_with(&bytes[..100]));
     block.unwrap() as u64
 }

@@ -47,7 +47,7 @@ impl Handler for PmServer {
     type Error = Infallible;
 
     fn run(&mut self) -> Result<Never, Infallible> {
-        let mut woken = pd::wait_passive();
+        let mut woken = pd::wait_first();
         loop {
             let mut reply = Message::default();
             woken = match woken.cause() {

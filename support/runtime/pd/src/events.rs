@@ -8,6 +8,7 @@ use proto::limits::FASTPATH_REGISTERS;
 use proto::{Message, ProtocolError};
 use sel4::cap::{Endpoint, Reply};
 use sel4::{Badge, Cap, IpcBuffer, MessageInfo, with_ipc_buffer_mut};
+use sel4_microkit::pd_is_passive;
 
 use crate::channel::{put, take};
 
@@ -88,11 +89,13 @@ fn long_message(label: u64, count: usize) -> Result<Message, ProtocolError> {
     sel4::with_ipc_buffer(|buffer| take(label, count, buffer.msg_regs()))
 }
 
-/// Waits for the first time, as a passive domain: tells the monitor that it needs no time of its
-/// own any more.
+/// Waits for the first time. A passive domain tells the monitor that it needs no time of its own
+/// any more.
 #[must_use]
-#[inline(always)]
-pub fn wait_passive() -> Woken {
+pub fn wait_first() -> Woken {
+    if !pd_is_passive() {
+        return wait();
+    }
     let nothing = MessageInfo::new(0, 0, 0, 0);
     with_ipc_buffer_mut(|buffer| {
         // CAP: the endpoint that the platform gives every domain for this; nothing is transferred.

@@ -20,7 +20,7 @@ mod waiter;
 
 pub use channel::{PpChannel, put, receive, send, take};
 pub use clock::{micros, own_time};
-pub use events::{Wake, Woken, reply_and_wait, wait, wait_passive};
+pub use events::{Wake, Woken, reply_and_wait, wait, wait_first};
 pub use finished::Finished;
 pub use granted::OwnGrants;
 pub use panic::report_panics;

@@ -21,6 +21,7 @@
 //!   serial.rs         the serial port, and who has it
 //!   additions.rs      what is added to the text for a machine
 //!   budgets.rs        who may hold up whom
+//!   cores.rs          who may be called from another core
 //!   claims.rs         which slots are taken, and by what
 //!   element.rs        one element: its attributes, errors with its line
 //!   text.rs           the text without the extensions, with additions
@@ -31,6 +32,7 @@ mod account;
 mod additions;
 mod budgets;
 mod claims;
+mod cores;
 mod element;
 mod file_server;
 mod reader;

@@ -8,6 +8,7 @@ use roxmltree::Document;
 use crate::additions::Places;
 use crate::budgets;
 use crate::claims::Claims;
+use crate::cores;
 use crate::element::Element;
 use crate::file_server::file_server;
 use crate::serial::{self, SerialOwner};
@@ -57,6 +58,7 @@ pub fn read_for(xml: &str, machine: Machine<'_>) -> Result<Description, Fault> {
     reader.check_pd_names()?;
     let Reader { text, claims, untypeds, mut caps, domains, file_accesses, serial, .. } = reader;
     let server = domains.server(&untypeds, &claims)?;
+    cores::check(&domains)?;
     if let Some(server) = &server {
         budgets::check(&domains)?;
         caps.extend(server.caps());

@@ -102,6 +102,12 @@ pub(crate) const WITHOUT_SDK: &[(&str, u32, &str)] = &[
         16,
         "'client' cannot call 'server': its end of the channel lacks pp=\"true\".",
     ),
+    (
+        "passive_server_called_from_another_core",
+        13,
+        "'second' calls 'server' from another core (cpu), and that is passive: a call that comes \
+         while it starts would stop it for ever.",
+    ),
     ("peer_number_zero", 9, "the peer number 0 is outside 1 to 31."),
     ("peer_number_above_the_last", 9, "the peer number 32 is outside 1 to 31."),
     ("peer_number_above_a_byte", 9, "300 is too large."),

@@ -165,6 +165,7 @@ impl SystemFile {
             "id",
             "budget",
             "period",
+            "cpu",
         ])?;
         let name = element.attribute("name")?.to_owned();
         if self.domains.iter().any(|domain| domain.name == name) {

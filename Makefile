@@ -20,6 +20,8 @@ IMAGE ?=
 WRITE ?=
 # IOMMU=yes: a machine with an IOMMU, and an image for one.
 IOMMU ?=
+# Domains that are put on the second core, with CONFIG=smp-debug or smp-release.
+CORE_1 ?=
 MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
@@ -36,13 +38,16 @@ export CARGO_NET_GIT_FETCH_WITH_CLI := true
 
 one-of = $(and $(filter 1,$(words $(1))),$(filter $(2),$(1)))
 $(if $(call one-of,$(or $(BOARD),sim),sim $(ALL_BOARDS)),,$(error there is no board '$(BOARD)': use BOARD=sim $(ALL_BOARDS:%=or BOARD=%)))
-$(if $(call one-of,$(CONFIG),$(CONFIGS) benchmark),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release))
+SMP_CONFIGS := $(CONFIGS:%=smp-%)
+$(if $(call one-of,$(CONFIG),$(CONFIGS) $(SMP_CONFIGS) benchmark),,$(error there is no configuration '$(CONFIG)': use CONFIG=debug or CONFIG=release, or one of $(SMP_CONFIGS)))
 -include $(wildcard support/boards/$(BOARD).mk)
 # QEMU counts instructions for a clock, so that a run repeats; ICOUNT= leaves it to the host's clock.
 comma := ,
 # While it waits for a disk, which knows no such clock, time must pass as it does for the host.
 QEMU_SLEEP = $(if $($(SYSTEM)_DISK),on,off)
 QEMU_ICOUNT = $(if $(ICOUNT),-icount shift=$(ICOUNT)$(comma)sleep=$(QEMU_SLEEP))
+# As many cores as the kernel was built for, of which each runs at the others' pace.
+QEMU_CORES = $(if $(filter $(SMP_CONFIGS),$(CONFIG)),-smp 4)
 export TARGET TARGET_RUSTFLAGS QEMU
 
 $(if $(filter-out yes,$(IOMMU)),$(error use IOMMU=yes))
@@ -173,7 +178,7 @@ check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); 
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test board-test iommu-test c-test example-test parts clean
+ALONE += test sim-test qemu-test smp-test board-test iommu-test c-test example-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -185,7 +190,7 @@ else
 .PHONY: usage help run shell scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: c-test example-test parts disk-board-test left-out
+.PHONY: smp-test c-test example-test parts disk-board-test left-out
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -194,6 +199,7 @@ usage help:
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
 	@echo 'make qemu-test  runs demo, clients, scenarios on BOARD with CONFIG; compares with the simulator'
+	@echo 'make smp-test   runs demo and scenarios on two cores, with CONFIG=smp-debug|smp-release'
 	@echo 'make sweep      runs the scenarios on BOARD with faster and slower processors'
 	@echo 'make soak       reads files on BOARD while fsserver is killed, for SECONDS=$(SECONDS); SEED=n'
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
@@ -218,7 +224,8 @@ usage help:
 	@echo 'make image      makes the boot image of SYSTEM for any BOARD of support/docs/boards.md'
 	@printf '\n%s\n' 'BOARD=sim|$(subst $() $(),|,$(BOARDS))'
 	@echo '                                            where to run'
-	@echo 'CONFIG=debug|release                        which kernel           ($(CONFIG))'
+	@echo 'CONFIG=debug|release|smp-debug|smp-release  which kernel           ($(CONFIG))'
+	@echo 'CORE_1=names                                domains on the second core, with an SMP kernel'
 	@echo 'ICOUNT=n                                    an instruction takes 2^n ns; empty: as it comes'
 	@echo "FILES=folder                                what fsserver serves   ($$FILES)"
 	@echo 'IMAGE=file                                  the same, an image: a copy, unless WRITE=yes'
@@ -290,14 +297,17 @@ define build-pds
 	  $(addprefix --package ,$(sort $(foreach pd,$(1),$(call package-of,$(pd)))))
 	@for pd in $(1); do cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(2)/$$pd.elf; done
 endef
+# The system file; with CORE_1, a copy in which those are on another core, and nobody is passive.
+SYSTEM_FILE = $(if $(CORE_1),$(IMAGE_DIR)/system.xml,$($(SYSTEM)_XML))
 image: need-board fs-image image-tool
 	@[ -z "$($(SYSTEM)_DISK)" ] || [ "$(HAS_DISK)" ] || \
 	  { echo 'SYSTEM=$(SYSTEM) needs a disk, and there is no driver for one of $(BOARD): use SYSTEM=$(DEMO)' >&2; exit 1; }
 	$(call build-pds,$($(SYSTEM)_PDS),$(IMAGE_DIR))
 	@$(if $($(SYSTEM)_C),support/make/c.sh build $($(SYSTEM)_C) $(IMAGE_DIR)/client-demo.elf)
+	@$(if $(CORE_1),sed -e 's/ passive="true"//' $(CORE_1:%=-e 's/<protection_domain name="%"/& cpu="1"/') $($(SYSTEM)_XML) >$(SYSTEM_FILE))
 	@cargo run --quiet $(IMAGE_TOOL) -- --sdk "$$MICROKIT_SDK" --board $(BOARD) \
 	  --config $(CONFIG) --search-path $(IMAGE_DIR) build --output $(IMAGE_DIR)/loader.img \
-	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $($(SYSTEM)_XML)
+	  --report $(IMAGE_DIR)/report.txt $(IMAGE_FLAGS) $(SYSTEM_FILE)
 	@[ -z "$(filter image,$(MAKECMDGOALS))" ] || \
 	  echo 'make: the image is $(IMAGE_DIR)/loader.img$(if $(ON_THE_BOARD),; on the board: $(ON_THE_BOARD))' >&2
 
@@ -369,6 +379,16 @@ iommu-test: need-board
 	$(MAKE) simulate SYSTEM=slow-disk BOARD=sim >$(SIM)/slow-disk.txt
 	$(MAKE) boot SYSTEM=slow-disk
 	$(BOOT) compare $(SIM)/slow-disk.txt $(OUT)/slow-disk.txt
+# The demo with its driver on another core, and the scenarios with half of their domains there. What
+# waits for another core takes longer: the clock is slower.
+CORE_1_OF_SCENARIOS := $(foreach number,1 2 3 4,puppet-$(number))
+smp-test: need-board
+	@[ '$(filter $(SMP_CONFIGS),$(CONFIG))' ] || { echo 'say CONFIG=smp-debug or CONFIG=smp-release' >&2; exit 1; }
+	$(MAKE) boot SYSTEM=demo CORE_1=virtio-blk
+	$(BOOT) compare $(SIM)/demo.txt $(OUT)/demo.txt
+	support/make/verify.sh $(OUT)/demo.txt "$$FILES" $(OUT)/demo/disk.img
+	$(MAKE) boot SYSTEM=scenarios ICOUNT=4 CORE_1='$(CORE_1_OF_SCENARIOS)'
+	$(BOOT) compare $(SIM)/scenarios.txt $(OUT)/scenarios.txt
 # Prints which tests BOARD cannot run, and why.
 left-out:
 	@[ "$(HAS_DISK)" ] || \

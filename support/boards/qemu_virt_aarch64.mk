@@ -17,7 +17,7 @@ ICOUNTS ?= 3 4 5 6
 
 QEMU := qemu-system-aarch64
 QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G $(QEMU_NO_WINDOW) \
-	-nic none -serial stdio $(QEMU_ICOUNT) $(QEMU_LOADER)
+	-nic none -serial stdio $(QEMU_ICOUNT) $(QEMU_CORES) $(QEMU_LOADER)
 
 # A disk for systems with a driver: the first of the board's 32 virtio devices.
 QEMU_DISK = -global virtio-mmio.force-legacy=false $(QEMU_DRIVE) \

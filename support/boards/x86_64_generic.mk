@@ -15,7 +15,7 @@ ICOUNTS ?= 4
 QEMU := qemu-system-x86_64
 # -no-reboot: a triple fault ends QEMU instead of starting the system again.
 QEMU_FLAGS = -cpu qemu64,+fsgsbase,+pdpe1gb,+xsaveopt,+xsave -m $(RAM) \
-	-display none -monitor none -nic none -no-reboot -serial stdio $(QEMU_ICOUNT) \
+	-display none -monitor none -nic none -no-reboot -serial stdio $(QEMU_ICOUNT) $(QEMU_CORES) \
 	-kernel $(IMAGE_DIR)/sel4_32.elf -initrd $(IMAGE_DIR)/loader.img
 
 # A disk for systems with a driver, in the slot of which the system file knows the interrupt.

@@ -38,6 +38,13 @@ for board in $boards; do
 		if [ "$config" = release ]; then
 			"$make" example-test BOARD="$board" CONFIG=release
 			if [ -e "support/bench/$board.json" ]; then
+				missing=$("$make" missing BOARD="$board" CONFIG=smp-release)
+				if [ -z "$missing" ]; then
+					"$make" smp-test BOARD="$board" CONFIG=smp-release
+					ran+=("$board smp-release")
+				else
+					limits+=("two cores were NOT tried on $board: $missing")
+				fi
 				"$make" bench-check BOARD="$board" CONFIG=release
 				benched+=("$board")
 			fi

@@ -22,6 +22,8 @@ WRITE ?=
 IOMMU ?=
 # Domains that are put on the second core, with CONFIG=smp-debug or smp-release.
 CORE_1 ?=
+# TRACE=yes: servers that write a trace of what they serve.
+TRACE ?=
 MICROKIT_SDK ?= $(HOME)/microkit-sdk-2.3.0
 # Seconds after which QEMU is stopped, for the demo and for the scenarios.
 TIMEOUT ?= 180
@@ -130,6 +132,12 @@ shell_PDS := console pmserver virtio-blk sabotaged-fsserver supervisor puppet sh
 shell_SIM := run
 shell_DISK := files
 shell_TYPED := support/shell/session.txt
+# The demo with servers that write a trace, and who prints it then.
+trace_XML := support/trace/system.xml
+trace_PDS := $(demo_PDS) trace-reader
+trace_SIM := run
+trace_DISK := files
+trace_PASSES := 2
 # Its disk keeps a log of what is written.
 crash_XML := support/testing/systems/crash.xml
 crash_PDS := console pmserver virtio-blk sabotaged-fsserver crash-writer
@@ -177,8 +185,8 @@ TERMINAL = $(if $(KEYBOARD),support/make/terminal.sh)
 check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); exit $$result
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test smp-test board-test iommu-test c-test example-test parts clean
+ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept test trace
+ALONE += sim-test qemu-test smp-test board-test iommu-test c-test example-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -187,7 +195,7 @@ alone:
 	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
 else
 
-.PHONY: usage help run shell scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
+.PHONY: usage help run shell trace scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
 .PHONY: smp-test c-test example-test parts disk-board-test left-out
@@ -195,6 +203,7 @@ else
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make shell      boots the system with a shell on the console; exit ends it'
+	@echo 'make trace      runs the demo, and writes who called whom and how long it took, for Perfetto'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
@@ -289,12 +298,13 @@ image-tool: need-cargo
 	@$(COMPILE) 'the tool that makes boot images (about half a minute the first time)' \
 	  cargo build $(IMAGE_TOOL)
 
-# Builds the protection domains $(1) into the folder $(2).
+# Builds the protection domains $(1) into the folder $(2). TRACE=yes: servers that write a trace.
 define build-pds
 	@mkdir -p $(2)
 	@$(COMPILE) 'the protection domains for $(BOARD), $(CONFIG) (about 1 minute the first time)' \
 	  $(PDS) build $(SEL4) --release --target-dir $(PD_TARGET_DIR) \
-	  $(addprefix --package ,$(sort $(foreach pd,$(1),$(call package-of,$(pd)))))
+	  $(addprefix --package ,$(sort $(foreach pd,$(1),$(call package-of,$(pd))))) \
+	  $(if $(TRACE),--features pmserver/trace)
 	@for pd in $(1); do cp $(PD_TARGET_DIR)/$(TARGET)/release/$$pd $(2)/$$pd.elf; done
 endef
 # The system file; with CORE_1, a copy in which those are on another core, and nobody is passive.

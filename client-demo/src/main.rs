@@ -36,5 +36,5 @@ fn init() -> Finished {
         }
         Err(error) => console.print(format_args!("FAIL: no heap: {error}\n")),
     }
-    Finished
+    pd::finished()
 }

@@ -15,7 +15,7 @@ mod regions;
 
 use fsserver_api::{Failure, FsError};
 use fsserver_core::{ClientId, HEAP, STACK};
-use pd::PpChannel;
+use pd::{PpChannel, Trace};
 use pmserver_client::{Error, Message, Pm, ProtocolError, Transport};
 use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo};
 
@@ -27,7 +27,10 @@ use regions::Place;
 const PMSERVER: usize = 0;
 
 /// The protection domain with the server that `P` runs.
-pub struct Domain<P: Program>(Service<P, PpChannel>);
+pub struct Domain<P: Program> {
+    service: Service<P, PpChannel>,
+    trace: Trace,
+}
 
 /// A server over `T`, or why there is none: then every request is refused with that.
 type Service<P, T> = Result<<P as Program>::Server<T>, Failure>;
@@ -35,7 +38,7 @@ type Service<P, T> = Result<<P as Program>::Server<T>, Failure>;
 /// Starts the domain. Called once.
 #[must_use]
 pub fn start<P: Program>() -> Domain<P> {
-    Domain(first_service::<P>())
+    Domain { service: first_service::<P>(), trace: Trace::open(|| None) }
 }
 
 /// Makes the heap and the stack, builds the server, and says where the domain continues after a
@@ -68,17 +71,21 @@ fn refused(error: Error) -> Failure {
 /// Answers a request that came in on a channel.
 fn answer<P: Program, T: Transport + 'static>(
     service: &mut Service<P, T>,
+    trace: &mut Trace,
     channel: usize,
     request: Result<Message, ProtocolError>,
 ) -> Message {
+    trace.begin_request(channel, &request);
     // Microkit has fewer channels than a byte has values.
     let client = ClientId::of_channel(u8::try_from(channel).unwrap_or(u8::MAX));
     // By reference: moving a message copies registers that it does not have.
-    match (service, &request) {
+    let reply = match (service, &request) {
         (_, Err(error)) => error.reply(),
         (Err(failure), _) => failure.reply(),
         (Ok(server), Ok(request)) => P::call(server, client, request, pd::own_time()),
-    }
+    };
+    trace.end(&reply);
+    reply
 }
 
 /// Notifies the clients that wait for something that has ended.
@@ -90,10 +97,12 @@ fn notify<P: Program, T: Transport + 'static>(service: &mut Service<P, T>, notif
 }
 
 /// Goes on after a notification.
-fn wake<P: Program, T: Transport + 'static>(service: &mut Service<P, T>) {
+fn wake<P: Program, T: Transport + 'static>(service: &mut Service<P, T>, trace: &mut Trace) {
+    trace.begin_notified();
     if let Ok(server) = service {
         P::wake(server);
     }
+    trace.end(&Message::default());
 }
 
 impl<P: Program> Handler for Domain<P> {
@@ -104,15 +113,16 @@ impl<P: Program> Handler for Domain<P> {
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let reply = answer::<P, _>(&mut self.0, channel.index(), pd::receive(&request));
-        notify::<P, _>(&mut self.0, |client| Channel::new(client).notify());
+        let Self { service, trace } = self;
+        let reply = answer::<P, _>(service, trace, channel.index(), pd::receive(&request));
+        notify::<P, _>(service, |client| Channel::new(client).notify());
         Ok(pd::send(&reply))
     }
 
     /// The driver of the disk has done something.
     fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        wake::<P, _>(&mut self.0);
-        notify::<P, _>(&mut self.0, |client| Channel::new(client).notify());
+        wake::<P, _>(&mut self.service, &mut self.trace);
+        notify::<P, _>(&mut self.service, |client| Channel::new(client).notify());
         Ok(())
     }
 

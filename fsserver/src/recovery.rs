@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 
 use fsserver_api::{Failure, FsError};
+use pd::Trace;
 use pd::recovery::{self, Event, Recovered};
 use pmserver_client::{Error, Pm, Transport};
 
@@ -24,13 +25,14 @@ extern "C" fn recover<P: Program>() -> ! {
     let mut service = build::<P, _>(|channel| kernel.channel(channel))
         .and_then(|server| register::<P, _>(&pm).map(|()| server).map_err(refused));
     notify::<P, _>(&mut service, |client| kernel.notify(client));
+    let mut trace = Trace::open(|| None);
     kernel.serve(Failure::from(FsError::Restarted).reply(), |event| {
         let reply = match event {
             Event::Request { channel, message } => {
-                Some(answer::<P, _>(&mut service, channel, message))
+                Some(answer::<P, _>(&mut service, &mut trace, channel, message))
             }
             Event::Notification => {
-                wake::<P, _>(&mut service);
+                wake::<P, _>(&mut service, &mut trace);
                 None
             }
         };

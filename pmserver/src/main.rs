@@ -15,7 +15,7 @@ mod regions;
 mod start;
 
 use console_api::Client;
-use pd::{PpChannel, Wake, Woken};
+use pd::{PpChannel, Trace, Wake, Woken};
 use pmserver_core::Server;
 use proto::{Message, PeerId, ProtocolError};
 use sel4_microkit::{Handler, Infallible, Never, protection_domain};
@@ -31,7 +31,11 @@ const CONSOLE: usize = 0;
 fn init() -> PmServer {
     pd::report_panics::<CONSOLE>();
     match start() {
-        Ok(server) => PmServer { server, console: Client::new(PpChannel::new(CONSOLE)) },
+        Ok(server) => PmServer {
+            server,
+            console: Client::new(PpChannel::new(CONSOLE)),
+            trace: Trace::open(|| Some(clock::read().1)),
+        },
         // Nobody can call yet, and without a pool there is nothing to answer.
         #[allow(clippy::panic)]
         Err(error) => panic!("pmserver cannot start: {error}"),
@@ -41,6 +45,7 @@ fn init() -> PmServer {
 struct PmServer {
     server: Server<Sel4Kernel>,
     console: Client<PpChannel>,
+    trace: Trace,
 }
 
 impl Handler for PmServer {
@@ -52,11 +57,15 @@ impl Handler for PmServer {
             let mut reply = Message::default();
             woken = match woken.cause() {
                 Wake::Request(channel) => {
+                    self.trace.begin(&woken);
                     self.protected(channel, &woken, &mut reply);
+                    self.trace.end(&reply);
                     pd::reply_and_wait(&reply)
                 }
                 Wake::Fault(child) => {
+                    self.trace.begin(&woken);
                     self.fault(child, &woken);
+                    self.trace.end(&reply);
                     pd::reply_and_wait(&reply)
                 }
                 // Nothing in pmserver's protocol uses notifications.

@@ -30,5 +30,5 @@ fn init() -> Finished {
             console.print(format_args!("FAIL: no heap: {error}\n"));
         }
     }
-    Finished
+    pd::finished()
 }

@@ -31,7 +31,7 @@ mod rings;
 
 use block_api::{BlockError, Failure};
 use block_core::{BlockServer, Device};
-use pd::PpChannel;
+use pd::{PpChannel, Trace};
 use pmserver_client::{Error, Message, PeerId, Pm, ProtocolError};
 use sel4_microkit::{Channel, ChannelSet, Child, Handler, Infallible, MessageInfo};
 
@@ -42,11 +42,14 @@ const PMSERVER: usize = 0;
 const INTERRUPT: usize = 32;
 
 /// The domain with its server, or why there is none: then every request is refused with that.
-pub struct Driver<D: Device>(Result<BlockServer<PpChannel, D>, Failure>);
+pub struct Driver<D: Device> {
+    server: Result<BlockServer<PpChannel, D>, Failure>,
+    trace: Trace,
+}
 
 /// Starts the disk, and a server of what `wrap` makes of it.
 pub fn start<D: Device>(wrap: impl FnOnce(Disk) -> D) -> Driver<D> {
-    Driver(serve(wrap))
+    Driver { server: serve(wrap), trace: Trace::open(|| None) }
 }
 
 fn serve<D: Device>(wrap: impl FnOnce(Disk) -> D) -> Result<BlockServer<PpChannel, D>, Failure> {
@@ -64,17 +67,21 @@ fn refused(error: Error) -> Failure {
 impl<D: Device> Driver<D> {
     fn answer(&mut self, channel: usize, request: &MessageInfo) -> Message {
         let client = u64::try_from(channel).ok().and_then(PeerId::new);
-        match (&mut self.0, pd::receive(request), client) {
+        let request = pd::receive(request);
+        self.trace.begin_request(channel, &request);
+        let reply = match (&mut self.server, request, client) {
             (_, Err(error), _) => error.reply(),
             (_, _, None) => ProtocolError::UnknownOperation.reply(),
             (Err(failure), ..) => failure.reply(),
             (Ok(server), Ok(request), Some(client)) => server.call(client, &request),
-        }
+        };
+        self.trace.end(&reply);
+        reply
     }
 
     /// Notifies the clients of which a request has ended.
     fn notify(&mut self) {
-        let Ok(server) = &mut self.0 else { return };
+        let Ok(server) = &mut self.server else { return };
         while let Some(client) = server.take_notice() {
             Channel::new(client.get().into()).notify();
         }
@@ -96,9 +103,11 @@ impl<D: Device> Handler for Driver<D> {
 
     /// The interrupt; or anybody who wants the driver to look whether the disk hangs.
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
-        if let Ok(server) = &mut self.0 {
+        self.trace.begin_notified();
+        if let Ok(server) = &mut self.server {
             server.wake();
         }
+        self.trace.end(&Message::default());
         self.notify();
         let interrupt = Channel::new(INTERRUPT);
         if channels.contains(interrupt) {

@@ -62,6 +62,19 @@ impl Woken {
         }
     }
 
+    /// Returns the badge: the word of a `trace::Cause`.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn badge(&self) -> u64 {
+        self.badge
+    }
+
+    /// Returns what the fastpath carries of the message. What the message does not have means
+    /// nothing.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn first(&self) -> [u64; FASTPATH_REGISTERS] {
+        self.first
+    }
+
     /// Returns the label of the message.
     #[must_use]
     pub fn label(&self) -> u64 {

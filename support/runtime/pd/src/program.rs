@@ -21,7 +21,7 @@ macro_rules! program {
         fn init() -> $crate::Finished {
             $crate::report_panics::<{ $console as usize }>();
             $crate::console_api::run(&$crate::OwnDomain, $console, $program);
-            $crate::Finished
+            $crate::finished()
         }
         $crate::sel4_microkit::declare_protection_domain!(init = init);
     };

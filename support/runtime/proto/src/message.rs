@@ -125,6 +125,15 @@ impl Message {
         all.get(..self.count).unwrap_or(&[])
     }
 
+    /// Returns the first register; if the message has none, that means nothing.
+    #[must_use]
+    #[inline(always)]
+    pub const fn first(&self) -> u64 {
+        match self.registers {
+            Registers::Short([first, ..]) | Registers::Long([first, ..]) => first,
+        }
+    }
+
     /// Returns the registers as an array of exactly `N`.
     ///
     /// # Errors

@@ -252,6 +252,9 @@ fn run(files: &Files, kinds: &[Kind]) -> Result<bool, String> {
             End::Hung { domain } => return Err(format!("{domain} hangs and nobody ends it")),
         };
     }
+    if system.print_traces() {
+        println!("{}", if all_passed { "PASS" } else { "FAIL" });
+    }
     if let Some((disk, path)) = disk.zip(files.disk.as_deref()) {
         std::fs::write(path, disk.contents())
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;

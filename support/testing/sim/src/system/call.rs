@@ -7,6 +7,7 @@ use pmserver_api::{AccessKind, PmError};
 use pmserver_core::Fault;
 use pmserver_setup::LAST_RESORT;
 use proto::{Message, PeerId, ProtocolError, Service, Transport};
+use trace::Cause;
 
 use super::departure::Departure;
 use super::domain::Domain;
@@ -59,7 +60,10 @@ impl Shared {
             "pmserver" => {
                 // pmserver identifies a caller by its channel, whose number is its child number.
                 let peer = PeerId::new(end.id.into()).expect("a channel has a small number");
-                self.server.borrow_mut().call(peer, request)
+                self.begin(callee, Cause::Request(end.id), request);
+                let reply = self.server.borrow_mut().call(peer, request);
+                self.end(callee, &reply);
+                reply
             }
             "console" => self.screen.borrow_mut().answer(request),
             _ => self.call_service(call, (caller, callee), end.id, request),
@@ -78,7 +82,9 @@ impl Shared {
         let outcome = unwinding(|| {
             self.follow_redirection(callee);
             self.strike(callee, call, Moment::Received);
+            self.begin(callee, Cause::Request(channel), request);
             let reply = self.served(callee, |service| service.protected(channel, request));
+            self.end(callee, &reply);
             self.strike(callee, call, Moment::Served);
             reply
         });

@@ -196,7 +196,10 @@ impl Shared {
     /// domain.
     pub(super) fn fault(self: &Rc<Self>, domain: usize, peer: PeerId, fault: Fault) {
         self.clock.advance(FAULT_MICROS);
+        let (pmserver, child) = self.file.domains[domain].parent.expect("a child of pmserver");
+        self.begin_fault(pmserver, child, fault);
         let outcome = self.server.borrow_mut().fault(peer, fault, &mut *self.screen.borrow_mut());
+        self.end(pmserver, &Message::default());
         match outcome {
             FaultOutcome::Resumed => self.preempt(domain),
             FaultOutcome::Redirected => Departure::Redirected { domain }.unwind(),

@@ -24,6 +24,7 @@ mod examples;
 mod programs;
 mod puppets;
 mod strike;
+mod tracing;
 mod turns;
 
 use std::cell::{Cell, RefCell};
@@ -45,6 +46,7 @@ use crate::system_file::SystemFile;
 use self::console::Screen;
 use self::departure::Departure;
 use self::domain::Program;
+use self::tracing::Tracing;
 
 pub use self::call::Channel;
 pub use self::domain::{Domain, Space};
@@ -123,6 +125,7 @@ struct State {
     pauses: Cell<u64>,
     /// When its next period begins.
     next_period: Cell<u64>,
+    tracing: Tracing,
 }
 
 /// A running system.
@@ -143,6 +146,7 @@ impl System {
         let disk = driver::attach(settings, &clock);
         let domains = file.domains.iter().map(|domain| State {
             program: programs::program_of(&domain.program, settings, disk.as_ref()),
+            tracing: Tracing::of(domain.ring.as_ref()),
             ..State::default()
         });
         let shared = Rc::new(Shared {

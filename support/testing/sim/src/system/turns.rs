@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use proto::Message;
+use trace::Cause;
 
 use super::departure::Departure;
 use super::domain::Domain;
@@ -134,7 +135,9 @@ impl Shared {
         self.domains[domain].is_notified.set(false);
         let outcome = unwinding(|| {
             self.follow_redirection(domain);
+            self.begin(domain, Cause::Notification, &Message::default());
             self.served(domain, |service| service.notified());
+            self.end(domain, &Message::default());
             Message::default()
         });
         match self.recovered(domain, outcome) {

@@ -5,7 +5,24 @@ use std::ops::RangeInclusive;
 
 use roxmltree::{Document, Node};
 
-use super::{FileError, PAGE_BITS, Result};
+use super::{FileError, PAGE_BITS, Result, Ring};
+
+/// A memory region.
+pub(super) struct Region {
+    name: String,
+    /// Its size, unless it is filled before the system starts.
+    bytes: Option<u64>,
+}
+
+/// What a domain has mapped.
+pub(super) enum Map {
+    /// A prefilled memory region, at this address.
+    Prefilled(u64),
+    /// The ring that it writes its trace to.
+    Ring(Ring),
+    /// The ring of another, in the region with this name.
+    RingOfAnother(String),
+}
 
 /// An element, with what is asked of one here.
 pub(super) struct Element<'a, 'input>(Node<'a, 'input>);
@@ -94,26 +111,40 @@ impl<'a, 'input> Element<'a, 'input> {
         self.children().first().map_or(Ok(()), |child| Err(child.unknown()))
     }
 
-    /// Returns the name of a memory region if it is filled before the system starts.
-    pub(super) fn prefilled_region(&self) -> Result<Option<String>> {
+    /// Returns a memory region.
+    pub(super) fn region(&self) -> Result<Region> {
         self.check_attributes(&["name", "prefill_path", "size"])?;
         let name = self.attribute("name")?.to_owned();
-        Ok(self.0.attribute("prefill_path").map(|_| name))
+        let is_prefilled = self.0.attribute("prefill_path").is_some();
+        let bytes = if is_prefilled { None } else { Some(self.number("size", 0..=u64::MAX)?) };
+        Ok(Region { name, bytes })
     }
 
-    /// Returns where a prefilled memory region is mapped.
-    pub(super) fn map(&self, prefilled: &[String]) -> Result<u64> {
-        self.check_attributes(&["mr", "vaddr", "perms", "setvar_vaddr", "setvar_prefill_size"])?;
-        let region = self.attribute("mr")?;
-        if !prefilled.iter().any(|name| name == region) || self.attribute("perms")? != "r" {
-            let sentence = "the simulator maps prefilled memory regions alone, and read-only";
-            return Err(self.wrong(sentence.to_owned()));
-        }
+    /// Returns what is mapped of these regions: a prefilled one, or one that is a ring.
+    pub(super) fn map(&self, regions: &[Region]) -> Result<Map> {
+        let known = ["mr", "vaddr", "perms", "setvar_vaddr", "setvar_size", "setvar_prefill_size"];
+        self.check_attributes(&known)?;
+        let name = self.attribute("mr")?;
+        let region = regions.iter().find(|region| region.name == name);
+        let variable = self.0.attribute("setvar_vaddr");
+        let of_trace = variable.filter(|variable| variable.starts_with("trace_"));
+        let what = match (region.map(|region| region.bytes), self.attribute("perms")?, of_trace) {
+            (Some(None), "r", None) => Map::Prefilled(self.number("vaddr", 0..=u64::MAX)?),
+            (Some(Some(bytes)), "rw", Some("trace_ring_vaddr")) => {
+                Map::Ring(Ring { region: name.to_owned(), bytes })
+            }
+            (Some(Some(_)), "r", Some(_)) => Map::RingOfAnother(name.to_owned()),
+            _ => {
+                let sentence = "the simulator maps prefilled memory regions alone, and read-only, \
+                                and rings of traces";
+                return Err(self.wrong(sentence.to_owned()));
+            }
+        };
         let vaddr = self.number("vaddr", 0..=u64::MAX)?;
         if vaddr % (1 << PAGE_BITS) != 0 {
             return Err(self.wrong(format!("vaddr {vaddr:#x} is not on a page boundary")));
         }
-        Ok(vaddr)
+        Ok(what)
     }
 }
 

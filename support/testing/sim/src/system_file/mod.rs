@@ -13,7 +13,7 @@ use std::fmt;
 use roxmltree::Document;
 use system_description::{FileServer, MemoryServer};
 
-use self::element::{Element, to_u8};
+use self::element::{Element, Map, Region, to_u8};
 
 /// Priorities of protection domains go up to here (Microkit manual, "Protection Domains").
 const PRIORITY_MAX: u64 = 254;
@@ -52,6 +52,19 @@ pub struct ProtectionDomain {
     pub period_micros: Option<u64>,
     /// Where the prefilled memory region is mapped, if it is.
     pub prefilled_vaddr: Option<u64>,
+    /// The ring that it writes its trace to, if there is one.
+    pub ring: Option<Ring>,
+    /// The regions with the rings of others that it reads, in their order in the file.
+    pub rings_of_others: Vec<String>,
+}
+
+/// A memory region for a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// Its name.
+    pub region: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// One end of a channel.
@@ -108,11 +121,11 @@ impl SystemFile {
             file_server: description.file_server,
             ..Self::default()
         };
-        let mut prefilled = Vec::new();
+        let mut regions = Vec::new();
         for element in root.children() {
             match element.name() {
-                "memory_region" => prefilled.extend(element.prefilled_region()?),
-                "protection_domain" => file.read_domain(&element, None, &prefilled)?,
+                "memory_region" => regions.push(element.region()?),
+                "protection_domain" => file.read_domain(&element, None, &regions)?,
                 "channel" => file.read_channel(&element)?,
                 _ => return Err(element.unknown()),
             }
@@ -136,6 +149,13 @@ impl SystemFile {
         all
     }
 
+    /// Returns the index of the domain that writes its trace to a region.
+    #[must_use]
+    pub fn writing_to(&self, region: &str) -> Option<usize> {
+        let ring = |ring: &Ring| ring.region == region;
+        self.domains.iter().position(|domain| domain.ring.as_ref().is_some_and(ring))
+    }
+
     /// Returns both ends of a channel, the domain's own first.
     #[must_use]
     pub fn channel(&self, domain: usize, id: u8) -> Option<(End, End)> {
@@ -155,7 +175,7 @@ impl SystemFile {
         &mut self,
         element: &Element,
         parent: Option<usize>,
-        prefilled: &[String],
+        regions: &[Region],
     ) -> Result<()> {
         element.check_attributes(&[
             "name",
@@ -188,6 +208,8 @@ impl SystemFile {
             parent,
             period_micros: element.optional_number("period")?,
             prefilled_vaddr: None,
+            ring: None,
+            rings_of_others: Vec::new(),
         });
         for child in element.children() {
             match child.name() {
@@ -197,9 +219,17 @@ impl SystemFile {
                     self.domains[index].program =
                         path.strip_suffix(".elf").unwrap_or(path).to_owned();
                 }
-                "map" => self.domains[index].prefilled_vaddr = Some(child.map(prefilled)?),
+                "map" => match child.map(regions)? {
+                    Map::Prefilled(vaddr) => {
+                        self.domains[index].prefilled_vaddr = Some(vaddr);
+                    }
+                    Map::Ring(ring) => self.domains[index].ring = Some(ring),
+                    Map::RingOfAnother(region) => {
+                        self.domains[index].rings_of_others.push(region);
+                    }
+                },
                 "cspace" => child.expect_empty()?,
-                "protection_domain" => self.read_domain(&child, Some(index), prefilled)?,
+                "protection_domain" => self.read_domain(&child, Some(index), regions)?,
                 _ => return Err(child.unknown()),
             }
         }

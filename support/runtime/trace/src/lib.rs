@@ -28,5 +28,5 @@ mod text;
 
 pub use reader::RingReader;
 pub use record::{Cause, Record};
-pub use ring::Ring;
+pub use ring::{At, Own, Place, RING, Ring};
 pub use text::{Header, print};

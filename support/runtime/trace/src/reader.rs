@@ -4,38 +4,36 @@
 use proto::VirtAddr;
 
 use crate::record::{Record, STRIDE, WORDS};
-use crate::ring::{Layout, address};
+use crate::ring::{At, Layout};
 
 /// A ring in a region that is mapped for reading.
 #[derive(Debug)]
-pub struct RingReader(Layout);
+pub struct RingReader(Layout<At>);
 
 impl RingReader {
     /// Opens the ring in a region, of which the writer knows the same size; `None` if no record
-    /// fits into it, or it begins at address 0.
+    /// fits into it.
     #[must_use]
     pub fn open(at: VirtAddr, bytes: u64) -> Option<Self> {
-        Layout::of_region(at, bytes).map(Self)
+        Layout::of_region(At(at), bytes).map(Self)
     }
 
     /// Returns how many records were written since the start.
     #[must_use]
     pub fn written(&self) -> u64 {
-        let stride = u64::try_from(STRIDE).unwrap_or(u64::MAX);
-        load(self.0.header).checked_div(stride).unwrap_or_default()
+        self.0.load_header(0) / STRIDE
     }
 
     /// Returns the number of records of which the last are there.
     #[must_use]
-    pub fn capacity(&self) -> u64 {
-        let records = self.0.mask.checked_div(STRIDE).unwrap_or_default();
-        u64::try_from(records).unwrap_or(u64::MAX).saturating_add(1)
+    pub const fn capacity(&self) -> u64 {
+        (self.0.mask / STRIDE).saturating_add(1)
     }
 
     /// Returns how many ticks a second has, if the writer knows that.
     #[must_use]
     pub fn ticks_per_second(&self) -> Option<u64> {
-        Some(load(self.0.header.wrapping_add(1))).filter(|ticks| *ticks > 0)
+        Some(self.0.load_header(1)).filter(|ticks| *ticks > 0)
     }
 
     /// Returns the record with this number, counted from the start; `None` if it is not written yet
@@ -44,16 +42,11 @@ impl RingReader {
     #[must_use]
     pub fn record(&self, number: u64) -> Option<Record> {
         let is_written = number < self.written();
-        let place = usize::try_from(number).ok()?.wrapping_mul(STRIDE);
-        let first = self.0.record(place);
-        let words: [u64; WORDS] = core::array::from_fn(|word| load(first.wrapping_add(word)));
+        let place = number.wrapping_mul(STRIDE);
+        let words: [u64; WORDS] = core::array::from_fn(|word| self.0.load(place, word));
         let is_whole = self.written().saturating_sub(number) < self.capacity();
         (is_written && is_whole).then(|| Record::of_words(words))
     }
-}
-
-fn load(word: usize) -> u64 {
-    shm::load(address(word))
 }
 
 #[cfg(test)]
@@ -64,20 +57,23 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::record::{Cause, HEADER};
+    use crate::record::{Cause, HEADER_BYTES, RECORD_BYTES};
     use crate::ring::Ring;
 
     /// Returns a region with room for so many records, and its size in bytes.
-    fn region(records: usize) -> (VirtAddr, u64) {
-        let memory = vec![0_u64; HEADER + records * STRIDE].leak();
+    fn region(records: u64) -> (VirtAddr, u64) {
+        let memory = {
+            let bytes = HEADER_BYTES + records * RECORD_BYTES;
+            vec![0_u64; usize::try_from(bytes / 8).unwrap()].leak()
+        };
         let bytes = u64::try_from(size_of_val(memory)).unwrap();
         let at = u64::try_from(memory.as_mut_ptr().expose_provenance()).unwrap();
         (VirtAddr::new(at).unwrap(), bytes)
     }
 
-    fn both(records: usize) -> (Ring, RingReader) {
+    fn both(records: u64) -> (Ring<At>, RingReader) {
         let (at, bytes) = region(records);
-        (Ring::open(at, bytes, 5).unwrap(), RingReader::open(at, bytes).unwrap())
+        (Ring::open(At(at), bytes, 5).unwrap(), RingReader::open(at, bytes).unwrap())
     }
 
     fn sample(number: u64) -> Record {
@@ -92,11 +88,11 @@ mod tests {
         }
     }
 
-    fn begin(ring: &Ring, record: &Record) {
+    fn begin(ring: &Ring<At>, record: &Record) {
         ring.begin(record.begin, record.cause.word(), record.label, record.registers);
     }
 
-    fn write(ring: &mut Ring, record: &Record) {
+    fn write(ring: &mut Ring<At>, record: &Record) {
         begin(ring, record);
         ring.end(record.end, record.status, record.result);
     }
@@ -141,8 +137,8 @@ mod tests {
     #[test]
     fn a_ring_goes_on_after_a_recovery() {
         let (at, bytes) = region(4);
-        write(&mut Ring::open(at, bytes, 0).unwrap(), &sample(0));
-        write(&mut Ring::open(at, bytes, 0).unwrap(), &sample(1));
+        write(&mut Ring::open(At(at), bytes, 0).unwrap(), &sample(0));
+        write(&mut Ring::open(At(at), bytes, 0).unwrap(), &sample(1));
         let reader = RingReader::open(at, bytes).unwrap();
         assert_eq!(read(&reader), [sample(0), sample(1)]);
         assert_eq!(reader.ticks_per_second(), None);
@@ -151,10 +147,9 @@ mod tests {
     #[test]
     fn a_region_without_room_for_a_record_has_no_ring() {
         let (at, bytes) = region(1);
-        assert!(Ring::open(at, bytes, 0).is_some());
-        assert!(Ring::open(at, bytes - 1, 0).is_none());
+        assert!(Ring::open(At(at), bytes, 0).is_some());
+        assert!(Ring::open(At(at), bytes - 1, 0).is_none());
         assert!(RingReader::open(at, 0).is_none());
-        assert!(RingReader::open(VirtAddr::new(0).unwrap(), bytes).is_none());
         // What does not make up a power of two is not used.
         let (at, bytes) = region(7);
         assert_eq!(RingReader::open(at, bytes).unwrap().capacity(), 4);

@@ -6,11 +6,15 @@ use proto::limits::FASTPATH_REGISTERS;
 /// Words of a record that mean something. Their order is that of the fields of [`Record`].
 pub(crate) const WORDS: usize = FASTPATH_REGISTERS + 6;
 /// Words from one record to the next: a power of two.
-pub(crate) const STRIDE: usize = 16;
+pub(crate) const STRIDE: u64 = 16;
+/// The same in bytes.
+pub(crate) const RECORD_BYTES: u64 = 8 * STRIDE;
 /// Words before the first record.
-pub(crate) const HEADER: usize = STRIDE;
+pub(crate) const HEADER: usize = 16;
+/// The same in bytes.
+pub(crate) const HEADER_BYTES: u64 = 128;
 
-const _: () = assert!(WORDS <= STRIDE, "a record fits into its place");
+const _: () = assert!(WORDS <= 16, "a record fits into its place");
 
 /// Set in the word for a request; the other bits are the channel. The same as in the badge with
 /// which Microkit wakes a domain, so that a server can store that.

@@ -7,66 +7,107 @@
 use proto::VirtAddr;
 use proto::limits::FASTPATH_REGISTERS;
 
-use crate::record::{HEADER, STRIDE};
+use crate::record::{HEADER, HEADER_BYTES, RECORD_BYTES, STRIDE};
 
 const WORD_BYTES: usize = size_of::<u64>();
 
-/// Places in a region, in words from address 0 on: so every one is aligned, which the compiler
+/// Where a ring is, in words from address 0 on: so everything in it is aligned, which the compiler
 /// sees.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    pub(crate) header: usize,
-    /// The number of words of all records, less one: the number is a power of two.
-    pub(crate) mask: usize,
+pub trait Place: Copy {
+    /// Returns the number of the ring's first word.
+    fn first_word(self) -> usize;
 }
 
-impl Layout {
-    /// Returns where things are in a region; `None` if no record fits into it, or it begins at
-    /// address 0.
-    pub(crate) fn of_region(at: VirtAddr, bytes: u64) -> Option<Self> {
-        let header = usize::try_from(at.get()).ok()?.checked_div(WORD_BYTES)?;
-        let words = usize::try_from(bytes).ok()?.checked_div(WORD_BYTES)?;
-        let records = words.checked_sub(HEADER)?.checked_div(STRIDE)?.checked_ilog2()?;
+/// The address at which every server has its ring. A constant costs no instruction to load.
+pub const RING: VirtAddr = VirtAddr::new_page(0x2A00_0000).unwrap();
+
+/// The place at [`RING`].
+#[derive(Clone, Copy, Debug)]
+pub struct Own;
+
+impl Place for Own {
+    #[inline(always)]
+    fn first_word(self) -> usize {
+        At(RING).first_word()
+    }
+}
+
+/// A place at an address that is a multiple of 8.
+#[derive(Clone, Copy, Debug)]
+pub struct At(pub VirtAddr);
+
+impl Place for At {
+    #[inline(always)]
+    fn first_word(self) -> usize {
+        // Both targets and every host that the tests run on have 64-bit addresses.
+        usize::try_from(self.0.get()).unwrap_or(usize::MAX) / WORD_BYTES
+    }
+}
+
+/// A place, and how many records it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout<P> {
+    place: P,
+    /// The number of words of all records, less one: the number is a power of two.
+    pub(crate) mask: u64,
+}
+
+impl<P: Place> Layout<P> {
+    /// Returns where things are in a region of so many bytes; `None` if no record fits into it.
+    pub(crate) fn of_region(place: P, bytes: u64) -> Option<Self> {
+        let words = bytes.checked_sub(HEADER_BYTES)? / RECORD_BYTES;
+        let records = words.checked_ilog2()?;
         let mask = STRIDE.checked_shl(records)?.checked_sub(1)?;
-        Some(Self { header, mask }).filter(|_| header > 0)
+        Some(Self { place, mask })
     }
 
     /// Returns the first word of the record before which so many words were written.
     #[inline(always)]
-    pub(crate) const fn record(self, written: usize) -> usize {
-        self.header.wrapping_add(HEADER).wrapping_add(written & self.mask)
+    fn record(self, written: u64) -> usize {
+        // Not larger than the region.
+        #[allow(clippy::as_conversions)]
+        let skipped = (written & self.mask) as usize;
+        self.place.first_word().wrapping_add(HEADER).wrapping_add(skipped)
+    }
+
+    /// Reads a word of the header.
+    pub(crate) fn load_header(self, word: usize) -> u64 {
+        shm::load(address(self.place.first_word(), word))
+    }
+
+    /// Reads a word of the record before which so many words were written.
+    pub(crate) fn load(self, written: u64, word: usize) -> u64 {
+        shm::load(address(self.record(written), word))
     }
 }
 
-/// Returns the address of a word.
 #[inline(always)]
-pub(crate) const fn address(word: usize) -> usize {
-    word.wrapping_mul(WORD_BYTES)
+const fn address(first: usize, word: usize) -> usize {
+    first.wrapping_add(word).wrapping_mul(WORD_BYTES)
 }
 
 #[inline(always)]
 fn store(first: usize, word: usize, value: u64) {
-    shm::store(address(first.wrapping_add(word)), value);
+    shm::store(address(first, word), value);
 }
 
 /// A ring in a region that is mapped for writing.
 #[derive(Debug)]
-pub struct Ring {
-    layout: Layout,
-    written: usize,
+pub struct Ring<P> {
+    layout: Layout<P>,
+    /// How many words of records were written.
+    written: u64,
 }
 
-impl Ring {
-    /// Opens the ring in a region, which is cleared at the start, with how many ticks a second has,
-    /// or 0. After a recovery it goes on where it was. `None` if no record fits into it, or it
-    /// begins at address 0.
+impl<P: Place> Ring<P> {
+    /// Opens the ring in a region of so many bytes, which is cleared at the start, with how many
+    /// ticks a second has, or 0. After a recovery it goes on where it was. `None` if no record fits
+    /// into it.
     #[must_use]
-    pub fn open(at: VirtAddr, bytes: u64, ticks_per_second: u64) -> Option<Self> {
-        let layout = Layout::of_region(at, bytes)?;
-        let written = usize::try_from(shm::load::<u64>(address(layout.header))).ok()?;
-        store(layout.header, 1, ticks_per_second);
-        // Only what is written here can be there; but a place that no record has would be outside.
-        Some(Self { layout, written: written.checked_next_multiple_of(STRIDE)? })
+    pub fn open(place: P, bytes: u64, ticks_per_second: u64) -> Option<Self> {
+        let layout = Layout::of_region(place, bytes)?;
+        store(place.first_word(), 1, ticks_per_second);
+        Some(Self { layout, written: layout.load_header(0) })
     }
 
     /// Begins a record: with the time, the word of a [`Cause`](crate::Cause), and what is asked.
@@ -92,8 +133,6 @@ impl Ring {
         store(record, 4, status);
         store(record, 9, result);
         self.written = self.written.wrapping_add(STRIDE);
-        // Addresses have 64 bits on both targets and on every host that the tests run on.
-        #[allow(clippy::as_conversions)]
-        store(self.layout.header, 0, self.written as u64);
+        store(self.layout.place.first_word(), 0, self.written);
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 
 use pmserver_core::Fault;
 use proto::{Message, VirtAddr};
-use trace::{Cause, Ring, RingReader};
+use trace::{At, Cause, Ring, RingReader};
 
 use super::{Shared, System};
 use crate::system_file;
@@ -15,7 +15,7 @@ const TICKS_PER_SECOND: u64 = 1_000_000;
 
 /// A ring, if the domain has one, with both its ends.
 #[derive(Default)]
-pub(super) struct Tracing(Option<(RefCell<Ring>, RingReader)>);
+pub(super) struct Tracing(Option<(RefCell<Ring<At>>, RingReader)>);
 
 impl Tracing {
     pub(super) fn of(ring: Option<&system_file::Ring>) -> Self {
@@ -24,7 +24,7 @@ impl Tracing {
             // As long as the simulator's program, of which there are few. Nothing refers to it.
             let memory = vec![0_u64; words].leak().as_mut_ptr();
             let at = VirtAddr::new(memory.expose_provenance() as u64)?;
-            let writer = Ring::open(at, ring.bytes, TICKS_PER_SECOND)?;
+            let writer = Ring::open(At(at), ring.bytes, TICKS_PER_SECOND)?;
             Some((RefCell::new(writer), RingReader::open(at, ring.bytes)?))
         }))
     }

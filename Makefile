@@ -53,6 +53,7 @@ QEMU_CORES = $(if $(filter $(SMP_CONFIGS),$(CONFIG)),-smp 4)
 export TARGET TARGET_RUSTFLAGS QEMU
 
 $(if $(filter-out yes,$(IOMMU)),$(error use IOMMU=yes))
+$(if $(filter-out yes,$(TRACE)),$(error use TRACE=yes))
 $(if $(IOMMU),$(if $(or $(QEMU_HAS_IOMMU),$(filter-out $(ALL_BOARDS),$(or $(BOARD),sim))),,$(error $(BOARD) has no IOMMU that the kernel uses)))
 WITH := $(if $(IOMMU),-iommu)
 # The folder for the files of a run on BOARD, and the folder for the same run in the simulator.
@@ -262,6 +263,20 @@ ifeq ($(origin SYSTEM)-$(SYSTEM),file-region)
 	@echo 'make $@: there is no driver for a disk of $(BOARD): the files are in memory (SYSTEM=region)' >&2
 endif
 	@exec $(MAKE) boot SYSTEM=$(SYSTEM) KEYBOARD=$(KEYBOARD)
+endif
+
+# The same with servers that write a trace, which is made a file for Perfetto.
+trace: SYSTEM := trace
+trace: need-cargo
+ifeq ($(BOARD),)
+	@$(MAKE) trace BOARD=$$([ "$$($(MAKE) missing BOARD=x86_64_generic)" ] && echo sim || echo x86_64_generic)
+else
+	@mkdir -p $(OUT)
+	@$(MAKE) $(if $(filter sim,$(BOARD)),simulate,boot) SYSTEM=$(SYSTEM) TRACE=yes \
+	  | tee $(OUT)/$(SYSTEM).log | { grep -v '^trace ' || true; }
+	@$(COMPILE) 'what makes a file of the trace' cargo build --package trace-json
+	@cargo run --quiet --package trace-json -- --system $($(SYSTEM)_XML) \
+	  --transcript $(OUT)/$(SYSTEM).log --output target/trace/$(BOARD).json
 endif
 
 # Prints the first thing that is missing to run BOARD with CONFIG; nothing if all is there.

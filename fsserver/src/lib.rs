@@ -38,7 +38,9 @@ type Service<P, T> = Result<<P as Program>::Server<T>, Failure>;
 /// Starts the domain. Called once.
 #[must_use]
 pub fn start<P: Program>() -> Domain<P> {
-    Domain { service: first_service::<P>(), trace: Trace::open(|| None) }
+    // First: before there is a recovery from what is wrong with it.
+    let trace = Trace::open(|| None);
+    Domain { service: first_service::<P>(), trace }
 }
 
 /// Makes the heap and the stack, builds the server, and says where the domain continues after a
@@ -71,21 +73,17 @@ fn refused(error: Error) -> Failure {
 /// Answers a request that came in on a channel.
 fn answer<P: Program, T: Transport + 'static>(
     service: &mut Service<P, T>,
-    trace: &mut Trace,
     channel: usize,
     request: Result<Message, ProtocolError>,
 ) -> Message {
-    trace.begin_request(channel, &request);
     // Microkit has fewer channels than a byte has values.
     let client = ClientId::of_channel(u8::try_from(channel).unwrap_or(u8::MAX));
     // By reference: moving a message copies registers that it does not have.
-    let reply = match (service, &request) {
+    match (service, &request) {
         (_, Err(error)) => error.reply(),
         (Err(failure), _) => failure.reply(),
         (Ok(server), Ok(request)) => P::call(server, client, request, pd::own_time()),
-    };
-    trace.end(&reply);
-    reply
+    }
 }
 
 /// Notifies the clients that wait for something that has ended.
@@ -114,7 +112,10 @@ impl<P: Program> Handler for Domain<P> {
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
         let Self { service, trace } = self;
-        let reply = answer::<P, _>(service, trace, channel.index(), pd::receive(&request));
+        let (channel, request) = (channel.index(), pd::receive(&request));
+        trace.begin_request(channel, &request);
+        let reply = answer::<P, _>(service, channel, request);
+        trace.end(&reply);
         notify::<P, _>(service, |client| Channel::new(client).notify());
         Ok(pd::send(&reply))
     }

@@ -29,7 +29,10 @@ extern "C" fn recover<P: Program>() -> ! {
     kernel.serve(Failure::from(FsError::Restarted).reply(), |event| {
         let reply = match event {
             Event::Request { channel, message } => {
-                Some(answer::<P, _>(&mut service, &mut trace, channel, message))
+                trace.begin_request(channel, &message);
+                let reply = answer::<P, _>(&mut service, channel, message);
+                trace.end(&reply);
+                Some(reply)
             }
             Event::Notification => {
                 wake::<P, _>(&mut service, &mut trace);

@@ -49,7 +49,7 @@ pub struct Driver<D: Device> {
 
 /// Starts the disk, and a server of what `wrap` makes of it.
 pub fn start<D: Device>(wrap: impl FnOnce(Disk) -> D) -> Driver<D> {
-    Driver { server: serve(wrap), trace: Trace::open(|| None) }
+    Driver { trace: Trace::open(|| None), server: serve(wrap) }
 }
 
 fn serve<D: Device>(wrap: impl FnOnce(Disk) -> D) -> Result<BlockServer<PpChannel, D>, Failure> {

@@ -140,6 +140,7 @@ const CRATES: &[Crate] = &[
         ],
     },
     Crate { folder: "support/runtime/shm/src", floors: &["copy", "bytes", "access"] },
+    Crate { folder: "support/runtime/trace/src", floors: &["text", "reader", "ring", "record"] },
     Crate {
         folder: "support/sel4/image/src",
         floors: &["pack", "memory", "capdl", "sdk", "id_registers", "last_resort", "boards"],
@@ -171,6 +172,10 @@ const CRATES: &[Crate] = &[
             "clock",
             "machine",
         ],
+    },
+    Crate {
+        folder: "support/trace/json/src",
+        floors: &["events", "slices", "protocol", "transcript"],
     },
     Crate {
         folder: "support/testing/model/src",

@@ -71,7 +71,7 @@ pub fn json(file: &SystemFile, slices: &[Slice], ticks_per_second: u64) -> Resul
         let arrow = |ph, id| Event { name: "call", cat: Some("call"), id: Some(id), ..event(ph) };
         if let Some(called) = slice.calls {
             events.push(value(&arrow("s", called))?);
-        } else if slices.iter().nth(index.wrapping_sub(1)).is_some_and(|s| s.calls == Some(index)) {
+        } else if slices.get(index.wrapping_sub(1)).is_some_and(|s| s.calls == Some(index)) {
             events.push(value(&Event { bp: Some("e"), ..arrow("f", index) })?);
         }
     }

@@ -31,8 +31,7 @@ pub struct Slice {
 /// Accounts of containers, by the handle of the container and who called.
 type Accounts = BTreeMap<(usize, u64), u64>;
 
-/// Returns the slices of all rings: of a track in the order of their begins, what contains others
-/// before those.
+/// Returns the slices of all rings.
 ///
 /// # Errors
 /// A sentence if the system file has no such rings.
@@ -173,4 +172,25 @@ pub fn check_nesting(slices: &[Slice]) -> Result<(), String> {
         open.push(slice);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(domain: usize, begin: u64, end: u64) -> Slice {
+        let (name, arguments) = ("call".to_owned(), Map::new());
+        Slice { domain, begin, end, name, arguments, calls: None }
+    }
+
+    #[test]
+    fn slices_contain_each_other_or_are_apart() {
+        let nested = [slice(0, 0, 10), slice(0, 2, 5), slice(0, 5, 5), slice(0, 5, 10)];
+        assert_eq!(check_nesting(&nested), Ok(()));
+        let apart = [slice(0, 10, 12), slice(0, 0, 10), slice(1, 5, 11)];
+        assert_eq!(check_nesting(&apart), Ok(()), "those of other tracks do not matter");
+        let begins_in = [slice(0, 0, 10), slice(0, 1, 3), slice(0, 5, 11)];
+        assert!(check_nesting(&begins_in).unwrap_err().contains("ends after it"));
+        assert!(check_nesting(&[slice(0, 2, 1)]).unwrap_err().contains("before it begins"));
+    }
 }

@@ -187,7 +187,7 @@ check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); 
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
 ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept test trace
-ALONE += sim-test qemu-test smp-test board-test iommu-test c-test example-test parts clean
+ALONE += sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -200,6 +200,7 @@ else
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
 .PHONY: smp-test c-test example-test parts disk-board-test left-out
+.PHONY: c-test example-test trace-test parts disk-board-test left-out
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
@@ -215,6 +216,7 @@ usage help:
 	@echo 'make ktest      compares the kernel of BOARD with the model of it; SEED=n draws others'
 	@echo 'make c-test     runs the client and the examples in C on BOARD; compares what they print'
 	@echo 'make example-test   runs the examples on BOARD; compares what they print'
+	@echo 'make trace-test   makes a trace on BOARD, and measures what it costs'
 	@echo 'make parts      the servers for BOARD and the image tool, for other systems, to PARTS'
 	@echo 'make bench      prints what operations cost on BOARD, in instructions'
 	@echo 'make bench-growth   how they grow with the books, counted on the host by valgrind'
@@ -265,7 +267,7 @@ endif
 	@exec $(MAKE) boot SYSTEM=$(SYSTEM) KEYBOARD=$(KEYBOARD)
 endif
 
-# The same with servers that write a trace, which is made a file for Perfetto.
+# The demo with servers that write a trace, which is made a file for Perfetto.
 trace: SYSTEM := trace
 trace: need-cargo
 ifeq ($(BOARD),)
@@ -461,6 +463,10 @@ soak: need-board
 	@SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(MAKE) boot SYSTEM=soak \
 	  TIMEOUT=$$(($(SECONDS) * 10 + 300))
 	@echo 'soak: $(BOARD), $(CONFIG), seconds $(SECONDS), and all memory is back'
+# A trace, and what writing it costs.
+trace-test: need-board
+	@if [ "$(HAS_DISK)" ]; then $(MAKE) trace; else echo 'a trace was NOT made on $(BOARD): it has no disk'; fi
+	@support/make/trace-cost.sh '$(MAKE)'
 ktest: need-board image-tool boot-tool
 	@[ -z "$(HAS_KTEST)" ] || support/make/ktest.sh $(OUT) $(QEMU) $(subst $(IMAGE_DIR),$(OUT)/ktest,$(QEMU_FLAGS))
 

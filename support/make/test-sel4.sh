@@ -47,6 +47,7 @@ for board in $boards; do
 				fi
 				"$make" bench-check BOARD="$board" CONFIG=release
 				benched+=("$board")
+				"$make" trace-test BOARD="$board" CONFIG=release
 			fi
 		fi
 		ran+=("$board $config")

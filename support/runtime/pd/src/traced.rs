@@ -40,11 +40,12 @@ impl Trace {
     /// Begins a request that came in on a channel.
     #[inline(always)]
     pub fn begin_request(&self, channel: usize, request: &Result<Message, ProtocolError>) {
-        let request = request.unwrap_or_default();
-        let mut first = [0; _];
-        first.iter_mut().zip(request.registers()).for_each(|(to, from)| *to = *from);
+        let (label, head) = match request {
+            Ok(request) => (request.label(), request.head()),
+            Err(_) => (0, [0; _]),
+        };
         let cause = Cause::Request(u8::try_from(channel).unwrap_or(u8::MAX));
-        self.0.begin(ticks(), cause.word(), request.label(), first);
+        self.0.begin(ticks(), cause.word(), label, head);
     }
 
     /// Begins what a notification is for.
@@ -56,6 +57,7 @@ impl Trace {
     /// Ends a request that gets this reply, or anything else with an empty one.
     #[inline(always)]
     pub fn end(&mut self, reply: &Message) {
-        self.0.end(ticks(), reply.label(), reply.first());
+        let [result, ..] = reply.head();
+        self.0.end(ticks(), reply.label(), result);
     }
 }

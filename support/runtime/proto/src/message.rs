@@ -125,12 +125,14 @@ impl Message {
         all.get(..self.count).unwrap_or(&[])
     }
 
-    /// Returns the first register; if the message has none, that means nothing.
+    /// Returns the first registers, as many as the fastpath carries. Those beyond the message's own
+    /// mean nothing.
     #[must_use]
     #[inline(always)]
-    pub const fn first(&self) -> u64 {
+    pub const fn head(&self) -> [u64; FASTPATH_REGISTERS] {
         match self.registers {
-            Registers::Short([first, ..]) | Registers::Long([first, ..]) => first,
+            Registers::Short(head) => head,
+            Registers::Long([a, b, c, d, ..]) => [a, b, c, d],
         }
     }
 

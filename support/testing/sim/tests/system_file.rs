@@ -50,6 +50,39 @@ fn what_clients_of_the_file_server_may_do_is_read() {
     assert_eq!(stage::demo_file().file_server, None);
 }
 
+fn trace_text() -> String {
+    std::fs::read_to_string(stage::root().join("support/trace/system.xml")).unwrap()
+}
+
+#[test]
+fn rings_of_traces_have_a_writer_and_a_reader() {
+    let file = SystemFile::parse(&trace_text()).unwrap();
+    let reader = &file.domains[file.running("trace-reader").unwrap()];
+    assert_eq!(reader.ring, None);
+    let writers = reader.rings_of_others.iter().map(|region| file.writing_to(region).unwrap());
+    let writers: Vec<&str> = writers.map(|index| file.domains[index].name.as_str()).collect();
+    assert_eq!(writers, ["pmserver", "fsserver", "virtio-blk"]);
+    assert_eq!(file.domains[1].ring.as_ref().map(|ring| ring.bytes), Some(0x10_1000));
+    assert_eq!(file.writing_to("trace"), None);
+}
+
+#[test]
+fn no_region_is_mapped_for_writing_but_a_ring() {
+    for (from, to) in [
+        (r#"perms="rw""#, r#"perms="r""#),
+        (r#"setvar_vaddr="trace_ring_vaddr""#, r#"setvar_vaddr="memory""#),
+        (r#"perms="r""#, r#"perms="rw""#),
+        (r#"mr="trace_pmserver" vaddr"#, r#"mr="trace" vaddr"#),
+    ] {
+        // That of pmserver, or of the reader, which the simulator is first to read.
+        let text = trace_text();
+        assert!(text.contains(from), "{from} is in the file");
+        let error = SystemFile::parse(&text.replacen(from, to, 1));
+        let error = error.map_or_else(|error| error.sentence, |_| format!("{to} is accepted"));
+        assert!(error.contains("rings of traces"), "{error}");
+    }
+}
+
 #[test]
 fn the_scenario_system_has_a_supervisor_with_a_period() {
     let file = stage::scenario_file();

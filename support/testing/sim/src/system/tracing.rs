@@ -33,9 +33,7 @@ impl Tracing {
 impl Shared {
     /// Begins a record of what a domain serves.
     pub(super) fn begin(&self, domain: usize, cause: Cause, request: &Message) {
-        let mut registers = [0; _];
-        registers.iter_mut().zip(request.registers()).for_each(|(to, from)| *to = *from);
-        self.begin_with(domain, cause, request.label(), registers);
+        self.begin_with(domain, cause, request.label(), request.head());
     }
 
     /// Begins a record of a fault: as of the kernel's message about it, of which the simulator has
@@ -51,7 +49,8 @@ impl Shared {
     /// Ends the record of a domain that was begun last.
     pub(super) fn end(&self, domain: usize, reply: &Message) {
         if let Some((ring, _)) = &self.domains[domain].tracing.0 {
-            ring.borrow_mut().end(self.clock.now().get(), reply.label(), reply.first());
+            let [result, ..] = reply.head();
+            ring.borrow_mut().end(self.clock.now().get(), reply.label(), result);
         }
     }
 

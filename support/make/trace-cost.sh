@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Measures what a call costs more if servers write a trace: trace-cost.sh MAKE. Boots the bench on BOARD
+# without a trace, and with one in the same system. Fails if an empty call takes 30 instructions more.
+#
+# In the environment, from the Makefile: BOARD.
+set -euo pipefail
+
+make=$1 most=29
+out=build/$BOARD/release files=build/trace-files system=build/trace-bench.xml
+mkdir -p "$files/data" "$out"
+seq 1 5000000 2>/dev/null | head -c $((2 << 20)) >"$files/data/two-mib.txt" || true
+
+# The bench's system, with a ring for each server that writes a trace.
+sed -e '/<system>/a <memory_region name="trace_pmserver" size="0x81000" />' \
+	-e '/<system>/a <memory_region name="trace_fsserver" size="0x81000" />' \
+	-e 's|<program_image path="\(pmserver\|fsserver\).elf" />|&<map mr="trace_\1" vaddr="0x2a000000"
+		perms="rw" setvar_vaddr="trace_ring_vaddr" setvar_size="trace_ring_bytes" />|' \
+	support/bench/microkit-system.xml | tr -d '\n' >"$system"
+
+# Prints the instructions of an empty call.
+measure() {
+	"$make" boot SYSTEM=bench BOARD="$BOARD" CONFIG=release ICOUNT=0 FILES="$files" "$@" \
+		>"$out/trace-bench.log" 2>&1 || { tail -n 20 "$out/trace-bench.log" >&2; exit 1; }
+	sed -n 's/^row call_empty .* instructions=\([0-9]*\) .*/\1/p' "$out/bench.txt"
+}
+
+without=$(measure)
+with=$(measure TRACE=yes bench_XML="$system")
+echo "trace: an empty call takes $without instructions on $BOARD, and with a trace $((with - without)) more"
+[ $((with - without)) -le $most ]

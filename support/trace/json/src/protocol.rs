@@ -15,6 +15,8 @@ pub(crate) struct Operation {
     registers: Registers,
     /// What is in the label above the operation's number, as fields of a register.
     label: &'static str,
+    /// What an argument `count` counts.
+    unit: &'static str,
 }
 
 /// The operations of block servers.
@@ -39,28 +41,32 @@ pub(crate) fn operation(program: &str, label: u64) -> Option<Operation> {
             let number = u16::from_le_bytes([low, high]);
             let of = pmserver_api::Operation::from_number(number)?;
             let (registers, label) = (of.registers(), of.label().fields());
-            Some(Operation { name: of.name(), registers, label })
+            Some(Operation { name: of.name(), registers, label, unit: "frames" })
         }
         Kind::Files => {
             let of = fsserver_api::Operation::from_number(label)?;
-            Some(Operation { name: of.name(), registers: of.registers(), label: "" })
+            let registers = of.registers();
+            Some(Operation { name: of.name(), registers, label: "", unit: "count" })
         }
         Kind::Blocks => {
             let index = usize::try_from(label.checked_sub(1)?).ok()?;
             let (name, request) = BLOCK.get(index)?;
             let registers = Registers { request, list: &[], reply: &[] };
-            Some(Operation { name, registers, label: "" })
+            Some(Operation { name, registers, label: "", unit: "blocks" })
         }
     }
 }
 
 impl Operation {
-    /// Returns the arguments of a request, each by its name.
+    /// Returns the arguments of a request, each by its name; `count` by what it counts.
     pub(crate) fn arguments(&self, record: &Record) -> Vec<(String, u64)> {
         let label = record.label.checked_shr(NUMBER_BITS).unwrap_or_default();
         let mut found = fields(self.label, label);
         for (names, value) in self.registers.request.iter().zip(record.registers) {
             found.extend(fields(names, value));
+        }
+        for (name, _) in found.iter_mut().filter(|(name, _)| name == "count") {
+            self.unit.clone_into(name);
         }
         found
     }
@@ -147,11 +153,11 @@ mod tests {
     #[test]
     fn registers_are_divided_into_their_fields() {
         let copy = record(9 << 32 | 3 << 16 | 24, [1, 2, 3, 4]);
-        let expected = [("count", 3), ("flags", 9), ("source", 1), ("its start", 2)];
+        let expected = [("frames", 3), ("flags", 9), ("source", 1), ("its start", 2)];
         assert_eq!(words("pmserver", &copy)[..4], named(&expected));
         let map = record(12, [1, 2, 0x1000, 5 << 16 | 4]);
         let expected =
-            [("container", 1), ("start", 2), ("vaddr", 0x1000), ("count", 4), ("flags", 5)];
+            [("container", 1), ("start", 2), ("vaddr", 0x1000), ("frames", 4), ("flags", 5)];
         assert_eq!(words("pmserver", &map), named(&expected));
         let read = record(5, [1, 2, 3, 8192 << 32 | 7]);
         let expected =
@@ -185,7 +191,7 @@ mod tests {
         let count = BlockCount::new(9).unwrap();
         let read = Request::Read { to, block: 7, count, tag }.encode();
         let read = record(read.label(), read.exactly().unwrap());
-        let expected = [("container", 5), ("offset", 6), ("block", 7), ("count", 9), ("tag", 8)];
+        let expected = [("container", 5), ("offset", 6), ("block", 7), ("blocks", 9), ("tag", 8)];
         assert_eq!(words("virtio-blk", &read), named(&expected));
         let name =
             |request: Request| operation("virtio-blk", request.encode().label()).unwrap().name;

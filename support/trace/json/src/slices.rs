@@ -111,8 +111,7 @@ fn request(
         arguments.insert("account".to_owned(), hex(account));
     }
     for (word, value) in words {
-        let is_count = ["count", "frames", "length"].contains(&word.as_str());
-        let word = if word == "count" { "frames".to_owned() } else { word };
+        let is_count = ["frames", "blocks", "length"].contains(&word.as_str());
         let value = if is_count { value.into() } else { hex(value) };
         arguments.entry(word).or_insert(value);
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   trace RING = WRITTEN TICKS_PER_SECOND
-//!   trace RING : BEGIN END CAUSE LABEL STATUS R0 R1 R2 R3 RESULT
+//!   trace RING : BEGIN END CAUSE LABEL STATUS REGISTER… RESULT
 //! ```
 
 use core::fmt;

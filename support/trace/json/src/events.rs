@@ -51,6 +51,7 @@ pub fn json(file: &SystemFile, slices: &[Slice], ticks_per_second: u64) -> Resul
     };
     let mut sorted: Vec<(usize, &Slice)> = slices.iter().enumerate().collect();
     sorted.sort_by_key(|(_, slice)| (slice.begin, std::cmp::Reverse(slice.end)));
+    let before = |index: usize| slices.get(index.wrapping_sub(1));
     let mut events = tracks(file);
     for (index, slice) in sorted {
         let (ts, end) = (micros(slice.begin)?, micros(slice.end)?);
@@ -71,7 +72,7 @@ pub fn json(file: &SystemFile, slices: &[Slice], ticks_per_second: u64) -> Resul
         let arrow = |ph, id| Event { name: "call", cat: Some("call"), id: Some(id), ..event(ph) };
         if let Some(called) = slice.calls {
             events.push(value(&arrow("s", called))?);
-        } else if slices.get(index.wrapping_sub(1)).is_some_and(|s| s.calls == Some(index)) {
+        } else if before(index).is_some_and(|caller| caller.calls == Some(index)) {
             events.push(value(&Event { bp: Some("e"), ..arrow("f", index) })?);
         }
     }
@@ -90,7 +91,10 @@ const fn track(domain: usize) -> usize {
 
 /// Returns the names of the tracks, and their order: callers above those whom they call.
 fn tracks(file: &SystemFile) -> Vec<Value> {
-    let of = |name: &str, tid: usize, args: Value| json!({ "name": name, "ph": "M", "pid": PROCESS, "tid": tid, "args": args });
+    let of = |name: &str, tid: usize, args: Value| {
+        let (ph, pid) = ("M", PROCESS);
+        json!({ "name": name, "ph": ph, "pid": pid, "tid": tid, "args": args })
+    };
     let mut events = vec![of("process_name", 0, json!({ "name": "system" }))];
     for (index, domain) in file.domains.iter().enumerate() {
         let tid = track(index);

@@ -107,15 +107,17 @@ fn kind(program: &str) -> Option<Kind> {
     }
 }
 
-/// Returns the fields of a register: `name`, or `name:bits name:bits`, lowest bits first. A name may
-/// be of several words; that of what is not used is 0.
+/// Returns the fields of a register: `name`, or `name:bits name:bits`, lowest bits first. A name
+/// may be of several words; that of what is not used is 0.
 fn fields(names: &str, value: u64) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     let (mut rest, mut name) = (value, Vec::new());
     for word in names.split_whitespace() {
-        let (word, bits) = word.split_once(':').map_or((word, None), |(w, bits)| (w, Some(bits)));
-        name.push(word);
-        let Some(bits) = bits else { continue };
+        let Some((last, bits)) = word.split_once(':') else {
+            name.push(word);
+            continue;
+        };
+        name.push(last);
         let bits: u32 = bits.parse().unwrap_or(u64::BITS);
         let mask = 1_u64.checked_shl(bits).map_or(u64::MAX, |end| end.wrapping_sub(1));
         found.push((name.join(" "), rest & mask));

@@ -60,9 +60,9 @@ impl Shared {
             "pmserver" => {
                 // pmserver identifies a caller by its channel, whose number is its child number.
                 let peer = PeerId::new(end.id.into()).expect("a channel has a small number");
-                self.begin(callee, Cause::Request(end.id), request);
+                self.begin_record(callee, Cause::Request(end.id), request);
                 let reply = self.server.borrow_mut().call(peer, request);
-                self.end(callee, &reply);
+                self.end_record(callee, &reply);
                 reply
             }
             "console" => self.screen.borrow_mut().answer(request),
@@ -82,9 +82,9 @@ impl Shared {
         let outcome = unwinding(|| {
             self.follow_redirection(callee);
             self.strike(callee, call, Moment::Received);
-            self.begin(callee, Cause::Request(channel), request);
+            self.begin_record(callee, Cause::Request(channel), request);
             let reply = self.served(callee, |service| service.protected(channel, request));
-            self.end(callee, &reply);
+            self.end_record(callee, &reply);
             self.strike(callee, call, Moment::Served);
             reply
         });

@@ -199,7 +199,7 @@ impl Shared {
         let (pmserver, child) = self.file.domains[domain].parent.expect("a child of pmserver");
         self.begin_fault(pmserver, child, fault);
         let outcome = self.server.borrow_mut().fault(peer, fault, &mut *self.screen.borrow_mut());
-        self.end(pmserver, &Message::default());
+        self.end_record(pmserver, &Message::default());
         match outcome {
             FaultOutcome::Resumed => self.preempt(domain),
             FaultOutcome::Redirected => Departure::Redirected { domain }.unwind(),

@@ -32,7 +32,7 @@ impl Tracing {
 
 impl Shared {
     /// Begins a record of what a domain serves.
-    pub(super) fn begin(&self, domain: usize, cause: Cause, request: &Message) {
+    pub(super) fn begin_record(&self, domain: usize, cause: Cause, request: &Message) {
         self.begin_with(domain, cause, request.label(), request.head());
     }
 
@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// Ends the record of a domain that was begun last.
-    pub(super) fn end(&self, domain: usize, reply: &Message) {
+    pub(super) fn end_record(&self, domain: usize, reply: &Message) {
         if let Some((ring, _)) = &self.domains[domain].tracing.0 {
             let [result, ..] = reply.head();
             ring.borrow_mut().end(self.clock.now().get(), reply.label(), result);

@@ -135,9 +135,9 @@ impl Shared {
         self.domains[domain].is_notified.set(false);
         let outcome = unwinding(|| {
             self.follow_redirection(domain);
-            self.begin(domain, Cause::Notification, &Message::default());
+            self.begin_record(domain, Cause::Notification, &Message::default());
             self.served(domain, |service| service.notified());
-            self.end(domain, &Message::default());
+            self.end_record(domain, &Message::default());
             Message::default()
         });
         match self.recovered(domain, outcome) {

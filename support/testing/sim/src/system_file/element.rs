@@ -7,6 +7,9 @@ use roxmltree::{Document, Node};
 
 use super::{FileError, PAGE_BITS, Result, Ring};
 
+/// The variable of the ring that a domain writes; those of others have numbers.
+const OWN_RING: &str = "trace_ring_vaddr";
+
 /// A memory region.
 pub(super) struct Region {
     name: String,
@@ -130,10 +133,10 @@ impl<'a, 'input> Element<'a, 'input> {
         let of_trace = variable.filter(|variable| variable.starts_with("trace_"));
         let what = match (region.map(|region| region.bytes), self.attribute("perms")?, of_trace) {
             (Some(None), "r", None) => Map::Prefilled(self.number("vaddr", 0..=u64::MAX)?),
-            (Some(Some(bytes)), "rw", Some("trace_ring_vaddr")) => {
+            (Some(Some(bytes)), "rw", Some(OWN_RING)) => {
                 Map::Ring(Ring { region: name.to_owned(), bytes })
             }
-            (Some(Some(_)), "r", Some(_)) => Map::RingOfAnother(name.to_owned()),
+            (Some(Some(_)), "r", Some(of)) if of != OWN_RING => Map::RingOfAnother(name.to_owned()),
             _ => {
                 let sentence = "the simulator maps prefilled memory regions alone, and read-only, \
                                 and rings of traces";

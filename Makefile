@@ -186,8 +186,8 @@ TERMINAL = $(if $(KEYBOARD),support/make/terminal.sh)
 check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); exit $$result
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run shell scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept test trace
-ALONE += sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
+ALONE := run shell trace scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
+ALONE += test sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -199,8 +199,7 @@ else
 .PHONY: usage help run shell trace scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
-.PHONY: smp-test c-test example-test parts disk-board-test left-out
-.PHONY: c-test example-test trace-test parts disk-board-test left-out
+.PHONY: smp-test c-test example-test trace-test parts disk-board-test left-out
 .PHONY: crash-test sweep pd-check image-check bench bench-check bench-accept bench-growth doc setup sdk clean
 usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'

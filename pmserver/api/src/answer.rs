@@ -8,7 +8,7 @@ use crate::flags::{AccessKind, FrameState, MapFlags};
 use crate::handles::{ContainerHandle, FaultHandle, LeaseHandle, RangeHandle, ShareHandle};
 use crate::reply::{
     AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
-    MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
+    MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Row, Shared, Status,
 };
 use crate::wire::Fields;
 
@@ -75,6 +75,9 @@ impl Reply {
             Self::Range(range) => message.become_new(OK, [range.raw()]),
             Self::Fault(fault) => message.become_new(OK, PendingFault::encode(fault)),
             Self::Disturbed(Disturbed { count, cursor }) => message.become_new(OK, [count, cursor]),
+            Self::Row(Row { cursor, words: [first, second, third] }) => {
+                message.become_new(OK, [cursor, first, second, third])
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use proto::limits::LARGE_FRAMES;
 use proto::{FrameCount, FrameNumber, Micros, PeerId, ProtocolError, VirtAddr};
 
 use crate::error::{CallError, PmError};
-use crate::flags::{Disturbance, LockMode, Rights};
+use crate::flags::{Book, Disturbance, LockMode, Rights};
 use crate::handles::{AccountHandle, ContainerHandle};
 use crate::lists::{FrameList, PairList};
 use crate::number;
@@ -78,6 +78,10 @@ pub(crate) const fn disturbance(number: u64) -> Result<Disturbance, PmError> {
         number::DISTURB_MOVE => Ok(Disturbance::Move),
         _ => Err(PmError::Invalid),
     }
+}
+
+pub(crate) fn book(number: u64) -> Result<Book, PmError> {
+    number.try_into().ok().and_then(Book::from_number).ok_or(PmError::Invalid)
 }
 
 const fn lock_mode(number: u16) -> Result<LockMode, PmError> {

@@ -6,8 +6,9 @@
 use proto::{FrameNumber, Message, Micros, ProtocolError, unpack_pair};
 
 use crate::arguments::{
-    account, address, below, container, copied, count_or_large, disturbance, flags, frame_count,
-    frame_list, frames, frames_or_large, handler, leased, page, pairs, peer, small, two_fields,
+    account, address, below, book, container, copied, count_or_large, disturbance, flags,
+    frame_count, frame_list, frames, frames_or_large, handler, leased, page, pairs, peer, small,
+    two_fields,
 };
 use crate::error::CallError;
 use crate::handles::{FaultHandle, LeaseHandle, ShareHandle};
@@ -334,6 +335,11 @@ impl Request {
                 let (count, flag_bits) = two_fields(how)?;
                 let (frames, vaddr) = (frames_or_large(handle, start, count)?, page(vaddr)?);
                 server.serve(&Self::Take { frames, vaddr, flags: flags(flag_bits)? })
+            }
+            Operation::Inspect => {
+                let [of, cursor, part] = message.exactly()?;
+                let book = book(of)?;
+                server.serve(&Self::Inspect { book, cursor, part: below(book.parts(), part)? })
             }
         })
     }

@@ -153,6 +153,9 @@ impl Request {
                 let [container, start, how] = frames.pack(flags.bits());
                 self.message([container, start, vaddr.get(), how])
             }
+            Self::Inspect { book, cursor, part } => {
+                self.message([book.number().into(), cursor, part.into()])
+            }
         }
     }
 

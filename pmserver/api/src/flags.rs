@@ -159,3 +159,70 @@ pub enum Disturbance {
     /// Moves the contents of frames to other physical memory, except for pinned frames.
     Move,
 }
+
+/// One of pmserver's books, of which `inspect` returns the rows (PM-470).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Book {
+    /// The peers, with their names.
+    Peers = 1,
+    /// The accounts.
+    Accounts = 2,
+    /// The containers.
+    Containers = 3,
+    /// The shares.
+    Shares = 4,
+    /// The leases, pins among them.
+    Leases = 5,
+    /// What is mapped in the address spaces of peers, by peer and address.
+    Mappings = 6,
+    /// What is granted to peers, by peer and slot.
+    Grants = 7,
+    /// The regions of the address spaces of peers, by peer and address.
+    Regions = 8,
+    /// The pages of the pool, by what they are used as.
+    Pages = 9,
+}
+
+impl Book {
+    /// Every book, in the order of the numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Peers,
+        Self::Accounts,
+        Self::Containers,
+        Self::Shares,
+        Self::Leases,
+        Self::Mappings,
+        Self::Grants,
+        Self::Regions,
+        Self::Pages,
+    ];
+
+    /// Returns the number on the wire.
+    #[must_use]
+    #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns the book with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|book| book.number() == number)
+    }
+
+    /// Returns how many parts a row has.
+    #[must_use]
+    pub const fn parts(self) -> u8 {
+        match self {
+            Self::Peers => 5,
+            Self::Accounts | Self::Leases => 2,
+            Self::Containers
+            | Self::Shares
+            | Self::Mappings
+            | Self::Grants
+            | Self::Regions
+            | Self::Pages => 1,
+        }
+    }
+}

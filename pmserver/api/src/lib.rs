@@ -25,6 +25,7 @@ mod number;
 mod operation;
 mod ops;
 mod reply;
+mod rows;
 mod server_error;
 mod wire;
 
@@ -32,8 +33,8 @@ pub use calls::Calls;
 pub use decode::Serve;
 pub use error::{CallError, Failure, PmError};
 pub use flags::{
-    AccessKind, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,
-    LimitFlags, LockMode, MapFlags, Marks, Rights,
+    AccessKind, AccountRights, AllocateFlags, Book, CopyFlags, DeallocateFlags, Disturbance,
+    FrameState, LimitFlags, LockMode, MapFlags, Marks, Rights,
 };
 pub use grant_mapper::{GrantMapper, KernelRefused};
 pub use handles::{
@@ -45,6 +46,11 @@ pub use operation::{Label, Operation, Registers};
 pub use ops::{Frames, PROTOCOL_VERSION, Request, ShareTerms};
 pub use reply::{
     AccountInfo, BusRun, Created, Disturbed, ExtraRequest, Granted, Identity, Lease, Mapped,
-    MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Shared, Status,
+    MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Row, Shared, Status,
+};
+pub use rows::{
+    AccountMarks, AccountRow, BookRow, ContainerRow, GrantRow, LeaseMarks, LeaseRow, MappingRow,
+    MappingState, PARTS_MAX, PageMarks, PageState, PagesRow, Parts, PeerName, PeerRow, RecordId,
+    RegionRow, ShareMarks, ShareRow,
 };
 pub use server_error::{ServerCallError, ServerError, ServerFailure};

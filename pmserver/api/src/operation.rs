@@ -295,6 +295,9 @@ operations! {
     53 Take "take" Bare ("container", "start", "vaddr", "count:16 flags:16")
         -> ("lease", "deadline")
         bound "256 or 512 frames, a copy of each; in steps", idempotent true;
+    54 Inspect "inspect" Bare ("book", "cursor", "part")
+        -> ("cursor", "head", "first word", "second word")
+        bound "1024 records or 256 pages looked at; goes on", idempotent true;
 }
 
 #[cfg(test)]

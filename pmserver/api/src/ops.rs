@@ -8,14 +8,14 @@
 use proto::{FrameCount, FrameNumber, Micros, PeerId, VirtAddr};
 
 use crate::flags::{
-    AccountRights, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, LimitFlags, LockMode,
-    MapFlags, Marks, Rights,
+    AccountRights, AllocateFlags, Book, CopyFlags, DeallocateFlags, Disturbance, LimitFlags,
+    LockMode, MapFlags, Marks, Rights,
 };
 use crate::handles::{AccountHandle, ContainerHandle, FaultHandle, LeaseHandle, ShareHandle};
 use crate::lists::{FrameList, PairList};
 
 /// The version of this protocol. Every change of the messages raises it.
-pub const PROTOCOL_VERSION: u64 = 6;
+pub const PROTOCOL_VERSION: u64 = 7;
 
 /// A range of frames of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,4 +201,7 @@ pub enum Request {
     /// 53: takes frames of an armed share: locks them for the time of the share and maps them from
     /// the page `vaddr` on, in one (PM-434). `unlock` gives them back.
     Take { frames: Frames, vaddr: VirtAddr, flags: MapFlags },
+    /// 54: returns a part of the first row behind `cursor` of one of pmserver's books. The cursor
+    /// is 0 at first, and then what the last call returned.
+    Inspect { book: Book, cursor: u64, part: u8 },
 }

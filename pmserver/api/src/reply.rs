@@ -188,6 +188,33 @@ pub struct Disturbed {
     pub cursor: u64,
 }
 
+/// What `inspect` returns: a part of a row, and where the next one is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The cursor for the next row; 0 at the end of the book.
+    pub cursor: u64,
+    /// The part; all 0 if the call found no row (PM-472).
+    pub words: [u64; 3],
+}
+
+impl Row {
+    /// What is returned at the end of a book.
+    pub const END: Self = Self::none(0);
+
+    /// Returns what is returned if there is no row up to a place: the caller goes on from there.
+    #[must_use]
+    pub const fn none(cursor: u64) -> Self {
+        Self { cursor, words: [0; 3] }
+    }
+
+    /// Returns whether there is a row: the first byte of each part is the number of the book.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        let [first, ..] = self.words;
+        first != 0
+    }
+}
+
 /// What `status` returns: the states of consecutive frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -275,4 +302,6 @@ pub enum Reply {
     Fault(Option<PendingFault>),
     /// To `disturb`.
     Disturbed(Disturbed),
+    /// To `inspect`.
+    Row(Row),
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
+    AccountHandle, AccountRights, AllocateFlags, Book, ContainerHandle, CopyFlags, DeallocateFlags,
     Disturbance, FaultHandle, FrameList, FrameState, Frames, LeaseHandle, LimitFlags, LockMode,
     MapFlags, Marks, PairList, RangeHandle, Request, Rights, ShareHandle, ShareTerms,
 };
@@ -54,6 +54,7 @@ fn domain() {
         (Request::Reclaim, Message::new(19, [])),
         (Request::Disturb { what: Disturbance::Unmap, cursor: 8 }, Message::new(50, [1, 8])),
         (Request::Disturb { what: Disturbance::Move, cursor: 8 }, Message::new(50, [2, 8])),
+        (Request::Inspect { book: Book::Leases, cursor: 8, part: 1 }, Message::new(54, [5, 8, 1])),
         (Request::Arm { share: ShareHandle::from_raw(6) }, Message::new(51, [6])),
         (Request::Disarm { share: ShareHandle::from_raw(6) }, Message::new(52, [6])),
     ]);

@@ -9,7 +9,7 @@ use pmserver_api::{
     AccessKind, AccountHandle, AccountInfo, BusRun, CallError, ContainerHandle, Created, Disturbed,
     ExtraRequest, Failure, FaultHandle, FrameState, Granted, Identity, Lease, LeaseHandle,
     MapFlags, Mapped, Operation, PendingFault, Pinned, Placed, PmError, RangeHandle, Reply,
-    RescueReport, ShareHandle, Shared, Status,
+    RescueReport, Row, ShareHandle, Shared, Status,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -78,6 +78,9 @@ fn replies_to(operation: Operation) -> BoxedStrategy<Reply> {
         Operation::Disarm => (0u64..2).prop_map(Reply::Number).boxed(),
         Operation::Disturb => any::<(u64, u64)>()
             .prop_map(|(count, cursor)| Reply::Disturbed(Disturbed { count, cursor }))
+            .boxed(),
+        Operation::Inspect => any::<(u64, [u64; 3])>()
+            .prop_map(|(cursor, words)| Reply::Row(Row { cursor, words }))
             .boxed(),
         Operation::ContainerDestroy
         | Operation::Unshare

@@ -178,6 +178,7 @@
 //! | 51 | arm | [`OnceShare::arm`] |
 //! | 52 | disarm | [`ArmedShare::confirm`] |
 //! | 53 | take | [`WeakContainer::take`] |
+//! | 54 | inspect | [`Pm::rows`], [`Pm::rows_from`] |
 //!
 //! [`Pm::reserve_heap`] is several of them: memory for the program's own allocator.
 //!
@@ -205,10 +206,12 @@ mod values;
 pub use connection::Pm;
 pub use pmserver_api as api;
 pub use pmserver_api::{
-    AccessKind, AccountInfo, AccountRights, AllocateFlags, BusRun, ContainerHandle, CopyFlags,
-    DeallocateFlags, Disturbance, ExtraRequest, FrameState, GrantMapper, Granted, Identity,
-    KernelRefused, LimitFlags, LockMode, MapFlags, Marks, PROTOCOL_VERSION, PmError, RangeHandle,
-    RescueReport, Rights, ShareTerms,
+    AccessKind, AccountInfo, AccountMarks, AccountRights, AccountRow, AllocateFlags, Book, BookRow,
+    BusRun, ContainerHandle, ContainerRow, CopyFlags, DeallocateFlags, Disturbance, ExtraRequest,
+    FrameState, GrantMapper, GrantRow, Granted, Identity, KernelRefused, LeaseMarks, LeaseRow,
+    LimitFlags, LockMode, MapFlags, MappingRow, MappingState, Marks, PROTOCOL_VERSION, PageMarks,
+    PageState, PagesRow, PeerName, PeerRow, PmError, RangeHandle, RecordId, RegionRow,
+    RescueReport, Rights, ShareMarks, ShareRow, ShareTerms,
 };
 pub use proto::{
     AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport,
@@ -217,5 +220,5 @@ pub use proto::{
 pub use terms::{At, Error, ErrorKind, Operation, Pages, RANGE_FRAMES_MAX, Refused, Run};
 pub use values::{
     Account, ArmedShare, Container, ContainerRef, Grants, HeapMemory, Lease, LentAccount, Mapping,
-    OnceShare, PendingFault, Pin, Region, Share, SplitAccount, Taken, Watch, WeakContainer,
+    OnceShare, PendingFault, Pin, Region, Rows, Share, SplitAccount, Taken, Watch, WeakContainer,
 };

@@ -5,11 +5,11 @@
 mod fake;
 
 use fake::{Fake, mapped, window};
-use pmserver_api::{BusRun, Created, Disturbed, Pinned, Reply, Request, Shared, Status};
+use pmserver_api::{BusRun, Created, Disturbed, Pinned, Reply, Request, Row, Shared, Status};
 use pmserver_api::{ContainerHandle, Lease, LeaseHandle, ShareHandle};
 use pmserver_client::{
-    AllocateFlags, Container, CopyFlags, DeallocateFlags, Disturbance, FrameState, LockMode,
-    MapFlags, Micros, PeerId, Pm, PmError, Rights, Run, ShareTerms,
+    AccountRow, AllocateFlags, Book, Container, CopyFlags, DeallocateFlags, Disturbance,
+    FrameState, LockMode, MapFlags, Micros, PeerId, Pm, PmError, Rights, Run, ShareTerms,
 };
 
 const WRITE: MapFlags = MapFlags::READ.union(MapFlags::WRITE);
@@ -354,4 +354,37 @@ fn a_retry_goes_on_from_what_is_done() {
         fake.asked()[..],
         [.., Request::Copy { source_start, count, .. }] if (source_start, count) == rest
     ));
+}
+
+#[test]
+fn a_row_whose_parts_are_of_two_is_asked_for_again() {
+    // PM-474
+    let (fake, pm) = Fake::new();
+    let row = |cursor, words| Reply::Row(Row { cursor, words });
+    let book = u64::from(Book::Accounts.number());
+    // Nothing up to 40; an account at 50; when its second part is asked for, another one at 60.
+    fake.will(Reply::Row(Row::none(40))).will(row(50, [book, 1, 2])).will(row(60, [book, 3, 4]));
+    // Now that one is first, and nothing is behind it.
+    fake.will(row(60, [book, 5, 6])).will(row(60, [book, 7, 8])).will(Reply::Row(Row::END));
+    let rows: Result<Vec<AccountRow>, _> = pm.rows().collect();
+    let rows = rows.unwrap();
+    let [row] = rows[..] else { panic!("{rows:?}") };
+    assert_eq!((row.id.get(), row.limit, row.frames, row.slots, row.extra), (60, 5, 6, 7, 8));
+    let book = Book::Accounts;
+    let calls = [(0, 0), (40, 0), (40, 1), (40, 0), (40, 1), (60, 0)];
+    assert_eq!(fake.asked(), calls.map(|(cursor, part)| Request::Inspect { book, cursor, part }));
+}
+
+#[test]
+fn rows_end_with_an_error() {
+    // PM-470
+    let (fake, pm) = Fake::new();
+    fake.will_refuse(PmError::NoRight, 0, 0);
+    let mut rows = pm.rows::<AccountRow>();
+    assert!(rows.next().unwrap().unwrap_err().is(PmError::NoRight));
+    assert!(rows.next().is_none());
+    // What is no row of the book is no row.
+    fake.will(Reply::Row(Row { cursor: 9, words: [1, 0, 0] }));
+    fake.will(Reply::Row(Row { cursor: 9, words: [1, 0, 0] }));
+    assert!(pm.rows::<AccountRow>().next().unwrap().is_err());
 }

@@ -144,21 +144,21 @@ fn a_message_that_is_not_one_changes_nothing() {
     let c = owner.filled(b"a");
     let mut channel = bed.testbed.channel(1);
     let before = bed.charges();
-    for label in [0, 54, 0xFFFF, 1 << 16 | 6, 1 << 32 | 6, u64::MAX] {
+    for label in [0, 55, 0xFFFF, 1 << 16 | 6, 1 << 32 | 6, u64::MAX] {
         for registers in 0..=16 {
             let reply = channel.call(Message::from_wire(label, &vec![c.raw(); registers]).unwrap());
             assert_eq!(reply, Message::new(0xFF00, []), "{label:#x} with {registers}");
         }
     }
     let mut lengths = 0;
-    for label in 1..=53 {
+    for label in 1..=54 {
         for registers in 0..=16 {
             let message = Message::from_wire(label, &vec![u64::MAX; registers]).unwrap();
             let reply = channel.call(message);
             lengths += u32::from(reply == Message::new(0xFF01, []));
         }
     }
-    assert!(lengths > 53 * 10, "{lengths}");
+    assert!(lengths > 54 * 10, "{lengths}");
     assert_eq!(bed.charges(), before);
     assert_eq!(owner.get(c, 0), b'a');
     bed.testbed.check();

@@ -50,6 +50,7 @@
 //! | extra_request; memory pressure | `ops/extra.rs` | `serve/pressure.rs`, `store/extra.rs` |
 //! | register_recovery, watch, rescue; faults | `ops/recovery.rs` | `serve/fault.rs` |
 //! | disturb | `ops/disturb.rs` | `frames/relocate.rs` |
+//! | inspect | `ops/inspect.rs`, `ops/inspect_places.rs`, `ops/inspect_pages.rs` | |
 //!
 //! Five operations with every file that has a part in them, in the order of reading. Before these,
 //! a call is decoded in `pmserver/api/src/decode.rs` and dispatched in `serve/dispatch.rs`. What

@@ -46,6 +46,8 @@ bitflags! {
         const EXTRA = 1 << 4;
         /// Have pmserver do at once what it may do at any time: for tests.
         const DISTURB = 1 << 5;
+        /// Read the books: who holds what, of all peers.
+        const INSPECT = 1 << 6;
     }
 }
 

@@ -62,7 +62,7 @@ fn what_is_wrong_in_the_page_is_told() {
         (24, 31, SetupError::PartSize(31)),
         (36, 32, SetupError::PeerNumber(32)),
         (37, 1, SetupError::PeerNumber(257)),
-        (40, 64, SetupError::Privileges(64)),
+        (40, 128, SetupError::Privileges(128)),
         (41, 1, SetupError::Privileges(0x110)),
         (44, 1, SetupError::LimitInPages((8 << 20) + 1)),
         (52, 0x80, SetupError::PeerName),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The container protocol, version 6, for protection domains in C: memory that is made, lent and
+ * The container protocol, version 7, for protection domains in C: memory that is made, lent and
  * taken back at run time. Needs microkit.h of Microkit 2.3.0 and nothing else.
  *
  * Each operation is a function of its name, and makes one protected procedure call. It returns a
@@ -28,7 +28,7 @@
 _Static_assert(sizeof(seL4_Word) == 8, "the protocol has registers of 64 bits");
 
 /** What pm_version() tells if this header is of its version. */
-#define PM_PROTOCOL_VERSION 6
+#define PM_PROTOCOL_VERSION 7
 /** Bytes of a page and of a frame. */
 #define PM_PAGE_BYTES 4096
 /** Frames that one call names at most, but for a large frame. */
@@ -393,6 +393,28 @@ enum pm_disturbance {
     PM_DISTURB_MOVE = 2,
 };
 
+/** One of pmserver's books, of which pm_inspect() returns the rows (PM-470). */
+enum pm_book {
+    /** The peers, with their names. */
+    PM_BOOK_PEERS = 1,
+    /** The accounts. */
+    PM_BOOK_ACCOUNTS = 2,
+    /** The containers. */
+    PM_BOOK_CONTAINERS = 3,
+    /** The shares. */
+    PM_BOOK_SHARES = 4,
+    /** The leases, pins among them. */
+    PM_BOOK_LEASES = 5,
+    /** What is mapped in the address spaces of peers, by peer and address. */
+    PM_BOOK_MAPPINGS = 6,
+    /** What is granted to peers, by peer and slot. */
+    PM_BOOK_GRANTS = 7,
+    /** The regions of the address spaces of peers, by peer and address. */
+    PM_BOOK_REGIONS = 8,
+    /** The pages of the pool, by what they are used as. */
+    PM_BOOK_PAGES = 9,
+};
+
 /** To whom a range is lent, and on which terms. */
 struct pm_terms {
     /** The peer. */
@@ -550,6 +572,7 @@ enum pm_operation {
     PM_OP_ARM = 51,
     PM_OP_DISARM = 52,
     PM_OP_TAKE = 53,
+    PM_OP_INSPECT = 54,
 };
 
 /**
@@ -2025,6 +2048,50 @@ static inline struct pm_result pm_take(pm_container_t container, seL4_Word start
     }
     if (call.error == PM_OK && deadline) {
         *deadline = microkit_mr_get(1);
+    }
+    return call;
+}
+
+/**
+ * Returns a part of the first row behind `cursor` of one of pmserver's books. The cursor is 0 at
+ * first, and then what the last call returned.
+ *
+ * Peers that the configuration allows it, with the privilege pm_inspect(): else PM_NO_RIGHT. For an
+ * operator's program: a shell, a map of the memory. pmserver keeps books: 1 peers, 2 accounts, 3
+ * containers, 4 shares, 5 leases, 6 mappings, 7 grants, 8 regions, 9 pages of the pool. A call
+ * returns a part of the first row behind the cursor, in three registers, and the cursor behind that
+ * row. Part 0 is the first one. Goes on at the cursor, 0 at first and at the end.
+ *
+ * One call: 1024 records or 256 pages looked at; goes on; idempotent. Rules: PM-470 to PM-475.
+ *
+ * @param book of enum pm_book
+ * @param cursor 0 at first, then what the last call has told
+ * @param part which part of the row: 0 is the first (PM-471)
+ * @param new_cursor the cursor for the next call; 0 at the end; may be NULL
+ * @param head the head of the part (PM-471); 0 if no row was found; may be NULL
+ * @param first_word a word of the part; may be NULL
+ * @param second_word a word of the part; may be NULL
+ * @return errors: PM_NO_RIGHT; besides PM_INVALID, and PM_KERNEL, PM_NO_MEMORY or PM_PENDING where
+ *     it needs memory (PM-14)
+ */
+static inline struct pm_result pm_inspect(seL4_Word book, seL4_Word cursor, seL4_Word part,
+        seL4_Word *new_cursor, seL4_Word *head, seL4_Word *first_word, seL4_Word *second_word)
+{
+    microkit_mr_set(0, book);
+    microkit_mr_set(1, cursor);
+    microkit_mr_set(2, part);
+    struct pm_result call = pm_call(PM_OP_INSPECT, 3, 4);
+    if (call.error == PM_OK && new_cursor) {
+        *new_cursor = microkit_mr_get(0);
+    }
+    if (call.error == PM_OK && head) {
+        *head = microkit_mr_get(1);
+    }
+    if (call.error == PM_OK && first_word) {
+        *first_word = microkit_mr_get(2);
+    }
+    if (call.error == PM_OK && second_word) {
+        *second_word = microkit_mr_get(3);
     }
     return call;
 }

@@ -13,10 +13,10 @@ mod sharing;
 use proto::{Micros, PeerId, Transport, VirtAddr};
 
 use crate::error::{CallError, Failure, PmError};
-use crate::flags::Disturbance;
+use crate::flags::{Book, Disturbance};
 use crate::handles::AccountHandle;
 use crate::ops::Request;
-use crate::reply::{Disturbed, Identity, RescueReport};
+use crate::reply::{Disturbed, Identity, RescueReport, Row};
 
 /// The raw calls over a transport. [`Request`] says what each operation does. For its errors, the
 /// number and the name in the comment of a method lead to its section in
@@ -125,5 +125,15 @@ impl<T: Transport> Calls<T> {
     pub fn disturb(&mut self, what: Disturbance, cursor: u64) -> Result<Disturbed, CallError> {
         self.call(Request::Disturb { what, cursor })
             .map(|[count, cursor]| Disturbed { count, cursor })
+    }
+
+    /// Returns a part of the first row behind a cursor of one of pmserver's books.
+    ///
+    /// # Errors
+    /// [`CallError`]: see operation 54, inspect. `NoRight` unless the system file gives the caller
+    /// the privilege `inspect`.
+    pub fn inspect(&mut self, book: Book, cursor: u64, part: u8) -> Result<Row, CallError> {
+        self.call(Request::Inspect { book, cursor, part })
+            .map(|[cursor, words @ ..]: [u64; 4]| Row { cursor, words })
     }
 }

@@ -2,7 +2,7 @@
 //! Any request at all: for each operation, every argument that its types allow.
 
 use pmserver_api::{
-    AccountHandle, ContainerHandle, Disturbance, FaultHandle, FrameList, Frames, LeaseHandle,
+    AccountHandle, Book, ContainerHandle, Disturbance, FaultHandle, FrameList, Frames, LeaseHandle,
     LockMode, Operation, PairList, Request, ShareHandle, ShareTerms,
 };
 use proptest::prelude::*;
@@ -187,6 +187,13 @@ pub(crate) fn requests(operation: Operation) -> BoxedStrategy<Request> {
         Operation::Refuse => fault().prop_map(|fault| Request::Refuse { fault }).boxed(),
         Operation::Disturb => (disturbance(), any::<u64>())
             .prop_map(|(what, cursor)| Request::Disturb { what, cursor })
+            .boxed(),
+        Operation::Inspect => (prop::sample::select(&Book::ALL[..]), any::<u64>(), any::<u8>())
+            .prop_map(|(book, cursor, part)| Request::Inspect {
+                book,
+                cursor,
+                part: part % book.parts(),
+            })
             .boxed(),
         Operation::Arm => any::<u64>()
             .prop_map(|share| Request::Arm { share: ShareHandle::from_raw(share) })

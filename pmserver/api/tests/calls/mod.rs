@@ -2,10 +2,10 @@
 //! The raw call of every operation, on a server that gives one answer, which the test chooses.
 
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, CallError, Calls, ContainerHandle, CopyFlags,
-    DeallocateFlags, Disturbance, FaultHandle, FrameList, Frames, LeaseHandle, LimitFlags,
-    LockMode, MapFlags, Marks, Operation, PairList, Reply, Request, Rights, ShareHandle,
-    ShareTerms,
+    AccountHandle, AccountRights, AllocateFlags, Book, CallError, Calls, ContainerHandle,
+    CopyFlags, DeallocateFlags, Disturbance, FaultHandle, FrameList, Frames, LeaseHandle,
+    LimitFlags, LockMode, MapFlags, Marks, Operation, PairList, Reply, Request, Rights,
+    ShareHandle, ShareTerms,
 };
 use proto::{FrameCount, FrameNumber, Message, Micros, PeerId, Transport, VirtAddr};
 
@@ -123,6 +123,7 @@ fn call(operation: Operation, pm: &mut Calls<Server>) -> Result<Reply, CallError
         Operation::Supply => pm.supply(FAULT, CONTAINER, FIRST).map(done),
         Operation::Refuse => pm.refuse(FAULT).map(done),
         Operation::Disturb => pm.disturb(Disturbance::Move, 0).map(Reply::Disturbed),
+        Operation::Inspect => pm.inspect(Book::Pages, 0, 0).map(Reply::Row),
         Operation::Arm => pm.arm(ShareHandle::from_raw(1)).map(done),
         Operation::Disarm => {
             pm.disarm(ShareHandle::from_raw(1)).map(|was_armed| Reply::Number(was_armed.into()))

@@ -96,6 +96,7 @@ operations! {
     Arm = 51 "arm",
     Disarm = 52 "disarm",
     Take = 53 "take",
+    Inspect = 54 "inspect",
 }
 
 impl Operation {
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_there_under_its_number() {
-        assert_eq!(Operation::ALL.len(), 53);
+        assert_eq!(Operation::ALL.len(), 54);
         for (operation, number) in Operation::ALL.iter().zip(1..) {
             assert_eq!(operation.number(), Some(number));
         }

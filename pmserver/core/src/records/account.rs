@@ -221,6 +221,11 @@ impl Account {
         self.maker == peer.get()
     }
 
+    /// Returns its flags as bits.
+    pub(crate) const fn flag_bits(&self) -> u8 {
+        self.flags
+    }
+
     /// Returns the peer that split it off.
     pub(crate) fn maker(&self) -> Option<PeerId> {
         PeerId::new(self.maker.into())

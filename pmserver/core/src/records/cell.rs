@@ -201,6 +201,11 @@ impl<T> Ref<T> {
         self.cell.get()
     }
 
+    /// Returns the same, which is never 0.
+    pub(crate) const fn number(self) -> NonZeroU32 {
+        self.cell
+    }
+
     /// Returns the page and the position in it.
     pub(crate) const fn place(self) -> (PageIndex, u32) {
         (PageIndex::new(self.cell() / CELLS_PER_PAGE), self.cell() % CELLS_PER_PAGE)
@@ -220,6 +225,12 @@ impl<T> Ref<T> {
         let maker = stamp.0 >> STAMP_MAKER_SHIFT & HANDLE_MAKER_MASK;
         generation << HANDLE_GENERATION_SHIFT | maker << HANDLE_MAKER_SHIFT | u64::from(self.cell())
     }
+}
+
+/// Returns the number of the cell that a handle would be of.
+#[allow(clippy::as_conversions)] // The number is masked.
+pub(crate) const fn cell_of(handle: u64) -> u32 {
+    (handle & HANDLE_CELL_MASK) as u32
 }
 
 /// The parts of a handle that a client sent and that nothing has been verified of yet.

@@ -237,6 +237,13 @@ impl PageEntry {
         }
     }
 
+    /// `Records`: returns the first cell from a place on that is taken.
+    pub(crate) fn next_taken(&self, place: u32) -> Option<u32> {
+        let [cells, _] = self.words;
+        let rest = cells & u64::MAX.checked_shl(place)?;
+        (rest != 0).then_some(rest.trailing_zeros())
+    }
+
     /// `Slots`: returns the first of so many free slots, 1, 8 or 64, at an aligned place.
     pub(crate) fn first_free_row(&self, slots: u32) -> Option<u8> {
         let free = |word: u64| match slots {

@@ -5,6 +5,7 @@ use pmserver_api::{Rights, ShareTerms};
 use proto::{Micros, PeerId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::records::broken::broken;
 use crate::records::cell::{Ref, Stamp, record};
 use crate::records::container::Container;
 use crate::records::count::Count;
@@ -64,6 +65,14 @@ impl Share {
 
     pub(crate) const fn rights(&self) -> Rights {
         Rights::from_bits_truncate(self.rights)
+    }
+
+    /// Returns the peer that it is lent to.
+    pub(crate) fn peer(&self) -> PeerId {
+        match PeerId::new(self.peer.into()) {
+            Some(peer) => peer,
+            None => broken("share for nobody"),
+        }
     }
 
     pub(crate) const fn is_for(&self, peer: PeerId) -> bool {

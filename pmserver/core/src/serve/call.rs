@@ -229,6 +229,7 @@ fn made_by(request: &Request) -> Made<'_> {
         | Request::Refuse { .. }
         | Request::Disturb { .. }
         | Request::Arm { .. }
+        | Request::Inspect { .. }
         | Request::Disarm { .. }
         | Request::Take { .. } => Made::Nothing,
     }

@@ -153,6 +153,9 @@ impl<K: Kernel> Service<K> {
             Request::Disturb { what, cursor } => {
                 self.disturb(caller, what, cursor).map(Reply::Disturbed)
             }
+            Request::Inspect { book, cursor, part } => {
+                self.inspect_book(caller, book, cursor, part).map(Reply::Row)
+            }
             Request::Arm { share } => done(self.arm(caller, share)),
             Request::Disarm { share } => {
                 self.disarm(caller, share).map(|was_armed| Reply::Number(was_armed.into()))

@@ -75,6 +75,7 @@ pub(crate) fn cases(operation: Operation) -> Vec<Case> {
         | Operation::WhoAmI
         | Operation::Clock
         | Operation::AccountInfo
+        | Operation::Inspect
         | Operation::RegisterRecovery
         | Operation::Watch
         | Operation::NextFault

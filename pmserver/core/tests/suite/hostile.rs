@@ -17,12 +17,12 @@ use proto::{Message, Micros, ProtocolError};
 #[test]
 fn unknown_operations_and_wrong_lengths_have_their_own_errors() {
     let world = World::new();
-    for label in [0, 54, 99, 4 | 1 << 16, 26 | 1 << 32, u64::MAX] {
+    for label in [0, 55, 99, 4 | 1 << 16, 26 | 1 << 32, u64::MAX] {
         let reply = world.raw(2, Message::new(label, []));
         assert_eq!(reply.label(), ProtocolError::UnknownOperation.status());
     }
     // Lists may have several lengths.
-    for label in (1..=53).filter(|label| ![25, 28].contains(label)) {
+    for label in (1..=54).filter(|label| ![25, 28].contains(label)) {
         let lengths = (0..=4).filter(|count| {
             let message = Message::from_wire(label, &[0; 4][..*count]).unwrap();
             world.raw(2, message).label() != ProtocolError::WrongLength.status()

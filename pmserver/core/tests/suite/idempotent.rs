@@ -10,7 +10,7 @@
 
 use crate::world::{Pm, World, at, equal_peers, filled, frames, page, peer};
 use pmserver_api::{
-    AccessKind, AccountHandle, AccountInfo, AccountRights, AllocateFlags, ContainerHandle,
+    AccessKind, AccountHandle, AccountInfo, AccountRights, AllocateFlags, Book, ContainerHandle,
     CopyFlags, DeallocateFlags, Disturbance, FrameList, FrameState, Frames, LimitFlags, LockMode,
     MapFlags, Marks, Operation, PairList, Request, Rights, ShareTerms, Shared,
 };
@@ -159,7 +159,8 @@ fn prepare(operation: Operation, stage: &mut Stage) -> (u64, Request, Second) {
         | Op::AccountRecall
         | Op::VspaceAccount
         | Op::ExtraRequest
-        | Op::Disturb => server(operation, stage),
+        | Op::Disturb
+        | Op::Inspect => server(operation, stage),
         Op::ContainerCreate
         | Op::ContainerDestroy
         | Op::Allocate
@@ -255,6 +256,9 @@ fn server(operation: Operation, stage: &mut Stage) -> (u64, Request, Second) {
         Operation::ExtraRequest => owner(Request::ExtraRequest, Same),
         Operation::Disturb => {
             owner(Request::Disturb { what: Disturbance::Unmap, cursor: 0 }, Unseen)
+        }
+        Operation::Inspect => {
+            owner(Request::Inspect { book: Book::Containers, cursor: 0, part: 0 }, Same)
         }
         other => panic!("{other:?} belongs to another function"),
     }

@@ -40,6 +40,7 @@ mod handed_over;
 mod handlers;
 mod hostile;
 mod idempotent;
+mod inspecting;
 mod invariants;
 mod kept;
 mod kept_unmapped;

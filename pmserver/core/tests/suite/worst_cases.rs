@@ -12,7 +12,7 @@
 use crate::heavy::{FORCED, Heavy, LONG, OWN, PLAIN, POOL, again};
 use crate::world::{PAGE, at, frames, page, peer};
 use pmserver_api::{
-    AccessKind, AccountHandle, AccountRights, AllocateFlags, CopyFlags, DeallocateFlags,
+    AccessKind, AccountHandle, AccountRights, AllocateFlags, Book, CopyFlags, DeallocateFlags,
     Disturbance, FrameList, Frames, LimitFlags, LockMode, MapFlags, Marks, Operation, PairList,
     Rights, ShareTerms,
 };
@@ -230,6 +230,17 @@ fn provoke(operation: Operation, heavy: &Heavy) {
             pm.mark(container, at(0), frames(256), Marks::DISCARDABLE).unwrap();
         }
         Operation::Supply => supply(heavy),
+        Operation::Inspect => {
+            heavy.rings(32, 4, FORCED);
+            heavy.copies(512);
+            let mut pm = heavy.supervisor();
+            for book in Book::ALL {
+                let mut cursor = pm.inspect(book, 0, 0).unwrap().cursor;
+                while cursor != 0 {
+                    cursor = pm.inspect(book, cursor, 0).unwrap().cursor;
+                }
+            }
+        }
         Operation::Disturb => {
             heavy.rings(32, 4, FORCED);
             heavy.copies(512);

@@ -3,7 +3,7 @@
 
 use bitflags::Flags;
 use pmserver_api::{
-    AccountHandle, AccountRights, AllocateFlags, ContainerHandle, CopyFlags, DeallocateFlags,
+    AccountHandle, AccountRights, AllocateFlags, Book, ContainerHandle, CopyFlags, DeallocateFlags,
     Disturbance, FrameList, FrameState, Frames, HANDLE_MAKER_MASK, HANDLE_MAKER_SHIFT, LimitFlags,
     LockMode, MapFlags, Marks, Operation, PROTOCOL_VERSION, PairList, PmError, Request, Rights,
     ShareTerms,
@@ -123,6 +123,8 @@ fn flags() -> String {
     let (name, mut rights) = of::<Rights>("Rights", "rights", "RIGHT");
     let once =
         "No right: the peer can only take the range, once each time that it is armed (PM-430).";
+    let names = Book::ALL.map(|book| (format!("{book:?}"), u64::from(book.number())));
+    let books = names.each_ref().map(|(name, number)| (name.as_str(), *number));
     rights.push(("PM_RIGHT_ONCE".to_owned(), once_bit(), once.to_owned()));
     [
         text::<AllocateFlags>("AllocateFlags", "allocate_flags", "ALLOCATE"),
@@ -148,6 +150,7 @@ fn flags() -> String {
             "DISTURB",
             &[what(Disturbance::Unmap), what(Disturbance::Move)],
         ),
+        numbered("Book", "book", "BOOK", &books),
     ]
     .concat()
 }

@@ -23,6 +23,8 @@ fn value(name: &str) -> u64 {
         "vaddr" | "entry" | "stack_top" => 0x5000,
         "start" | "source_start" | "destination_start" => 512,
         "offset" => 0x0020_0000,
+        "book" => 5,
+        "part" => 1,
         "terms" => PEER | 1 << 16 | 9 << 32,
         name => 10 + u64::try_from(name.len()).expect("a name is short"),
     }

@@ -80,6 +80,13 @@ pub const HANDLER_MICROS_MAX: u64 = 1_000_000;
 /// Pages of the pool that one call examines in its search for contiguous ones.
 pub const CONTIGUOUS_LOOK_PAGES: u32 = 1024;
 
+/// Records, or pages without any, that one call of `inspect` looks at in its search for a row.
+pub const INSPECT_LOOKS_MAX: u32 = 1024;
+
+/// Records of mappings, or pages of the pool, that one call of `inspect` looks at: each takes
+/// longer.
+pub const INSPECT_PAGES_MAX: u32 = 256;
+
 /// pmserver moves a page only if never more virtual frames used it at a time: each must be bound to
 /// the new page. Frames that are really shared count as one.
 pub const MOVE_HOLDERS_MAX: u32 = 4;

@@ -96,6 +96,7 @@ const CRATES: &[Crate] = &[
             "arguments",
             "number",
             "operation",
+            "rows",
             "reply",
             "ops",
             "lists",

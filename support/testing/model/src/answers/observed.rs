@@ -10,6 +10,7 @@
 //!   many pages of tables, slots and records there are. PM-15 bounds how many a call takes.
 //! - How far a teardown came, and how many tables were made: tables and records count as steps.
 //! - What `disturb` did: PM-290 leaves it to the server.
+//! - What `inspect` tells: numbers of records and pages are the server's.
 //! - Refusals of the kernel: the fuzzer makes the kernel refuse at random.
 //!
 //! Without an answer the model decides these itself.
@@ -17,7 +18,7 @@
 use std::ops::RangeInclusive;
 
 use pmserver_api::{
-    BusRun, Created, Disturbed, Failure, MapFlags, MappedRun, PmError, Reply, Shared, Status,
+    BusRun, Created, Disturbed, Failure, MapFlags, MappedRun, PmError, Reply, Row, Shared, Status,
 };
 use proto::{Micros, PAGE_BYTES};
 
@@ -152,6 +153,13 @@ impl Observed {
     pub(crate) fn disturbed(&self) -> Option<Disturbed> {
         match self.reply()? {
             Reply::Disturbed(disturbed) => Some(disturbed),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn row(&self) -> Option<Row> {
+        match self.reply()? {
+            Reply::Row(row) => Some(row),
             _ => None,
         }
     }

@@ -198,5 +198,6 @@ const fn may_stop_before_all(request: &Request) -> bool {
             | Request::NextFault
             | Request::Refuse { .. }
             | Request::Disturb { .. }
+            | Request::Inspect { .. }
     )
 }

@@ -107,7 +107,8 @@ impl Model {
             | Request::NextFault
             | Request::Supply { .. }
             | Request::Refuse { .. }
-            | Request::Disturb { .. } => self.perform_on_peer(caller, request),
+            | Request::Disturb { .. }
+            | Request::Inspect { .. } => self.perform_on_peer(caller, request),
             Request::ContainerCreate { .. }
             | Request::ContainerDestroy { .. }
             | Request::Allocate { .. }
@@ -183,6 +184,7 @@ impl Model {
             }
             Request::Refuse { fault } => self.refuse(caller, fault),
             Request::Disturb { .. } => self.disturb(caller),
+            Request::Inspect { .. } => self.inspect(caller),
             _ => unreachable!("is no operation on a peer"),
         }
     }

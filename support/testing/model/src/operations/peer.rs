@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! How peers stop, recover and are rescued (PM-76, PM-120 to PM-123), and what only some may do.
 
-use pmserver_api::{Disturbed, PmError, Reply, RescueReport};
+use pmserver_api::{Disturbed, PmError, Reply, RescueReport, Row};
 use proto::limits::{CALL_FRAMES_MAX, RECOVERY_MICROS_MAX, WATCH_MICROS_MAX};
 use proto::{Micros, PeerId};
 
@@ -150,5 +150,14 @@ impl Model {
         let told = self.observed.disturbed().filter(|told| told.count <= CALL_FRAMES_MAX);
         let disturbed = told.unwrap_or(Disturbed { count: 0, cursor: 0 });
         Ok(Expected::Exactly(Ok(Reply::Disturbed(disturbed))))
+    }
+
+    /// What a row says is the server's to tell: `pmserver/core/tests/suite/inspecting.rs` compares
+    /// it with what was done.
+    pub(crate) fn inspect(&self, caller: PeerId) -> Outcome {
+        if !self.setup(caller).may_inspect {
+            return Err(PmError::NoRight.into());
+        }
+        Ok(Expected::Exactly(Ok(Reply::Row(self.observed.row().unwrap_or(Row::END)))))
     }
 }

@@ -34,6 +34,8 @@ pub struct PeerSetup {
     pub has_dma: bool,
     /// May disturb.
     pub may_disturb: bool,
+    /// May read the books.
+    pub may_inspect: bool,
     /// Its account may have extra frames.
     pub may_have_extra: bool,
 }

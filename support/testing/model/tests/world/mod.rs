@@ -68,6 +68,7 @@ impl World {
             is_supervisor: number == P,
             has_dma: number == D,
             may_disturb: number == P,
+            may_inspect: number == P,
             may_have_extra: number == D,
         };
         let peers = vec![setup(S, 100), setup(C, 200), setup(P, 100), setup(D, 60)];

@@ -89,7 +89,7 @@ fn forms<T: Transport, A: AddressSpace>(world: &mut World<T, A>, container: u64)
         world,
         &[
             ("operation 0", Message::new(0, none), UNKNOWN),
-            ("operation 54", Message::new(54, none), UNKNOWN),
+            ("operation 55", Message::new(55, none), UNKNOWN),
             ("version with a count", Message::new(label(1, 1, 0), none), UNKNOWN),
             ("version with flags", Message::new(label(1, 0, 1), none), UNKNOWN),
             ("version with a register", Message::new(1, [0]), LENGTH),

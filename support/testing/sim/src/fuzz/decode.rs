@@ -146,5 +146,6 @@ fn success(request: &Request, pm: &mut Calls<Answered>) -> Result<Reply, CallErr
         }
         Request::Refuse { fault } => pm.refuse(fault).map(|()| Reply::Done),
         Request::Disturb { what, cursor } => pm.disturb(what, cursor).map(Reply::Disturbed),
+        Request::Inspect { book, cursor, part } => pm.inspect(book, cursor, part).map(Reply::Row),
     }
 }

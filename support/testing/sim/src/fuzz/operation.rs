@@ -247,7 +247,9 @@ mod tests {
     /// Returns the kind by which an operation of the protocol is drawn, if it is drawn at all.
     fn kind_of(operation: Operation) -> Option<Kind> {
         match operation {
-            Operation::Version | Operation::WhoAmI | Operation::Clock => Some(Kind::Who),
+            Operation::Version | Operation::WhoAmI | Operation::Clock | Operation::Inspect => {
+                Some(Kind::Who)
+            }
             // Every account is read at the end of a step.
             Operation::AccountInfo => None,
             Operation::ContainerCreate => Some(Kind::Create),

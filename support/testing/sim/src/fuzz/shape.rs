@@ -145,6 +145,7 @@ impl Shape {
             is_supervisor: config.privileges.contains(Privileges::SUPERVISE),
             has_dma: config.privileges.contains(Privileges::DMA),
             may_disturb: config.privileges.contains(Privileges::DISTURB),
+            may_inspect: config.privileges.contains(Privileges::INSPECT),
             may_have_extra: config.privileges.contains(Privileges::EXTRA),
         };
         Config {

@@ -2,7 +2,7 @@
 //! The requests of each kind.
 
 use pmserver_api::{
-    AccountRights, ContainerHandle, CopyFlags, DeallocateFlags, Disturbance, FaultHandle,
+    AccountRights, Book, ContainerHandle, CopyFlags, DeallocateFlags, Disturbance, FaultHandle,
     FrameList, Frames, LeaseHandle, LimitFlags, MapFlags, Marks, PairList, Request, ShareHandle,
 };
 use proto::limits::LARGE_FRAMES;
@@ -314,10 +314,14 @@ impl Chooser<'_> {
             }
             Kind::Watch => Request::Watch { peer: self.other(), ttl: self.ttl() },
             Kind::Rescue => Request::Rescue,
-            Kind::Who => match self.dice.below(3) {
+            Kind::Who => match self.dice.below(4) {
                 0 => Request::Version,
                 1 => Request::Clock,
-                _ => Request::WhoAmI,
+                2 => Request::WhoAmI,
+                _ => {
+                    let book = self.dice.pick(&Book::ALL).expect("there are books");
+                    Request::Inspect { book, cursor: 0, part: 0 }
+                }
             },
             _ => Request::Reclaim,
         }

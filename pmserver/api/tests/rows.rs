@@ -62,6 +62,7 @@ fn rows_of_owners_come_back() {
     let (limit, promised, frames, tables, slots, records) = (1, 2, 3, 4, 5, 6);
     let row = AccountRow {
         id,
+        serial: 7,
         parent,
         maker: Some(peer),
         marks,

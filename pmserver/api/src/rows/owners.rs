@@ -103,6 +103,8 @@ impl BookRow for PeerRow {
 pub struct AccountRow {
     /// Its record.
     pub id: RecordId,
+    /// As that of a container; 0 for one that exists from the start.
+    pub serial: u32,
     /// The account above it; none for the pool's.
     pub parent: Option<RecordId>,
     /// The peer that split it off; none for one that exists from the start.
@@ -167,6 +169,7 @@ impl BookRow for AccountRow {
         let (id, marks) = (RecordId::at(cursor)?, AccountMarks::from_bits_truncate(marks));
         let row = Self {
             id,
+            serial: serial(cursor),
             parent,
             maker,
             marks,

@@ -110,6 +110,7 @@ impl<K: Kernel> Operations<K> {
         let is_pool = account == self.store.pool();
         AccountRow {
             id: id_of(account),
+            serial: 0,
             parent: (!is_pool).then(|| id_of(self.store.parent(account))),
             maker: record.maker(),
             marks: AccountMarks::from_bits_truncate(record.flag_bits()),

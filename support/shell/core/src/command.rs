@@ -85,7 +85,20 @@ pub(crate) enum Line<'a> {
         path: &'a str,
     },
     /// Print who pays for how much memory
-    Mem,
+    Mem {
+        /// All books, a line for each row, for `make map`
+        #[arg(long)]
+        dump: bool,
+    },
+    /// Print all containers
+    Containers,
+    /// Print what is lent to whom
+    Shares,
+    /// Print what a domain has mapped
+    Map {
+        /// Its name in the system file
+        domain: &'a str,
+    },
     /// Lend pages to client, which fills them
     Lend {
         /// How many, at most 256

@@ -15,10 +15,7 @@ pub const CONSOLE: u8 = 2;
 /// The channel to the client that the shell lends memory to.
 pub(crate) const CLIENT: u8 = 3;
 
-/// The peers, by their numbers at pmserver.
-pub(crate) const PEERS: [(u8, &str); 5] =
-    [(1, "fsserver"), (2, "shell"), (3, "virtio-blk"), (4, "supervisor"), (CLIENT_PEER, "client")];
-/// That of the client.
+/// The number of the client at pmserver.
 pub(crate) const CLIENT_PEER: u8 = 5;
 
 /// Where lent memory is mapped, by the client and by the shell: above what `client_demo_core` uses.

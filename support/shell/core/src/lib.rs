@@ -3,7 +3,7 @@
 //! other domains fail, to show that nothing is lost by that.
 //!
 //! It is an ordinary client with an account of its own. What makes it an operator's is in the
-//! system file: it may read the console, and the accounts of others. Whom it makes fail are the
+//! system file: it may read the console, and pmserver's books. Whom it makes fail are the
 //! file server of the scenarios, which is the real one but for orders that make it fault or hang,
 //! and a puppet (`support/testing/scenarios`).
 //!
@@ -14,6 +14,9 @@
 //! | `command` | the commands, and the line editor that finds them in what is typed |
 //! | `files` | files, read on where a server that failed has stopped |
 //! | `accounts` | the accounts as a tree |
+//! | `holdings` | containers, shares, and what a domain has mapped |
+//! | `dump` | all of that for programs: the snapshot |
+//! | `books` | what pmserver tells of it, and the names for it |
 //! | `client` | the other client: memory that is lent to it, and its end |
 //! | `watched` | calls to fsserver, which end if it hangs |
 //! | `layout` | channels, peers and addresses |
@@ -24,10 +27,13 @@
 extern crate alloc;
 
 mod accounts;
+mod books;
 mod client;
 mod command;
+mod dump;
 mod error;
 mod files;
+mod holdings;
 mod layout;
 mod shell;
 mod terminal;

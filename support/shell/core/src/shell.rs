@@ -11,8 +11,10 @@ use scenarios_core::Sabotage;
 use crate::accounts::print_accounts;
 use crate::client::Neighbour;
 use crate::command::{Editor, Line};
+use crate::dump::print_snapshot;
 use crate::error::ShellError;
 use crate::files::Files;
+use crate::holdings::{print_containers, print_map, print_shares};
 use crate::layout::{CLIENT, CONSOLE, FSSERVER, PMSERVER};
 use crate::watched::Watched;
 
@@ -103,7 +105,11 @@ impl<D: Domain, W: Waiter> Session<'_, D, W> {
             Line::Sha256sum { path } => files.checksum(path, console),
             Line::Bench { what: "read", path } => files.bench(path, pm, console),
             Line::Bench { .. } => Err(ShellError::Usage("what there is to measure is read")),
-            Line::Mem => print_accounts(pm, console),
+            Line::Mem { dump: false } => print_accounts(pm, console),
+            Line::Mem { dump: true } => print_snapshot(pm, console),
+            Line::Containers => print_containers(pm, console),
+            Line::Shares => print_shares(pm, console),
+            Line::Map { domain } => print_map(pm, domain, console),
             Line::Lend { pages } => client.lend(pages, console),
             Line::TakeBack => client.take_back(space, console),
             Line::Crash { server, pages } => {

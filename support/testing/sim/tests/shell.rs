@@ -89,3 +89,50 @@ fn a_shell_that_may_not_read_the_console_ends() {
     let transcript = String::from_utf8(system.transcript()).unwrap();
     assert!(transcript.ends_with("FAIL: the console does not say what is typed\n"), "{transcript}");
 }
+
+/// Returns the value of a field of a line of a snapshot.
+fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    let pairs = line.split(' ').skip(1).map(|pair| pair.split_once('=').expect(line));
+    pairs.into_iter().find(|(name, _)| *name == key).expect(line).1
+}
+
+#[test]
+fn a_snapshot_has_a_line_for_each_row_and_names_what_it_refers_to() {
+    let transcript = typing("snapshot", b"lend 64\nmem --dump\n");
+    let snapshot = after(&transcript, "> mem --dump").split_once("end\n").unwrap().0;
+    let lines: Vec<&str> = snapshot.lines().collect();
+    assert_eq!(lines[0], "snapshot version=1");
+    let of = |kind: &str| {
+        let lines: Vec<&str> =
+            lines.iter().copied().filter(|line| line.split(' ').next() == Some(kind)).collect();
+        assert!(!lines.is_empty(), "{kind}: {snapshot}");
+        lines
+    };
+    let names: Vec<&str> = of("peer").iter().map(|line| field(line, "name")).collect();
+    assert_eq!(names, ["fsserver", "shell", "virtio-blk", "supervisor", "client"]);
+    let ids = |kind: &str| -> Vec<&str> { of(kind).iter().map(|line| field(line, "id")).collect() };
+    let [peers, accounts, containers] = ["peer", "account", "container"].map(ids);
+    for (kind, key, known) in [
+        ("peer", "account", &accounts),
+        ("container", "account", &accounts),
+        ("share", "container", &containers),
+        ("share", "peer", &peers),
+        ("mapping", "container", &containers),
+        ("mapping", "peer", &peers),
+    ] {
+        for line in of(kind) {
+            assert!(known.contains(&field(line, key)), "{line}");
+        }
+    }
+    let mut next = 0;
+    for line in of("pages") {
+        assert_eq!(field(line, "start"), next.to_string());
+        next += field(line, "count").parse::<u64>().unwrap();
+    }
+    let number = |line: &str, key| field(line, key).parse::<u64>().unwrap();
+    let pool = of("account")[0];
+    let held = of("pages").into_iter().filter(|line| field(line, "state") == "table");
+    assert_eq!(held.map(|line| number(line, "count")).sum::<u64>(), number(pool, "tables"));
+    let lent = of("pages").into_iter().filter(|line| number(line, "marks") & 2 != 0);
+    assert!(lent.map(|line| number(line, "count")).sum::<u64>() >= 64);
+}

@@ -186,8 +186,8 @@ TERMINAL = $(if $(KEYBOARD),support/make/terminal.sh)
 check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); exit $$result
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run shell trace scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
-ALONE += test sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
+ALONE := run shell trace scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept test map
+ALONE += sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -196,7 +196,7 @@ alone:
 	@exec support/make/alone.sh $(MAKE) $(MAKECMDGOALS)
 else
 
-.PHONY: usage help run shell trace scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
+.PHONY: usage help run shell trace map scenarios soak ktest missing need-cargo need-board fs-image simulate boot image
 .PHONY: boot-tool image-tool
 .PHONY: test check fuzz fuzz-coverage canary mutants stop explore evidence sim-test qemu-test board-test
 .PHONY: smp-test c-test example-test trace-test parts disk-board-test left-out
@@ -205,6 +205,7 @@ usage help:
 	@echo 'make run        boots the demo: seL4 in QEMU if the Microkit SDK is there, else the simulator'
 	@echo 'make shell      boots the system with a shell on the console; exit ends it'
 	@echo 'make trace      runs the demo, and writes who called whom and how long it took, for Perfetto'
+	@echo 'make map        draws who holds what while it runs: target/map/BOARD.html, for a browser'
 	@echo 'make scenarios  runs the acceptance scenarios on BOARD'
 	@echo 'make check      runs formatting, clippy and host tests: for use between edits'
 	@echo 'make test       runs every test; says at the end which ones it could not run'
@@ -279,6 +280,9 @@ else
 	@cargo run --quiet --package trace-json -- --system $($(SYSTEM)_XML) \
 	  --transcript $(OUT)/$(SYSTEM).log --output target/trace/$(BOARD).json
 endif
+# A picture of the shell's system, in the simulator or on BOARD, while memory is lent.
+map: need-cargo
+	@support/make/map.sh '$(MAKE)' $(or $(BOARD),sim)
 
 # Prints the first thing that is missing to run BOARD with CONFIG; nothing if all is there.
 missing:

@@ -123,7 +123,9 @@ fn draw(
     areas.push(frame.with("data-pages", account.limit));
     // In its room, or at its corner.
     let place = room.map_or(bounds, |part| part.bounds);
-    let name = fitting(&words, place.w - 10.0).or_else(|| fitting(&account.name, place.w - 10.0));
+    let width = place.w - 10.0;
+    let whole = fitting(&words, width).filter(|fits| *fits == words);
+    let name = whole.or_else(|| fitting(&account.name, width));
     if let Some(name) = name.filter(|_| place.h >= 18.0) {
         labels.push(label("name", (place.x + 5.0, place.y + 15.0), name));
     }

@@ -20,7 +20,7 @@ pub(crate) const WIDTH: f64 = 1024.0;
 pub(crate) const PAGE_KIB: u32 = 4;
 
 /// The width of a letter of a label.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 7.2;
 
 /// Returns an element.
 pub(crate) fn element(name: &str) -> Element {

@@ -186,8 +186,8 @@ TERMINAL = $(if $(KEYBOARD),support/make/terminal.sh)
 check-disk = support/make/disk.sh check $(DISK) $(or $($(SYSTEM)_DISK),region); exit $$result
 
 # These use the folder build, so each waits for any other of them that runs in this checkout.
-ALONE := run shell trace scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept test map
-ALONE += sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
+ALONE := run shell trace map scenarios soak ktest fs-image simulate boot image bench bench-check bench-accept
+ALONE += test sim-test qemu-test smp-test board-test iommu-test c-test example-test trace-test parts clean
 ifneq ($(if $(MAKE_IS_ALONE),,$(filter $(ALONE),$(MAKECMDGOALS))),)
 .PHONY: $(MAKECMDGOALS) alone
 $(MAKECMDGOALS): alone
@@ -248,8 +248,9 @@ usage help:
 scenarios: SYSTEM := scenarios
 shell: SYSTEM := shell
 shell: KEYBOARD := yes
-run scenarios shell: need-cargo
+trace: SYSTEM := trace
 ifeq ($(BOARD),)
+run scenarios shell trace: need-cargo
 	@missing=$$($(MAKE) missing BOARD=x86_64_generic); \
 	if [ -z "$$missing" ]; then \
 	  echo "make $@: seL4 on x86_64_generic, with the Microkit SDK at $$MICROKIT_SDK" >&2; \
@@ -258,7 +259,9 @@ ifeq ($(BOARD),)
 	printf '%s\n' "make $@: THIS IS THE SIMULATOR, NOT seL4, because something is missing:" \
 	  "make $@: $$missing" >&2; \
 	exec $(MAKE) $@ BOARD=sim
-else ifeq ($(BOARD),sim)
+else
+run scenarios shell: need-cargo
+ifeq ($(BOARD),sim)
 	@exec $(MAKE) simulate SYSTEM=$(SYSTEM) KEYBOARD=$(KEYBOARD)
 else
 ifeq ($(origin SYSTEM)-$(SYSTEM),file-region)
@@ -266,13 +269,8 @@ ifeq ($(origin SYSTEM)-$(SYSTEM),file-region)
 endif
 	@exec $(MAKE) boot SYSTEM=$(SYSTEM) KEYBOARD=$(KEYBOARD)
 endif
-
 # The demo with servers that write a trace, which is made a file for Perfetto.
-trace: SYSTEM := trace
 trace: need-cargo
-ifeq ($(BOARD),)
-	@$(MAKE) trace BOARD=$$([ "$$($(MAKE) missing BOARD=x86_64_generic)" ] && echo sim || echo x86_64_generic)
-else
 	@mkdir -p $(OUT)
 	@$(MAKE) $(if $(filter sim,$(BOARD)),simulate,boot) SYSTEM=$(SYSTEM) TRACE=yes \
 	  | tee $(OUT)/$(SYSTEM).log | { grep -v '^trace ' || true; }
@@ -280,6 +278,7 @@ else
 	@cargo run --quiet --package trace-json -- --system $($(SYSTEM)_XML) \
 	  --transcript $(OUT)/$(SYSTEM).log --output target/trace/$(BOARD).json
 endif
+
 # A picture of the shell's system, in the simulator or on BOARD, while memory is lent.
 map: need-cargo
 	@support/make/map.sh '$(MAKE)' $(or $(BOARD),sim)

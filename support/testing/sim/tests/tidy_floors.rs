@@ -128,6 +128,10 @@ const CRATES: &[Crate] = &[
         floors: &["server", "requests", "work", "device"],
     },
     Crate {
+        folder: "support/map/src",
+        floors: &["page", "pool", "accounts", "shares", "mappings", "drawing", "snapshot"],
+    },
+    Crate {
         folder: "support/runtime/proto/src",
         floors: &[
             "domain",
@@ -149,8 +153,8 @@ const CRATES: &[Crate] = &[
     Crate {
         folder: "support/shell/core/src",
         floors: &[
-            "shell", "accounts", "client", "files", "command", "terminal", "watched", "error",
-            "layout",
+            "shell", "accounts", "holdings", "dump", "books", "client", "files", "command",
+            "terminal", "watched", "error", "layout",
         ],
     },
     Crate {

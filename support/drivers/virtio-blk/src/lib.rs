@@ -65,18 +65,14 @@ fn refused(error: Error) -> Failure {
 }
 
 impl<D: Device> Driver<D> {
-    fn answer(&mut self, channel: usize, request: &MessageInfo) -> Message {
+    fn answer(&mut self, channel: usize, request: Result<Message, ProtocolError>) -> Message {
         let client = u64::try_from(channel).ok().and_then(PeerId::new);
-        let request = pd::receive(request);
-        self.trace.begin_request(channel, &request);
-        let reply = match (&mut self.server, request, client) {
+        match (&mut self.server, request, client) {
             (_, Err(error), _) => error.reply(),
             (_, _, None) => ProtocolError::UnknownOperation.reply(),
             (Err(failure), ..) => failure.reply(),
             (Ok(server), Ok(request), Some(client)) => server.call(client, &request),
-        };
-        self.trace.end(&reply);
-        reply
+        }
     }
 
     /// Notifies the clients of which a request has ended.
@@ -96,7 +92,10 @@ impl<D: Device> Handler for Driver<D> {
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let reply = self.answer(channel.index(), &request);
+        let (channel, request) = (channel.index(), pd::receive(&request));
+        self.trace.begin_request(channel, &request);
+        let reply = self.answer(channel, request);
+        self.trace.end(&reply);
         self.notify();
         Ok(pd::send(&reply))
     }

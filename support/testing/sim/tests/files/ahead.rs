@@ -88,6 +88,28 @@ fn fs_96_a_lent_window_is_a_read_as_any_other() {
 }
 
 #[test]
+fn fs_96_the_disk_is_at_work_while_the_client_is() {
+    let image = volume(32, 4096, &[("large", &bytes(1, LARGE))]);
+    let plan = DiskPlan { pace_micros: 500, ..DiskPlan::new(image) };
+    let rig = Rig::with(&with_text("", ""), plan, None);
+    let reader = rig.reader();
+    let file = reader.lookup("/large").unwrap();
+    let now = || reader.pm.clock().unwrap().get();
+    read(&reader, file, 0);
+    let start = now();
+    read(&reader, file, 1);
+    let of_disk = now() - start;
+    let start = now();
+    for window in 2..6 {
+        // What the client does with what it has got.
+        rig.rest(of_disk * 3 / 4);
+        read(&reader, file, window);
+    }
+    let taken = now() - start;
+    assert!(taken < of_disk * 44 / 10, "{taken} for four windows, of which each takes {of_disk}");
+}
+
+#[test]
 fn fs_96_nothing_is_read_ahead_of_what_others_ask_for() {
     let rig = rig("0x2000000");
     let (reader, writer) = (rig.reader(), rig.writer());

@@ -116,7 +116,7 @@ pub fn sweep(plays: &[Play], choice: Choice, threads: usize) -> Result<Report, S
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(RUNS_PER_LINE) {
             let seconds = begin.elapsed().as_secs();
-            eprintln!("stop: {done} of {} runs, {seconds} s, now {}", jobs.len(), play.name());
+            eprintln!("stop: {done} of {}, {seconds} s, now {}", jobs.len(), play.name());
         }
         outcome
     });

@@ -15,6 +15,9 @@ DEMO := demo
 ICOUNT ?= 5
 ICOUNTS ?= 3 4 5 6
 
+# The same while several cores take turns.
+ICOUNT_OF_CORES := 4
+
 QEMU := qemu-system-aarch64
 QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G $(QEMU_NO_WINDOW) \
 	-nic none -serial stdio $(QEMU_ICOUNT) $(QEMU_CORES) $(QEMU_LOADER)

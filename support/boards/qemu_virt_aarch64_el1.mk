@@ -12,5 +12,6 @@ ICOUNT ?= 5
 ICOUNTS ?= 5
 
 QEMU := qemu-system-aarch64
-QEMU_FLAGS = -machine virt -cpu cortex-a53 -m size=2G $(QEMU_NO_WINDOW) \
+# The loader begins in EL2 and leaves it. Without EL2, QEMU has no SMC for what the loader asks PSCI.
+QEMU_FLAGS = -machine virt,virtualization=on -cpu cortex-a53 -m size=2G $(QEMU_NO_WINDOW) \
 	-nic none -serial stdio $(QEMU_ICOUNT) $(QEMU_LOADER)

@@ -73,7 +73,7 @@ BOOT := cargo run --quiet --package boot --
 # Whether a board has a disk that there is a driver for, and a serial port that the kernel test knows:
 # that is no system, and has drivers of its own.
 HAS_DISK := $(if $(value QEMU_DISK),yes)
-HAS_KTEST := $(filter pl011 io_ports,$(SERIAL))
+HAS_KTEST := $(if $(KTEST_LACKS),,$(filter pl011 io_ports,$(SERIAL)))
 
 # The systems: the demo, the same with the files in memory in place of a disk, the one that runs the
 # scenarios, with puppets for actors and a sabotaged fsserver, and the demo with three clients.
@@ -425,7 +425,7 @@ left-out:
 	@[ "$(HAS_DISK)" ] || \
 	  echo 'demo, disk test and C client were NOT run on $(BOARD): there is no driver for a disk of it'
 	@[ "$(HAS_KTEST)" ] || \
-	  echo 'the kernel was NOT tested on $(BOARD): the test has no driver for its serial port'
+	  echo 'the kernel was NOT tested on $(BOARD): the test has no $(or $(KTEST_LACKS),driver for its serial port)'
 # What is in C: it needs a compiler of its own.
 c-test: need-board
 	@missing=$$(support/make/c.sh missing); \

@@ -7,11 +7,19 @@
 #   crates.sh doc       makes their documentation, with a front page: target/doc/index.html
 set -euo pipefail
 
+names=(pmserver-proto pmserver-api pmserver-client fsserver-api)
 crates=()
-for crate in pmserver-proto pmserver-api pmserver-client fsserver-api; do crates+=(--package "$crate"); done
+for crate in "${names[@]}"; do crates+=(--package "$crate"); done
 
 case $1 in
-package) cargo package --quiet --offline --allow-dirty "${crates[@]}" ;;
+package)
+	# What cargo has unpacked and built of the same version here before, it would take for this one.
+	for crate in "${names[@]}"; do
+		rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/"$crate"-[0-9]*
+	done
+	rm -rf build/packages
+	cargo package --quiet --offline --allow-dirty --target-dir build/packages "${crates[@]}"
+	;;
 doc)
 	# rustdoc makes a front page only for those who take what is not stable yet.
 	export RUSTC_BOOTSTRAP=1

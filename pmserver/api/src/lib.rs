@@ -49,8 +49,8 @@ pub use reply::{
     MappedRun, PendingFault, Pinned, Placed, Reply, RescueReport, Row, Shared, Status,
 };
 pub use rows::{
-    AccountMarks, AccountRow, BookRow, ContainerRow, GrantRow, LeaseMarks, LeaseRow, MappingRow,
-    MappingState, PARTS_MAX, PageMarks, PageState, PagesRow, Parts, PeerName, PeerRow, RecordId,
-    RegionRow, ShareMarks, ShareRow,
+    AccountMarks, AccountRow, BookRow, CURSOR_PEER_SHIFT, ContainerRow, GrantRow, LeaseMarks,
+    LeaseRow, MappingRow, MappingState, PARTS_MAX, PageMarks, PageState, PagesRow, Parts, PeerName,
+    PeerRow, RecordId, RegionRow, ShareMarks, ShareRow,
 };
 pub use server_error::{ServerCallError, ServerError, ServerFailure};

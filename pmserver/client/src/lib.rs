@@ -207,11 +207,11 @@ pub use connection::Pm;
 pub use pmserver_api as api;
 pub use pmserver_api::{
     AccessKind, AccountInfo, AccountMarks, AccountRights, AccountRow, AllocateFlags, Book, BookRow,
-    BusRun, ContainerHandle, ContainerRow, CopyFlags, DeallocateFlags, Disturbance, ExtraRequest,
-    FrameState, GrantMapper, GrantRow, Granted, Identity, KernelRefused, LeaseMarks, LeaseRow,
-    LimitFlags, LockMode, MapFlags, MappingRow, MappingState, Marks, PROTOCOL_VERSION, PageMarks,
-    PageState, PagesRow, PeerName, PeerRow, PmError, RangeHandle, RecordId, RegionRow,
-    RescueReport, Rights, ShareMarks, ShareRow, ShareTerms,
+    BusRun, CURSOR_PEER_SHIFT, ContainerHandle, ContainerRow, CopyFlags, DeallocateFlags,
+    Disturbance, ExtraRequest, FrameState, GrantMapper, GrantRow, Granted, Identity, KernelRefused,
+    LeaseMarks, LeaseRow, LimitFlags, LockMode, MapFlags, MappingRow, MappingState, Marks,
+    PROTOCOL_VERSION, PageMarks, PageState, PagesRow, PeerName, PeerRow, PmError, RangeHandle,
+    RecordId, RegionRow, RescueReport, Rights, ShareMarks, ShareRow, ShareTerms,
 };
 pub use proto::{
     AddressSpace, ByteCount, Message, Micros, PAGE_BYTES, PeerId, ProtocolError, Transport,

@@ -11,7 +11,7 @@ use crate::flags::{Book, MapFlags, Rights};
 use crate::handles::ContainerHandle;
 
 /// Where a cursor has the peer, above an address or the place of a grant.
-const PEER_SHIFT: u32 = 48;
+pub const CURSOR_PEER_SHIFT: u32 = 48;
 
 /// A share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,5 +287,5 @@ impl BookRow for PagesRow {
 
 /// Returns the peer and the address of a cursor.
 fn place(cursor: u64) -> Option<(PeerId, u64)> {
-    Some((PeerId::new(cursor >> PEER_SHIFT)?, cursor & ((1 << PEER_SHIFT) - 1)))
+    Some((PeerId::new(cursor >> CURSOR_PEER_SHIFT)?, cursor & ((1 << CURSOR_PEER_SHIFT) - 1)))
 }

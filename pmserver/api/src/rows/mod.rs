@@ -15,7 +15,9 @@ use proto::{pack_pair, unpack_pair};
 use crate::flags::Book;
 use crate::handles::{HANDLE_MAKER_BITS, HANDLE_MAKER_SHIFT};
 
-pub use holding::{GrantRow, LeaseRow, MappingRow, PagesRow, RegionRow, ShareRow};
+pub use holding::{
+    CURSOR_PEER_SHIFT, GrantRow, LeaseRow, MappingRow, PagesRow, RegionRow, ShareRow,
+};
 pub use marks::{AccountMarks, LeaseMarks, MappingState, PageMarks, PageState, ShareMarks};
 pub use owners::{AccountRow, ContainerRow, PeerName, PeerRow};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! disturb, for tests: does at once what pmserver may do at any time (R2).
 
-use pmserver_api::{Disturbance, Disturbed, Failure, PmError};
+use pmserver_api::{CURSOR_PEER_SHIFT, Disturbance, Disturbed, Failure, PmError};
 use proto::PeerId;
 use proto::limits::{CALL_FRAMES_MAX, CONTIGUOUS_LOOK_PAGES, PEERS_MAX};
 
@@ -13,9 +13,6 @@ use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::records::page::PageUse;
 use crate::records::peer::VSpaceState;
-
-/// The position of the peer in a cursor, above the bits of a page address.
-const CURSOR_PEER_SHIFT: u32 = 48;
 
 const CURSOR_ADDRESS_MASK: u64 = (1 << CURSOR_PEER_SHIFT) - 1;
 

@@ -5,7 +5,9 @@
 //!   cursor:  | peer: 16 bits | address, or place of a grant: 48 bits |
 //! ```
 
-use pmserver_api::{BookRow, GrantRow, MapFlags, MappingRow, MappingState, RegionRow, Row};
+use pmserver_api::{
+    BookRow, CURSOR_PEER_SHIFT, GrantRow, MapFlags, MappingRow, MappingState, RegionRow, Row,
+};
 use proto::limits::{INSPECT_PAGES_MAX, PEERS_MAX};
 use proto::{FrameNumber, PAGE_BYTES};
 
@@ -19,10 +21,7 @@ use crate::records::mapping::{Installed, Mapping};
 use crate::records::peer::Peer;
 use crate::records::region::Region;
 
-/// The lowest bit of the peer in a cursor.
-const PEER_SHIFT: u32 = 48;
-
-const KEY_MASK: u64 = (1 << PEER_SHIFT) - 1;
+const KEY_MASK: u64 = (1 << CURSOR_PEER_SHIFT) - 1;
 
 /// Mappings of a record that are of frames in a row, at pages in a row, installed in one way.
 struct Run {
@@ -94,12 +93,13 @@ impl<K: Kernel> Operations<K> {
     /// Returns the first row of the peer in a cursor, or of one behind it. `next` returns that of a
     /// peer from a key on, with the key behind it as its cursor.
     fn by_peer(&self, cursor: u64, next: impl Fn(&Peer, u64) -> Option<Row>) -> Option<Row> {
-        let first = usize::try_from(cursor >> PEER_SHIFT).ok().filter(|peer| *peer < PEERS_MAX)?;
+        let first =
+            usize::try_from(cursor >> CURSOR_PEER_SHIFT).ok().filter(|peer| *peer < PEERS_MAX)?;
         let mut key = cursor & KEY_MASK;
         for peer in self.peers.iter().skip(first) {
             if let Some((peer, row)) = peer.as_ref().and_then(|peer| Some((peer, next(peer, key)?)))
             {
-                let cursor = u64::from(peer.id.get()) << PEER_SHIFT | row.cursor;
+                let cursor = u64::from(peer.id.get()) << CURSOR_PEER_SHIFT | row.cursor;
                 return Some(Row { cursor, ..row });
             }
             key = 0;

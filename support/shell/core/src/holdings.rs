@@ -4,15 +4,13 @@
 use alloc::string::String;
 
 use pmserver_client::{
-    MapFlags, MappingRow, MappingState, PAGE_BYTES, Pm, RegionRow, Rights, ShareMarks, Transport,
+    CURSOR_PEER_SHIFT, MapFlags, MappingRow, MappingState, PAGE_BYTES, Pm, RegionRow, Rights,
+    ShareMarks, Transport,
 };
 use proto::Console;
 
 use crate::books::Books;
 use crate::error::ShellError;
-
-/// Where a cursor of the books by address has the peer.
-const PEER_SHIFT: u32 = 48;
 
 /// Prints all containers.
 pub(crate) fn print_containers<T: Transport>(
@@ -68,7 +66,7 @@ pub(crate) fn print_map<T: Transport>(
     let peer = books.peer_named(name).ok_or(ShellError::Usage("no domain has this name"))?.peer;
     let [address, pages, asked, now, of] = ["address", "pages", "asked", "now", "of"];
     console.print(format_args!("{address:>12} {pages:>6} {asked:5} {now:3}  {of:16} frames\n"));
-    let from = u64::from(peer.get()) << PEER_SHIFT;
+    let from = u64::from(peer.get()) << CURSOR_PEER_SHIFT;
     let mut run: Option<MappingRow> = None;
     for row in pm.rows_from::<MappingRow>(from) {
         let row = row?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What pmserver takes to start, and what its books take.
 
-use pmserver_api::AccountHandle;
+use pmserver_api::{AccountHandle, Book, BookRow, PageState, PagesRow, Parts};
 use proto::PAGE_BYTES;
 
 use crate::meter::{COUNTS_ENTRIES, instructions_of};
@@ -26,7 +26,25 @@ pub(crate) fn boot(world: &mut World, table: &mut Table) -> Result<(), BenchErro
     Ok(())
 }
 
-/// Prints what is charged for frames that are allocated and mapped, beside the frames themselves.
+/// Returns how many pages pmserver has for itself, whatever the others are used for.
+fn reserved(world: &mut World) -> Result<u64, BenchError> {
+    let mut cursor = 0;
+    loop {
+        let first = world.pm.inspect(Book::Pages, cursor, 0)?;
+        let mut parts = Parts::default();
+        for (place, part) in parts.iter_mut().zip(0..Book::Pages.parts()) {
+            *place = world.pm.inspect(Book::Pages, cursor, part)?.words;
+        }
+        match PagesRow::from_parts(first.cursor, &parts) {
+            // They are the first pages of the pool.
+            Some(row) if row.state == PageState::Reserved => cursor = first.cursor,
+            _ => return Ok(cursor),
+        }
+    }
+}
+
+/// Prints what is charged for frames that are allocated and mapped, beside the frames themselves,
+/// and what pmserver has for itself.
 pub(crate) fn per_frame(world: &mut World, table: &mut Table) -> Result<(), BenchError> {
     let before = world.pm.account_info(OWN)?;
     let container = world.container(FRAMES, false)?;
@@ -45,9 +63,10 @@ pub(crate) fn per_frame(world: &mut World, table: &mut Table) -> Result<(), Benc
         (before.slots, after.slots),
     ]
     .map(|(before, after)| after.get().saturating_sub(before.get()));
+    let own = reserved(world)?.saturating_mul(PAGE_BYTES);
     if !COUNTS_ENTRIES {
         table.line(format_args!(
-            "books frames={FRAMES} records={records} tables={tables} slots={slots}"
+            "books frames={FRAMES} records={records} tables={tables} slots={slots} own={own}"
         ));
     }
     Ok(world.pm.container_destroy(container)?)

@@ -37,6 +37,11 @@ pub(crate) fn worse(accepted: &Figures, now: &Figures) -> Vec<String> {
         let (was, is) = (accepted.boot.instructions, now.boot.instructions);
         lines.push(format!("boot: {is} instructions, accepted are {was}"));
     }
+    for (name, was, is) in accepted.books.beside(&now.books) {
+        if is > was {
+            lines.push(format!("{name}: {is} bytes, accepted are {was}"));
+        }
+    }
     for (name, was) in &accepted.memory {
         match now.memory.get(name) {
             // Of what is cached, more is better.
@@ -98,6 +103,18 @@ mod tests {
         };
         assert!(worse(&of(10, 10), &of(9, 11)).is_empty());
         assert_eq!(worse(&of(10, 10), &of(11, 9)).len(), 2);
+    }
+
+    #[test]
+    fn more_bytes_of_books_are_worse() {
+        let of = |records_per_frame, own_per_page| {
+            let mut figures = of(1000);
+            figures.books.records_per_frame = records_per_frame;
+            figures.books.own_per_page = own_per_page;
+            figures
+        };
+        assert!(worse(&of(20.0, 39.5), &of(20.0, 39.5)).is_empty());
+        assert_eq!(worse(&of(20.0, 39.5), &of(20.1, 39.6)).len(), 2);
     }
 
     #[test]

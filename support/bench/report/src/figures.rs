@@ -60,13 +60,27 @@ pub(crate) struct Boot {
     pub(crate) instructions_per_page: f64,
 }
 
-/// What is charged for a frame that is allocated and mapped, beside the frame, in bytes.
+/// What is charged for a frame that is allocated and mapped, beside the frame, and what pmserver
+/// has for itself for each page of the pool, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Books {
     pub(crate) frames: u32,
     pub(crate) records_per_frame: f64,
     pub(crate) tables_per_frame: f64,
     pub(crate) slots_per_frame: f64,
+    pub(crate) own_per_page: f64,
+}
+
+impl Books {
+    /// Returns the name of each figure in bytes, with its value here and there.
+    pub(crate) fn beside(&self, other: &Self) -> [(&'static str, f64, f64); 4] {
+        [
+            ("records_per_frame", self.records_per_frame, other.records_per_frame),
+            ("tables_per_frame", self.tables_per_frame, other.tables_per_frame),
+            ("slots_per_frame", self.slots_per_frame, other.slots_per_frame),
+            ("own_per_page", self.own_per_page, other.own_per_page),
+        ]
+    }
 }
 
 impl Figures {

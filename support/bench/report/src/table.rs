@@ -17,13 +17,14 @@ pub(crate) fn all(figures: &Figures) -> String {
     text += &format!(
         "\nBoot: {} instructions for a pool of {} pages, {:.0} a page.\n\
          Books of a frame that is allocated and mapped: {:.1} bytes of records, {:.1} of page \
-         tables, {:.1} of slots.\n",
+         tables, {:.1} of slots. pmserver's own: {:.1} for each page of the pool.\n",
         boot.instructions,
         boot.pages,
         boot.instructions_per_page,
         books.records_per_frame,
         books.tables_per_frame,
-        books.slots_per_frame
+        books.slots_per_frame,
+        books.own_per_page
     );
     if !memory.is_empty() {
         text += "\n| what fsserver is charged | |\n|---|--:|\n";

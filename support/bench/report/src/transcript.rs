@@ -67,6 +67,7 @@ fn add(figures: &mut Figures, line: &Line<'_>) -> Result<(), String> {
                 records_per_frame: per_frame("records")?,
                 tables_per_frame: per_frame("tables")?,
                 slots_per_frame: per_frame("slots")?,
+                own_per_page: quotient(line.get("own")?, figures.boot.pages),
             };
         }
         _ => {}
@@ -118,7 +119,7 @@ mod tests {
     const TEXT: &str = "boot pages=100 instructions=1010\n\
         floor map instructions=900\n\
         row map_256 batch=256 per_frame=1 instructions=2700 floor=900 copied=0\n\
-        books frames=4 records=10 tables=4 slots=0\n\
+        books frames=4 records=10 tables=4 slots=0 own=250\n\
         row fsync batch=1 per_frame=0 instructions=9 floor=3 copied=0 spread_in_1000=13 bound=5\n\
         memory open_file_bytes value=7\n\
         count map_256 invocations_in_100=102 ipcs_in_100=0\n\
@@ -129,7 +130,7 @@ mod tests {
         let figures = figures("board", TEXT).unwrap();
         assert_eq!(figures.boot.instructions_per_page, 10.1);
         assert_eq!(figures.floors.get("map"), Some(&900));
-        assert_eq!(figures.books.records_per_frame, 2.5);
+        assert_eq!((figures.books.records_per_frame, figures.books.own_per_page), (2.5, 2.5));
         let row = figures.row("map_256").unwrap();
         assert_eq!((row.ratio, row.invocations, row.ipcs), (3.0, Some(1.02), Some(0.0)));
         assert_eq!(row.spread, None);

@@ -42,6 +42,8 @@
 //!   access is set.
 //! - Unmounting and replaying write a superblock that says that the journal is empty before it is,
 //!   and mounting logs before the superblock says that it does: `disk.rs`.
+//! - Replaying says in the journal's superblock that the log is empty without a flush of what it
+//!   has written: a power cut then loses what was synced. There is one now: `disk.rs`.
 //! - An indexed directory forgets to count two blocks when its extents leave its inode: they are
 //!   added on the disk, `counts.rs`. If the power fails between the commit and that (which is
 //!   later while a file that was removed is open), e2fsck corrects it.

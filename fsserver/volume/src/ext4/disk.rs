@@ -6,6 +6,9 @@
 //! together with all that is still to be written to its place; and when it replays the log of that.
 //! If the power failed then, the journal would not be replayed. So such a superblock is written
 //! as one that says that the journal has to be replayed, and as it is when the engine has ended.
+//!
+//! Nor does it wait, when it has replayed the log, until all is in its place, before the journal's
+//! superblock says that the log is empty. So there is a flush before each write of that.
 
 use alloc::rc::Rc;
 use alloc::vec;
@@ -175,8 +178,11 @@ impl<D: BlockDevice> State<D> {
             let bytes = u64::try_from(bytes).unwrap_or(0);
             self.logged_bytes = self.logged_bytes.saturating_add(bytes);
         }
-        let is_superblock = self.journal.first().is_some_and(|blocks| blocks.start == first);
-        self.is_stopped |= self.stops_after_replay && is_superblock;
+        self.is_stopped |= self.stops_after_replay && self.is_journal_superblock(first);
+    }
+
+    fn is_journal_superblock(&self, first: u64) -> bool {
+        self.journal.first().is_some_and(|blocks| blocks.start == first)
     }
 }
 
@@ -187,10 +193,11 @@ impl<D: BlockDevice> BlockIo for Disk<D> {
         if !state.may_write || state.has_failed || state.is_stopped {
             return Err(Ext4Error::io());
         }
-        let done = match state.needing_recovery(sector.raw(), buffer) {
-            Some(changed) => state.device.write(sector.raw(), &changed),
-            None => state.device.write(sector.raw(), buffer),
-        };
+        let is_after_all = state.is_journal_superblock(sector.raw());
+        let flushed = if is_after_all { state.device.flush() } else { Ok(()) };
+        let changed = state.needing_recovery(sector.raw(), buffer);
+        let bytes = changed.as_deref().unwrap_or(buffer);
+        let done = flushed.and_then(|()| state.device.write(sector.raw(), bytes));
         state.has_failed |= done.is_err();
         done.map_err(|_: DeviceError| Ext4Error::io())?;
         state.note_write(sector.raw(), buffer.len());

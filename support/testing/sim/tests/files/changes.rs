@@ -108,7 +108,7 @@ fn fs_141_what_is_written_is_taken_logically() {
     let old = bytes(1, 3 * PAGE_BYTES as usize);
     writer.store(DATA, &old);
     assert_eq!(writer.ask_write(file, 0, old.len()), Err(FsError::Pending));
-    let own = Container::from_raw(writer.pm, writer.own);
+    let own = Container::from_raw(&writer.pm, writer.own);
     assert!(own.state(DATA).unwrap().contains(FrameState::COW), "no byte was moved");
     own.into_raw();
     while writer.ask_write(file, 0, old.len()) == Err(FsError::Pending) {

@@ -10,7 +10,7 @@ use fsserver_api::FsError;
 use pmserver_client::{AddressSpace, VirtAddr};
 use proto::Waiter;
 use sim::disk::DiskPlan;
-use sim::system::{Blow, End, Mishap, Moment, Strike};
+use sim::system::{Blow, End, Mishap, Moment, Strike, Traffic};
 
 use crate::image::{replayed, volume};
 use crate::model::{Client, Model, Seen, Tree, assert_same, seen};
@@ -248,4 +248,40 @@ fn fs_130_files_are_closed_and_what_was_under_way_is_a_new_request() {
         assert!(rig.used() <= used, "{} after {used}", rig.used());
     }
     crate::stage::check(&rig.system, &"afterwards");
+}
+
+/// Writes to a slow disk, while fsserver is stopped, if that is said. Returns the calls of the
+/// driver by number, and whether more memory was used after the stop than before.
+fn write_slowly(strike: Option<Strike>) -> (Vec<u64>, bool) {
+    let plan = DiskPlan { pace_micros: 20_000, ..DiskPlan::new(disk(1)) };
+    let rig = Rig::with(&file(), plan, strike.map(Mishap::Strike));
+    let writer = rig.writer();
+    let data = [7; 200 << 10];
+    writer.make("/written", &data).unwrap();
+    writer.sync().unwrap();
+    writer.trim();
+    let (used, began) = (rig.used(), rig.system.traffic().len());
+    let file = writer.lookup("/written").unwrap();
+    let written = writer.write(file, 0, &data).and_then(|_| writer.sync());
+    assert!(written.is_ok() || strike.is_some(), "{written:?}");
+    let kept = rig.used() > used;
+    let programs = ["fsserver", "virtio-blk"].map(|name| crate::rig::file().running(name));
+    let is_asked = |call: &Traffic| [Some(call.caller), call.callee] == programs;
+    let calls = (1..).zip(rig.system.traffic()).skip(began).filter(|(_, call)| is_asked(call));
+    let calls = calls.map(|(number, _)| number).collect();
+    rig.rest(2 * SECOND);
+    writer.contents("/written").unwrap();
+    writer.trim();
+    assert!(rig.used() <= used, "{strike:?}: {} are used, {used} were", rig.used());
+    crate::stage::check(&rig.system, &"afterwards");
+    (calls, kept && strike.is_some())
+}
+
+#[test]
+fn fs_131_what_a_transfer_keeps_in_a_crash_is_given_back_when_it_has_ended() {
+    let (calls, _) = write_slowly(None);
+    assert!(calls.len() > 10, "{calls:?}");
+    let strike = |call| Strike { call, moment: Moment::Answered, blow: Blow::Fault };
+    let kept = calls.into_iter().filter(|call| write_slowly(Some(strike(*call))).1).count();
+    assert!(kept > 0, "no transfer has kept anything");
 }

@@ -47,15 +47,15 @@ fn account(person: &Person) -> AccountInfo {
 }
 
 /// Somebody who takes memory that was promised to nobody until there is none.
-struct Hog {
+struct Hog<'a> {
     // Fields are dropped in this order, and give the memory back.
-    container: Container<'static, Channel>,
-    _account: SplitAccount<'static, Channel>,
+    container: Container<'a, Channel>,
+    _account: SplitAccount<'a, Channel>,
     frames: u64,
 }
 
-impl Hog {
-    fn new(pm: &'static Pm<Channel>) -> Self {
+impl<'a> Hog<'a> {
+    fn new(pm: &'a Pm<Channel>) -> Self {
         let pool = Account::from_raw(pm, 1);
         let info = pool.info().unwrap();
         // What is above a limit counts as free.
@@ -98,7 +98,7 @@ fn fs_94_s30_the_cache_grows_into_what_is_free_and_gives_it_back_to_who_was_prom
 
     let mut random = fastrand::Rng::with_seed(1);
     let small = writer.lookup("/small").unwrap();
-    let mut hog = Hog::new(writer.pm);
+    let mut hog = Hog::new(&writer.pm);
     while hog.take() {
         let at = random.usize(..LARGE - 8192);
         assert!(reader.read(file, at as u64, 8192).unwrap() == large[at..at + 8192], "{at}");
@@ -125,7 +125,7 @@ fn fs_94_s30_the_cache_grows_into_what_is_free_and_gives_it_back_to_who_was_prom
 }
 
 /// Takes memory that a client was promised, until it has all.
-fn take_all(rig: &Rig, container: &Container<'static, Channel>) {
+fn take_all(rig: &Rig, container: &Container<'_, Channel>) {
     let mut frames = 1 << 20;
     while frames < 1 << 21 {
         match container.allocate(frames..frames + 8) {
@@ -147,7 +147,7 @@ fn fs_94_what_is_taken_back_while_it_comes_from_the_disk_is_read_again() {
     reader.read_all(file).unwrap();
     rig.disk.hang();
     assert_eq!(reader.ask_read(file, 0, 4096), Err(FsError::Pending));
-    let mut hog = Hog::new(writer.pm);
+    let mut hog = Hog::new(&writer.pm);
     while hog.take() {}
     take_all(&rig, &hog.container);
     let taken = [&writer, &reader, &homely].map(|person| {
@@ -216,7 +216,7 @@ fn fs_92_a_copy_of_extra_memory_stays_as_it_is() {
         assert!(read[100..103] == *b"new" && read[103..] == large[at + 103..at + 4096]);
     };
     check();
-    let mut hog = Hog::new(writer.pm);
+    let mut hog = Hog::new(&writer.pm);
     while hog.take() {}
     check();
     rig.check_quiet();

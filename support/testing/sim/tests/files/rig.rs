@@ -123,15 +123,14 @@ type Said<T> = Result<T, FsError>;
 /// A client, with memory that it has mapped and lent to fsserver.
 pub(crate) struct Person {
     pub(crate) domain: Domain,
-    pub(crate) pm: &'static Pm<Channel>,
+    pub(crate) pm: Pm<Channel>,
     pub(crate) weak: ContainerHandle,
     pub(crate) own: u64,
 }
 
 impl Person {
     fn new(domain: Domain) -> Self {
-        // The connection lives as long as the test.
-        let pm: &'static Pm<Channel> = Box::leak(Box::new(Pm::new(domain.channel(0))));
+        let pm = Pm::new(domain.channel(0));
         let container = pm.account().create_container().unwrap();
         container.allocate(0..FRAMES).unwrap();
         container.map(0..FRAMES, WINDOW, MapFlags::WRITE).unwrap().into_pages();
@@ -331,7 +330,7 @@ impl Person {
     }
 
     /// Gets a copy of 2 MiB of a file.
-    pub(crate) fn lent(&self, file: FileHandle, offset: u64) -> Said<(Lent, u64)> {
+    pub(crate) fn lent(&self, file: FileHandle, offset: u64) -> Said<(Lent<'_>, u64)> {
         let container = self.pm.account().create_container().unwrap();
         container.allocate(0..LARGE_FRAMES).unwrap();
         let rights = Rights::WRITE;
@@ -350,7 +349,7 @@ impl Person {
     }
 
     /// Returns the first bytes of such a copy.
-    pub(crate) fn start_of(&self, lent: &Lent, count: usize) -> Vec<u8> {
+    pub(crate) fn start_of(&self, lent: &Lent<'_>, count: usize) -> Vec<u8> {
         let frames = (count as u64).div_ceil(PAGE_BYTES);
         let mapping = lent.0.map(0..frames, LENT_WINDOW, MapFlags::READ).unwrap();
         let mut bytes = vec![0; count];
@@ -360,7 +359,7 @@ impl Person {
     }
 
     /// Stores bytes in such a copy.
-    pub(crate) fn store_in(&self, lent: &Lent, offset: u64, bytes: &[u8]) {
+    pub(crate) fn store_in(&self, lent: &Lent<'_>, offset: u64, bytes: &[u8]) {
         let rights = MapFlags::READ | MapFlags::WRITE;
         let mapping = lent.0.map(0..LARGE_FRAMES, LENT_WINDOW, rights).unwrap();
         mapping.copy_out(&mut self.domain.space(), bytes, offset).unwrap();
@@ -377,7 +376,7 @@ impl Person {
 }
 
 /// A copy of a part of a file that a client has got.
-pub(crate) struct Lent(pub(crate) Container<'static, Channel>);
+pub(crate) struct Lent<'a>(pub(crate) Container<'a, Channel>);
 
 pub(crate) fn length(bytes: usize) -> ReadLength {
     ReadLength::new(bytes as u64).unwrap()

@@ -77,7 +77,11 @@ impl Handles {
 }
 
 /// The containers.
-pub struct Memory(Handles);
+pub struct Memory {
+    handles: Handles,
+    /// Whether transfers have kept frames of those from before a recovery.
+    has_remains: bool,
+}
 
 impl Memory {
     /// Makes the containers, in the place of those from before a recovery.
@@ -87,15 +91,24 @@ impl Memory {
         for window in [CACHE_WINDOWS, OTHER_WINDOWS] {
             pm.unmap(window.start(), window.count()).map_err(of_pm)?;
         }
+        let is_recovery = kept.number(Number::Container) != 0;
         let own = make_anew(pm, kept, Number::Container, &pm.account()).map_err(of_pm)?;
         let extra = extra_account(pm, kept)
             .and_then(|account| make_anew(pm, kept, Number::ExtraContainer, &account));
-        Ok(Self(Handles { own, extra: extra.ok() }))
+        Ok(Self { handles: Handles { own, extra: extra.ok() }, has_remains: is_recovery })
+    }
+
+    /// Goes on with giving back what was there before a recovery, a step at a time: frames that a
+    /// transfer pins stay until its end.
+    pub(crate) fn sweep<T: Transport>(&mut self, pm: &Pm<T>) {
+        if self.has_remains {
+            self.has_remains = pm.reclaim().is_ok_and(|left| left > 0);
+        }
     }
 
     /// Returns whether there may be extra frames.
     pub(crate) const fn may_be_extra(&self) -> bool {
-        self.0.extra.is_some()
+        self.handles.extra.is_some()
     }
 
     /// Lends all to the driver of a disk, and makes the frames for what moves to and from it.
@@ -112,7 +125,7 @@ impl Memory {
             let share = self.with(pm, home, |own| own.share(0..FRAMES, terms).map(Share::into_raw));
             share.map(|(_, lent)| ContainerHandle::from_raw(lent)).map_err(of_pm)
         };
-        let extra = self.0.extra.map(|_| lend(Home::Extra)).transpose()?;
+        let extra = self.handles.extra.map(|_| lend(Home::Extra)).transpose()?;
         let lent = Handles { own: lend(Home::Own)?, extra };
         self.make(pm, Home::Own, transfer())?;
         Ok(lent)
@@ -120,7 +133,7 @@ impl Memory {
 
     /// Returns a number that differs from recovery to recovery: that of the container.
     pub(crate) fn tag_seed(&self) -> u32 {
-        u32::try_from(self.0.own.raw() << 12 & u64::from(u32::MAX)).unwrap_or(0)
+        u32::try_from(self.handles.own.raw() << 12 & u64::from(u32::MAX)).unwrap_or(0)
     }
 
     /// Returns a container, to copy to it or from it.
@@ -129,7 +142,7 @@ impl Memory {
         pm: &'pm Pm<T>,
         home: Home,
     ) -> WeakContainer<'pm, T> {
-        WeakContainer::from_handle(pm, self.0.of(home))
+        WeakContainer::from_handle(pm, self.handles.of(home))
     }
 
     /// Returns how many pages fsserver's account has left, or less.
@@ -235,7 +248,7 @@ impl Memory {
         home: Home,
         action: impl FnOnce(&Container<'_, T>) -> R,
     ) -> R {
-        let own = Container::from_raw(pm, self.0.of(home).raw());
+        let own = Container::from_raw(pm, self.handles.of(home).raw());
         let result = action(&own);
         own.into_raw();
         result
@@ -251,7 +264,7 @@ fn make_anew<T: Transport>(
 ) -> Result<ContainerHandle, Error> {
     let before = kept.number(number);
     if before != 0 {
-        // What a transfer still pins is freed by `reclaim`, when the pin has ended (PM-24).
+        // What a transfer still pins is freed later (PM-24).
         if let Err(refused) = Container::from_raw(pm, before).destroy() {
             refused.value.into_raw();
         }

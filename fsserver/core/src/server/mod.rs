@@ -144,9 +144,12 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
     #[cold]
     fn gives_way(&mut self, failure: Failure, needed: u64) -> bool {
         let is_full = [PmError::QuotaExceeded, PmError::NoTableQuota].map(Failure::from);
+        if !is_full.contains(&failure) {
+            return false;
+        }
+        self.memory.sweep(&self.pm);
         let mut has_given = false;
-        while is_full.contains(&failure)
-            && self.memory.pages_left(&self.pm) < needed
+        while self.memory.pages_left(&self.pm) < needed
             && self.cache.make_room(&self.pm, &self.memory)
         {
             has_given = true;
@@ -156,6 +159,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
 
     /// Goes on with what waits for the disk: the domain was notified.
     pub fn wake(&mut self) {
+        self.memory.sweep(&self.pm);
         if let Some(ended) = self.engine.wake() {
             self.answered(ended);
             self.pump();
@@ -277,6 +281,7 @@ impl<T: Transport, A: AddressSpace + Clone, S: Stack + 'static> FileServer<T, A,
         let work = match asked.request {
             Request::Change(change) => self.change(client, change)?,
             Request::Trim => {
+                self.memory.sweep(&self.pm);
                 self.cache.trim(&self.pm, &self.memory);
                 return Ok(Reply::Done);
             }

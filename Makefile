@@ -506,10 +506,12 @@ STATES ?= 200000
 # fsserver on a disk: the power is cut RUNS times, and fsserver is stopped RUNS times.
 ifeq ($(filter $(BOARDS),$(BOARD)),)
 crash-test: need-cargo
+	@VOLUME_CUTS=$(or $(RUNS),1000) cargo test --quiet --package fsserver-volume --test suite -- power:: --nocapture
 	@RUNS=$(or $(RUNS),1000) cargo test --quiet --package sim --test files -- crash:: --nocapture
 else
 crash-test: need-board
-	@support/make/crash.sh '$(MAKE)' $(OUT) $(or $(RUNS),50)
+	@if [ "$(HAS_DISK)" ]; then support/make/crash.sh '$(MAKE)' $(OUT) $(or $(RUNS),50); \
+	else echo 'the crash test was NOT run on $(BOARD): it has no disk'; fi
 endif
 
 explore: need-cargo

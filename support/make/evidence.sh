@@ -104,6 +104,10 @@ row coverage 'inputs that were found to reach new code' 'executions edges corpus
 row canary 'one protection is taken out: a test has to fail' 'twins found missed' "$make" canary
 row mutants 'one expression is changed: a test has to fail' 'mutants caught missed timeouts unviable' \
 	"$make" mutants SHARD="$(pick 0/60 0/17)"
+row crash 'the power is cut, fsserver is stopped, while files change, in the simulator' 'cuts kills' \
+	"$make" crash-test BOARD=sim RUNS="$(pick 1000 10000)"
+row crash-boards 'the same on boards; each disk is judged on the host, the last 50 are booted, too' \
+	'cuts kills' on_boards crash-test CONFIG=release RUNS=50
 row ktest 'answers of seL4 beside those of the model of it' operations kernels
 row sweep 'the scenarios on slower and faster processors' 'runs' on_boards sweep
 row soak 'the demo, whose fsserver is stopped at random' 'kills reads rounds seconds' \

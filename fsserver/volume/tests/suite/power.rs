@@ -166,7 +166,7 @@ fn after_a_power_cut_files_are_old_or_new() {
         let run = record(seed, block_bytes, kib, HABITS);
         run.cut(&mut Rng::with_seed(seed), per_run);
     }
-    println!("{} power cuts", cuts.div_ceil(per_run) * per_run);
+    println!("power cuts {}", cuts.div_ceil(per_run) * per_run);
 }
 
 /// Of what is written at the same time as the journal's superblock, that may be all that is there.

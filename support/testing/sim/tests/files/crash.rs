@@ -73,7 +73,7 @@ fn found_after(cut: &[u8], when: &str) -> Tree {
 
 #[test]
 fn fs_110_and_111_after_a_power_cut_what_was_synced_is_there() {
-    let wanted = runs(12);
+    let wanted = runs(30);
     let (mut cuts, mut seed) = (0, 0);
     while cuts < wanted {
         seed += 1;
@@ -107,7 +107,7 @@ fn fs_110_and_111_after_a_power_cut_what_was_synced_is_there() {
             }
         }
     }
-    println!("{cuts} power cuts in {seed} runs");
+    println!("power cuts {cuts}, in {seed} runs");
 }
 
 /// What a run in which fsserver is stopped has come to.
@@ -200,7 +200,7 @@ fn run(seed: u64, strike: Option<Strike>) -> Outcome {
 
 #[test]
 fn fs_130_and_131_fsserver_is_stopped_at_any_call_and_goes_on() {
-    let wanted = runs(16);
+    let wanted = runs(40);
     let (mut struck, mut runs) = (BTreeMap::new(), 0);
     let (mut random, mut seed) = (Rng::with_seed(7), 0);
     while runs < wanted {
@@ -215,7 +215,7 @@ fn fs_130_and_131_fsserver_is_stopped_at_any_call_and_goes_on() {
             runs += 1;
         }
     }
-    println!("fsserver was stopped in {runs} runs: {struck:?}");
+    println!("kills {runs}: {struck:?}");
 }
 
 #[test]

@@ -112,12 +112,11 @@ impl<P: Program> Handler for Domain<P> {
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
         let Self { service, trace } = self;
-        let (channel, request) = (channel.index(), pd::receive(&request));
-        trace.begin_request(channel, &request);
+        let channel = channel.index();
+        let request = trace.receive(channel, &request);
         let reply = answer::<P, _>(service, channel, request);
-        trace.end(&reply);
         notify::<P, _>(service, |client| Channel::new(client).notify());
-        Ok(pd::send(&reply))
+        Ok(trace.send(&reply))
     }
 
     /// The driver of the disk has done something.

@@ -92,12 +92,11 @@ impl<D: Device> Handler for Driver<D> {
         channel: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let (channel, request) = (channel.index(), pd::receive(&request));
-        self.trace.begin_request(channel, &request);
+        let channel = channel.index();
+        let request = self.trace.receive(channel, &request);
         let reply = self.answer(channel, request);
-        self.trace.end(&reply);
         self.notify();
-        Ok(pd::send(&reply))
+        Ok(self.trace.send(&reply))
     }
 
     /// The interrupt; or anybody who wants the driver to look whether the disk hangs.

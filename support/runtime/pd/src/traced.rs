@@ -2,10 +2,12 @@
 //! The trace of a server that is built with one: its ring is in the region that the system file
 //! maps at [`RING`], with the variables `trace_ring_vaddr` and `trace_ring_bytes`.
 
+use proto::limits::FASTPATH_REGISTERS;
 use proto::{Message, ProtocolError};
-use sel4_microkit::var;
+use sel4_microkit::{MessageInfo, var, with_msg_regs};
 use trace::{Cause, Own, RING, Ring};
 
+use crate::channel::{send, take};
 use crate::events::Woken;
 use crate::regions::{counter, ticks};
 
@@ -46,6 +48,33 @@ impl Trace {
         };
         let cause = Cause::Request(u8::try_from(channel).unwrap_or(u8::MAX));
         self.0.begin(ticks(), cause.word(), label, head);
+    }
+
+    /// Reads the request that came in on a channel, as [`receive`](crate::receive), and begins it.
+    ///
+    /// # Errors
+    /// The same.
+    #[inline(always)]
+    pub fn receive(&self, channel: usize, info: &MessageInfo) -> Result<Message, ProtocolError> {
+        with_msg_regs(|wire| {
+            let head = wire.first_chunk().copied().unwrap_or_default();
+            self.0.begin(ticks(), Cause::word_of_request(channel), info.label(), head);
+            // What was loaded for the record need not be loaded again.
+            match info.count() {
+                count @ ..=FASTPATH_REGISTERS => Ok(Message::short(info.label(), head, count)),
+                count => take(info.label(), count, wire),
+            }
+        })
+    }
+
+    /// Sends the reply to the request that was begun, as [`send`](crate::send), and ends it.
+    #[must_use]
+    #[inline(always)]
+    pub fn send(&mut self, reply: &Message) -> MessageInfo {
+        let info = send(reply);
+        let [result, ..] = reply.head();
+        self.0.end(ticks(), reply.label(), result);
+        info
     }
 
     /// Begins what a notification is for.

@@ -3,6 +3,7 @@
 //! `traced.rs`.
 
 use proto::{Message, ProtocolError};
+use sel4_microkit::MessageInfo;
 
 use crate::events::Woken;
 
@@ -23,6 +24,22 @@ impl Trace {
     /// Does nothing.
     #[inline(always)]
     pub const fn begin_request(&self, _: usize, _: &Result<Message, ProtocolError>) {}
+
+    /// Reads the request, as [`receive`](crate::receive).
+    ///
+    /// # Errors
+    /// The same.
+    #[inline(always)]
+    pub fn receive(&self, _: usize, info: &MessageInfo) -> Result<Message, ProtocolError> {
+        crate::receive(info)
+    }
+
+    /// Sends the reply, as [`send`](crate::send).
+    #[must_use]
+    #[inline(always)]
+    pub fn send(&mut self, reply: &Message) -> MessageInfo {
+        crate::send(reply)
+    }
 
     /// Does nothing.
     #[inline(always)]

@@ -21,6 +21,9 @@ const _: () = assert!(WORDS <= 16, "a record fits into its place");
 const REQUEST: u64 = 1 << 63;
 /// Set in the word for a fault; the other bits are the child.
 const FAULT: u64 = 1 << 62;
+/// The same as [`REQUEST`], for a server that knows the channel by its number: it fits into an
+/// instruction. No channel has a number that is as large.
+const NUMBERED: u64 = 1 << 6;
 
 /// What a server did something for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,13 @@ impl Cause {
         }
     }
 
+    /// Returns a word that stands for a request on a channel, and takes one instruction.
+    #[must_use]
+    #[inline(always)]
+    pub fn word_of_request(channel: usize) -> u64 {
+        NUMBERED | u64::try_from(channel).unwrap_or_default()
+    }
+
     /// Returns the cause that a word stands for.
     #[must_use]
     pub const fn of_word(word: u64) -> Self {
@@ -52,6 +62,8 @@ impl Cause {
         let [number, ..] = word.to_le_bytes();
         if word & REQUEST != 0 {
             Self::Request(number)
+        } else if word & NUMBERED != 0 {
+            Self::Request(number & 63)
         } else if word & FAULT != 0 {
             Self::Fault(number)
         } else {

@@ -14,9 +14,9 @@ seq 1 5000000 2>/dev/null | head -c $((2 << 20)) >"$files/data/two-mib.txt" || t
 
 # The bench's system, with a ring for each server that writes a trace.
 ring='<map mr="trace_\1" vaddr="0x2a000000" perms="rw" setvar_vaddr="trace_ring_vaddr" setvar_size="trace_ring_bytes" />'
-sed -e '/<system>/a <memory_region name="trace_pmserver" size="0x81000" />' \
-	-e '/<system>/a <memory_region name="trace_fsserver" size="0x81000" />' \
-	-e "s#<program_image path=\"\(pmserver\|fsserver\).elf\" />#&$ring#" \
+regions=$(printf '<memory_region name="trace_%s" size="0x81000" />' console pmserver fsserver)
+sed -e "/<system>/a $regions" \
+	-e "s#<program_image path=\"\(console\|pmserver\|fsserver\).elf\" />#&$ring#" \
 	support/bench/microkit-system.xml >"$system"
 
 # Prints the instructions of an empty call of pmserver, and of the shortest one of fsserver.

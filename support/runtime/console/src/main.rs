@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use console_api::{Request, Text};
+use pd::Trace;
 use proto::{Message, ProtocolError};
 use sel4_microkit::{
     Channel, ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, var,
@@ -37,18 +38,19 @@ fn init() -> Console {
     if reader.is_some() {
         port.listen();
     }
-    Console { port, reader }
+    Console { port, reader, trace: Trace::open(|| None) }
 }
 
 struct Console {
     port: SerialPort,
     /// The client that may read.
     reader: Option<Channel>,
+    trace: Trace,
 }
 
 impl Console {
-    fn answer(&mut self, client: Channel, request: &MessageInfo) -> Result<Message, ProtocolError> {
-        match Request::decode(&pd::receive(request)?)? {
+    fn answer(&mut self, client: Channel, request: &Message) -> Result<Message, ProtocolError> {
+        match Request::decode(request)? {
             Request::Write(text) => {
                 for byte in text.bytes() {
                     self.port.put(*byte);
@@ -80,15 +82,18 @@ impl Handler for Console {
         client: Channel,
         request: MessageInfo,
     ) -> Result<MessageInfo, Infallible> {
-        let reply = self.answer(client, &request).unwrap_or_else(|error| error.reply());
-        Ok(pd::send(&reply))
+        let request = self.trace.receive(client.index(), &request);
+        let reply = request.and_then(|request| self.answer(client, &request));
+        Ok(self.trace.send(&reply.unwrap_or_else(|error| error.reply())))
     }
 
     /// The interrupt: something was typed. Nobody else notifies the console.
     fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        self.trace.begin_notified();
         if let Some(reader) = self.reader {
             reader.notify();
         }
+        self.trace.end(&Message::default());
         Ok(())
     }
 

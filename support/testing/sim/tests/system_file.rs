@@ -61,7 +61,7 @@ fn rings_of_traces_have_a_writer_and_a_reader() {
     assert_eq!(reader.ring, None);
     let writers = reader.rings_of_others.iter().map(|region| file.writing_to(region).unwrap());
     let writers: Vec<&str> = writers.map(|index| file.domains[index].name.as_str()).collect();
-    assert_eq!(writers, ["pmserver", "fsserver", "virtio-blk"]);
+    assert_eq!(writers, ["console", "pmserver", "fsserver", "virtio-blk"]);
     assert_eq!(file.domains[1].ring.as_ref().map(|ring| ring.bytes), Some(0x10_1000));
     assert_eq!(file.writing_to("trace"), None);
 }
@@ -74,7 +74,7 @@ fn no_region_is_mapped_for_writing_but_a_ring() {
         (r#"perms="r""#, r#"perms="rw""#),
         (r#"mr="trace_pmserver" vaddr"#, r#"mr="trace" vaddr"#),
     ] {
-        // That of pmserver, or of the reader, which the simulator is first to read.
+        // That of the console or pmserver, or of the reader, which the simulator is first to read.
         let text = trace_text();
         assert!(text.contains(from), "{from} is in the file");
         let error = SystemFile::parse(&text.replacen(from, to, 1));

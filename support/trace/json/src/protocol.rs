@@ -30,6 +30,9 @@ const BLOCK: [(&str, &[&str]); 7] = [
     ("completed", &[]),
 ];
 
+/// The operations of the console.
+const CONSOLE: [(&str, &[&str]); 2] = [("write", &["bytes:8"]), ("read", &[])];
+
 /// Bits of a label that are the number of an operation of pmserver.
 const NUMBER_BITS: u32 = 16;
 
@@ -48,13 +51,21 @@ pub(crate) fn operation(program: &str, label: u64) -> Option<Operation> {
             let registers = of.registers();
             Some(Operation { name: of.name(), registers, label: "", unit: "count" })
         }
-        Kind::Blocks => {
-            let index = usize::try_from(label.checked_sub(1)?).ok()?;
-            let (name, request) = BLOCK.get(index)?;
-            let registers = Registers { request, list: &[], reply: &[] };
-            Some(Operation { name, registers, label: "", unit: "blocks" })
-        }
+        Kind::Blocks => listed(&BLOCK, label, "blocks"),
+        Kind::Console => listed(&CONSOLE, label, "bytes"),
     }
+}
+
+/// Returns the operation with this number, the first of which is 1.
+fn listed(
+    operations: &'static [(&str, &[&str])],
+    number: u64,
+    unit: &'static str,
+) -> Option<Operation> {
+    let index = usize::try_from(number.checked_sub(1)?).ok()?;
+    let (name, request) = operations.get(index)?;
+    let registers = Registers { request, list: &[], reply: &[] };
+    Some(Operation { name, registers, label: "", unit })
 }
 
 impl Operation {
@@ -86,6 +97,7 @@ pub(crate) fn error(program: &str, status: u64) -> Option<String> {
         Kind::Memory => PmError::from_status(status).map(|error| format!("{error:?}")),
         Kind::Files => FsError::from_status(status).map(|error| format!("{error:?}")),
         Kind::Blocks => BlockError::from_status(status).map(|error| format!("{error:?}")),
+        Kind::Console => None,
     });
     let of_protocol = || ProtocolError::from_status(status).map(|error| format!("{error:?}"));
     of_program.or_else(of_protocol).or_else(|| Some(format!("{status:#x}")))
@@ -96,6 +108,7 @@ enum Kind {
     Memory,
     Files,
     Blocks,
+    Console,
 }
 
 fn kind(program: &str) -> Option<Kind> {
@@ -103,6 +116,7 @@ fn kind(program: &str) -> Option<Kind> {
         "pmserver" => Some(Kind::Memory),
         "fsserver" => Some(Kind::Files),
         "virtio-blk" => Some(Kind::Blocks),
+        "console" => Some(Kind::Console),
         _ => None,
     }
 }

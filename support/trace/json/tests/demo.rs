@@ -62,7 +62,7 @@ fn domain(name: &str) -> usize {
 
 #[test]
 fn every_call_and_every_fault_has_a_record() {
-    let names = ["pmserver", "fsserver", "virtio-blk"];
+    let names = ["console", "pmserver", "fsserver", "virtio-blk"];
     assert_eq!(RUN.rings.len(), names.len());
     for (ring, name) in RUN.rings.iter().zip(names) {
         assert_eq!(ring.lost(), 0, "{name}: the ring is large enough");

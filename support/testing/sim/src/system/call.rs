@@ -65,7 +65,12 @@ impl Shared {
                 self.end_record(callee, &reply);
                 reply
             }
-            "console" => self.screen.borrow_mut().answer(request),
+            "console" => {
+                self.begin_record(callee, Cause::Request(end.id), request);
+                let reply = self.screen.borrow_mut().answer(request);
+                self.end_record(callee, &reply);
+                reply
+            }
             _ => self.call_service(call, (caller, callee), end.id, request),
         };
         self.strike(caller, call, Moment::Answered);

@@ -46,7 +46,7 @@ pub(crate) fn run(
             world.fs.sync()?;
         }
         let copied = pages.saturating_mul(PAGE_BYTES).saturating_mul(COPIES);
-        table.row(&Row { name, batch: pages, floor, copied, bound: 2 }, &meter);
+        table.row(&Row { name, batch: pages, floor, copied, bound: 5 }, &meter);
     }
     let mut meter = Meter::default();
     for _ in 0..BATCHES {

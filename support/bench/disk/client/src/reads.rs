@@ -75,7 +75,7 @@ fn strict(
         meter.end_batch(1);
     }
     let (name, floor) = ("read_1m_uncached", floors.uncached_1m);
-    table.row(&Row { name, batch: MIB_FRAMES, floor, copied: MIB, bound: 2 }, &meter);
+    table.row(&Row { name, batch: MIB_FRAMES, floor, copied: MIB, bound: 5 }, &meter);
     drop(reader);
     Ok(container.destroy().map_err(|refused| refused.error)?)
 }

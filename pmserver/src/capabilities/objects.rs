@@ -3,8 +3,6 @@
 //! architectures.
 
 use pmserver_core::kernel::{ObjectKind, PageRights};
-#[cfg(target_arch = "aarch64")]
-use sel4::Error;
 use sel4::{
     CPtr, CapRights, FrameObjectType, ObjectBlueprint, Result, TranslationTableObjectType,
     VmAttributes, cap,
@@ -102,18 +100,20 @@ pub(crate) fn make_fetchable(_: cap::Granule) -> Result<()> {
 
 /// Returns the argument of Retype for a page table of a device; `None` if there is no such object.
 #[cfg(target_arch = "x86_64")]
+#[sel4::sel4_cfg(IOMMU)]
 pub(crate) fn device_table() -> Option<ObjectBlueprint> {
     Some(TranslationTableObjectType::IOPageTable.blueprint())
 }
 
-/// The same on an architecture on which no IOMMU is used.
-#[cfg(target_arch = "aarch64")]
+/// The same for a kernel that uses no IOMMU.
+#[cfg_attr(target_arch = "x86_64", sel4::sel4_cfg(not(IOMMU)))]
 pub(crate) const fn device_table() -> Option<ObjectBlueprint> {
     None
 }
 
 /// Installs a page table of a device at the highest level at which the address has none.
 #[cfg(target_arch = "x86_64")]
+#[sel4::sel4_cfg(IOMMU)]
 pub(crate) fn map_device_table(table: CPtr, space: CPtr, address: u64) -> Result<()> {
     // CAP: the caller says which table, and for which device. If refused, nothing was installed.
     table.cast::<sel4::cap_type::IOPageTable>().io_page_table_map(space.cast(), address)
@@ -121,6 +121,7 @@ pub(crate) fn map_device_table(table: CPtr, space: CPtr, address: u64) -> Result
 
 /// Gives a frame that nothing is mapped by to a device, at an address.
 #[cfg(target_arch = "x86_64")]
+#[sel4::sel4_cfg(IOMMU)]
 pub(crate) fn map_for_device(
     frame: CPtr,
     space: CPtr,
@@ -133,15 +134,15 @@ pub(crate) fn map_for_device(
 }
 
 /// Refuses: no device is behind an IOMMU.
-#[cfg(target_arch = "aarch64")]
+#[cfg_attr(target_arch = "x86_64", sel4::sel4_cfg(not(IOMMU)))]
 pub(crate) const fn map_device_table(_: CPtr, _: CPtr, _: u64) -> Result<()> {
-    Err(Error::InvalidCapability)
+    Err(sel4::Error::InvalidCapability)
 }
 
 /// Refuses: no device is behind an IOMMU.
-#[cfg(target_arch = "aarch64")]
+#[cfg_attr(target_arch = "x86_64", sel4::sel4_cfg(not(IOMMU)))]
 pub(crate) const fn map_for_device(_: CPtr, _: CPtr, _: u64, _: CapRights) -> Result<()> {
-    Err(Error::InvalidCapability)
+    Err(sel4::Error::InvalidCapability)
 }
 
 /// Both targets have 64-bit addresses.

@@ -39,6 +39,8 @@ const WRITTEN_BLOCKS_MAX: u16 = 0x8000;
 const FILE_BLOCKS_END: u64 = 1 << 32;
 /// A symbolic link that is shorter is in its inode.
 pub(super) const INLINE_LINK_BYTES: u64 = 60;
+/// Where it is there.
+pub(super) const LINK_START: u64 = 0x28;
 
 /// What an inode on the disk is. Holding one proves that its extents are in order, within their
 /// nodes and the disk, and not too many.

@@ -8,7 +8,7 @@ use fsserver_volume::{Access, Error, Inode, Volume};
 use crate::disk::{Memory, blank, mount, writable};
 use crate::ext4::Image;
 use crate::image::{Folder, noise};
-use crate::tree::{Node, contents, read_all};
+use crate::tree::{Node, by_debugfs, contents, difference, read_all};
 
 /// A folder with a bit of everything.
 fn folder() -> Folder {
@@ -55,6 +55,20 @@ fn what_was_allocated_and_not_written_is_zeros() {
     let runs = volume.extents(file, 100, 1 << 20).unwrap();
     assert!(runs.iter().all(|run| run.start.is_none()));
     assert_eq!(runs.iter().map(|run| run.bytes).sum::<u64>(), 15_900);
+}
+
+#[test]
+fn a_short_link_with_attributes_in_a_block_is_read() {
+    let folder = Folder::new();
+    let features = "none,ext_attr,filetype,sparse_super,dir_index";
+    let mut image = Image::new(&folder, &["-I", "128", "-O", features]);
+    image.debugfs("symlink short numbers");
+    image.debugfs("ea_set short security.selinux system_u:object_r:etc_t");
+    let mut disk = Memory::new(image.bytes.clone());
+    let mut volume = mount(&mut disk, Access::Read).unwrap();
+    assert!(difference(&read_all(&mut volume).unwrap(), &by_debugfs(&image.bytes)).is_empty());
+    let link = volume.lookup(volume.root(), b"short").unwrap();
+    assert_eq!(volume.read_link(link), Ok(b"numbers".to_vec()));
 }
 
 #[test]

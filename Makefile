@@ -238,6 +238,7 @@ usage help:
 	@echo '                                            where to run'
 	@echo 'CONFIG=debug|release|smp-debug|smp-release  which kernel           ($(CONFIG))'
 	@echo 'CORE_1=names                                domains on the second core, with an SMP kernel'
+	@echo 'SYSTEM=name                                 which system: demo, hello-container, own-server, ...'
 	@echo 'ICOUNT=n                                    an instruction takes 2^n ns; empty: as it comes'
 	@echo "FILES=folder                                what fsserver serves   ($$FILES)"
 	@echo 'IMAGE=file                                  the same, an image: a copy, unless WRITE=yes'
@@ -300,7 +301,7 @@ fs-image:
 
 simulate: need-cargo fs-image
 	@[ "$($(SYSTEM)_SIM)" ] || { echo '$(SYSTEM) does not run in the simulator: use a board' >&2; exit 1; }
-	@$(COMPILE) 'the simulator (about 1 minute the first time)' cargo build --package sim
+	@$(COMPILE) 'the simulator (a few minutes the first time)' cargo build --package sim
 	@result=0; $(TERMINAL) cargo run --quiet --package sim -- $($(SYSTEM)_SIM) $(WITH:%=-%) --system $($(SYSTEM)_XML) \
 	  $(if $($(SYSTEM)_DISK),$(SIM_DISK),--image $(DISK)) $(SIM_TYPED) || result=$$?; $(check-disk)
 

@@ -54,8 +54,8 @@
 //!   behind its end: that is cleared before, `contents.rs`.
 //! - Reading a file changes its time of access, and so the disk: files that were not changed are
 //!   read by way of their extents. Times of access are not kept.
-//! - A short symlink whose inode has a block of attributes cannot be read: its target is read beside
-//!   the engine.
+//! - A short symlink whose inode has a block of attributes cannot be read: its target is read
+//!   beside the engine.
 //! - A leaf without extents and files with unknown flags are read as zeros, and a directory may
 //!   make it allocate hundreds of MiB: inodes are checked beside the engine before it sees them,
 //!   `inspect.rs`.

@@ -202,11 +202,11 @@ static inline const char *fs_error_string(enum fs_error error)
     case FS_TOO_MANY_LINKS:
         return "the file has too many names";
     case FS_UNKNOWN_OPERATION:
-        return "unknown operation";
+        return "unknown operation: is the server another one, or of another version?";
     case FS_WRONG_LENGTH:
         return "wrong number of registers";
     case FS_BAD_REPLY:
-        return "unintelligible reply";
+        return "unintelligible reply: is the channel that of the server?";
     case FS_STOPPED:
         return "the server was stopped";
     }

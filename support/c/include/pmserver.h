@@ -211,11 +211,11 @@ static inline const char *pm_error_string(enum pm_error error)
     case PM_NOT_ARMED:
         return "the owner has not armed the share";
     case PM_UNKNOWN_OPERATION:
-        return "unknown operation";
+        return "unknown operation: is the server another one, or of another version?";
     case PM_WRONG_LENGTH:
         return "wrong number of registers";
     case PM_BAD_REPLY:
-        return "unintelligible reply";
+        return "unintelligible reply: is the channel that of the server?";
     case PM_STOPPED:
         return "the server was stopped";
     }

@@ -284,7 +284,7 @@ mod tests {
             ),
             (
                 Error::new(Operation::Version, ProtocolError::BadReply.into()),
-                "version: unintelligible reply",
+                "version: unintelligible reply: is the channel that of the server?",
             ),
         ];
         for (error, sentence) in said {

@@ -225,9 +225,11 @@ impl ProtocolError {
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnknownOperation => "unknown operation",
+            Self::UnknownOperation => {
+                "unknown operation: is the server another one, or of another version?"
+            }
             Self::WrongLength => "wrong number of registers",
-            Self::BadReply => "unintelligible reply",
+            Self::BadReply => "unintelligible reply: is the channel that of the server?",
             Self::Stopped => "the server was stopped",
         })
     }

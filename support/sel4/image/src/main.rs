@@ -247,6 +247,15 @@ const MICROKIT_SYMBOLS: [&str; 6] = [
     "microkit_ioports",
 ];
 
+/// Returns what an ELF file for an architecture says in its header.
+const fn machine(arch: &Arch) -> u16 {
+    match arch {
+        Arch::Aarch64 => 183,
+        Arch::Riscv64 => 243,
+        Arch::X86_64 => 62,
+    }
+}
+
 /// Reads a program, and answers what it asks its processor.
 fn read_program(
     arguments: &Arguments,
@@ -254,6 +263,11 @@ fn read_program(
     path: &Path,
 ) -> Result<ElfFile, String> {
     let mut program = sdk::read_elf(path)?;
+    let arch = &board.config.arch;
+    if program.machine != machine(arch) {
+        let (path, board) = (path.display(), &arguments.board);
+        return Err(format!("{path} was built for another processor: that of {board} is {arch}"));
+    }
     if board.config.arch == Arch::Aarch64 {
         id_registers::answer(&mut program, arguments.crc32)?;
     }

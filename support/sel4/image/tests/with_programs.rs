@@ -104,7 +104,8 @@ fn program(symbols: &[&str], bytes: usize) -> Vec<u8> {
     let names_at = table_at + u64::try_from(table.len()).unwrap();
     let sections_at = names_at + u64::try_from(names.len()).unwrap();
     // A 64-bit little-endian program: entry, program headers, section headers; how many of which.
-    let mut elf = [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 9], &[2, 0, 62, 0, 1, 0, 0, 0]].concat();
+    let mut elf =
+        [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 9], &[2, 0, 183, 0, 1, 0, 0, 0]].concat();
     elf.extend::<Vec<u8>>(words(&[BASE, 64, sections_at]));
     elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 3, 0, 0, 0]);
     // A loadable segment that can be read, written and executed.
@@ -116,6 +117,12 @@ fn program(symbols: &[&str], bytes: usize) -> Vec<u8> {
     elf.extend([0; 64]);
     elf.extend::<Vec<u8>>(words(&[2 << 32, 0, 0, table_at, table_bytes, 2, 8, 24]));
     elf.extend::<Vec<u8>>(words(&[3 << 32, 0, 0, names_at, names_bytes, 0, 1, 0]));
+    elf
+}
+
+/// Returns the same program for the other architecture, by the number of that in the header.
+fn of_pc(mut elf: Vec<u8>) -> Vec<u8> {
+    elf[18] = 62;
     elf
 }
 
@@ -131,6 +138,9 @@ fn what_fits_is_made() {
     for (board, arguments) in [(BOARD, [].as_slice()), (PC, &["--ram", "64M"])] {
         let Some(sdk) = sdk_with(board) else { continue };
         let folder = Folder::new("fits", &untyped(20, 1));
+        if board == PC {
+            folder.program(&of_pc(program(&SYMBOLS, 4096)));
+        }
         let system = folder.path("system.xml");
         let arguments = [arguments, &[&system]].concat();
         assert_eq!(message(tool::run(&sdk, board, &folder.0, &arguments), 0), "");
@@ -146,6 +156,7 @@ fn no_room_for_all_objects() {
     }
     if let Some(sdk) = sdk_with(PC) {
         let folder = Folder::new("objects-of-a-pc", &untyped(19, 2));
+        folder.program(&of_pc(program(&SYMBOLS, 4096)));
         let sentence = sentence.replace("5 x 256 MiB", "2 x 512 KiB");
         folder.line_refused(3, &sentence, (&sdk, PC, &["--ram", TWO_MIB]));
     }
@@ -155,7 +166,7 @@ fn no_room_for_all_objects() {
 fn no_room_for_the_initial_task() {
     let Some(sdk) = sdk_with(PC) else { return };
     let folder = Folder::new("task", &untyped(12, 1));
-    folder.program(&program(&SYMBOLS, 2 << 20));
+    folder.program(&of_pc(program(&SYMBOLS, 2 << 20)));
     let sentence =
         "with this untyped memory (1 x 4 KiB) the board has no room for the initial task.";
     folder.line_refused(3, sentence, (&sdk, PC, &["--ram", TWO_MIB]));
@@ -171,6 +182,7 @@ fn no_room_for_the_initial_task() {
 fn no_room_for_a_root_task() {
     let Some(sdk) = sdk_with(PC) else { return };
     let folder = Folder::new("root-task", "");
+    folder.program(&of_pc(program(&SYMBOLS, 4096)));
     let arguments = ["--ram", "12M", "--root-task", &folder.path("server.elf")];
     let said = message(tool::run(&sdk, PC, &folder.0, &arguments), 1);
     assert_eq!(said, "the board has no room for the initial task of the system.\n");
@@ -210,6 +222,9 @@ fn a_program_is_one_for_microkit() {
         let sentence = format!("{file} is not a program for Microkit: {sentence}");
         folder.refused(&sdk, BOARD, &[], &sentence);
     }
+    folder.program(&of_pc(program(&SYMBOLS, 4096)));
+    let sentence = format!("{file} was built for another processor: that of {BOARD} is AArch64");
+    folder.refused(&sdk, BOARD, &[], &sentence);
     folder.program(b"");
     folder.refused(&sdk, BOARD, &[], &format!("cannot read {file}: it has no ELF header"));
     folder.program(&[b'#'; 100]);

@@ -150,6 +150,8 @@ SIM_EXAMPLES := hello-container own-server virtual-memory
 EXAMPLES := $(SIM_EXAMPLES) heap-on-demand
 $(foreach example,$(EXAMPLES),$(eval $(example)_XML := support/examples/$(example)/system.xml))
 $(foreach example,$(SIM_EXAMPLES),$(eval $(example)_SIM := run))
+SYSTEMS := $(sort $(patsubst %_XML,%,$(filter %_XML,$(.VARIABLES))))
+$(if $(call one-of,$(or $(SYSTEM),demo),$(SYSTEMS)),,$(error there is no system '$(SYSTEM)': use one of $(SYSTEMS)))
 hello-container_PDS := console pmserver greeter hello
 own-server_PDS := console pmserver capitals author
 virtual-memory_PDS := console pmserver squares reader

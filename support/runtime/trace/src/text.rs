@@ -95,6 +95,9 @@ mod tests {
             let record = Record { begin, end, cause, label, status, registers, result };
             assert_eq!(record.to_string().parse(), Ok(record));
         }
+        // As a server writes it that knows the channel by its number.
+        assert_eq!(Cause::of_word(Cause::word_of_request(63)), Cause::Request(63));
+        assert_eq!(Cause::of_word(Cause::word_of_request(0)), Cause::Request(0));
         let header = Header { written: 17, ticks_per_second: 62_500_000 };
         assert_eq!(header.to_string(), "11 3b9aca0");
         assert_eq!(header.to_string().parse(), Ok(header));

@@ -30,14 +30,15 @@ pub(crate) fn boot(world: &mut World, table: &mut Table) -> Result<(), BenchErro
 fn reserved(world: &mut World) -> Result<u64, BenchError> {
     let mut cursor = 0;
     loop {
-        let first = world.pm.inspect(Book::Pages, cursor, 0)?;
         let mut parts = Parts::default();
+        let mut next = cursor;
         for (place, part) in parts.iter_mut().zip(0..Book::Pages.parts()) {
-            *place = world.pm.inspect(Book::Pages, cursor, part)?.words;
+            let row = world.pm.inspect(Book::Pages, cursor, part)?;
+            (*place, next) = (row.words, row.cursor);
         }
-        match PagesRow::from_parts(first.cursor, &parts) {
+        match PagesRow::from_parts(next, &parts) {
             // They are the first pages of the pool.
-            Some(row) if row.state == PageState::Reserved => cursor = first.cursor,
+            Some(row) if row.state == PageState::Reserved => cursor = next,
             _ => return Ok(cursor),
         }
     }

@@ -6,9 +6,9 @@
 //! uses and has promised is within its limit, so the sum of all limits is within the pool.
 
 use super::ensure;
-use crate::kernel::{Kernel, PageIndex};
+use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Charge, Children};
-use crate::records::cell::{CELLS_PER_PAGE, Ref};
+use crate::records::cell::Ref;
 use crate::records::container::{Container, ContainersOfAccount, ContainersOfOwner};
 use crate::records::frame::{Frame, FrameMarks, FramesOfAccount};
 use crate::records::lease::LeasesOfHolder;
@@ -16,6 +16,7 @@ use crate::records::ledger::{FrameList, PressedAccounts, Work};
 use crate::records::links::Link;
 use crate::records::page::PageUse;
 use crate::records::peer::Peer;
+use crate::records::places::{PagesOfAccount, Places, RECORDS_PER_PAGE};
 use crate::serve::Service;
 use crate::tables::clusters::aside_of;
 
@@ -79,11 +80,11 @@ impl<K: Kernel> Service<K> {
         let ledger = self.store.ledger(account);
         let [frames, extra, discardable] =
             FrameList::ALL.map(|list| self.count_frames(ledger.list(list)));
-        let [slots, records] =
-            [ledger.slot_pages, ledger.record_pages].map(|first| length(self.ring(first)));
+        let [slots, records] = [ledger.slot_pages, ledger.record_pages]
+            .map(|first| length(self.store.chain::<PagesOfAccount>(first)));
         let records = match self.store.stock(account) {
             Some(stock) => {
-                let aside = length(self.ring(stock.record_pages));
+                let aside = length(self.store.chain::<PagesOfAccount>(stock.record_pages));
                 records.saturating_add(aside).saturating_add(stock.untaken())
             }
             None => records,
@@ -131,9 +132,10 @@ impl<K: Kernel> Service<K> {
         let Some(stock) = self.store.stock(account) else {
             return ensure(needed == 0, "I2: runs have set aside what they need");
         };
-        let free = |page| CELLS_PER_PAGE.saturating_sub(self.store.entry(page).taken.into());
-        let in_pages = self.ring(stock.record_pages).map(free).sum::<u32>();
-        let charged = stock.pages.get().saturating_mul(CELLS_PER_PAGE);
+        let free = |page: Ref<Places>| self.store.get(page).free_cells();
+        let in_pages =
+            self.store.chain::<PagesOfAccount>(stock.record_pages).map(free).sum::<u32>();
+        let charged = stock.pages.get().saturating_mul(RECORDS_PER_PAGE);
         let kept = stock.spare.get().saturating_add(stock.aside.get());
         let is_aside = stock.aside.get() == needed && stock.objects.get() == objects;
         ensure(is_aside, "I2: runs have set aside what they need")?;
@@ -147,27 +149,22 @@ impl<K: Kernel> Service<K> {
         paid.map(|lease| u32::from(self.store.get(lease).pinned.get())).sum()
     }
 
-    fn ring(&self, first: u32) -> impl Iterator<Item = PageIndex> {
-        core::iter::successors(PageIndex::from_link(first), move |page| {
-            PageIndex::from_link(self.store.entry(*page).next).filter(|next| next.get() != first)
-        })
-    }
-
     /// Checks that everything in the lists of an account belongs there.
     fn check_lists(&self, account: Ref<Account>) -> Result<(), &'static str> {
         let ledger = self.store.ledger(account);
-        let aside = self.store.stock(account).map_or(0, |stock| stock.record_pages);
+        let aside = self.store.stock(account).map_or(Link::NONE, |stock| stock.record_pages);
         for (first, used_as, is_aside) in [
             (ledger.record_pages, PageUse::Records, false),
             (ledger.slot_pages, PageUse::Slots, false),
             (aside, PageUse::Records, true),
         ] {
-            let belongs = |page| {
-                let entry = self.store.entry(page);
-                let is_its_kind = entry.is(used_as) && entry.is_aside() == is_aside;
-                is_its_kind && entry.account() == account.link()
+            let belongs = |page: Ref<Places>| {
+                let places = self.store.get(page);
+                let is_its_kind = self.store.entry(places.page()).is(used_as);
+                is_its_kind && places.is_aside() == is_aside && places.account == account.link()
             };
-            ensure(self.ring(first).all(belongs), "I1: an account's pages are its own")?;
+            let mut pages = self.store.chain::<PagesOfAccount>(first);
+            ensure(pages.all(belongs), "I1: an account's pages are its own")?;
         }
         for list in FrameList::ALL {
             let belongs = |frame: Ref<Frame>| {

@@ -10,12 +10,13 @@ use crate::config::Privileges;
 use crate::kernel::{Kernel, KernelError, PageIndex};
 use crate::ops::Operations;
 use crate::records::account::{Account, Charge, Shortage};
-use crate::records::cell::{CELLS_PER_PAGE, Ref};
+use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::{at_frame, is_more_to_do};
 use crate::records::frame::FrameMarks;
 use crate::records::lease::Need;
 use crate::records::page::PageUse;
+use crate::records::places::RECORDS_PER_PAGE;
 use crate::records::range::{CALL_FRAMES, Range};
 use crate::records::search::{Search, Wanted};
 
@@ -76,7 +77,7 @@ impl<K: Kernel> Operations<K> {
         if all.all(|page| self.store.free_use(page).is_some()) {
             return Ok(());
         }
-        let records = pages.saturating_mul(2).div_ceil(CELLS_PER_PAGE);
+        let records = pages.saturating_mul(2).div_ceil(RECORDS_PER_PAGE);
         let most = pages.saturating_add(records);
         self.store.charge_pages(payer, Charge::Frames, most).map_err(Shortage::as_quota)?;
         self.store.refund_pages(payer, Charge::Frames, most);

@@ -293,7 +293,7 @@ impl<K: Kernel> Operations<K> {
         let account = self.table_account(peer)?;
         let node = self.store.take_node(account).map_err(Shortage::as_table_quota)?;
         if self.store.kernel.install_grants(peer, node).is_err() {
-            self.store.release_node(account, node);
+            self.store.release_node(node);
             return Err(PmError::Kernel);
         }
         self.peer_mut(peer).vspace.grant_node = Some(node);

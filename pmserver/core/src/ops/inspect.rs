@@ -89,7 +89,9 @@ impl<K: Kernel> Operations<K> {
             self.store.meter().charge(LINK_WORK);
             let entry = self.store.entry(PageIndex::new(page));
             let first = page.saturating_mul(CELLS_PER_PAGE);
-            let Some(taken) = entry.next_taken(place).filter(|_| entry.is(PageUse::Records)) else {
+            let cells =
+                entry.is(PageUse::Records).then(|| self.store.cells_of(PageIndex::new(page)));
+            let Some(taken) = cells.and_then(|cells| cells.next_taken(place)) else {
                 // Behind a block as behind a page: none of its pages has records.
                 let pages = entry.pages().max(1);
                 cell = first.saturating_add(pages.saturating_mul(CELLS_PER_PAGE)).saturating_sub(1);

@@ -65,7 +65,10 @@ impl<K: Kernel> Operations<K> {
             PageState::Frame | PageState::Large => {
                 (marks, container, account) = self.frame_on(first, entry);
             }
-            PageState::Records | PageState::Slots => account = link_id(entry.account()),
+            PageState::Records => account = link_id(self.store.cells_of(first).account),
+            PageState::Slots => {
+                account = link_id(self.store.get(self.store.slots_of(first)).account);
+            }
             _ => {}
         }
         PagesRow { start, pages, state, marks, container, account }

@@ -2,7 +2,8 @@
 //! Records: fixed-size cells that hold everything pmserver knows about its clients.
 //!
 //! A cell is 64 bytes. A page of 64 cells belongs to one account, which is charged for it, so
-//! clients pay for the records that their requests make (decision D7).
+//! clients pay for the records that their requests make (decision D7). The first cell says which of
+//! the others are taken (`records/places.rs`).
 //!
 //! A record that clients have handles for is *named*: the cell and the handle both contain the peer
 //! that made the record and a generation. A number that was never given out, or whose object is
@@ -67,6 +68,7 @@ pub(crate) enum Kind {
     Ledger = 11,
     Loan = 12,
     Stock = 13,
+    Places = 14,
 }
 
 /// The first word of every cell: what it holds and when it was filled.

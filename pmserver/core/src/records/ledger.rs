@@ -9,6 +9,7 @@ use crate::records::container::Container;
 use crate::records::frame::{Frame, FrameMarks};
 use crate::records::links::{Link, Links, chain};
 use crate::records::loan::Loan;
+use crate::records::places::Places;
 use crate::records::stock::Stock;
 
 /// The lists that the frames of an account are in.
@@ -41,9 +42,9 @@ pub(crate) struct Ledger {
     stamp: Stamp,
     pub(crate) account: Link<Account>,
     /// Its pages of records, those with a free cell first.
-    pub(crate) record_pages: u32,
+    pub(crate) record_pages: Link<Places>,
     /// Its CNodes, those with a free slot first.
-    pub(crate) slot_pages: u32,
+    pub(crate) slot_pages: Link<Places>,
     /// Its containers.
     pub(crate) containers: Link<Container>,
     /// Its containers that are being destroyed, oldest first.
@@ -81,8 +82,8 @@ impl Ledger {
         Self {
             stamp: Stamp::UNSET,
             account,
-            record_pages: 0,
-            slot_pages: 0,
+            record_pages: Link::NONE,
+            slot_pages: Link::NONE,
             containers: Link::NONE,
             dying: Link::NONE,
             loans: Link::NONE,

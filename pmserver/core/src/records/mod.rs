@@ -22,6 +22,7 @@ pub(crate) mod mapping;
 pub(crate) mod meter;
 pub(crate) mod page;
 pub(crate) mod peer;
+pub(crate) mod places;
 pub(crate) mod range;
 pub(crate) mod region;
 pub(crate) mod search;

@@ -8,11 +8,11 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::{BLOCK_PAGES, PIECE_PAGES, PageIndex};
-use crate::records::account::Account;
 use crate::records::count::{minus, plus};
 use crate::records::id::{FrameId, MappingId};
 use crate::records::lease::Lease;
 use crate::records::links::Link;
+use crate::records::places::Places;
 
 /// What a page is used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +94,9 @@ pub(crate) const PAGE_NAMES: u8 = 4;
 pub(crate) struct PageEntry {
     /// A `PageUse`.
     used_as: u8,
-    /// `Records`: 1 for a page of cells that were set aside. Else for pieces.
+    /// For pieces.
     marks: u8,
-    /// `Records`, `Slots`: how many cells or slots are taken. `Frame`, `Large`: how many pins it is
+    /// `Frame`, `Large`: how many pins it is
     /// under.
     pub(crate) taken: u16,
     /// The next page in the list. `Frame`, `Run`: the mapping that has the original capability.
@@ -104,10 +104,10 @@ pub(crate) struct PageEntry {
     /// The previous page in the list. `Copied`, `Frame`: the copy of the page before, while a large
     /// frame is being split. `Run`, `InRun`: the next page of the run, of the last one the first.
     pub(crate) previous: u32,
-    /// `Records`, `Slots`: the account. `Frame`, `Run`, `Large`: the first holder. `Quarantine`,
+    /// `Slots`: the record of its slots. `Frame`, `Run`, `Large`: the first holder. `Quarantine`,
     /// `LargeQuarantine`: a pin.
     owner: u32,
-    /// `Records`, `Slots`: a set bit for every cell or slot that is taken. `Frame`, `Run`, `Large`:
+    /// `Frame`, `Run`, `Large`:
     /// the other holders, two in a word, and in the last half how many there are, references
     /// included.
     words: [u64; 2],
@@ -159,24 +159,14 @@ impl PageEntry {
         self.next = mapping.map_or(0, MappingId::raw);
     }
 
-    /// `Records`: returns whether its cells were set aside.
-    pub(crate) const fn is_aside(&self) -> bool {
-        self.marks != 0
-    }
-
-    /// `Records`: says whether its cells were set aside.
-    pub(crate) fn set_aside(&mut self, is_aside: bool) {
-        self.marks = is_aside.into();
-    }
-
-    /// `Records`, `Slots`: returns the account.
-    pub(crate) const fn account(&self) -> Link<Account> {
+    /// `Slots`: returns the record of its slots.
+    pub(crate) const fn places(&self) -> Link<Places> {
         Link::from_raw(self.owner)
     }
 
-    /// `Records`, `Slots`: says which account it belongs to.
-    pub(crate) const fn set_account(&mut self, account: Link<Account>) {
-        self.owner = account.raw();
+    /// `Slots`: says which is the record of its slots.
+    pub(crate) const fn set_places(&mut self, places: Link<Places>) {
+        self.owner = places.raw();
     }
 
     /// `Quarantine`, `LargeQuarantine`: says which pin it is kept for.
@@ -226,61 +216,6 @@ impl PageEntry {
         let left = minus(self.holders(), 1);
         self.set_holders(left);
         left
-    }
-
-    /// `Records`: returns the first cell that is free, if there is one.
-    pub(crate) const fn first_free(&self) -> u32 {
-        let [low, high] = self.words;
-        match low.trailing_ones() {
-            u64::BITS => u64::BITS.saturating_add(high.trailing_ones()),
-            place => place,
-        }
-    }
-
-    /// `Records`: returns the first cell from a place on that is taken.
-    pub(crate) fn next_taken(&self, place: u32) -> Option<u32> {
-        let [cells, _] = self.words;
-        let rest = cells & u64::MAX.checked_shl(place)?;
-        (rest != 0).then_some(rest.trailing_zeros())
-    }
-
-    /// `Slots`: returns the first of so many free slots, 1, 8 or 64, at an aligned place.
-    pub(crate) fn first_free_row(&self, slots: u32) -> Option<u8> {
-        let free = |word: u64| match slots {
-            1 => !word,
-            u64::BITS => u64::from(word == 0),
-            _ => free_octets(word),
-        };
-        let [low, high] = self.words.map(free);
-        let place = match low.trailing_zeros() {
-            u64::BITS => u64::BITS.saturating_add(high.trailing_zeros()),
-            place => place,
-        };
-        u8::try_from(place).ok().filter(|_| low | high != 0)
-    }
-
-    /// `Records`, `Slots`: takes or leaves cells or slots: those of a mask, from a place on whose
-    /// word they are all in. Returns how many are taken now.
-    #[inline(always)]
-    pub(crate) fn set_places(&mut self, place: u32, mask: u64, is_taken: bool) -> u16 {
-        let [low, high] = &mut self.words;
-        let word = if place < u64::BITS { low } else { high };
-        let bits = mask << (place % u64::BITS);
-        let count = u16::try_from(mask.count_ones()).unwrap_or(0);
-        if is_taken {
-            *word |= bits;
-            self.taken = plus(self.taken, count);
-        } else {
-            *word &= !bits;
-            self.taken = minus(self.taken, count);
-        }
-        self.taken
-    }
-
-    /// `Slots`: takes all.
-    pub(crate) const fn take_all(&mut self) {
-        self.words = [u64::MAX; 2];
-        self.taken = 128;
     }
 
     /// `Frame`, `Large`: returns whether a pin keeps it where it is.
@@ -354,14 +289,6 @@ impl PageEntry {
     pub(crate) const fn is(&self, used_as: PageUse) -> bool {
         self.used_as == used_as.number()
     }
-}
-
-/// Returns the first bit of each octet of a word that is 0.
-const fn free_octets(word: u64) -> u64 {
-    let word = word | word >> 4;
-    let word = word | word >> 2;
-    let word = word | word >> 1;
-    !word & 0x0101_0101_0101_0101
 }
 
 /// Returns the shift of a half of a word.

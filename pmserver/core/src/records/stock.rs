@@ -3,21 +3,23 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::records::cell::{CELLS_PER_PAGE, Stamp, record};
+use crate::records::cell::{Stamp, record};
 use crate::records::count::Count;
+use crate::records::links::Link;
+use crate::records::places::{Places, RECORDS_PER_PAGE};
 
 /// The third record of an account, while it has runs or what they were split into: its pages of
 /// cells that were set aside.
 ///
 /// ```text
-///   free cells in these pages + 64 * pages  =  spare + aside
+///   free cells in these pages + 63 * pages  =  spare + aside
 /// ```
 #[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Stock {
     stamp: Stamp,
     /// The pages, those with a free cell first.
-    pub(crate) record_pages: u32,
+    pub(crate) record_pages: Link<Places>,
     /// Pages that are charged and not taken yet.
     pub(crate) pages: Count<u32>,
     /// Free cells that nothing needs.
@@ -42,19 +44,19 @@ impl Stock {
 
     /// Returns how many pages are charged, not taken, and not needed.
     pub(crate) fn unneeded(&self) -> u32 {
-        self.pages.get().min(self.spare.get() / CELLS_PER_PAGE)
+        self.pages.get().min(self.spare.get() / RECORDS_PER_PAGE)
     }
 
     /// Returns whether nothing needs the cells, and none of them was filled.
     pub(crate) fn is_empty(&self) -> bool {
         let is_unused = self.aside.is_zero() && self.objects.is_zero() && self.joint.is_zero();
-        is_unused && self.record_pages == 0
+        is_unused && self.record_pages.is_none()
     }
 
     /// Nothing is charged.
     pub(crate) const EMPTY: Self = Self {
         stamp: Stamp::UNSET,
-        record_pages: 0,
+        record_pages: Link::NONE,
         pages: Count::ZERO,
         spare: Count::ZERO,
         aside: Count::ZERO,

@@ -21,7 +21,7 @@ use heapless::Vec;
 use proto::PeerId;
 use proto::limits::{PEER_ALLOWANCES_MAX, PEERS_MAX};
 
-use crate::kernel::{Kernel, PageIndex};
+use crate::kernel::Kernel;
 use crate::records::account::{Account, AccountFlags, Change, Charge, Children, Shortage};
 use crate::records::broken::broken;
 use crate::records::cell::{Record, Ref, Stamp};
@@ -29,8 +29,8 @@ use crate::records::count::{minus, plus};
 use crate::records::ledger::Ledger;
 use crate::records::links::Link;
 use crate::records::loan::{Loan, LoansOfAccount};
+use crate::records::places::{PagesOfAccount, Places};
 use crate::store::Store;
-use crate::store::cells::End;
 
 /// How many more pages an account may be charged for a peer.
 #[derive(Clone, Copy)]
@@ -173,8 +173,8 @@ impl<K: Kernel> Store<K> {
         let ledger = Ledger::new(account.link());
         let ledger = self.fill(page, &ledger, Stamp::unnamed(Ledger::KIND));
         self.get_mut(account).ledger = ledger.link();
-        self.entry_mut(page).set_account(account.link());
-        let pages = self.link_page(0, page);
+        self.get_mut(page).account = account.link();
+        let pages = self.add_first::<PagesOfAccount>(Link::NONE, page);
         self.get_mut(ledger).record_pages = pages;
         self.pool = account.link();
         Ok(account)
@@ -220,7 +220,7 @@ impl<K: Kernel> Store<K> {
         let ledger = self.ledger_ref(account);
         let lists = self.get(ledger);
         let has_stock = !lists.stock.is_none();
-        let owns_pages = lists.record_pages != 0 || lists.slot_pages != 0 || has_stock;
+        let owns_pages = !lists.record_pages.is_none() || !lists.slot_pages.is_none() || has_stock;
         let has_containers = !lists.containers.is_none() || !lists.dying.is_none();
         let is_named = !record.children.is_none() || !lists.loans.is_none();
         let charged = [record.used(), record.promised, record.charged(Charge::Extra)];
@@ -293,22 +293,36 @@ impl<K: Kernel> Store<K> {
     /// there was one. The charge has been transferred before.
     pub(crate) fn transfer_page(&mut self, from: Ref<Account>, to: Ref<Account>) -> bool {
         let ledger = *self.ledger(from);
-        if let Some(page) = PageIndex::from_link(ledger.record_pages) {
-            self.ledger_mut(from).record_pages = self.unlink_page(ledger.record_pages, page);
-            self.ledger_mut(to).record_pages = self.receive(to, self.ledger(to).record_pages, page);
+        if let Some(page) = ledger.record_pages.target() {
+            let rest = self.remove_from_chain::<PagesOfAccount>(ledger.record_pages, page);
+            self.ledger_mut(from).record_pages = rest;
+            let is_full = !self.has_free_cells(page);
+            let pages = self.receive(to, self.ledger(to).record_pages, (page, is_full));
+            self.ledger_mut(to).record_pages = pages;
             return true;
         }
-        if let Some(page) = PageIndex::from_link(ledger.slot_pages) {
-            self.ledger_mut(from).slot_pages = self.unlink_page(ledger.slot_pages, page);
-            self.ledger_mut(to).slot_pages = self.receive(to, self.ledger(to).slot_pages, page);
+        if let Some(page) = ledger.slot_pages.target() {
+            let rest = self.remove_from_chain::<PagesOfAccount>(ledger.slot_pages, page);
+            self.ledger_mut(from).slot_pages = rest;
+            let is_full = self.get(page).is_full_node();
+            let pages = self.receive(to, self.ledger(to).slot_pages, (page, is_full));
+            self.ledger_mut(to).slot_pages = pages;
             return true;
         }
         false
     }
 
-    fn receive(&mut self, account: Ref<Account>, pages: u32, page: PageIndex) -> u32 {
-        self.entry_mut(page).set_account(account.link());
-        let linked = self.link_page(pages, page);
-        if self.is_full(page) { self.move_page(linked, page, End::Last) } else { linked }
+    fn receive(
+        &mut self,
+        account: Ref<Account>,
+        pages: Link<Places>,
+        (page, is_full): (Ref<Places>, bool),
+    ) -> Link<Places> {
+        self.get_mut(page).account = account.link();
+        if is_full {
+            self.add_last::<PagesOfAccount>(pages, page)
+        } else {
+            self.add_first::<PagesOfAccount>(pages, page)
+        }
     }
 }

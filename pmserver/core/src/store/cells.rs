@@ -6,11 +6,13 @@
 
 use proto::PeerId;
 
-use crate::kernel::{CNODE_SLOTS, Kernel, ObjectKind, PageIndex, SlotAddress};
+use crate::kernel::{Kernel, ObjectKind, PageIndex, SlotAddress};
 use crate::records::account::{Account, Charge, Shortage};
 use crate::records::broken::broken;
-use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
+use crate::records::cell::{Record, Ref, Stamp};
+use crate::records::links::Link;
 use crate::records::page::PageUse;
+use crate::records::places::{PagesOfAccount, Places};
 use crate::store::Store;
 
 impl<K: Kernel> Store<K> {
@@ -57,25 +59,25 @@ impl<K: Kernel> Store<K> {
         if self.is_closed(account) {
             return Err(Shortage::Account);
         }
-        let page = match PageIndex::from_link(self.ledger(account).record_pages) {
-            Some(page) if !self.is_full_of_cells(page) => page,
+        let page = match self.ledger(account).record_pages.target() {
+            Some(page) if self.has_free_cells(page) => page,
             _ => self.add_record_page(account)?,
         };
         let record = self.fill(page, record, stamp);
-        if self.is_full_of_cells(page) {
+        if !self.has_free_cells(page) {
             self.move_record_page(account, page, End::Last);
         }
         Ok(record)
     }
 
     #[inline(never)]
-    fn add_record_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+    fn add_record_page(&mut self, account: Ref<Account>) -> Result<Ref<Places>, Shortage> {
         self.charge(account, Charge::Records)?;
         let page = self.take_record_page(account.link()).map_err(|error| {
             self.refund(account, Charge::Records);
             Shortage::from(error)
         })?;
-        let pages = self.link_page(self.ledger(account).record_pages, page);
+        let pages = self.add_first::<PagesOfAccount>(self.ledger(account).record_pages, page);
         self.ledger_mut(account).record_pages = pages;
         Ok(page)
     }
@@ -83,11 +85,11 @@ impl<K: Kernel> Store<K> {
     /// Frees a record; the caller has removed every link to it.
     #[inline]
     pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
-        let (page, _) = record.place();
-        if self.entry(page).is_aside() {
+        let page = record.places();
+        if self.get(page).is_aside() {
             return self.free_aside(record);
         }
-        let was_full = self.is_full_of_cells(page);
+        let was_full = !self.has_free_cells(page);
         let left = self.empty(record);
         if left == 0 || was_full {
             self.review_record_page(page, left);
@@ -97,19 +99,19 @@ impl<K: Kernel> Store<K> {
     /// Releases a page of records in which nothing is left, or puts one that was full before those
     /// that are.
     #[cold]
-    fn review_record_page(&mut self, page: PageIndex, left: u16) {
-        let owner = self.page_owner(page);
+    fn review_record_page(&mut self, page: Ref<Places>, left: u16) {
+        let owner = self.account_of_page(page);
         if left > 0 {
             return self.move_record_page(owner, page, End::First);
         }
-        let pages = self.unlink_page(self.ledger(owner).record_pages, page);
+        let pages = self.remove_from_chain::<PagesOfAccount>(self.ledger(owner).record_pages, page);
         self.ledger_mut(owner).record_pages = pages;
         self.release_record_page(page);
         self.refund(owner, Charge::Records);
     }
 
     #[inline(never)]
-    fn move_record_page(&mut self, owner: Ref<Account>, page: PageIndex, to: End) {
+    fn move_record_page(&mut self, owner: Ref<Account>, page: Ref<Places>, to: End) {
         let pages = self.move_page(self.ledger(owner).record_pages, page, to);
         self.ledger_mut(owner).record_pages = pages;
     }
@@ -125,145 +127,140 @@ impl<K: Kernel> Store<K> {
             return Err(Shortage::Account);
         }
         let account = self.payer_for(account);
-        let first = PageIndex::from_link(self.ledger(account).slot_pages);
         let row = match mask {
             1 => 1,
             0..256 => u8::BITS,
             _ => u64::BITS,
         };
-        let found = first.and_then(|node| Some((node, self.entry(node).first_free_row(row)?)));
+        let first = self.ledger(account).slot_pages.target();
+        let found = first.and_then(|node| Some((node, self.get(node).first_free_row(row)?)));
         let (node, index) = match found {
             Some(found) => found,
             None => (self.add_slot_page(account)?, 0),
         };
-        Ok(self.take_slots(account, SlotAddress { node, index }, mask))
-    }
-
-    fn take_slots(&mut self, account: Ref<Account>, slot: SlotAddress, mask: u64) -> SlotAddress {
-        self.entry_mut(slot.node).set_places(slot.index.into(), mask, true);
-        if self.is_full(slot.node) {
-            self.move_slot_page(account, slot.node, End::Last);
+        self.get_mut(node).set(index.into(), mask, true);
+        if self.get(node).is_full_node() {
+            self.move_slot_page(account, node, End::Last);
         }
-        slot
+        Ok(SlotAddress { node: self.get(node).page(), index })
     }
 
-    /// Makes a page into a CNode; the account pays.
+    /// Makes a page into a CNode; the account pays for it, and for the record of its slots.
     pub(crate) fn take_node(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+        let payer = self.payer_for(account);
         self.charge(account, Charge::Slots)?;
-        let page = self.take(ObjectKind::CNode, PageUse::Slots).map_err(|error| {
-            self.refund(account, Charge::Slots);
-            Shortage::from(error)
-        })?;
-        let owner = self.payer_for(account).link();
-        self.entry_mut(page).set_account(owner);
-        Ok(page)
+        let taken = self.take(ObjectKind::CNode, PageUse::Slots).map_err(Shortage::from);
+        let node = taken.and_then(|node| {
+            let places = self.alloc(account, Places::of_node(node, payer.link()));
+            let places = places.inspect_err(|_| self.release_empty_node(node))?;
+            self.entry_mut(node).set_places(places.link());
+            Ok(node)
+        });
+        node.inspect_err(|_| self.refund(account, Charge::Slots))
     }
 
-    /// Releases a CNode that is in nobody's CSpace yet.
-    pub(crate) fn release_node(&mut self, account: Ref<Account>, node: PageIndex) {
-        self.release_object(node);
-        self.refund(account, Charge::Slots);
+    /// Releases a CNode with nothing in its slots, which is in nobody's CSpace, and what its account
+    /// pays for it.
+    pub(crate) fn release_node(&mut self, node: PageIndex) {
+        let places = self.slots_of(node);
+        let owner = self.account_of_page(places);
+        self.free(places);
+        self.release_empty_node(node);
+        self.refund(owner, Charge::Slots);
     }
 
-    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<PageIndex, Shortage> {
+    fn add_slot_page(&mut self, account: Ref<Account>) -> Result<Ref<Places>, Shortage> {
         let page = self.take_node(account)?;
-        let pages = self.link_page(self.ledger(account).slot_pages, page);
+        let page = self.slots_of(page);
+        let pages = self.add_first::<PagesOfAccount>(self.ledger(account).slot_pages, page);
         self.ledger_mut(account).slot_pages = pages;
         Ok(page)
     }
 
     /// Releases empty slots: those of a mask, from one on.
     pub(crate) fn free_slots(&mut self, slot: SlotAddress, mask: u64) {
-        let owner = self.page_owner(slot.node);
-        let was_full = self.is_full(slot.node);
-        if self.entry_mut(slot.node).set_places(slot.index.into(), mask, false) == 0 {
-            let pages = self.unlink_page(self.ledger(owner).slot_pages, slot.node);
+        let page = self.slots_of(slot.node);
+        let owner = self.account_of_page(page);
+        let was_full = self.get(page).is_full_node();
+        if self.get_mut(page).set(slot.index.into(), mask, false) == 0 {
+            let pages =
+                self.remove_from_chain::<PagesOfAccount>(self.ledger(owner).slot_pages, page);
             self.ledger_mut(owner).slot_pages = pages;
-            self.release_empty_node(slot.node);
-            self.refund(owner, Charge::Slots);
+            self.release_node(slot.node);
         } else if was_full {
-            self.move_slot_page(owner, slot.node, End::First);
+            self.move_slot_page(owner, page, End::First);
         }
     }
 
-    /// Gives an account a CNode that it was charged for before, all of whose slots are taken.
+    /// Gives an account a CNode that it was charged for before, all of whose slots are taken. Their
+    /// record is in a cell that was set aside and prepared.
     pub(crate) fn adopt_full_node(&mut self, account: Ref<Account>, node: PageIndex) {
         let account = self.payer_for(account);
-        let entry = self.entry_mut(node);
-        entry.set_account(account.link());
-        entry.take_all();
-        let pages = self.link_page(self.ledger(account).slot_pages, node);
+        let places = Places::of_full_node(node, account.link());
+        let Ok(places) = self.alloc_set_aside(account, places) else {
+            broken("cell that was prepared")
+        };
+        self.entry_mut(node).set_places(places.link());
+        let pages = self.add_last::<PagesOfAccount>(self.ledger(account).slot_pages, places);
         self.ledger_mut(account).slot_pages = pages;
-        self.move_slot_page(account, node, End::Last);
     }
 
-    fn move_slot_page(&mut self, owner: Ref<Account>, page: PageIndex, to: End) {
+    fn move_slot_page(&mut self, owner: Ref<Account>, page: Ref<Places>, to: End) {
         let pages = self.move_page(self.ledger(owner).slot_pages, page, to);
         self.ledger_mut(owner).slot_pages = pages;
     }
 
+    /// Returns what is known of the cells of a page of records.
+    pub(crate) fn cells_of(&self, page: PageIndex) -> &Places {
+        match Ref::at(page, 0) {
+            Some(places) => self.get(places),
+            None => broken("page beyond the last cell"),
+        }
+    }
+
+    /// Returns the record of the slots of a CNode.
+    pub(crate) fn slots_of(&self, node: PageIndex) -> Ref<Places> {
+        match self.entry(node).places().target() {
+            Some(places) => places,
+            None => broken("CNode without a record of its slots"),
+        }
+    }
+
     /// Returns the account that a page of records or slots belongs to.
-    pub(crate) fn page_owner(&self, page: PageIndex) -> Ref<Account> {
-        match self.entry(page).account().target() {
+    pub(crate) fn account_of_page(&self, page: Ref<Places>) -> Ref<Account> {
+        match self.get(page).account.target() {
             Some(owner) => owner,
             None => broken("page without an owner"),
         }
     }
 
+    /// Returns the account whose page a record is in.
+    pub(crate) fn owner_of<T: Record>(&self, record: Ref<T>) -> Ref<Account> {
+        self.account_of_page(record.places())
+    }
+
     /// Returns the account that pays for a record.
     pub(crate) fn payer_of<T: Record>(&self, record: Ref<T>) -> Ref<Account> {
-        self.payer_for(self.page_owner(record.place().0))
+        self.payer_for(self.owner_of(record))
     }
 
-    /// Returns whether a page of records or slots has no free place.
-    pub(super) fn is_full(&self, page: PageIndex) -> bool {
-        let entry = self.entry(page);
-        if entry.is(PageUse::Records) {
-            self.is_full_of_cells(page)
-        } else {
-            usize::from(entry.taken) == CNODE_SLOTS
+    /// Returns whether a page of records has a free cell.
+    pub(super) fn has_free_cells(&self, page: Ref<Places>) -> bool {
+        self.get(page).free_cells() > 0
+    }
+
+    /// Moves a page to one end of its ring and returns the first.
+    pub(super) fn move_page(
+        &mut self,
+        pages: Link<Places>,
+        page: Ref<Places>,
+        to: End,
+    ) -> Link<Places> {
+        let rest = self.remove_from_chain::<PagesOfAccount>(pages, page);
+        match to {
+            End::First => self.add_first::<PagesOfAccount>(rest, page),
+            End::Last => self.add_last::<PagesOfAccount>(rest, page),
         }
-    }
-
-    /// The same for a page of records.
-    pub(super) fn is_full_of_cells(&self, page: PageIndex) -> bool {
-        u32::from(self.entry(page).taken) == CELLS_PER_PAGE
-    }
-
-    /// Puts a page first into a ring and returns the first.
-    pub(super) fn link_page(&mut self, first: u32, page: PageIndex) -> u32 {
-        let next = PageIndex::from_link(first).unwrap_or(page);
-        let previous = match PageIndex::from_link(first) {
-            Some(first) => PageIndex::new(self.entry(first).previous),
-            None => page,
-        };
-        self.set_neighbours_of_page(previous, page);
-        self.set_neighbours_of_page(page, next);
-        page.get()
-    }
-
-    /// Takes a page out of a ring and returns the first.
-    pub(super) fn unlink_page(&mut self, first: u32, page: PageIndex) -> u32 {
-        let entry = self.entry(page);
-        let (previous, next) = (PageIndex::new(entry.previous), PageIndex::new(entry.next));
-        if next == page {
-            return 0;
-        }
-        self.set_neighbours_of_page(previous, next);
-        if first == page.get() { next.get() } else { first }
-    }
-
-    /// Moves a page to one end of its ring.
-    pub(super) fn move_page(&mut self, first: u32, page: PageIndex, to: End) -> u32 {
-        let rest = self.unlink_page(first, page);
-        let linked = self.link_page(rest, page);
-        // In a ring, the page before the first is the last.
-        if to == End::Last && rest != 0 { rest } else { linked }
-    }
-
-    fn set_neighbours_of_page(&mut self, before: PageIndex, after: PageIndex) {
-        self.entry_mut(before).next = after.get();
-        self.entry_mut(after).previous = before.get();
     }
 }
 

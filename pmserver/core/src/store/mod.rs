@@ -36,6 +36,7 @@ use crate::records::count::Count;
 use crate::records::links::Link;
 use crate::records::meter::{Meter, RECORD_WORK};
 use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
+use crate::records::places::Places;
 use crate::store::account_tree::Allowances;
 use crate::store::blocks::Splitting;
 use crate::store::charges::Credit;
@@ -236,22 +237,24 @@ impl<K: Kernel> Store<K> {
         self.kernel.map_frame(FrameCap::Original(page), VSpace::Own, vaddr, DATA)
     }
 
-    /// Takes a page for records: all its cells are free.
+    /// Takes a page for records: all its cells are free but the first, which says so.
     pub(crate) fn take_record_page(
         &mut self,
         owner: Link<Account>,
-    ) -> Result<PageIndex, KernelError> {
+    ) -> Result<Ref<Places>, KernelError> {
         let page = self.take(ObjectKind::Frame, PageUse::Records)?;
         if let Err(error) = self.window_map(page) {
             self.release_frame(page);
             return Err(error);
         }
-        self.entry_mut(page).set_account(owner);
-        Ok(page)
+        let Some(places) = Ref::at(page, 0) else { broken("page beyond the last cell") };
+        let stamp = Stamp::unnamed(Kind::Places);
+        Ok(self.store_at(places, &Places::of_records(page, owner), stamp))
     }
 
     /// Releases a page whose cells are all free.
-    pub(crate) fn release_record_page(&mut self, page: PageIndex) {
+    pub(crate) fn release_record_page(&mut self, places: Ref<Places>) {
+        let (page, _) = places.place();
         // If the kernel refuses, the mapping goes when the page is taken again: that deletes the
         // capability.
         let _ = self.kernel.unmap_frame(FrameCap::Original(page));
@@ -271,12 +274,24 @@ impl<K: Kernel> Store<K> {
     /// Stores a record in a free cell of a page that has one. It gets its stamp there: compilers
     /// copy a record that is not changed on the way inline.
     #[inline(always)]
-    pub(crate) fn fill<T: Record>(&mut self, page: PageIndex, record: &T, stamp: Stamp) -> Ref<T> {
-        let position = self.entry(page).first_free();
+    pub(crate) fn fill<T: Record>(
+        &mut self,
+        page: Ref<Places>,
+        record: &T,
+        stamp: Stamp,
+    ) -> Ref<T> {
+        let position = self.get(page).first_free();
         self.meter().charge(RECORD_WORK);
         assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
-        let Some(cell) = Ref::at(page, position) else { broken("page beyond the last cell") };
-        self.entry_mut(page).set_places(position, 1, true);
+        let Some(cell) = Ref::at(page.place().0, position) else {
+            broken("page beyond the last cell")
+        };
+        self.get_mut(page).set(position, 1, true);
+        self.store_at(cell, record, stamp)
+    }
+
+    #[inline(always)]
+    fn store_at<T: Record>(&mut self, cell: Ref<T>, record: &T, stamp: Stamp) -> Ref<T> {
         match T::mut_from_bytes(self.kernel.record_piece_mut::<CELL_BYTES>(cell.cell())) {
             Ok(place) => {
                 *place = *record;
@@ -291,9 +306,9 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
         self.meter().charge(RECORD_WORK);
         assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
-        let (page, position) = record.place();
+        let (_, position) = record.place();
         *self.kernel.record_piece_mut(record.cell()) = [0; CELL_BYTES];
-        self.entry_mut(page).set_places(position, 1, false)
+        self.get_mut(record.places()).set(position, 1, false)
     }
 
     /// Returns a record.

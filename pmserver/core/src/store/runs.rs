@@ -18,11 +18,12 @@
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, AccountFlags, Charge, Shortage};
 use crate::records::broken::broken;
-use crate::records::cell::{CELLS_PER_PAGE, Ref};
+use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, FramesOfAccount, LARGE_ORDER};
 use crate::records::id::{CLUSTER, CLUSTER_ORDER};
 use crate::records::leaf::Leaf;
+use crate::records::places::RECORDS_PER_PAGE;
 use crate::store::Store;
 use crate::store::extra::Age;
 use crate::store::radix::{FANOUT, Near, Node};
@@ -51,7 +52,7 @@ impl<K: Kernel> Store<K> {
     /// Returns whether an account can pay for so many frames and their records if some of these are
     /// set aside, and so in pages of their own. With less room, single frames may fit (PM-15).
     pub(crate) fn has_room_beside(&self, account: Ref<Account>, frames: u64, order: u8) -> bool {
-        let records = frames.saturating_mul(2).div_ceil(CELLS_PER_PAGE.into());
+        let records = frames.saturating_mul(2).div_ceil(RECORDS_PER_PAGE.into());
         let beside = if order == CLUSTER_ORDER { ROOM_FOR_FEW } else { PAGES_BESIDE };
         self.has_room(account, frames.saturating_add(records).saturating_add(beside))
     }
@@ -189,7 +190,7 @@ impl<K: Kernel> Store<K> {
     #[inline(always)]
     pub(crate) fn free_frame(&mut self, frame: Ref<Frame>, order: u8) {
         if order > 0 {
-            let account = self.page_owner(frame.place().0);
+            let account = self.owner_of(frame);
             let frames = self.get(frame).frames();
             self.leave_stock(account, frames, cells_aside(order));
         }

@@ -3,11 +3,12 @@
 //! is known when. They are in pages of their own, so that no other record takes them; such a page
 //! is taken when its first cell is filled. The third record of the account counts them.
 
-use crate::kernel::{Kernel, KernelError, PageIndex};
+use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, AccountFlags, Charge, Shortage};
 use crate::records::broken::broken;
-use crate::records::cell::{CELLS_PER_PAGE, Record, Ref, Stamp};
+use crate::records::cell::{Record, Ref, Stamp};
 use crate::records::links::Link;
+use crate::records::places::{PagesOfAccount, Places, RECORDS_PER_PAGE};
 use crate::records::stock::Stock;
 use crate::store::Store;
 use crate::store::cells::End;
@@ -129,14 +130,14 @@ impl<K: Kernel> Store<K> {
             }
         };
         let missing = cells.saturating_sub(self.get(stock).spare.get());
-        let pages = missing.div_ceil(CELLS_PER_PAGE);
+        let pages = missing.div_ceil(RECORDS_PER_PAGE);
         if pages > 0 || objects > 0 {
             self.charge_pages(account, Charge::Records, pages.saturating_add(objects))
                 .inspect_err(|_| self.review_stock(account))?;
             let stock = self.get_mut(stock);
             stock.objects.add(objects);
             stock.pages.add(pages);
-            stock.spare.add(pages.saturating_mul(CELLS_PER_PAGE));
+            stock.spare.add(pages.saturating_mul(RECORDS_PER_PAGE));
         }
         let record = self.get_mut(stock);
         record.spare.subtract(cells);
@@ -190,7 +191,7 @@ impl<K: Kernel> Store<K> {
         let stock = self.stock_mut(account);
         let pages = stock.unneeded();
         stock.pages.subtract(pages);
-        stock.spare.subtract(pages.saturating_mul(CELLS_PER_PAGE));
+        stock.spare.subtract(pages.saturating_mul(RECORDS_PER_PAGE));
         let is_empty = stock.is_empty();
         let refunded = pages.saturating_add(objects);
         if refunded > 0 {
@@ -213,12 +214,12 @@ impl<K: Kernel> Store<K> {
         record: T,
     ) -> Result<Ref<T>, KernelError> {
         let stock = self.stock_of(account);
-        let page = match PageIndex::from_link(self.get(stock).record_pages) {
-            Some(page) if !self.is_full_of_cells(page) => page,
+        let page = match self.get(stock).record_pages.target() {
+            Some(page) if self.has_free_cells(page) => page,
             _ => self.take_aside_page(account)?,
         };
         let record = self.fill(page, &record, Stamp::unnamed(T::KIND));
-        if self.is_full_of_cells(page) {
+        if !self.has_free_cells(page) {
             self.move_aside_page(account, page, End::Last);
         }
         self.get_mut(stock).aside.down();
@@ -239,7 +240,7 @@ impl<K: Kernel> Store<K> {
         loop {
             let stock = self.stock_mut(account);
             let all = stock.spare.get().saturating_add(stock.aside.get());
-            let in_pages = all.saturating_sub(stock.pages.get().saturating_mul(CELLS_PER_PAGE));
+            let in_pages = all.saturating_sub(stock.pages.get().saturating_mul(RECORDS_PER_PAGE));
             if in_pages >= cells || stock.pages.is_zero() {
                 return Ok(());
             }
@@ -254,15 +255,14 @@ impl<K: Kernel> Store<K> {
         if self.stock(account).is_none() {
             return;
         }
-        let mut next = PageIndex::from_link(self.stock_mut(account).record_pages);
+        let mut next = self.stock_mut(account).record_pages.target();
         // They were put before all others.
         for _ in 0..UNFILLED_MAX {
-            let Some(page) = next.filter(|page| !self.is_full_of_cells(*page)) else { break };
+            let Some(page) = next.filter(|page| self.has_free_cells(*page)) else { break };
             let first = self.stock_mut(account).record_pages;
-            let after = self.entry(page).next;
-            next = PageIndex::from_link(after).filter(|_| after != first);
-            if self.entry(page).taken == 0 {
-                let pages = self.unlink_page(first, page);
+            next = self.next_of::<PagesOfAccount>(first, page);
+            if self.get(page).taken() == 0 {
+                let pages = self.remove_from_chain::<PagesOfAccount>(first, page);
                 self.release_record_page(page);
                 let stock = self.stock_mut(account);
                 stock.record_pages = pages;
@@ -272,18 +272,18 @@ impl<K: Kernel> Store<K> {
         self.review_stock(account);
     }
 
-    fn take_aside_page(&mut self, account: Ref<Account>) -> Result<PageIndex, KernelError> {
+    fn take_aside_page(&mut self, account: Ref<Account>) -> Result<Ref<Places>, KernelError> {
         let page = self.take_record_page(account.link())?;
-        self.entry_mut(page).set_aside(true);
+        self.get_mut(page).set_aside();
         let first = self.stock_mut(account).record_pages;
-        let pages = self.link_page(first, page);
+        let pages = self.add_first::<PagesOfAccount>(first, page);
         let stock = self.stock_mut(account);
         stock.record_pages = pages;
         stock.pages.down();
         Ok(page)
     }
 
-    fn move_aside_page(&mut self, account: Ref<Account>, page: PageIndex, to: End) {
+    fn move_aside_page(&mut self, account: Ref<Account>, page: Ref<Places>, to: End) {
         let first = self.stock_mut(account).record_pages;
         let pages = self.move_page(first, page, to);
         self.stock_mut(account).record_pages = pages;
@@ -297,10 +297,11 @@ impl<K: Kernel> Store<K> {
         record: Ref<T>,
     ) -> Ref<Stock> {
         let stock = self.stock_of(account);
-        let (page, _) = record.place();
-        let was_full = self.is_full_of_cells(page);
+        let page = record.places();
+        let was_full = !self.has_free_cells(page);
         if self.empty(record) == 0 && !self.keeps_unfilled {
-            let pages = self.unlink_page(self.get(stock).record_pages, page);
+            let pages = self.get(stock).record_pages;
+            let pages = self.remove_from_chain::<PagesOfAccount>(pages, page);
             self.release_record_page(page);
             let stock = self.get_mut(stock);
             stock.record_pages = pages;
@@ -315,7 +316,7 @@ impl<K: Kernel> Store<K> {
     /// Frees a record in a page of cells that were set aside.
     #[inline(never)]
     pub(super) fn free_aside<T: Record>(&mut self, record: Ref<T>) {
-        let owner = self.page_owner(record.place().0);
+        let owner = self.owner_of(record);
         let stock = self.empty_aside(owner, record);
         self.give_back_to(stock, owner, (1, 0));
     }

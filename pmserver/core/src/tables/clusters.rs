@@ -11,10 +11,11 @@ use proto::PeerId;
 
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
-use crate::records::cell::{CELLS_PER_PAGE, Ref};
+use crate::records::cell::Ref;
 use crate::records::id::{Id, indices};
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
+use crate::records::places::RECORDS_PER_PAGE;
 use crate::tables::Tables;
 use crate::tables::large::{MAPPING_CELLS, PART_OBJECTS};
 use crate::tables::run_mappings::RUN_CELLS;
@@ -52,7 +53,7 @@ impl<K: Kernel> Tables<K> {
     /// clusters; none if it has less room, with which single ones may fit (PM-15), or is one that
     /// sets nothing aside.
     pub(crate) fn payer_of_clusters(&self, peer: PeerId, mappings: u64) -> Option<Ref<Account>> {
-        let records = mappings.saturating_mul(2).div_ceil(CELLS_PER_PAGE.into());
+        let records = mappings.saturating_mul(2).div_ceil(RECORDS_PER_PAGE.into());
         let slots = mappings.div_ceil(SLOTS_MAPPED);
         let beside = PAGES_BESIDE.saturating_add(TABLES_MAX);
         let pages = records.saturating_add(slots).saturating_add(beside);

@@ -4,7 +4,6 @@
 use proto::PeerId;
 
 use crate::kernel::{Kernel, KernelError};
-use crate::records::account::Charge;
 use crate::records::cell::Ref;
 use crate::records::mapping::Mapping;
 use crate::tables::Tables;
@@ -15,10 +14,8 @@ impl<K: Kernel> Tables<K> {
     pub(crate) fn collect_grant_node(&mut self, peer: PeerId) {
         let vspace = &self.peer(peer).vspace;
         let Some(node) = vspace.grant_node.filter(|_| vspace.grants.is_empty()) else { return };
-        let owner = self.store.page_owner(node);
         if self.store.kernel.uninstall_grants(peer).is_ok() {
-            self.store.release_empty_node(node);
-            self.store.refund(owner, Charge::Slots);
+            self.store.release_node(node);
             self.peer_mut(peer).vspace.grant_node = None;
         }
     }

@@ -38,8 +38,9 @@ pub(crate) const PART_OBJECTS: u32 = PART_NODES + 1;
 const PARTS: u32 = BLOCK_PAGES / 8;
 
 /// The cells that a large mapping sets aside: for clusters of mappings and the nodes above them,
-/// one node more where the tree forks, and the record of their table with a node.
-pub(crate) const MAPPING_CELLS: u32 = PARTS + PARTS / 7 + 3;
+/// one node more where the tree forks, the record of their table with a node, and those of the
+/// slots of the CNodes.
+pub(crate) const MAPPING_CELLS: u32 = PARTS + PARTS / 7 + 3 + PART_NODES;
 
 /// The clusters that a large frame was split into.
 #[allow(clippy::as_conversions)] // To a wider type.

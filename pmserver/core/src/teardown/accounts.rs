@@ -211,7 +211,8 @@ impl<K: Kernel> Teardown<K> {
             if peer.table_account == Some(account) {
                 peer.table_account = Some(payer);
                 if let Some(node) = peer.vspace.grant_node {
-                    tables.store.entry_mut(node).set_account(payer.link());
+                    let slots = tables.store.slots_of(node);
+                    tables.store.get_mut(slots).account = payer.link();
                 }
             }
         }

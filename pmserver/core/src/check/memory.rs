@@ -5,6 +5,7 @@
 use super::ensure;
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::cell::Ref;
+use crate::records::count::Count;
 use crate::records::frame::{Frame, RUN_PAGES};
 use crate::records::id::{Id, MappingId, indices};
 use crate::records::mapping::Installed;
@@ -42,6 +43,7 @@ impl<K: Kernel> Service<K> {
     /// Checks that pages know the frames that are on them, of which there are so many.
     pub(super) fn check_bindings(&self, held: u32) -> Result<(), &'static str> {
         let (mut counted, mut in_runs) = (0_u32, 0_usize);
+        let mut used = Count::<u32>::ZERO;
         for page in (0..self.store.page_count()).map(PageIndex::new) {
             let entry = self.store.entry(page);
             if !HELD.iter().any(|used| entry.is(*used)) {
@@ -60,16 +62,14 @@ impl<K: Kernel> Service<K> {
             let references = u32::from(entry.is_joined());
             let holders = entry.holders().saturating_sub(references);
             counted = counted.saturating_add(holders);
-            let user = entry.original_user();
-            let is_used = user.is_none_or(|user| {
-                let is_original = self.store.get(user.record).is_original(user.index);
-                is_original && self.store.page_of(self.frame_of(user)) == Some(page)
-            });
-            ensure(is_used, "an original capability is used by who the page names")?;
+            used.add(u32::from(entry.is_original_used()));
         }
         let pages = (0..self.store.page_count()).map(PageIndex::new);
         let others = pages.filter(|page| self.store.entry(*page).is(PageUse::InRun)).count();
         ensure(in_runs == others, "I3: a page of a bound run is in one run")?;
+        let users = |peer| self.sum_of_mappings(peer, |record| record.originals().count_ones());
+        let users = self.peers.iter().flatten().map(users).sum::<u32>();
+        ensure(users == used.get(), "an original capability that is used has one user")?;
         ensure(counted == held, "I3: pages have as many holders as they say")
     }
 
@@ -98,7 +98,7 @@ impl<K: Kernel> Service<K> {
             "I6: nobody writes to memory that is shared copy-on-write",
         )?;
         let is_original = record.is_original(mapping.index);
-        let user = page.and_then(|page| self.store.entry(page).original_user());
-        ensure(!is_original || user == Some(mapping), "an original capability has one user")
+        let is_known = page.is_some_and(|page| self.store.entry(page).is_original_used());
+        ensure(!is_original || is_known, "a page knows that its original capability is used")
     }
 }

@@ -122,7 +122,7 @@ impl<K: Kernel> Service<K> {
                 let entry = self.store.entry(page);
                 ensure(entry.is(used_as), "a free list has pages of its kind")?;
                 free = free.saturating_add(entry.pages());
-                link = entry.next;
+                link = entry.next();
             }
             ensure(link == 0, "a free list ends where it says")?;
         }

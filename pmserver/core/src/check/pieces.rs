@@ -59,8 +59,9 @@ impl<K: Kernel> Service<K> {
         let is_single = |entry: &PageEntry| !entry.is_of_run() && !entry.is(PageUse::Records);
         ensure(entries().all(is_single), "frames of a piece are used all as one, or one by one")?;
         let used = entries().filter(|entry| !entry.is_one_of(&FREE_PARTS)).count();
-        let is_counted = used > 0 && usize::from(first.used_of_piece()) == used;
+        let counted = self.store.used_of_piece(piece);
+        let is_counted = used > 0 && usize::from(counted) == used;
         ensure(is_counted, "a piece knows how many of its frames are in use")?;
-        Ok(PIECE_PAGES.checked_sub(first.used_of_piece().into()))
+        Ok(PIECE_PAGES.checked_sub(counted.into()))
     }
 }

@@ -86,6 +86,7 @@ impl<K: Kernel> FrameManager<K> {
     pub(crate) fn break_cow(&mut self, frame: FrameId) -> Result<PageIndex, KernelError> {
         let page = self.bind(frame)?;
         if !self.is_cow(frame) {
+            self.store.name_if_alone(page, frame);
             return Ok(page);
         }
         if self.pin_deadline(frame).is_some() {

@@ -26,17 +26,17 @@ use crate::records::cell::Ref;
 use crate::records::frame::Frame;
 use crate::records::id::{CLUSTER, FrameId, Id};
 use crate::records::mapping::{Mapping, MappingsOfFrame};
-use crate::records::page::{PAGE_NAMES, PageUse};
+use crate::records::page::{PageUse, RUN_HOLDERS_MAX};
 use crate::store::bound_runs::RunPages;
 use crate::tables::run_mappings::{Eighths, RUN_CELLS};
 
 /// All mappings of the runs on the same pages.
 #[allow(clippy::as_conversions)] // To a wider type.
-const ALL_MAPPINGS_MAX: usize = PAGE_NAMES as usize * WHOLE_MAPPINGS_MAX;
+const ALL_MAPPINGS_MAX: usize = RUN_HOLDERS_MAX as usize * WHOLE_MAPPINGS_MAX;
 
 /// The accounts that pay for the runs on the same pages, and for their mappings.
 #[allow(clippy::as_conversions)] // To a wider type.
-type Payers = Vec<Ref<Account>, { ALL_MAPPINGS_MAX + PAGE_NAMES as usize }>;
+type Payers = Vec<Ref<Account>, { ALL_MAPPINGS_MAX + RUN_HOLDERS_MAX as usize }>;
 
 /// The mappings of a run.
 pub(super) type OfRun = Vec<Ref<Mapping>, WHOLE_MAPPINGS_MAX>;

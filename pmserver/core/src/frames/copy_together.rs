@@ -10,7 +10,7 @@ use proto::PeerId;
 
 use crate::frames::FrameManager;
 use crate::frames::copying::Copying;
-use crate::kernel::{Kernel, PageIndex};
+use crate::kernel::Kernel;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::frame::{Frame, RUN_PAGES};
@@ -72,9 +72,9 @@ impl<K: Kernel> FrameManager<K> {
         if !is_usual || record.range().first != number {
             return None;
         }
-        let is_pinned = |page: PageIndex| self.store.entry(page).is_pinned();
         let mut pages = (0..CLUSTER).filter_map(|index| record.page(index));
-        (!pages.any(is_pinned) && !self.has_handler_in(container, record.range())).then_some(frame)
+        let are_free = pages.all(|page| !self.store.is_kept_apart(page));
+        (are_free && !self.has_handler_in(container, record.range())).then_some(frame)
     }
 
     /// Gives the frames of a cluster, which nothing maps, the memory of those of another.

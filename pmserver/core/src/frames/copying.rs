@@ -261,7 +261,7 @@ impl<K: Kernel> FrameManager<K> {
     /// Returns the work of taking the contents of a frame to share them copy-on-write.
     fn taking_work(&self, source: FrameId) -> u64 {
         let Some(page) = self.store.page_of(source) else { return 0 };
-        if self.store.entry(page).is_pinned() || self.is_in_place(source) {
+        if self.store.is_kept_apart(page) || self.is_in_place(source) {
             return BYTES_WORK.saturating_add(NEW_PAGE_WORK);
         }
         if self.is_cow(source) {

@@ -247,11 +247,13 @@ impl<K: Kernel> FrameManager<K> {
                 rest = range.behind(number | LAST_IN_CLUSTER);
             }
         }
-        let mut copy = self.store.last_copy();
+        let Some(splitting) = self.store.splitting else { broken("splitting without copies") };
+        let mut next = splitting.last_copy();
         for part in frames.iter().rev() {
             for index in (0..CLUSTER).rev() {
-                let Some(page) = copy else { broken("page that was not copied") };
-                copy = self.store.entry(page).copy_before();
+                let Some(copy) = next else { broken("page that was not copied") };
+                next = self.store.copy_before(&splitting, copy);
+                let (_, page) = copy;
                 self.join_page(Id::new(*part, index), page);
             }
         }

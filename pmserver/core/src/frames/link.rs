@@ -146,13 +146,12 @@ impl<K: Kernel> FrameManager<K> {
         result.or_else(|_| self.store.kernel.overwrite_page(from, to))
     }
 
-    /// Returns whether the contents of a frame are copied byte by byte: the frame is pinned for
-    /// reading, and the device must not see stores to the copy, which is not on that page yet; or
-    /// it is contiguous and stays on its page. A copy of a large frame leaves it before a store.
+    /// Returns whether the contents of a frame are copied byte by byte: its page takes no more
+    /// holders, and the copy is not on it yet; or it is contiguous and stays on its page. A copy of
+    /// a large frame leaves it before a store.
     fn is_kept_apart(&self, frame: FrameId, page: PageIndex, copy: Option<FrameId>) -> bool {
         let is_there = || copy.is_some_and(|copy| self.store.page_of(copy) == Some(page));
-        let entry = self.store.entry(page);
-        entry.is_pinned() && !entry.is(PageUse::Large) && !is_there() || self.is_in_place(frame)
+        self.store.is_kept_apart(page) && !is_there() || self.is_in_place(frame)
     }
 
     /// Returns a page with the contents of a frame that others may share copy-on-write, with one

@@ -42,8 +42,8 @@ impl<K: Kernel> FrameManager<K> {
                 self.store.kernel.bus_unmap(holder, page)?;
             }
             self.store.get_mut(frame.record).set(FrameMarks::KEPT, false);
-            let pins = &mut self.store.entry_mut(page).taken;
-            *pins = pins.saturating_sub(1);
+            let entry = self.store.entry_mut(page);
+            entry.set_pins(entry.pins().saturating_sub(1));
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ impl<K: Kernel> FrameManager<K> {
 
     fn end_quarantine(&mut self, lease: Ref<Lease>) {
         while let Some(page) = PageIndex::from_link(self.store.get(lease).quarantine) {
-            self.store.get_mut(lease).quarantine = self.store.entry(page).next;
+            self.store.get_mut(lease).quarantine = self.store.entry(page).next();
             self.store.release_frame(page);
         }
     }
@@ -126,7 +126,7 @@ impl<K: Kernel> FrameManager<K> {
         let used_as = if is_large { PageUse::LargeQuarantine } else { PageUse::Quarantine };
         let mut entry = self.store.entry(page).reused_as(used_as);
         entry.set_pin(lease.link());
-        entry.next = self.store.get(lease).quarantine;
+        entry.set_next(self.store.get(lease).quarantine);
         *self.store.entry_mut(page) = entry;
         self.store.get_mut(lease).quarantine = page.get();
         Ok(())

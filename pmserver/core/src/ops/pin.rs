@@ -161,11 +161,11 @@ impl<K: Kernel> Operations<K> {
                 block
             }
         };
-        self.store.entry_mut(block).taken = 1;
+        self.store.entry_mut(block).set_pins(1);
         let record = self.store.get_mut(lease);
         record.pinned = Count::starting_at(LARGE_PAGES);
         if record.is_exclusive() && self.store.is_held_twice(block) {
-            self.split_others(block).inspect_err(|_| self.store.entry_mut(block).taken = 0)?;
+            self.split_others(block).inspect_err(|_| self.store.entry_mut(block).set_pins(0))?;
         }
         Ok(())
     }
@@ -242,10 +242,7 @@ impl<K: Kernel> Operations<K> {
         let frame = self.present_alone(access.container, number)?;
         let before = self.store.page_of(frame);
         let page = self.bind(frame).map_err(refused)?;
-        // It may have come when the page had more than it can name.
-        if !self.sharers(frame).iter().any(|sharer| self.store.is_named(page, *sharer)) {
-            self.store.name_holder(page, frame);
-        }
+        self.store.name_if_alone(page, frame);
         let is_written = self.store.get(lease).is_exclusive();
         // A page is under one pin at most: when that ends, the page may be used for nothing.
         let entry = self.store.entry(page);
@@ -267,8 +264,8 @@ impl<K: Kernel> Operations<K> {
             let rights = if is_written { CapRights::All } else { CapRights::Read };
             self.store.kernel.bus_map(holder, page, rights).map_err(refused)?;
         }
-        let pins = &mut self.store.entry_mut(page).taken;
-        *pins = pins.saturating_add(1);
+        let entry = self.store.entry_mut(page);
+        entry.set_pins(entry.pins().saturating_add(1));
         Ok(before != Some(page))
     }
 

@@ -2,21 +2,23 @@
 //! The frame table: one entry for every page of the pool.
 //!
 //! Its size follows from the size of the pool. It occupies the first pages of the pool and is
-//! accessed through the pool window, like all records. An entry holds the use of its page and its
-//! owner, and links the page into the list of pages with that use.
+//! accessed through the pool window, like all records. An entry is 16 bytes: what its page is used
+//! as, and what there is to know about a page with that use. Whose cells or slots a page has stands
+//! in records (`records/places.rs`).
 
+use proto::limits::MOVE_HOLDERS_MAX;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kernel::{BLOCK_PAGES, PIECE_PAGES, PageIndex};
 use crate::records::count::{minus, plus};
-use crate::records::id::{FrameId, MappingId};
+use crate::records::id::FrameId;
 use crate::records::lease::Lease;
 use crate::records::links::Link;
 use crate::records::places::Places;
 
 /// What a page is used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u32)]
 pub(crate) enum PageUse {
     /// A page of a block that is whole or a large frame, or of a free piece, but not its first one.
     /// What nothing was written to is one.
@@ -67,198 +69,256 @@ pub(crate) enum PageUse {
 
 impl PageUse {
     #[allow(clippy::as_conversions)] // The discriminant of a fieldless enum has no other accessor.
-    const fn number(self) -> u8 {
-        self as u8
+    const fn number(self) -> u32 {
+        self as u32
     }
 }
 
-/// The bit of `previous` that marks a copy that virtual frames are being moved to.
-const JOINED: u32 = 1 << 31;
-
-/// The bit of `marks` of the pages of a piece that is frames. The others count, in the entry of its
-/// first page, how many of them are in use one by one.
-const OF_PIECE: u8 = 1 << 7;
+const _: () = assert!(PageUse::LargeQuarantine.number() < 1 << USED_AS.bits);
 
 /// Bytes of one entry.
-pub(crate) const ENTRY_BYTES: usize = 32;
+pub(crate) const ENTRY_BYTES: usize = 16;
 
-/// Entries in a page.
-pub(crate) const ENTRIES_PER_PAGE: u32 = 128;
+/// Holders that the entry of a page of 4 KiB names.
+pub(crate) const PAGE_NAMES: u8 = 3;
 
-/// Holders that the entry of a page names.
-pub(crate) const PAGE_NAMES: u8 = 4;
+/// Holders that the entries of the pages of a bound run name.
+pub(crate) const RUN_HOLDERS_MAX: u8 = 4;
 
-/// One page of the pool.
-#[repr(C)]
+/// The most holders of a page of 4 KiB: its entry counts them, and a few references.
+pub(crate) const HOLDERS_MAX: u32 = COUNT_MAX - 8;
+
+#[allow(clippy::as_conversions)] // To a wider type.
+const _: () = assert!(PAGE_NAMES as u32 == MOVE_HOLDERS_MAX);
+
+const COUNT_MAX: u32 = (1 << COUNT.bits) - 1;
+
+/// One page of the pool: what it is used as, whether it is a frame of a piece, and what there is to
+/// know about such a page.
+///
+/// ```text
+///                  name                   link
+///   Frame          first holder           second holder (and `third`)
+///   Large          first holder           -
+///   InBlock        holder of the block    copy of the part before
+///   Run, InRun     holder of the run      next page of the run
+///   Copied         -                      copy of the part before
+///   Slots          record of the slots    -
+///   free           previous page          next page
+///   quarantine     pin                    next page
+/// ```
+#[repr(C, align(8))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct PageEntry {
-    /// A `PageUse`.
-    used_as: u8,
-    /// For pieces.
-    marks: u8,
-    /// `Frame`, `Large`: how many pins it is
-    /// under.
-    pub(crate) taken: u16,
-    /// The next page in the list. `Frame`, `Run`: the mapping that has the original capability.
-    pub(crate) next: u32,
-    /// The previous page in the list. `Copied`, `Frame`: the copy of the page before, while a large
-    /// frame is being split. `Run`, `InRun`: the next page of the run, of the last one the first.
-    pub(crate) previous: u32,
-    /// `Slots`: the record of its slots. `Frame`, `Run`, `Large`: the first holder. `Quarantine`,
-    /// `LargeQuarantine`: a pin.
-    owner: u32,
-    /// `Frame`, `Run`, `Large`:
-    /// the other holders, two in a word, and in the last half how many there are, references
-    /// included.
-    words: [u64; 2],
+    /// Fields.
+    head: u32,
+    name: u32,
+    link: u32,
+    third: u32,
 }
 
 const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
 
+/// Some of the bits of an entry.
+#[derive(Clone, Copy)]
+struct Field {
+    shift: u32,
+    bits: u32,
+}
+
+const USED_AS: Field = Field { shift: 0, bits: 5 };
+
+/// The page is a frame of a piece.
+const OF_PIECE: Field = Field { shift: 5, bits: 1 };
+
+/// How many frames on the page are under a pin.
+const PINS: Field = Field { shift: 6, bits: 4 };
+
+/// A mapping uses the original capability.
+const ORIGINAL: Field = Field { shift: 10, bits: 1 };
+
+/// The splitting of a large frame has a reference.
+const JOINED: Field = Field { shift: 11, bits: 1 };
+
+/// Holders and references.
+const COUNT: Field = Field { shift: 12, bits: 20 };
+
 impl PageEntry {
     /// Returns the entry of a page with this use and no other property.
     pub(crate) const fn new(used_as: PageUse) -> Self {
-        // By words, as compilers clear all but the first byte by a call otherwise.
-        zerocopy::transmute!([u64::from_le_bytes([used_as.number(), 0, 0, 0, 0, 0, 0, 0]), 0, 0, 0])
+        Self { head: used_as.number(), name: 0, link: 0, third: 0 }
     }
 
     /// Returns the entry of the same page with another use and no other property but that it is of
     /// a piece.
-    pub(crate) fn reused_as(&self, used_as: PageUse) -> Self {
-        let marks = if self.is_of_piece() { self.marks } else { 0 };
-        Self { marks, ..Self::new(used_as) }
+    pub(crate) const fn reused_as(&self, used_as: PageUse) -> Self {
+        let mut entry = Self::new(used_as);
+        entry.set(OF_PIECE, self.get(OF_PIECE));
+        entry
+    }
+
+    const fn get(&self, field: Field) -> u32 {
+        self.head >> field.shift & ((1 << field.bits) - 1)
+    }
+
+    /// Fills a field; what does not fit is lost.
+    const fn set(&mut self, field: Field, value: u32) {
+        let mask = (1 << field.bits) - 1;
+        self.head = self.head & !(mask << field.shift) | (value & mask) << field.shift;
     }
 
     /// Returns whether it is a frame of a piece, which cannot become anything else alone.
     pub(crate) const fn is_of_piece(&self) -> bool {
-        self.marks & OF_PIECE != 0
+        self.get(OF_PIECE) != 0
     }
 
-    /// Says that it is a frame of a piece; if it is the first, how many are in use one by one.
-    pub(crate) const fn set_of_piece(&mut self, used: u8) {
-        self.marks = OF_PIECE | used;
+    /// Says whether it is one.
+    pub(crate) fn set_of_piece(&mut self, is_of_piece: bool) {
+        self.set(OF_PIECE, is_of_piece.into());
     }
 
-    /// Says that it is in no piece.
-    pub(crate) const fn leave_piece(&mut self) {
-        self.marks = 0;
+    /// Free, quarantine: returns the next page in the list. `Run`, `InRun`: the next one of the
+    /// run, of the last one the first. 0 for none.
+    pub(crate) const fn next(&self) -> u32 {
+        self.link
     }
 
-    /// Returns how many frames of the piece that it is the first page of are in use one by one.
-    pub(crate) const fn used_of_piece(&self) -> u8 {
-        self.marks & !OF_PIECE
+    /// Says which is the next page.
+    pub(crate) const fn set_next(&mut self, page: u32) {
+        self.link = page;
     }
 
-    /// `Frame`, `Run`: returns the mapping that has the original capability.
-    pub(crate) const fn original_user(&self) -> Option<MappingId> {
-        MappingId::from_raw(self.next)
+    /// `Run`, `InRun`: returns the next page of the run.
+    pub(crate) const fn next_in_run(&self) -> PageIndex {
+        PageIndex::new(self.next())
     }
 
-    /// `Frame`, `Run`: says which mapping has the original capability.
-    pub(crate) fn set_original_user(&mut self, mapping: Option<MappingId>) {
-        self.next = mapping.map_or(0, MappingId::raw);
+    /// Free: returns the previous page in the list; 0 for none.
+    pub(crate) const fn previous(&self) -> u32 {
+        self.name
+    }
+
+    /// Free: says which is the previous page.
+    pub(crate) const fn set_previous(&mut self, page: u32) {
+        self.name = page;
+    }
+
+    /// `Copied`: returns the copy of the page before. `InBlock`, of a block whose copies are frames
+    /// by now: the copy of the page before this one.
+    pub(crate) fn copy_before(&self) -> Option<PageIndex> {
+        PageIndex::from_link(self.next())
+    }
+
+    /// `Frame`, `Run`, `Large`: returns whether a mapping has the original capability.
+    pub(crate) const fn is_original_used(&self) -> bool {
+        self.get(ORIGINAL) != 0
+    }
+
+    /// `Frame`, `Run`, `Large`: says whether a mapping has the original capability.
+    pub(crate) fn set_original_used(&mut self, is_used: bool) {
+        self.set(ORIGINAL, is_used.into());
     }
 
     /// `Slots`: returns the record of its slots.
     pub(crate) const fn places(&self) -> Link<Places> {
-        Link::from_raw(self.owner)
+        Link::from_raw(self.name)
     }
 
     /// `Slots`: says which is the record of its slots.
     pub(crate) const fn set_places(&mut self, places: Link<Places>) {
-        self.owner = places.raw();
+        self.name = places.raw();
     }
 
     /// `Quarantine`, `LargeQuarantine`: says which pin it is kept for.
     pub(crate) const fn set_pin(&mut self, lease: Link<Lease>) {
-        self.owner = lease.raw();
+        self.name = lease.raw();
     }
 
-    /// `Frame`, `Run`, `Large`: returns one of the places for holders.
-    pub(crate) fn holder(&self, place: u8) -> Option<FrameId> {
-        let Some(other) = place.checked_sub(1) else { return FrameId::from_raw(self.owner) };
-        let word = self.words.get(usize::from(other / 2))?;
-        FrameId::from_raw(u32::try_from(word >> half(other) & u64::from(u32::MAX)).ok()?)
+    /// `Frame`, `Run`, `Large`: returns the first holder. `InRun`, `InBlock`: another one of the
+    /// run or the block, if it names one.
+    pub(crate) const fn holder(&self) -> Option<FrameId> {
+        FrameId::from_raw(self.name)
     }
 
-    /// `Frame`, `Run`, `Large`: fills or empties one of the places for holders.
-    pub(crate) fn set_holder(&mut self, place: u8, holder: Option<FrameId>) {
-        let raw = holder.map_or(0, FrameId::raw);
-        let Some(other) = place.checked_sub(1) else {
-            self.owner = raw;
-            return;
+    /// Says which holder that is.
+    pub(crate) fn set_holder(&mut self, holder: Option<FrameId>) {
+        self.name = holder.map_or(0, FrameId::raw);
+    }
+
+    /// `Frame`: returns one of the places for holders.
+    pub(crate) const fn holder_at(&self, place: u8) -> Option<FrameId> {
+        FrameId::from_raw(match place {
+            0 => self.name,
+            1 => self.link,
+            _ => self.third,
+        })
+    }
+
+    /// `Frame`: fills or empties one of the places for holders.
+    pub(crate) fn set_holder_at(&mut self, place: u8, holder: Option<FrameId>) {
+        let word = match place {
+            0 => &mut self.name,
+            1 => &mut self.link,
+            _ => &mut self.third,
         };
-        let [first, second] = &mut self.words;
-        let word = if other < 2 { first } else { second };
-        *word &= !(u64::from(u32::MAX) << half(other));
-        *word |= u64::from(raw) << half(other);
+        *word = holder.map_or(0, FrameId::raw);
+    }
+
+    /// `Frame`: returns whether it names no holder.
+    pub(crate) const fn names_nobody(&self) -> bool {
+        self.name | self.link | self.third == 0
     }
 
     /// `Frame`, `Run`, `Large`: returns how many holders it has, and references.
-    #[allow(clippy::as_conversions)] // Of the upper half.
     pub(crate) const fn holders(&self) -> u32 {
-        let [_, last] = self.words;
-        (last >> u32::BITS) as u32
-    }
-
-    fn set_holders(&mut self, count: u32) {
-        let [_, last] = &mut self.words;
-        *last = *last & u64::from(u32::MAX) | u64::from(count) << u32::BITS;
+        self.get(COUNT)
     }
 
     /// `Frame`, `Run`, `Large`: counts one more holder or reference.
     pub(crate) fn add_reference(&mut self) {
-        self.set_holders(plus(self.holders(), 1));
+        let more = plus(self.holders(), 1);
+        self.set(COUNT, more);
+        assert!(self.holders() == more, "a page has no more holders than it counts");
     }
 
     /// `Frame`, `Run`, `Large`: counts one less; returns how many are left.
     pub(crate) fn remove_reference(&mut self) -> u32 {
         let left = minus(self.holders(), 1);
-        self.set_holders(left);
+        self.set(COUNT, left);
         left
     }
 
-    /// `Frame`, `Large`: returns whether a pin keeps it where it is.
+    /// `Frame`, `Large`: returns how many frames on it are under a pin.
+    pub(crate) const fn pins(&self) -> u32 {
+        self.get(PINS)
+    }
+
+    /// Returns whether a pin keeps it where it is.
     pub(crate) const fn is_pinned(&self) -> bool {
-        self.taken > 0
+        self.pins() > 0
     }
 
-    /// `Copied`, `Frame`: returns the copy of the page before, while a large frame is being split.
-    pub(crate) fn copy_before(&self) -> Option<PageIndex> {
-        PageIndex::from_link(self.previous & !JOINED)
-    }
-
-    /// `Copied`: says which is the copy of the page before; 0 for none.
-    pub(crate) const fn set_copy_before(&mut self, page: u32) {
-        self.previous = page;
+    /// `Frame`, `Large`: says how many frames on it are under a pin.
+    pub(crate) const fn set_pins(&mut self, pins: u32) {
+        self.set(PINS, pins);
     }
 
     /// `Copied`: makes it a frame that the splitting of the large frame has a reference to.
     pub(crate) fn become_frame(&mut self) {
-        self.used_as = PageUse::Frame.number();
-        self.previous |= JOINED;
+        *self = Self::new(PageUse::Frame);
+        self.set(JOINED, 1);
         self.add_reference();
     }
 
     /// `Frame`: returns whether the splitting of a large frame has a reference to it.
     pub(crate) const fn is_joined(&self) -> bool {
-        self.previous & JOINED != 0
+        self.get(JOINED) != 0
     }
 
     /// `Frame`: ends that; returns how many holders are left.
     pub(crate) fn end_joining(&mut self) -> u32 {
-        self.previous = 0;
+        self.set(JOINED, 0);
         self.remove_reference()
-    }
-
-    /// `Run`, `InRun`: returns the next page of the run.
-    pub(crate) const fn next_in_run(&self) -> PageIndex {
-        PageIndex::new(self.previous)
-    }
-
-    /// `Run`, `InRun`: says which is the next page of the run.
-    pub(crate) const fn set_next_in_run(&mut self, page: PageIndex) {
-        self.previous = page.get();
     }
 
     /// Returns whether it is a page of a run that is bound as a whole.
@@ -287,11 +347,33 @@ impl PageEntry {
 
     /// Returns whether the page is used as this.
     pub(crate) const fn is(&self, used_as: PageUse) -> bool {
-        self.used_as == used_as.number()
+        self.get(USED_AS) == used_as.number()
     }
 }
 
-/// Returns the shift of a half of a word.
-const fn half(index: u8) -> u32 {
-    if index.is_multiple_of(2) { 0 } else { u32::BITS }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn what_is_known_of_a_frame_does_not_mix() {
+        let mut entry = PageEntry::new(PageUse::Frame);
+        entry.set_of_piece(true);
+        entry.set_pins(8);
+        (1..COUNT_MAX).for_each(|_| entry.add_reference());
+        assert!(entry.is(PageUse::Frame) && entry.is_of_piece());
+        assert!(!entry.is_original_used() && !entry.is_joined());
+        assert_eq!((entry.pins(), entry.holders()), (8, COUNT_MAX - 1));
+        entry.set_original_used(true);
+        entry.set_pins(0);
+        assert!(entry.is_original_used() && !entry.is_joined() && !entry.is_pinned());
+        assert_eq!(entry.remove_reference(), COUNT_MAX - 2);
+        assert!(entry.is(PageUse::Frame) && entry.is_of_piece());
+    }
+
+    #[test]
+    #[should_panic(expected = "a page has no more holders than it counts")]
+    fn holders_that_cannot_be_counted_stop_the_server() {
+        let mut entry = PageEntry::new(PageUse::Frame);
+        (0..=COUNT_MAX).for_each(|_| entry.add_reference());
+    }
 }

@@ -51,6 +51,13 @@ pub(crate) struct Splitting {
     is_joining: bool,
 }
 
+impl Splitting {
+    /// Returns the part that was copied last, and the page that it was copied to.
+    pub(crate) fn last_copy(&self) -> Option<(u16, PageIndex)> {
+        self.copied.checked_sub(1).zip(PageIndex::from_link(self.copies))
+    }
+}
+
 impl<K: Kernel> Store<K> {
     /// Puts the pages that are not reserved into their lists: those of no block, or of one that is
     /// cut, as untyped ones, and the blocks.
@@ -212,8 +219,7 @@ impl<K: Kernel> Store<K> {
         let page = self.take(ObjectKind::Frame, PageUse::Copied)?;
         let Splitting { block, copied: part, .. } = splitting;
         let copied = if self.entry(block).is(PageUse::Run) {
-            let from = PageIndex::new(block.get().saturating_add(part.into()));
-            self.kernel.copy_page(from, page)
+            self.kernel.copy_page(page_of_block(block, part), page)
         } else {
             self.kernel.copy_part(block, part, page)
         };
@@ -221,7 +227,7 @@ impl<K: Kernel> Store<K> {
             self.release_frame(page);
             return Err(error);
         }
-        self.entry_mut(page).set_copy_before(splitting.copies);
+        self.entry_mut(page).set_next(splitting.copies);
         let copied = part.saturating_add(1);
         self.splitting = Some(Splitting { copied, copies: page.get(), ..splitting });
         Ok(())
@@ -238,17 +244,29 @@ impl<K: Kernel> Store<K> {
         let Some(splitting) = self.splitting.filter(|splitting| !splitting.is_joining) else {
             return;
         };
-        let mut next = PageIndex::from_link(splitting.copies);
-        while let Some(page) = next {
+        let mut next = splitting.last_copy();
+        while let Some(copy) = next {
+            next = self.copy_before(&splitting, copy);
+            let (part, page) = copy;
+            if let Some((_, before)) = next {
+                // A frame has no room for this in its own entry.
+                self.entry_mut(page_of_block(splitting.block, part)).set_next(before.get());
+            }
             self.entry_mut(page).become_frame();
-            next = self.entry(page).copy_before();
         }
         self.splitting = Some(Splitting { is_joining: true, ..splitting });
     }
 
-    /// Returns the copy of the last page of the large frame that is being split.
-    pub(crate) fn last_copy(&self) -> Option<PageIndex> {
-        self.splitting.and_then(|splitting| PageIndex::from_link(splitting.copies))
+    /// Returns the part of which the part before was copied to which page.
+    pub(crate) fn copy_before(
+        &self,
+        splitting: &Splitting,
+        (part, page): (u16, PageIndex),
+    ) -> Option<(u16, PageIndex)> {
+        let part_before = part.checked_sub(1)?;
+        let named_by =
+            if splitting.is_joining { page_of_block(splitting.block, part) } else { page };
+        Some((part_before, self.entry(named_by).copy_before()?))
     }
 
     /// Ends the splitting, if it has begun, of what nobody has to leave any more, and frees the
@@ -258,12 +276,18 @@ impl<K: Kernel> Store<K> {
         let Some(splitting) = splitting else { return };
         // If the kernel refuses, it is asked again when the next copy is made.
         let _ = self.kernel.end_copies();
-        let mut next = PageIndex::from_link(splitting.copies);
-        while let Some(page) = next {
-            next = self.entry(page).copy_before();
+        let mut next = splitting.last_copy();
+        while let Some(copy) = next {
+            next = self.copy_before(&splitting, copy);
+            let (_, page) = copy;
             if !splitting.is_joining || self.entry_mut(page).end_joining() == 0 {
                 self.push_free(page, PageUse::Dirty);
             }
         }
     }
+}
+
+/// Returns the page of one part of a large frame, or of a run on a piece.
+fn page_of_block(block: PageIndex, part: u16) -> PageIndex {
+    PageIndex::new(block.get().saturating_add(part.into()))
 }

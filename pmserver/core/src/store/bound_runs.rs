@@ -28,10 +28,10 @@ impl<K: Kernel> Store<K> {
         let first = self.take(ObjectKind::Frame, PageUse::Run)?;
         let mut last = first;
         for _ in 1..RUN_PAGES {
-            self.entry_mut(last).set_next_in_run(first);
+            self.entry_mut(last).set_next(first.get());
             match self.take(ObjectKind::Frame, PageUse::InRun) {
                 Ok(page) => {
-                    self.entry_mut(last).set_next_in_run(page);
+                    self.entry_mut(last).set_next(page.get());
                     last = page;
                 }
                 Err(error) => {
@@ -42,7 +42,7 @@ impl<K: Kernel> Store<K> {
                 }
             }
         }
-        self.entry_mut(last).set_next_in_run(first);
+        self.entry_mut(last).set_next(first.get());
         Ok(first)
     }
 

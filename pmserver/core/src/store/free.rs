@@ -63,9 +63,9 @@ impl<K: Kernel> Store<K> {
         let list = *self.list(used_as);
         let entry = self.entry_mut(page);
         *entry = PageEntry::new(used_as);
-        entry.next = list.head;
+        entry.set_next(list.head);
         if let Some(first) = PageIndex::from_link(list.head) {
-            self.entry_mut(first).previous = page.get();
+            self.entry_mut(first).set_previous(page.get());
         }
         let list = self.list(used_as);
         list.head = page.get();
@@ -79,12 +79,13 @@ impl<K: Kernel> Store<K> {
     }
 
     pub(super) fn unlink_free(&mut self, page: PageIndex, used_as: PageUse) {
-        let PageEntry { next, previous, .. } = *self.entry(page);
+        let entry = self.entry(page);
+        let (next, previous) = (entry.next(), entry.previous());
         if let Some(after) = PageIndex::from_link(next) {
-            self.entry_mut(after).previous = previous;
+            self.entry_mut(after).set_previous(previous);
         }
         match PageIndex::from_link(previous) {
-            Some(before) => self.entry_mut(before).next = next,
+            Some(before) => self.entry_mut(before).set_next(next),
             None => self.list(used_as).head = next,
         }
         self.list(used_as).count.down();

@@ -2,15 +2,16 @@
 //! The holders of a page: the virtual frames that are bound to it. Frames that are really shared
 //! are one holder, whichever of them is named.
 //!
-//! The entry of a page names the first four; more are only counted, and then the page cannot move.
-//! All holders of a large frame are named: the entries of the other pages of its block have places
-//! for them. A page may have *references* besides, which keep it for a moment and are counted, too.
+//! The entry of a page of 4 KiB names three; more are only counted, and then the page cannot move.
+//! All holders of a large frame and of a bound run are named: the entries of their other pages have
+//! places for them. A page may have *references* besides, which keep it for a moment and are
+//! counted, too.
 
 use heapless::Vec;
 
 use crate::kernel::{Kernel, PageIndex};
 use crate::records::id::FrameId;
-use crate::records::page::{PAGE_NAMES, PageUse};
+use crate::records::page::{HOLDERS_MAX, PAGE_NAMES, PageUse, RUN_HOLDERS_MAX};
 use crate::store::Store;
 
 /// Holders of a large frame.
@@ -33,12 +34,26 @@ impl<K: Kernel> Store<K> {
 
     /// Returns how many holders of a page can be named.
     pub(crate) fn places(&self, page: PageIndex) -> u8 {
-        if self.entry(page).is(PageUse::Large) { LARGE_HOLDERS_MAX } else { PAGE_NAMES }
+        let entry = self.entry(page);
+        if entry.is(PageUse::Large) {
+            LARGE_HOLDERS_MAX
+        } else if entry.is(PageUse::Run) {
+            RUN_HOLDERS_MAX
+        } else {
+            PAGE_NAMES
+        }
     }
 
     /// Returns whether more than one frame or ring, or a reference, holds a page.
     pub(crate) fn is_held_twice(&self, page: PageIndex) -> bool {
         self.entry(page).holders() > 1
+    }
+
+    /// Returns whether a page of 4 KiB takes no more holders: a device uses it, and must not see
+    /// stores to a copy; or it has as many as are counted.
+    pub(crate) fn is_kept_apart(&self, page: PageIndex) -> bool {
+        let entry = self.entry(page);
+        !entry.is(PageUse::Large) && (entry.is_pinned() || entry.holders() >= HOLDERS_MAX)
     }
 
     /// Returns whether some holders of a page are not named.
@@ -55,37 +70,47 @@ impl<K: Kernel> Store<K> {
     }
 
     fn holder_at(&self, page: PageIndex, place: u8) -> Option<FrameId> {
-        let (page, place) = place_of(page, place);
-        self.entry(page).holder(place)
+        let entry = self.entry(page);
+        if entry.is(PageUse::Frame) {
+            return entry.holder_at(place);
+        }
+        self.entry(self.naming(page, place)).holder()
     }
 
     fn set_holder_at(&mut self, page: PageIndex, place: u8, holder: Option<FrameId>) {
-        let (page, place) = place_of(page, place);
-        self.entry_mut(page).set_holder(place, holder);
+        let entry = self.entry_mut(page);
+        if entry.is(PageUse::Frame) {
+            return entry.set_holder_at(place, holder);
+        }
+        let naming = self.naming(page, place);
+        self.entry_mut(naming).set_holder(holder);
+    }
+
+    /// Returns which page of a large frame or a bound run names a holder.
+    fn naming(&self, page: PageIndex, place: u8) -> PageIndex {
+        if self.entry(page).is(PageUse::Run) {
+            return (0..place).fold(page, |page, _| self.entry(page).next_in_run());
+        }
+        PageIndex::new(page.get().saturating_add(place.into()))
     }
 
     fn find_holder(&self, page: PageIndex, holder: Option<FrameId>) -> Option<u8> {
         (0..self.places(page)).find(|place| self.holder_at(page, *place) == holder)
     }
 
-    /// Adds a holder to a page.
+    /// Adds a holder to a page, and names it if there is a place for its name.
     pub(crate) fn add_holder(&mut self, page: PageIndex, holder: FrameId) {
-        self.name_holder(page, holder);
+        if let Some(place) = self.find_holder(page, None) {
+            self.set_holder_at(page, place, Some(holder));
+        }
         self.add_reference(page);
     }
 
     /// Adds the first holder to a page of 4 KiB.
     pub(crate) fn add_first_holder(&mut self, page: PageIndex, holder: FrameId) {
         let entry = self.entry_mut(page);
-        entry.set_holder(0, Some(holder));
+        entry.set_holder(Some(holder));
         entry.add_reference();
-    }
-
-    /// Names a holder, which is not named yet, if there is a place for its name.
-    pub(crate) fn name_holder(&mut self, page: PageIndex, holder: FrameId) {
-        if let Some(place) = self.find_holder(page, None) {
-            self.set_holder_at(page, place, Some(holder));
-        }
     }
 
     /// Removes a holder from a page; frees the page with the last one.
@@ -99,6 +124,14 @@ impl<K: Kernel> Store<K> {
     /// Returns whether a frame is named as a holder of a page.
     pub(crate) fn is_named(&self, page: PageIndex, holder: FrameId) -> bool {
         self.find_holder(page, Some(holder)).is_some()
+    }
+
+    /// Names the only holder of a page of 4 KiB if it is not named: it came when others were there.
+    pub(crate) fn name_if_alone(&mut self, page: PageIndex, holder: FrameId) {
+        let entry = self.entry_mut(page);
+        if entry.is(PageUse::Frame) && entry.holders() == 1 && entry.names_nobody() {
+            entry.set_holder(Some(holder));
+        }
     }
 
     /// Names another frame as one of the holders of a page, if `old` is one.
@@ -119,10 +152,4 @@ impl<K: Kernel> Store<K> {
             self.release_frame(page);
         }
     }
-}
-
-/// Returns in which entry a place for a holder is, and where.
-fn place_of(page: PageIndex, place: u8) -> (PageIndex, u8) {
-    let entry = page.get().saturating_add(u32::from(place / PAGE_NAMES));
-    (PageIndex::new(entry), place % PAGE_NAMES)
 }

@@ -23,10 +23,12 @@ pub(crate) mod runs;
 pub(crate) mod stock;
 
 use proto::limits::PEERS_MAX;
-use proto::{Micros, PeerId, VirtAddr};
+use proto::{Micros, PAGE_BYTES, PeerId, VirtAddr};
 use zerocopy::FromBytes;
 
-use crate::kernel::{FrameCap, Kernel, KernelError, ObjectKind, PageIndex, PageRights, VSpace};
+use crate::kernel::{
+    FrameCap, Kernel, KernelError, ObjectKind, PIECE_PAGES, PageIndex, PageRights, VSpace,
+};
 use crate::records::account::Account;
 use crate::records::broken::broken;
 use crate::records::cell::{
@@ -35,7 +37,7 @@ use crate::records::cell::{
 use crate::records::count::Count;
 use crate::records::links::Link;
 use crate::records::meter::{Meter, RECORD_WORK};
-use crate::records::page::{ENTRIES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
+use crate::records::page::{ENTRY_BYTES, PageEntry, PageUse};
 use crate::records::places::Places;
 use crate::store::account_tree::Allowances;
 use crate::store::blocks::Splitting;
@@ -105,6 +107,14 @@ pub(crate) struct Store<K> {
     credit: Option<Credit>,
 }
 
+/// Returns how many pages the frame table takes, with a byte for each 64 pages behind it
+/// (`store/pieces.rs`).
+fn frame_table_pages(page_count: u32) -> u32 {
+    let entries = u64::from(page_count).saturating_mul(ENTRY_BYTES as u64);
+    let bytes = entries.saturating_add((page_count / PIECE_PAGES).saturating_add(1).into());
+    u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX)
+}
+
 impl<K: Kernel> Store<K> {
     /// Takes over the pool: puts the frame table into its first pages and maps the pool window.
     ///
@@ -146,7 +156,7 @@ impl<K: Kernel> Store<K> {
         if page_count > PAGES_MAX {
             return Err(KernelError::Refused);
         }
-        let table_pages = page_count.div_ceil(ENTRIES_PER_PAGE);
+        let table_pages = frame_table_pages(page_count);
         pool.reserved = table_pages;
         for page in (0..table_pages).map(PageIndex::new) {
             pool.cut_reserved(page)?;

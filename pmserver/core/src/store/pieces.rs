@@ -23,7 +23,7 @@ use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, PIECE_PAGES, PageIndex};
 use crate::records::account::{Charge, Shortage};
 use crate::records::broken::broken;
 use crate::records::frame::RUN_PAGES;
-use crate::records::page::{PageEntry, PageUse};
+use crate::records::page::{ENTRY_BYTES, PageEntry, PageUse};
 use crate::store::Store;
 
 #[allow(clippy::as_conversions)] // To a wider type.
@@ -54,8 +54,8 @@ impl<K: Kernel> Store<K> {
         let mut entry = PageEntry::new(PageUse::Run);
         let pages = pages_of(piece);
         for (page, next) in pages.clone().zip(pages.skip(1).chain([piece])) {
-            entry.set_of_piece(0);
-            entry.set_next_in_run(next);
+            entry.set_of_piece(true);
+            entry.set_next(next.get());
             *self.entry_mut(page) = entry;
             entry = PageEntry::new(PageUse::InRun);
         }
@@ -133,23 +133,21 @@ impl<K: Kernel> Store<K> {
     /// Makes the copies of the pages of a run the pages of that run, and returns the first. Nobody
     /// is on the piece then.
     pub(crate) fn join_copies(&mut self, piece: PageIndex) -> PageIndex {
-        let mut copy = self.last_copy();
+        let mut copy = self.splitting.and_then(|splitting| Some(splitting.last_copy()?.1));
         self.splitting = None;
         let Some(last) = copy else { broken("a run without copies") };
+        // Each gets the entry of the page that it is a copy of: some name holders.
+        let mut originals = pages_of(piece).rev();
         let (mut next, mut first) = (last, last);
-        while let Some(page) = copy {
+        while let Some((page, original)) = copy.zip(originals.next()) {
             copy = self.entry(page).copy_before();
-            let entry = self.entry_mut(page);
-            *entry = PageEntry::new(PageUse::InRun);
-            entry.set_next_in_run(next);
+            let mut entry = *self.entry(original);
+            entry.set_of_piece(false);
+            entry.set_next(next.get());
+            *self.entry_mut(page) = entry;
             (next, first) = (page, page);
         }
-        self.entry_mut(last).set_next_in_run(first);
-        let next = self.entry(first).next_in_run();
-        let mut entry = *self.entry(piece);
-        entry.leave_piece();
-        entry.set_next_in_run(next);
-        *self.entry_mut(first) = entry;
+        self.entry_mut(last).set_next(first.get());
         first
     }
 
@@ -160,7 +158,7 @@ impl<K: Kernel> Store<K> {
             self.pieces_in_parts.up();
             self.runs_on_pieces.down();
             self.keep_as_needed();
-            self.entry_mut(piece).set_of_piece(ALL);
+            *self.used_of_piece_mut(piece) = ALL;
         }
         is_paid
     }
@@ -197,12 +195,29 @@ impl<K: Kernel> Store<K> {
         change: fn(u8, u8) -> Option<u8>,
     ) -> (PageIndex, u8) {
         let piece = self.piece_of(page);
-        let entry = self.entry_mut(piece);
-        match change(entry.used_of_piece(), 1) {
-            Some(used) => entry.set_of_piece(used),
-            None => broken("a piece of which nothing is in use"),
-        }
-        (piece, entry.used_of_piece())
+        let count = self.used_of_piece_mut(piece);
+        let Some(used) = change(*count, 1) else { broken("a piece of which nothing is in use") };
+        *count = used;
+        (piece, used)
+    }
+
+    /// Returns how many frames of a piece are in use one by one.
+    pub(crate) fn used_of_piece(&self, piece: PageIndex) -> u8 {
+        let [used] = self.kernel.record_piece(self.place_of_count(piece));
+        *used
+    }
+
+    fn used_of_piece_mut(&mut self, piece: PageIndex) -> &mut u8 {
+        let place = self.place_of_count(piece);
+        let [used] = self.kernel.record_piece_mut(place);
+        used
+    }
+
+    /// Returns which byte of the pool counts that: behind the frame table there is one for each 64
+    /// pages, wherever pieces begin among them.
+    fn place_of_count(&self, piece: PageIndex) -> u32 {
+        let entries = self.page_count().saturating_mul(ENTRY_BYTES as u32);
+        entries.saturating_add(piece.get() / PIECE_PAGES)
     }
 
     /// Returns how many pages are charged to the pool's account for large frames and pieces.
@@ -247,6 +262,6 @@ impl<K: Kernel> Store<K> {
 }
 
 /// Returns the pages of a piece.
-pub(crate) fn pages_of(piece: PageIndex) -> impl Iterator<Item = PageIndex> + Clone {
+pub(crate) fn pages_of(piece: PageIndex) -> impl DoubleEndedIterator<Item = PageIndex> + Clone {
     (piece.get()..piece.get().saturating_add(PIECE_PAGES)).map(PageIndex::new)
 }

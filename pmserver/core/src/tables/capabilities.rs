@@ -33,8 +33,8 @@ impl<K: Kernel> Tables<K> {
     ) -> Result<FrameCap, KernelError> {
         let is_zero = page == self.store.zero;
         let entry = self.store.entry_mut(page);
-        if !is_zero && entry.original_user().is_none() {
-            entry.set_original_user(Some(mapping));
+        if !is_zero && !entry.is_original_used() {
+            entry.set_original_used(true);
             return Ok(FrameCap::Original(page));
         }
         self.derive_for(mapping, page)
@@ -127,7 +127,7 @@ impl<K: Kernel> Tables<K> {
         if record.installed(mapping.index) != Installed::No {
             self.store.kernel.unmap_frame(FrameCap::Original(page))?;
         }
-        self.store.entry_mut(page).set_original_user(None);
+        self.store.entry_mut(page).set_original_used(false);
         Ok(())
     }
 

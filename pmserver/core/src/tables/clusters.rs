@@ -12,7 +12,7 @@ use proto::PeerId;
 use crate::kernel::{Kernel, KernelError};
 use crate::records::account::{Account, Shortage};
 use crate::records::cell::Ref;
-use crate::records::id::{Id, indices};
+use crate::records::id::indices;
 use crate::records::leaf::Leaf;
 use crate::records::mapping::Mapping;
 use crate::records::places::RECORDS_PER_PAGE;
@@ -199,21 +199,14 @@ impl<K: Kernel> Tables<K> {
         let [first, ..] = [record.present().trailing_zeros()];
         for index in indices(record.present()) {
             let mut single = record.single(index);
-            let mut frame = record.frame(index);
             if record.is_opened() {
-                frame = self.store.opened(frame);
-                single.set_frame(frame.record.link());
+                single.set_frame(self.store.opened(record.frame(index)).record.link());
             }
             // The record becomes that of the first one.
-            let single = if u32::from(index) == first {
-                self.become_part(account, mapping, single)
+            if u32::from(index) == first {
+                self.become_part(account, mapping, single);
             } else {
-                self.record_part(account, single)
-            };
-            if record.is_original(index)
-                && let Some(page) = self.store.page_of(frame)
-            {
-                self.store.entry_mut(page).set_original_user(Some(Id::first(single)));
+                self.record_part(account, single);
             }
         }
         let unused = if record.is_grant() { 0 } else { record.all() & !record.present() };

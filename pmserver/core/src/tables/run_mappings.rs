@@ -93,8 +93,8 @@ impl<K: Kernel> Tables<K> {
         run: PageIndex,
     ) -> Result<(), KernelError> {
         let entry = self.store.entry_mut(run);
-        if entry.original_user().is_none() {
-            entry.set_original_user(Some(Id::first(mapping)));
+        if !entry.is_original_used() {
+            entry.set_original_used(true);
             self.store.get_mut(mapping).set_caps(1, 1);
             return Ok(());
         }
@@ -150,7 +150,7 @@ impl<K: Kernel> Tables<K> {
         let run = self.page_to_install(Id::first(mapping));
         if record.is_original(0) {
             self.suspend_run(mapping)?;
-            self.store.entry_mut(run).set_original_user(None);
+            self.store.entry_mut(run).set_original_used(false);
         } else {
             // Deleting a capability unmaps what was mapped with it. Some slots may be empty.
             for index in 0..1 << RUN_ORDER {
@@ -180,16 +180,13 @@ impl<K: Kernel> Tables<K> {
         for (frame, place) in frames.iter().zip(0_u8..) {
             let part = run.eighth(place, frame.link());
             // The record becomes that of the first one.
-            let part = if place == 0 {
-                self.become_part(account, mapping, part)
+            if place == 0 {
+                self.become_part(account, mapping, part);
             } else {
-                self.record_part(account, part)
-            };
-            for (index, page) in (0..CLUSTER).zip(pages.by_ref()) {
-                if run.is_original(0) {
-                    let user = Some(Id::new(part, index));
-                    self.store.entry_mut(*page).set_original_user(user);
-                }
+                self.record_part(account, part);
+            }
+            for page in pages.by_ref().take(CLUSTER.into()).filter(|_| run.is_original(0)) {
+                self.store.entry_mut(*page).set_original_used(true);
             }
         }
         let used = before.saturating_sub(self.aside(account));

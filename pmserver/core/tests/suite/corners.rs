@@ -12,11 +12,11 @@ use crate::world::{
     Pm, World, at, equal_peers, failure, filled, frames, page, peer, refusal, states,
 };
 use pmserver_api::{
-    AccessKind, AccountHandle, AllocateFlags, CopyFlags, Disturbance, FrameState, LockMode,
-    MapFlags, PmError, Rights,
+    AccessKind, AccountHandle, AllocateFlags, CopyFlags, DeallocateFlags, Disturbance, FrameState,
+    LockMode, MapFlags, PmError, Rights,
 };
 use pmserver_core::config::{PeerConfig, Privileges};
-use proto::limits::CONTIGUOUS_LOOK_PAGES;
+use proto::limits::{CONTIGUOUS_LOOK_PAGES, MOVE_HOLDERS_MAX};
 use proto::{ByteCount, Micros, PAGE_BYTES};
 use sim::Refusal;
 
@@ -303,7 +303,7 @@ fn a_step_looks_at_a_bounded_number_of_pages() {
 
 #[test]
 fn a_page_is_moved_with_all_frames_that_share_it() {
-    // PM-290
+    // PM-290: unless there are more than its entry names.
     let limit = ByteCount::new(1 << 20);
     let peers = [PeerConfig { peer: 2, name: "peer", limit, privileges: Privileges::all() }];
     let world = World::with_peers(4 << 20, &peers);
@@ -316,7 +316,8 @@ fn a_page_is_moved_with_all_frames_that_share_it() {
             let (from, to) = ((container, at(0)), (container, at(number)));
             pm.copy(from, to, frames(1), CopyFlags::empty()).unwrap();
         }
-        assert_eq!(pm.disturb(Disturbance::Move, 0).unwrap().count, 1);
+        let moved = pm.disturb(Disturbance::Move, 0).unwrap().count;
+        assert_eq!(moved, u64::from(copies < u64::from(MOVE_HOLDERS_MAX)));
         pm.unmap(page(0), frames(1)).unwrap();
         pm.map(container, at(0), frames(copies + 1), page(0), READ).unwrap();
         for number in 0..=copies {
@@ -324,6 +325,29 @@ fn a_page_is_moved_with_all_frames_that_share_it() {
         }
         pm.unmap(page(0), frames(copies + 1)).unwrap();
         pm.container_destroy(container).unwrap();
+    }
+}
+
+#[test]
+fn a_page_is_moved_again_when_others_have_left_it() {
+    // PM-290: those that it named, too, once the one that is left has stored to it.
+    let limit = ByteCount::new(1 << 20);
+    let peers = [PeerConfig { peer: 2, name: "peer", limit, privileges: Privileges::all() }];
+    for stays in 0..=3 {
+        let world = World::with_peers(4 << 20, &peers);
+        let mut pm = world.as_peer(2);
+        let container = filled(&mut pm, 4);
+        pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
+        for number in 1..=3 {
+            let (from, to) = ((container, at(0)), (container, at(number)));
+            pm.copy(from, to, frames(1), CopyFlags::empty()).unwrap();
+        }
+        assert_eq!(pm.disturb(Disturbance::Move, 0).unwrap().count, 0);
+        for number in (0..=3).filter(|number| *number != stays) {
+            pm.deallocate(container, at(number), frames(1), DeallocateFlags::empty()).unwrap();
+        }
+        pm.map(container, at(stays), frames(1), page(1), FORCED).unwrap();
+        assert_eq!(pm.disturb(Disturbance::Move, 0).unwrap().count, 1, "{stays}");
     }
 }
 

@@ -19,11 +19,12 @@ use sim::SimKernel;
 
 pub(crate) use kernel::Watched;
 
-/// The sizes of a record and of an entry of the frame table, and how many of those a page has.
+/// The sizes of a record, of an entry of the frame table, and of a page.
 const CELL_BYTES: usize = 64;
-const ENTRY_BYTES: usize = 32;
-const ENTRIES_PER_PAGE: u32 = 128;
-/// What the entry of a page of records begins with.
+const ENTRY_BYTES: usize = 16;
+const PAGE_BYTES: usize = 4096;
+/// The bits of an entry that say what its page is used as, and what they are of a page of records.
+const USED_AS: u8 = 31;
 const RECORDS: u8 = 6;
 
 const PAGE: u64 = 4096;
@@ -96,28 +97,32 @@ impl House {
         let server = self.server.borrow();
         let kernel = server.kernel();
         let (mut places, mut seen) = (Vec::new(), BTreeMap::new());
-        let mut add = |kind: Option<u8>, tag: u8, page: u32, start: usize, bytes: usize| {
+        let mut add = |kind: Option<u8>, tag: u8, start: usize, bytes: usize| {
             let so_far = seen.entry((kind, tag)).or_insert(0);
             *so_far += 1;
             if *so_far <= alike && which(kind) {
-                let page = PageIndex::new(page);
-                places.extend((start..start + bytes).step_by(4).map(|at| (page, at)));
+                places.extend((start..start + bytes).step_by(4).map(place_of));
             }
         };
         for number in 0..kernel.page_count() {
-            let (page, entry) = (number / ENTRIES_PER_PAGE, number % ENTRIES_PER_PAGE);
-            let start = usize::try_from(entry).unwrap() * ENTRY_BYTES;
-            let used_as = kernel.record_page(PageIndex::new(page)).0[start];
-            add(None, used_as, page, start, ENTRY_BYTES);
+            let start = usize::try_from(number).unwrap();
+            let (page, at) = place_of(start * ENTRY_BYTES);
+            let used_as = kernel.record_page(page).0[at] & USED_AS;
+            add(None, used_as, start * ENTRY_BYTES, ENTRY_BYTES);
             if used_as == RECORDS {
                 let cells = &kernel.record_page(PageIndex::new(number)).0;
-                for start in (0..cells.len()).step_by(CELL_BYTES).filter(|at| cells[*at] != 0) {
-                    add(Some(cells[start]), 0, number, start, CELL_BYTES);
+                for at in (0..PAGE_BYTES).step_by(CELL_BYTES).filter(|at| cells[*at] != 0) {
+                    add(Some(cells[at]), 0, start * PAGE_BYTES + at, CELL_BYTES);
                 }
             }
         }
         places
     }
+}
+
+/// Returns in which page a byte of the pool is, and where.
+fn place_of(byte: usize) -> (PageIndex, usize) {
+    (PageIndex::new(u32::try_from(byte / PAGE_BYTES).unwrap()), byte % PAGE_BYTES)
 }
 
 /// A server with containers, shares, leases, mappings, grants, regions, handlers, copies, a bound

@@ -84,6 +84,11 @@ impl Mapping {
         self.present |= mask;
     }
 
+    /// Returns the mask of the mappings that use the original capability of their page.
+    pub(crate) const fn originals(&self) -> u8 {
+        self.originals
+    }
+
     /// Returns whether one uses the original capability of its page, and its slot is empty.
     pub(crate) const fn is_original(&self, index: u8) -> bool {
         self.originals >> index & 1 != 0

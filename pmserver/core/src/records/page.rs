@@ -97,24 +97,22 @@ const COUNT_MAX: u32 = (1 << COUNT.bits) - 1;
 /// know about such a page.
 ///
 /// ```text
-///                  name                   link
-///   Frame          first holder           second holder (and `third`)
-///   Large          first holder           -
-///   InBlock        holder of the block    copy of the part before
-///   Run, InRun     holder of the run      next page of the run
-///   Copied         -                      copy of the part before
-///   Slots          record of the slots    -
-///   free           previous page          next page
-///   quarantine     pin                    next page
+///                  names[0], names[2]        names[1]
+///   Frame          holders                   holder
+///   Run, InRun     holders of the run        next page of the run
+///   Large          holders of the block      -
+///   InBlock        holders of the block      copy of the part before
+///   Copied         -                         copy of the part before
+///   Slots          record of the slots       -
+///   free           previous page             next page
+///   quarantine     pin                       next page
 /// ```
 #[repr(C, align(8))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct PageEntry {
     /// Fields.
     head: u32,
-    name: u32,
-    link: u32,
-    third: u32,
+    names: [u32; 3],
 }
 
 const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
@@ -146,7 +144,7 @@ const COUNT: Field = Field { shift: 12, bits: 20 };
 impl PageEntry {
     /// Returns the entry of a page with this use and no other property.
     pub(crate) const fn new(used_as: PageUse) -> Self {
-        Self { head: used_as.number(), name: 0, link: 0, third: 0 }
+        Self { head: used_as.number(), names: [0; 3] }
     }
 
     /// Returns the entry of the same page with another use and no other property but that it is of
@@ -180,12 +178,14 @@ impl PageEntry {
     /// Free, quarantine: returns the next page in the list. `Run`, `InRun`: the next one of the
     /// run, of the last one the first. 0 for none.
     pub(crate) const fn next(&self) -> u32 {
-        self.link
+        let [_, next, _] = self.names;
+        next
     }
 
     /// Says which is the next page.
     pub(crate) const fn set_next(&mut self, page: u32) {
-        self.link = page;
+        let [_, next, _] = &mut self.names;
+        *next = page;
     }
 
     /// `Run`, `InRun`: returns the next page of the run.
@@ -195,12 +195,14 @@ impl PageEntry {
 
     /// Free: returns the previous page in the list; 0 for none.
     pub(crate) const fn previous(&self) -> u32 {
-        self.name
+        let [previous, ..] = self.names;
+        previous
     }
 
     /// Free: says which is the previous page.
     pub(crate) const fn set_previous(&mut self, page: u32) {
-        self.name = page;
+        let [previous, ..] = &mut self.names;
+        *previous = page;
     }
 
     /// `Copied`: returns the copy of the page before. `InBlock`, of a block whose copies are frames
@@ -221,52 +223,54 @@ impl PageEntry {
 
     /// `Slots`: returns the record of its slots.
     pub(crate) const fn places(&self) -> Link<Places> {
-        Link::from_raw(self.name)
+        let [places, ..] = self.names;
+        Link::from_raw(places)
     }
 
     /// `Slots`: says which is the record of its slots.
     pub(crate) const fn set_places(&mut self, places: Link<Places>) {
-        self.name = places.raw();
+        let [name, ..] = &mut self.names;
+        *name = places.raw();
     }
 
     /// `Quarantine`, `LargeQuarantine`: says which pin it is kept for.
     pub(crate) const fn set_pin(&mut self, lease: Link<Lease>) {
-        self.name = lease.raw();
+        let [pin, ..] = &mut self.names;
+        *pin = lease.raw();
     }
 
-    /// `Frame`, `Run`, `Large`: returns the first holder. `InRun`, `InBlock`: another one of the
-    /// run or the block, if it names one.
-    pub(crate) const fn holder(&self) -> Option<FrameId> {
-        FrameId::from_raw(self.name)
+    /// `Frame`, `Run`, `InRun`, `Large`, `InBlock`: returns the holders that it names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = FrameId> {
+        let [first, second, third] = self.names;
+        let second = if self.is(PageUse::Frame) { second } else { 0 };
+        [first, second, third].into_iter().filter_map(FrameId::from_raw)
     }
 
-    /// Says which holder that is.
-    pub(crate) fn set_holder(&mut self, holder: Option<FrameId>) {
-        self.name = holder.map_or(0, FrameId::raw);
+    /// The same: returns the place that names a holder, or a free one.
+    #[inline(always)]
+    pub(crate) fn place_of(&self, holder: Option<FrameId>) -> Option<usize> {
+        let wanted = holder.map_or(0, FrameId::raw);
+        let [first, second, third] = self.names;
+        if first == wanted {
+            Some(0)
+        } else if third == wanted {
+            Some(2)
+        } else {
+            (second == wanted && self.is(PageUse::Frame)).then_some(1)
+        }
     }
 
-    /// `Frame`: returns one of the places for holders.
-    pub(crate) const fn holder_at(&self, place: u8) -> Option<FrameId> {
-        FrameId::from_raw(match place {
-            0 => self.name,
-            1 => self.link,
-            _ => self.third,
-        })
-    }
-
-    /// `Frame`: fills or empties one of the places for holders.
-    pub(crate) fn set_holder_at(&mut self, place: u8, holder: Option<FrameId>) {
-        let word = match place {
-            0 => &mut self.name,
-            1 => &mut self.link,
-            _ => &mut self.third,
-        };
-        *word = holder.map_or(0, FrameId::raw);
+    /// The same: fills or empties a place.
+    #[inline(always)]
+    pub(crate) fn set_holder(&mut self, place: usize, holder: Option<FrameId>) {
+        if let Some(name) = self.names.get_mut(place) {
+            *name = holder.map_or(0, FrameId::raw);
+        }
     }
 
     /// `Frame`: returns whether it names no holder.
-    pub(crate) const fn names_nobody(&self) -> bool {
-        self.name | self.link | self.third == 0
+    pub(crate) fn names_nobody(&self) -> bool {
+        self.names == [0; 3]
     }
 
     /// `Frame`, `Run`, `Large`: returns how many holders it has, and references.
@@ -276,16 +280,14 @@ impl PageEntry {
 
     /// `Frame`, `Run`, `Large`: counts one more holder or reference.
     pub(crate) fn add_reference(&mut self) {
-        let more = plus(self.holders(), 1);
-        self.set(COUNT, more);
-        assert!(self.holders() == more, "a page has no more holders than it counts");
+        // Nothing is above this field.
+        self.head = plus(self.head, 1 << COUNT.shift);
     }
 
     /// `Frame`, `Run`, `Large`: counts one less; returns how many are left.
     pub(crate) fn remove_reference(&mut self) -> u32 {
-        let left = minus(self.holders(), 1);
-        self.set(COUNT, left);
-        left
+        self.head = minus(self.head, 1 << COUNT.shift);
+        self.holders()
     }
 
     /// `Frame`, `Large`: returns how many frames on it are under a pin.
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a page has no more holders than it counts")]
+    #[should_panic(expected = "count above its type")]
     fn holders_that_cannot_be_counted_stop_the_server() {
         let mut entry = PageEntry::new(PageUse::Frame);
         (0..=COUNT_MAX).for_each(|_| entry.add_reference());

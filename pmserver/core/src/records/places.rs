@@ -4,15 +4,17 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::kernel::{CNODE_SLOTS, PageIndex};
+use crate::kernel::PageIndex;
 use crate::records::account::Account;
 use crate::records::broken::broken;
 use crate::records::cell::{CELLS_PER_PAGE, Ref, record};
-use crate::records::count::{minus, plus};
 use crate::records::links::{Link, Links, chain};
 
 /// Records that a page has room for: its first cell says which of the others are taken.
 pub(crate) const RECORDS_PER_PAGE: u32 = CELLS_PER_PAGE - 1;
+
+/// The bit of the first cell.
+const FIRST: u64 = 1;
 
 /// The cells of a page of records, whose first one it is in, or the slots of a CNode.
 #[repr(C, align(16))]
@@ -21,8 +23,7 @@ pub(crate) struct Places {
     kind: u8,
     /// 1 for the cells of a page that were set aside.
     is_aside: u8,
-    /// How many are taken.
-    taken: u16,
+    unused: u16,
     /// The page.
     page: u32,
     /// Who is charged.
@@ -49,7 +50,7 @@ impl Places {
         Self {
             kind: 0,
             is_aside: 0,
-            taken: 0,
+            unused: 0,
             page: page.get(),
             account,
             padding: 0,
@@ -61,7 +62,7 @@ impl Places {
 
     /// Returns the cells of a page of records, of which none is taken but the first.
     pub(crate) const fn of_records(page: PageIndex, account: Link<Account>) -> Self {
-        Self { words: [1, 0], ..Self::new(page, account) }
+        Self { words: [FIRST, 0], ..Self::new(page, account) }
     }
 
     /// Returns the slots of an empty CNode.
@@ -71,17 +72,12 @@ impl Places {
 
     /// Returns the slots of a CNode, all of which are taken.
     pub(crate) const fn of_full_node(page: PageIndex, account: Link<Account>) -> Self {
-        Self { words: [u64::MAX; 2], taken: 128, ..Self::new(page, account) }
+        Self { words: [u64::MAX; 2], ..Self::new(page, account) }
     }
 
     /// Returns the page.
     pub(crate) const fn page(&self) -> PageIndex {
         PageIndex::new(self.page)
-    }
-
-    /// Returns how many cells or slots are taken.
-    pub(crate) const fn taken(&self) -> u16 {
-        self.taken
     }
 
     /// Returns whether the cells of a page of records were set aside.
@@ -96,18 +92,41 @@ impl Places {
 
     /// Returns how many cells of a page of records are free.
     pub(crate) fn free_cells(&self) -> u32 {
-        RECORDS_PER_PAGE.saturating_sub(self.taken.into())
+        let [cells, _] = self.words;
+        cells.count_zeros()
+    }
+
+    /// Returns whether no cell of a page of records is free.
+    pub(crate) const fn is_full(&self) -> bool {
+        let [cells, _] = self.words;
+        cells == u64::MAX
+    }
+
+    /// Returns whether no cell of a page of records is taken.
+    pub(crate) const fn is_empty(&self) -> bool {
+        let [cells, _] = self.words;
+        cells == FIRST
     }
 
     /// Returns whether no slot of a CNode is free.
     pub(crate) fn is_full_node(&self) -> bool {
-        usize::from(self.taken) == CNODE_SLOTS
+        self.words == [u64::MAX; 2]
     }
 
-    /// Returns the first cell that is free, if there is one.
-    pub(crate) const fn first_free(&self) -> u32 {
-        let [cells, _] = self.words;
-        cells.trailing_ones()
+    /// Takes the first free cell, if there is one, and returns its place.
+    #[inline(always)]
+    pub(crate) const fn take_cell(&mut self) -> Option<u32> {
+        let [cells, _] = &mut self.words;
+        let place = cells.trailing_ones();
+        *cells |= cells.wrapping_add(1);
+        if place < CELLS_PER_PAGE { Some(place) } else { None }
+    }
+
+    /// Leaves a cell.
+    #[inline(always)]
+    pub(crate) const fn leave_cell(&mut self, place: u32) {
+        let [cells, _] = &mut self.words;
+        *cells &= !(1 << (place % CELLS_PER_PAGE));
     }
 
     /// Returns the first cell from a place on that is taken.
@@ -132,30 +151,26 @@ impl Places {
         u8::try_from(place).ok().filter(|_| low | high != 0)
     }
 
-    /// Takes or leaves cells or slots: those of a mask, from a place on whose word they are all in.
-    /// Returns how many are taken now.
+    /// Takes or leaves slots: those of a mask, from one on in whose word they are all. Returns
+    /// whether none is taken now.
     #[inline(always)]
-    pub(crate) fn set(&mut self, place: u32, mask: u64, is_taken: bool) -> u16 {
+    pub(crate) fn set_slots(&mut self, first: u8, mask: u64, are_taken: bool) -> bool {
         let [low, high] = &mut self.words;
-        let word = if place < u64::BITS { low } else { high };
-        let bits = mask << (place % u64::BITS);
-        let count = u16::try_from(mask.count_ones()).unwrap_or(0);
-        if is_taken {
-            *word |= bits;
-            self.taken = plus(self.taken, count);
-        } else {
-            *word &= !bits;
-            self.taken = minus(self.taken, count);
-        }
-        self.taken
+        let first = u32::from(first);
+        let word = if first < u64::BITS { low } else { high };
+        let bits = mask << (first % u64::BITS);
+        *word = if are_taken { *word | bits } else { *word & !bits };
+        self.words == [0; 2]
     }
 }
 
 impl<T> Ref<T> {
     /// Returns the record of the cells of its page.
     pub(crate) fn places(self) -> Ref<Places> {
-        let (page, _) = self.place();
-        Ref::at(page, 0).unwrap_or_else(|| broken("record in the first page"))
+        match Ref::from_cell(self.cell() & !(CELLS_PER_PAGE - 1)) {
+            Some(places) => places,
+            None => broken("record in the first page"),
+        }
     }
 }
 

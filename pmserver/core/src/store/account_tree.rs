@@ -169,9 +169,9 @@ impl<K: Kernel> Store<K> {
         let total = self.page_count().saturating_add(overhead);
         let page = self.take_record_page(Link::NONE)?;
         let account = Account::of_pool(total, self.reserved().saturating_add(1), overhead);
-        let account = self.fill(page, &account, Stamp::unnamed(Account::KIND));
+        let (account, _) = self.fill(page, &account, Stamp::unnamed(Account::KIND));
         let ledger = Ledger::new(account.link());
-        let ledger = self.fill(page, &ledger, Stamp::unnamed(Ledger::KIND));
+        let (ledger, _) = self.fill(page, &ledger, Stamp::unnamed(Ledger::KIND));
         self.get_mut(account).ledger = ledger.link();
         self.get_mut(page).account = account.link();
         let pages = self.add_first::<PagesOfAccount>(Link::NONE, page);

@@ -13,7 +13,7 @@ use crate::records::cell::{Record, Ref, Stamp};
 use crate::records::links::Link;
 use crate::records::page::PageUse;
 use crate::records::places::{PagesOfAccount, Places};
-use crate::store::Store;
+use crate::store::{Emptied, Store};
 
 impl<K: Kernel> Store<K> {
     /// Stores a record that no handle names; the account pays.
@@ -63,8 +63,8 @@ impl<K: Kernel> Store<K> {
             Some(page) if self.has_free_cells(page) => page,
             _ => self.add_record_page(account)?,
         };
-        let record = self.fill(page, record, stamp);
-        if !self.has_free_cells(page) {
+        let (record, has_more) = self.fill(page, record, stamp);
+        if !has_more {
             self.move_record_page(account, page, End::Last);
         }
         Ok(record)
@@ -85,23 +85,20 @@ impl<K: Kernel> Store<K> {
     /// Frees a record; the caller has removed every link to it.
     #[inline]
     pub(crate) fn free<T: Record>(&mut self, record: Ref<T>) {
-        let page = record.places();
-        if self.get(page).is_aside() {
-            return self.free_aside(record);
-        }
-        let was_full = !self.has_free_cells(page);
-        let left = self.empty(record);
-        if left == 0 || was_full {
-            self.review_record_page(page, left);
+        let emptied = self.empty(record);
+        if emptied.is_aside {
+            self.free_aside(emptied);
+        } else if emptied.is_empty || emptied.was_full {
+            self.review_record_page(emptied);
         }
     }
 
     /// Releases a page of records in which nothing is left, or puts one that was full before those
     /// that are.
     #[cold]
-    fn review_record_page(&mut self, page: Ref<Places>, left: u16) {
+    fn review_record_page(&mut self, Emptied { page, is_empty, .. }: Emptied) {
         let owner = self.account_of_page(page);
-        if left > 0 {
+        if !is_empty {
             return self.move_record_page(owner, page, End::First);
         }
         let pages = self.remove_from_chain::<PagesOfAccount>(self.ledger(owner).record_pages, page);
@@ -138,7 +135,7 @@ impl<K: Kernel> Store<K> {
             Some(found) => found,
             None => (self.add_slot_page(account)?, 0),
         };
-        self.get_mut(node).set(index.into(), mask, true);
+        self.get_mut(node).set_slots(index, mask, true);
         if self.get(node).is_full_node() {
             self.move_slot_page(account, node, End::Last);
         }
@@ -182,7 +179,7 @@ impl<K: Kernel> Store<K> {
         let page = self.slots_of(slot.node);
         let owner = self.account_of_page(page);
         let was_full = self.get(page).is_full_node();
-        if self.get_mut(page).set(slot.index.into(), mask, false) == 0 {
+        if self.get_mut(page).set_slots(slot.index, mask, false) {
             let pages =
                 self.remove_from_chain::<PagesOfAccount>(self.ledger(owner).slot_pages, page);
             self.ledger_mut(owner).slot_pages = pages;
@@ -246,7 +243,7 @@ impl<K: Kernel> Store<K> {
 
     /// Returns whether a page of records has a free cell.
     pub(super) fn has_free_cells(&self, page: Ref<Places>) -> bool {
-        self.get(page).free_cells() > 0
+        !self.get(page).is_full()
     }
 
     /// Moves a page to one end of its ring and returns the first.

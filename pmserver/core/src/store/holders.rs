@@ -21,6 +21,13 @@ pub(crate) const LARGE_HOLDERS_MAX: u8 = 32;
 #[allow(clippy::as_conversions)] // To a wider type.
 pub(crate) type Holders = Vec<FrameId, { LARGE_HOLDERS_MAX as usize }>;
 
+/// A place for the name of a holder, in the entry of a page.
+#[derive(Clone, Copy)]
+struct Name {
+    page: PageIndex,
+    place: usize,
+}
+
 impl<K: Kernel> Store<K> {
     /// Returns the page that a frame is bound to.
     pub(crate) fn page_of(&self, frame: FrameId) -> Option<PageIndex> {
@@ -65,43 +72,46 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the holders of a page that are named.
     pub(crate) fn holders(&self, page: PageIndex) -> Holders {
-        let places = 0..self.places(page);
-        places.filter_map(|place| self.holder_at(page, place)).collect()
+        self.naming(page).flat_map(|page| self.entry(page).named()).collect()
     }
 
-    fn holder_at(&self, page: PageIndex, place: u8) -> Option<FrameId> {
+    /// Returns the pages whose entries name the holders of a page.
+    fn naming(&self, page: PageIndex) -> impl Iterator<Item = PageIndex> {
         let entry = self.entry(page);
-        if entry.is(PageUse::Frame) {
-            return entry.holder_at(place);
-        }
-        self.entry(self.naming(page, place)).holder()
+        let is_run = entry.is(PageUse::Run);
+        let pages = if is_run || entry.is(PageUse::Large) { self.places(page) / 2 } else { 1 };
+        let next = move |page: &PageIndex| {
+            let behind = PageIndex::new(page.get().saturating_add(1));
+            Some(if is_run { self.entry(*page).next_in_run() } else { behind })
+        };
+        core::iter::successors(Some(page), next).take(pages.into())
     }
 
-    fn set_holder_at(&mut self, page: PageIndex, place: u8, holder: Option<FrameId>) {
-        let entry = self.entry_mut(page);
-        if entry.is(PageUse::Frame) {
-            return entry.set_holder_at(place, holder);
+    /// Returns the place that names a holder, or a free one, in the entry of a page.
+    #[inline(always)]
+    fn find_holder(&self, page: PageIndex, holder: Option<FrameId>) -> Option<Name> {
+        let entry = self.entry(page);
+        match entry.place_of(holder) {
+            Some(place) => Some(Name { page, place }),
+            None if entry.is(PageUse::Frame) => None,
+            None => self.find_in_others(page, holder),
         }
-        let naming = self.naming(page, place);
-        self.entry_mut(naming).set_holder(holder);
     }
 
-    /// Returns which page of a large frame or a bound run names a holder.
-    fn naming(&self, page: PageIndex, place: u8) -> PageIndex {
-        if self.entry(page).is(PageUse::Run) {
-            return (0..place).fold(page, |page, _| self.entry(page).next_in_run());
-        }
-        PageIndex::new(page.get().saturating_add(place.into()))
+    #[inline(never)]
+    fn find_in_others(&self, page: PageIndex, holder: Option<FrameId>) -> Option<Name> {
+        let mut others = self.naming(page).skip(1);
+        others.find_map(|page| Some(Name { page, place: self.entry(page).place_of(holder)? }))
     }
 
-    fn find_holder(&self, page: PageIndex, holder: Option<FrameId>) -> Option<u8> {
-        (0..self.places(page)).find(|place| self.holder_at(page, *place) == holder)
+    fn set_holder(&mut self, name: Name, holder: Option<FrameId>) {
+        self.entry_mut(name.page).set_holder(name.place, holder);
     }
 
     /// Adds a holder to a page, and names it if there is a place for its name.
     pub(crate) fn add_holder(&mut self, page: PageIndex, holder: FrameId) {
-        if let Some(place) = self.find_holder(page, None) {
-            self.set_holder_at(page, place, Some(holder));
+        if let Some(name) = self.find_holder(page, None) {
+            self.set_holder(name, Some(holder));
         }
         self.add_reference(page);
     }
@@ -109,14 +119,14 @@ impl<K: Kernel> Store<K> {
     /// Adds the first holder to a page of 4 KiB.
     pub(crate) fn add_first_holder(&mut self, page: PageIndex, holder: FrameId) {
         let entry = self.entry_mut(page);
-        entry.set_holder(Some(holder));
+        entry.set_holder(0, Some(holder));
         entry.add_reference();
     }
 
     /// Removes a holder from a page; frees the page with the last one.
     pub(crate) fn remove_holder(&mut self, page: PageIndex, holder: FrameId) {
-        if let Some(place) = self.find_holder(page, Some(holder)) {
-            self.set_holder_at(page, place, None);
+        if let Some(name) = self.find_holder(page, Some(holder)) {
+            self.set_holder(name, None);
         }
         self.drop_reference(page);
     }
@@ -130,14 +140,14 @@ impl<K: Kernel> Store<K> {
     pub(crate) fn name_if_alone(&mut self, page: PageIndex, holder: FrameId) {
         let entry = self.entry_mut(page);
         if entry.is(PageUse::Frame) && entry.holders() == 1 && entry.names_nobody() {
-            entry.set_holder(Some(holder));
+            entry.set_holder(0, Some(holder));
         }
     }
 
     /// Names another frame as one of the holders of a page, if `old` is one.
     pub(crate) fn replace_holder(&mut self, page: PageIndex, old: FrameId, new: FrameId) {
-        if let Some(place) = self.find_holder(page, Some(old)) {
-            self.set_holder_at(page, place, Some(new));
+        if let Some(name) = self.find_holder(page, Some(old)) {
+            self.set_holder(name, Some(new));
         }
     }
 

@@ -32,7 +32,7 @@ use crate::kernel::{
 use crate::records::account::Account;
 use crate::records::broken::broken;
 use crate::records::cell::{
-    Alleged, CELL_BYTES, CELLS_PER_PAGE, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
+    Alleged, CELL_BYTES, GENERATION_MAX, Kind, PAGES_MAX, Record, Ref, Stamp,
 };
 use crate::records::count::Count;
 use crate::records::links::Link;
@@ -113,6 +113,15 @@ fn frame_table_pages(page_count: u32) -> u32 {
     let entries = u64::from(page_count).saturating_mul(ENTRY_BYTES as u64);
     let bytes = entries.saturating_add((page_count / PIECE_PAGES).saturating_add(1).into());
     u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// What the page of a record that was freed was, and is.
+#[derive(Clone, Copy)]
+pub(super) struct Emptied {
+    page: Ref<Places>,
+    was_full: bool,
+    is_empty: bool,
+    is_aside: bool,
 }
 
 impl<K: Kernel> Store<K> {
@@ -281,25 +290,26 @@ impl<K: Kernel> Store<K> {
         *last
     }
 
-    /// Stores a record in a free cell of a page that has one. It gets its stamp there: compilers
-    /// copy a record that is not changed on the way inline.
+    /// Stores a record in a free cell of a page that has one. Returns whether it has more.
     #[inline(always)]
     pub(crate) fn fill<T: Record>(
         &mut self,
         page: Ref<Places>,
         record: &T,
         stamp: Stamp,
-    ) -> Ref<T> {
-        let position = self.get(page).first_free();
+    ) -> (Ref<T>, bool) {
+        let places = self.get_mut(page);
+        let place = places.take_cell();
+        let has_more = !places.is_full();
         self.meter().charge(RECORD_WORK);
-        assert!(position < CELLS_PER_PAGE, "a page in the list has a free cell");
-        let Some(cell) = Ref::at(page.place().0, position) else {
-            broken("page beyond the last cell")
-        };
-        self.get_mut(page).set(position, 1, true);
-        self.store_at(cell, record, stamp)
+        match place.and_then(|place| Ref::from_cell(page.cell() | place)) {
+            Some(cell) => (self.store_at(cell, record, stamp), has_more),
+            None => broken("a page in the list without a free cell"),
+        }
     }
 
+    /// Stores a record in a cell. It gets its stamp there: compilers copy a record that is not changed
+    /// on the way inline.
     #[inline(always)]
     fn store_at<T: Record>(&mut self, cell: Ref<T>, record: &T, stamp: Stamp) -> Ref<T> {
         match T::mut_from_bytes(self.kernel.record_piece_mut::<CELL_BYTES>(cell.cell())) {
@@ -312,13 +322,18 @@ impl<K: Kernel> Store<K> {
         cell
     }
 
-    /// Frees a cell and returns how many cells of its page are still in use.
-    pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> u16 {
+    /// Frees a cell and returns how its page was, and is.
+    #[inline(always)]
+    pub(crate) fn empty<T: Record>(&mut self, record: Ref<T>) -> Emptied {
         self.meter().charge(RECORD_WORK);
         assert!(self.get(record).stamp().is(T::KIND), "freeing a record that is none");
-        let (_, position) = record.place();
         *self.kernel.record_piece_mut(record.cell()) = [0; CELL_BYTES];
-        self.get_mut(record.places()).set(position, 1, false)
+        let page = record.places();
+        let places = self.get_mut(page);
+        let was_full = places.is_full();
+        let (_, place) = record.place();
+        places.leave_cell(place);
+        Emptied { page, was_full, is_empty: places.is_empty(), is_aside: places.is_aside() }
     }
 
     /// Returns a record.

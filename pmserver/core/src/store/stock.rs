@@ -10,8 +10,8 @@ use crate::records::cell::{Record, Ref, Stamp};
 use crate::records::links::Link;
 use crate::records::places::{PagesOfAccount, Places, RECORDS_PER_PAGE};
 use crate::records::stock::Stock;
-use crate::store::Store;
 use crate::store::cells::End;
+use crate::store::{Emptied, Store};
 
 /// More pages than one call takes before they are filled.
 const UNFILLED_MAX: u32 = 64;
@@ -218,8 +218,8 @@ impl<K: Kernel> Store<K> {
             Some(page) if self.has_free_cells(page) => page,
             _ => self.take_aside_page(account)?,
         };
-        let record = self.fill(page, &record, Stamp::unnamed(T::KIND));
-        if !self.has_free_cells(page) {
+        let (record, has_more) = self.fill(page, &record, Stamp::unnamed(T::KIND));
+        if !has_more {
             self.move_aside_page(account, page, End::Last);
         }
         self.get_mut(stock).aside.down();
@@ -261,7 +261,7 @@ impl<K: Kernel> Store<K> {
             let Some(page) = next.filter(|page| self.has_free_cells(*page)) else { break };
             let first = self.stock_mut(account).record_pages;
             next = self.next_of::<PagesOfAccount>(first, page);
-            if self.get(page).taken() == 0 {
+            if self.get(page).is_empty() {
                 let pages = self.remove_from_chain::<PagesOfAccount>(first, page);
                 self.release_record_page(page);
                 let stock = self.stock_mut(account);
@@ -290,16 +290,17 @@ impl<K: Kernel> Store<K> {
     }
 
     /// Frees a record in a page of cells that were set aside; sets its cell aside again.
+    pub(super) fn empty_aside<T: Record>(&mut self, account: Ref<Account>, record: Ref<T>) {
+        let emptied = self.empty(record);
+        self.set_aside_again(account, emptied);
+    }
+
+    /// Sets the cell of a record that was freed aside again.
     #[inline(always)]
-    pub(super) fn empty_aside<T: Record>(
-        &mut self,
-        account: Ref<Account>,
-        record: Ref<T>,
-    ) -> Ref<Stock> {
+    fn set_aside_again(&mut self, account: Ref<Account>, emptied: Emptied) -> Ref<Stock> {
         let stock = self.stock_of(account);
-        let page = record.places();
-        let was_full = !self.has_free_cells(page);
-        if self.empty(record) == 0 && !self.keeps_unfilled {
+        let Emptied { page, was_full, is_empty, .. } = emptied;
+        if is_empty && !self.keeps_unfilled {
             let pages = self.get(stock).record_pages;
             let pages = self.remove_from_chain::<PagesOfAccount>(pages, page);
             self.release_record_page(page);
@@ -313,11 +314,11 @@ impl<K: Kernel> Store<K> {
         stock
     }
 
-    /// Frees a record in a page of cells that were set aside.
+    /// Gives back the cell of a record that was freed, in a page of cells that were set aside.
     #[inline(never)]
-    pub(super) fn free_aside<T: Record>(&mut self, record: Ref<T>) {
-        let owner = self.owner_of(record);
-        let stock = self.empty_aside(owner, record);
+    pub(super) fn free_aside(&mut self, emptied: Emptied) {
+        let owner = self.account_of_page(emptied.page);
+        let stock = self.set_aside_again(owner, emptied);
         self.give_back_to(stock, owner, (1, 0));
     }
 }

@@ -24,7 +24,7 @@ use crate::records::broken::broken;
 use crate::records::cell::Ref;
 use crate::records::container::Container;
 use crate::records::failure::split_failure;
-use crate::records::frame::{Frame, FrameMarks};
+use crate::records::frame::{Frame, FrameMarks, LARGE_PAGES};
 use crate::records::id::{CLUSTER, Id, LAST_IN_CLUSTER};
 use crate::records::ledger::FrameList;
 use crate::records::mapping::{Mapping, MappingsOfFrame};
@@ -193,7 +193,7 @@ impl<K: Kernel> FrameManager<K> {
         }
         self.store.add_reference(block);
         self.leave_page(Id::first(frame));
-        let frames = self.split_to_copies(frame);
+        let frames = self.split_to_copies(block, frame);
         for (mapping, parts) in &prepared {
             self.replace_mapping(*mapping, parts, &frames);
         }
@@ -232,7 +232,7 @@ impl<K: Kernel> FrameManager<K> {
 
     /// Splits a frame that was large into clusters, binds them to the copies of its pages, and
     /// returns them in order.
-    fn split_to_copies(&mut self, frame: Ref<Frame>) -> PartFrames {
+    fn split_to_copies(&mut self, block: PageIndex, frame: Ref<Frame>) -> PartFrames {
         let container = self.store.container_of(frame);
         let range = self.store.get(frame).range();
         let mut frames = PartFrames::new();
@@ -247,14 +247,10 @@ impl<K: Kernel> FrameManager<K> {
                 rest = range.behind(number | LAST_IN_CLUSTER);
             }
         }
-        let Some(splitting) = self.store.splitting else { broken("splitting without copies") };
-        let mut next = splitting.last_copy();
-        for part in frames.iter().rev() {
-            for index in (0..CLUSTER).rev() {
-                let Some(copy) = next else { broken("page that was not copied") };
-                next = self.store.copy_before(&splitting, copy);
-                let (_, page) = copy;
-                self.join_page(Id::new(*part, index), page);
+        let mut parts = 0..LARGE_PAGES;
+        for frame in &frames {
+            for (index, part) in (0..CLUSTER).zip(parts.by_ref()) {
+                self.join_page(Id::new(*frame, index), self.store.copy_of(block, part));
             }
         }
         frames

@@ -17,7 +17,8 @@ impl<K: Kernel> FrameManager<K> {
             // It can be taken out.
             return true;
         }
-        if !entry.is(PageUse::Frame) || entry.is_pinned() || self.store.is_crowded(page) {
+        let stays = entry.is_pinned() || entry.is_joined() || self.store.is_crowded(page);
+        if !entry.is(PageUse::Frame) || stays {
             return false;
         }
         !self.store.holders(page).iter().any(|holder| self.is_in_place(*holder))

@@ -253,7 +253,9 @@ impl<K: Kernel> Operations<K> {
         };
         // One of its ring is in this pin, too: then the page is pinned for both.
         let is_pinned = entry.is_pinned() && !self.sharers(frame).iter().any(is_of_pin);
-        let page = if is_written || is_pinned || self.store.is_crowded(page) {
+        // What a large frame is being split to has others to come.
+        let is_alone = !entry.is_joined() && !self.store.is_crowded(page);
+        let page = if is_written || is_pinned || !is_alone {
             // The others stay: one of them may be of this pin, and pinned by now.
             self.leave_cow(frame, page).map_err(refused)?
         } else {

@@ -100,9 +100,8 @@ const COUNT_MAX: u32 = (1 << COUNT.bits) - 1;
 ///                  names[0], names[2]        names[1]
 ///   Frame          holders                   holder
 ///   Run, InRun     holders of the run        next page of the run
-///   Large          holders of the block      -
-///   InBlock        holders of the block      copy of the part before
-///   Copied         -                         copy of the part before
+///   Large, InBlock holders of the block      copy of this page
+///   Copied         -                         copy of the page before, of a run
 ///   Slots          record of the slots       -
 ///   free           previous page             next page
 ///   quarantine     pin                       next page
@@ -205,10 +204,15 @@ impl PageEntry {
         *previous = page;
     }
 
-    /// `Copied`: returns the copy of the page before. `InBlock`, of a block whose copies are frames
-    /// by now: the copy of the page before this one.
-    pub(crate) fn copy_before(&self) -> Option<PageIndex> {
+    /// `Large`, `InBlock`: returns the copy of this page, if it was copied, while the large frame is
+    /// being split. `Copied`, of a page of a run: the copy of the page before.
+    pub(crate) fn copy(&self) -> Option<PageIndex> {
         PageIndex::from_link(self.next())
+    }
+
+    /// Says which copy that is.
+    pub(crate) const fn set_copy(&mut self, page: u32) {
+        self.set_next(page);
     }
 
     /// `Frame`, `Run`, `Large`: returns whether a mapping has the original capability.

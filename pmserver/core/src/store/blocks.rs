@@ -19,6 +19,7 @@
 use proto::PAGE_BYTES;
 
 use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, ObjectKind, PageIndex};
+use crate::records::broken::broken;
 use crate::records::frame::LARGE_PAGES;
 use crate::records::page::{PageEntry, PageUse};
 use crate::store::Store;
@@ -45,16 +46,17 @@ pub(crate) struct Splitting {
     pub(crate) block: PageIndex,
     /// How many of its pages were copied.
     pub(crate) copied: u16,
-    /// The copies, the last one first.
-    copies: u32,
+    /// The copies of a run's pages, the last one first. The entry of a page of a large frame names
+    /// its copy.
+    copies_of_run: u32,
     /// Whether virtual frames are being moved to them.
     is_joining: bool,
 }
 
 impl Splitting {
-    /// Returns the part that was copied last, and the page that it was copied to.
-    pub(crate) fn last_copy(&self) -> Option<(u16, PageIndex)> {
-        self.copied.checked_sub(1).zip(PageIndex::from_link(self.copies))
+    /// Returns the copy of the last page of a run.
+    pub(super) fn last_copy_of_run(&self) -> Option<PageIndex> {
+        PageIndex::from_link(self.copies_of_run)
     }
 }
 
@@ -218,7 +220,8 @@ impl<K: Kernel> Store<K> {
         let Some(splitting) = self.splitting else { return Ok(()) };
         let page = self.take(ObjectKind::Frame, PageUse::Copied)?;
         let Splitting { block, copied: part, .. } = splitting;
-        let copied = if self.entry(block).is(PageUse::Run) {
+        let is_run = self.entry(block).is(PageUse::Run);
+        let copied = if is_run {
             self.kernel.copy_page(page_of_block(block, part), page)
         } else {
             self.kernel.copy_part(block, part, page)
@@ -227,15 +230,20 @@ impl<K: Kernel> Store<K> {
             self.release_frame(page);
             return Err(error);
         }
-        self.entry_mut(page).set_next(splitting.copies);
+        let mut copies_of_run = splitting.copies_of_run;
+        if is_run {
+            self.entry_mut(page).set_copy(core::mem::replace(&mut copies_of_run, page.get()));
+        } else {
+            self.entry_mut(page_of_block(block, part)).set_copy(page.get());
+        }
         let copied = part.saturating_add(1);
-        self.splitting = Some(Splitting { copied, copies: page.get(), ..splitting });
+        self.splitting = Some(Splitting { copied, copies_of_run, ..splitting });
         Ok(())
     }
 
     /// Begins to split a large frame, or a bound run.
     pub(crate) fn begin_splitting(&mut self, block: PageIndex) {
-        self.splitting = Some(Splitting { block, copied: 0, copies: 0, is_joining: false });
+        self.splitting = Some(Splitting { block, copied: 0, copies_of_run: 0, is_joining: false });
     }
 
     /// Makes the copies frames, each with a reference that keeps it, and that keeps it shared,
@@ -244,29 +252,19 @@ impl<K: Kernel> Store<K> {
         let Some(splitting) = self.splitting.filter(|splitting| !splitting.is_joining) else {
             return;
         };
-        let mut next = splitting.last_copy();
-        while let Some(copy) = next {
-            next = self.copy_before(&splitting, copy);
-            let (part, page) = copy;
-            if let Some((_, before)) = next {
-                // A frame has no room for this in its own entry.
-                self.entry_mut(page_of_block(splitting.block, part)).set_next(before.get());
-            }
+        for part in 0..splitting.copied {
+            let page = self.copy_of(splitting.block, part);
             self.entry_mut(page).become_frame();
         }
         self.splitting = Some(Splitting { is_joining: true, ..splitting });
     }
 
-    /// Returns the part of which the part before was copied to which page.
-    pub(crate) fn copy_before(
-        &self,
-        splitting: &Splitting,
-        (part, page): (u16, PageIndex),
-    ) -> Option<(u16, PageIndex)> {
-        let part_before = part.checked_sub(1)?;
-        let named_by =
-            if splitting.is_joining { page_of_block(splitting.block, part) } else { page };
-        Some((part_before, self.entry(named_by).copy_before()?))
+    /// Returns the copy of one part of the large frame that is being split.
+    pub(crate) fn copy_of(&self, block: PageIndex, part: u16) -> PageIndex {
+        match self.entry(page_of_block(block, part)).copy() {
+            Some(page) => page,
+            None => broken("part that was not copied"),
+        }
     }
 
     /// Ends the splitting, if it has begun, of what nobody has to leave any more, and frees the
@@ -276,10 +274,13 @@ impl<K: Kernel> Store<K> {
         let Some(splitting) = splitting else { return };
         // If the kernel refuses, it is asked again when the next copy is made.
         let _ = self.kernel.end_copies();
-        let mut next = splitting.last_copy();
-        while let Some(copy) = next {
-            next = self.copy_before(&splitting, copy);
-            let (_, page) = copy;
+        let mut copy_of_run = splitting.last_copy_of_run();
+        for part in 0..splitting.copied {
+            let page = match copy_of_run {
+                Some(page) => page,
+                None => self.copy_of(block, part),
+            };
+            copy_of_run = copy_of_run.and_then(|page| self.entry(page).copy());
             if !splitting.is_joining || self.entry_mut(page).end_joining() == 0 {
                 self.push_free(page, PageUse::Dirty);
             }

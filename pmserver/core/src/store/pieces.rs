@@ -133,14 +133,14 @@ impl<K: Kernel> Store<K> {
     /// Makes the copies of the pages of a run the pages of that run, and returns the first. Nobody
     /// is on the piece then.
     pub(crate) fn join_copies(&mut self, piece: PageIndex) -> PageIndex {
-        let mut copy = self.splitting.and_then(|splitting| Some(splitting.last_copy()?.1));
+        let mut copy = self.splitting.and_then(|splitting| splitting.last_copy_of_run());
         self.splitting = None;
         let Some(last) = copy else { broken("a run without copies") };
         // Each gets the entry of the page that it is a copy of: some name holders.
         let mut originals = pages_of(piece).rev();
         let (mut next, mut first) = (last, last);
         while let Some((page, original)) = copy.zip(originals.next()) {
-            copy = self.entry(page).copy_before();
+            copy = self.entry(page).copy();
             let mut entry = *self.entry(original);
             entry.set_of_piece(false);
             entry.set_next(next.get());

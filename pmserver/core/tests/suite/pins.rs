@@ -380,3 +380,38 @@ fn frames_under_a_pin_without_a_deadline_do_not_become_extra() {
     policy.account_set_limits(account, limit(9), flags).unwrap();
     assert!(extra(&mut pm, 7));
 }
+
+#[test]
+fn a_pin_that_ends_while_a_large_frame_is_being_split_loses_nothing() {
+    // PM-400: each of two copies has two mappings, so that one call cannot replace both.
+    for late in [false, true] {
+        let world = world();
+        let mut pm = world.as_peer(2);
+        let all_at = |pm: &mut Pm, of, first| {
+            assert_eq!(pm.map(of, at(0), frames(LARGE), page(first), FORCED).unwrap().count, LARGE);
+        };
+        let source = filled_large(&mut pm);
+        all_at(&mut pm, source, 0);
+        for place in (0..LARGE).step_by(37) {
+            world.store(2, byte_of(place), page(place)).unwrap();
+        }
+        let copy = filled(&mut pm, LARGE);
+        let (from, to) = ((source, at(0)), (copy, at(0)));
+        assert_eq!(pm.copy(from, to, frames(LARGE), CopyFlags::empty()), Ok(LARGE));
+        for (of, first) in [(source, LARGE), (copy, 2 * LARGE), (copy, 3 * LARGE)] {
+            let mapped = pm.map(of, at(0), frames(LARGE), page(first), MapFlags::READ).unwrap();
+            assert_eq!(mapped.count, LARGE);
+        }
+        // As soon as the pages of the first one are its own, the other is still large.
+        let pinned = all(|| pm.pin(source, at(5), frames(2), LockMode::Read, SHORT)).unwrap();
+        if late {
+            world.advance(SHORT.get());
+            assert!(state(&mut pm, source, 5).contains(FrameState::TAKEN_OVER));
+        }
+        assert_eq!(all(|| pm.deallocate(copy, at(3), frames(1), DeallocateFlags::empty())), Ok(1));
+        pm.unlock(pinned.lease.lease).unwrap();
+        check_bytes(&world, 2, 0);
+        all(|| pm.container_destroy(source)).unwrap();
+        all(|| pm.container_destroy(copy)).unwrap();
+    }
+}

@@ -74,7 +74,7 @@ impl PageUse {
     }
 }
 
-const _: () = assert!(PageUse::LargeQuarantine.number() < 1 << USED_AS.bits);
+const _: () = assert!(PageUse::LargeQuarantine.number() <= USED_AS.most);
 
 /// Bytes of one entry.
 pub(crate) const ENTRY_BYTES: usize = 16;
@@ -86,12 +86,10 @@ pub(crate) const PAGE_NAMES: u8 = 3;
 pub(crate) const RUN_HOLDERS_MAX: u8 = 4;
 
 /// The most holders of a page of 4 KiB: its entry counts them, and a few references.
-pub(crate) const HOLDERS_MAX: u32 = COUNT_MAX - 8;
+pub(crate) const HOLDERS_MAX: u32 = COUNT.most - 8;
 
 #[allow(clippy::as_conversions)] // To a wider type.
 const _: () = assert!(PAGE_NAMES as u32 == MOVE_HOLDERS_MAX);
-
-const COUNT_MAX: u32 = (1 << COUNT.bits) - 1;
 
 /// One page of the pool: what it is used as, whether it is a frame of a piece, and what there is to
 /// know about such a page.
@@ -120,25 +118,26 @@ const _: () = assert!(size_of::<PageEntry>() == ENTRY_BYTES);
 #[derive(Clone, Copy)]
 struct Field {
     shift: u32,
-    bits: u32,
+    /// The highest value.
+    most: u32,
 }
 
-const USED_AS: Field = Field { shift: 0, bits: 5 };
+const USED_AS: Field = Field { shift: 0, most: 31 };
 
 /// The page is a frame of a piece.
-const OF_PIECE: Field = Field { shift: 5, bits: 1 };
+const OF_PIECE: Field = Field { shift: 5, most: 1 };
 
 /// How many frames on the page are under a pin.
-const PINS: Field = Field { shift: 6, bits: 4 };
+const PINS: Field = Field { shift: 6, most: 15 };
 
 /// A mapping uses the original capability.
-const ORIGINAL: Field = Field { shift: 10, bits: 1 };
+const ORIGINAL: Field = Field { shift: 10, most: 1 };
 
 /// The splitting of a large frame has a reference.
-const JOINED: Field = Field { shift: 11, bits: 1 };
+const JOINED: Field = Field { shift: 11, most: 1 };
 
 /// Holders and references.
-const COUNT: Field = Field { shift: 12, bits: 20 };
+const COUNT: Field = Field { shift: 12, most: (1 << 20) - 1 };
 
 impl PageEntry {
     /// Returns the entry of a page with this use and no other property.
@@ -155,13 +154,13 @@ impl PageEntry {
     }
 
     const fn get(&self, field: Field) -> u32 {
-        self.head >> field.shift & ((1 << field.bits) - 1)
+        self.head >> field.shift & field.most
     }
 
     /// Fills a field; what does not fit is lost.
     const fn set(&mut self, field: Field, value: u32) {
-        let mask = (1 << field.bits) - 1;
-        self.head = self.head & !(mask << field.shift) | (value & mask) << field.shift;
+        let others = self.head & !(field.most << field.shift);
+        self.head = others | (value & field.most) << field.shift;
     }
 
     /// Returns whether it is a frame of a piece, which cannot become anything else alone.
@@ -204,8 +203,8 @@ impl PageEntry {
         *previous = page;
     }
 
-    /// `Large`, `InBlock`: returns the copy of this page, if it was copied, while the large frame is
-    /// being split. `Copied`, of a page of a run: the copy of the page before.
+    /// `Large`, `InBlock`: returns the copy of this page, if it was copied, while the large frame
+    /// is being split. `Copied`, of a page of a run: the copy of the page before.
     pub(crate) fn copy(&self) -> Option<PageIndex> {
         PageIndex::from_link(self.next())
     }
@@ -267,9 +266,13 @@ impl PageEntry {
     /// The same: fills or empties a place.
     #[inline(always)]
     pub(crate) fn set_holder(&mut self, place: usize, holder: Option<FrameId>) {
-        if let Some(name) = self.names.get_mut(place) {
-            *name = holder.map_or(0, FrameId::raw);
-        }
+        let [first, second, third] = &mut self.names;
+        let name = match place {
+            0 => first,
+            1 => second,
+            _ => third,
+        };
+        *name = holder.map_or(0, FrameId::raw);
     }
 
     /// `Frame`: returns whether it names no holder.
@@ -365,14 +368,14 @@ mod tests {
         let mut entry = PageEntry::new(PageUse::Frame);
         entry.set_of_piece(true);
         entry.set_pins(8);
-        (1..COUNT_MAX).for_each(|_| entry.add_reference());
+        (1..COUNT.most).for_each(|_| entry.add_reference());
         assert!(entry.is(PageUse::Frame) && entry.is_of_piece());
         assert!(!entry.is_original_used() && !entry.is_joined());
-        assert_eq!((entry.pins(), entry.holders()), (8, COUNT_MAX - 1));
+        assert_eq!((entry.pins(), entry.holders()), (8, COUNT.most - 1));
         entry.set_original_used(true);
         entry.set_pins(0);
         assert!(entry.is_original_used() && !entry.is_joined() && !entry.is_pinned());
-        assert_eq!(entry.remove_reference(), COUNT_MAX - 2);
+        assert_eq!(entry.remove_reference(), COUNT.most - 2);
         assert!(entry.is(PageUse::Frame) && entry.is_of_piece());
     }
 
@@ -380,6 +383,6 @@ mod tests {
     #[should_panic(expected = "count above its type")]
     fn holders_that_cannot_be_counted_stop_the_server() {
         let mut entry = PageEntry::new(PageUse::Frame);
-        (0..=COUNT_MAX).for_each(|_| entry.add_reference());
+        (0..=COUNT.most).for_each(|_| entry.add_reference());
     }
 }

@@ -156,8 +156,8 @@ impl<K: Kernel> Store<K> {
         node.inspect_err(|_| self.refund(account, Charge::Slots))
     }
 
-    /// Releases a CNode with nothing in its slots, which is in nobody's CSpace, and what its account
-    /// pays for it.
+    /// Releases a CNode with nothing in its slots, which is in nobody's CSpace, and what its
+    /// account pays for it.
     pub(crate) fn release_node(&mut self, node: PageIndex) {
         let places = self.slots_of(node);
         let owner = self.account_of_page(places);

@@ -109,6 +109,7 @@ pub(crate) struct Store<K> {
 
 /// Returns how many pages the frame table takes, with a byte for each 64 pages behind it
 /// (`store/pieces.rs`).
+#[allow(clippy::as_conversions)] // To a wider type.
 fn frame_table_pages(page_count: u32) -> u32 {
     let entries = u64::from(page_count).saturating_mul(ENTRY_BYTES as u64);
     let bytes = entries.saturating_add((page_count / PIECE_PAGES).saturating_add(1).into());
@@ -308,8 +309,8 @@ impl<K: Kernel> Store<K> {
         }
     }
 
-    /// Stores a record in a cell. It gets its stamp there: compilers copy a record that is not changed
-    /// on the way inline.
+    /// Stores a record in a cell. It gets its stamp there: compilers copy a record that is not
+    /// changed on the way inline.
     #[inline(always)]
     fn store_at<T: Record>(&mut self, cell: Ref<T>, record: &T, stamp: Stamp) -> Ref<T> {
         match T::mut_from_bytes(self.kernel.record_piece_mut::<CELL_BYTES>(cell.cell())) {

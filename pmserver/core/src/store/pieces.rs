@@ -215,6 +215,7 @@ impl<K: Kernel> Store<K> {
 
     /// Returns which byte of the pool counts that: behind the frame table there is one for each 64
     /// pages, wherever pieces begin among them.
+    #[allow(clippy::as_conversions)] // A small number.
     fn place_of_count(&self, piece: PageIndex) -> u32 {
         let entries = self.page_count().saturating_mul(ENTRY_BYTES as u32);
         entries.saturating_add(piece.get() / PIECE_PAGES)

@@ -79,8 +79,12 @@ const _: () = assert!(PageUse::LargeQuarantine.number() <= USED_AS.most);
 /// Bytes of one entry.
 pub(crate) const ENTRY_BYTES: usize = 16;
 
-/// Holders that the entry of a page of 4 KiB names.
-pub(crate) const PAGE_NAMES: u8 = 3;
+/// Bytes of the frame table for each page: an entry, and a fourth holder behind all of them.
+#[allow(clippy::as_conversions)] // A small number.
+pub(crate) const BYTES_PER_PAGE: u32 = ENTRY_BYTES as u32 + 4;
+
+/// Holders of a page of 4 KiB that are named: three in its entry, and one in the table behind.
+pub(crate) const PAGE_NAMES: u8 = 4;
 
 /// Holders that the entries of the pages of a bound run name.
 pub(crate) const RUN_HOLDERS_MAX: u8 = 4;

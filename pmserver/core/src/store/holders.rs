@@ -2,8 +2,8 @@
 //! The holders of a page: the virtual frames that are bound to it. Frames that are really shared
 //! are one holder, whichever of them is named.
 //!
-//! The entry of a page of 4 KiB names three; more are only counted, and then the page cannot move.
-//! All holders of a large frame and of a bound run are named: the entries of their other pages have
+//! The entry of a page of 4 KiB names three, and a table
+//! behind a fourth; more are only counted, and then the page cannot move. All holders of a large frame and of a bound run are named: the entries of their other pages have
 //! places for them. A page may have *references* besides, which keep it for a moment and are
 //! counted, too.
 
@@ -21,7 +21,10 @@ pub(crate) const LARGE_HOLDERS_MAX: u8 = 32;
 #[allow(clippy::as_conversions)] // To a wider type.
 pub(crate) type Holders = Vec<FrameId, { LARGE_HOLDERS_MAX as usize }>;
 
-/// A place for the name of a holder, in the entry of a page.
+/// The place that is not in the entry.
+const FOURTH: usize = 3;
+
+/// A place for the name of a holder, in the entry of a page or behind.
 #[derive(Clone, Copy)]
 struct Name {
     page: PageIndex,
@@ -72,7 +75,21 @@ impl<K: Kernel> Store<K> {
 
     /// Returns the holders of a page that are named.
     pub(crate) fn holders(&self, page: PageIndex) -> Holders {
-        self.naming(page).flat_map(|page| self.entry(page).named()).collect()
+        let fourth = self.fourth_holder(page);
+        self.naming(page).flat_map(|page| self.entry(page).named()).chain(fourth).collect()
+    }
+
+    /// Returns the fourth holder of a page of 4 KiB.
+    fn fourth_holder(&self, page: PageIndex) -> Option<FrameId> {
+        let raw = self.kernel.record_piece(self.place_of_fourth(page));
+        FrameId::from_raw(u32::from_le_bytes(*raw))
+    }
+
+    /// Returns in which piece of four bytes it stands: behind the frame table, as most pages have
+    /// none.
+    fn place_of_fourth(&self, page: PageIndex) -> u32 {
+        let words_per_entry = 4;
+        self.page_count().saturating_mul(words_per_entry).saturating_add(page.get())
     }
 
     /// Returns the pages whose entries name the holders of a page.
@@ -93,19 +110,28 @@ impl<K: Kernel> Store<K> {
         let entry = self.entry(page);
         match entry.place_of(holder) {
             Some(place) => Some(Name { page, place }),
-            None if entry.is(PageUse::Frame) => None,
-            None => self.find_in_others(page, holder),
+            None => self.find_further(page, holder),
         }
     }
 
     #[inline(never)]
-    fn find_in_others(&self, page: PageIndex, holder: Option<FrameId>) -> Option<Name> {
+    fn find_further(&self, page: PageIndex, holder: Option<FrameId>) -> Option<Name> {
+        if self.entry(page).is(PageUse::Frame) {
+            let is_fourth = self.fourth_holder(page) == holder;
+            return is_fourth.then_some(Name { page, place: FOURTH });
+        }
         let mut others = self.naming(page).skip(1);
         others.find_map(|page| Some(Name { page, place: self.entry(page).place_of(holder)? }))
     }
 
     fn set_holder(&mut self, name: Name, holder: Option<FrameId>) {
-        self.entry_mut(name.page).set_holder(name.place, holder);
+        if name.place == FOURTH {
+            let place = self.place_of_fourth(name.page);
+            let raw = holder.map_or(0, FrameId::raw);
+            *self.kernel.record_piece_mut(place) = raw.to_le_bytes();
+        } else {
+            self.entry_mut(name.page).set_holder(name.place, holder);
+        }
     }
 
     /// Adds a holder to a page, and names it if there is a place for its name.
@@ -138,9 +164,10 @@ impl<K: Kernel> Store<K> {
 
     /// Names the only holder of a page of 4 KiB if it is not named: it came when others were there.
     pub(crate) fn name_if_alone(&mut self, page: PageIndex, holder: FrameId) {
-        let entry = self.entry_mut(page);
-        if entry.is(PageUse::Frame) && entry.holders() == 1 && entry.names_nobody() {
-            entry.set_holder(0, Some(holder));
+        let entry = self.entry(page);
+        let may_be_unnamed = entry.is(PageUse::Frame) && entry.holders() == 1;
+        if may_be_unnamed && entry.names_nobody() && self.fourth_holder(page).is_none() {
+            self.entry_mut(page).set_holder(0, Some(holder));
         }
     }
 

@@ -37,7 +37,7 @@ use crate::records::cell::{
 use crate::records::count::Count;
 use crate::records::links::Link;
 use crate::records::meter::{Meter, RECORD_WORK};
-use crate::records::page::{ENTRY_BYTES, PageEntry, PageUse};
+use crate::records::page::{BYTES_PER_PAGE, ENTRY_BYTES, PageEntry, PageUse};
 use crate::records::places::Places;
 use crate::store::account_tree::Allowances;
 use crate::store::blocks::Splitting;
@@ -107,11 +107,10 @@ pub(crate) struct Store<K> {
     credit: Option<Credit>,
 }
 
-/// Returns how many pages the frame table takes, with a byte for each 64 pages behind it
-/// (`store/pieces.rs`).
-#[allow(clippy::as_conversions)] // To a wider type.
+/// Returns how many pages the frame table takes, with what stands behind it: four bytes for each
+/// page (`store/holders.rs`), and a byte for each 64 (`store/pieces.rs`).
 fn frame_table_pages(page_count: u32) -> u32 {
-    let entries = u64::from(page_count).saturating_mul(ENTRY_BYTES as u64);
+    let entries = u64::from(page_count).saturating_mul(BYTES_PER_PAGE.into());
     let bytes = entries.saturating_add((page_count / PIECE_PAGES).saturating_add(1).into());
     u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX)
 }

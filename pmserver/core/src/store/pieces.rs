@@ -23,7 +23,7 @@ use crate::kernel::{BLOCK_PAGES, Kernel, KernelError, PIECE_PAGES, PageIndex};
 use crate::records::account::{Charge, Shortage};
 use crate::records::broken::broken;
 use crate::records::frame::RUN_PAGES;
-use crate::records::page::{ENTRY_BYTES, PageEntry, PageUse};
+use crate::records::page::{BYTES_PER_PAGE, PageEntry, PageUse};
 use crate::store::Store;
 
 #[allow(clippy::as_conversions)] // To a wider type.
@@ -213,12 +213,11 @@ impl<K: Kernel> Store<K> {
         used
     }
 
-    /// Returns which byte of the pool counts that: behind the frame table there is one for each 64
-    /// pages, wherever pieces begin among them.
-    #[allow(clippy::as_conversions)] // A small number.
+    /// Returns which byte of the pool counts that: behind the frame table and the fourth holders
+    /// there is one for each 64 pages, wherever pieces begin among them.
     fn place_of_count(&self, piece: PageIndex) -> u32 {
-        let entries = self.page_count().saturating_mul(ENTRY_BYTES as u32);
-        entries.saturating_add(piece.get() / PIECE_PAGES)
+        let before = self.page_count().saturating_mul(BYTES_PER_PAGE);
+        before.saturating_add(piece.get() / PIECE_PAGES)
     }
 
     /// Returns how many pages are charged to the pool's account for large frames and pieces.

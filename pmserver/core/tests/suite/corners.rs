@@ -307,7 +307,7 @@ fn a_page_is_moved_with_all_frames_that_share_it() {
     let limit = ByteCount::new(1 << 20);
     let peers = [PeerConfig { peer: 2, name: "peer", limit, privileges: Privileges::all() }];
     let world = World::with_peers(4 << 20, &peers);
-    for copies in 1..=3 {
+    for copies in 1..=4 {
         let mut pm = world.as_peer(2);
         let container = filled(&mut pm, copies + 1);
         pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
@@ -333,17 +333,17 @@ fn a_page_is_moved_again_when_others_have_left_it() {
     // PM-290: those that it named, too, once the one that is left has stored to it.
     let limit = ByteCount::new(1 << 20);
     let peers = [PeerConfig { peer: 2, name: "peer", limit, privileges: Privileges::all() }];
-    for stays in 0..=3 {
+    for stays in 0..=4 {
         let world = World::with_peers(4 << 20, &peers);
         let mut pm = world.as_peer(2);
-        let container = filled(&mut pm, 4);
+        let container = filled(&mut pm, 5);
         pm.map(container, at(0), frames(1), page(0), FORCED).unwrap();
-        for number in 1..=3 {
+        for number in 1..=4 {
             let (from, to) = ((container, at(0)), (container, at(number)));
             pm.copy(from, to, frames(1), CopyFlags::empty()).unwrap();
         }
         assert_eq!(pm.disturb(Disturbance::Move, 0).unwrap().count, 0);
-        for number in (0..=3).filter(|number| *number != stays) {
+        for number in (0..=4).filter(|number| *number != stays) {
             pm.deallocate(container, at(number), frames(1), DeallocateFlags::empty()).unwrap();
         }
         pm.map(container, at(stays), frames(1), page(1), FORCED).unwrap();

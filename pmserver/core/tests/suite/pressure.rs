@@ -435,9 +435,11 @@ fn who_was_not_asked_gives_what_others_do_not_have_to() {
     assert_eq!(refusal(waits), Some(PmError::Pending));
     assert_eq!(world.notified(), [4]);
     world.advance(EXTRA_MICROS);
-    let waits = policy.allocate(ballast, at(0), frames(1), PLAIN);
+    // The pool may have a page or two that were not worth a call.
+    let waits = policy.allocate(ballast, at(0), frames(20), PLAIN);
     assert_eq!(refusal(waits), Some(PmError::Pending));
-    assert_eq!((world.notified(), second.extra_request().unwrap().count), (vec![5], 1));
+    assert_eq!(world.notified(), [5]);
+    assert!((1..=20).contains(&second.extra_request().unwrap().count));
     world.advance(EXTRA_MICROS);
     loop {
         match policy.allocate(ballast, at(0), frames(20), PLAIN) {

@@ -89,7 +89,7 @@ pub const INSPECT_PAGES_MAX: u32 = 256;
 
 /// pmserver moves a page only if never more virtual frames used it at a time: each must be bound to
 /// the new page. Frames that are really shared count as one.
-pub const MOVE_HOLDERS_MAX: u32 = 3;
+pub const MOVE_HOLDERS_MAX: u32 = 4;
 
 /// Depth of the tree of accounts, from the pool's account to a leaf, both included: a charge walks
 /// the whole path.

@@ -2,10 +2,10 @@
 //! The holders of a page: the virtual frames that are bound to it. Frames that are really shared
 //! are one holder, whichever of them is named.
 //!
-//! The entry of a page of 4 KiB names three, and a table
-//! behind a fourth; more are only counted, and then the page cannot move. All holders of a large frame and of a bound run are named: the entries of their other pages have
-//! places for them. A page may have *references* besides, which keep it for a moment and are
-//! counted, too.
+//! The entry of a page of 4 KiB names three, and a table behind the entries a fourth; more are only
+//! counted, and then the page cannot move. All holders of a large frame and of a bound run are
+//! named: the entries of their other pages have places for them. A page may have *references*
+//! besides, which keep it for a moment and are counted, too.
 
 use heapless::Vec;
 
